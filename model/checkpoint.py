@@ -1,0 +1,75 @@
+"""Weights files: safetensors with the model specification inside, and the untrained default."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from model.config import ModelSpec, SpikeYOLOConfig
+from model.detector import Detector
+from model.dyadic import fill_dyadic, set_dyadic_head_bias
+from model.errors import CheckpointError
+from model.network import SpikeYOLO
+
+FORMAT = "spikewatch-1"
+
+
+def save_checkpoint(path: Path, network: SpikeYOLO, spec: ModelSpec) -> None:
+    """Write all parameters and batch-norm statistics, with the specification as metadata."""
+    tensors = {name: t.contiguous() for name, t in network.state_dict().items()}
+    save_file(tensors, path, metadata={"format": FORMAT, "spec": json.dumps(spec.to_json())})
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:
+    """Read a weights file; nothing in it is executed.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of another format, or its tensors do not
+            fit the network it describes.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}")
+    try:
+        spec = ModelSpec.from_json(json.loads(metadata["spec"]))
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    network = SpikeYOLO(spec.config)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: tensors do not fit scale {spec.config.scale}: {error}") from error
+    return Detector(network, spec, device)
+
+
+def untrained_detector(scale: str = "t", device: torch.device | str = "cpu") -> Detector:
+    """Dyadic initialisation: real arithmetic, meaningless boxes. Every output says `untrained`."""
+    config = SpikeYOLOConfig(scale=scale)
+    network = SpikeYOLO(config)
+    fill_dyadic(network)
+    set_dyadic_head_bias(network)
+    return Detector(network, ModelSpec(f"spikewatch-{scale}-untrained", config), device)
+
+
+def load_detector(weights: str | None = None, device: torch.device | str = "cpu") -> Detector:
+    """The detector in a weights file, or the untrained default where none is named."""
+    return untrained_detector(device=device) if weights is None else load_checkpoint(Path(weights), device)
+
+
+def weights_digest(network: SpikeYOLO) -> str:
+    """First 16 hex digits of the SHA-256 over all tensors, in order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

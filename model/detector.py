@@ -1,0 +1,97 @@
+"""The detector: a network, what must be known to use it, and one step of a slice.
+
+Shapes: B batch, P channels, H and W sensor pixels, h and w input pixels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from model.config import ModelSpec
+from model.decode import average_logits, decode
+from model.detections import Detections
+from model.geometry import Layer, state_shapes, trace_layers
+from model.head import RawOutputs
+from model.letterbox import Letterbox
+from model.network import SpikeYOLO
+from model.neuron import State, Step
+from model.nms import suppress
+from model.state import StateShapes, init_state
+
+
+@dataclass(frozen=True, slots=True)
+class StepOutput:
+    """What one slice gives.
+
+    Attributes:
+        raw: head logits of the batch.
+        state: membranes after the slice.
+        spikes: layer name -> sum of the integers fired by each sample, int64 [B].
+    """
+
+    raw: RawOutputs
+    state: State
+    spikes: dict[str, Tensor]
+
+    def sample(self, i: int) -> tuple[RawOutputs, dict[str, int]]:
+        """Logits (still with a batch axis of one) and spike sums of sample i."""
+        p3, p4, p5 = (level[i : i + 1] for level in self.raw)
+        return (p3, p4, p5), {name: int(count[i]) for name, count in self.spikes.items()}
+
+
+class Detector:
+    """Runs slices. Holds weights only: the state goes in and comes out."""
+
+    def __init__(self, network: SpikeYOLO, spec: ModelSpec, device: torch.device | str = "cpu") -> None:
+        self.network = network.eval().to(device)
+        self.spec = spec
+        self.device = torch.device(device)
+        self.layers: tuple[Layer, ...] = trace_layers(network, spec.input_height, spec.input_width)
+        self.state_shapes: StateShapes = state_shapes(self.layers)
+
+    def init_state(self, batch: int = 1) -> State:
+        """Membranes at rest."""
+        return init_state(self.state_shapes, batch, self.device)
+
+    @torch.inference_mode()
+    def step(self, frames: Tensor, state: State) -> StepOutput:
+        """Run one slice of each sample; offline inference is a loop over this.
+
+        Args:
+            frames: float32 [B,P,h,w], from `prepare_frame`.
+            state: membranes [B,C,H,W] of every layer; left untouched.
+
+        Raises:
+            StateError: a membrane is missing or has another shape.
+        """
+        step = Step(state)
+        raw = self.network(frames.to(self.device), step)
+        return StepOutput(raw, step.next_state, step.spikes)
+
+    @torch.inference_mode()
+    def detections(
+        self,
+        logits: Sequence[RawOutputs],
+        sensor: tuple[int, int],
+        t_us: int,
+        confidence: float = 0.25,
+        iou: float = 0.45,
+    ) -> Detections:
+        """Boxes of one session, from the logits of its last slices.
+
+        Args:
+            logits: one entry for each slice, each with a batch axis of one.
+            sensor: width and height in pixels.
+            t_us: end of the window.
+            confidence: boxes at or below it are left out.
+            iou: overlap above which the weaker of two boxes of a class is dropped.
+        """
+        width, height = sensor
+        corners, scores = decode(average_logits(logits))
+        anchor, class_id = suppress(corners[0].T.cpu().numpy(), scores[0].T.cpu().numpy(), confidence, iou)
+        box = Letterbox.fit(width, height, self.spec)
+        kept = torch.from_numpy(anchor)
+        xywh = box.boxes_to_sensor(corners[0].T.cpu()[kept], width, height)
+        return Detections(xywh, scores[0].T.cpu().numpy()[anchor, class_id], class_id, t_us)

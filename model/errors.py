@@ -1,0 +1,31 @@
+"""Errors of the model package.
+
+ModelError
+├── ConfigError      a configuration that describes no network
+├── StateError       a state dict whose keys, shapes or types do not fit the network
+└── CheckpointError  a weights file that cannot be read or does not fit
+"""
+
+
+class ModelError(ValueError):
+    """Base of all errors of the model package; `code` is stable and machine-readable."""
+
+    code = "model_error"
+
+
+class ConfigError(ModelError):
+    """A configuration value is out of range or contradicts another."""
+
+    code = "bad_config"
+
+
+class StateError(ModelError):
+    """A membrane state is missing a layer, has one too many, or has another shape."""
+
+    code = "bad_state"
+
+
+class CheckpointError(ModelError):
+    """A weights file is missing, damaged, or made for another network."""
+
+    code = "bad_weights"

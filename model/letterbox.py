@@ -1,0 +1,98 @@
+"""Event frames to network input and boxes back: scaling, padding, normalising.
+
+Shapes: P channels, H and W sensor pixels, h and w input pixels, N boxes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from model.config import ModelSpec
+
+PAD_VALUE = 114 / 255
+"""Grey of the border for `latest_polarity`, as in the paper's code."""
+
+KEEP_SIZE_WITHIN = 0.95
+"""Sensors that fill this share of the input are padded, not scaled: Gen1's 304 columns stay sharp."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """How a sensor is laid into the input: scaled by one factor, then centred.
+
+    Attributes:
+        scale: input pixels for each sensor pixel.
+        height, width: size of the scaled picture in input pixels.
+        top, left: its place in the input.
+        input_height, input_width: size of the input.
+    """
+
+    scale: float
+    height: int
+    width: int
+    top: int
+    left: int
+    input_height: int
+    input_width: int
+
+    @staticmethod
+    def fit(width: int, height: int, spec: ModelSpec) -> "Letterbox":
+        """The largest picture of a width x height sensor that the model's input holds, aspect kept."""
+        scale = min(spec.input_width / width, spec.input_height / height)
+        if spec.representation == "polarity_counts" and KEEP_SIZE_WITHIN <= 1 / scale <= 1:
+            scale = 1.0
+        h = min(max(round(height * scale), 1), spec.input_height)
+        w = min(max(round(width * scale), 1), spec.input_width)
+        top, left = (spec.input_height - h) // 2, (spec.input_width - w) // 2
+        return Letterbox(scale, h, w, top, left, spec.input_height, spec.input_width)
+
+    def boxes_to_sensor(self, xyxy: Tensor, width: int, height: int) -> NDArray[np.float32]:
+        """Corner boxes [N,4] in input pixels -> top-left, width, height, clipped to the sensor."""
+        offset = torch.tensor([self.left, self.top, self.left, self.top], dtype=xyxy.dtype)
+        limit = torch.tensor([width, height, width, height], dtype=xyxy.dtype)
+        corners = torch.minimum(((xyxy.cpu() - offset) / self.scale).clamp_min(0), limit)
+        xywh = torch.cat((corners[:, :2], corners[:, 2:] - corners[:, :2]), 1)
+        return xywh.to(torch.float32).numpy()
+
+
+def _place(picture: Tensor, box: Letterbox, fill: float) -> Tensor:
+    right = box.input_width - box.width - box.left
+    bottom = box.input_height - box.height - box.top
+    return F.pad(picture, (box.left, right, box.top, bottom), value=fill)
+
+
+def _resize(picture: Tensor, box: Letterbox) -> Tensor:
+    """Mean over areas where it shrinks, bilinear where it grows."""
+    if picture.shape[1:] == (box.height, box.width):
+        return picture
+    size = (box.height, box.width)
+    if box.scale < 1:
+        return F.interpolate(picture[None], size, mode="area")[0]
+    return F.interpolate(picture[None], size, mode="bilinear", align_corners=False)[0]
+
+
+def prepare_frame(frame: NDArray[np.uint8] | NDArray[np.uint16], box: Letterbox, spec: ModelSpec) -> Tensor:
+    """One event frame as network input.
+
+    `polarity_counts`: events of a shrunk area are summed, not averaged, so that a large sensor
+    is as bright as a small one; then capped at `count_cap` and divided by it.
+    `latest_polarity`: 0..255 divided by 255, repeated in three channels.
+
+    Args:
+        frame: [P,H,W] as the ingest package makes it.
+        box: from `Letterbox.fit` for this sensor.
+        spec: the model's.
+
+    Returns:
+        float32 [in_channels, h, w], in 0..1.
+    """
+    picture = _resize(torch.from_numpy(frame.astype(np.float32)), box)
+    if spec.representation == "latest_polarity":
+        return _place(picture / 255, box, PAD_VALUE).expand(spec.config.in_channels, -1, -1)
+    if box.scale < 1:
+        picture = picture / box.scale**2
+    return _place(picture.clamp_max(spec.count_cap) / spec.count_cap, box, 0.0)

@@ -1,0 +1,52 @@
+"""Class-aware non-maximum suppression.
+
+Our own, since torchvision's has no build beside the pinned CPU torch. Shapes: N classes, A anchors, M boxes.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_CANDIDATES = 3000
+MAX_DETECTIONS = 100
+"""As the COCO protocol counts them."""
+
+
+def _iou_with(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Intersection over union of one corner box [4] with others [M,4]."""
+    top_left = np.maximum(box[:2], others[:, :2])
+    bottom_right = np.minimum(box[2:], others[:, 2:])
+    overlap = np.clip(bottom_right - top_left, 0, None).prod(1)
+    area = (box[2:] - box[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(1) - overlap
+    iou: NDArray[np.float32] = overlap / np.maximum(area, 1e-9)
+    return iou
+
+
+def suppress(
+    corners: NDArray[np.float32], scores: NDArray[np.float32], confidence: float, iou: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Greedy suppression inside each class; one anchor may yield a box of several classes.
+
+    Args:
+        corners: x1, y1, x2, y2 [A,4].
+        scores: [A,N].
+        confidence: scores at or below this are left out.
+        iou: a box that overlaps a better one of its class by more than this is dropped.
+
+    Returns:
+        Anchor index and class id of the boxes kept, best first, at most MAX_DETECTIONS.
+        Equal scores keep the order of anchors, so the result does not depend on chance.
+    """
+    anchor, class_id = np.nonzero(scores > confidence)
+    order = np.argsort(-scores[anchor, class_id], kind="stable")[:MAX_CANDIDATES]
+    anchor, class_id = anchor[order], class_id[order]
+    alive = np.ones(len(order), bool)
+    kept: list[int] = []
+    for i in range(len(order)):
+        if not alive[i]:
+            continue
+        kept.append(i)
+        if len(kept) == MAX_DETECTIONS:
+            break
+        rest = np.nonzero(alive[i + 1 :] & (class_id[i + 1 :] == class_id[i]))[0] + i + 1
+        alive[rest[_iou_with(corners[anchor[i]], corners[anchor[rest]]) > iou]] = False
+    return anchor[kept], class_id[kept]

@@ -1,0 +1,81 @@
+"""Where membranes live: fresh states, and a bank that holds those of many sessions.
+
+Shapes: S slots, B batch, C channels, H height, W width.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from model.errors import StateError
+from model.neuron import State
+
+StateShapes = Mapping[str, tuple[int, int, int]]
+"""Layer name -> (C, H, W) of its membrane."""
+
+
+def init_state(shapes: StateShapes, batch: int, device: torch.device | str = "cpu") -> State:
+    """Membranes at rest, all zero, for `batch` samples."""
+    return {name: torch.zeros(batch, *shape, device=device) for name, shape in shapes.items()}
+
+
+def check_state(state: State, shapes: StateShapes, batch: int) -> None:
+    """Refuse a state that does not fit.
+
+    Raises:
+        StateError: names the first layer that is missing, unknown, or has another shape.
+    """
+    for name in sorted(shapes.keys() ^ state.keys()):
+        raise StateError(f"layer {name!r} is {'unknown' if name in state else 'missing'}")
+    for name, shape in shapes.items():
+        if tuple(state[name].shape) != (batch, *shape):
+            raise StateError(f"membrane {name!r} is {tuple(state[name].shape)}, expected {(batch, *shape)}")
+        if not torch.isfinite(state[name]).all():
+            raise StateError(f"membrane {name!r} holds values that are not finite")
+
+
+class StateBank:
+    """One tensor [S,C,H,W] for each I-LIF; a session owns one slot.
+
+    Not thread-safe: one thread owns the bank and the detector.
+    """
+
+    def __init__(self, shapes: StateShapes, slots: int, device: torch.device | str = "cpu") -> None:
+        self.slots = slots
+        self._bank = init_state(shapes, slots, device)
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of all membranes."""
+        return sum(t.numel() * t.element_size() for t in self._bank.values())
+
+    def gather(self, slots: Sequence[int]) -> State:
+        """Copies of the membranes of `slots`, in that order, as one batch."""
+        index = self._index(slots)
+        return {name: bank.index_select(0, index) for name, bank in self._bank.items()}
+
+    def scatter(self, slots: Sequence[int], state: State) -> None:
+        """Write a batch back to its slots.
+
+        Raises:
+            StateError: the batch has other layers than the bank.
+        """
+        index = self._index(slots)
+        if state.keys() != self._bank.keys():
+            odd = sorted(state.keys() ^ self._bank.keys())
+            raise StateError(f"the state and the bank differ in layers {odd[:3]}")
+        for name, bank in self._bank.items():
+            bank.index_copy_(0, index, state[name])
+
+    def reset(self, slots: Sequence[int]) -> None:
+        """Put the membranes of `slots` to rest; touches no other."""
+        index = self._index(slots)
+        for bank in self._bank.values():
+            bank.index_fill_(0, index, 0.0)
+
+    def _index(self, slots: Sequence[int]) -> Tensor:
+        if len(set(slots)) != len(slots) or not all(0 <= slot < self.slots for slot in slots):
+            raise StateError(f"slots {list(slots)} are not distinct numbers below {self.slots}")
+        device = next(iter(self._bank.values())).device
+        return torch.tensor(list(slots), dtype=torch.long, device=device)

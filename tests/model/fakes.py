@@ -1,0 +1,32 @@
+"""Small detectors for tests, on dyadic weights so that results are exact."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from model.checkpoint import untrained_detector
+from model.config import ModelSpec, SpikeYOLOConfig
+from model.detector import Detector
+from model.dyadic import fill_dyadic
+from model.network import SpikeYOLO
+
+
+def dyadic_network(scale: str = "t", classes: int = 2, in_channels: int = 2, **config: float) -> SpikeYOLO:
+    network = SpikeYOLO(SpikeYOLOConfig(scale, classes, in_channels, **config)).eval()
+    fill_dyadic(network)
+    return network
+
+
+def small_detector(height: int = 64, width: int = 96) -> Detector:
+    """The untrained default on a small input."""
+    default = untrained_detector()
+    return Detector(default.network, replace(default.spec, input_height=height, input_width=width))
+
+
+def event_like_frames(count: int, spec: ModelSpec, seed: int = 0) -> Tensor:
+    """[count,P,h,w] sparse counts over count_cap, multiples of 1/8."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (count, spec.config.in_channels, spec.input_height, spec.input_width)
+    counts = torch.randint(1, spec.count_cap + 1, shape, generator=generator)
+    return torch.where(torch.rand(shape, generator=generator) < 0.1, counts / spec.count_cap, 0.0)

@@ -1,0 +1,63 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from model.checkpoint import load_checkpoint, load_detector, save_checkpoint, weights_digest
+from model.errors import CheckpointError
+from tests.model.fakes import event_like_frames, small_detector
+
+
+def test_round_trip_is_exact(tmp_path: Path) -> None:
+    detector = small_detector()
+    save_checkpoint(tmp_path / "w.safetensors", detector.network, detector.spec)
+    loaded = load_checkpoint(tmp_path / "w.safetensors")
+    assert loaded.spec == detector.spec
+    assert weights_digest(loaded.network) == weights_digest(detector.network)
+    frames = event_like_frames(1, detector.spec)
+    a, b = (d.step(frames, d.init_state()) for d in (detector, loaded))
+    assert all(torch.equal(x, y) for x, y in zip(a.raw, b.raw, strict=True))
+
+
+def test_the_default_says_that_it_is_untrained() -> None:
+    detector = load_detector()
+    assert "untrained" in detector.spec.name
+    assert detector.spec.training == "untrained"
+    assert weights_digest(detector.network) == weights_digest(load_detector().network)
+
+
+def test_every_untrained_layer_fires() -> None:
+    detector = small_detector()
+    state = detector.init_state()
+    for frame in event_like_frames(4, detector.spec):
+        out = detector.step(frame[None], state)
+        state = out.state
+    assert min(int(count[0]) for count in out.spikes.values()) > 0
+
+
+def test_missing_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such file"):
+        load_checkpoint(tmp_path / "none.safetensors")
+    (tmp_path / "junk").write_bytes(b"PK\x03\x04 not weights")
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_checkpoint(tmp_path / "junk")
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        load_checkpoint(tmp_path)
+    save_file({"a": torch.zeros(1)}, tmp_path / "foreign")
+    with pytest.raises(CheckpointError, match="format None, expected 'spikewatch-1'"):
+        load_checkpoint(tmp_path / "foreign")
+
+
+def test_tensors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    detector = small_detector()
+    tensors = dict(detector.network.state_dict())
+    del tensors["encoder.conv.weight"]
+    metadata = {"format": "spikewatch-1", "spec": json.dumps(detector.spec.to_json())}
+    save_file(tensors, tmp_path / "w", metadata=metadata)
+    with pytest.raises(CheckpointError, match=r"encoder\.conv\.weight"):
+        load_checkpoint(tmp_path / "w")
+    save_file(tensors, tmp_path / "w", metadata=metadata | {"spec": '{"name": "x"}'})
+    with pytest.raises(CheckpointError, match="not a model specification"):
+        load_checkpoint(tmp_path / "w")
