@@ -1,0 +1,164 @@
+"""Speed of decoding and slicing, in million events a second of one core, beside what others do and the limit.
+
+    python -m benchmarks.ingest [--events N] [--repeats R] [--json FILE]
+
+Synthetic events, uniform over a 304x240 sensor at one million a second, cut into 50 ms slices. All rows are
+measured in turn, `repeats` times over, so that a busy machine slows all of them; a row is its median in CPU
+time. Prints a Markdown table.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.decoder import make_decoder
+from ingest.events import EVENT_DTYPE, Events
+from ingest.slicer import TimeSlicer
+from ingest.stream import SliceStream
+
+WIDTH, HEIGHT, SLICE_US = 304, 240, 50_000
+FEED_BYTES = 64 * 1024
+LIMIT = "limit: sum the DAT records as u64"
+
+
+def synthesize(count: int) -> Events:
+    """Events (N,) in time order, one a microsecond on average."""
+    rng = np.random.default_rng(0)
+    events = np.empty(count, EVENT_DTYPE)
+    events["t"] = np.sort(rng.integers(0, count, count))
+    events["x"] = rng.integers(0, WIDTH, count)
+    events["y"] = rng.integers(0, HEIGHT, count)
+    events["p"] = rng.integers(0, 2, count)
+    return events
+
+
+def encode_dat(events: Events) -> bytes:
+    """8-byte records."""
+    t, x, y, p = (events[name].astype("<u8") for name in "txyp")
+    return bytes((t | x << np.uint64(32) | y << np.uint64(46) | p << np.uint64(60)).tobytes())
+
+
+def encode_evt2(events: Events) -> bytes:
+    """32-bit words, a TIME_HIGH wherever it changes."""
+    t, x, y, p = (events[name].astype("<u4") for name in "txyp")
+    words = np.stack([0x80000000 | t >> 6, p << 28 | (t & 63) << 22 | x << 11 | y], axis=1)
+    return bytes(words[_keep([t >> 6])].tobytes())
+
+
+def encode_evt3(events: Events) -> bytes:
+    """16-bit words: TIME_HIGH, TIME_LOW and ADDR_Y wherever they change, then ADDR_X."""
+    t, x, y, p = (events[name].astype("<u4") for name in "txyp")
+    words = np.stack([0x8000 | (t >> 12) % 4096, 0x6000 | t % 4096, y, 0x2000 | p << 11 | x], axis=1)
+    return bytes(words.astype("<u2")[_keep([t >> 12, t, y])].tobytes())
+
+
+def _keep(prefixes: list[NDArray[Any]]) -> NDArray[np.bool_]:
+    """Which words are written: each prefix where it differs from the event before, and every event."""
+    changed = [np.append(True, prefix[1:] != prefix[:-1]) for prefix in prefixes]
+    return np.stack([*changed, np.ones_like(changed[0])], axis=1)
+
+
+def decode(format: str, data: bytes) -> None:
+    """All of data through `blocks`, as from a socket."""
+    decoder = make_decoder(format, WIDTH, HEIGHT)
+    for piece in _pieces(data, FEED_BYTES):
+        _drain(decoder.blocks(piece))
+
+
+def stream(format: str, data: bytes, feed_bytes: int, representation: str = "polarity_counts") -> None:
+    """All of data into slices."""
+    slices = SliceStream(format, WIDTH, HEIGHT, SLICE_US, representation)
+    for piece in _pieces(data, feed_bytes):
+        _drain(slices.feed(piece))
+    _drain(slices.finish())
+
+
+def by_bincount(events: Events) -> None:
+    """The usual numpy way: a flat index for each event, one np.bincount a slice."""
+    cells = 2 * HEIGHT * WIDTH
+    for part in _by_slice(events):
+        index = (part["p"].astype(np.int64) * HEIGHT + part["y"]) * WIDTH + part["x"]
+        np.bincount(index, minlength=cells).reshape(2, HEIGHT, WIDTH)
+
+
+def by_add_at(events: Events) -> None:
+    """As tonic's ToFrame does: np.add.at with a tuple of indices."""
+    for part in _by_slice(events):
+        frame = np.zeros((2, HEIGHT, WIDTH), np.int16)
+        np.add.at(frame, (part["p"].astype(int), part["y"], part["x"]), 1)
+
+
+def _by_slice(events: Events) -> list[Events]:
+    edges = np.arange(SLICE_US, int(events["t"][-1]) + 1, SLICE_US)
+    return np.split(events, np.searchsorted(events["t"], edges))
+
+
+def _pieces(data: bytes, size: int) -> list[memoryview]:
+    return [memoryview(data)[start : start + size] for start in range(0, len(data), size)]
+
+
+def _drain(items: Iterable[object]) -> None:
+    for _ in items:
+        pass
+
+
+def cases(events: Events) -> dict[str, Callable[[], object]]:
+    """Row name to what is timed."""
+    dat, evt2, evt3 = encode_dat(events), encode_evt2(events), encode_evt3(events)
+    records = np.frombuffer(dat, "<u8")
+    return {
+        LIMIT: records.sum,
+        "DAT to counts, one feed": lambda: stream("dat", dat, len(dat)),
+        "DAT to counts, 64 KiB feeds": lambda: stream("dat", dat, FEED_BYTES),
+        "DAT to latest polarity, 64 KiB feeds": lambda: stream("dat", dat, FEED_BYTES, "latest_polarity"),
+        "EVT2 to counts, 64 KiB feeds": lambda: stream("evt2", evt2, FEED_BYTES),
+        "EVT3 to counts, 64 KiB feeds": lambda: stream("evt3", evt3, FEED_BYTES),
+        "decode DAT, 64 KiB feeds": lambda: decode("dat", dat),
+        "decode EVT2, 64 KiB feeds": lambda: decode("evt2", evt2),
+        "decode EVT3, 64 KiB feeds": lambda: decode("evt3", evt3),
+        "slice decoded events": lambda: _drain(TimeSlicer(SLICE_US, WIDTH, HEIGHT).push(events)),
+        "np.bincount on decoded events": lambda: by_bincount(events),
+        "np.add.at on decoded events (as tonic)": lambda: by_add_at(events),
+    }
+
+
+def measure(rows: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median CPU seconds of each row; the first round compiles and is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in rows}
+    for _ in range(repeats + 1):
+        for name, run in rows.items():
+            before = time.process_time()
+            run()
+            seconds[name].append(time.process_time() - before)
+    return {name: statistics.median(taken[1:]) for name, taken in seconds.items()}
+
+
+def main() -> None:
+    """Measure, print the table, write the JSON if it is asked for."""
+    parser = argparse.ArgumentParser(description="Speed of decoding and slicing.")
+    parser.add_argument("--events", type=int, default=8_000_000)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    arguments = parser.parse_args()
+    seconds = measure(cases(synthesize(arguments.events)), arguments.repeats)
+    speeds = {name: arguments.events / taken / 1e6 for name, taken in seconds.items()}
+    machine = f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"
+    print(f"{arguments.events:,} events, {arguments.repeats} repeats; {machine}, numba {numba.__version__}\n")
+    print("| case | M events/s | share of the limit |\n|---|---:|---:|")
+    for name, speed in speeds.items():
+        print(f"| {name} | {speed:.0f} | {speed / speeds[LIMIT]:.3f} |")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"machine": machine, "million_events_per_s": speeds}, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Walk over the packets of an AEDAT4 file, reading only their lengths: is it whole, and how long is it?
+
+Layout: a magic line of 14 bytes; u32 length and as many bytes of IOHeader, a FlatBuffer whose second field is
+the i64 position of the data table that ends the packets, below 0 where it was never written; then packets of
+i32 stream, i32 length and as many bytes.
+
+Source: iniVation, "AEDAT 4.0 file format", docs.inivation.com; FlatBuffers internals, flatbuffers.dev.
+"""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from ingest.errors import FormatError, TruncatedError
+
+_MAGIC = b"#!AER-DAT4.0\r\n"
+_MAX_IO_HEADER_BYTES = 1 << 24
+_TABLE_POSITION_FIELD = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PacketScan:
+    """How many packets are whole, and whether the file ends within one more."""
+
+    whole: int
+    cut: bool
+
+
+def scan_packets(path: Path) -> PacketScan:
+    """Walk from packet to packet, reading only their lengths.
+
+    Raises:
+        FormatError: this is no AEDAT4 file, or its header or a length is damaged.
+        TruncatedError: the file ends within its header.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if file.read(len(_MAGIC)) != _MAGIC:
+            raise FormatError(f"{path} does not begin with {_MAGIC!r}; it is no AEDAT4 file")
+        end = _table_position(_read_io_header(file, path))
+        if not 0 <= end <= size:
+            end = size
+        whole, position = 0, file.tell()
+        while position < end:
+            head = file.read(8)
+            if len(head) < 8:
+                return PacketScan(whole, cut=True)
+            length = struct.unpack("<ii", head)[1]
+            if length < 0:
+                raise FormatError(
+                    f"{path}: packet {whole} at byte {position} has length {length}; it is damaged"
+                )
+            position += 8 + length
+            if position > size:
+                return PacketScan(whole, cut=True)
+            whole += 1
+            file.seek(position)
+    return PacketScan(whole, cut=False)
+
+
+def _read_io_header(file: BinaryIO, path: Path) -> bytes:
+    prefix = file.read(4)
+    length = int.from_bytes(prefix, "little")
+    if length > _MAX_IO_HEADER_BYTES:
+        raise FormatError(f"{path} announces a header of {length} bytes; it is damaged")
+    header = file.read(length)
+    if len(prefix) < 4 or len(header) < length:
+        raise TruncatedError(f"{path} ends within its AEDAT4 header")
+    return header
+
+
+def _table_position(header: bytes) -> int:
+    """Field 1 of the root table of the FlatBuffer `header`; -1 where it is absent or out of bounds."""
+    try:
+        (table,) = struct.unpack_from("<I", header)
+        (back,) = struct.unpack_from("<i", header, table)
+        entry = table - back + 4 + 2 * _TABLE_POSITION_FIELD
+        (field,) = struct.unpack_from("<H", header, entry) if entry >= 0 else (0,)
+        position: int = struct.unpack_from("<q", header, table + field)[0] if field else -1
+    except struct.error:
+        return -1
+    return position

@@ -1,0 +1,55 @@
+"""Child process of `ingest.aedat4`: runs the package `aedat` over one file, writes what it finds to stdout.
+
+Over some damaged files `aedat` aborts its process or fills all memory, and neither can be caught. So it runs
+where it can end nothing but itself, under a memory limit. This file is run by its path, and imports nothing
+of ours.
+
+    python -P aedat4_worker.py FILE
+
+Output: frames of MESSAGE (i32 stream, u32 bytes) and so many bytes: first STREAMS with JSON, then for each
+packet its stream with rows of ROW, none where it holds no events; on failure ERROR with text.
+"""
+
+import json
+import struct
+import sys
+from typing import BinaryIO
+
+import numpy as np
+
+MESSAGE = struct.Struct("<iI")
+ROW = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
+ERROR = -(1 << 31)
+STREAMS = ERROR + 1
+MAX_MEMORY_BYTES = 4 << 30
+"""Address space of the child; a packet of a recording decompresses to some megabytes."""
+
+
+def main(path: str, out: BinaryIO) -> None:
+    """Write all messages of the file at `path` to `out`."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    try:
+        import aedat
+
+        decoder = aedat.Decoder(path)
+        streams = {str(key): stream for key, stream in decoder.id_to_stream().items()}
+        _send(out, STREAMS, json.dumps(streams).encode())
+        for packet in decoder:
+            rows = packet.get("events")
+            _send(out, packet["stream_id"], b"" if rows is None else rows.astype(ROW).tobytes())
+    except BrokenPipeError:
+        raise
+    except BaseException as error:  # a panic of the package's Rust code is no Exception
+        _send(out, ERROR, str(error).encode())
+
+
+def _send(out: BinaryIO, stream: int, payload: bytes) -> None:
+    out.write(MESSAGE.pack(stream, len(payload)))
+    out.write(payload)
+    out.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.stdout.buffer)

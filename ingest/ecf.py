@@ -1,0 +1,241 @@
+"""Decode ECF, the event compression of Metavision HDF5 files (filter 0x8ECF), without Prophesee's plugin.
+
+One HDF5 chunk is, little-endian and without padding:
+
+    u32 header   events << 2 | y, x and p packed << 1 | x and p packed
+    u64 t0       microseconds
+    times        one byte a run: high nibble dt, low nibble count; count 15: a u16 count follows;
+                 dt 15: the low nibble is the next four bits, lowest first, of a dt added before the run
+    then         y, x and p packed: four events in three u32, 24 bits each (y << 12 | x << 1 | p)
+    or           y runs: u16 y << 5 | count; count 31: a u16 count follows; and then
+                   x and p packed: four events in three u16, 12 bits each (x << 1 | p), or
+                   x masked: u16 x << 5 | mask; the mask's bit 4 - j adds an event at x + j + 1
+                   p runs: u8 p << 7 | count; count 127: a u16 count follows
+
+A packed group of four spreads over three words: each word holds what is left of one event above the low bits
+of the next.
+
+Source: Prophesee's public codec, https://github.com/prophesee-ai/hdf5_ecf (Apache-2.0).
+
+The kernels take the chunk, `raw` (bytes,), and a read position, and return the position after what they
+read, or one of the negative codes below: an exception inside a compiled function would leak its arrays.
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.errors import FormatError, TruncatedError
+from ingest.events import Events, empty_events
+
+ECF_FILTER_ID = 0x8ECF
+ECF_MAX_EVENTS = 65535
+"""Most events in a chunk, a limit of the reference codec."""
+
+_HEADER_BYTES = 12
+_CUT = -1
+_OVERRUN = -2
+_BAD_TIME = -3
+_MAX_DT_NIBBLES = 15
+_TIME_BITS = 62  # so that no sum of two times overflows 64 bits
+
+Bytes = NDArray[np.uint8]
+
+
+def decode_ecf(chunk: bytes) -> Events:
+    """All events of one ECF chunk, in stored order.
+
+    Raises:
+        TruncatedError: the chunk ends before the events that it announces.
+        FormatError: its runs exceed its event count, or its time leaves 62 bits.
+    """
+    raw = np.frombuffer(chunk, np.uint8)
+    if len(raw) < _HEADER_BYTES:
+        raise TruncatedError(f"an ECF chunk of {len(raw)} bytes ends before its {_HEADER_BYTES}-byte header")
+    header = int.from_bytes(chunk[:4], "little")
+    count = header >> 2
+    if count > ECF_MAX_EVENTS:
+        raise FormatError(f"an ECF chunk announces {count} events, more than {ECF_MAX_EVENTS}; it is damaged")
+    events = empty_events(count)
+    end = _decode(raw, bool(header & 2), bool(header & 1), events["t"], events["x"], events["y"], events["p"])
+    if end == _CUT:
+        raise TruncatedError(f"an ECF chunk of {len(raw)} bytes ends before its {count} events")
+    if end < 0:
+        what = "its runs exceed its event count" if end == _OVERRUN else "a timestamp leaves 62 bits"
+        raise FormatError(f"an ECF chunk of {count} events is damaged: {what}")
+    return events
+
+
+@numba.njit(nogil=True, cache=True)
+def _u8(raw: Bytes, pos: int) -> int:
+    return int(np.int64(raw[pos]))  # signed: numba makes a float of a sum of a u64 and an i64
+
+
+@numba.njit(nogil=True, cache=True)
+def _u16(raw: Bytes, pos: int) -> int:
+    return _u8(raw, pos) | _u8(raw, pos + 1) << 8
+
+
+@numba.njit(nogil=True, cache=True)
+def _u32(raw: Bytes, pos: int) -> int:
+    return _u16(raw, pos) | _u16(raw, pos + 2) << 16
+
+
+@numba.njit(nogil=True, cache=True)
+def _decode_times(raw: Bytes, t: NDArray[np.int64]) -> int:
+    """Time runs into t (N,), from t0 on; returns the next position or a code."""
+    size, total = len(raw), len(t)
+    now = _u32(raw, 4) | _u32(raw, 8) << 32
+    if now >> _TIME_BITS:
+        return _BAD_TIME
+    pos, done, dt, nibbles = _HEADER_BYTES, 0, 0, 0
+    while done < total:
+        if pos >= size:
+            return _CUT
+        high, run = _u8(raw, pos) >> 4, _u8(raw, pos) & 15
+        pos += 1
+        if high == 15:
+            if nibbles == _MAX_DT_NIBBLES:
+                return _BAD_TIME
+            dt |= run << (4 * nibbles)
+            nibbles += 1
+            continue
+        now += dt + high
+        if now >> _TIME_BITS:
+            return _BAD_TIME
+        dt, nibbles = 0, 0
+        if run == 15:
+            if pos + 2 > size:
+                return _CUT
+            run = _u16(raw, pos)
+            pos += 2
+        if run > total - done:
+            return _OVERRUN
+        for i in range(done, done + run):
+            t[i] = now
+        done += run
+    return pos
+
+
+@numba.njit(nogil=True, cache=True)
+def _decode_packed_yxp(
+    raw: Bytes, pos: int, x: NDArray[np.uint16], y: NDArray[np.uint16], p: NDArray[np.uint8]
+) -> int:
+    """Groups of four 24-bit events into x, y, p (N,); the last group is whole, its surplus is ignored."""
+    total = len(x)
+    if (total + 3) // 4 * 12 > len(raw) - pos:
+        return _CUT
+    for done in range(0, total, 4):
+        a, b, c = _u32(raw, pos), _u32(raw, pos + 4), _u32(raw, pos + 8)
+        pos += 12
+        packed = (a >> 8, (a & 0xFF) | b >> 16 << 8, (b & 0xFFFF) | c >> 24 << 16, c & 0xFFFFFF)
+        for j in range(min(4, total - done)):
+            y[done + j] = packed[j] >> 12 & 0x7FF
+            x[done + j] = packed[j] >> 1 & 0x7FF
+            p[done + j] = packed[j] & 1
+    return pos
+
+
+@numba.njit(nogil=True, cache=True)
+def _decode_y_runs(raw: Bytes, pos: int, y: NDArray[np.uint16]) -> int:
+    size, total, done = len(raw), len(y), 0
+    while done < total:
+        if pos + 2 > size:
+            return _CUT
+        word = _u16(raw, pos)
+        pos += 2
+        run = word & 31
+        if run == 31:
+            if pos + 2 > size:
+                return _CUT
+            run = _u16(raw, pos)
+            pos += 2
+        if run > total - done:
+            return _OVERRUN
+        for i in range(done, done + run):
+            y[i] = word >> 5
+        done += run
+    return pos
+
+
+@numba.njit(nogil=True, cache=True)
+def _decode_packed_xp(raw: Bytes, pos: int, x: NDArray[np.uint16], p: NDArray[np.uint8]) -> int:
+    """Groups of four 12-bit (x, p) into x, p (N,); the last group is whole, its surplus is ignored."""
+    total = len(x)
+    if (total + 3) // 4 * 6 > len(raw) - pos:
+        return _CUT
+    for done in range(0, total, 4):
+        a, b, c = _u16(raw, pos), _u16(raw, pos + 2), _u16(raw, pos + 4)
+        pos += 6
+        packed = (a >> 4, (a & 0xF) | b >> 8 << 4, (b & 0xFF) | c >> 12 << 8, c & 0xFFF)
+        for j in range(min(4, total - done)):
+            x[done + j] = packed[j] >> 1
+            p[done + j] = packed[j] & 1
+    return pos
+
+
+@numba.njit(nogil=True, cache=True)
+def _decode_masked_x(raw: Bytes, pos: int, x: NDArray[np.uint16]) -> int:
+    """Each word: one event at x, and one at x + 1 .. x + 5 for each bit of the mask, highest bit first."""
+    size, total, done = len(raw), len(x), 0
+    while done < total:
+        if pos + 2 > size:
+            return _CUT
+        word = _u16(raw, pos)
+        pos += 2
+        first = word >> 5
+        x[done] = first
+        done += 1
+        for j in range(5):
+            if word & (16 >> j):
+                if done == total:
+                    return _OVERRUN
+                x[done] = first + j + 1
+                done += 1
+    return pos
+
+
+@numba.njit(nogil=True, cache=True)
+def _decode_p_runs(raw: Bytes, pos: int, p: NDArray[np.uint8]) -> int:
+    size, total, done = len(raw), len(p), 0
+    while done < total:
+        if pos >= size:
+            return _CUT
+        polarity, run = _u8(raw, pos) >> 7, _u8(raw, pos) & 127
+        pos += 1
+        if run == 127:
+            if pos + 2 > size:
+                return _CUT
+            run = _u16(raw, pos)
+            pos += 2
+        if run > total - done:
+            return _OVERRUN
+        for i in range(done, done + run):
+            p[i] = polarity
+        done += run
+    return pos
+
+
+@numba.njit(nogil=True, cache=True)
+def _decode(
+    raw: Bytes,
+    yxp_packed: bool,
+    xp_packed: bool,
+    t: NDArray[np.int64],
+    x: NDArray[np.uint16],
+    y: NDArray[np.uint16],
+    p: NDArray[np.uint8],
+) -> int:
+    """The chunk into t, x, y, p (N,); returns the position after the last byte used, or a code."""
+    pos = _decode_times(raw, t)
+    if pos < 0:
+        return pos
+    if yxp_packed:
+        return _decode_packed_yxp(raw, pos, x, y, p)
+    pos = _decode_y_runs(raw, pos, y)
+    if pos < 0:
+        return pos
+    if xp_packed:
+        return _decode_packed_xp(raw, pos, x, p)
+    pos = _decode_masked_x(raw, pos, x)
+    return pos if pos < 0 else _decode_p_runs(raw, pos, p)

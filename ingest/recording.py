@@ -1,0 +1,178 @@
+"""Open a recording by what it contains and read it in bounded memory, whatever its format."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from ingest.errors import FormatError, GeometryError
+from ingest.events import DecodeStats, Events
+from ingest.header import MAX_HEADER_BYTES, HeaderParser
+
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_HDF5_OFFSETS = (0, 512, 1024, 2048)  # a user block may come first (HDF5 file format, section II.A)
+_AEDAT4_MAGIC = b"#!AER-DAT4"
+_NAMED_REFUSALS = (
+    (b"#!AER-DAT", "AEDAT before version 4"),
+    (b"#ROSBAG", "a ROS bag"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"PK\x03\x04", "a ZIP archive (or .npz)"),
+    (b"\x1f\x8b", "gzip; decompress it first"),
+    (b"\x28\xb5\x2f\xfd", "Zstandard; decompress it first"),
+)
+_SUPPORTED = "DAT, RAW (EVT2, EVT2.1, EVT3), HDF5 and AEDAT4 recordings are supported"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingInfo:
+    """What one full pass over a recording found; width and height are None where the file names none."""
+
+    format: str
+    width: int | None
+    height: int | None
+    events: int
+    t_first_us: int | None
+    t_last_us: int | None
+    duration_us: int
+    dropped: dict[str, int]
+
+
+class Recording(ABC):
+    """A file of events. A context manager; `close` releases the file.
+
+    Attributes: `width`, `height` in pixels, None where neither the file nor the caller names them;
+    `stats`, what the running or last `chunks()` delivered and dropped.
+    """
+
+    def __init__(self, path: Path, format: str, width: int | None, height: int | None) -> None:
+        self.path = path
+        self.format = format
+        self.width = width
+        self.height = height
+        self.stats = DecodeStats()
+
+    @abstractmethod
+    def chunks(self, max_events: int = 1 << 17) -> Iterator[Events]:
+        """Events in file order, non-empty arrays of at most max_events (N,).
+
+        Each call restarts at the beginning, or at the seek point, and replaces `stats`.
+        """
+
+    @abstractmethod
+    def seek(self, t_us: int) -> None:
+        """Let later `chunks()` yield only events with t >= t_us."""
+
+    @abstractmethod
+    def progress(self) -> float:
+        """Share of the file that the running `chunks()` has read, 0 to 1."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the file; closing twice is harmless."""
+
+    def info(self) -> RecordingInfo:
+        """Read the recording once, from the seek point, and sum it up. First and last are by time."""
+        events, first, last = 0, None, None
+        for chunk in self.chunks():
+            t = chunk["t"]
+            low, high = int(t.min()), int(t.max())
+            first = low if first is None else min(first, low)
+            last = high if last is None else max(last, high)
+            events += len(chunk)
+        return RecordingInfo(
+            format=self.format,
+            width=self.width,
+            height=self.height,
+            events=events,
+            t_first_us=first,
+            t_last_us=last,
+            duration_us=0 if first is None or last is None else last - first,
+            dropped=dict(self.stats.dropped),
+        )
+
+    def sensor_size(self) -> tuple[int, int]:
+        """(width, height) in pixels.
+
+        Raises:
+            GeometryError: neither the file nor the caller names the size.
+        """
+        if self.width is None or self.height is None:
+            raise GeometryError(f"{self.path} does not name its sensor size; pass --width and --height")
+        return self.width, self.height
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def sniff(head: bytes) -> str:
+    """The format of a file from its first bytes (up to MAX_HEADER_BYTES of them), never from its name.
+
+    Returns one of "dat", "evt2", "evt21", "evt3", "hdf5", "aedat4".
+
+    Raises:
+        FormatError: the bytes are none of these; the message names what was seen.
+    """
+    if any(head[at : at + 8] == _HDF5_MAGIC for at in _HDF5_OFFSETS):
+        return "hdf5"
+    if head.startswith(_AEDAT4_MAGIC):
+        return "aedat4"
+    if not head:
+        raise FormatError(f"the file is empty; {_SUPPORTED}")
+    for magic, name in _NAMED_REFUSALS:
+        if head.startswith(magic):
+            raise FormatError(f"this is {name}; {_SUPPORTED}")
+    return _sniff_text_header(head)
+
+
+def _sniff_text_header(head: bytes) -> str:
+    parser = HeaderParser()
+    parser.push(head)
+    if not parser.done:
+        parser.finish()
+    header = parser.header
+    if header is None:
+        raise FormatError(f"the file begins with {head[:8]!r}, which no known format does; {_SUPPORTED}")
+    if header.format is None:
+        keys = ", ".join(header.fields)
+        raise FormatError(f"the header names no event format (its keys: {keys}); {_SUPPORTED}")
+    return header.format
+
+
+def open_recording(
+    path: str | PathLike[str], width: int | None = None, height: int | None = None
+) -> Recording:
+    """Open a recording; a given width or height (pixels) supplies what the file does not name.
+
+    Raises:
+        OSError: the file cannot be read.
+        FormatError: its content is no supported format.
+        TruncatedError: it ends within its header.
+        GeometryError: the given size contradicts the file, or is out of bounds.
+        MissingFilterError: an optional package or HDF5 filter is needed.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise FormatError(f"{path} is a directory; name one recording file")
+    with path.open("rb") as file:
+        kind = sniff(file.read(MAX_HEADER_BYTES + 2))
+    if kind == "hdf5":
+        from ingest.hdf5 import Hdf5Recording
+
+        return Hdf5Recording(path, width, height)
+    if kind == "aedat4":
+        from ingest.aedat4 import Aedat4Recording
+
+        return Aedat4Recording(path, width, height)
+    from ingest.raw import RawRecording
+
+    return RawRecording(path, kind, width, height)
