@@ -53,8 +53,8 @@ class TimeSlicer:
     next event, the slicer jumps, marks the next slice `discontinuity`, and counts it in `stats.gaps`.
     An event earlier than the open slice (jitter) goes into the open slice and is counted `late`.
 
-    A stream that goes on from another's end is given `start_us`: the slice that holds it comes first, blank or
-    not, so that silence since then is not lost.
+    A stream that goes on from another's end is given `start_us`: the slice that holds it comes first, blank
+    or not, so that silence since then is not lost.
 
     Equal streams give equal slices, however they are chunked.
     """

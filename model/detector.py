@@ -55,6 +55,11 @@ class Detector:
         """Membranes at rest."""
         return init_state(self.state_shapes, batch, self.device)
 
+    def blank_frames(self, batch: int = 1) -> Tensor:
+        """Input without any event."""
+        spec = self.spec
+        return torch.zeros(batch, spec.config.in_channels, spec.input_height, spec.input_width)
+
     @torch.inference_mode()
     def step(self, frames: Tensor, state: State) -> StepOutput:
         """Run one slice of each sample; offline inference is a loop over this.

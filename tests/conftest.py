@@ -1,4 +1,4 @@
-"""Shared fixtures. Real recordings and golden values live outside the project; tests skip where they are absent."""
+"""Shared fixtures. Real recordings and golden values live outside the project; tests skip without them."""
 
 import os
 from pathlib import Path

@@ -154,3 +154,11 @@ def test_wrong_size_and_representation():
         TimeSlicer(1000, 0, 5)
     with pytest.raises(ValueError, match="expected one of polarity_counts, latest_polarity"):
         TimeSlicer(1000, 5, 5, "voxels")
+
+
+def test_a_stream_that_goes_on_counts_the_silence_since_then():
+    events = as_array([(5_000, 1, 1, 1), (15_000, 2, 1, 0), (47_000, 3, 1, 1)])
+    whole = cut(events, [slice(0, 3)], make())
+    rest = cut(events, [slice(2, 3)], make(start_us=20_000))
+    assert [part.t0_us for part in rest] == [20_000, 30_000, 40_000]
+    assert equal(rest, whole[2:])

@@ -1,0 +1,199 @@
+"""Sessions over HTTP: open, look, feed, save, restore, end."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+
+from ingest.errors import IngestError
+from service.api.body import read_body
+from service.api.problems import problem_of, problem_response
+from service.errors import BadRequest, ServiceError, SessionClosed, TooLarge, UnknownModel
+from service.host import SessionHost
+from service.options import session_options
+from service.schemas import Problem, SessionInfo, SessionList, SessionRequest, Totals, Window, Windows, Wire
+from service.session import Session
+from service.snapshot import restore_snapshot, take_snapshot
+from service.source import LiveSource
+
+OCTETS: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem, "content": {"application/problem+json": {}}}
+    for status in (400, 404, 409, 410, 413, 422, 503)
+}
+
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEMS)
+
+
+class Ended(Wire):
+    """What was left when the session was ended."""
+
+    windows: list[Window]
+    totals: Totals
+
+
+class Position(Wire):
+    """Where to go on after a restored snapshot."""
+
+    position_us: int | None
+
+
+def get_host(request: Request) -> SessionHost:
+    """The application's host of sessions."""
+    host: SessionHost = request.app.state.host
+    return host
+
+
+Host = Annotated[SessionHost, Depends(get_host)]
+
+
+def get_session(session_id: str, host: Host) -> Session:
+    """The session of the path."""
+    return host.get(session_id)
+
+
+Open = Annotated[Session, Depends(get_session)]
+
+
+def session_info(session: Session, host: SessionHost) -> SessionInfo:
+    """A session as it is shown."""
+    options, window, spec = session.options, session.options.window, host.detector.spec
+    width, height = session.source.size
+    return SessionInfo(
+        session_id=session.id,
+        stream_url=f"/v1/sessions/{session.id}/stream",
+        state="closed" if session.closed else "draining" if host.draining else "open",
+        format=options.format,
+        width=width,
+        height=height,
+        slice_us=options.slice_us,
+        slices=window.slices,
+        hop=window.hop,
+        policy=options.policy,
+        confidence=window.confidence,
+        iou=window.iou,
+        model=spec.name,
+        training=spec.training,
+        queued_slices=len(session.inbox),
+        accepted_bytes=session.accepted_bytes,
+        idle_s=round(session.idle_s, 3),
+        totals=session.sums(),
+        layer_rates=session.totals.layer_rates,
+    )
+
+
+@router.post("", status_code=201)
+async def open_session(wanted: SessionRequest, host: Host, response: Response) -> SessionInfo:
+    """Open a session. Its membranes start at rest and are carried from window to window."""
+    spec = host.detector.spec
+    if wanted.weights not in (None, spec.name):
+        raise UnknownModel(f"no model {wanted.weights!r}; loaded is {spec.name!r}")
+    session = host.create(session_options(wanted, spec))
+    response.headers["Location"] = f"/v1/sessions/{session.id}"
+    return session_info(session, host)
+
+
+@router.get("")
+async def list_sessions(host: Host) -> SessionList:
+    """All open sessions."""
+    shown = [session_info(session, host) for session in host.sessions.values()]
+    return SessionList(sessions=shown, max_sessions=host.settings.max_sessions)
+
+
+@router.get("/{session_id}")
+async def look(session: Open, host: Host) -> SessionInfo:
+    """One session."""
+    return session_info(session, host)
+
+
+@router.post("/{session_id}/events", openapi_extra=OCTETS, response_model=Windows)
+async def post_events(session: Open, host: Host, request: Request) -> Windows | JSONResponse:
+    """Send the next bytes, split anywhere; answers with the windows that they completed."""
+    with session.hold():
+        data = await read_body(request, host.settings.max_body_bytes)
+        windows, error = await collect(session, _feed(session, data), host.settings.max_windows_per_post)
+    if error is None:
+        return Windows(windows=windows)
+    if not isinstance(error, ServiceError | IngestError):
+        raise error
+    problem = problem_of(error)
+    host.end(session, SessionClosed(problem.detail), problem.code)
+    host.metrics.refused.labels(problem.code).inc()
+    return problem_response(error, windows)
+
+
+async def _feed(session: Session, data: bytes) -> None:
+    try:
+        await session.feed(data)
+    finally:
+        if session.closed is None:
+            await session.barrier()
+
+
+async def collect(session: Session, work: Any, limit: int) -> tuple[list[Window], Exception | None]:
+    """Await `work` while taking the results it makes; more than `limit` of them is an error."""
+    windows: list[Window] = []
+
+    async def take() -> None:
+        while len(windows) <= limit:
+            windows.append(session.window(await session.outbox.get()))
+
+    feeder, taker = asyncio.ensure_future(work), asyncio.ensure_future(take())
+    await asyncio.wait({feeder, taker}, return_when=asyncio.FIRST_COMPLETED)
+    error: Exception | None = None
+    if taker.done() and not feeder.done() and taker.exception() is None:
+        error = TooLarge(
+            f"more than {limit} windows from one request; send smaller pieces or use the WebSocket"
+        )
+    for task in (feeder, taker):
+        task.cancel()
+    done = await asyncio.gather(feeder, taker, return_exceptions=True)
+    if error is None and isinstance(done[0], Exception):
+        error = done[0]
+    windows += [session.window(result) for result in session.outbox.drain()]
+    return windows, error
+
+
+@router.delete("/{session_id}")
+async def end_session(session: Open, host: Host) -> Ended:
+    """Finish the open slice and window, then end the session."""
+    with session.hold():
+        windows, error = await collect(session, session.flush(), host.settings.max_windows_per_post)
+    totals = session.sums()
+    host.end(session, SessionClosed("ended by the client"), "client")
+    if error is not None:
+        raise error
+    return Ended(windows=windows, totals=totals)
+
+
+@router.get("/{session_id}/state", response_class=Response)
+async def get_state(session: Open) -> Response:
+    """The session's state as safetensors: membranes and the window under way, after all slices queued."""
+    lane = session.ensure_lane()
+    if lane is None:
+        raise BadRequest("the session has no state before its sensor size is known")
+    data: bytes = await session.run(lambda engine: take_snapshot(engine, lane, session.options))
+    position = lane.windows.position_us
+    headers = {} if position is None else {"Spikewatch-Position-Us": str(position)}
+    return Response(data, media_type="application/octet-stream", headers=headers)
+
+
+@router.put("/{session_id}/state", openapi_extra=OCTETS)
+async def put_state(session: Open, host: Host, request: Request) -> Position:
+    """Go on from a saved state. Send events from `position_us` on; the answer names it."""
+    with session.hold():
+        data = await read_body(request, host.settings.max_snapshot_bytes)
+        lane = session.ensure_lane()
+        if lane is None:
+            raise BadRequest("open the session with width and height before restoring a state into it")
+        position: int | None = await session.run(
+            lambda engine: restore_snapshot(engine, lane, session.options, data)
+        )
+        session.source = LiveSource(session.options, session.source.size, position)
+    return Position(position_us=position)

@@ -1,0 +1,146 @@
+"""The WebSocket of a session: bytes in, windows out.
+
+In:  binary: the next bytes. Text: `flush`, `reset`, `close`.
+Out: JSON with a `type`: `ready` first; `window` for each result; `flushed` and `reset` when done;
+     `error` with a code; `closed` with a reason last.
+Close codes: 1000 ended, 1001 the service stops, 1007 bad data, 1008 refused, 1011 failed.
+"""
+
+import asyncio
+import contextlib
+from typing import Any
+
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+
+from ingest.errors import IngestError
+from service.api.problems import problem_of
+from service.api.sessions import session_info
+from service.errors import BadRequest, ServiceError, SessionClosed
+from service.host import SessionHost
+from service.session import Session
+
+router = APIRouter()
+
+FAREWELL_S = 10.0
+"""How long a client may take to read what is left for it."""
+
+
+@router.websocket("/v1/sessions/{session_id}/stream")
+async def stream(socket: WebSocket, session_id: str) -> None:
+    """Feed a session and receive its results."""
+    host: SessionHost = socket.app.state.host
+    await socket.accept()
+    try:
+        session = host.get(session_id)
+        hold = session.hold()
+    except ServiceError as error:
+        host.metrics.refused.labels(error.code).inc()
+        await say_error(socket, error)
+        await socket.close(1008, error.code)
+        return
+    with hold, contextlib.suppress(WebSocketDisconnect):
+        await Conversation(socket, session, host).run()
+
+
+async def say_error(socket: WebSocket, error: Exception) -> None:
+    """Tell the client what is wrong."""
+    problem = problem_of(error)
+    await socket.send_json({"type": "error", "code": problem.code, "detail": problem.detail})
+
+
+class Conversation:
+    """One client at one session."""
+
+    def __init__(self, socket: WebSocket, session: Session, host: SessionHost) -> None:
+        self._socket = socket
+        self._session = session
+        self._host = host
+
+    async def run(self) -> None:
+        """Talk until one side ends. A broken connection leaves the session open until it is idle."""
+        info = session_info(self._session, self._host).model_dump(exclude={"layer_rates"})
+        await self._say("ready", info)
+        sender = asyncio.create_task(self._send_windows())
+        receiver = asyncio.create_task(self._receive())
+        ending = asyncio.create_task(self._session.ending.wait())
+        try:
+            await asyncio.wait({sender, receiver, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if receiver.done():
+                await self._end_by_client(receiver, sender)
+            else:
+                await self._end_by_service(sender)
+        finally:
+            for task in (sender, receiver, ending):
+                task.cancel()
+            await asyncio.gather(sender, receiver, ending, return_exceptions=True)
+
+    async def _receive(self) -> None:
+        """Take messages until `close`; pushes back on the sender, since it reads on only when fed."""
+        while True:
+            message = await self._socket.receive()
+            if message["type"] == "websocket.disconnect":
+                raise WebSocketDisconnect(message.get("code", 1006))
+            if message.get("bytes") is not None:
+                await self._session.feed(message["bytes"])
+                continue
+            self._session.touch()
+            match message.get("text"):
+                case "flush":
+                    await self._session.flush()
+                    await self._say("flushed")
+                case "reset":
+                    await self._session.reset()
+                    await self._say("reset")
+                case "close":
+                    await self._session.flush()
+                    return
+                case other:
+                    raise BadRequest(f"text {other!r:.40} is none of flush, reset, close")
+
+    async def _send_windows(self) -> None:
+        """Send results as they come, until the session ends and all are sent."""
+        outbox = self._session.outbox
+        while True:
+            result = await outbox.peek()
+            await self._socket.send_text(
+                '{"type":"window",' + self._session.window(result).model_dump_json()[1:]
+            )
+            outbox.take(result)
+
+    async def _end_by_client(self, receiver: "asyncio.Task[None]", sender: "asyncio.Task[None]") -> None:
+        try:
+            receiver.result()
+        except (IngestError, BadRequest) as error:
+            await self._session.barrier()
+            await self._finish(sender, error, problem_of(error).code, 1007)
+        except ServiceError as error:
+            await self._finish(sender, error, error.code, 1011)
+        else:
+            await self._finish(sender, None, "client", 1000)
+
+    async def _end_by_service(self, sender: "asyncio.Task[None]") -> None:
+        closed = self._session.closed
+        if closed is None:
+            await self._session.flush()
+            await self._finish(sender, None, "shutdown", 1001)
+        else:
+            error = None if isinstance(closed, SessionClosed) else closed
+            await self._finish(sender, error, self._session.reason, 1000 if error is None else 1011)
+
+    async def _finish(
+        self, sender: "asyncio.Task[None]", error: Exception | None, reason: str, code: int
+    ) -> None:
+        """End the session, let the client have what is left, and say why."""
+        if error is not None:
+            self._host.metrics.refused.labels(problem_of(error).code).inc()
+        totals = self._session.sums()
+        self._host.end(self._session, SessionClosed(f"ended: {reason}"), reason)
+        with contextlib.suppress(ServiceError, TimeoutError):
+            await asyncio.wait_for(sender, FAREWELL_S)
+        if error is not None:
+            await say_error(self._socket, error)
+        await self._say("closed", {"reason": reason, "totals": totals.model_dump()})
+        await self._socket.close(code, reason)
+
+    async def _say(self, kind: str, content: dict[str, Any] | None = None) -> None:
+        await self._socket.send_json({"type": kind, **(content or {})})

@@ -1,0 +1,45 @@
+"""The application, made from settings; nothing happens on import."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import torch
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+
+from model.checkpoint import load_detector
+from model.detector import Detector
+from service.api import detections, health, problems, sessions, stream, viewer, watch
+from service.host import SessionHost
+from service.settings import Settings
+
+DESCRIPTION = """Streaming object detection for event cameras on a spiking network that remembers.
+
+Live streams: `WS /v1/sessions/{id}/stream` (binary in, JSON out) after `POST /v1/sessions`.
+Errors are `application/problem+json` with a stable `code`."""
+
+
+def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
+    """The service with one detector, loaded from the settings unless given.
+
+    Raises:
+        CheckpointError: the weights cannot be read.
+    """
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    detector = detector or load_detector(settings.weights, settings.device)
+    host = SessionHost(detector, settings, CollectorRegistry())
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await host.start()
+        yield
+        await host.stop()
+
+    app = FastAPI(title="Spikewatch", version=settings.version, description=DESCRIPTION, lifespan=lifespan)
+    app.state.host = host
+    problems.install(app, host.metrics)
+    for module in (detections, sessions, stream, watch, health, viewer):
+        app.include_router(module.router)
+    app.mount("/viewer", viewer.files)
+    return app

@@ -1,0 +1,42 @@
+"""The command line: `spikewatch COMMAND`. Exit status 0 on success, 2 for wrong usage, 1 for bad input."""
+
+import sys
+
+import typer
+
+from ingest.errors import IngestError
+from model.errors import ModelError
+from service.cli.detect import detect
+from service.cli.info import info
+from service.cli.serve import serve
+from service.cli.stream import stream
+from service.errors import ServiceError
+
+app = typer.Typer(
+    name="spikewatch",
+    help="Streaming object detection for event cameras on a spiking network that remembers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for command in (detect, info, serve, stream):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run a command; bad input ends it with one clear line."""
+    try:
+        app()
+    except (IngestError, ModelError, ServiceError, OSError) as error:
+        print(f"spikewatch: {_describe(error)}", file=sys.stderr)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        print("spikewatch: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)

@@ -1,0 +1,38 @@
+"""`spikewatch info`: what is in a recording."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ingest.recording import open_recording
+from service.cli.options import Height, RecordingPath, Width
+
+
+def info(
+    recording: RecordingPath,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    width: Width = None,
+    height: Height = None,
+) -> None:
+    """Read a recording once and sum it up: format, sensor size, events, times, what was dropped."""
+    with open_recording(recording, width, height) as source:
+        facts = asdict(source.info())
+    if as_json:
+        typer.echo(json.dumps(facts))
+        return
+    table = Table(title=recording.name, show_header=False)
+    for name, value in facts.items():
+        table.add_row(name, _readable(value))
+    Console().print(table)
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{count:,} {reason}" for reason, count in value.items()) or "nothing"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return "unknown" if value is None else str(value)

@@ -1,0 +1,44 @@
+"""`spikewatch serve`: the service, until it is told to stop."""
+
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from service.app import create_app
+from service.logs import configure_logging
+from service.server import make_server
+from service.settings import Settings
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
+    weights: Annotated[str | None, typer.Option(help="safetensors file; default: untrained.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Compute threads; 0: as many as there are.")] = None,
+    max_sessions: Annotated[int | None, typer.Option(help="Sessions at once.")] = None,
+    idle_timeout_s: Annotated[float | None, typer.Option(help="Close sessions silent for this long.")] = None,
+    log_json: Annotated[bool | None, typer.Option("--log-json/--log-text", help="Form of the log.")] = None,
+) -> None:
+    """Serve the REST and WebSocket API, metrics and the live viewer.
+
+    Every setting can be given as SPIKEWATCH_<NAME> in the environment; options win.
+    """
+    given: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "weights": weights,
+        "threads": threads,
+        "max_sessions": max_sessions,
+        "idle_timeout_s": idle_timeout_s,
+        "log_json": log_json,
+    }
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    configure_logging(settings.log_level, settings.log_json)
+    app = create_app(settings)
+    typer.echo(f"viewer and API at http://{settings.host}:{settings.port}/", err=True)
+    make_server(app, settings).run()

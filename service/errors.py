@@ -1,0 +1,89 @@
+"""Errors of the service, each with an HTTP status and a stable code.
+
+ServiceError                 500 internal
+├── UnknownSession           404 session_unknown
+├── SessionClosed            410 session_closed
+├── SessionBusy              409 session_busy
+├── TooManySessions          503 sessions_full     (Retry-After)
+├── Draining                 503 draining          (Retry-After)
+├── TooLarge                 413 too_large
+├── TooSlow                  408 too_slow
+├── BadRequest               400 bad_request
+├── UnknownModel             404 model_unknown
+├── BadSnapshot              409 snapshot_mismatch
+└── StepFailed               500 step_failed
+"""
+
+
+class ServiceError(Exception):
+    """Base of all errors the service answers with; the message is for the client."""
+
+    status = 500
+    code = "internal"
+    retry_after_s: int | None = None
+
+
+class UnknownSession(ServiceError):
+    """No session has this id."""
+
+    status, code = 404, "session_unknown"
+
+
+class SessionClosed(ServiceError):
+    """The session has ended; the message says why."""
+
+    status, code = 410, "session_closed"
+
+
+class SessionBusy(ServiceError):
+    """Another request feeds this session at this moment."""
+
+    status, code = 409, "session_busy"
+
+
+class TooManySessions(ServiceError):
+    """All slots are taken."""
+
+    status, code, retry_after_s = 503, "sessions_full", 5
+
+
+class Draining(ServiceError):
+    """The service is stopping and takes no new work."""
+
+    status, code, retry_after_s = 503, "draining", 30
+
+
+class TooLarge(ServiceError):
+    """A body, message or result is larger than its limit."""
+
+    status, code = 413, "too_large"
+
+
+class TooSlow(ServiceError):
+    """The client sent or read nothing for too long."""
+
+    status, code = 408, "too_slow"
+
+
+class BadRequest(ServiceError):
+    """The request contradicts itself or the stream."""
+
+    status, code = 400, "bad_request"
+
+
+class UnknownModel(ServiceError):
+    """The named weights are not loaded here."""
+
+    status, code = 404, "model_unknown"
+
+
+class BadSnapshot(ServiceError):
+    """A snapshot was made by other weights, another geometry or another version."""
+
+    status, code = 409, "snapshot_mismatch"
+
+
+class StepFailed(ServiceError):
+    """The detector failed on this session's slice; the session ends alone."""
+
+    status, code = 500, "step_failed"

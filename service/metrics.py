@@ -1,0 +1,109 @@
+"""Everything that Prometheus sees. Base units, bounded labels, never a session id."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+from model.checkpoint import weights_digest
+from model.detector import Detector
+from model.energy import firing_rates
+from service.engine import BatchResult
+from service.window import WindowResult
+
+MJ_PER_J = 1000.0
+LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """The service's metrics, in a registry that is passed in."""
+
+    def __init__(self, registry: CollectorRegistry, detector: Detector) -> None:
+        self.registry = registry
+        self.events = Counter("spikewatch_events", "Events run through the detector", registry=registry)
+        self.windows = Counter("spikewatch_windows", "Windows by outcome", ["outcome"], registry=registry)
+        self.detections = Counter("spikewatch_detections", "Boxes returned", ["label"], registry=registry)
+        self.latency = Histogram(
+            "spikewatch_window_latency_seconds",
+            "From the last byte of a window to its result",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.step = Histogram(
+            "spikewatch_step_duration_seconds",
+            "One batch: gather, network, scatter",
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self.batch = Histogram(
+            "spikewatch_batch_size", "Sessions in one batch", buckets=BATCH_BUCKETS, registry=registry
+        )
+        self.sessions = Gauge("spikewatch_sessions", "Open sessions", registry=registry)
+        self.ended = Counter("spikewatch_sessions_ended", "Sessions by reason", ["reason"], registry=registry)
+        self.refused = Counter("spikewatch_refused", "Requests refused, by code", ["code"], registry=registry)
+        self.queued = Gauge("spikewatch_queued_slices", "Slices waiting", registry=registry)
+        self.dropped_slices = Counter(
+            "spikewatch_dropped_slices", "Slices dropped by the policy drop_oldest", registry=registry
+        )
+        self.dropped_events = Counter(
+            "spikewatch_dropped_events",
+            "Events or records left out, by reason",
+            ["reason"],
+            registry=registry,
+        )
+        self.state = Gauge("spikewatch_state_bytes", "Memory of all membranes", registry=registry)
+        self.rate = Gauge(
+            "spikewatch_firing_rate",
+            "Spikes for each neuron and virtual step in the latest batch",
+            ["layer"],
+            registry=registry,
+        )
+        self.spikes = Counter("spikewatch_spikes", "Spikes fired", registry=registry)
+        self.operations = Counter(
+            "spikewatch_synaptic_operations",
+            "Accumulates and multiply-accumulates",
+            ["kind"],
+            registry=registry,
+        )
+        self.energy = Counter(
+            "spikewatch_energy_joules", "Estimated energy of synaptic operations", ["kind"], registry=registry
+        )
+        spec = detector.spec
+        Info("spikewatch_model", "The loaded model", registry=registry).info(
+            {
+                "name": spec.name,
+                "training": spec.training,
+                "scale": spec.config.scale,
+                "digest": weights_digest(detector.network),
+            }
+        )
+        self._start_at_zero(spec.class_names)
+
+    def _start_at_zero(self, class_names: tuple[str, ...]) -> None:
+        """Make every series exist, so that a rate over the first scrape is right."""
+        for outcome in ("completed", "dropped", "unread"):
+            self.windows.labels(outcome)
+        for label in class_names:
+            self.detections.labels(label)
+        for kind in ("ac", "mac"):
+            self.operations.labels(kind)
+        for kind in ("snn", "ann"):
+            self.energy.labels(kind)
+
+    def observe_batch(self, detector: Detector, size: int, result: BatchResult) -> None:
+        """Count one step."""
+        self.batch.observe(size)
+        self.step.observe(result.duration_s)
+        d_max = detector.spec.config.d_max
+        for layer, rate in firing_rates(detector.layers, result.spikes, d_max, size).items():
+            self.rate.labels(layer).set(rate)
+        self.spikes.inc(sum(result.spikes.values()))
+        self.operations.labels("ac").inc(result.energy.ac)
+        self.operations.labels("mac").inc(result.energy.mac)
+        self.energy.labels("snn").inc(result.energy.snn_mj / MJ_PER_J)
+        self.energy.labels("ann").inc(result.energy.ann_mj / MJ_PER_J)
+
+    def observe_window(self, result: WindowResult, class_names: tuple[str, ...]) -> None:
+        """Count one result."""
+        self.windows.labels("completed").inc()
+        self.latency.observe(result.latency_s)
+        for class_id in result.detections.class_id.tolist():
+            self.detections.labels(class_names[class_id]).inc()

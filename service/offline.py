@@ -1,0 +1,70 @@
+"""A recording through the detector without a server: the same engine, windows and results."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ingest.slicer import Slice
+from model.detector import Detector
+from model.letterbox import Letterbox
+from service.engine import Engine, Lane
+from service.schemas import Summary, Window
+from service.source import RecordingSource
+from service.totals import RunningTotals
+from service.window import WindowOptions, WindowResult, prepare
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One slice, and the results that it completed.
+
+    Attributes:
+        part: the slice; None at the very end, when only an unfinished window was left.
+        results: as they are computed.
+        windows: the same as they are written.
+    """
+
+    part: Slice | None
+    results: list[WindowResult]
+    windows: list[Window]
+
+
+class OfflineRun:
+    """Iterates over a recording; `totals` grows on the way, `summary()` is complete at the end."""
+
+    def __init__(self, source: RecordingSource, detector: Detector, options: WindowOptions) -> None:
+        self._source = source
+        self._detector = detector
+        self._engine = Engine(detector, 1)
+        self._sensor = source.recording.sensor_size()
+        self._lane = Lane(0, detector, self._sensor, options)
+        self.totals = RunningTotals()
+
+    def __iter__(self) -> Iterator[Seen]:
+        """Run every slice in turn, the membranes carried from one to the next."""
+        box = Letterbox.fit(*self._sensor, self._detector.spec)
+        for part in self._source.slices():
+            batch = self._engine.run([(self._lane, prepare(part, box, self._detector.spec))])
+            yield self._count(part, batch.windows[0])
+        rest = self._engine.flush(self._lane)
+        if rest:
+            yield self._count(None, rest)
+
+    def summary(self) -> Summary:
+        """Sums over everything run so far."""
+        spec, recording = self._detector.spec, self._source.recording
+        return Summary(
+            **self.totals.as_totals(self._source).model_dump(),
+            format=recording.format,
+            width=recording.width,
+            height=recording.height,
+            t_start_us=self.totals.t_start_us,
+            t_end_us=self.totals.t_end_us,
+            model=spec.name,
+            training=spec.training,
+        )
+
+    def _count(self, part: Slice | None, results: list[WindowResult]) -> Seen:
+        spec = self._detector.spec
+        for result in results:
+            self.totals.add(result)
+        return Seen(part, results, [Window.of(r, spec.class_names, spec.training) for r in results])

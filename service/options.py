@@ -1,0 +1,55 @@
+"""A session's choices, with what the client left out filled in from the model."""
+
+from dataclasses import dataclass
+
+from model.config import ModelSpec
+from service.schemas import SessionRequest, WindowRequest
+from service.window import WindowOptions
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """How one stream is read, cut and judged.
+
+    Attributes:
+        format: of the bytes: dat, evt2, evt21 or evt3 (or of the recording, for information).
+        width, height: sensor pixels, None until the stream's header names them.
+        slice_us: length of a slice.
+        representation: of the frames, the model's.
+        policy: `block` or `drop_oldest`.
+        window: how results are made.
+    """
+
+    format: str
+    width: int | None
+    height: int | None
+    slice_us: int
+    representation: str
+    policy: str
+    window: WindowOptions
+
+
+def window_options(request: WindowRequest, spec: ModelSpec) -> WindowOptions:
+    """The request's choices, or the model's."""
+    slices = request.slices or spec.slices
+    return WindowOptions(slices, request.hop or slices, request.confidence, request.iou)
+
+
+def session_options(request: SessionRequest, spec: ModelSpec) -> SessionOptions:
+    """Options of a live session."""
+    return stream_options(request, spec, request.format, request.policy)
+
+
+def stream_options(
+    request: WindowRequest, spec: ModelSpec, format: str, policy: str = "block"
+) -> SessionOptions:
+    """Options of a stream whose format is known from elsewhere."""
+    return SessionOptions(
+        format=format,
+        width=request.width,
+        height=request.height,
+        slice_us=request.slice_us or spec.slice_us,
+        representation=spec.representation,
+        policy=policy,
+        window=window_options(request, spec),
+    )

@@ -1,0 +1,161 @@
+"""The two bounded queues of a session: slices towards the worker, results towards the client.
+
+Both are filled by one thread and emptied by another.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+from service.engine import Engine
+from service.errors import ServiceError
+from service.window import InputSlice, WindowResult
+
+
+@dataclass(slots=True)
+class Control:
+    """Something to do between two slices of a session, in order, on the worker thread."""
+
+    action: Callable[[Engine], Any]
+    done: Future[Any] = field(default_factory=Future)
+
+
+class Inbox:
+    """Slices waiting to be run, at most `capacity`; controls pass in order and are never dropped.
+
+    Policy `block`: a slice is refused while the inbox is full; the sender waits.
+    Policy `drop_oldest`: the oldest slice makes room, and is counted.
+    """
+
+    def __init__(self, capacity: int, policy: str, on_drop: Callable[[], None] = lambda: None) -> None:
+        self.capacity = capacity
+        self.policy = policy
+        self._on_drop = on_drop
+        self.dropped_slices = 0
+        self.dropped_events = 0
+        self._items: deque[InputSlice | Control] = deque()
+        self._slices = 0
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Slices waiting."""
+        return self._slices
+
+    @property
+    def empty(self) -> bool:
+        """True if neither slice nor control waits."""
+        return not self._items
+
+    def put(self, item: InputSlice | Control) -> bool:
+        """Append; False if a slice was refused because the inbox is full."""
+        with self._lock:
+            if isinstance(item, InputSlice):
+                if self._slices == self.capacity:
+                    if self.policy == "block":
+                        return False
+                    self._drop_oldest()
+                self._slices += 1
+            self._items.append(item)
+            return True
+
+    def pop(self) -> InputSlice | Control | None:
+        """The oldest item, or None."""
+        with self._lock:
+            if not self._items:
+                return None
+            item = self._items.popleft()
+            self._slices -= isinstance(item, InputSlice)
+            return item
+
+    def clear(self, error: ServiceError) -> None:
+        """Throw all away; waiting controls fail with `error`."""
+        with self._lock:
+            items, self._items = self._items, deque()
+            self._slices = 0
+        for item in items:
+            if isinstance(item, Control) and item.done.set_running_or_notify_cancel():
+                item.done.set_exception(error)
+
+    def _drop_oldest(self) -> None:
+        index, oldest = next((i, x) for i, x in enumerate(self._items) if isinstance(x, InputSlice))
+        del self._items[index]
+        self._slices -= 1
+        self.dropped_slices += 1
+        self.dropped_events += oldest.n_events
+        self._on_drop()
+
+
+class Outbox:
+    """Results waiting for the client. Full: the session is not scheduled, or drops its oldest result."""
+
+    def __init__(
+        self,
+        capacity: int,
+        policy: str,
+        loop: asyncio.AbstractEventLoop,
+        on_drop: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.capacity = capacity
+        self.policy = policy
+        self._on_drop = on_drop
+        self.dropped_windows = 0
+        self._items: deque[WindowResult] = deque()
+        self._loop = loop
+        self._changed = asyncio.Event()
+        self._error: ServiceError | None = None
+
+    @property
+    def full(self) -> bool:
+        """True while the session must not be scheduled."""
+        return self.policy == "block" and len(self._items) >= self.capacity
+
+    def put(self, result: WindowResult) -> None:
+        """Append, from the worker thread; ignored once closed."""
+        if self._error is not None:
+            return
+        if self.policy == "drop_oldest" and len(self._items) >= self.capacity:
+            self._items.popleft()
+            self.dropped_windows += 1
+            self._on_drop()
+        self._items.append(result)
+        self._loop.call_soon_threadsafe(self._changed.set)
+
+    def close(self, error: ServiceError) -> None:
+        """No more results; `get` raises `error` once all are taken."""
+        self._error = error
+        self._changed.set()
+
+    async def peek(self) -> WindowResult:
+        """The oldest result, left in place; waits for one.
+
+        Raises:
+            ServiceError: why the session ended, once all results are taken.
+        """
+        while not self._items:
+            if self._error is not None:
+                raise self._error
+            self._changed.clear()
+            if not self._items:
+                await self._changed.wait()
+        return self._items[0]
+
+    def take(self, result: WindowResult) -> None:
+        """Remove a result that was peeked at; nothing if it was dropped meanwhile."""
+        if self._items and self._items[0] is result:
+            self._items.popleft()
+
+    async def get(self) -> WindowResult:
+        """The oldest result, removed; waits like `peek`."""
+        await self.peek()
+        return self._items.popleft()
+
+    def drain(self) -> list[WindowResult]:
+        """All results that are there."""
+        items = list(self._items)
+        for _ in items:
+            self._items.popleft()
+        return items

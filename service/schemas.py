@@ -1,0 +1,205 @@
+"""What goes over the wire, as pydantic models; everything unknown is refused."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from ingest.events import MAX_SENSOR_PX
+from service.window import WindowResult
+
+StreamFormat = Literal["dat", "evt2", "evt21", "evt3"]
+Policy = Literal["block", "drop_oldest"]
+Pixels = Annotated[int, Field(ge=1, le=MAX_SENSOR_PX)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+MAX_SLICES = 64
+
+
+class Wire(BaseModel):
+    """Base of all messages."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WindowRequest(Wire):
+    """How events are cut and boxes chosen; what is left out is the model's own."""
+
+    width: Pixels | None = Field(
+        None, description="sensor width in pixels, where the stream's header names none"
+    )
+    height: Pixels | None = Field(None, description="sensor height in pixels")
+    slice_us: int | None = Field(
+        None, ge=1000, le=10_000_000, description="length of a slice in microseconds"
+    )
+    slices: int | None = Field(None, ge=1, le=MAX_SLICES, description="T, slices averaged for one result")
+    hop: int | None = Field(None, ge=1, le=MAX_SLICES, description="slices from result to result; default T")
+    confidence: Ratio = Field(0.25, description="boxes at or below it are left out")
+    iou: Ratio = Field(0.45, description="overlap above which the weaker box of a class is dropped")
+
+    @model_validator(mode="after")
+    def _both_sides(self) -> "WindowRequest":
+        if (self.width is None) != (self.height is None):
+            raise ValueError("width and height come together")
+        return self
+
+
+class SessionRequest(WindowRequest):
+    """A new session."""
+
+    format: StreamFormat = Field("dat", description="format of the bytes that will be sent")
+    policy: Policy = Field("block", description="what happens when slices come faster than they can be run")
+    weights: str | None = Field(None, description="name of a loaded model; default: the only one")
+
+
+class Detection(Wire):
+    """One box; x, y is its top-left corner in sensor pixels."""
+
+    x: float
+    y: float
+    w: float
+    h: float
+    class_id: int
+    label: str
+    confidence: float
+
+
+class EnergyMj(Wire):
+    """Estimated energy in millijoules: spiking, and the same network as an ANN."""
+
+    snn: float
+    ann: float
+
+
+class Window(Wire):
+    """One result."""
+
+    seq: int
+    t_start_us: int
+    t_end_us: int
+    events: int
+    detections: list[Detection]
+    firing_rate: float = Field(description="spikes for each neuron and virtual step, 0 to 1")
+    energy_mj: EnergyMj
+    latency_ms: float
+    dropped_windows: int = Field(description="windows lost so far because they came too fast")
+    training: str = Field(description="how the weights came to be, such as 'untrained'")
+
+    @staticmethod
+    def of(
+        result: WindowResult, labels: tuple[str, ...], training: str, dropped_windows: int = 0
+    ) -> "Window":
+        """A result as it is sent."""
+        found = result.detections
+        rows = zip(found.xywh.tolist(), found.confidence.tolist(), found.class_id.tolist(), strict=True)
+        return Window(
+            seq=result.seq,
+            t_start_us=result.t_start_us,
+            t_end_us=result.t_end_us,
+            events=result.events,
+            detections=[
+                Detection(x=x, y=y, w=w, h=h, class_id=c, label=labels[c], confidence=p)
+                for (x, y, w, h), p, c in rows
+            ],
+            firing_rate=result.firing_rate,
+            energy_mj=EnergyMj(snn=result.energy.snn_mj, ann=result.energy.ann_mj),
+            latency_ms=round(result.latency_s * 1000, 3),
+            dropped_windows=dropped_windows,
+            training=training,
+        )
+
+
+class Totals(Wire):
+    """Sums over a session or an upload."""
+
+    windows: int = 0
+    events: int = Field(0, description="events in results")
+    detections: int = 0
+    dropped_windows: int = 0
+    dropped_slices: int = 0
+    dropped_events: dict[str, int] = Field({}, description="reason -> events or records left out")
+    energy_mj: EnergyMj = EnergyMj(snn=0, ann=0)
+    firing_rate: float = Field(0, description="mean over the results")
+
+
+class Summary(Totals):
+    """Last line of an upload's answer."""
+
+    format: str
+    width: int | None
+    height: int | None
+    t_start_us: int | None = Field(description="start of the first window")
+    t_end_us: int | None = Field(description="end of the last window")
+    model: str
+    training: str
+
+
+class SessionInfo(Wire):
+    """A session as it stands."""
+
+    session_id: str
+    stream_url: str
+    state: Literal["open", "draining", "closed"]
+    format: str
+    width: int | None
+    height: int | None
+    slice_us: int
+    slices: int
+    hop: int
+    policy: str
+    confidence: float
+    iou: float
+    model: str
+    training: str
+    queued_slices: int
+    accepted_bytes: int
+    idle_s: float
+    totals: Totals
+    layer_rates: dict[str, float] = Field(description="layer -> firing rate in the last window")
+
+
+class SessionList(Wire):
+    """All open sessions."""
+
+    sessions: list[SessionInfo]
+    max_sessions: int
+
+
+class Windows(Wire):
+    """Results of one POST of events."""
+
+    windows: list[Window]
+
+
+class ModelInfo(Wire):
+    """A loaded model."""
+
+    name: str
+    training: str
+    digest: str
+    scale: str
+    parameters: int
+    classes: list[str]
+    representation: str
+    slice_us: int
+    slices: int
+    beta: float
+    d_max: int
+    input_height: int
+    input_width: int
+    state_bytes: int = Field(description="membranes of one session")
+    layers: list[str]
+
+
+class ModelList(Wire):
+    """All loaded models."""
+
+    models: list[ModelInfo]
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details, with a stable `code`."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    code: str
+    detail: str

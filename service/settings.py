@@ -1,0 +1,39 @@
+"""Settings, from `SPIKEWATCH_*` variables or command-line options. Every limit of the service is here."""
+
+from importlib.metadata import version as installed_version
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIB = 1 << 20
+
+
+class Settings(BaseSettings):
+    """Limits and choices of one process."""
+
+    model_config = SettingsConfigDict(env_prefix="SPIKEWATCH_", extra="forbid", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    weights: str | None = Field(None, description="safetensors file; none: the untrained default")
+    device: str = "cpu"
+    threads: int = Field(0, ge=0, description="compute threads; 0: as many as torch finds")
+    max_sessions: int = Field(16, ge=1, le=1024, description="slots; each holds one membrane state")
+    max_batch: int = Field(8, ge=1, le=256, description="slices of different sessions run together")
+    inbox_slices: int = Field(32, ge=1, description="slices waiting in one session")
+    outbox_windows: int = Field(256, ge=1, description="results waiting for one client to read")
+    idle_timeout_s: float = Field(60.0, gt=0, description="a session without bytes for this long is closed")
+    max_message_bytes: int = Field(4 * MIB, ge=1024, description="one WebSocket message")
+    max_body_bytes: int = Field(16 * MIB, ge=1024, description="one POST of events")
+    max_snapshot_bytes: int = Field(512 * MIB, ge=1024, description="one saved session state")
+    max_upload_bytes: int = Field(8192 * MIB, ge=1024, description="one recording to /v1/detections")
+    max_windows_per_post: int = Field(1000, ge=1, description="results of one POST of events")
+    max_pending_result_bytes: int = Field(16 * MIB, ge=1024, description="results an uploader has not read")
+    drain_timeout_s: float = Field(10.0, ge=0, description="time for open sessions when the service stops")
+    log_level: str = "info"
+    log_json: bool = Field(True, description="one JSON object a line; else plain text")
+
+    @property
+    def version(self) -> str:
+        """Version of the installed distribution."""
+        return installed_version("spikewatch")

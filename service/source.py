@@ -1,0 +1,112 @@
+"""Where the slices of a session come from: bytes that are pushed, or a recording that is read."""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from ingest.errors import GeometryError
+from ingest.recording import Recording
+from ingest.slicer import Slice, TimeSlicer
+from ingest.stream import SliceStream
+from service.errors import BadRequest
+from service.options import SessionOptions
+
+Size = tuple[int | None, int | None]
+
+
+class Source(Protocol):
+    """Slices, the sensor size, and what was left out on the way."""
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels, None while unknown."""
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Reason -> events or records left out so far."""
+
+    @property
+    def open_events(self) -> int:
+        """Events accepted that are in no finished slice yet."""
+
+    def feed(self, data: bytes) -> Iterator[Slice]:
+        """Slices that these bytes complete."""
+
+    def finish(self) -> Iterator[Slice]:
+        """The open slice, at the end of the stream."""
+
+
+class LiveSource:
+    """Bytes of a live stream or an upload. `size` overrides the options', once a header has named it."""
+
+    def __init__(
+        self, options: SessionOptions, size: Size = (None, None), start_us: int | None = None
+    ) -> None:
+        width, height = options.width or size[0], options.height or size[1]
+        self._stream = SliceStream(
+            options.format, width, height, options.slice_us, options.representation, start_us=start_us
+        )
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels, None while unknown."""
+        return self._stream.size
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Reason -> events or records left out so far."""
+        return self._stream.decode_stats.dropped
+
+    @property
+    def open_events(self) -> int:
+        """Events accepted that are in no finished slice yet."""
+        return self._stream.slicer_stats.events_in - self._stream.slicer_stats.events_out
+
+    def feed(self, data: bytes) -> Iterator[Slice]:
+        """Slices that these bytes complete."""
+        return self._stream.feed(data)
+
+    def finish(self) -> Iterator[Slice]:
+        """The open slice, at the end of the stream."""
+        return self._stream.finish()
+
+
+class RecordingSource:
+    """A recording on disk, read chunk by chunk."""
+
+    def __init__(self, recording: Recording, slice_us: int, representation: str) -> None:
+        if recording.width is None or recording.height is None:
+            raise GeometryError(
+                f"{recording.path.name} does not name its sensor size; pass --width and --height"
+            )
+        self.recording = recording
+        self._slicer = TimeSlicer(slice_us, recording.width, recording.height, representation)
+
+    @property
+    def size(self) -> Size:
+        """Width and height in pixels."""
+        return self.recording.width, self.recording.height
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Reason -> events or records left out so far."""
+        return self.recording.stats.dropped
+
+    @property
+    def open_events(self) -> int:
+        """Events accepted that are in no finished slice yet."""
+        return self._slicer.stats.events_in - self._slicer.stats.events_out
+
+    def slices(self) -> Iterator[Slice]:
+        """All slices, the last one included."""
+        for events in self.recording.chunks():
+            yield from self._slicer.push(events)
+        yield from self.finish()
+
+    def feed(self, data: bytes) -> Iterator[Slice]:
+        """Refused: a recording is read, not fed."""
+        raise BadRequest("this session reads a recording and takes no bytes")
+
+    def finish(self) -> Iterator[Slice]:
+        """The open slice."""
+        last = self._slicer.flush()
+        return iter(() if last is None else (last,))

@@ -1,0 +1,58 @@
+"""Sums over the results of one session or recording."""
+
+from service.queues import Inbox
+from service.schemas import EnergyMj, Totals
+from service.source import Source
+from service.window import WindowResult
+
+
+class RunningTotals:
+    """Filled result by result; keeps what a decoder dropped when a reset replaces it."""
+
+    def __init__(self) -> None:
+        self.windows = self.events = self.detections = 0
+        self.snn_mj = self.ann_mj = 0.0
+        self.layer_rates: dict[str, float] = {}
+        self.t_start_us: int | None = None
+        self.t_end_us: int | None = None
+        self._rate_sum = 0.0
+        self._dropped: dict[str, int] = {}
+
+    def add(self, result: WindowResult) -> None:
+        """Count a result."""
+        self.windows += 1
+        self.events += result.events
+        self.detections += len(result.detections)
+        self.snn_mj += result.energy.snn_mj
+        self.ann_mj += result.energy.ann_mj
+        self._rate_sum += result.firing_rate
+        self.layer_rates = result.layer_rates
+        self.t_start_us = result.t_start_us if self.t_start_us is None else self.t_start_us
+        self.t_end_us = result.t_end_us
+
+    def retire(self, source: Source) -> None:
+        """Keep the counts of a source that a reset throws away, its open slice among what was dropped."""
+        self._dropped = _sum(self._dropped, source.dropped, {"reset": source.open_events})
+
+    def as_totals(self, source: Source, inbox: Inbox | None = None, dropped_windows: int = 0) -> Totals:
+        """Everything, with what was dropped on the way."""
+        too_fast = {"too_fast": inbox.dropped_events} if inbox else {}
+        return Totals(
+            windows=self.windows,
+            events=self.events,
+            detections=self.detections,
+            dropped_windows=dropped_windows,
+            dropped_slices=inbox.dropped_slices if inbox else 0,
+            dropped_events=_sum(self._dropped, source.dropped, too_fast),
+            energy_mj=EnergyMj(snn=self.snn_mj, ann=self.ann_mj),
+            firing_rate=self._rate_sum / self.windows if self.windows else 0.0,
+        )
+
+
+def _sum(*counts: dict[str, int]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for count in counts:
+        for reason, number in count.items():
+            if number:
+                total[reason] = total.get(reason, 0) + number
+    return total

@@ -1,0 +1,64 @@
+/**
+ * The service's HTTP interface.
+ *
+ * @typedef {{x: number, y: number, w: number, h: number, class_id: number, label: string, confidence: number}} Detection
+ * @typedef {{t0_us: number, t1_us: number, events: number, sensor: [number, number], png: string}} Slice
+ * @typedef {{seq: number, t_start_us: number, t_end_us: number, events: number, detections: Detection[],
+ *   firing_rate: number, energy_mj: {snn: number, ann: number}, latency_ms: number, dropped_windows: number,
+ *   training: string, layer_rates: Record<string, number>}} Window
+ * @typedef {{session_id: string, stream_url: string, format: string, width: ?number, height: ?number,
+ *   slice_us: number, slices: number, hop: number, confidence: number}} Session
+ * @typedef {{name: string, training: string, parameters: number, slice_us: number, slices: number}} Model
+ */
+
+/** What the service says is wrong, in its own words. */
+export class Problem extends Error {}
+
+/** @returns {Promise<Session[]>} all open sessions */
+export const listSessions = async () => (await request("/v1/sessions")).sessions;
+
+/** @returns {Promise<Model>} the loaded model */
+export const getModel = async () => (await request("/v1/models")).models[0];
+
+/**
+ * @param {object} wanted the choices of `POST /v1/sessions`
+ * @returns {Promise<Session>}
+ */
+export const openSession = (wanted) =>
+  request("/v1/sessions", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify(wanted),
+  });
+
+/**
+ * @param {string} path
+ * @returns {Promise<ArrayBuffer>}
+ */
+export const getBytes = async (path) => (await checked(path)).arrayBuffer();
+
+/**
+ * @param {string} path such as a session's `stream_url`
+ * @returns {string} its WebSocket address on this host
+ */
+export function socketUrl(path) {
+  const url = new URL(path, location.href);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url.href;
+}
+
+/** @param {string} path @param {RequestInit} [options] */
+const request = async (path, options) => (await checked(path, options)).json();
+
+/** @param {string} path @param {RequestInit} [options] */
+async function checked(path, options) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch {
+    throw new Problem("The service does not answer.");
+  }
+  if (response.ok) return response;
+  const problem = await response.json().catch(() => ({}));
+  throw new Problem(problem.detail ?? `The service answered ${response.status} to ${path}.`);
+}

@@ -1,0 +1,45 @@
+"""Those who look on: each has a small queue that drops its oldest, so none can slow a session down."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from service.window import InputSlice, WindowResult
+
+WATCHER_QUEUE = 32
+
+Shown = InputSlice | WindowResult | None
+"""A slice, a result, or None at the end of the session."""
+
+
+class Watchers:
+    """Queues of all who watch one session; filled from the worker thread."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._queues: set[asyncio.Queue[Shown]] = set()
+
+    @contextmanager
+    def subscribe(self) -> Iterator[asyncio.Queue[Shown]]:
+        """A queue of everything from now on."""
+        queue: asyncio.Queue[Shown] = asyncio.Queue(WATCHER_QUEUE)
+        self._queues.add(queue)
+        try:
+            yield queue
+        finally:
+            self._queues.discard(queue)
+
+    def __len__(self) -> int:
+        """How many look on."""
+        return len(self._queues)
+
+    def publish(self, item: Shown) -> None:
+        """Show to all, from any thread."""
+        if self._queues:
+            self._loop.call_soon_threadsafe(self._put, item)
+
+    def _put(self, item: Shown) -> None:
+        for queue in self._queues:
+            if queue.full():
+                queue.get_nowait()
+            queue.put_nowait(item)

@@ -1,0 +1,198 @@
+"""From slices of one session to its window results.
+
+Shapes: P input channels, h and w input pixels.
+"""
+
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from ingest.slicer import Slice
+from model.config import ModelSpec
+from model.detections import Detections
+from model.detector import Detector
+from model.energy import Energy, firing_rates, slice_energy
+from model.head import RawOutputs
+from model.letterbox import Letterbox, prepare_frame
+
+
+@dataclass(frozen=True, slots=True)
+class InputSlice:
+    """A slice ready for the network.
+
+    Attributes:
+        t0_us, t1_us: half-open span of its events.
+        n_events: how many they are.
+        discontinuity: time jumped before it; the membranes start anew.
+        frame: float32 [P,h,w].
+        ready_s: monotonic time at which its last byte had come.
+    """
+
+    t0_us: int
+    t1_us: int
+    n_events: int
+    discontinuity: bool
+    frame: Tensor
+    ready_s: float
+
+
+def prepare(part: Slice, box: Letterbox, spec: ModelSpec) -> InputSlice:
+    """Scale, pad and normalise a slice for the network."""
+    frame = prepare_frame(part.frame, box, spec)
+    return InputSlice(part.t0_us, part.t1_us, part.n_events, part.discontinuity, frame, time.monotonic())
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOptions:
+    """How results are made.
+
+    Attributes:
+        slices: T, the slices whose logits are averaged.
+        hop: a result comes every `hop` slices.
+        confidence, iou: thresholds of the boxes.
+    """
+
+    slices: int
+    hop: int
+    confidence: float
+    iou: float
+
+
+@dataclass(frozen=True, slots=True)
+class WindowResult:
+    """Boxes of one window and what they cost.
+
+    Attributes:
+        seq: counts the results of a session from 0.
+        t_start_us, t_end_us: span of the slices averaged.
+        events: events that came since the result before.
+        detections: boxes in sensor pixels, valid at t_end_us.
+        layer_rates: layer -> firing rate for each virtual step, since the result before.
+        firing_rate: the same over all neurons.
+        energy: synaptic operations since the result before.
+        latency_s: from the last byte of the window to this result.
+    """
+
+    seq: int
+    t_start_us: int
+    t_end_us: int
+    events: int
+    detections: Detections
+    layer_rates: dict[str, float]
+    firing_rate: float
+    energy: Energy
+    latency_s: float
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Sums since the last result."""
+
+    slices: int = 0
+    events: int = 0
+    energy: Energy = field(default_factory=Energy)
+    spikes: dict[str, int] = field(default_factory=dict)
+    t0_us: int = 0
+    t1_us: int = 0
+    ready_s: float = 0.0
+
+
+class WindowBuilder:
+    """Collects the network's outputs of one session; gives a result every `hop` slices."""
+
+    def __init__(self, detector: Detector, sensor: tuple[int, int], options: WindowOptions) -> None:
+        self._detector = detector
+        self._sensor = sensor
+        self._options = options
+        self._logits: deque[tuple[int, RawOutputs]] = deque(maxlen=options.slices)
+        self._pending = _Pending()
+        self._position_us: int | None = None
+        self.seq = 0
+
+    def add(
+        self, part: InputSlice, raw: RawOutputs, spikes: dict[str, int]
+    ) -> tuple[Energy, WindowResult | None]:
+        """Take the outputs of one slice; gives its energy, and a result if it completes a window."""
+        sums = self._pending
+        if not sums.slices:
+            sums.t0_us = part.t0_us
+        mean_spikes = {
+            layer.name: spikes[layer.name] / layer.neurons for layer in self._detector.layers if layer.spiking
+        }
+        energy = slice_energy(self._detector.layers, mean_spikes)
+        self._logits.append((part.t0_us, raw))
+        self._position_us = part.t1_us
+        sums.slices += 1
+        sums.events += part.n_events
+        sums.energy += energy
+        sums.t1_us = part.t1_us
+        sums.ready_s = part.ready_s
+        for name, count in spikes.items():
+            sums.spikes[name] = sums.spikes.get(name, 0) + count
+        return energy, self._emit() if sums.slices == self._options.hop else None
+
+    def flush(self) -> WindowResult | None:
+        """A result for the slices since the last one, if there are any."""
+        return self._emit() if self._pending.slices else None
+
+    @property
+    def position_us(self) -> int | None:
+        """End of the last slice taken, None before the first."""
+        return self._position_us
+
+    def save(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """All that a later builder needs to go on: plain values, and the logits held for averaging."""
+        meta = {
+            "seq": self.seq,
+            "position_us": self._position_us,
+            "logit_t0_us": [t0_us for t0_us, _ in self._logits],
+            "pending": asdict(self._pending),
+        }
+        tensors = {
+            f"logits.{i}.{level}": tensor
+            for i, (_, raw) in enumerate(self._logits)
+            for level, tensor in enumerate(raw)
+        }
+        return meta, tensors
+
+    def load(self, meta: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Go on from what `save` gave; KeyError or TypeError if it is not that."""
+        pending = dict(meta["pending"])
+        pending["energy"] = Energy(**pending["energy"])
+        logits = [
+            (int(t0_us), (tensors[f"logits.{i}.0"], tensors[f"logits.{i}.1"], tensors[f"logits.{i}.2"]))
+            for i, t0_us in enumerate(meta["logit_t0_us"])
+        ]
+        self._pending = _Pending(**pending)
+        self._logits = deque(logits, maxlen=self._options.slices)
+        self._position_us = meta["position_us"]
+        self.seq = int(meta["seq"])
+
+    def reset(self) -> None:
+        """Forget the slices seen, as after a jump in time; `seq` goes on."""
+        self._logits.clear()
+        self._pending = _Pending()
+
+    def _emit(self) -> WindowResult:
+        sums, self._pending = self._pending, _Pending()
+        options, spec = self._options, self._detector.spec
+        rates = firing_rates(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices)
+        neurons = sum(layer.neurons for layer in self._detector.layers if layer.spiking)
+        raws = [raw for _, raw in self._logits]
+        found = self._detector.detections(raws, self._sensor, sums.t1_us, options.confidence, options.iou)
+        result = WindowResult(
+            seq=self.seq,
+            t_start_us=min(self._logits[0][0], sums.t0_us),
+            t_end_us=sums.t1_us,
+            events=sums.events,
+            detections=found,
+            layer_rates=rates,
+            firing_rate=sum(sums.spikes.values()) / (neurons * spec.config.d_max * sums.slices),
+            energy=sums.energy,
+            latency_s=time.monotonic() - sums.ready_s,
+        )
+        self.seq += 1
+        return result

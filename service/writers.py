@@ -1,0 +1,133 @@
+"""Files of results: NDJSON, JSON, Prophesee boxes (.npy) and annotated video, chosen by the name's ending.
+
+Every file is written under a temporary name and renamed when whole, so an interrupted run leaves none.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+
+from model.detections import Detections
+from service.offline import Seen
+from service.schemas import Summary
+
+BBOX_DTYPE = np.dtype(
+    {
+        "names": ["t", "x", "y", "w", "h", "class_id", "track_id", "class_confidence"],
+        "formats": ["<i8", "<f4", "<f4", "<f4", "<f4", "<u4", "<u4", "<f4"],
+        "offsets": [0, 8, 12, 16, 20, 24, 28, 32],
+        "itemsize": 40,
+    }
+)
+"""Boxes as Prophesee's Gen1 data set stores them."""
+
+
+class ResultWriter(Protocol):
+    """Takes what was seen, slice by slice; a context manager."""
+
+    def write(self, seen: Seen) -> None:
+        """Take one slice and its results."""
+
+    def finish(self, summary: Summary) -> None:
+        """Everything has been seen."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End; after an error nothing is left behind."""
+
+
+class _FileWriter:
+    """A file that appears only when it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+        self._file = self._partial.open("wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if kind is None:
+            self._partial.replace(self._path)
+        else:
+            self._partial.unlink(missing_ok=True)
+
+
+class NdjsonWriter(_FileWriter):
+    """A window a line, the last line the summary: what POST /v1/detections answers."""
+
+    def write(self, seen: Seen) -> None:
+        """Append the windows."""
+        for window in seen.windows:
+            self._file.write(window.model_dump_json().encode() + b"\n")
+
+    def finish(self, summary: Summary) -> None:
+        """Append the summary."""
+        self._file.write(b'{"summary":' + summary.model_dump_json().encode() + b"}\n")
+
+
+class JsonWriter(_FileWriter):
+    """One JSON object: `{"windows": [...], "summary": {...}}`, written window by window."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._file.write(b'{"windows":[')
+        self._separator = b"\n"
+
+    def write(self, seen: Seen) -> None:
+        """Append the windows."""
+        for window in seen.windows:
+            self._file.write(self._separator + window.model_dump_json().encode())
+            self._separator = b",\n"
+
+    def finish(self, summary: Summary) -> None:
+        """Close the list and append the summary."""
+        self._file.write(b'\n],"summary":' + json.dumps(summary.model_dump()).encode() + b"}\n")
+
+
+class BoxWriter(_FileWriter):
+    """All boxes as one structured array, stamped with the end of their window; track ids are zero."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._boxes: list[np.ndarray[tuple[int], np.dtype[np.void]]] = []
+
+    def write(self, seen: Seen) -> None:
+        """Collect boxes, 40 bytes each."""
+        self._boxes += [prophesee_boxes(result.detections) for result in seen.results]
+
+    def finish(self, summary: Summary) -> None:
+        """Write the array."""
+        np.save(self._file, np.concatenate([np.empty(0, BBOX_DTYPE), *self._boxes]))
+
+
+def prophesee_boxes(found: Detections) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """Detections in the layout of Gen1's `*_bbox.npy`."""
+    boxes = np.zeros(len(found), BBOX_DTYPE)
+    boxes["t"] = found.t_us
+    for column, name in enumerate("xywh"):
+        boxes[name] = found.xywh[:, column]
+    boxes["class_id"] = found.class_id
+    boxes["class_confidence"] = found.confidence
+    return boxes
+
+
+WRITERS: dict[str, Callable[[Path], ResultWriter]] = {
+    ".ndjson": NdjsonWriter,
+    ".json": JsonWriter,
+    ".npy": BoxWriter,
+}
+"""File ending -> writer; `.mp4` is in `service.annotated_video`, which needs the size of the sensor."""

@@ -1,0 +1,117 @@
+"""A real service on a free port, and streams to send to it."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import numpy as np
+import websockets
+from websockets.sync.client import ClientConnection, connect
+
+from model.detector import Detector
+from service.app import create_app
+from service.server import make_server
+from service.settings import Settings
+
+WIDTH, HEIGHT = 90, 60
+SENSOR = {"width": WIDTH, "height": HEIGHT}
+
+
+class Live:
+    """Base address, a client, and the application inside."""
+
+    def __init__(self, port: int, app: Any, stop: Any) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.ws_url = f"ws://127.0.0.1:{port}"
+        self.app = app
+        self.stop = stop
+        self.http = httpx.Client(base_url=self.url, timeout=60)
+
+    def open(self, **wanted: Any) -> str:
+        answer = self.http.post("/v1/sessions", json=SENSOR | wanted)
+        assert answer.status_code == 201, answer.text
+        session_id: str = answer.json()["session_id"]
+        return session_id
+
+    def connect(self, session_id: str) -> ClientConnection:
+        socket = connect(f"{self.ws_url}/v1/sessions/{session_id}/stream", compression=None, max_size=None)
+        ready = json.loads(socket.recv())
+        assert ready["type"] == "ready"
+        return socket
+
+    def metric(self, line: str) -> float:
+        """Value of the series that begins with `line`."""
+        for text in self.http.get("/metrics").text.splitlines():
+            if text.startswith(line + " "):
+                return float(text.split()[-1])
+        raise AssertionError(f"no series {line}")
+
+
+@contextmanager
+def live_service(detector: Detector, **settings: Any) -> Iterator[Live]:
+    """Run the application under uvicorn in a thread of its own, until the block ends."""
+    configured = Settings(port=0, **settings)
+    app = create_app(configured, detector)
+    server = make_server(app, configured)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the service did not start"
+        thread.join(0.02)
+
+    def stop() -> None:
+        server.should_exit = True
+        thread.join(30)
+        assert not thread.is_alive()
+
+    live = Live(server.servers[0].sockets[0].getsockname()[1], app, stop)
+    try:
+        yield live
+    finally:
+        live.http.close()
+        stop()
+
+
+def dat_stream(slices: int, seed: int = 0, per_slice: int = 300, slice_us: int = 62_500) -> bytes:
+    """Headerless DAT records: random events, an equal number in each slice."""
+    rng = np.random.default_rng(seed)
+    t = np.sort(rng.integers(0, slice_us, (slices, per_slice)), 1) + np.arange(slices)[:, None] * slice_us
+    n = slices * per_slice
+    records = np.empty((n, 2), "<u4")
+    records[:, 0] = t.ravel()
+    x, y, p = rng.integers(0, WIDTH, n), rng.integers(0, HEIGHT, n), rng.integers(0, 2, n)
+    records[:, 1] = x | y << 14 | p << 28
+    return records.tobytes()
+
+
+def dat_file(slices: int, **kwargs: Any) -> bytes:
+    """The same with a header that names the sensor."""
+    header = f"% Data file containing CD events\n% Version 2\n% Width {WIDTH}\n% Height {HEIGHT}\n"
+    return header.encode() + bytes([0, 8]) + dat_stream(slices, **kwargs)
+
+
+def comparable(windows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Windows without what differs from run to run."""
+    return [{k: v for k, v in w.items() if k not in ("latency_ms", "type")} for w in windows]
+
+
+def upload(live: Live, data: bytes, **query: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Windows and summary of POST /v1/detections."""
+    answer = live.http.post("/v1/detections", content=data, params=query)
+    assert answer.status_code == 200, answer.text
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    return lines[:-1], lines[-1]["summary"]
+
+
+def talk(socket: ClientConnection) -> list[dict[str, Any]]:
+    """All messages until the service closes the connection."""
+    messages = []
+    try:
+        while True:
+            messages.append(json.loads(socket.recv(timeout=60)))
+    except websockets.ConnectionClosed:
+        return messages
