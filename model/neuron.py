@@ -81,6 +81,12 @@ class Step:
         return h
 
 
+def _count(s: Tensor, d_max: int) -> Tensor:
+    """Exact sum of the integers of each sample, int64 [B]; float32 holds whole numbers below 2^24."""
+    exact = s[0].numel() * d_max < 1 << 24
+    return s.sum((1, 2, 3), dtype=torch.float32 if exact else torch.float64).to(torch.int64)
+
+
 class ILIF(nn.Module):
     """I-LIF layer; `name` is its key in the state and is set once by the network that owns it."""
 
@@ -94,7 +100,7 @@ class ILIF(nn.Module):
         """Fire on x [B,C,H,W]; reads and writes this layer's entries of `step`."""
         s, h = ilif_step(x, step.membrane(self.name, x), self.beta, self.d_max)
         step.next_state[self.name] = h
-        step.spikes[self.name] = s.detach().sum((1, 2, 3), dtype=torch.float64).to(torch.int64)
+        step.spikes[self.name] = _count(s.detach(), self.d_max)
         return s
 
     def extra_repr(self) -> str:

@@ -58,8 +58,7 @@ class SessionHost:
         """End what is left and the worker thread."""
         if self._sweeper is not None:
             self._sweeper.cancel()
-        for session in list(self.sessions.values()):
-            self.end(session, SessionClosed("the service stopped"), "shutdown")
+        self._end_all()
         await asyncio.to_thread(self.worker.stop)
 
     @property
@@ -117,7 +116,7 @@ class SessionHost:
         session.report_dropped()
         self.scheduler.remove(session)
         session.close(error)
-        self._ended[session.id] = SessionClosed(f"session {session.id} has ended: {reason}")
+        self._ended[session.id] = SessionClosed(f"session {session.id} has ended ({reason}): {error}")
         while len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
         self.metrics.ended.labels(reason).inc()
@@ -135,6 +134,12 @@ class SessionHost:
             s.attended for s in self.sessions.values()
         ):
             await asyncio.sleep(0.05)
+        self._end_all()
+        await asyncio.sleep(0)
+
+    def _end_all(self) -> None:
+        for session in list(self.sessions.values()):
+            self.end(session, SessionClosed("the service stops"), "shutdown")
 
     async def _sweep(self) -> None:
         """End sessions whose client has gone quiet; bring metrics up to date."""

@@ -1,16 +1,25 @@
 """Everything that Prometheus sees. Base units, bounded labels, never a session id."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
+from ingest.errors import IngestError
 from model.checkpoint import weights_digest
 from model.detector import Detector
 from model.energy import firing_rates
 from service.engine import BatchResult
+from service.errors import ServiceError
 from service.window import WindowResult
 
 MJ_PER_J = 1000.0
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+END_REASONS = ("client", "disconnected", "idle_timeout", "shutdown", "step_failed")
+DROP_REASONS = ("outside_sensor", "before_first_time", "truncated_record", "too_fast")
+CODES = tuple(
+    sorted({error.code for base in (ServiceError, IngestError) for error in (base, *base.__subclasses__())})
+)
+"""Codes of all errors that are counted as refused."""
 
 
 class Metrics:
@@ -66,6 +75,7 @@ class Metrics:
         self.energy = Counter(
             "spikewatch_energy_joules", "Estimated energy of synaptic operations", ["kind"], registry=registry
         )
+        ProcessCollector(registry=registry)
         spec = detector.spec
         Info("spikewatch_model", "The loaded model", registry=registry).info(
             {
@@ -83,6 +93,12 @@ class Metrics:
             self.windows.labels(outcome)
         for label in class_names:
             self.detections.labels(label)
+        for code in CODES:
+            self.refused.labels(code)
+        for reason in END_REASONS:
+            self.ended.labels(reason)
+        for reason in DROP_REASONS:
+            self.dropped_events.labels(reason)
         for kind in ("ac", "mac"):
             self.operations.labels(kind)
         for kind in ("snn", "ann"):

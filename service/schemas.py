@@ -153,7 +153,9 @@ class SessionInfo(Wire):
     accepted_bytes: int
     idle_s: float
     totals: Totals
-    layer_rates: dict[str, float] = Field(description="layer -> firing rate in the last window")
+    layer_rates: dict[str, float] = Field(
+        description="layer -> firing rate in the last window; empty in lists"
+    )
 
 
 class SessionList(Wire):

@@ -139,8 +139,8 @@ class Session:
         await self.run(lambda engine: self.emit(engine.flush(self.lane)) if self.lane else None)
 
     async def reset(self) -> None:
-        """Membranes at rest, unfinished window forgotten, decoder and slicer anew; counters go on."""
-        await self.barrier()
+        """Emit the window under way; then membranes at rest, decoder and slicer anew. Counters go on."""
+        await self.flush()
         self.totals.retire(self.source)
         self.source = LiveSource(self.options, self.source.size)
         await self.run(lambda engine: engine.reset(self.lane) if self.lane else None)

@@ -24,10 +24,6 @@ class Source(Protocol):
     def dropped(self) -> dict[str, int]:
         """Reason -> events or records left out so far."""
 
-    @property
-    def open_events(self) -> int:
-        """Events accepted that are in no finished slice yet."""
-
     def feed(self, data: bytes) -> Iterator[Slice]:
         """Slices that these bytes complete."""
 
@@ -55,11 +51,6 @@ class LiveSource:
     def dropped(self) -> dict[str, int]:
         """Reason -> events or records left out so far."""
         return self._stream.decode_stats.dropped
-
-    @property
-    def open_events(self) -> int:
-        """Events accepted that are in no finished slice yet."""
-        return self._stream.slicer_stats.events_in - self._stream.slicer_stats.events_out
 
     def feed(self, data: bytes) -> Iterator[Slice]:
         """Slices that these bytes complete."""
@@ -90,11 +81,6 @@ class RecordingSource:
     def dropped(self) -> dict[str, int]:
         """Reason -> events or records left out so far."""
         return self.recording.stats.dropped
-
-    @property
-    def open_events(self) -> int:
-        """Events accepted that are in no finished slice yet."""
-        return self._slicer.stats.events_in - self._slicer.stats.events_out
 
     def slices(self) -> Iterator[Slice]:
         """All slices, the last one included."""

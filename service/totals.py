@@ -31,18 +31,18 @@ class RunningTotals:
         self.t_end_us = result.t_end_us
 
     def retire(self, source: Source) -> None:
-        """Keep the counts of a source that a reset throws away, its open slice among what was dropped."""
-        self._dropped = _sum(self._dropped, source.dropped, {"reset": source.open_events})
+        """Keep the counts of a source that a reset replaces."""
+        self._dropped = _sum(self._dropped, source.dropped)
 
     def as_totals(self, source: Source, inbox: Inbox | None = None, dropped_windows: int = 0) -> Totals:
         """Everything, with what was dropped on the way."""
-        too_fast = {"too_fast": inbox.dropped_events} if inbox else {}
+        too_fast = {} if inbox is None else {"too_fast": inbox.dropped_events}
         return Totals(
             windows=self.windows,
             events=self.events,
             detections=self.detections,
             dropped_windows=dropped_windows,
-            dropped_slices=inbox.dropped_slices if inbox else 0,
+            dropped_slices=0 if inbox is None else inbox.dropped_slices,
             dropped_events=_sum(self._dropped, source.dropped, too_fast),
             energy_mj=EnergyMj(snn=self.snn_mj, ann=self.ann_mj),
             firing_rate=self._rate_sum / self.windows if self.windows else 0.0,

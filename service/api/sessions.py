@@ -61,8 +61,8 @@ def get_session(session_id: str, host: Host) -> Session:
 Open = Annotated[Session, Depends(get_session)]
 
 
-def session_info(session: Session, host: SessionHost) -> SessionInfo:
-    """A session as it is shown."""
+def session_info(session: Session, host: SessionHost, with_layers: bool = False) -> SessionInfo:
+    """A session as it is shown, on request with the firing rates of its layers."""
     options, window, spec = session.options, session.options.window, host.detector.spec
     width, height = session.source.size
     return SessionInfo(
@@ -84,7 +84,7 @@ def session_info(session: Session, host: SessionHost) -> SessionInfo:
         accepted_bytes=session.accepted_bytes,
         idle_s=round(session.idle_s, 3),
         totals=session.sums(),
-        layer_rates=session.totals.layer_rates,
+        layer_rates=session.totals.layer_rates if with_layers else {},
     )
 
 
@@ -108,8 +108,8 @@ async def list_sessions(host: Host) -> SessionList:
 
 @router.get("/{session_id}")
 async def look(session: Open, host: Host) -> SessionInfo:
-    """One session."""
-    return session_info(session, host)
+    """One session, with the firing rate of each layer in its last window."""
+    return session_info(session, host, with_layers=True)
 
 
 @router.post("/{session_id}/events", openapi_extra=OCTETS, response_model=Windows)

@@ -21,6 +21,8 @@ from service.session import Session
 
 router = APIRouter()
 
+ENDINGS = {"client": "ended by the client", "shutdown": "the service stops"}
+
 FAREWELL_S = 10.0
 """How long a client may take to read what is left for it."""
 
@@ -134,12 +136,13 @@ class Conversation:
         if error is not None:
             self._host.metrics.refused.labels(problem_of(error).code).inc()
         totals = self._session.sums()
-        self._host.end(self._session, SessionClosed(f"ended: {reason}"), reason)
+        self._host.end(self._session, SessionClosed(ENDINGS.get(reason, str(error))), reason)
         with contextlib.suppress(ServiceError, TimeoutError):
             await asyncio.wait_for(sender, FAREWELL_S)
         if error is not None:
             await say_error(self._socket, error)
-        await self._say("closed", {"reason": reason, "totals": totals.model_dump()})
+        detail = str(error or self._session.closed)
+        await self._say("closed", {"reason": reason, "detail": detail, "totals": totals.model_dump()})
         await self._socket.close(code, reason)
 
     async def _say(self, kind: str, content: dict[str, Any] | None = None) -> None:

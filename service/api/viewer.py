@@ -1,25 +1,40 @@
 """The live viewer: plain files from the package."""
 
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
 PACKAGE = Path(__file__).parents[1]
 DEMO_RECORDING = PACKAGE / "assets" / "street_td.dat"
 
 router = APIRouter(include_in_schema=False)
-files = StaticFiles(directory=PACKAGE / "viewer")
+NO_CACHE = {"Cache-Control": "no-cache"}
+"""Browsers must ask whether a module changed; old and new ones do not mix."""
 
 
-@router.get("/")
+class ViewerFiles(StaticFiles):
+    """The viewer's modules and styles."""
+
+    def file_response(self, *args: Any, **kwargs: Any) -> Response:
+        """A file, never reused without asking."""
+        response = super().file_response(*args, **kwargs)
+        response.headers.update(NO_CACHE)
+        return response
+
+
+files = ViewerFiles(directory=PACKAGE / "viewer")
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
 async def page() -> FileResponse:
     """The viewer."""
-    return FileResponse(PACKAGE / "viewer" / "index.html")
+    return FileResponse(PACKAGE / "viewer" / "index.html", headers=NO_CACHE)
 
 
-@router.get("/viewer/demo.dat")
+@router.api_route("/viewer/demo.dat", methods=["GET", "HEAD"])
 async def demo() -> FileResponse:
     """The bundled recording, for the demo camera."""
-    return FileResponse(DEMO_RECORDING, media_type="application/octet-stream")
+    return FileResponse(DEMO_RECORDING, media_type="application/octet-stream", headers=NO_CACHE)

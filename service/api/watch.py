@@ -10,6 +10,7 @@ from PIL import Image
 
 from model.config import ModelSpec
 from model.letterbox import Letterbox
+from service.api.stream import say_error
 from service.errors import ServiceError
 from service.host import SessionHost
 from service.session import Session
@@ -29,7 +30,8 @@ async def watch(socket: WebSocket, session_id: str) -> None:
     try:
         session = host.get(session_id)
     except ServiceError as error:
-        await socket.send_json({"type": "error", "code": error.code, "detail": str(error)})
+        host.metrics.refused.labels(error.code).inc()
+        await say_error(socket, error)
         await socket.close(1008, error.code)
         return
     gone = asyncio.create_task(_until_gone(socket))
@@ -65,7 +67,7 @@ async def _show(socket: WebSocket, session: Session, spec: ModelSpec) -> None:
                     }
                 )
     try:
-        await socket.send_json({"type": "closed", "reason": session.reason})
+        await socket.send_json({"type": "closed", "reason": session.reason, "detail": str(session.closed)})
         await socket.close(1000)
     except (RuntimeError, WebSocketDisconnect):
         return

@@ -24,10 +24,10 @@ for command in (detect, info, serve, stream):
     app.command()(command)
 
 
-def main() -> None:
-    """Run a command; bad input ends it with one clear line."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command, by default that of the process; bad input ends it with one clear line."""
     try:
-        app()
+        app(arguments)
     except (IngestError, ModelError, ServiceError, OSError) as error:
         print(f"spikewatch: {_describe(error)}", file=sys.stderr)
         raise SystemExit(1) from None

@@ -14,7 +14,17 @@ from ingest.recording import open_recording
 from model.checkpoint import load_detector
 from model.config import ModelSpec
 from service.annotated_video import AnnotatedVideo, banner
-from service.cli.options import Confidence, Height, Hop, Iou, RecordingPath, Slices, SliceUs, Width
+from service.cli.options import (
+    Confidence,
+    Height,
+    Hop,
+    Iou,
+    RecordingPath,
+    Slices,
+    SliceUs,
+    Width,
+    check_size,
+)
 from service.offline import OfflineRun
 from service.options import window_options
 from service.schemas import Summary, WindowRequest
@@ -48,6 +58,7 @@ def detect(
     ] = False,
 ) -> None:
     """Detect objects in a recording, the membrane state carried from its first slice to its last."""
+    check_size(width, height)
     paths = out or []
     for path in paths:
         if path.suffix not in ENDINGS:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ingest.recording import open_recording
-from service.cli.options import Height, RecordingPath, Width
+from service.cli.options import Height, RecordingPath, Width, check_size
 
 
 def info(
@@ -19,6 +19,7 @@ def info(
     height: Height = None,
 ) -> None:
     """Read a recording once and sum it up: format, sensor size, events, times, what was dropped."""
+    check_size(width, height)
     with open_recording(recording, width, height) as source:
         facts = asdict(source.info())
     if as_json:

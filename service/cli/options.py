@@ -34,3 +34,9 @@ Hop = Annotated[
 ]
 Confidence = Annotated[float, typer.Option(min=0, max=1, help="Leave out boxes at or below this.")]
 Iou = Annotated[float, typer.Option(min=0, max=1, help="Of two boxes that overlap more, keep the better.")]
+
+
+def check_size(width: int | None, height: int | None) -> None:
+    """Refuse one side of a sensor without the other."""
+    if (width is None) != (height is None):
+        raise typer.BadParameter("--width and --height come together")

@@ -13,7 +13,7 @@ import websockets
 
 from ingest.events import Events
 from ingest.recording import Recording, open_recording
-from service.cli.options import Confidence, Height, Hop, RecordingPath, Width
+from service.cli.options import Confidence, Height, Hop, RecordingPath, Width, check_size
 from service.errors import BadRequest
 
 PIECE_US = 20_000
@@ -39,6 +39,7 @@ def stream(
 
     Events of any format are sent as headerless DAT records.
     """
+    check_size(width, height)
     with open_recording(recording, width, height) as opened:
         sensor = opened.sensor_size()
         wanted = {"format": "dat", "width": sensor[0], "height": sensor[1], "policy": policy}

@@ -44,7 +44,6 @@ export class DemoCamera {
     this.#stopping = true;
     clearInterval(this.#timer);
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send("close");
-    else this.#socket?.close();
   }
 
   /** @param {string} url */
@@ -53,6 +52,7 @@ export class DemoCamera {
     this.#socket = socket;
     this.#stopping = false;
     let problem = "the connection to the service was lost";
+    socket.onopen = () => this.#stopping && socket.send("close");
     socket.onmessage = ({ data }) => {
       const message = JSON.parse(data);
       if (message.type === "ready" || message.type === "reset") this.#play();

@@ -42,8 +42,8 @@ export class LayerBars {
 
   #tell() {
     const pointed = this.#rates[this.#pointed];
-    if (pointed) this.#note.textContent = `${pointed[0]}: ${percent(pointed[1])}`;
-    else this.#note.textContent = this.#rates.length ? `${this.#rates.length} layers, ${busiest(this.#rates)}` : "\u00a0";
+    const all = this.#rates.length ? `${this.#rates.length} layers, ${busiest(this.#rates)}` : "\u00a0";
+    this.#note.textContent = pointed ? `${pointed[0]}: ${percent(pointed[1])}` : all;
   }
 
   #draw() {

@@ -35,7 +35,7 @@ const watcher = new Watcher({
   onWindow(window) {
     const session = sessions.get(watched);
     scene.show(window.detections);
-    boxesText = `; last window ${boxCount(window.detections, session?.confidence)}`;
+    boxesText = `; last window: ${boxCount(window.detections, session?.confidence)}`;
     say("caption", sliceText + boxesText);
     measurements.add(window, session);
   },
@@ -68,6 +68,8 @@ function watch(id) {
   scene.clear();
   measurements.clear();
   sessions.choose(id);
+  const { width, height } = sessions.get(id) ?? {};
+  if (width && height) scene.resize([width, height]);
   watcher.watch(id);
 }
 
@@ -86,7 +88,7 @@ function statusText(state, detail) {
     case "closed":
       return `Session ${shortId(watched)} has ended: ${ending(detail)}`;
     case "refused":
-      return `Cannot watch ${session}: ${detail}`;
+      return `Cannot watch this session: ${detail}`;
     default:
       return "No session yet";
   }

@@ -70,7 +70,8 @@ export function drawNothing({ pen, width, height }) {
  * @returns {number} where the plot begins
  */
 export function drawAxis({ pen, width }, top, y, unit) {
-  const marks = [top, top / 2, 0].map((value) => ({ value, text: `${Number(value.toPrecision(3))}${value ? unit : ""}` }));
+  const text = (value) => `${Number(value.toPrecision(3))}${value ? unit : ""}`;
+  const marks = [top, top / 2, 0].map((value) => ({ value, text: text(value) }));
   const left = Math.max(...marks.map(({ text }) => pen.measureText(text).width)) + 8;
   pen.strokeStyle = colour("line");
   pen.fillStyle = colour("muted");

@@ -62,7 +62,7 @@ export class Scene {
       return;
     }
     if (epoch !== this.#epoch) return;
-    this.#resize(slice.sensor);
+    this.resize(slice.sensor);
     const canvas = this.#events;
     canvas.width = picture.naturalWidth;
     canvas.height = picture.naturalHeight;
@@ -70,7 +70,7 @@ export class Scene {
   }
 
   /** @param {[number, number]} sensor width and height */
-  #resize(sensor) {
+  resize(sensor) {
     if (sensor[0] === this.#sensor[0] && sensor[1] === this.#sensor[1]) return;
     this.#sensor = sensor;
     this.#frame.style.setProperty("--w", String(sensor[0]));

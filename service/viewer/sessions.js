@@ -15,7 +15,8 @@ export class SessionChoice {
 
   /**
    * @param {HTMLSelectElement} select
-   * @param {{onChoose: (id: string) => void, onList: (ids: string[]) => void, onProblem: (text: string) => void}} handlers
+   * @param {{onChoose: (id: string) => void, onList: (ids: string[]) => void,
+   *   onProblem: (text: string) => void}} handlers
    */
   constructor(select, { onChoose, onList, onProblem }) {
     this.#select = select;

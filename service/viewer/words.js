@@ -8,7 +8,7 @@ const ENDINGS = {
 };
 
 /** @param {string} reason a session's closing reason */
-export const ending = (reason) => ENDINGS[reason] ?? (reason || "no reason given");
+export const ending = (reason) => ENDINGS[reason] ?? (reason ? `error ${reason}` : "no reason given");
 
 /** @param {string} id a session's id, shortened for people */
 export const shortId = (id) => id.slice(0, 8);

@@ -6,16 +6,8 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import untrained_detector
-from model.config import ModelSpec, SpikeYOLOConfig
+from model.config import ModelSpec
 from model.detector import Detector
-from model.dyadic import fill_dyadic
-from model.network import SpikeYOLO
-
-
-def dyadic_network(scale: str = "t", classes: int = 2, in_channels: int = 2, **config: float) -> SpikeYOLO:
-    network = SpikeYOLO(SpikeYOLOConfig(scale, classes, in_channels, **config)).eval()
-    fill_dyadic(network)
-    return network
 
 
 def small_detector(height: int = 64, width: int = 96) -> Detector:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
@@ -30,6 +30,7 @@ class Live:
         self.app = app
         self.stop = stop
         self.http = httpx.Client(base_url=self.url, timeout=60)
+        self._sockets = ExitStack()
 
     def open(self, **wanted: Any) -> str:
         answer = self.http.post("/v1/sessions", json=SENSOR | wanted)
@@ -38,10 +39,15 @@ class Live:
         return session_id
 
     def connect(self, session_id: str) -> ClientConnection:
-        socket = connect(f"{self.ws_url}/v1/sessions/{session_id}/stream", compression=None, max_size=None)
+        address = f"{self.ws_url}/v1/sessions/{session_id}/stream"
+        socket = self._sockets.enter_context(connect(address, compression=None, max_size=None))
         ready = json.loads(socket.recv())
         assert ready["type"] == "ready"
         return socket
+
+    def close(self) -> None:
+        self._sockets.close()
+        self.http.close()
 
     def metric(self, line: str) -> float:
         """Value of the series that begins with `line`."""
@@ -72,7 +78,7 @@ def live_service(detector: Detector, **settings: Any) -> Iterator[Live]:
     try:
         yield live
     finally:
-        live.http.close()
+        live.close()
         stop()
 
 

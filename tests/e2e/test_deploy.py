@@ -1,0 +1,348 @@
+"""The deployment's files: checked by the tools of their field where they are installed, and against the code.
+
+No image is built or started here; `test_prometheus` runs the Prometheus part for real.
+"""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from functools import cache
+from importlib.metadata import distribution
+from itertools import combinations
+from pathlib import Path, PurePosixPath
+from typing import Any
+from zipfile import ZipFile
+
+import pytest
+import yaml
+from fastapi.routing import APIRoute
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from prometheus_client import CollectorRegistry
+
+from service.api import health
+from service.metrics import Metrics
+from service.settings import Settings
+from tests.model.fakes import small_detector
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "docker-compose.yml"
+DOCKERFILE = ROOT / "docker" / "Dockerfile"
+PROMETHEUS = ROOT / "docker" / "prometheus"
+GRAFANA = ROOT / "docker" / "grafana"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+SERVICES = ("spikewatch", "prometheus", "grafana")
+
+METRIC = re.compile(r"\bspikewatch_\w+")
+SUFFIXES = {
+    "counter": ("_total",),
+    "gauge": ("",),
+    "histogram": ("_bucket", "_sum", "_count"),
+    "info": ("_info",),
+}
+
+
+def tool(name: str) -> str:
+    """A program beside this Python or in PATH; skips the test where it is absent."""
+    path = shutil.which(name, path=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])))
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+def run(*command: str | Path, **options: Any) -> str:
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=120, check=False, **options
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    output: str = done.stdout
+    return output
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+def instructions() -> list[tuple[str, str]]:
+    """(keyword, rest) of each instruction of the Dockerfile, continued lines joined."""
+    text = re.sub(r"(?m)^\s*#.*\n", "", DOCKERFILE.read_text()).replace("\\\n", " ")
+    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
+
+
+def rest_of(keyword: str) -> list[str]:
+    return [rest for word, rest in instructions() if word == keyword]
+
+
+def copied() -> list[str]:
+    """What the image takes from the repository."""
+    copies = [shlex.split(rest) for rest in rest_of("COPY") if "--from=" not in rest]
+    return [source for *sources, _ in copies for source in sources]
+
+
+def probe() -> list[str]:
+    """The image's health check, as an argument vector."""
+    command: list[str] = json.loads(rest_of("HEALTHCHECK")[0].partition("CMD")[2])
+    return command
+
+
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((GRAFANA / "dashboards" / "spikewatch.json").read_text())
+    return found
+
+
+def panels() -> list[dict[str, Any]]:
+    """All panels but the headings of rows."""
+    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+
+
+def expressions() -> list[tuple[str, str, str]]:
+    """Panel, legend and PromQL of every query on the dashboard."""
+    return [(p["title"], t["legendFormat"], t["expr"]) for p in panels() for t in p["targets"]]
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for group in load(PROMETHEUS / "rules.yml")["groups"] for rule in group["rules"]]
+
+
+@cache
+def exposed() -> set[str]:
+    """Names of all series that the service has, as Prometheus spells them."""
+    families = Metrics(CollectorRegistry(), small_detector()).registry.collect()
+    return {family.name + suffix for family in families for suffix in SUFFIXES[family.type]}
+
+
+# The image
+
+
+def test_hadolint_finds_nothing_in_the_dockerfile() -> None:
+    run(tool("hadolint"), DOCKERFILE)
+
+
+def test_image_runs_as_a_numeric_user_that_is_not_root() -> None:
+    defaults = dict(rest.split("=", 1) for rest in rest_of("ARG"))
+    assert int(re.sub(r"\$\{(\w+)\}", lambda m: defaults[m[1]], rest_of("USER")[-1])) > 0
+
+
+def test_every_base_image_names_a_version() -> None:
+    defaults = dict(rest.split("=", 1) for rest in rest_of("ARG"))
+    for base in rest_of("FROM"):
+        image = re.sub(r"\$\{(\w+)\}", lambda m: defaults[m[1]], base.split()[0])
+        assert re.fullmatch(r"[\w./-]+:\d[\w.-]*", image), image
+
+
+def test_image_environment() -> None:
+    environment = dict(part.split("=", 1) for rest in rest_of("ENV") for part in shlex.split(rest))
+    assert environment["PYTHONSAFEPATH"] == environment["PYTHONUNBUFFERED"] == "1"
+    (volume,) = rest_of("VOLUME")
+    for name in ("NUMBA_CACHE_DIR", "TMPDIR"):
+        assert PurePosixPath(environment[name]).is_relative_to(volume), f"{name} must be writable"
+
+
+def test_image_serves_to_the_outside() -> None:
+    command = json.loads(rest_of("ENTRYPOINT")[0]) + json.loads(rest_of("CMD")[0])
+    assert command == ["spikewatch", "serve", "--host", "0.0.0.0"]
+    assert command[0] in PROJECT["scripts"]
+    assert rest_of("EXPOSE") == [str(Settings.model_fields["port"].default)]
+
+
+def test_health_check_asks_a_route_that_exists() -> None:
+    (route,) = re.findall(r"/v2[\w/]+", probe()[-1])
+    assert route in {entry.path for entry in health.router.routes if isinstance(entry, APIRoute)}
+
+
+def test_copied_paths_exist_and_are_in_the_build_context() -> None:
+    lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] not in ("", "#")]
+    for source in copied():
+        ignored = False
+        for line in lines:  # the last line that matches decides
+            if fnmatch(source, line.lstrip("!")):
+                ignored = not line.startswith("!")
+        assert not ignored, f"{source} is in .dockerignore"
+        assert (ROOT / source).exists(), source
+
+
+def test_what_is_copied_is_enough_to_build_the_wheel(tmp_path: Path) -> None:
+    source, target = tmp_path / "src", tmp_path / "wheels"
+    source.mkdir()
+    for name in copied():
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, source / name)
+    wheel = (sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps")
+    run(*wheel, "--no-build-isolation", "--no-index", "--wheel-dir", target, source, cwd=tmp_path)
+    with ZipFile(next(target.iterdir())) as archive:
+        names = archive.namelist()
+    assert {"service/viewer/index.html", "service/assets/street_td.dat", "service/api/health.py"} <= set(
+        names
+    )
+    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"ingest", "model", "service"}
+
+
+# The pins
+
+
+def requirements() -> Iterator[str]:
+    """Names of all distributions that the project and its extras need on this machine."""
+    seen: set[tuple[str, str]] = set()
+    todo = [("spikewatch", ""), *(("spikewatch", extra) for extra in PROJECT["optional-dependencies"])]
+    while todo:
+        name, extra = todo.pop()
+        if (name, extra) in seen:
+            continue
+        seen.add((name, extra))
+        yield name
+        for line in distribution(name).requires or []:
+            needed = Requirement(line)
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                todo += [(canonicalize_name(needed.name), also) for also in ("", *needed.extras)]
+
+
+def test_constraints_pin_everything_the_project_needs() -> None:
+    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pins = dict(line.split("==") for line in lines)
+    assert list(pins) == sorted(pins)
+    assert pins["torch"] == "2.13.0"
+    assert not [version for version in pins.values() if "+" in version]
+    assert set(requirements()) - set(pins) == {"spikewatch"}
+
+
+# Compose
+
+
+def test_compose_file_follows_the_compose_specification() -> None:
+    run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", COMPOSE)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_container_can_do_no_more_than_it_must(name: str) -> None:
+    service = load(COMPOSE)["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["restart"] == "unless-stopped"
+    assert {"mem_limit", "pids_limit", "stop_grace_period"} <= set(service)
+    assert "healthcheck" in service or "build" in service, "our own image brings its health check"
+    assert all(port.startswith("${BIND_ADDRESS:-127.0.0.1}:") for port in service["ports"])
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_container_image_names_a_full_version(name: str) -> None:
+    image, tag = load(COMPOSE)["services"][name]["image"].rsplit(":", 1)
+    assert re.fullmatch(r"v?\d+\.\d+\.\d+", tag), f"{image}:{tag}"
+    if name == "spikewatch":
+        assert tag == PROJECT["version"]
+
+
+def test_compose_starts_these_services_and_no_others() -> None:
+    assert tuple(load(COMPOSE)["services"]) == SERVICES
+
+
+def test_stop_is_given_the_time_to_drain() -> None:
+    service = load(COMPOSE)["services"]["spikewatch"]
+    drain_s = float(service["environment"]["SPIKEWATCH_DRAIN_TIMEOUT_S"])
+    assert drain_s == Settings.model_fields["drain_timeout_s"].default
+    assert float(service["stop_grace_period"].removesuffix("s")) > 2 * drain_s, "sessions, then connections"
+
+
+def test_compose_sets_only_settings_that_exist() -> None:
+    for name in load(COMPOSE)["services"]["spikewatch"]["environment"]:
+        assert name.removeprefix("SPIKEWATCH_").lower() in Settings.model_fields, name
+
+
+def test_compose_mounts_only_what_exists() -> None:
+    compose = load(COMPOSE)
+    for service in compose["services"].values():
+        for volume in service["volumes"]:
+            source, target, *mode = volume.split(":")
+            if source.startswith("./"):
+                assert mode == ["ro"], volume
+                assert source == "./weights" or (ROOT / source).is_dir(), volume
+            else:
+                assert source in compose["volumes"], volume
+                assert mode == [], volume
+            assert PurePosixPath(target).is_absolute(), volume
+
+
+# Prometheus and Grafana
+
+
+def test_prometheus_scrapes_the_service_and_reads_the_rules() -> None:
+    config, compose = load(PROMETHEUS / "prometheus.yml"), load(COMPOSE)
+    (scrape,) = config["scrape_configs"]
+    (target,) = scrape["static_configs"][0]["targets"]
+    assert target == f"spikewatch:{Settings.model_fields['port'].default}"
+    assert scrape["job_name"] == "spikewatch", "the dashboard and the rules name this job"
+    assert all((PROMETHEUS / name).is_file() for name in config["rule_files"])
+    assert "./docker/prometheus:/etc/prometheus:ro" in compose["services"]["prometheus"]["volumes"]
+
+
+def test_grafana_finds_its_data_source_and_its_dashboard() -> None:
+    (source,) = load(GRAFANA / "provisioning/datasources/prometheus.yml")["datasources"]
+    (provider,) = load(GRAFANA / "provisioning/dashboards/spikewatch.yml")["providers"]
+    compose = load(COMPOSE)["services"]["grafana"]
+    scraped = load(PROMETHEUS / "prometheus.yml")["global"]["scrape_interval"]
+    chosen = {
+        variable["name"]: variable["current"]["value"] for variable in dashboard()["templating"]["list"]
+    }
+    assert source["url"] == "http://prometheus:9090"
+    assert source["jsonData"]["timeInterval"] == scraped, "or $__rate_interval is wrong"
+    assert source["uid"] == chosen["datasource"]
+    for kind in ("datasources", "dashboards"):
+        mount = f"./docker/grafana/provisioning/{kind}:/etc/grafana/provisioning/{kind}:ro"
+        assert mount in compose["volumes"]
+    assert f"./docker/grafana/dashboards:{provider['options']['path']}:ro" in compose["volumes"]
+    home = compose["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home == f"{provider['options']['path']}/spikewatch.json"
+    assert dashboard()["uid"] == "spikewatch"
+
+
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
+def test_panel_says_what_it_answers_in_which_unit(panel: dict[str, Any]) -> None:
+    assert "?" in panel["description"], "a description begins with the question it answers"
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    assert all(target["legendFormat"] for target in panel["targets"])
+    if panel["type"] == "timeseries":
+        assert panel["options"]["legend"]["showLegend"]
+
+
+def test_panels_have_an_id_and_a_place_of_their_own() -> None:
+    everything = dashboard()["panels"]
+    assert len({panel["id"] for panel in everything}) == len(everything)
+    assert len({panel["title"] for panel in everything}) == len(everything)
+    places = [tuple(panel["gridPos"][key] for key in "xywh") for panel in everything]
+    assert all(x + w <= 24 for x, _, w, _ in places)
+    for (x, y, w, h), (x2, y2, w2, h2) in combinations(places, 2):
+        assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y
+
+
+def test_dashboard_and_rules_use_only_metrics_that_exist() -> None:
+    used = [expr for _, _, expr in expressions()] + [rule["expr"] for rule in alerts()]
+    used += [v["query"]["query"] for v in dashboard()["templating"]["list"] if v["type"] == "query"]
+    assert {name for expr in used for name in METRIC.findall(expr)} <= exposed()
+
+
+def test_dashboard_leaves_no_metric_out() -> None:
+    shown = {name for _, _, expr in expressions() for name in METRIC.findall(expr)}
+    ends = ("_bucket", "_sum", "_count")
+    missing = {name for name in exposed() - shown if not name.endswith(ends)}
+    assert not missing
+
+
+def test_rates_follow_the_resolution_of_the_dashboard() -> None:
+    for title, _, expr in expressions():
+        assert set(re.findall(r"\}\[(.*?)\]", expr)) <= {"$__rate_interval", "$__range"}, title
+
+
+def test_alerts_say_what_is_wrong_and_what_to_do() -> None:
+    for rule in alerts():
+        assert rule["labels"]["severity"] in ("critical", "warning"), rule["alert"]
+        assert set(rule["annotations"]) == {"summary", "description"}, rule["alert"]

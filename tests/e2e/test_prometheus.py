@@ -1,0 +1,225 @@
+"""A real Prometheus scrapes the real service under our rules, and answers every query of the dashboard."""
+
+import json
+import math
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.e2e.test_deploy import PROMETHEUS, ROOT, dashboard, expressions, load, probe, run
+from tests.model.fakes import small_detector
+from tests.service.live import Live, live_service
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        shutil.which("prometheus") is None or shutil.which("promtool") is None,
+        reason="no prometheus and promtool in PATH",
+    ),
+]
+
+LIMIT_S = 30.0
+VARIABLES = {"$__rate_interval": "30s", "$__range": "1m", "$instance": ".+"}
+"""What Grafana would put in their place."""
+
+
+class Server:
+    """Questions to a Prometheus."""
+
+    def __init__(self, port: int) -> None:
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
+
+    def get(self, path: str, **params: Any) -> Any:
+        answer = self.http.get(f"/api/v1/{path}", params=params).json()
+        assert answer["status"] == "success", answer
+        return answer["data"]
+
+    def query(self, expr: str, at_s: float | None = None) -> list[dict[str, Any]]:
+        when = {} if at_s is None else {"time": at_s}
+        found: list[dict[str, Any]] = self.get("query", query=expr, **when)["result"]
+        return found
+
+    def value(self, expr: str) -> float:
+        (series,) = self.query(expr)
+        return float(series["value"][1])
+
+    def wait_for(self, expr: str) -> None:
+        """Until the expression returns something."""
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline:
+            if self.query(expr):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"{expr} returned nothing for {LIMIT_S:g} s")
+
+    @property
+    def ready(self) -> bool:
+        """False while it opens its port and its storage."""
+        try:
+            return self.http.get("/-/ready").is_success
+        except httpx.TransportError:
+            return False
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The service after some traffic, and a Prometheus that has seen all of it."""
+
+    live: Live
+    prometheus: Server
+    windows: list[dict[str, Any]]
+    at_s: float
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@contextmanager
+def prometheus(folder: Path, target: str) -> Iterator[Server]:
+    """Our configuration, but for the target and the haste."""
+    config = load(PROMETHEUS / "prometheus.yml")
+    config["global"] = dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), "1s")
+    config["rule_files"] = [str(PROMETHEUS / name) for name in config["rule_files"]]
+    config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    port = free_port()
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [
+                "prometheus",
+                f"--config.file={folder / 'prometheus.yml'}",
+                f"--storage.tsdb.path={folder / 'data'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            stdout=log,
+            stderr=log,
+        )
+        server = Server(port)
+        deadline = time.monotonic() + LIMIT_S
+        try:
+            while not server.ready:
+                assert process.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < deadline, "prometheus did not get ready"
+                time.sleep(0.1)
+            yield server
+        finally:
+            server.http.close()
+            process.terminate()
+            process.wait(30)
+
+
+def upload(live: Live) -> list[dict[str, Any]]:
+    """The windows of the bundled recording, the last one flushed; an untrained network barely sees boxes."""
+    data = (ROOT / "service" / "assets" / "street_td.dat").read_bytes()
+    answer = live.http.post("/v1/detections", content=data, params={"confidence": 0.01})
+    assert answer.status_code == 200, answer.text
+    *windows, last = [json.loads(line) for line in answer.text.splitlines()]
+    assert "summary" in last, last
+    return windows
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    with (
+        live_service(small_detector(), max_sessions=4) as live,
+        prometheus(folder, live.url.removeprefix("http://")) as server,
+    ):
+        server.wait_for("spikewatch_model_info")
+        with ThreadPoolExecutor(2) as pool:
+            windows = [w for part in pool.map(upload, [live, live]) for w in part]
+        assert live.http.post("/v1/detections", content=b"no recording").is_client_error
+        live.open(format="dat")
+        end_s = time.time()
+        server.wait_for(f"timestamp(spikewatch_energy_joules_total) > {end_s}")
+        yield Scene(live, server, windows, time.time())
+
+
+def filled_in(expr: str) -> str:
+    for name, value in VARIABLES.items():
+        expr = expr.replace(name, value)
+    return expr
+
+
+def test_promtool_accepts_the_configuration_and_the_rules() -> None:
+    run("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
+    run("promtool", "check", "rules", PROMETHEUS / "rules.yml")
+
+
+def test_rules_fire_when_they_should_and_only_then() -> None:
+    run("promtool", "test", "rules", "rules_test.yml", cwd=PROMETHEUS)
+
+
+def test_promtool_finds_nothing_to_improve_in_the_metrics(scene: Scene) -> None:
+    metrics = scene.live.http.get("/metrics").text
+    run("promtool", "check", "metrics", input=metrics)
+
+
+@pytest.mark.parametrize(("title", "legend", "expr"), expressions())
+def test_query_of_the_dashboard_returns_data(scene: Scene, title: str, legend: str, expr: str) -> None:
+    series = scene.prometheus.query(filled_in(expr), scene.at_s)
+    assert series, f"{title}: no data"
+    assert any(math.isfinite(float(one["value"][1])) for one in series), f"{title}: {series}"
+    for label in re.findall(r"\{\{(\w+)\}\}", legend):
+        assert all(one["metric"].get(label) for one in series), f"{title}: a legend without {label}"
+
+
+def test_process_can_be_chosen(scene: Scene) -> None:
+    (query,) = [v["query"]["query"] for v in dashboard()["templating"]["list"] if v["name"] == "instance"]
+    metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", query).groups()  # type: ignore[union-attr]
+    values = scene.prometheus.get(f"label/{label}/values", **{"match[]": metric})
+    assert values == [scene.live.url.removeprefix("http://")]
+
+
+@pytest.mark.parametrize(
+    ("expr", "of_window"),
+    [
+        ('spikewatch_windows_total{outcome="completed"}', lambda w: 1),
+        ("spikewatch_window_latency_seconds_count", lambda w: 1),
+        ("spikewatch_events_total", lambda w: w["events"]),
+        ("sum(spikewatch_detections_total)", lambda w: len(w["detections"])),
+        ('spikewatch_energy_joules_total{kind="snn"}', lambda w: w["energy_mj"]["snn"] / 1000),
+        ('spikewatch_energy_joules_total{kind="ann"}', lambda w: w["energy_mj"]["ann"] / 1000),
+    ],
+)
+def test_prometheus_counts_what_clients_were_told(scene: Scene, expr: str, of_window: Any) -> None:
+    told = math.fsum(of_window(window) for window in scene.windows)
+    assert told > 0
+    assert scene.prometheus.value(expr) == pytest.approx(told, rel=1e-9)
+
+
+def test_alerts_are_evaluated_and_quiet(scene: Scene) -> None:
+    deadline, health = time.monotonic() + LIMIT_S, {"unknown"}
+    while "unknown" in health and time.monotonic() < deadline:
+        time.sleep(0.1)
+        (group,) = scene.prometheus.get("rules")["groups"]
+        health = {rule["health"] for rule in group["rules"]}
+    assert health == {"ok"}, group
+    assert not [rule["name"] for rule in group["rules"] if rule["state"] == "firing"]
+
+
+def test_health_check_of_the_image_tells_ready_from_gone(scene: Scene) -> None:
+    python, *rest = probe()
+    assert python == "python"
+    command = [shutil.which("python3") or python, *rest]
+    for port, healthy in ((scene.live.url.rsplit(":", 1)[1], True), (str(free_port()), False)):
+        done = subprocess.run(
+            command, env={"SPIKEWATCH_PORT": port}, capture_output=True, timeout=30, check=False
+        )
+        assert (done.returncode == 0) == healthy, done.stderr
