@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ingest.events import MAX_SENSOR_PX
+from service.limits import MAX_SLICES
 from service.window import WindowResult
 
 StreamFormat = Literal["dat", "evt2", "evt21", "evt3"]
 Policy = Literal["block", "drop_oldest"]
 Pixels = Annotated[int, Field(ge=1, le=MAX_SENSOR_PX)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
-MAX_SLICES = 64
 
 
 class Wire(BaseModel):

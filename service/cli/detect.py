@@ -1,19 +1,11 @@
 """`spikewatch detect`: a recording in, boxes out, without a server."""
 
-from collections import Counter
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from ingest.recording import open_recording
-from model.checkpoint import load_detector
-from model.config import ModelSpec
-from service.annotated_video import AnnotatedVideo, banner
 from service.cli.options import (
     Confidence,
     Height,
@@ -25,13 +17,8 @@ from service.cli.options import (
     Width,
     check_size,
 )
-from service.offline import OfflineRun
-from service.options import window_options
-from service.schemas import Summary, WindowRequest
-from service.source import RecordingSource
-from service.writers import WRITERS, ResultWriter
 
-ENDINGS = (*WRITERS, ".mp4")
+ENDINGS = (".ndjson", ".json", ".npy", ".mp4")
 Outputs = Annotated[
     list[Path] | None,
     typer.Option(
@@ -64,7 +51,9 @@ def detect(
         if path.suffix not in ENDINGS:
             raise typer.BadParameter(f"{path.name}: the ending must be one of {', '.join(ENDINGS)}")
     with open_recording(recording, width, height) as opened:
-        detector = load_detector(weights)
+        from service.cli.detection import run_detection
+        from service.schemas import WindowRequest
+
         request = WindowRequest(
             width=width,
             height=height,
@@ -74,64 +63,4 @@ def detect(
             confidence=confidence,
             iou=iou,
         )
-        cut_us = request.slice_us or detector.spec.slice_us
-        source = RecordingSource(opened, cut_us, detector.spec.representation)
-        run = OfflineRun(source, detector, window_options(request, detector.spec))
-        boxes = _run(
-            run, source, [_writer(path, opened.sensor_size(), cut_us, detector.spec) for path in paths]
-        )
-        summary = run.summary()
-    if as_json:
-        typer.echo(summary.model_dump_json())
-        return
-    Console().print(_table(recording.name, summary, boxes, detector.spec))
-    for path in paths:
-        typer.echo(f"wrote {path}")
-
-
-def _writer(path: Path, sensor: tuple[int, int], slice_us: int, spec: ModelSpec) -> ResultWriter:
-    if path.suffix == ".mp4":
-        return AnnotatedVideo(path, sensor, slice_us, spec)
-    return WRITERS[path.suffix](path)
-
-
-def _run(run: OfflineRun, source: RecordingSource, writers: list[ResultWriter]) -> Counter[str]:
-    """Run everything through all writers, with a progress bar; counts boxes by class."""
-    boxes: Counter[str] = Counter()
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress, ExitStack() as stack:
-        for writer in writers:
-            stack.enter_context(writer)
-        task = progress.add_task("detecting", total=1.0)
-        for seen in run:
-            boxes.update(box.label for window in seen.windows for box in window.detections)
-            for writer in writers:
-                writer.write(seen)
-            progress.update(task, completed=source.recording.progress())
-        for writer in writers:
-            writer.finish(run.summary())
-    return boxes
-
-
-def _table(name: str, summary: Summary, boxes: Counter[str], spec: ModelSpec) -> Table:
-    table = Table(title=name, caption=f"{spec.name}: {banner(spec)}", show_header=False)
-    span_us = (summary.t_end_us or 0) - (summary.t_start_us or 0)
-    energy = summary.energy_mj
-    table.add_row("recording", f"{summary.format}, {summary.width}x{summary.height}, {span_us / 1e6:.2f} s")
-    table.add_row("events", f"{summary.events:,}")
-    if summary.dropped_events:
-        dropped = ", ".join(f"{count:,} {reason}" for reason, count in summary.dropped_events.items())
-        table.add_row("dropped", dropped)
-    table.add_row("windows", f"{summary.windows:,}")
-    counts = ", ".join(f"{boxes[label]:,} {label}" for label in spec.class_names)
-    table.add_row("boxes in all windows", counts)
-    table.add_row("firing rate", f"{summary.firing_rate:.1%} of neurons in each virtual step")
-    table.add_row("energy, spiking", _energy(energy.snn, summary.windows))
-    table.add_row("energy, as an ANN", _energy(energy.ann, summary.windows))
-    if energy.snn:
-        table.add_row("saved by spikes", f"{energy.ann / energy.snn:.1f} times less (estimate, 45 nm)")
-    return table
-
-
-def _energy(millijoules: float, windows: int) -> str:
-    return f"{millijoules:.2f} mJ, {millijoules / max(windows, 1):.3f} mJ a window"
+        run_detection(opened, request, weights, paths, as_json)

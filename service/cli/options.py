@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ingest.events import MAX_SENSOR_PX
-from service.schemas import MAX_SLICES
+from service.limits import MAX_SLICE_US, MAX_SLICES, MIN_SLICE_US
 
 RecordingPath = Annotated[
     Path,
@@ -23,7 +23,7 @@ Width = Annotated[
 Height = Annotated[int | None, typer.Option(min=1, max=MAX_SENSOR_PX, help="Sensor height in pixels.")]
 SliceUs = Annotated[
     int | None,
-    typer.Option(min=1000, max=10_000_000, help="Length of a slice in µs; default: the model's."),
+    typer.Option(min=MIN_SLICE_US, max=MAX_SLICE_US, help="Length of a slice in µs; default: the model's."),
 ]
 Slices = Annotated[
     int | None,

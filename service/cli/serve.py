@@ -5,9 +5,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from service.app import create_app
 from service.logs import configure_logging
-from service.server import make_server
 from service.settings import Settings
 
 
@@ -38,6 +36,9 @@ def serve(
     except ValidationError as error:
         first = error.errors()[0]
         raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    from service.app import create_app
+    from service.server import make_server
+
     configure_logging(settings.log_level, settings.log_json)
     app = create_app(settings)
     typer.echo(f"viewer and API at http://{settings.host}:{settings.port}/", err=True)
