@@ -7,6 +7,8 @@ from collections import OrderedDict
 
 from prometheus_client import CollectorRegistry
 
+from ingest.decoder import FORMATS
+from ingest.stream import SliceStream
 from model.detector import Detector
 from service.engine import Engine
 from service.errors import Draining, ServiceError, SessionClosed, TooManySessions, UnknownSession
@@ -156,7 +158,11 @@ class SessionHost:
         self._loop.call_soon_threadsafe(self.end, session, error, error.code)
 
     def _warm_up(self) -> None:
-        """The first step of a batch size is slow; nobody should wait for it."""
+        """First steps of a batch size and first calls of a kernel are slow; nobody should wait for them."""
+        for format in FORMATS:
+            stream = SliceStream(format, 1, 1, 1000, self.detector.spec.representation)
+            list(stream.feed(bytes(16)))
+            list(stream.finish())
         engine = self.worker.engine
         for batch in {1, min(self.settings.max_batch, engine.bank.slots)}:
             state = engine.bank.gather(range(batch))

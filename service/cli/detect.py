@@ -50,6 +50,8 @@ def detect(
     for path in paths:
         if path.suffix not in ENDINGS:
             raise typer.BadParameter(f"{path.name}: the ending must be one of {', '.join(ENDINGS)}")
+        if not path.parent.is_dir():
+            raise typer.BadParameter(f"{path.name}: there is no folder {path.parent}")
     with open_recording(recording, width, height) as opened:
         from service.cli.detection import run_detection
         from service.schemas import WindowRequest

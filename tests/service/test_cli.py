@@ -108,6 +108,7 @@ def test_stream_plays_to_a_service(live: Live, recording: Path, run: Callable[..
     [
         (["detect"], 2, "Missing argument"),
         (["detect", "{good}", "--out", "x.avi"], 2, "the ending must be one of"),
+        (["detect", "{good}", "--out", "/nowhere/x.json"], 2, "there is no folder /nowhere"),
         (["detect", "{good}", "--confidence", "7"], 2, "confidence"),
         (["detect", "{good}", "--width", "10"], 2, "--width and --height come together"),
         (["detect", "/nowhere/x.dat"], 1, "/nowhere/x.dat: No such file or directory"),

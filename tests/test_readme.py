@@ -1,0 +1,78 @@
+"""The README's code runs as it stands, but for the address of the service."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from model.detector import Detector
+from service.schemas import Window
+from tests.model.fakes import small_detector
+from tests.service.live import Live, live_service
+
+ROOT = Path(__file__).parents[1]
+ADDRESS = "127.0.0.1:8000"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Live]:
+    detector: Detector = small_detector()
+    with live_service(detector) as live:
+        yield live
+
+
+def run(command: list[str], live: Live) -> str:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_commands_over_http(service: Live) -> None:
+    script = blocks("sh")[1].replace(ADDRESS, service.url.removeprefix("http://"))
+    lines = run(["bash", "-euo", "pipefail", "-c", script], service).splitlines()
+    uploaded = next(json.loads(line)["summary"] for line in lines if '"summary"' in line)
+    assert uploaded["events"] == 358_326
+    answer = json.loads("{" + lines[-1].split("}{", 1)[1])
+    assert answer["totals"]["windows"] > 0
+
+
+def test_commands_on_recordings(service: Live, tmp_path: Path) -> None:
+    script = blocks("sh")[0].replace("boxes.", f"{tmp_path}/boxes.")
+    out = run(["bash", "-euo", "pipefail", "-c", script], service)
+    assert "untrained" in out
+    assert {path.name for path in tmp_path.iterdir()} == {"boxes.ndjson", "boxes.npy"}
+
+
+def test_python_over_the_websocket(service: Live) -> None:
+    code = blocks("python")[0].replace(ADDRESS, service.url.removeprefix("http://"))
+    out = run([sys.executable, "-c", code], service)
+    events = [int(line.split()[1]) for line in out.splitlines()]
+    assert sum(events) == 358_326
+
+
+def test_the_window_shown_is_a_window() -> None:
+    Window.model_validate_json(blocks("json")[0])
+
+
+def test_make_targets_named_exist() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"make (\w+)", (ROOT / "README.md").read_text())):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", *ROOT.glob("docs/*.md")]:
+        for link in re.findall(r"\]\((?!http)([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
