@@ -46,20 +46,28 @@ class Energy:
         return Energy(self.ac + other.ac, self.mac + other.mac, self.ann_mac + other.ann_mac)
 
 
+def layer_energy(layer: Layer, mean_spikes: float, slices: int = 1) -> Energy:
+    """Energy of one convolution.
+
+    Args:
+        layer: its geometry.
+        mean_spikes: mean integer its I-LIF fired, that is D times the firing rate; ignored for the encoder.
+        slices: how many slices were run.
+    """
+    macs = layer.macs * slices
+    if layer.spiking:
+        return Energy(ac=macs * mean_spikes, ann_mac=macs)
+    return Energy(mac=macs, ann_mac=macs)
+
+
 def slice_energy(layers: Iterable[Layer], mean_spikes: Mapping[str, float]) -> Energy:
     """Energy of one slice.
 
     Args:
         layers: the network's convolutions.
-        mean_spikes: layer name -> mean integer its I-LIF fired, that is D times the firing rate.
+        mean_spikes: layer name -> mean integer its I-LIF fired; the encoder has none.
     """
-    total = Energy()
-    for layer in layers:
-        if layer.spiking:
-            total += Energy(ac=layer.macs * mean_spikes[layer.name], ann_mac=layer.macs)
-        else:
-            total += Energy(mac=layer.macs, ann_mac=layer.macs)
-    return total
+    return sum((layer_energy(layer, mean_spikes.get(layer.name, 0.0)) for layer in layers), Energy())
 
 
 def firing_rates(

@@ -156,6 +156,7 @@ class SessionInfo(Wire):
     layer_rates: dict[str, float] = Field(
         description="layer -> firing rate in the last window; empty in lists"
     )
+    layer_energy_mj: dict[str, EnergyMj] = Field(description="layer -> energy so far; empty in lists")
 
 
 class SessionList(Wire):

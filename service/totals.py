@@ -1,5 +1,6 @@
 """Sums over the results of one session or recording."""
 
+from model.energy import Energy
 from service.queues import Inbox
 from service.schemas import EnergyMj, Totals
 from service.source import Source
@@ -13,6 +14,7 @@ class RunningTotals:
         self.windows = self.events = self.detections = 0
         self.snn_mj = self.ann_mj = 0.0
         self.layer_rates: dict[str, float] = {}
+        self.layer_energy: dict[str, Energy] = {}
         self.t_start_us: int | None = None
         self.t_end_us: int | None = None
         self._rate_sum = 0.0
@@ -27,6 +29,8 @@ class RunningTotals:
         self.ann_mj += result.energy.ann_mj
         self._rate_sum += result.firing_rate
         self.layer_rates = result.layer_rates
+        for name, energy in result.layer_energy.items():
+            self.layer_energy[name] = self.layer_energy.get(name, Energy()) + energy
         self.t_start_us = result.t_start_us if self.t_start_us is None else self.t_start_us
         self.t_end_us = result.t_end_us
 

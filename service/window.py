@@ -14,7 +14,7 @@ from ingest.slicer import Slice
 from model.config import ModelSpec
 from model.detections import Detections
 from model.detector import Detector
-from model.energy import Energy, firing_rates, slice_energy
+from model.energy import Energy, firing_rates, layer_energy, slice_energy
 from model.head import RawOutputs
 from model.letterbox import Letterbox, prepare_frame
 
@@ -73,6 +73,7 @@ class WindowResult:
         layer_rates: layer -> firing rate for each virtual step, since the result before.
         firing_rate: the same over all neurons.
         energy: synaptic operations since the result before.
+        layer_energy: the same by layer, the encoder included.
         latency_s: from the last byte of the window to this result.
     """
 
@@ -84,6 +85,7 @@ class WindowResult:
     layer_rates: dict[str, float]
     firing_rate: float
     energy: Energy
+    layer_energy: dict[str, Energy]
     latency_s: float
 
 
@@ -192,6 +194,10 @@ class WindowBuilder:
             layer_rates=rates,
             firing_rate=sum(sums.spikes.values()) / (neurons * spec.config.d_max * sums.slices),
             energy=sums.energy,
+            layer_energy={
+                layer.name: layer_energy(layer, rates.get(layer.name, 0.0) * spec.config.d_max, sums.slices)
+                for layer in self._detector.layers
+            },
             latency_s=time.monotonic() - sums.ready_s,
         )
         self.seq += 1

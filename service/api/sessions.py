@@ -4,7 +4,9 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import ValidationError
 
 from ingest.errors import IngestError
 from service.api.body import read_body
@@ -12,7 +14,17 @@ from service.api.problems import problem_of, problem_response
 from service.errors import BadRequest, ServiceError, SessionClosed, TooLarge, UnknownModel
 from service.host import SessionHost
 from service.options import session_options
-from service.schemas import Problem, SessionInfo, SessionList, SessionRequest, Totals, Window, Windows, Wire
+from service.schemas import (
+    EnergyMj,
+    Problem,
+    SessionInfo,
+    SessionList,
+    SessionRequest,
+    Totals,
+    Window,
+    Windows,
+    Wire,
+)
 from service.session import Session
 from service.snapshot import restore_snapshot, take_snapshot
 from service.source import LiveSource
@@ -27,6 +39,15 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}}
     for status in (400, 404, 409, 410, 413, 422, 503)
 }
+
+SESSION_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": SessionRequest.model_json_schema()}},
+    }
+}
+MAX_REQUEST_BYTES = 64 * 1024
+"""JSON of a new session."""
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEMS)
 
@@ -85,11 +106,27 @@ def session_info(session: Session, host: SessionHost, with_layers: bool = False)
         idle_s=round(session.idle_s, 3),
         totals=session.sums(),
         layer_rates=session.totals.layer_rates if with_layers else {},
+        layer_energy_mj={
+            name: EnergyMj(snn=energy.snn_mj, ann=energy.ann_mj)
+            for name, energy in session.totals.layer_energy.items()
+            if with_layers
+        },
     )
 
 
-@router.post("", status_code=201)
-async def open_session(wanted: SessionRequest, host: Host, response: Response) -> SessionInfo:
+async def parse_request(request: Request) -> SessionRequest:
+    """The request for a new session, read with a limit of its own so that a refusal is a problem too."""
+    body = await read_body(request, MAX_REQUEST_BYTES)
+    try:
+        return SessionRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise RequestValidationError(error.errors()) from None
+
+
+@router.post("", status_code=201, openapi_extra=SESSION_BODY)
+async def open_session(
+    wanted: Annotated[SessionRequest, Depends(parse_request)], host: Host, response: Response
+) -> SessionInfo:
     """Open a session. Its membranes start at rest and are carried from window to window."""
     spec = host.detector.spec
     if wanted.weights not in (None, spec.name):

@@ -60,7 +60,7 @@ class Conversation:
 
     async def run(self) -> None:
         """Talk until one side ends. A broken connection leaves the session open until it is idle."""
-        info = session_info(self._session, self._host).model_dump(exclude={"layer_rates"})
+        info = session_info(self._session, self._host).model_dump(exclude={"layer_rates", "layer_energy_mj"})
         await self._say("ready", info)
         sender = asyncio.create_task(self._send_windows())
         receiver = asyncio.create_task(self._receive())

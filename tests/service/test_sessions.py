@@ -50,6 +50,12 @@ def test_what_a_session_says_of_itself(live: Live) -> None:
     assert info["totals"]["windows"] == 2
     assert info["accepted_bytes"] == 3 * 300 * 8
     assert 0 < info["layer_rates"]["down1"] < 1
+    by_layer = info["layer_energy_mj"]
+    assert by_layer.keys() == {"encoder", *info["layer_rates"]}
+    assert by_layer["encoder"]["snn"] == by_layer["encoder"]["ann"] > 0
+    for kind in ("snn", "ann"):
+        total = info["totals"]["energy_mj"][kind]
+        assert sum(energy[kind] for energy in by_layer.values()) == pytest.approx(total)
     live.http.delete(f"/v1/sessions/{session_id}")
     assert session_id not in {s["session_id"] for s in live.http.get("/v1/sessions").json()["sessions"]}
 
@@ -192,6 +198,13 @@ def test_wrong_requests_are_explained(live: Live, wanted: dict, detail: str) -> 
     answer = live.http.post("/v1/sessions", json=wanted)
     assert problem(answer) == (422, "invalid_request")
     assert detail in answer.json()["detail"]
+
+
+def test_a_request_of_unreasonable_size(live: Live) -> None:
+    answer = live.http.post(
+        "/v1/sessions", content=b" " * 100_000, headers={"Content-Type": "application/json"}
+    )
+    assert problem(answer) == (413, "too_large")
 
 
 def test_a_model_that_is_not_loaded(live: Live) -> None:

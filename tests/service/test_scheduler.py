@@ -1,0 +1,92 @@
+"""Fairness and order, without a network: sessions are stood in for by their two queues."""
+
+from dataclasses import dataclass
+
+import torch
+
+from service.errors import SessionClosed
+from service.queues import Control, Inbox
+from service.scheduler import Scheduler
+from service.window import InputSlice
+
+
+def slice_at(t0_us: int, n_events: int = 1) -> InputSlice:
+    return InputSlice(t0_us, t0_us + 1, n_events, False, torch.zeros(1), 0.0)
+
+
+@dataclass(eq=False)
+class FakeSession:
+    """What the scheduler sees of a session."""
+
+    name: str
+    inbox: Inbox
+    full: bool = False
+
+    @property
+    def ready(self) -> bool:
+        return not self.inbox.empty and not self.full
+
+
+def make(names: str, slices: int, max_batch: int) -> tuple[Scheduler, list[FakeSession]]:
+    scheduler = Scheduler(max_batch)
+    sessions = [FakeSession(name, Inbox(100, "block")) for name in names]
+    for session in sessions:
+        for t in range(slices):
+            session.inbox.put(slice_at(t))
+        scheduler.add(session)  # type: ignore[arg-type]
+    return scheduler, sessions
+
+
+def names(work: list) -> str:
+    return "".join(entry.session.name for entry in work)
+
+
+def test_at_most_one_slice_of_a_session_in_a_batch_and_in_order() -> None:
+    scheduler, _ = make("abc", 2, 8)
+    first, second = scheduler.next_batch(0), scheduler.next_batch(0)
+    assert (names(first), names(second)) == ("abc", "abc")
+    assert [entry.item.t0_us for entry in first + second] == [0, 0, 0, 1, 1, 1]
+    assert scheduler.next_batch(0) == []
+
+
+def test_nobody_waits_more_than_a_round() -> None:
+    scheduler, _ = make("abcde", 10, 2)
+    served = "".join(names(scheduler.next_batch(0)) for _ in range(10))
+    assert served == "abcdeabcdeabcdeabcde"
+
+
+def test_a_session_that_cannot_deliver_is_passed_over() -> None:
+    scheduler, sessions = make("ab", 2, 8)
+    sessions[0].full = True
+    assert names(scheduler.next_batch(0)) == "b"
+    sessions[0].full = False
+    assert names(scheduler.next_batch(0)) == "ab"
+
+
+def test_removed_sessions_are_not_served() -> None:
+    scheduler, sessions = make("ab", 2, 8)
+    scheduler.remove(sessions[0])  # type: ignore[arg-type]
+    assert names(scheduler.next_batch(0)) == "b"
+
+
+def test_a_full_inbox_refuses_or_drops_the_oldest() -> None:
+    blocking, dropping = Inbox(2, "block"), Inbox(2, "drop_oldest")
+    assert [blocking.put(slice_at(t)) for t in range(3)] == [True, True, False]
+    marker = Control(lambda _: None)
+    assert [dropping.put(x) for x in (slice_at(0, 7), marker, slice_at(1), slice_at(2))] == [True] * 4
+    assert (len(dropping), dropping.dropped_slices, dropping.dropped_events) == (2, 1, 7)
+    assert [dropping.pop(), dropping.pop().t0_us, dropping.pop().t0_us, dropping.pop()] == [
+        marker,
+        1,
+        2,
+        None,
+    ]
+
+
+def test_clearing_tells_those_who_wait() -> None:
+    inbox = Inbox(2, "block")
+    marker = Control(lambda _: None)
+    inbox.put(marker)
+    inbox.clear(SessionClosed("over"))
+    assert str(marker.done.exception(0)) == "over"
+    assert inbox.empty
