@@ -13,6 +13,7 @@ from model.detector import Detector
 from model.dyadic import fill_dyadic, set_dyadic_head_bias
 from model.errors import CheckpointError
 from model.network import SpikeYOLO
+from model.spike_driven import to_spike_driven
 
 FORMAT = "spikewatch-1"
 
@@ -61,9 +62,20 @@ def untrained_detector(scale: str = "t", device: torch.device | str = "cpu") -> 
     return Detector(network, ModelSpec(f"spikewatch-{scale}-untrained", config), device)
 
 
-def load_detector(weights: str | None = None, device: torch.device | str = "cpu") -> Detector:
-    """The detector in a weights file, or the untrained default where none is named."""
-    return untrained_detector(device=device) if weights is None else load_checkpoint(Path(weights), device)
+def load_detector(
+    weights: str | None = None, device: torch.device | str = "cpu", mode: str = "integer"
+) -> Detector:
+    """The detector in a weights file, or the untrained default where none is named.
+
+    Args:
+        weights: path of a safetensors file.
+        device: where to run.
+        mode: `integer`, or `spike` for the same numbers from binary spikes at D times the work.
+    """
+    loaded = untrained_detector(device=device) if weights is None else load_checkpoint(Path(weights), device)
+    if mode == "integer":
+        return loaded
+    return Detector(to_spike_driven(loaded.network), loaded.spec, device)
 
 
 def weights_digest(network: SpikeYOLO) -> str:

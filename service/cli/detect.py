@@ -1,7 +1,7 @@
 """`spikewatch detect`: a recording in, boxes out, without a server."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -40,6 +40,10 @@ def detect(
     hop: Hop = None,
     confidence: Confidence = 0.25,
     iou: Iou = 0.45,
+    mode: Annotated[
+        Literal["integer", "spike"],
+        typer.Option(help="Run on integers, or on binary spikes: the same numbers at D times the work."),
+    ] = "integer",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON, not as a table.")
     ] = False,
@@ -65,4 +69,4 @@ def detect(
             confidence=confidence,
             iou=iou,
         )
-        run_detection(opened, request, weights, paths, as_json)
+        run_detection(opened, request, weights, mode, paths, as_json)

@@ -21,10 +21,15 @@ from service.writers import WRITERS, ResultWriter
 
 
 def run_detection(
-    recording: Recording, request: WindowRequest, weights: str | None, paths: list[Path], as_json: bool
+    recording: Recording,
+    request: WindowRequest,
+    weights: str | None,
+    mode: str,
+    paths: list[Path],
+    as_json: bool,
 ) -> None:
     """Detect, write the files, and print what was found."""
-    detector = load_detector(weights)
+    detector = load_detector(weights, mode=mode)
     slice_us = request.slice_us or detector.spec.slice_us
     source = RecordingSource(recording, slice_us, detector.spec.representation)
     run = OfflineRun(source, detector, window_options(request, detector.spec))

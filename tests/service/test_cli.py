@@ -85,6 +85,19 @@ def test_detect_writes_every_format_and_says_untrained(
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in outs.values()}
 
 
+def test_binary_spikes_give_the_same_windows(
+    recording: Path, weights: Path, tmp_path: Path, run: Callable[..., Done]
+) -> None:
+    windows = {}
+    for mode in ("integer", "spike"):
+        out = tmp_path / f"{mode}.ndjson"
+        options = ["--weights", weights, "--confidence", 0.001, "--out", out, "--mode", mode]
+        assert run("detect", recording, *options).status == 0
+        windows[mode] = comparable([json.loads(line) for line in out.read_text().splitlines()[:-1]])
+    assert windows["integer"] == windows["spike"]
+    assert len(windows["spike"]) == 3
+
+
 def test_info_as_json(recording: Path, run: Callable[..., Done]) -> None:
     done = run("info", recording, "--json")
     facts = json.loads(done.out)
