@@ -54,7 +54,9 @@ class Letterbox:
         """Corner boxes [N,4] in input pixels -> top-left, width, height, clipped to the sensor."""
         offset = torch.tensor([self.left, self.top, self.left, self.top], dtype=xyxy.dtype)
         limit = torch.tensor([width, height, width, height], dtype=xyxy.dtype)
-        corners = torch.minimum(((xyxy.cpu() - offset) / self.scale).clamp_min(0), limit)
+        x_scale, y_scale = self.width / width, self.height / height
+        scale = torch.tensor([x_scale, y_scale, x_scale, y_scale], dtype=xyxy.dtype)
+        corners = torch.minimum(((xyxy.cpu() - offset) / scale).clamp_min(0), limit)
         xywh = torch.cat((corners[:, :2], corners[:, 2:] - corners[:, :2]), 1)
         return xywh.to(torch.float32).numpy()
 
@@ -94,5 +96,5 @@ def prepare_frame(frame: NDArray[np.uint8] | NDArray[np.uint16], box: Letterbox,
     if spec.representation == "latest_polarity":
         return _place(picture / 255, box, PAD_VALUE).expand(spec.config.in_channels, -1, -1)
     if box.scale < 1:
-        picture = picture / box.scale**2
+        picture = picture * (frame.shape[1] * frame.shape[2] / (box.height * box.width))
     return _place(picture.clamp_max(spec.count_cap) / spec.count_cap, box, 0.0)

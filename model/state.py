@@ -31,6 +31,8 @@ def check_state(state: State, shapes: StateShapes, batch: int) -> None:
     for name, shape in shapes.items():
         if tuple(state[name].shape) != (batch, *shape):
             raise StateError(f"membrane {name!r} is {tuple(state[name].shape)}, expected {(batch, *shape)}")
+        if state[name].dtype != torch.float32:
+            raise StateError(f"membrane {name!r} is {state[name].dtype}, expected torch.float32")
         if not torch.isfinite(state[name]).all():
             raise StateError(f"membrane {name!r} holds values that are not finite")
 

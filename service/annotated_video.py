@@ -73,4 +73,8 @@ class AnnotatedVideo:
 
 def banner(spec: ModelSpec) -> str:
     """What the weights are worth, in words that nobody can miss."""
-    return "untrained weights, boxes mean nothing" if spec.training == "untrained" else spec.training
+    return (
+        "untrained weights: boxes, rates and energy mean nothing yet"
+        if spec.training == "untrained"
+        else spec.training
+    )

@@ -3,6 +3,7 @@
 Used by the worker thread of the service and by the command line alike, so that both compute the same.
 """
 
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from model.energy import Energy
 from model.head import RawOutputs
 from model.state import StateBank
 from service.window import InputSlice, WindowBuilder, WindowOptions, WindowResult
+
+log = logging.getLogger("spikewatch.engine")
 
 
 class Lane:
@@ -33,7 +36,7 @@ class BatchResult:
 
     Attributes:
         windows: results of each lane, in the order of the batch.
-        healthy: False for a lane whose logits or membranes are no longer finite.
+        healthy: False for a lane whose logits are not finite or whose window failed.
         energy: synaptic operations of the whole batch.
         spikes: layer -> integers fired by the whole batch.
         duration_s: time of gather, step and scatter.
@@ -59,7 +62,7 @@ class Engine:
         Raises:
             StateError: a lane appears twice or has no slot.
         """
-        windows = [self._jump(lane) if part.discontinuity else [] for lane, part in batch]
+        windows: list[list[WindowResult]] = [[] for _ in batch]
         slots = [lane.slot for lane, _ in batch]
         start = time.monotonic()
         out = self.detector.step(torch.stack([part.frame for _, part in batch]), self.bank.gather(slots))
@@ -71,7 +74,13 @@ class Engine:
             healthy.append(_finite(raw))
             if not healthy[-1]:
                 continue
-            spent, result = lane.windows.add(part, raw, counts)
+            try:
+                spent, result = lane.windows.add(part, raw, counts)
+            except Exception:
+                # the membranes of all have moved on: only this lane may fail, and nobody may be run again
+                log.exception("a window failed")
+                healthy[-1] = False
+                continue
             energy += spent
             for name, count in counts.items():
                 spikes[name] += count
@@ -89,7 +98,7 @@ class Engine:
         self.bank.reset([lane.slot])
         lane.windows.reset()
 
-    def _jump(self, lane: Lane) -> list[WindowResult]:
+    def jump(self, lane: Lane) -> list[WindowResult]:
         """Time jumped: finish the window before the jump, then start anew."""
         finished = self.flush(lane)
         self.reset(lane)

@@ -7,6 +7,7 @@ ServiceError                 500 internal
 ├── TooManySessions          503 sessions_full     (Retry-After)
 ├── Draining                 503 draining          (Retry-After)
 ├── TooLarge                 413 too_large
+├── ClientGone               499 client_gone       (nobody reads it; for the log and the metric)
 ├── TooSlow                  408 too_slow
 ├── BadRequest               400 bad_request
 ├── UnknownModel             404 model_unknown
@@ -57,6 +58,12 @@ class TooLarge(ServiceError):
     """A body, message or result is larger than its limit."""
 
     status, code = 413, "too_large"
+
+
+class ClientGone(ServiceError):
+    """The client closed the connection before its request was whole."""
+
+    status, code = 499, "client_gone"
 
 
 class TooSlow(ServiceError):

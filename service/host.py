@@ -41,7 +41,7 @@ class SessionHost:
         )
         self.draining = False
         self.sessions: dict[str, Session] = {}
-        self._ended: OrderedDict[str, ServiceError] = OrderedDict()
+        self._ended: OrderedDict[str, str] = OrderedDict()
         self._free = list(range(settings.max_sessions))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.Task[None] | None = None
@@ -107,7 +107,7 @@ class SessionHost:
         if session is not None:
             return session
         if session_id in self._ended:
-            raise self._ended[session_id]
+            raise SessionClosed(self._ended[session_id])
         raise UnknownSession(f"no session {session_id[:64]!r}")
 
     def end(self, session: Session, error: ServiceError, reason: str) -> None:
@@ -115,15 +115,15 @@ class SessionHost:
         if self.sessions.pop(session.id, None) is None:
             return
         session.reason = reason
-        session.report_dropped()
         self.scheduler.remove(session)
         session.close(error)
-        self._ended[session.id] = SessionClosed(f"session {session.id} has ended ({reason}): {error}")
+        self._ended[session.id] = f"session {session.id} has ended ({reason}): {error}"
         while len(self._ended) > REMEMBERED:
             self._ended.popitem(last=False)
         self.metrics.ended.labels(reason).inc()
         self.worker.call(lambda engine: engine.bank.reset([session.slot]))
         self._free.append(session.slot)
+        session.report_dropped()
         log.info("session ended", extra={"session": session.id, "reason": reason})
 
     async def drain(self) -> None:

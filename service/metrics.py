@@ -95,7 +95,7 @@ class Metrics:
             self.detections.labels(label)
         for code in CODES:
             self.refused.labels(code)
-        for reason in END_REASONS:
+        for reason in (*END_REASONS, *CODES):
             self.ended.labels(reason)
         for reason in DROP_REASONS:
             self.dropped_events.labels(reason)

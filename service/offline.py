@@ -1,5 +1,6 @@
 """A recording through the detector without a server: the same engine, windows and results."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -43,8 +44,10 @@ class OfflineRun:
         """Run every slice in turn, the membranes carried from one to the next."""
         box = Letterbox.fit(*self._sensor, self._detector.spec)
         for part in self._source.slices():
-            batch = self._engine.run([(self._lane, prepare(part, box, self._detector.spec))])
-            yield self._count(part, batch.windows[0])
+            before = self._engine.jump(self._lane) if part.discontinuity else []
+            ready = prepare(part, box, self._detector.spec, time.monotonic())
+            batch = self._engine.run([(self._lane, ready)])
+            yield self._count(part, before + batch.windows[0])
         rest = self._engine.flush(self._lane)
         if rest:
             yield self._count(None, rest)

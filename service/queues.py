@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.engine import Engine
@@ -39,6 +39,7 @@ class Inbox:
         self.dropped_events = 0
         self._items: deque[InputSlice | Control] = deque()
         self._slices = 0
+        self._jumped = False
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -58,6 +59,8 @@ class Inbox:
                     if self.policy == "block":
                         return False
                     self._drop_oldest()
+                if self._jumped:
+                    item, self._jumped = replace(item, discontinuity=True), False
                 self._slices += 1
             self._items.append(item)
             return True
@@ -86,7 +89,17 @@ class Inbox:
         self._slices -= 1
         self.dropped_slices += 1
         self.dropped_events += oldest.n_events
+        if oldest.discontinuity:
+            self._pass_on_jump()
         self._on_drop()
+
+    def _pass_on_jump(self) -> None:
+        """Time jumped before the slice that was dropped, so it jumped before the next one too."""
+        for i, item in enumerate(self._items):
+            if isinstance(item, InputSlice):
+                self._items[i] = replace(item, discontinuity=True)
+                return
+        self._jumped = True
 
 
 class Outbox:
@@ -104,6 +117,7 @@ class Outbox:
         self._on_drop = on_drop
         self.dropped_windows = 0
         self._items: deque[WindowResult] = deque()
+        self._lock = threading.Lock()
         self._loop = loop
         self._changed = asyncio.Event()
         self._error: ServiceError | None = None
@@ -115,13 +129,16 @@ class Outbox:
 
     def put(self, result: WindowResult) -> None:
         """Append, from the worker thread; ignored once closed."""
-        if self._error is not None:
-            return
-        if self.policy == "drop_oldest" and len(self._items) >= self.capacity:
-            self._items.popleft()
-            self.dropped_windows += 1
+        with self._lock:
+            if self._error is not None:
+                return
+            dropped = self.policy == "drop_oldest" and len(self._items) >= self.capacity
+            if dropped:
+                self._items.popleft()
+                self.dropped_windows += 1
+            self._items.append(result)
+        if dropped:
             self._on_drop()
-        self._items.append(result)
         self._loop.call_soon_threadsafe(self._changed.set)
 
     def close(self, error: ServiceError) -> None:
@@ -129,33 +146,30 @@ class Outbox:
         self._error = error
         self._changed.set()
 
-    async def peek(self) -> WindowResult:
-        """The oldest result, left in place; waits for one.
+    async def get(self) -> WindowResult:
+        """The oldest result, removed; waits for one.
 
         Raises:
             ServiceError: why the session ended, once all results are taken.
         """
-        while not self._items:
-            if self._error is not None:
-                raise self._error
-            self._changed.clear()
-            if not self._items:
-                await self._changed.wait()
-        return self._items[0]
+        while True:
+            with self._lock:
+                if self._items:
+                    return self._items.popleft()
+                if self._error is not None:
+                    raise self._error
+                self._changed.clear()
+            await self._changed.wait()
 
-    def take(self, result: WindowResult) -> None:
-        """Remove a result that was peeked at; nothing if it was dropped meanwhile."""
-        if self._items and self._items[0] is result:
-            self._items.popleft()
-
-    async def get(self) -> WindowResult:
-        """The oldest result, removed; waits like `peek`."""
-        await self.peek()
-        return self._items.popleft()
+    def put_back(self, result: WindowResult) -> None:
+        """Return a result that could not be delivered, to be the next again."""
+        with self._lock:
+            self._items.appendleft(result)
+        self._changed.set()
 
     def drain(self) -> list[WindowResult]:
         """All results that are there."""
-        items = list(self._items)
-        for _ in items:
-            self._items.popleft()
+        with self._lock:
+            items = list(self._items)
+            self._items.clear()
         return items

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -25,7 +26,7 @@ DRAW_AT_ONCE = 4
 
 
 class Session:
-    """Lives on the event loop; the worker thread touches only `inbox`, `outbox`, `lane` and `watchers`."""
+    """Lives on the event loop; the worker thread empties the inbox and calls `emit` and `made_space`."""
 
     def __init__(
         self,
@@ -61,6 +62,10 @@ class Session:
         self._space = asyncio.Event()
         self._busy = False
         self._touched_s = time.monotonic()
+        self._received_s = self._touched_s
+        self._slices: Iterator[Slice] | None = None
+        self._draw: asyncio.Future[tuple[list[InputSlice], bool, IngestError | None]] | None = None
+        self._parts: deque[InputSlice] = deque()
         self._box: Letterbox | None = None
         self.source: Source = source or LiveSource(options)
 
@@ -76,8 +81,8 @@ class Session:
 
     @property
     def idle_s(self) -> float:
-        """Seconds since the client last sent something, 0 while its slices wait."""
-        return 0.0 if not self.inbox.empty else time.monotonic() - self._touched_s
+        """Seconds since anything last moved: bytes in, a slice run, a result read."""
+        return time.monotonic() - self._touched_s
 
     @property
     def dropped_windows(self) -> int:
@@ -94,7 +99,7 @@ class Session:
     def check_open(self) -> None:
         """Raise why the session has ended, if it has."""
         if self.closed is not None:
-            raise self.closed
+            raise type(self.closed)(str(self.closed))
 
     async def feed(self, data: bytes) -> None:
         """Cut the next bytes into slices and queue them, waiting for room as the policy says.
@@ -103,23 +108,45 @@ class Session:
             IngestError: the bytes are bad; slices before the fault are queued all the same.
             SessionClosed: the session ended meanwhile.
         """
+        self.check_open()
         self.touch()
+        await self._pump()
+        self._received_s = time.monotonic()
         self.accepted_bytes += len(data)
         await self.enqueue_all(self.source.feed(data))
 
     async def finish(self) -> None:
         """Queue the open slice, shorter than the others though it may be."""
+        await self._pump()
         await self.enqueue_all(self.source.finish())
 
     async def enqueue_all(self, slices: Iterator[Slice]) -> None:
-        """Draw slices in a helper thread, a few at a time, and queue them."""
-        more, error = True, None
-        while more and error is None:
-            parts, more, error = await asyncio.to_thread(self._draw, slices)
-            for part in parts:
-                await self._enqueue(part)
-        if error is not None:
-            raise error
+        """Draw slices in a helper thread, a few at a time, and queue them.
+
+        If the caller goes away in between, the next feed, flush or reset goes on where this one stopped.
+        """
+        self._slices = slices
+        await self._pump()
+
+    async def _pump(self) -> None:
+        while True:
+            while self._parts:
+                await self._enqueue(self._parts[0])
+                self._parts.popleft()
+            if self._slices is None:
+                return
+            if self._draw is None:
+                self._draw = asyncio.ensure_future(asyncio.to_thread(self._draw_some, self._slices))
+            parts, more, error = await asyncio.shield(self._draw)
+            self._draw = None
+            self._parts.extend(parts)
+            if not more:
+                self._slices = None
+            if error is not None:
+                while self._parts:
+                    await self._enqueue(self._parts[0])
+                    self._parts.popleft()
+                raise error
 
     async def run(self, action: Callable[[Engine], Any]) -> Any:
         """Do something on the worker thread, after all slices queued so far."""
@@ -141,9 +168,13 @@ class Session:
     async def reset(self) -> None:
         """Emit the window under way; then membranes at rest, decoder and slicer anew. Counters go on."""
         await self.flush()
-        self.totals.retire(self.source)
-        self.source = LiveSource(self.options, self.source.size)
+        self.replace_source()
         await self.run(lambda engine: engine.reset(self.lane) if self.lane else None)
+
+    def replace_source(self, start_us: int | None = None) -> None:
+        """Decoder and slicer anew, going on at `start_us` if given; what the old dropped stays counted."""
+        self.totals.retire(self.source)
+        self.source = LiveSource(self.options, self.source.size, start_us)
 
     def emit(self, results: list[WindowResult]) -> None:
         """Hand results to the client and to watchers; called on the worker thread."""
@@ -155,10 +186,14 @@ class Session:
 
     def made_space(self) -> None:
         """The worker took an item."""
-        self._loop.call_soon_threadsafe(self._space.set)
+        self._loop.call_soon_threadsafe(self._progress)
+
+    def _progress(self) -> None:
+        self.touch()
+        self._space.set()
 
     def touch(self) -> None:
-        """Note that the client is there."""
+        """Note that bytes came, a slice was taken or a result was read."""
         self._touched_s = time.monotonic()
 
     def close(self, error: ServiceError) -> None:
@@ -199,7 +234,7 @@ class Session:
         if self.inbox.dropped_slices % self.options.window.hop == 0:
             self._metrics.windows.labels("dropped").inc()
 
-    def _draw(self, slices: Iterator[Slice]) -> tuple[list[InputSlice], bool, IngestError | None]:
+    def _draw_some(self, slices: Iterator[Slice]) -> tuple[list[InputSlice], bool, IngestError | None]:
         """Up to DRAW_AT_ONCE prepared slices; whether more may come; the error that ended the stream."""
         parts: list[InputSlice] = []
         try:
@@ -207,7 +242,7 @@ class Session:
                 self.ensure_lane()
                 if self._box is None:
                     raise GeometryError("the stream does not name its sensor size; give width and height")
-                parts.append(prepare(part, self._box, self._detector.spec))
+                parts.append(prepare(part, self._box, self._detector.spec, self._received_s))
                 if len(parts) == DRAW_AT_ONCE:
                     return parts, True, None
         except IngestError as error:
@@ -219,6 +254,7 @@ class Session:
             self.check_open()
             self._space.clear()
             if self.inbox.put(part):
+                self.touch()
                 self._notify()
                 return
             await self._space.wait()

@@ -2,20 +2,87 @@
 
 import json
 import struct
-from typing import Any
+from typing import Annotated, Any
 
+import torch
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load, save
+from torch import Tensor
 
 from model.checkpoint import weights_digest
 from model.detector import Detector
 from model.errors import StateError
+from model.head import DFL_BINS, STRIDES
 from model.state import check_state
 from service.engine import Engine, Lane
 from service.errors import BadSnapshot
+from service.limits import MAX_SLICES
 from service.options import SessionOptions
 
 VERSION = "spikewatch-session-1"
+
+
+Count = Annotated[int, Field(ge=0, le=2**53)]
+TimeUs = Annotated[int, Field(ge=-(2**53), le=2**53)]
+Operations = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
+
+
+class Saved(BaseModel):
+    """Base of what is read back; nothing is converted, nothing unknown taken."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class SavedEnergy(Saved):
+    """`model.energy.Energy`."""
+
+    ac: Operations
+    mac: Operations
+    ann_mac: Operations
+
+
+class SavedPending(Saved):
+    """Sums of the window under way."""
+
+    slices: Annotated[int, Field(ge=0, le=MAX_SLICES)]
+    events: Count
+    energy: SavedEnergy
+    spikes: dict[str, Count]
+    t0_us: TimeUs
+    t1_us: TimeUs
+    ready_s: float
+
+
+class SavedWindow(Saved):
+    """What `WindowBuilder.save` gives."""
+
+    seq: Count
+    position_us: TimeUs | None
+    logit_t0_us: list[TimeUs]
+    pending: SavedPending
+
+
+def _check_logits(
+    saved: SavedWindow, tensors: dict[str, Tensor], detector: Detector, options: SessionOptions
+) -> None:
+    """Refuse logits or sums that this network and these options could not have made.
+
+    Raises:
+        ValueError: says which.
+    """
+    spec, pending = detector.spec, saved.pending
+    if pending.slices >= options.window.hop or len(saved.logit_t0_us) > options.window.slices:
+        raise ValueError("more slices than a window holds")
+    if pending.slices and (not saved.logit_t0_us or pending.spikes.keys() != detector.state_shapes.keys()):
+        raise ValueError("a window under way without its logits or spikes")
+    channels = 4 * DFL_BINS + len(spec.class_names)
+    for i in range(len(saved.logit_t0_us)):
+        for level, stride in enumerate(STRIDES):
+            tensor = tensors[f"logits.{i}.{level}"]
+            shape = (1, channels, spec.input_height // stride, spec.input_width // stride)
+            if tensor.dtype != torch.float32 or tensor.shape != shape or not torch.isfinite(tensor).all():
+                raise ValueError(f"logits.{i}.{level} is not finite float32 {shape}")
 
 
 def _identity(detector: Detector, lane: Lane, options: SessionOptions) -> dict[str, Any]:
@@ -33,8 +100,8 @@ def _identity(detector: Detector, lane: Lane, options: SessionOptions) -> dict[s
 
 def take_snapshot(engine: Engine, lane: Lane, options: SessionOptions) -> bytes:
     """Safetensors bytes. Runs on the worker thread; events of the slice still open are not in it."""
-    meta, logits = lane.windows.save()
-    meta["identity"] = _identity(engine.detector, lane, options)
+    window, logits = lane.windows.save()
+    meta = {"identity": _identity(engine.detector, lane, options), "window": window}
     membranes = {f"state.{name}": t[0].contiguous() for name, t in engine.bank.gather([lane.slot]).items()}
     tensors = membranes | {name: t.contiguous() for name, t in logits.items()}
     return save(tensors, metadata={"session": json.dumps(meta)})
@@ -57,13 +124,23 @@ def restore_snapshot(engine: Engine, lane: Lane, options: SessionOptions, data: 
         for key, value in ours.items():
             if theirs.get(key) != value:
                 raise BadSnapshot(f"the snapshot's {key} is {theirs.get(key)!r}, this session's {value!r}")
+        saved = SavedWindow.model_validate(meta["window"])
+        _check_logits(saved, tensors, engine.detector, options)
         state = {
             name.removeprefix("state."): t[None] for name, t in tensors.items() if name.startswith("state.")
         }
         check_state(state, engine.detector.state_shapes, 1)
-        lane.windows.load(meta, tensors)
-    except (SafetensorError, StateError, KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadSnapshot(f"not a usable snapshot: {error}") from error
+    except (
+        SafetensorError,
+        StateError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise BadSnapshot(f"not a usable snapshot: {str(error)[:500]}") from error
+    lane.windows.load(saved.model_dump(), tensors)
     engine.bank.scatter([lane.slot], state)
     return lane.windows.position_us
 

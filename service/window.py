@@ -39,10 +39,10 @@ class InputSlice:
     ready_s: float
 
 
-def prepare(part: Slice, box: Letterbox, spec: ModelSpec) -> InputSlice:
-    """Scale, pad and normalise a slice for the network."""
+def prepare(part: Slice, box: Letterbox, spec: ModelSpec, ready_s: float) -> InputSlice:
+    """Scale, pad and normalise a slice whose last byte came at `ready_s`."""
     frame = prepare_frame(part.frame, box, spec)
-    return InputSlice(part.t0_us, part.t1_us, part.n_events, part.discontinuity, frame, time.monotonic())
+    return InputSlice(part.t0_us, part.t1_us, part.n_events, part.discontinuity, frame, ready_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class WindowBuilder:
         return meta, tensors
 
     def load(self, meta: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Go on from what `save` gave; KeyError or TypeError if it is not that."""
+        """Go on from what `save` gave, checked before."""
         pending = dict(meta["pending"])
         pending["energy"] = Energy(**pending["energy"])
         logits = [
@@ -177,6 +177,7 @@ class WindowBuilder:
         """Forget the slices seen, as after a jump in time; `seq` goes on."""
         self._logits.clear()
         self._pending = _Pending()
+        self._position_us = None
 
     def _emit(self) -> WindowResult:
         sums, self._pending = self._pending, _Pending()

@@ -5,7 +5,8 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TypeVar
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from service.engine import BatchResult, Engine, Lane
 from service.errors import ServiceError, StepFailed
@@ -56,13 +57,23 @@ class Worker(threading.Thread):
             work = self._scheduler.next_batch(WAIT_S)
             # a slot changes hands by a call: before it the old owner's work, after it the new owner's
             self._run_calls()
-            self._run_work([entry for entry in work if entry.session.closed is None])
+            try:
+                self._run_work(work)
+            except Exception:
+                log.exception("the worker failed on a batch")
+                for entry in work:
+                    self._fail(entry.session, StepFailed("the worker failed on a slice of this session"))
 
     def _run_work(self, work: Sequence[Work]) -> None:
         slices: list[tuple[Session, InputSlice]] = []
         for entry in work:
             entry.session.made_space()
-            if isinstance(entry.item, Control):
+            closed = entry.session.closed
+            if isinstance(entry.item, Control) and closed is not None:
+                _refuse(entry.item.done, closed)
+            elif closed is not None:
+                continue
+            elif isinstance(entry.item, Control):
                 _settle(entry.item.done, entry.item.action, self.engine)
             else:
                 slices.append((entry.session, entry.item))
@@ -77,6 +88,9 @@ class Worker(threading.Thread):
     def _run_slices(self, batch: Sequence[tuple[Session, InputSlice]]) -> None:
         """Run a batch; if it fails as a whole, run each alone, so that only the culprit ends."""
         lanes = [(_lane(session), part) for session, part in batch]
+        for session, part in batch:
+            if part.discontinuity:
+                session.emit(self.engine.jump(_lane(session)))
         try:
             result = self.engine.run(lanes)
         except Exception:
@@ -84,8 +98,8 @@ class Worker(threading.Thread):
             if len(batch) == 1:
                 self._fail(batch[0][0], StepFailed("the detector failed on a slice of this session"))
                 return
-            for entry in batch:
-                self._run_slices([entry])
+            for session, part in batch:
+                self._run_slices([(session, replace(part, discontinuity=False))])
             return
         self._deliver(batch, result)
 
@@ -103,6 +117,11 @@ class Worker(threading.Thread):
 def _lane(session: Session) -> Lane:
     assert session.lane is not None, "a slice is queued only once the lane is there"
     return session.lane
+
+
+def _refuse(done: "Future[Any]", error: ServiceError) -> None:
+    if done.set_running_or_notify_cancel():
+        done.set_exception(error)
 
 
 def _settle(done: "Future[object]", action: Callable[[Engine], object], engine: Engine) -> None:

@@ -16,7 +16,7 @@ from ingest.header import MAX_HEADER_BYTES
 from ingest.recording import open_recording, sniff
 from service.api.problems import problem_of
 from service.api.sessions import OCTETS, PROBLEMS, Host
-from service.errors import SessionClosed, TooLarge, TooSlow
+from service.errors import ClientGone, SessionClosed, TooLarge, TooSlow
 from service.host import SessionHost
 from service.options import stream_options
 from service.schemas import StreamFormat, Summary, WindowRequest
@@ -64,6 +64,7 @@ class Upload:
         self._pending_bytes = 0
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Begin; returns with the first line, or raises what went wrong before it."""
@@ -71,7 +72,12 @@ class Upload:
         while not self._lines and not self._task.done():
             await self._wait()
         if not self._lines:
-            await self._task
+            try:
+                await self._task
+            except asyncio.CancelledError:
+                raise ClientGone("the client went away") from None
+            except ClientDisconnect:
+                raise ClientGone("the client went away") from None
 
     async def lines(self) -> AsyncIterator[bytes]:
         """Lines as they come, the last one a summary or an error."""
@@ -85,7 +91,7 @@ class Upload:
             if self._task.done():
                 break
             await self._wait()
-        error = self._task.exception()
+        error = None if self._task.cancelled() else self._task.exception()
         if error is not None and isinstance(error, Exception):
             problem = problem_of(error)
             self._host.metrics.refused.labels(problem.code).inc()
@@ -93,9 +99,17 @@ class Upload:
 
     async def stop(self) -> None:
         """The client has gone, or all is sent."""
-        assert self._task is not None
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, self._watch) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _until_gone(self) -> None:
+        """The body is complete, so the next thing to be received is the end of the connection."""
+        while (await self._request.receive())["type"] != "http.disconnect":
+            pass
+        if self._task is not None:
+            self._task.cancel()
 
     async def _wait(self) -> None:
         self._changed.clear()
@@ -138,6 +152,7 @@ class Upload:
             except TimeoutError:
                 raise TooSlow(f"no bytes came for {settings.idle_timeout_s:g} s") from None
             if chunk is None:
+                self._watch = asyncio.create_task(self._until_gone())
                 return
             received += len(chunk)
             if received > settings.max_upload_bytes:
@@ -172,7 +187,7 @@ class Upload:
                     session.outbox.close(SessionClosed("the upload has ended"))
                     await asyncio.gather(collector, return_exceptions=True)
                 self._put(b'{"summary":' + self._summary(session).model_dump_json().encode() + b"}\n")
-            except ClientDisconnect:
+            except (ClientDisconnect, asyncio.CancelledError):
                 reason = "disconnected"
                 raise
             except Exception as error:

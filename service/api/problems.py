@@ -37,7 +37,13 @@ def problem_of(error: Exception) -> Problem:
 
 
 def _problem(status: int, code: str, detail: str) -> Problem:
-    return Problem(title=http.HTTPStatus(status).phrase, status=status, code=code, detail=detail)
+    known = status in set(http.HTTPStatus)
+    return Problem(
+        title=http.HTTPStatus(status).phrase if known else "Client Gone",
+        status=status,
+        code=code,
+        detail=detail,
+    )
 
 
 def _first_error(error: RequestValidationError | ValidationError) -> str:

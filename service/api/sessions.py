@@ -27,7 +27,6 @@ from service.schemas import (
 )
 from service.session import Session
 from service.snapshot import restore_snapshot, take_snapshot
-from service.source import LiveSource
 
 OCTETS: dict[str, Any] = {
     "requestBody": {
@@ -116,7 +115,7 @@ def session_info(session: Session, host: SessionHost, with_layers: bool = False)
 
 async def parse_request(request: Request) -> SessionRequest:
     """The request for a new session, read with a limit of its own so that a refusal is a problem too."""
-    body = await read_body(request, MAX_REQUEST_BYTES)
+    body = await read_body(request, MAX_REQUEST_BYTES, get_host(request).settings.idle_timeout_s)
     try:
         return SessionRequest.model_validate_json(body)
     except ValidationError as error:
@@ -153,7 +152,7 @@ async def look(session: Open, host: Host) -> SessionInfo:
 async def post_events(session: Open, host: Host, request: Request) -> Windows | JSONResponse:
     """Send the next bytes, split anywhere; answers with the windows that they completed."""
     with session.hold():
-        data = await read_body(request, host.settings.max_body_bytes)
+        data = await read_body(request, host.settings.max_body_bytes, host.settings.idle_timeout_s)
         windows, error = await collect(session, _feed(session, data), host.settings.max_windows_per_post)
     if error is None:
         return Windows(windows=windows)
@@ -215,8 +214,9 @@ async def get_state(session: Open) -> Response:
     lane = session.ensure_lane()
     if lane is None:
         raise BadRequest("the session has no state before its sensor size is known")
-    data: bytes = await session.run(lambda engine: take_snapshot(engine, lane, session.options))
-    position = lane.windows.position_us
+    data, position = await session.run(
+        lambda engine: (take_snapshot(engine, lane, session.options), lane.windows.position_us)
+    )
     headers = {} if position is None else {"Spikewatch-Position-Us": str(position)}
     return Response(data, media_type="application/octet-stream", headers=headers)
 
@@ -225,12 +225,12 @@ async def get_state(session: Open) -> Response:
 async def put_state(session: Open, host: Host, request: Request) -> Position:
     """Go on from a saved state. Send events from `position_us` on; the answer names it."""
     with session.hold():
-        data = await read_body(request, host.settings.max_snapshot_bytes)
+        data = await read_body(request, host.settings.max_snapshot_bytes, host.settings.idle_timeout_s)
         lane = session.ensure_lane()
         if lane is None:
             raise BadRequest("open the session with width and height before restoring a state into it")
         position: int | None = await session.run(
             lambda engine: restore_snapshot(engine, lane, session.options, data)
         )
-        session.source = LiveSource(session.options, session.source.size, position)
+        session.replace_source(position)
     return Position(position_us=position)

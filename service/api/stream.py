@@ -50,6 +50,11 @@ async def say_error(socket: WebSocket, error: Exception) -> None:
     await socket.send_json({"type": "error", "code": problem.code, "detail": problem.detail})
 
 
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 class Conversation:
     """One client at one session."""
 
@@ -67,10 +72,11 @@ class Conversation:
         ending = asyncio.create_task(self._session.ending.wait())
         try:
             await asyncio.wait({sender, receiver, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if receiver.done():
-                await self._end_by_client(receiver, sender)
-            else:
+            if self._session.closed is not None or (ending.done() and not receiver.done()):
+                await _cancel(receiver)
                 await self._end_by_service(sender)
+            elif receiver.done():
+                await self._end_by_client(receiver, sender)
         finally:
             for task in (sender, receiver, ending):
                 task.cancel()
@@ -103,11 +109,14 @@ class Conversation:
         """Send results as they come, until the session ends and all are sent."""
         outbox = self._session.outbox
         while True:
-            result = await outbox.peek()
-            await self._socket.send_text(
-                '{"type":"window",' + self._session.window(result).model_dump_json()[1:]
-            )
-            outbox.take(result)
+            result = await outbox.get()
+            line = '{"type":"window",' + self._session.window(result).model_dump_json()[1:]
+            try:
+                await self._socket.send_text(line)
+            except BaseException:
+                outbox.put_back(result)
+                raise
+            self._session.touch()
 
     async def _end_by_client(self, receiver: "asyncio.Task[None]", sender: "asyncio.Task[None]") -> None:
         try:

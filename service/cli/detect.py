@@ -54,6 +54,8 @@ def detect(
     for path in paths:
         if path.suffix not in ENDINGS:
             raise typer.BadParameter(f"{path.name}: the ending must be one of {', '.join(ENDINGS)}")
+        if path.is_dir() or path.resolve() == recording.resolve() or paths.count(path) > 1:
+            raise typer.BadParameter(f"{path}: a folder, the recording itself, or named twice")
         if not path.parent.is_dir():
             raise typer.BadParameter(f"{path.name}: there is no folder {path.parent}")
     with open_recording(recording, width, height) as opened:

@@ -33,8 +33,10 @@ def run_detection(
     slice_us = request.slice_us or detector.spec.slice_us
     source = RecordingSource(recording, slice_us, detector.spec.representation)
     run = OfflineRun(source, detector, window_options(request, detector.spec))
-    writers = [_writer(path, recording.sensor_size(), slice_us, detector.spec) for path in paths]
-    boxes = _run(run, source, writers)
+    with ExitStack() as stack:
+        sensor = recording.sensor_size()
+        writers = [stack.enter_context(_writer(path, sensor, slice_us, detector.spec)) for path in paths]
+        boxes = _run(run, source, writers)
     summary = run.summary()
     if as_json:
         typer.echo(summary.model_dump_json())
@@ -54,9 +56,7 @@ def _run(run: OfflineRun, source: RecordingSource, writers: list[ResultWriter]) 
     """Run everything through all writers, with a progress bar; counts boxes by class."""
     boxes: Counter[str] = Counter()
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress, ExitStack() as stack:
-        for writer in writers:
-            stack.enter_context(writer)
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("detecting", total=1.0)
         for seen in run:
             boxes.update(box.label for window in seen.windows for box in window.detections)
@@ -83,7 +83,7 @@ def _table(name: str, summary: Summary, boxes: Counter[str], spec: ModelSpec) ->
     table.add_row("firing rate", f"{summary.firing_rate:.1%} of neurons in each virtual step")
     table.add_row("energy, spiking", _energy(energy.snn, summary.windows))
     table.add_row("energy, as an ANN", _energy(energy.ann, summary.windows))
-    if energy.snn:
+    if energy.snn and spec.training != "untrained":
         table.add_row("saved by spikes", f"{energy.ann / energy.snn:.1f} times less (estimate, 45 nm)")
     return table
 

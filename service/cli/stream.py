@@ -11,6 +11,7 @@ import numpy as np
 import typer
 import websockets
 
+from ingest.errors import IngestError
 from ingest.events import Events
 from ingest.recording import Recording, open_recording
 from service.cli.options import Confidence, Height, Hop, RecordingPath, Width, check_size
@@ -47,7 +48,7 @@ def stream(
         try:
             answer = httpx.post(f"{url.rstrip('/')}/v1/sessions", json=wanted, timeout=30)
             if answer.status_code != 201:
-                raise BadRequest(answer.json().get("detail", answer.text))
+                raise BadRequest(f"{url} answers {answer.status_code}: {answer.text[:300]}")
             address = url.rstrip("/").replace("http", "ws", 1) + answer.json()["stream_url"]
             asyncio.run(_play(opened, address, speed, as_json))
         except (httpx.HTTPError, OSError, websockets.WebSocketException) as error:
@@ -76,12 +77,22 @@ async def _play(recording: Recording, address: str, speed: float, as_json: bool)
         try:
             async for text in socket:
                 _show(json.loads(text), as_json)
+            if sender.done():
+                sender.result()
         finally:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
 
 
 async def _send(recording: Recording, socket: websockets.ClientConnection, speed: float) -> None:
+    try:
+        await _send_in_time(recording, socket, speed)
+    except IngestError:
+        await socket.close()
+        raise
+
+
+async def _send_in_time(recording: Recording, socket: websockets.ClientConnection, speed: float) -> None:
     start_s, t_first_us = time.monotonic(), None
     for t_us, records in pieces(recording):
         t_first_us = t_us if t_first_us is None else t_first_us
@@ -111,6 +122,8 @@ def _show(message: dict[str, Any], as_json: bool) -> None:
             raise BadRequest(f"the service says: {message['detail']}")
         case "closed":
             totals = message["totals"]
+            if message["reason"] != "client":
+                raise BadRequest(f"the service ended the session ({message['reason']}): {message['detail']}")
             typer.echo(
                 f"closed ({message['reason']}): {totals['windows']} windows, {totals['events']:,} events, "
                 f"{totals['dropped_windows']} windows dropped"

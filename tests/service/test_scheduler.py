@@ -1,6 +1,6 @@
 """Fairness and order, without a network: sessions are stood in for by their two queues."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -90,3 +90,14 @@ def test_clearing_tells_those_who_wait() -> None:
     inbox.clear(SessionClosed("over"))
     assert str(marker.done.exception(0)) == "over"
     assert inbox.empty
+
+
+def test_a_jump_in_time_survives_the_slice_before_it_being_dropped() -> None:
+    jump = replace(slice_at(5), discontinuity=True)
+    waiting, empty = Inbox(2, "drop_oldest"), Inbox(1, "drop_oldest")
+    for item in (jump, slice_at(6), slice_at(7)):
+        waiting.put(item)
+    for item in (jump, slice_at(6)):
+        empty.put(item)
+    assert [waiting.pop().discontinuity, waiting.pop().discontinuity] == [True, False]
+    assert empty.pop().discontinuity
