@@ -146,19 +146,30 @@ class Upload:
         """Chunks of the body, within the limits of size and patience."""
         settings, received = self._host.settings, 0
         chunks = self._request.stream()
+        coming = asyncio.ensure_future(anext(chunks, None))
         while True:
             try:
-                chunk = await asyncio.wait_for(anext(chunks, None), settings.idle_timeout_s)
+                chunk = await asyncio.wait_for(coming, settings.idle_timeout_s)
             except TimeoutError:
                 raise TooSlow(f"no bytes came for {settings.idle_timeout_s:g} s") from None
             if chunk is None:
-                self._watch = asyncio.create_task(self._until_gone())
                 return
             received += len(chunk)
             if received > settings.max_upload_bytes:
                 raise TooLarge(f"an upload may have at most {settings.max_upload_bytes} bytes")
+            # fetched ahead, so that a client which goes away is noticed while this chunk is computed
+            coming = asyncio.ensure_future(anext(chunks, None))
+            coming.add_done_callback(self._look_ahead)
             if chunk:
                 yield chunk
+
+    def _look_ahead(self, coming: "asyncio.Future[bytes | None]") -> None:
+        if coming.cancelled() or self._task is None:
+            return
+        if coming.exception() is not None:
+            self._task.cancel()
+        elif not coming.result() and self._watch is None:
+            self._watch = asyncio.create_task(self._until_gone())
 
     async def _feed(self, session: Session, head: bytes, body: AsyncIterator[bytes]) -> None:
         if head:
