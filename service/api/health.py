@@ -1,13 +1,19 @@
 """Health, metadata (Open Inference Protocol v2), models and metrics."""
 
+from typing import Any
+
 from fastapi import APIRouter, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from model.checkpoint import weights_digest
 from model.detector import Detector
 from service.api.sessions import Host
 from service.errors import UnknownModel
-from service.schemas import ModelInfo, ModelList
+from service.schemas import ModelInfo, ModelList, Problem
+
+PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
+NOT_READY: dict[int | str, dict[str, Any]] = {503: {"description": "not ready"}}
 
 router = APIRouter(tags=["health and models"])
 
@@ -46,7 +52,7 @@ async def live() -> dict[str, bool]:
     return {"live": True}
 
 
-@router.get("/v2/health/ready")
+@router.get("/v2/health/ready", responses=NOT_READY)
 async def ready(host: Host, response: Response) -> dict[str, bool]:
     """New sessions will be computed; 503 while the service starts, drains, or has lost its worker."""
     response.status_code = 200 if host.ready else 503
@@ -59,7 +65,7 @@ async def server(host: Host) -> dict[str, object]:
     return {"name": "spikewatch", "version": host.settings.version, "extensions": ["spikewatch_sessions"]}
 
 
-@router.get("/v2/models/{name}")
+@router.get("/v2/models/{name}", responses={404: PROBLEM})
 async def model(name: str, host: Host) -> dict[str, object]:
     """Model metadata: one slice in, head logits out; the membranes stay on the server."""
     spec, detector = host.detector.spec, host.detector
@@ -78,7 +84,7 @@ async def model(name: str, host: Host) -> dict[str, object]:
     }
 
 
-@router.get("/v2/models/{name}/ready")
+@router.get("/v2/models/{name}/ready", responses=NOT_READY | {404: PROBLEM})
 async def model_ready(name: str, host: Host, response: Response) -> dict[str, object]:
     """Like /v2/health/ready, for one model."""
     if name != host.detector.spec.name:
@@ -87,7 +93,7 @@ async def model_ready(name: str, host: Host, response: Response) -> dict[str, ob
     return {"name": name, "ready": host.ready}
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=PlainTextResponse)
 async def metrics(host: Host) -> Response:
     """Prometheus, text format."""
     return Response(generate_latest(host.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -36,7 +36,7 @@ OCTETS: dict[str, Any] = {
 }
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}}
-    for status in (400, 404, 409, 410, 413, 422, 503)
+    for status in (400, 404, 408, 409, 410, 413, 422, 500, 503)
 }
 
 SESSION_BODY: dict[str, Any] = {
@@ -44,6 +44,10 @@ SESSION_BODY: dict[str, Any] = {
         "required": True,
         "content": {"application/json": {"schema": SessionRequest.model_json_schema()}},
     }
+}
+SNAPSHOT: dict[str, Any] = {
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    "description": "safetensors; the header Spikewatch-Position-Us tells up to when events were run",
 }
 MAX_REQUEST_BYTES = 64 * 1024
 """JSON of a new session."""
@@ -208,7 +212,7 @@ async def end_session(session: Open, host: Host) -> Ended:
     return Ended(windows=windows, totals=totals)
 
 
-@router.get("/{session_id}/state", response_class=Response)
+@router.get("/{session_id}/state", response_class=Response, responses={200: SNAPSHOT})
 async def get_state(session: Open) -> Response:
     """The session's state as safetensors: membranes and the window under way, after all slices queued."""
     lane = session.ensure_lane()
