@@ -8,17 +8,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from model.config import ModelSpec, SpikeYOLOConfig
+from model.build import build_network
+from model.config import SpikeYOLOConfig
 from model.detector import Detector
 from model.dyadic import fill_dyadic, set_dyadic_head_bias
 from model.errors import CheckpointError
-from model.network import SpikeYOLO
+from model.network import Network
+from model.spec import ModelSpec
 from model.spike_driven import to_spike_driven
 
 FORMAT = "spikewatch-1"
 
 
-def save_checkpoint(path: Path, network: SpikeYOLO, spec: ModelSpec) -> None:
+def save_checkpoint(path: Path, network: Network, spec: ModelSpec) -> None:
     """Write all parameters and batch-norm statistics, with the specification as metadata."""
     tensors = {name: t.contiguous() for name, t in network.state_dict().items()}
     save_file(tensors, path, metadata={"format": FORMAT, "spec": json.dumps(spec.to_json())})
@@ -45,7 +47,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:
         spec = ModelSpec.from_json(json.loads(metadata["spec"]))
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}") from error
-    network = SpikeYOLO(spec.config)
+    network = build_network(spec.config)
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
@@ -56,7 +58,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:
 def untrained_detector(scale: str = "t", device: torch.device | str = "cpu") -> Detector:
     """Dyadic initialisation: real arithmetic, meaningless boxes. Every output says `untrained`."""
     config = SpikeYOLOConfig(scale=scale)
-    network = SpikeYOLO(config)
+    network = build_network(config)
     fill_dyadic(network)
     set_dyadic_head_bias(network)
     return Detector(network, ModelSpec(f"spikewatch-{scale}-untrained", config), device)
@@ -78,7 +80,7 @@ def load_detector(
     return Detector(to_spike_driven(loaded.network), loaded.spec, device)
 
 
-def weights_digest(network: SpikeYOLO) -> str:
+def weights_digest(network: Network) -> str:
     """First 16 hex digits of the SHA-256 over all tensors, in order of their names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):

@@ -1,18 +1,9 @@
-"""Which SpikeYOLO to build: scale, classes, neuron, input."""
+"""Which network to build: architecture, scale, neuron, and the variants that the paper compares."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from model.errors import ConfigError
-
-GEN1_CLASSES = ("car", "pedestrian")
-"""Classes of the Gen1 automotive data set, in the order of their ids."""
-
-REPRESENTATION_CHANNELS = {"polarity_counts": 2, "latest_polarity": 3}
-"""Channels the encoder sees; the paper's code repeats the plane of `latest_polarity` in three."""
-
-BASE_WIDTHS = (128, 256, 512, 1024)
-BASE_REPEATS = (3, 6, 9, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +14,52 @@ class Scale:
         depth: multiplies the repeats of the backbone stages.
         width: multiplies the channels.
         last_expansion: expansion of the last SNN-Block-2 (P5); the larger scales use 2.
+        max_channels: widest stage before `width` multiplies it (YOLOv8).
     """
 
     depth: float
     width: float
     last_expansion: int = 1
+    max_channels: int = 1024
 
 
 SCALES = {
-    "t": Scale(0.33, 0.125),
-    "n": Scale(0.33, 0.375),
-    "s": Scale(0.33, 0.5),
-    "m": Scale(0.5, 0.625, last_expansion=2),
-    "l": Scale(0.5, 0.75, last_expansion=2),
+    "spikeyolo": {
+        "t": Scale(0.33, 0.125),
+        "n": Scale(0.33, 0.375),
+        "s": Scale(0.33, 0.5),
+        "m": Scale(0.5, 0.625, last_expansion=2),
+        "l": Scale(0.5, 0.75, last_expansion=2),
+    },
+    "yolov8": {
+        "n": Scale(0.33, 0.25),
+        "s": Scale(0.33, 0.5),
+        "m": Scale(0.67, 0.75, max_channels=768),
+        "l": Scale(1.0, 1.0, max_channels=512),
+    },
 }
-"""n, s, m, l are the paper's; t is ours, for CPUs."""
+"""By architecture. SpikeYOLO: n, s, m, l are the paper's, t is ours, for CPUs. YOLOv8: its authors'."""
+
+BASE_WIDTHS = (128, 256, 512, 1024)
+BASE_REPEATS = (3, 6, 9, 3)
+
+CHOICES = {
+    "architecture": ("spikeyolo", "yolov8"),
+    "neuron": ("ilif", "silu", "relu"),
+    "beta_mode": ("fixed", "learned"),
+    "low_block": ("snn1", "snn2"),
+    "high_block": ("snn2", "transformer"),
+    "head": ("anchor_free", "anchor_based"),
+}
+"""What each field of SpikeYOLOConfig may be; the first is the paper's."""
+
+LIMITS = {
+    "classes": (1, 1000),
+    "in_channels": (1, 64),
+    "d_max": (1, 255),
+    "beta": (0, 1),
+    "input_gain": (0, 1),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +67,20 @@ class SpikeYOLOConfig:
     """The architecture of one network.
 
     Attributes:
-        scale: a key of SCALES.
+        scale: a key of SCALES of the architecture.
         classes: number of classes.
         in_channels: channels of an input frame.
-        beta: decay of the membrane from slice to slice.
+        beta: decay of the membrane from slice to slice; where it is learned, its start.
         d_max: D, the largest integer an I-LIF fires.
+        input_gain: share of its input that a neuron integrates; 0.5 in the authors' code for Gen1.
+        beta_mode: `fixed`, or `learned`: a parameter of each layer.
+        neuron: `ilif`; `silu` or `relu` for the ANN of the same architecture (table 2).
+        architecture: `spikeyolo`, or `yolov8` with I-LIF in place of its activations (table 2).
+        low_block: channel mixer of the low stages, SNN-Block-1 or SNN-Block-2 (table 5).
+        high_block: block of the high stages, SNN-Block-2 or a spike-driven transformer (table 5).
+        reparameterised: False puts neurons inside the re-parameterisable convolutions (table 5).
+        head: `anchor_free`, or `anchor_based` as in YOLOv5 (table 5).
+        repeats: blocks of the four backbone stages, where they differ from the scale's.
     """
 
     scale: str = "t"
@@ -57,85 +88,88 @@ class SpikeYOLOConfig:
     in_channels: int = 2
     beta: float = 0.25
     d_max: int = 4
+    input_gain: float = 1.0
+    beta_mode: str = "fixed"
+    neuron: str = "ilif"
+    architecture: str = "spikeyolo"
+    low_block: str = "snn1"
+    high_block: str = "snn2"
+    reparameterised: bool = True
+    head: str = "anchor_free"
+    repeats: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
         """Refuse values that describe no network."""
-        if self.scale not in SCALES:
-            raise ConfigError(f"scale {self.scale!r} is unknown; known are {', '.join(SCALES)}")
-        for name, low, high in (("classes", 1, 1000), ("in_channels", 1, 64), ("d_max", 1, 255)):
+        for name, choices in CHOICES.items():
+            _check_choice(name, getattr(self, name), choices)
+        _check_choice("scale", self.scale, tuple(SCALES[self.architecture]))
+        for name, (low, high) in LIMITS.items():
             if not low <= getattr(self, name) <= high:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected {low} to {high}")
-        if not 0 <= self.beta <= 1:
-            raise ConfigError(f"beta is {self.beta}, expected 0 to 1")
+        if self.repeats is not None and (
+            len(self.repeats) != 4 or not all(1 <= r <= 32 for r in self.repeats)
+        ):
+            raise ConfigError(f"repeats is {self.repeats}, expected four numbers from 1 to 32")
+        if self.neuron != "ilif" and (self.beta_mode != "fixed" or not self.reparameterised):
+            raise ConfigError(
+                f"neuron {self.neuron!r} has no membrane: beta_mode and neurons inside blocks make no sense"
+            )
+        if self.architecture == "yolov8" and not self._has_default_blocks:
+            raise ConfigError(
+                "yolov8 has blocks and a head of its own; the variants of blocks are SpikeYOLO's"
+            )
+
+    @property
+    def _has_default_blocks(self) -> bool:
+        blocks = (self.low_block, self.high_block, self.reparameterised, self.head)
+        return blocks == ("snn1", "snn2", True, "anchor_free")
+
+    @property
+    def is_baseline(self) -> bool:
+        """True for the paper's SpikeYOLO: the networks that official checkpoints hold."""
+        plain = (self.architecture, self.neuron, self.beta_mode) == ("spikeyolo", "ilif", "fixed")
+        return plain and self._has_default_blocks
+
+    @property
+    def spiking(self) -> bool:
+        """False for the ANN twin, which has no membranes."""
+        return self.neuron == "ilif"
+
+    @property
+    def multipliers(self) -> Scale:
+        """Those of the scale."""
+        return SCALES[self.architecture][self.scale]
 
     @property
     def widths(self) -> tuple[int, int, int, int]:
         """Channels of the four backbone stages, rounded up to multiples of 8."""
-        w1, w2, w3, w4 = (-(-int(base * SCALES[self.scale].width) // 8) * 8 for base in BASE_WIDTHS)
+        scale = self.multipliers
+        w1, w2, w3, w4 = (
+            -(-int(min(base, scale.max_channels) * scale.width) // 8) * 8 for base in BASE_WIDTHS
+        )
         return w1, w2, w3, w4
 
     @property
-    def repeats(self) -> tuple[int, int, int, int]:
+    def stage_repeats(self) -> tuple[int, int, int, int]:
         """Blocks of the four backbone stages, at least one each."""
-        r1, r2, r3, r4 = (max(round(base * SCALES[self.scale].depth), 1) for base in BASE_REPEATS)
+        if self.repeats is not None:
+            return self.repeats
+        base = (3, 6, 6, 3) if self.architecture == "yolov8" else BASE_REPEATS
+        r1, r2, r3, r4 = (max(round(n * self.multipliers.depth), 1) for n in base)
         return r1, r2, r3, r4
 
-
-@dataclass(frozen=True, slots=True)
-class ModelSpec:
-    """All that must be known beside the weights to use them; stored with them.
-
-    Attributes:
-        name: what users and metrics call the model.
-        config: the architecture.
-        class_names: in the order of the class ids.
-        representation: of the event frames, a key of REPRESENTATION_CHANNELS.
-        slice_us: length of one slice in microseconds.
-        slices: T, the slices that one result is averaged over.
-        input_height, input_width: pixels the network sees, multiples of 32.
-        count_cap: events of one polarity at one pixel that saturate the input (`polarity_counts`).
-        training: how the weights came to be, in a phrase that every output repeats.
-    """
-
-    name: str
-    config: SpikeYOLOConfig
-    class_names: tuple[str, ...] = GEN1_CLASSES
-    representation: str = "polarity_counts"
-    slice_us: int = 62_500
-    slices: int = 4
-    input_height: int = 256
-    input_width: int = 320
-    count_cap: int = 8
-    training: str = "untrained"
-
-    def __post_init__(self) -> None:
-        """Refuse a specification that contradicts itself."""
-        if len(self.class_names) != self.config.classes:
-            raise ConfigError(f"{self.config.classes} classes but {len(self.class_names)} class names")
-        channels = REPRESENTATION_CHANNELS.get(self.representation)
-        if channels is None:
-            known = ", ".join(REPRESENTATION_CHANNELS)
-            raise ConfigError(f"representation {self.representation!r} is unknown; known are {known}")
-        if channels != self.config.in_channels:
-            raise ConfigError(
-                f"{self.representation} has {channels} channels, the network {self.config.in_channels}"
-            )
-        if self.input_height % 32 or self.input_width % 32 or min(self.input_height, self.input_width) < 32:
-            raise ConfigError(f"input {self.input_height}x{self.input_width}: both must be multiples of 32")
-        if self.slice_us < 1 or self.slices < 1 or self.count_cap < 1:
-            raise ConfigError("slice_us, slices and count_cap must be at least 1")
-
-    def to_json(self) -> dict[str, Any]:
-        """A dict of plain values; `from_json` reads it back."""
-        return asdict(self)
-
     @staticmethod
-    def from_json(data: dict[str, Any]) -> "ModelSpec":
-        """Rebuild a specification; ConfigError names what is unknown or missing."""
+    def from_json(data: dict[str, Any]) -> "SpikeYOLOConfig":
+        """Rebuild a configuration from plain values; ConfigError names what does not fit."""
+        fields = dict(data)
+        if fields.get("repeats") is not None:
+            fields["repeats"] = tuple(fields["repeats"])
         try:
-            fields = dict(data)
-            fields["config"] = SpikeYOLOConfig(**fields["config"])
-            fields["class_names"] = tuple(fields["class_names"])
-            return ModelSpec(**fields)
-        except (KeyError, TypeError) as error:
-            raise ConfigError(f"not a model specification: {error}") from error
+            return SpikeYOLOConfig(**fields)
+        except TypeError as error:
+            raise ConfigError(f"not a configuration: {error}") from error
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{name} {value!r} is unknown; known are {', '.join(choices)}")

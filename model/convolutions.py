@@ -1,14 +1,13 @@
-"""Convolutions that a layer of spikes can feed, and the layer that joins both.
+"""Convolutions that spikes can feed, and the layers that join them to neurons.
 
 Shapes: B batch, C channels, H height, W width.
 """
 
-from dataclasses import dataclass
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.neuron import ILIF, Step
+from model.neuron import Neuron
+from model.step import Kernel, Step
 
 BN_EPS = 1e-3
 BN_MOMENTUM = 0.03
@@ -19,32 +18,19 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=BN_EPS, momentum=BN_MOMENTUM)
 
 
-@dataclass(frozen=True, slots=True)
-class Kernel:
-    """Geometry of a convolution as neuromorphic hardware would run it: one dense kernel, folded."""
-
-    in_channels: int
-    out_channels: int
-    size: int = 1
-    stride: int = 1
-    groups: int = 1
+def conv2d(kernel: Kernel, bias: bool = False, padding: int | None = None) -> nn.Conv2d:
+    """The convolution of this geometry; pads by half the kernel unless told otherwise."""
+    k = kernel
+    padding = k.size // 2 if padding is None else padding
+    return nn.Conv2d(k.in_channels, k.out_channels, k.size, k.stride, padding, groups=k.groups, bias=bias)
 
 
 class ConvBN(nn.Sequential):
-    """A convolution and its batch norm; pads by half the kernel unless told otherwise."""
+    """A convolution and its batch norm."""
 
     def __init__(self, kernel: Kernel, bias: bool = False, padding: int | None = None) -> None:
-        conv = nn.Conv2d(
-            kernel.in_channels,
-            kernel.out_channels,
-            kernel.size,
-            kernel.stride,
-            padding=kernel.size // 2 if padding is None else padding,
-            groups=kernel.groups,
-            bias=bias,
-        )
         super().__init__()
-        self.conv = conv
+        self.conv = conv2d(kernel, bias, padding)
         self.bn = batch_norm(kernel.out_channels)
 
 
@@ -109,24 +95,59 @@ class SepRepConv(nn.Module):
         return out
 
 
-class SpikeConv(nn.Module):
-    """I-LIF and the convolution its spikes feed: the unit of state, of firing rates and of energy.
+class BNConv(nn.Sequential):
+    """Batch norm, then a 1x1 convolution: PW2 of the token mixer where it is not re-parameterised."""
 
-    `name` is the key of its membrane in the state.
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__()
+        self.bn = batch_norm(kernel.in_channels)
+        self.conv = conv2d(kernel)
+
+
+class Synapses(nn.Module):
+    """A convolution, as the unit of firing rates and of energy; `name` is set once by the network.
+
+    `kernel` is the dense kernel it folds into. `spiking` is False where it is fed real values. At most `trains`
+    neurons were added for each value it is fed, which is at most trains * D.
     """
 
-    def __init__(self, lif: ILIF, kernel: Kernel, conv: nn.Module) -> None:
+    def __init__(self, kernel: Kernel, conv: nn.Module, spiking: bool = True, trains: int = 1) -> None:
         super().__init__()
-        self.lif = lif
         self.kernel = kernel
         self.conv = conv
+        self.spiking = spiking
+        self.trains = trains
+        self.name = ""
 
-    @property
-    def name(self) -> str:
-        """The layer's name, set by the network."""
-        return self.lif.name
+    def forward(self, x: Tensor, step: Step) -> Tensor:
+        """What the neurons of the next layer integrate: [B,C,H,W] -> [B,C',H/stride,W/stride]."""
+        step.feed(self.name, x, self.kernel, self.spiking)
+        out: Tensor = self.conv(x)
+        return out
+
+
+class SpikeConv(Synapses):
+    """Neuron, then the convolution its spikes feed; both share one name, in the state and in the counts."""
+
+    def __init__(self, lif: Neuron, kernel: Kernel, conv: nn.Module) -> None:
+        super().__init__(kernel, conv, lif.spiking)
+        self.lif = lif
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
         """Real values [B,C,H,W] in, real values [B,C',H/stride,W/stride] out; between them only spikes."""
-        out: Tensor = self.conv(self.lif(x, step))
+        return super().forward(self.lif(x, step), step)
+
+
+class ConvSpike(Synapses):
+    """A convolution, then the neuron it drives: YOLOv8's order, where spikes travel between layers."""
+
+    def __init__(
+        self, lif: Neuron, kernel: Kernel, conv: nn.Module, spiking: bool = True, trains: int = 1
+    ) -> None:
+        super().__init__(kernel, conv, spiking and lif.spiking, trains)
+        self.lif = lif
+
+    def forward(self, x: Tensor, step: Step) -> Tensor:
+        """Spikes in, spikes out: [B,C,H,W] -> [B,C',H/stride,W/stride]."""
+        out: Tensor = self.lif(super().forward(x, step), step)
         return out

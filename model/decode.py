@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from model.head import DFL_BINS, STRIDES, RawOutputs
+from model.head import ANCHORS_PX, DFL_BINS, STRIDES
+from model.network import RawOutputs
 
 
 def average_logits(slices: Sequence[RawOutputs]) -> RawOutputs:
@@ -17,33 +18,54 @@ def average_logits(slices: Sequence[RawOutputs]) -> RawOutputs:
     return p3, p4, p5
 
 
-def _cell_centres(raw: RawOutputs) -> tuple[Tensor, Tensor]:
-    """Centres [2,A] in cells and strides [1,A], levels in order, row by row."""
-    centres, strides = [], []
-    for level, stride in zip(raw, STRIDES, strict=True):
-        h, w = level.shape[2:]
-        y, x = torch.meshgrid(
-            torch.arange(h, device=level.device), torch.arange(w, device=level.device), indexing="ij"
-        )
-        centres.append(torch.stack((x, y)).reshape(2, -1) + 0.5)
-        strides.append(torch.full((1, h * w), float(stride), device=level.device))
-    return torch.cat(centres, 1), torch.cat(strides, 1)
+def _cells(level: Tensor) -> Tensor:
+    """Column and row of each cell of a level, row by row: [2,H*W]."""
+    h, w = level.shape[2:]
+    y, x = torch.meshgrid(
+        torch.arange(h, device=level.device), torch.arange(w, device=level.device), indexing="ij"
+    )
+    return torch.stack((x, y)).reshape(2, -1)
 
 
-def decode(raw: RawOutputs) -> tuple[Tensor, Tensor]:
-    """Boxes and scores of every anchor.
-
-    The softmax over DFL_BINS gives the expected distance of each side from the cell's centre.
-
-    Returns:
-        Corner boxes x1, y1, x2, y2 in input pixels [B,4,A], and class probabilities [B,N,A].
-    """
+def decode_anchor_free(raw: RawOutputs) -> tuple[Tensor, Tensor]:
+    """YOLOv8's: the softmax over DFL_BINS gives the expected distance of each side from the cell's centre."""
     flat = torch.cat([level.flatten(2) for level in raw], 2)
     distances, classes = flat[:, : 4 * DFL_BINS], flat[:, 4 * DFL_BINS :]
     bins = torch.arange(DFL_BINS, dtype=flat.dtype, device=flat.device)
     batch, _, anchors = distances.shape
     sides = distances.reshape(batch, 4, DFL_BINS, anchors).softmax(2)
     left_top, right_bottom = torch.einsum("bska,k->bsa", sides, bins).chunk(2, 1)
-    centres, strides = _cell_centres(raw)
+    centres = torch.cat([_cells(level) + 0.5 for level in raw], 1)
+    strides = torch.cat(
+        [flat.new_full((level[0, 0].numel(),), s) for level, s in zip(raw, STRIDES, strict=True)]
+    )
     corners = torch.cat((centres - left_top, centres + right_bottom), 1) * strides
     return corners, classes.sigmoid()
+
+
+def decode_anchor_based(raw: RawOutputs) -> tuple[Tensor, Tensor]:
+    """YOLOv5's: centre = (2 s(xy) - 0.5 + cell) stride, size = (2 s(wh))^2 anchor.
+
+    The score of a class is s(object) s(class); s is the sigmoid.
+    """
+    boxes, scores = [], []
+    for level, stride, anchors in zip(raw, STRIDES, ANCHORS_PX, strict=True):
+        values = level.reshape(len(level), len(anchors), -1, level[0, 0].numel()).sigmoid()
+        centre = (values[:, :, :2] * 2 - 0.5 + _cells(level)) * stride
+        size = (values[:, :, 2:4] * 2) ** 2 * level.new_tensor(anchors).view(1, -1, 2, 1)
+        boxes.append(torch.cat((centre - size / 2, centre + size / 2), 2).transpose(1, 2).flatten(2))
+        scores.append((values[:, :, 4:5] * values[:, :, 5:]).transpose(1, 2).flatten(2))
+    return torch.cat(boxes, 2), torch.cat(scores, 2)
+
+
+DECODERS = {"anchor_free": decode_anchor_free, "anchor_based": decode_anchor_based}
+"""By the kind of head."""
+
+
+def decode(raw: RawOutputs, head: str = "anchor_free") -> tuple[Tensor, Tensor]:
+    """Boxes and scores of every anchor.
+
+    Returns:
+        Corner boxes x1, y1, x2, y2 in input pixels [B,4,A], and class probabilities [B,N,A].
+    """
+    return DECODERS[head](raw)

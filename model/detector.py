@@ -9,16 +9,16 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.config import ModelSpec
+from model.accumulations import ExactStep
 from model.decode import average_logits, decode
 from model.detections import Detections
-from model.geometry import Layer, state_shapes, trace_layers
-from model.head import RawOutputs
+from model.geometry import Layer, trace
 from model.letterbox import Letterbox
-from model.network import SpikeYOLO
-from model.neuron import State, Step
+from model.network import Network, RawOutputs
 from model.nms import suppress
+from model.spec import ModelSpec
 from model.state import StateShapes, init_state
+from model.step import State, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,14 @@ class StepOutput:
     Attributes:
         raw: head logits of the batch.
         state: membranes after the slice.
-        spikes: layer name -> sum of the integers fired by each sample, int64 [B].
+        spikes: layer name -> sum of the integers that fed its convolution in each sample, int64 [B].
+        accumulations: layer name -> additions they caused in each sample, float64 [B]; only where asked for.
     """
 
     raw: RawOutputs
     state: State
     spikes: dict[str, Tensor]
+    accumulations: dict[str, Tensor]
 
     def sample(self, i: int) -> tuple[RawOutputs, dict[str, int]]:
         """Logits (still with a batch axis of one) and spike sums of sample i."""
@@ -44,12 +46,13 @@ class StepOutput:
 class Detector:
     """Runs slices. Holds weights only: the state goes in and comes out."""
 
-    def __init__(self, network: SpikeYOLO, spec: ModelSpec, device: torch.device | str = "cpu") -> None:
+    def __init__(self, network: Network, spec: ModelSpec, device: torch.device | str = "cpu") -> None:
         self.network = network.eval().to(device)
         self.spec = spec
         self.device = torch.device(device)
-        self.layers: tuple[Layer, ...] = trace_layers(network, spec.input_height, spec.input_width)
-        self.state_shapes: StateShapes = state_shapes(self.layers)
+        geometry = trace(network, spec.input_height, spec.input_width)
+        self.layers: tuple[Layer, ...] = geometry.layers
+        self.state_shapes: StateShapes = geometry.state_shapes
 
     def init_state(self, batch: int = 1) -> State:
         """Membranes at rest."""
@@ -61,19 +64,21 @@ class Detector:
         return torch.zeros(batch, spec.config.in_channels, spec.input_height, spec.input_width)
 
     @torch.inference_mode()
-    def step(self, frames: Tensor, state: State) -> StepOutput:
+    def step(self, frames: Tensor, state: State, exact: bool = False) -> StepOutput:
         """Run one slice of each sample; offline inference is a loop over this.
 
         Args:
             frames: float32 [B,P,h,w], from `prepare_frame`.
             state: membranes [B,C,H,W] of every layer; left untouched.
+            exact: count accumulations too, each spike with its true fan-out.
 
         Raises:
             StateError: a membrane is missing or has another shape.
         """
-        step = Step(state)
+        step = ExactStep(state) if exact else Step(state)
         raw = self.network(frames.to(self.device), step)
-        return StepOutput(raw, step.next_state, step.spikes)
+        counted = step.accumulations if isinstance(step, ExactStep) else {}
+        return StepOutput(raw, step.next_state, step.spikes, counted)
 
     @torch.inference_mode()
     def detections(
@@ -94,7 +99,7 @@ class Detector:
             iou: overlap above which the weaker of two boxes of a class is dropped.
         """
         width, height = sensor
-        corners, scores = decode(average_logits(logits))
+        corners, scores = decode(average_logits(logits), self.network.config.head)
         anchor, class_id = suppress(corners[0].T.cpu().numpy(), scores[0].T.cpu().numpy(), confidence, iou)
         box = Letterbox.fit(width, height, self.spec)
         kept = torch.from_numpy(anchor)

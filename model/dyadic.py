@@ -3,7 +3,8 @@
 Every weight is a small multiple of a power of two and every batch norm scales by exactly one, so
 sums of spikes come out the same in any order: on any machine, in any batch, folded or not. That makes
 "identical spikes" a meaningful test, and the untrained default reproducible to the last bit.
-Each tensor is drawn from its own generator, seeded by the CRC-32 of its official name.
+Each tensor is drawn from its own generator, seeded by the CRC-32 of its official name, or of ours in variants
+that have no official one.
 """
 
 import re
@@ -13,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.network import SpikeYOLO
+from model.build import build_network
+from model.network import Network
 from model.official_names import official_tensor_names
 
 BN_PAIRS = np.array([(0.999, 1.0), (0.249, 0.5), (3.999, 2.0)], np.float32)
@@ -25,8 +27,11 @@ ENCODER_GAIN = {3: 4.0, 2: 16.0}
 TIE_OFFSET = 2.0**-12
 """Added to biases in front of an I-LIF, so that no membrane of the first slices lies on a rounding tie."""
 
-_RESIDUAL_BIAS = re.compile(r"(\.Conv\.bn3|\.conv2\.bn|(?<!Conv)\.bn2)\.bias$")
-_INNER = re.compile(r"\.body\.")
+_RESIDUAL_BIAS = re.compile(
+    r"((\.Conv\.bn3|\.conv2\.bn|(?<!Conv)\.bn2)|\.(token\.pw3|conv2|out|mlp2)\..*bn)\.bias$"
+)
+_INNER = re.compile(r"\.body\.|\.(pad|inner_bn)\.")
+_ENCODER = ("1.encode_conv.weight", "encoder.conv.weight", "conv0.conv.conv.weight")
 
 
 def _rng(name: str) -> np.random.Generator:
@@ -36,7 +41,7 @@ def _rng(name: str) -> np.random.Generator:
 def _conv(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Sparse weights in {-2^-a, 0, 2^-a} with variance gain^2 / fan_in."""
     fan_in = int(np.prod(shape[1:]))
-    gain = ENCODER_GAIN.get(shape[1], 1.0) if name.endswith("1.encode_conv.weight") else 1.0
+    gain = ENCODER_GAIN.get(shape[1], 1.0) if name.endswith(_ENCODER) else 1.0
     a = max(int(np.floor(np.log2(np.sqrt(fan_in) / gain))), 0)
     p = gain**2 * 4.0**a / fan_in
     u = _rng(name).random(shape)
@@ -63,8 +68,8 @@ def _bias(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def dyadic_tensor(name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
-    """Values of the tensor with this official name; None for counters, which stay as they are."""
-    if name.endswith("num_batches_tracked"):
+    """Values of the tensor with this official name; None for counters and decays, which stay as they are."""
+    if name.endswith(("num_batches_tracked", ".beta")):
         return None
     if name.endswith("running_mean"):
         return _mean(name, shape)
@@ -76,19 +81,19 @@ def dyadic_tensor(name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | No
 
 
 @torch.no_grad()
-def fill_dyadic(network: SpikeYOLO) -> None:
+def fill_dyadic(network: Network) -> None:
     """Overwrite all weights and batch-norm statistics of `network`."""
-    names = official_tensor_names(network)
+    names = official_tensor_names(network) if network.config.is_baseline else {}
     for ours, tensor in network.state_dict().items():
-        values = dyadic_tensor(names[ours], tuple(tensor.shape))
+        values = dyadic_tensor(names.get(ours, ours), tuple(tensor.shape))
         if values is not None:
             tensor.copy_(torch.from_numpy(values))
 
 
 @torch.no_grad()
-def set_dyadic_head_bias(network: SpikeYOLO) -> None:
+def set_dyadic_head_bias(network: Network) -> None:
     """Put the biases of the head back to YOLOv8's start, rounded to 1/64, so that few boxes are confident."""
-    fresh = SpikeYOLO(network.config).state_dict()
+    fresh = build_network(network.config).state_dict()
     for name, tensor in network.state_dict().items():
-        if name.startswith("head.") and name.endswith("out.conv.bias"):
+        if name.startswith("head.") and name.endswith("conv.bias"):
             tensor.copy_((fresh[name] * 64).round() / 64)

@@ -23,7 +23,7 @@ class Energy:
 
     Attributes:
         ac: accumulations, spikes times the mean fan-out of their layer.
-        mac: multiply-accumulates of the encoder, which sees real values.
+        mac: multiply-accumulates of layers that see real values, as the encoder does.
         ann_mac: multiply-accumulates of the same network without spikes.
     """
 
@@ -51,7 +51,7 @@ def layer_energy(layer: Layer, mean_spikes: float, slices: int = 1) -> Energy:
 
     Args:
         layer: its geometry.
-        mean_spikes: mean integer its I-LIF fired, that is D times the firing rate; ignored for the encoder.
+        mean_spikes: mean integer it was fed, that is D times the firing rate; ignored for real values.
         slices: how many slices were run.
     """
     macs = layer.macs * slices
@@ -65,7 +65,7 @@ def slice_energy(layers: Iterable[Layer], mean_spikes: Mapping[str, float]) -> E
 
     Args:
         layers: the network's convolutions.
-        mean_spikes: layer name -> mean integer its I-LIF fired; the encoder has none.
+        mean_spikes: layer name -> mean integer it was fed; layers that see real values have none.
     """
     return sum((layer_energy(layer, mean_spikes.get(layer.name, 0.0)) for layer in layers), Energy())
 
@@ -73,14 +73,24 @@ def slice_energy(layers: Iterable[Layer], mean_spikes: Mapping[str, float]) -> E
 def firing_rates(
     layers: Iterable[Layer], spikes: Mapping[str, float], d_max: int, slices: int = 1
 ) -> dict[str, float]:
-    """Firing rate of each layer for each virtual binary step, in 0..1.
+    """Firing rate of each layer's input for each virtual binary step.
+
+    In 0..1; above 1 only where a layer is fed sums of several neurons (YOLOv8's shortcuts).
 
     Args:
         layers: the network's convolutions.
-        spikes: layer name -> sum of the integers fired over all slices.
+        spikes: layer name -> sum of the integers over all slices.
         d_max: D, virtual steps of one slice.
         slices: how many slices were summed.
     """
     return {
         layer.name: spikes[layer.name] / (layer.neurons * d_max * slices) for layer in layers if layer.spiking
     }
+
+
+def mean_firing_rate(
+    layers: Iterable[Layer], spikes: Mapping[str, float], d_max: int, slices: int = 1
+) -> float:
+    """Spikes for each neuron and virtual step, over all layers; 0 for a network without spikes."""
+    neurons = sum(layer.neurons for layer in layers if layer.spiking)
+    return sum(spikes.values()) / (neurons * d_max * slices) if neurons else 0.0

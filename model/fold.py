@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.convolutions import ConvBN, RepConv, SepRepConv, SpikeConv
+from model.convolutions import BNConv, ConvBN, RepConv, SepRepConv, Synapses
+from model.transformer import QKV
 
 Affine = tuple[Tensor, Tensor]
 """Scale and shift of each channel."""
@@ -61,8 +62,21 @@ def fold_sep_rep_conv(module: SepRepConv) -> Affine:
     return _after(weight, bias, module.bn)
 
 
-def fold(layer: SpikeConv) -> Affine:
-    """Dense weight [O,I,k,k] and bias [O] of what a layer's spikes feed."""
+def fold_bn_conv(module: BNConv) -> Affine:
+    """A batch norm and the 1x1 convolution after it."""
+    scale, shift = _affine(module.bn)
+    weight = module.conv.weight
+    return weight * scale.view(1, -1, 1, 1), weight.flatten(1) @ shift
+
+
+def fold_qkv(module: QKV) -> Affine:
+    """Three re-parameterisable convolutions, one below the other."""
+    folded = [fold_rep_conv(conv) for conv in (module.query, module.key, module.value)]
+    return torch.cat([weight for weight, _ in folded]), torch.cat([bias for _, bias in folded])
+
+
+def fold(layer: Synapses) -> Affine:
+    """Dense weight [O,I,k,k] and bias [O] of the convolution of a layer."""
     match layer.conv:
         case ConvBN():
             return fold_conv_bn(layer.conv)
@@ -70,12 +84,16 @@ def fold(layer: SpikeConv) -> Affine:
             return fold_rep_conv(layer.conv)
         case SepRepConv():
             return fold_sep_rep_conv(layer.conv)
-        case nn.Conv2d(bias=Tensor() as bias, weight=weight):
-            return weight, bias
+        case BNConv():
+            return fold_bn_conv(layer.conv)
+        case QKV():
+            return fold_qkv(layer.conv)
+        case nn.Conv2d(weight=weight, bias=bias):
+            return weight, weight.new_zeros(len(weight)) if bias is None else bias
     raise TypeError(f"{layer.name}: {type(layer.conv).__name__} cannot be folded")
 
 
-def run_folded(layer: SpikeConv, spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def run_folded(layer: Synapses, spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The layer's convolution on spikes [B,C,H,W], from its folded weight."""
     k = layer.kernel
     return F.conv2d(spikes, weight, bias, k.stride, k.size // 2, groups=k.groups)

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from model.convolutions import Kernel, SpikeConv
-from model.network import SpikeYOLO
-from model.neuron import Step
+from model.network import Network
 from model.state import StateShapes
+from model.step import Kernel, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,27 +16,31 @@ class Layer:
     """One convolution, as the dense kernel it folds into.
 
     Attributes:
-        name: "encoder", or the name of the spiking layer that feeds it.
+        name: what counts know it by.
         kernel: its geometry.
-        in_height, in_width: size of its input, which is also the size of the membrane.
-        out_height, out_width: size of its output.
+        in_height, in_width: size of its input.
+        spiking: False where it is fed real values, as the first convolution is.
     """
 
     name: str
     kernel: Kernel
     in_height: int
     in_width: int
-    out_height: int
-    out_width: int
+    spiking: bool = True
 
     @property
-    def spiking(self) -> bool:
-        """False for the encoder, which sees real values."""
-        return self.name != "encoder"
+    def out_height(self) -> int:
+        """Rows of its output."""
+        return -(-self.in_height // self.kernel.stride)
+
+    @property
+    def out_width(self) -> int:
+        """Columns of its output."""
+        return -(-self.in_width // self.kernel.stride)
 
     @property
     def neurons(self) -> int:
-        """Membranes of the I-LIF in front."""
+        """Values it is fed in one slice."""
         return self.kernel.in_channels * self.in_height * self.in_width
 
     @property
@@ -47,46 +50,34 @@ class Layer:
         return self.out_height * self.out_width * k.in_channels * k.out_channels * k.size**2 // k.groups
 
 
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """All convolutions in the order they run, and the shape (C, H, W) of each membrane by its name."""
+
+    layers: tuple[Layer, ...]
+    state_shapes: StateShapes
+
+
 class _Trace(Step):
-    """A step that makes membranes of the right shape as it meets them."""
+    """A step that makes membranes of the right shape as it meets them, and notes what it is told."""
 
     def __init__(self) -> None:
         super().__init__({})
+        self.layers: list[Layer] = []
 
     def membrane(self, name: str, x: Tensor) -> Tensor:
         return torch.zeros_like(x)
 
-
-def trace_layers(network: SpikeYOLO, height: int, width: int) -> tuple[Layer, ...]:
-    """All convolutions in the order they run, for an input of height x width pixels."""
-    sizes: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {}
-
-    def record(name: str, x: Tensor, out: Tensor) -> None:
-        sizes[name] = ((x.shape[2], x.shape[3]), (out.shape[2], out.shape[3]))
-
-    kernels = {"encoder": network.encoder_kernel}
-    hooks = [network.encoder.register_forward_hook(lambda _m, args, out: record("encoder", args[0], out))]
-    for module in network.modules():
-        if isinstance(module, SpikeConv):
-            kernels[module.name] = module.kernel
-            hooks.append(module.register_forward_hook(lambda m, args, out: record(m.name, args[0], out)))
-    try:
-        meta = {n: t.to("meta") for n, t in network.state_dict().items()}
-        frames = torch.empty(1, network.config.in_channels, height, width, device="meta")
-        with torch.no_grad():
-            functional_call(network, meta, (frames, _Trace()))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return tuple(
-        Layer(name, kernels[name], *size_in, *size_out) for name, (size_in, size_out) in sizes.items()
-    )
+    def feed(self, name: str, x: Tensor, kernel: Kernel, spiking: bool) -> None:
+        self.layers.append(Layer(name, kernel, x.shape[2], x.shape[3], spiking))
 
 
-def state_shapes(layers: tuple[Layer, ...]) -> StateShapes:
-    """Layer name -> (C, H, W) of its membrane."""
-    return {
-        layer.name: (layer.kernel.in_channels, layer.in_height, layer.in_width)
-        for layer in layers
-        if layer.spiking
-    }
+def trace(network: Network, height: int, width: int) -> Geometry:
+    """Shapes for an input of height x width pixels."""
+    step = _Trace()
+    meta = {name: t.to("meta") for name, t in network.state_dict().items()}
+    frames = torch.empty(1, network.config.in_channels, height, width, device="meta")
+    with torch.no_grad():
+        functional_call(network, meta, (frames, step))
+    shapes = {name: (h.shape[1], h.shape[2], h.shape[3]) for name, h in step.next_state.items()}
+    return Geometry(tuple(step.layers), shapes)

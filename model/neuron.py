@@ -7,11 +7,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from model.errors import StateError
-
-State = dict[str, Tensor]
-"""Layer name -> membrane potential after reset and leak, [B,C,H,W]."""
+from model.config import SpikeYOLOConfig
+from model.step import Step
 
 
 class FireInteger(torch.autograd.Function):
@@ -32,10 +31,20 @@ class FireInteger(torch.autograd.Function):
         return grad * ((u >= 0) & (u <= ctx.d_max)), None
 
 
-def ilif_step(x: Tensor, h: Tensor, beta: float, d_max: int) -> tuple[Tensor, Tensor]:
+def fire_integer(u: Tensor, d_max: int) -> Tensor:
+    """S = clip(round(U), 0, D) (equation 11), differentiable where gradients are asked for."""
+    if not torch.is_grad_enabled():
+        return u.round().clamp(0, d_max)
+    s: Tensor = FireInteger.apply(u, d_max)  # type: ignore[no-untyped-call]
+    return s
+
+
+def ilif_step(
+    x: Tensor, h: Tensor, beta: float | Tensor, d_max: int, input_gain: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """One slice of I-LIF (paper, equations 8, 10 and 11, with V_th = 1).
 
-        U = h + x                          integrate
+        U = h + input_gain * x             integrate
         S = clip(round(U), 0, D)           fire an integer
         h' = beta * (U - S)                soft reset, then leak
 
@@ -44,65 +53,65 @@ def ilif_step(x: Tensor, h: Tensor, beta: float, d_max: int) -> tuple[Tensor, Te
         h: membrane carried from the slice before [B,C,H,W].
         beta: share of the membrane that survives one slice.
         d_max: D, the largest integer that is fired.
+        input_gain: 1 in the paper; with beta = input_gain = 0.5 the neuron of the authors' Gen1 code,
+            v = 0.5 v + 0.5 x, written with h = 0.5 v.
 
     Returns:
         S, whole numbers in 0..D as floats, and h'. The reset path carries no gradient.
     """
-    u = h + x
-    s: Tensor = FireInteger.apply(u, d_max)  # type: ignore[no-untyped-call]
+    u = h + (x if input_gain == 1.0 else input_gain * x)
+    s = fire_integer(u, d_max)
     return s, beta * (u - s.detach())
 
 
-class Step:
-    """What one slice reads and writes besides its tensors: state in, state out, spikes counted.
+class ILIF(nn.Module):
+    """I-LIF layer; `name` is its key in the state and is set once by the network that owns it.
 
-    Attributes:
-        state: membranes going in.
-        next_state: membranes coming out; filled as the slice passes through the network.
-        spikes: layer name -> sum of the fired integers of each sample, int64 [B].
+    A learned beta is a parameter of the layer, kept in 0..1 where it is used.
     """
 
-    def __init__(self, state: State) -> None:
-        self.state = state
-        self.next_state: State = {}
-        self.spikes: dict[str, Tensor] = {}
+    spiking = True
 
-    def membrane(self, name: str, x: Tensor) -> Tensor:
-        """The membrane of layer `name`, checked against its input.
-
-        Raises:
-            StateError: the layer is missing from the state or has another shape.
-        """
-        h = self.state.get(name)
-        if h is None:
-            raise StateError(f"the state has no membrane for layer {name!r}; start from init_state()")
-        if h.shape != x.shape:
-            raise StateError(f"membrane {name!r} is {tuple(h.shape)}, its input {tuple(x.shape)}")
-        return h
-
-
-def _count(s: Tensor, d_max: int) -> Tensor:
-    """Exact sum of the integers of each sample, int64 [B]; float32 holds whole numbers below 2^24."""
-    exact = s[0].numel() * d_max < 1 << 24
-    return s.sum((1, 2, 3), dtype=torch.float32 if exact else torch.float64).to(torch.int64)
-
-
-class ILIF(nn.Module):
-    """I-LIF layer; `name` is its key in the state and is set once by the network that owns it."""
-
-    def __init__(self, beta: float, d_max: int) -> None:
+    def __init__(self, beta: float, d_max: int, input_gain: float = 1.0, learn_beta: bool = False) -> None:
         super().__init__()
-        self.beta = beta
+        self.beta = nn.Parameter(torch.tensor(beta)) if learn_beta else beta
         self.d_max = d_max
+        self.input_gain = input_gain
         self.name = ""
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
-        """Fire on x [B,C,H,W]; reads and writes this layer's entries of `step`."""
-        s, h = ilif_step(x, step.membrane(self.name, x), self.beta, self.d_max)
+        """Fire on x [B,C,H,W]; reads and writes this layer's membrane in `step`."""
+        beta = self.beta.clamp(0, 1) if isinstance(self.beta, Tensor) else self.beta
+        s, h = ilif_step(x, step.membrane(self.name, x), beta, self.d_max, self.input_gain)
         step.next_state[self.name] = h
-        step.spikes[self.name] = _count(s.detach(), self.d_max)
         return s
 
     def extra_repr(self) -> str:
         """Show the constants of the neuron."""
-        return f"beta={self.beta}, d_max={self.d_max}"
+        beta = "learned" if isinstance(self.beta, Tensor) else self.beta
+        return f"beta={beta}, d_max={self.d_max}, input_gain={self.input_gain}"
+
+
+class Activation(nn.Module):
+    """What stands in for an I-LIF in the ANN twin (paper, table 2): no membrane, real values out."""
+
+    spiking = False
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind = kind
+        self.name = ""
+
+    def forward(self, x: Tensor, step: Step) -> Tensor:
+        """[B,C,H,W] -> [B,C,H,W]."""
+        return F.silu(x) if self.kind == "silu" else F.relu(x)
+
+
+Neuron = ILIF | Activation
+
+
+def make_neuron(config: SpikeYOLOConfig) -> Neuron:
+    """The neuron that the configuration asks for."""
+    if config.spiking:
+        return ILIF(config.beta, config.d_max, config.input_gain, config.beta_mode == "learned")
+    return Activation(config.neuron)

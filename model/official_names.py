@@ -3,7 +3,8 @@
 Only names: facts about a file format. Nothing of the authors' implementation is used.
 """
 
-from model.network import SpikeYOLO
+from model.errors import ConfigError
+from model.network import Network
 
 _ROWS = {
     "encoder": 1,
@@ -89,14 +90,14 @@ def _module_name(path: str, repeats: dict[str, int]) -> str:
     return f"{row}.{_CONV[rest]}"
 
 
-def official_layer_names(network: SpikeYOLO) -> dict[str, str]:
+def official_layer_names(network: Network) -> dict[str, str]:
     """Our name of each spiking layer -> the official name of its I-LIF, such as `model.2.Conv.lif1`."""
     repeats = _stage_repeats(network)
     names = (n.removesuffix(".lif") for n, _ in network.named_modules() if n.endswith(".lif"))
     return {name: f"model.{_module_name(f'{name}.lif', repeats)}" for name in names}
 
 
-def official_tensor_names(network: SpikeYOLO) -> dict[str, str]:
+def official_tensor_names(network: Network) -> dict[str, str]:
     """Our name of each tensor of the state dict -> its name in an official checkpoint."""
     repeats = _stage_repeats(network)
     names: dict[str, str] = {}
@@ -106,5 +107,7 @@ def official_tensor_names(network: SpikeYOLO) -> dict[str, str]:
     return names
 
 
-def _stage_repeats(network: SpikeYOLO) -> dict[str, int]:
-    return {f"stage{i + 1}": n for i, n in enumerate(network.config.repeats)}
+def _stage_repeats(network: Network) -> dict[str, int]:
+    if not network.config.is_baseline:
+        raise ConfigError("only the paper's SpikeYOLO has official names, not its variants")
+    return {f"stage{i + 1}": n for i, n in enumerate(network.config.stage_repeats)}

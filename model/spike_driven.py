@@ -11,44 +11,69 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from model.convolutions import Kernel, SpikeConv
+from model.convolutions import Synapses
+from model.errors import ConfigError
 from model.fold import fold
-from model.network import SpikeYOLO
+from model.network import Network
+from model.step import Kernel
+from model.transformer import SpikeAttention
 
 
-def binary_spikes(s: Tensor, d_max: int) -> Tensor:
+def binary_spikes(s: Tensor, steps: int) -> Tensor:
     """Integers [B,C,H,W] in 0..D -> binary spikes [D,B,C,H,W] whose sum over D they are (equation 12)."""
-    steps = torch.arange(1, d_max + 1, device=s.device, dtype=s.dtype).view(-1, 1, 1, 1, 1)
-    return (s >= steps).to(s.dtype)
+    thresholds = torch.arange(1, steps + 1, device=s.device, dtype=s.dtype).view(-1, 1, 1, 1, 1)
+    return (s >= thresholds).to(s.dtype)
 
 
 class SpikeDrivenConv(nn.Module):
-    """A folded convolution, run once for each virtual step."""
+    """A folded convolution, run once for each of its virtual steps."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, kernel: Kernel, d_max: int) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, kernel: Kernel, steps: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = nn.Parameter(bias, requires_grad=False)
         self._kernel = kernel
-        self._d_max = d_max
+        self._steps = steps
 
     def forward(self, s: Tensor) -> Tensor:
         """Integers [B,C,H,W] -> currents [B,C',H',W'] (equations 14 and 15)."""
         k = self._kernel
         out = self.bias.view(1, -1, 1, 1)
-        for spikes in binary_spikes(s, self._d_max):
+        for spikes in binary_spikes(s, self._steps):
             out = out + nn.functional.conv2d(
                 spikes, self.weight, None, k.stride, k.size // 2, groups=k.groups
             )
         return out
 
 
+class SpikeDrivenAttention(SpikeAttention):
+    """Self-attention on binary spikes: each virtual step of K selects rows of V, each of Q rows of K^T V."""
+
+    def product(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Q (K^T V) as a sum over the virtual steps of Q and K; V is summed over its own."""
+        d = self.d_max
+        kv = sum(k_d @ v_d.transpose(2, 3) for k_d in binary_spikes(k, d) for v_d in binary_spikes(v, d))
+        out: Tensor = sum(kv.transpose(2, 3) @ q_d for q_d in binary_spikes(q, d))
+        return out
+
+
 @torch.no_grad()
-def to_spike_driven(network: SpikeYOLO) -> SpikeYOLO:
-    """A copy of the network whose layers run on binary spikes; state and outputs keep their meaning."""
+def to_spike_driven(network: Network) -> Network:
+    """A copy of the network whose spike-fed layers run on binary spikes; state and outputs mean the same.
+
+    Raises:
+        ConfigError: the network has no spikes.
+    """
+    if not network.config.spiking:
+        raise ConfigError(
+            f"neuron {network.config.neuron!r} gives real values: there are no spikes to run on"
+        )
     copied = copy.deepcopy(network).eval()
     for layer in copied.modules():
-        if isinstance(layer, SpikeConv):
+        if isinstance(layer, Synapses) and layer.spiking:
             weight, bias = fold(layer)
-            layer.conv = SpikeDrivenConv(weight, bias, layer.kernel, network.config.d_max)
+            steps = network.config.d_max * layer.trains
+            layer.conv = SpikeDrivenConv(weight, bias, layer.kernel, steps)
+        elif isinstance(layer, SpikeAttention):
+            layer.__class__ = SpikeDrivenAttention
     return copied

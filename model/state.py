@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from model.errors import StateError
-from model.neuron import State
+from model.step import State
 
 StateShapes = Mapping[str, tuple[int, int, int]]
 """Layer name -> (C, H, W) of its membrane."""
@@ -45,6 +45,7 @@ class StateBank:
 
     def __init__(self, shapes: StateShapes, slots: int, device: torch.device | str = "cpu") -> None:
         self.slots = slots
+        self._device = device
         self._bank = init_state(shapes, slots, device)
 
     @property
@@ -79,5 +80,4 @@ class StateBank:
     def _index(self, slots: Sequence[int]) -> Tensor:
         if len(set(slots)) != len(slots) or not all(0 <= slot < self.slots for slot in slots):
             raise StateError(f"slots {list(slots)} are not distinct numbers below {self.slots}")
-        device = next(iter(self._bank.values())).device
-        return torch.tensor(list(slots), dtype=torch.long, device=device)
+        return torch.tensor(list(slots), dtype=torch.long, device=self._device)

@@ -5,8 +5,8 @@ import sys
 import torch
 
 from model.config import SpikeYOLOConfig
-from model.geometry import trace_layers
-from model.network import SpikeYOLO
+from model.geometry import trace
+from model.spikeyolo import SpikeYOLO
 
 
 def main(scale: str = "t", classes: str = "2", height: str = "256", width: str = "320") -> None:
@@ -15,7 +15,7 @@ def main(scale: str = "t", classes: str = "2", height: str = "256", width: str =
     with torch.device("meta"):
         network = SpikeYOLO(config)
     print("| layer | channels | kernel | stride | groups | output | MMAC |\n|---|---|---|---|---|---|---|")
-    layers = trace_layers(network, int(height), int(width))
+    layers = trace(network, int(height), int(width)).layers
     for layer in layers:
         k = layer.kernel
         print(

@@ -4,7 +4,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from model.config import ModelSpec
+from model.spec import ModelSpec
 from service.draw import annotate, enlargement, event_image
 from service.offline import Seen
 from service.schemas import Summary, Window

@@ -12,7 +12,7 @@ import torch
 
 from model.detector import Detector
 from model.energy import Energy
-from model.head import RawOutputs
+from model.network import RawOutputs
 from model.state import StateBank
 from service.window import InputSlice, WindowBuilder, WindowOptions, WindowResult
 

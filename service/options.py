@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from model.config import ModelSpec
+from model.spec import ModelSpec
 from service.schemas import SessionRequest, WindowRequest
 from service.window import WindowOptions
 

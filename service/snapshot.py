@@ -13,7 +13,7 @@ from torch import Tensor
 from model.checkpoint import weights_digest
 from model.detector import Detector
 from model.errors import StateError
-from model.head import DFL_BINS, STRIDES
+from model.head import STRIDES, output_channels
 from model.state import check_state
 from service.engine import Engine, Lane
 from service.errors import BadSnapshot
@@ -72,11 +72,12 @@ def _check_logits(
         ValueError: says which.
     """
     spec, pending = detector.spec, saved.pending
+    spiking = {layer.name for layer in detector.layers if layer.spiking}
     if pending.slices >= options.window.hop or len(saved.logit_t0_us) > options.window.slices:
         raise ValueError("more slices than a window holds")
-    if pending.slices and (not saved.logit_t0_us or pending.spikes.keys() != detector.state_shapes.keys()):
+    if pending.slices and (not saved.logit_t0_us or pending.spikes.keys() != spiking):
         raise ValueError("a window under way without its logits or spikes")
-    channels = 4 * DFL_BINS + len(spec.class_names)
+    channels = output_channels(spec.config)
     for i in range(len(saved.logit_t0_us)):
         for level, stride in enumerate(STRIDES):
             tensor = tensors[f"logits.{i}.{level}"]

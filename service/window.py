@@ -11,12 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from ingest.slicer import Slice
-from model.config import ModelSpec
 from model.detections import Detections
 from model.detector import Detector
-from model.energy import Energy, firing_rates, layer_energy, slice_energy
-from model.head import RawOutputs
+from model.energy import Energy, firing_rates, layer_energy, mean_firing_rate, slice_energy
 from model.letterbox import Letterbox, prepare_frame
+from model.network import RawOutputs
+from model.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,6 @@ class WindowBuilder:
         sums, self._pending = self._pending, _Pending()
         options, spec = self._options, self._detector.spec
         rates = firing_rates(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices)
-        neurons = sum(layer.neurons for layer in self._detector.layers if layer.spiking)
         raws = [raw for _, raw in self._logits]
         found = self._detector.detections(raws, self._sensor, sums.t1_us, options.confidence, options.iou)
         result = WindowResult(
@@ -193,7 +192,7 @@ class WindowBuilder:
             events=sums.events,
             detections=found,
             layer_rates=rates,
-            firing_rate=sum(sums.spikes.values()) / (neurons * spec.config.d_max * sums.slices),
+            firing_rate=mean_firing_rate(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices),
             energy=sums.energy,
             layer_energy={
                 layer.name: layer_energy(layer, rates.get(layer.name, 0.0) * spec.config.d_max, sums.slices)

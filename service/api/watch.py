@@ -8,8 +8,8 @@ import numpy as np
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from PIL import Image
 
-from model.config import ModelSpec
 from model.letterbox import Letterbox
+from model.spec import ModelSpec
 from service.api.stream import say_error
 from service.errors import ServiceError
 from service.host import SessionHost

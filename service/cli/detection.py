@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ingest.recording import Recording
 from model.checkpoint import load_detector
-from model.config import ModelSpec
+from model.spec import ModelSpec
 from service.annotated_video import AnnotatedVideo, banner
 from service.offline import OfflineRun
 from service.options import window_options

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from model.checkpoint import untrained_detector
-from model.config import ModelSpec
 from model.detector import Detector
+from model.spec import ModelSpec
 
 
 def small_detector(height: int = 64, width: int = 96) -> Detector:

@@ -3,10 +3,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.config import ModelSpec, SpikeYOLOConfig
+from model.config import SpikeYOLOConfig
 from model.decode import decode
 from model.letterbox import Letterbox, prepare_frame
 from model.nms import MAX_DETECTIONS, suppress
+from model.spec import ModelSpec
 from tests.model.fakes import small_detector
 
 SPEC = ModelSpec("m", SpikeYOLOConfig())

@@ -5,11 +5,11 @@ import pytest
 import torch
 
 from model.config import SpikeYOLOConfig
-from model.convolutions import Kernel
 from model.energy import firing_rates, slice_energy
-from model.geometry import Layer, trace_layers
-from model.network import SpikeYOLO
+from model.geometry import Layer, trace
 from model.official_names import official_layer_names
+from model.spikeyolo import SpikeYOLO
+from model.step import Kernel
 from tests.model.fakes import event_like_frames, small_detector
 
 LEDGER_SLIPS = {"12.Conv.lif3", "22.lif1", "22.lif2"}
@@ -20,7 +20,7 @@ def ledger_layer(row: dict[str, str]) -> Layer:
     kernel = Kernel(*(int(row[k]) for k in ("in_channels", "out_channels", "kernel", "stride", "groups")))
     height, width = int(row["in_height"]), int(row["in_width"])
     name = "encoder" if row["layer"] == "1.encode_conv" else row["layer"]
-    return Layer(name, kernel, height, width, height // kernel.stride, width // kernel.stride)
+    return Layer(name, kernel, height, width, name != "encoder")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_our_traced_geometry_is_that_of_the_ledger(ledger: list[dict[str, str]])
     names = official_layer_names(network)
     traced = {
         names[layer.name].removeprefix("model.") if layer.spiking else "1.encode_conv": layer
-        for layer in trace_layers(network, 640, 640)
+        for layer in trace(network, 640, 640).layers
     }
     assert traced.keys() == {row["layer"] for row in ledger}
     differing = set()
@@ -57,7 +57,7 @@ def test_our_traced_geometry_is_that_of_the_ledger(ledger: list[dict[str, str]])
 
 def test_energy_of_one_layer_by_hand() -> None:
     """16 x 16 outputs, 8 -> 4 channels, 3x3: 73,728 MAC; half an integer each: 36,864 AC."""
-    layer = Layer("a", Kernel(8, 4, 3), 16, 16, 16, 16)
+    layer = Layer("a", Kernel(8, 4, 3), 16, 16)
     energy = slice_energy([layer], {"a": 0.5})
     assert (layer.macs, energy.ac, energy.mac) == (73_728, 36_864, 0)
     assert energy.snn_mj == pytest.approx(36_864 * 0.9e-9)

@@ -14,12 +14,13 @@ import torch
 from model.config import SpikeYOLOConfig
 from model.decode import average_logits, decode
 from model.dyadic import dyadic_tensor, fill_dyadic
-from model.geometry import state_shapes, trace_layers
-from model.head import RawOutputs
-from model.network import SpikeYOLO
-from model.neuron import ILIF, Step
+from model.geometry import trace
+from model.network import RawOutputs
+from model.neuron import ILIF
 from model.official_names import official_layer_names, official_tensor_names
+from model.spikeyolo import SpikeYOLO
 from model.state import init_state
+from model.step import Step
 
 CASES = [f"grid_n_nc{nc}_{size}_T{t}" for nc in (80, 2) for size in ("64x96", "256x320") for t in (1, 4)]
 
@@ -65,7 +66,7 @@ def run(network: SpikeYOLO, frames: torch.Tensor) -> tuple[RawOutputs, dict[str,
 
     hooks = [m.register_forward_hook(keep) for m in network.modules() if isinstance(m, ILIF)]
     slices, batch, _, height, width = frames.shape
-    state = init_state(state_shapes(trace_layers(network, height, width)), batch)
+    state = init_state(trace(network, height, width).state_shapes, batch)
     fired.clear()
     outputs = []
     with torch.inference_mode():

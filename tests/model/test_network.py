@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from model.config import ModelSpec, SpikeYOLOConfig
+from model.config import SpikeYOLOConfig
 from model.errors import ConfigError
-from model.network import SpikeYOLO
+from model.spec import ModelSpec
+from model.spikeyolo import SpikeYOLO
 
 OFFICIAL_DFL = 16
 """The reference implementation counts the constant 0..15 of its DFL as a parameter; ours is no parameter."""

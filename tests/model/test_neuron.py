@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from model.errors import StateError
-from model.neuron import ILIF, FireInteger, Step, ilif_step
+from model.neuron import ILIF, FireInteger, ilif_step
+from model.step import Step
 
 
 def fire(u: list[float], d_max: int = 4) -> list[float]:

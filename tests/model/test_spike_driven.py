@@ -9,8 +9,8 @@ from model.config import SpikeYOLOConfig
 from model.convolutions import SpikeConv
 from model.detector import Detector
 from model.dyadic import fill_dyadic
-from model.network import SpikeYOLO
 from model.spike_driven import SpikeDrivenConv, binary_spikes, to_spike_driven
+from model.spikeyolo import SpikeYOLO
 from tests.model.fakes import event_like_frames, small_detector
 
 
