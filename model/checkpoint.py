@@ -58,10 +58,15 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:
 def untrained_detector(scale: str = "t", device: torch.device | str = "cpu") -> Detector:
     """Dyadic initialisation: real arithmetic, meaningless boxes. Every output says `untrained`."""
     config = SpikeYOLOConfig(scale=scale)
+    return Detector(untrained_network(config), ModelSpec(f"spikewatch-{scale}-untrained", config), device)
+
+
+def untrained_network(config: SpikeYOLOConfig) -> Network:
+    """A network on dyadic weights, with few confident boxes."""
     network = build_network(config)
     fill_dyadic(network)
     set_dyadic_head_bias(network)
-    return Detector(network, ModelSpec(f"spikewatch-{scale}-untrained", config), device)
+    return network
 
 
 def load_detector(

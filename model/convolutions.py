@@ -107,8 +107,8 @@ class BNConv(nn.Sequential):
 class Synapses(nn.Module):
     """A convolution, as the unit of firing rates and of energy; `name` is set once by the network.
 
-    `kernel` is the dense kernel it folds into. `spiking` is False where it is fed real values. At most `trains`
-    neurons were added for each value it is fed, which is at most trains * D.
+    `kernel` is the dense kernel it folds into. `spiking` is False where it is fed real values. Each value it
+    is fed is a sum of at most `trains` neurons, so at most trains * D.
     """
 
     def __init__(self, kernel: Kernel, conv: nn.Module, spiking: bool = True, trains: int = 1) -> None:

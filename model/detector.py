@@ -80,6 +80,24 @@ class Detector:
         counted = step.accumulations if isinstance(step, ExactStep) else {}
         return StepOutput(raw, step.next_state, step.spikes, counted)
 
+    def window(self, frames: Tensor, exact: bool = False) -> list[StepOutput]:
+        """Run whole windows from rest, in the order of time that the weights were trained in.
+
+        Args:
+            frames: float32 [T,B,P,h,w], oldest first.
+            exact: as for `step`.
+
+        Returns:
+            The outputs of each slice, in the order of `frames`.
+        """
+        order = range(len(frames))
+        outputs: dict[int, StepOutput] = {}
+        state = self.init_state(frames.shape[1])
+        for t in order if self.spec.time_order == "oldest_first" else reversed(order):
+            outputs[t] = self.step(frames[t], state, exact)
+            state = outputs[t].state
+        return [outputs[t] for t in order]
+
     @torch.inference_mode()
     def detections(
         self,

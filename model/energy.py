@@ -18,6 +18,17 @@ PJ_PER_MJ = 1e9
 
 
 @dataclass(frozen=True, slots=True)
+class Costs:
+    """What one operation costs in picojoules."""
+
+    mac_pj: float = E_MAC_PJ
+    ac_pj: float = E_AC_PJ
+
+
+PAPER_COSTS = Costs()
+
+
+@dataclass(frozen=True, slots=True)
 class Energy:
     """Synaptic operations and their energy, over any number of slices.
 
@@ -31,22 +42,30 @@ class Energy:
     mac: float = 0.0
     ann_mac: float = 0.0
 
+    def spiking_mj(self, costs: Costs = PAPER_COSTS) -> float:
+        """Spiking energy in millijoules (equation 17, real-valued layers at the cost of a MAC)."""
+        return (self.ac * costs.ac_pj + self.mac * costs.mac_pj) / PJ_PER_MJ
+
+    def as_ann_mj(self, costs: Costs = PAPER_COSTS) -> float:
+        """Energy of the same geometry as an ANN in millijoules (equation 16)."""
+        return self.ann_mac * costs.mac_pj / PJ_PER_MJ
+
     @property
     def snn_mj(self) -> float:
-        """Spiking energy in millijoules (equation 17, the encoder at E_MAC)."""
-        return (self.ac * E_AC_PJ + self.mac * E_MAC_PJ) / PJ_PER_MJ
+        """`spiking_mj` at the paper's costs."""
+        return self.spiking_mj()
 
     @property
     def ann_mj(self) -> float:
-        """Energy of the same geometry as an ANN in millijoules (equation 16)."""
-        return self.ann_mac * E_MAC_PJ / PJ_PER_MJ
+        """`as_ann_mj` at the paper's costs."""
+        return self.as_ann_mj()
 
     def __add__(self, other: "Energy") -> "Energy":
-        """Sum over slices."""
+        """Sum over slices or layers."""
         return Energy(self.ac + other.ac, self.mac + other.mac, self.ann_mac + other.ann_mac)
 
 
-def layer_energy(layer: Layer, mean_spikes: float, slices: int = 1) -> Energy:
+def layer_energy(layer: Layer, mean_spikes: float, slices: float = 1) -> Energy:
     """Energy of one convolution.
 
     Args:

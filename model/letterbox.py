@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from model.spec import ModelSpec
 
 PAD_VALUE = 114 / 255
-"""Grey of the border for `latest_polarity`, as in the paper's code."""
+"""Grey of the border for `latest_polarity` and `image`, as in the paper's code."""
 
 KEEP_SIZE_WITHIN = 0.95
 """Sensors that fill this share of the input are padded, not scaled: Gen1's 304 columns stay sharp."""
@@ -67,12 +67,12 @@ def _place(picture: Tensor, box: Letterbox, fill: float) -> Tensor:
     return F.pad(picture, (box.left, right, box.top, bottom), value=fill)
 
 
-def _resize(picture: Tensor, box: Letterbox) -> Tensor:
-    """Mean over areas where it shrinks, bilinear where it grows."""
+def _resize(picture: Tensor, box: Letterbox, representation: str) -> Tensor:
+    """Events: mean over areas where they shrink. Else bilinear, for pictures as in the paper's code."""
     if picture.shape[1:] == (box.height, box.width):
         return picture
     size = (box.height, box.width)
-    if box.scale < 1:
+    if box.scale < 1 and representation != "image":
         return F.interpolate(picture[None], size, mode="area")[0]
     return F.interpolate(picture[None], size, mode="bilinear", align_corners=False)[0]
 
@@ -83,17 +83,18 @@ def prepare_frame(frame: NDArray[np.uint8] | NDArray[np.uint16], box: Letterbox,
     `polarity_counts`: events of a shrunk area are summed, not averaged, so that a large sensor
     is as bright as a small one; then capped at `count_cap` and divided by it.
     `latest_polarity`: 0..255 divided by 255, repeated in three channels.
+    `image`: red, green, blue, 0..255 divided by 255.
 
     Args:
-        frame: [P,H,W] as the ingest package makes it.
+        frame: [P,H,W] as the ingest package makes it, or a picture, uint8 [3,H,W].
         box: from `Letterbox.fit` for this sensor.
         spec: the model's.
 
     Returns:
         float32 [in_channels, h, w], in 0..1.
     """
-    picture = _resize(torch.from_numpy(frame.astype(np.float32)), box)
-    if spec.representation == "latest_polarity":
+    picture = _resize(torch.from_numpy(frame.astype(np.float32)), box, spec.representation)
+    if spec.representation != "polarity_counts":
         return _place(picture / 255, box, PAD_VALUE).expand(spec.config.in_channels, -1, -1)
     if box.scale < 1:
         picture = picture * (frame.shape[1] * frame.shape[2] / (box.height * box.width))

@@ -80,6 +80,16 @@ class ModelSpec:
         """False if the network looks at still pictures."""
         return self.representation != "image"
 
+    def check_input(self, events: bool, name: str) -> None:
+        """Refuse a recording of events for a network that looks at pictures, and the other way round.
+
+        Raises:
+            ConfigError: names both.
+        """
+        if events != self.sees_events:
+            given, wanted = ("these are events", "pictures") if events else ("this is a picture", "events")
+            raise ConfigError(f"{name}: {given}, but {self.name} looks at {wanted}; give other weights")
+
     def to_json(self) -> dict[str, Any]:
         """A dict of plain values; `from_json` reads it back."""
         plain = {name: getattr(self, name) for name in self.__slots__}

@@ -36,7 +36,7 @@ class AnnotatedVideo:
             [box.label for box in boxes],
             [box.confidence for box in boxes],
             self._caption(seen.part.t1_us - self._t0_us, seen.part.n_events),
-            f"{self._spec.name}: {banner(self._spec)}",
+            f"{self._spec.name}: {banner(self._spec.training)}",
             scale=self._scale,
         )
         if self._video is None:
@@ -71,10 +71,8 @@ class AnnotatedVideo:
         ]
 
 
-def banner(spec: ModelSpec) -> str:
+def banner(training: str) -> str:
     """What the weights are worth, in words that nobody can miss."""
     return (
-        "untrained weights: boxes, rates and energy mean nothing yet"
-        if spec.training == "untrained"
-        else spec.training
+        "untrained weights: boxes, rates and energy mean nothing yet" if training == "untrained" else training
     )

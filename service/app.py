@@ -24,10 +24,12 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
 
     Raises:
         CheckpointError: the weights cannot be read.
+        ConfigError: they look at still pictures.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
     detector = detector or load_detector(settings.weights, settings.device)
+    detector.spec.check_input(events=True, name="a live stream")
     host = SessionHost(detector, settings, CollectorRegistry())
 
     @asynccontextmanager

@@ -23,12 +23,12 @@ def banner_band(text: str, width: int) -> Picture:
     return np.asarray(band)
 
 
-def caption_strip(lines: Sequence[str], width: int) -> Picture:
+def caption_strip(lines: Sequence[str], width: int, legend: bool = True) -> Picture:
     """Caption lines, and what the colours of events mean at the right end of the first."""
     pitch = TEXT_FONT_PX + 8
     strip = Image.new("RGB", (width, pitch * len(lines) + 14), STRIP)
     pen = ImageDraw.Draw(strip)
-    legend_left = _legend(pen, width, 7 + pitch / 2)
+    legend_left = _legend(pen, width, 7 + pitch / 2) if legend else width
     for row, line in enumerate(lines):
         room = (legend_left if row == 0 else width) - 24
         pen.text((12, 7 + pitch * (row + 0.5)), line, TEXT, _fitting_font(pen, line, room), anchor="lm")

@@ -57,10 +57,12 @@ def annotate(
     banner: str | None = None,
     *,
     scale: int = 1,
+    legend: bool = True,
 ) -> Picture:
     """The picture with boxes, a banner above and captions beneath: uint8 [H', S W, 3], H' even.
 
     boxes_xywh: [N, 4] sensor pixels, x, y the top-left corner; image: as `event_image` made it with scale.
+    legend: say what the colours of events mean.
     """
     boxes = np.asarray(boxes_xywh, np.float64).reshape(-1, 4)
     if not len(boxes) == len(labels) == len(confidences):
@@ -75,7 +77,7 @@ def annotate(
     if banner:
         parts.insert(0, banner_band(banner, picture.width))
     if caption_lines:
-        parts.append(caption_strip(caption_lines, picture.width))
+        parts.append(caption_strip(caption_lines, picture.width, legend))
     if sum(len(part) for part in parts) % 2:
         parts.append(parts[-1][-1:])
     return np.concatenate(parts)

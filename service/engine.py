@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import torch
 
-from model.detector import Detector
+from model.detector import Detector, StepOutput
 from model.energy import Energy
+from model.errors import StateError
 from model.network import RawOutputs
 from model.state import StateBank
 from service.window import InputSlice, WindowBuilder, WindowOptions, WindowResult
@@ -27,7 +28,10 @@ class Lane:
     ) -> None:
         self.slot = slot
         self.sensor = sensor
+        self.slices = options.slices
         self.windows = WindowBuilder(detector, sensor, options)
+        self.held: list[InputSlice] = []
+        """Slices of a window that runs as a whole, once it is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class BatchResult:
         healthy: False for a lane whose logits are not finite or whose window failed.
         energy: synaptic operations of the whole batch.
         spikes: layer -> integers fired by the whole batch.
+        slices: how many slices were run.
         duration_s: time of gather, step and scatter.
     """
 
@@ -46,7 +51,12 @@ class BatchResult:
     healthy: list[bool]
     energy: Energy
     spikes: dict[str, int]
+    slices: int
     duration_s: float
+
+
+Ran = list[tuple[int, InputSlice, StepOutput, int]]
+"""Slices that were run: position in the batch, slice, output of the network, row in that output."""
 
 
 class Engine:
@@ -55,6 +65,7 @@ class Engine:
     def __init__(self, detector: Detector, slots: int) -> None:
         self.detector = detector
         self.bank = StateBank(detector.state_shapes, slots, detector.device)
+        self._carries = detector.spec.time_order == "oldest_first"
 
     def run(self, batch: Sequence[tuple[Lane, InputSlice]]) -> BatchResult:
         """Run one slice of each lane; a lane may appear once.
@@ -62,40 +73,72 @@ class Engine:
         Raises:
             StateError: a lane appears twice or has no slot.
         """
-        windows: list[list[WindowResult]] = [[] for _ in batch]
-        slots = [lane.slot for lane, _ in batch]
         start = time.monotonic()
+        ran = self._run_carried(batch) if self._carries else self._run_windows(batch)
+        return self._finish([lane for lane, _ in batch], ran, time.monotonic() - start)
+
+    def _run_carried(self, batch: Sequence[tuple[Lane, InputSlice]]) -> Ran:
+        """One step for all: the membranes go on from slice to slice."""
+        slots = [lane.slot for lane, _ in batch]
         out = self.detector.step(torch.stack([part.frame for _, part in batch]), self.bank.gather(slots))
         self.bank.scatter(slots, out.state)
-        duration = time.monotonic() - start
-        energy, spikes, healthy = Energy(), dict.fromkeys(out.spikes, 0), []
-        for i, (lane, part) in enumerate(batch):
-            raw, counts = out.sample(i)
-            healthy.append(_finite(raw))
-            if not healthy[-1]:
+        return [(i, part, out, i) for i, (_, part) in enumerate(batch)]
+
+    def _run_windows(self, batch: Sequence[tuple[Lane, InputSlice]]) -> Ran:
+        """Weights trained newest slice first: a window waits until it is full, then runs from rest."""
+        held = [[*lane.held, part] for lane, part in batch]
+        full = [(i, parts) for i, parts in enumerate(held) if len(parts) == batch[i][0].slices]
+        ran = self._run_whole(full) if full else []
+        # only now: a batch that failed is run again, and must find what it found
+        for (lane, _), parts in zip(batch, held, strict=True):
+            lane.held = [] if len(parts) == lane.slices else parts
+        return ran
+
+    def _run_whole(self, windows: Sequence[tuple[int, list[InputSlice]]]) -> Ran:
+        """Run windows of equal length, given by their position in the batch and their slices."""
+        frames = torch.stack([torch.stack([part.frame for part in parts]) for _, parts in windows], 1)
+        outputs = self.detector.window(frames)
+        return [
+            (i, parts[t], out, row) for t, out in enumerate(outputs) for row, (i, parts) in enumerate(windows)
+        ]
+
+    def _finish(self, lanes: Sequence[Lane], ran: Ran, duration_s: float) -> BatchResult:
+        """Hand outputs to the windows of their lanes, and sum up."""
+        windows: list[list[WindowResult]] = [[] for _ in lanes]
+        healthy = [True] * len(lanes)
+        energy, spikes = Energy(), dict.fromkeys(ran[0][2].spikes if ran else (), 0)
+        for i, part, out, row in ran:
+            raw, counts = out.sample(row)
+            healthy[i] = healthy[i] and _finite(raw)
+            if not healthy[i]:
                 continue
             try:
-                spent, result = lane.windows.add(part, raw, counts)
+                spent, result = lanes[i].windows.add(part, raw, counts)
             except Exception:
                 # the membranes of all have moved on: only this lane may fail, and nobody may be run again
                 log.exception("a window failed")
-                healthy[-1] = False
+                healthy[i] = False
                 continue
             energy += spent
             for name, count in counts.items():
                 spikes[name] += count
             if result is not None:
                 windows[i].append(result)
-        return BatchResult(windows, healthy, energy, spikes, duration)
+        return BatchResult(windows, healthy, energy, spikes, len(ran), duration_s)
 
     def flush(self, lane: Lane) -> list[WindowResult]:
         """The result of a window that is not full, if it has any slice. The membranes stay."""
+        if lane.held:
+            held, lane.held = lane.held, []
+            if not self._finish([lane], self._run_whole([(0, held)]), 0.0).healthy[0]:
+                raise StateError("the last window of this stream gave no finite logits")
         result = lane.windows.flush()
         return [] if result is None else [result]
 
     def reset(self, lane: Lane) -> None:
         """Put the membranes of a lane to rest and forget its unfinished window."""
         self.bank.reset([lane.slot])
+        lane.held = []
         lane.windows.reset()
 
     def jump(self, lane: Lane) -> list[WindowResult]:

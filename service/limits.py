@@ -1,7 +1,4 @@
-"""Bounds of what a client may ask for."""
-
-MAX_SLICES = 64
-"""Slices averaged for one result, and slices from result to result."""
+"""Bounds of what a client may ask for; `model.spec.MAX_SLICES` bounds T and the hop."""
 
 MIN_SLICE_US = 1_000
 MAX_SLICE_US = 10_000_000

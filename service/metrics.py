@@ -1,9 +1,12 @@
 """Everything that Prometheus sees. Base units, bounded labels, never a session id."""
 
+from collections import Counter as Counted
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from ingest.errors import IngestError
 from model.checkpoint import weights_digest
+from model.degradation import DEGRADATIONS, degradation
 from model.detector import Detector
 from model.energy import firing_rates
 from service.engine import BatchResult
@@ -65,6 +68,12 @@ class Metrics:
             ["layer"],
             registry=registry,
         )
+        self.degraded = Gauge(
+            "spikewatch_degraded_layers",
+            "Layers that hardly fire or saturate in the latest batch",
+            ["kind"],
+            registry=registry,
+        )
         self.spikes = Counter("spikewatch_spikes", "Spikes fired", registry=registry)
         self.operations = Counter(
             "spikewatch_synaptic_operations",
@@ -99,6 +108,8 @@ class Metrics:
             self.ended.labels(reason)
         for reason in DROP_REASONS:
             self.dropped_events.labels(reason)
+        for kind in DEGRADATIONS:
+            self.degraded.labels(kind)
         for kind in ("ac", "mac"):
             self.operations.labels(kind)
         for kind in ("snn", "ann"):
@@ -108,14 +119,21 @@ class Metrics:
         """Count one step."""
         self.batch.observe(size)
         self.step.observe(result.duration_s)
-        d_max = detector.spec.config.d_max
-        for layer, rate in firing_rates(detector.layers, result.spikes, d_max, size).items():
-            self.rate.labels(layer).set(rate)
+        if result.slices:
+            self._observe_rates(detector, result)
         self.spikes.inc(sum(result.spikes.values()))
         self.operations.labels("ac").inc(result.energy.ac)
         self.operations.labels("mac").inc(result.energy.mac)
         self.energy.labels("snn").inc(result.energy.snn_mj / MJ_PER_J)
         self.energy.labels("ann").inc(result.energy.ann_mj / MJ_PER_J)
+
+    def _observe_rates(self, detector: Detector, result: BatchResult) -> None:
+        rates = firing_rates(detector.layers, result.spikes, detector.spec.config.d_max, result.slices)
+        for layer, rate in rates.items():
+            self.rate.labels(layer).set(rate)
+        found = Counted(map(degradation, rates.values()))
+        for kind in DEGRADATIONS:
+            self.degraded.labels(kind).set(found[kind])
 
     def observe_window(self, result: WindowResult, class_names: tuple[str, ...]) -> None:
         """Count one result."""

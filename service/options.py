@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from model.spec import ModelSpec
+from model.spec import WINDOW_US, ModelSpec
+from service.errors import BadRequest
 from service.schemas import SessionRequest, WindowRequest
 from service.window import WindowOptions
 
@@ -30,9 +31,23 @@ class SessionOptions:
 
 
 def window_options(request: WindowRequest, spec: ModelSpec) -> WindowOptions:
-    """The request's choices, or the model's."""
+    """The request's choices, or the model's.
+
+    Raises:
+        BadRequest: `hop` is not T, and these weights run windows as a whole.
+    """
     slices = request.slices or spec.slices
-    return WindowOptions(slices, request.hop or slices, request.confidence, request.iou)
+    hop = request.hop or slices
+    if spec.time_order == "newest_first" and hop != slices:
+        raise BadRequest(f"{spec.name} runs each window of {slices} slices as a whole: hop must be {slices}")
+    return WindowOptions(slices, hop, request.confidence, request.iou)
+
+
+def slice_length_us(request: WindowRequest, spec: ModelSpec) -> int:
+    """The request's slice length, T-th part of its window preset, or the model's."""
+    if request.window is not None:
+        return WINDOW_US[request.window] // (request.slices or spec.slices)
+    return request.slice_us or spec.slice_us
 
 
 def session_options(request: SessionRequest, spec: ModelSpec) -> SessionOptions:
@@ -48,7 +63,7 @@ def stream_options(
         format=format,
         width=request.width,
         height=request.height,
-        slice_us=request.slice_us or spec.slice_us,
+        slice_us=slice_length_us(request, spec),
         representation=spec.representation,
         policy=policy,
         window=window_options(request, spec),

@@ -5,7 +5,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ingest.events import MAX_SENSOR_PX
-from service.limits import MAX_SLICES
+from model.detections import Detections
+from model.spec import MAX_SLICES
+from service.limits import MAX_SLICE_US, MIN_SLICE_US
 from service.window import WindowResult
 
 StreamFormat = Literal["dat", "evt2", "evt21", "evt3"]
@@ -28,7 +30,10 @@ class WindowRequest(Wire):
     )
     height: Pixels | None = Field(None, description="sensor height in pixels")
     slice_us: int | None = Field(
-        None, ge=1000, le=10_000_000, description="length of a slice in microseconds"
+        None, ge=MIN_SLICE_US, le=MAX_SLICE_US, description="length of a slice in microseconds"
+    )
+    window: Literal["paper", "code"] | None = Field(
+        None, description="instead of slice_us: T slices of the paper's 2.5 s, or of its code's 250 ms"
     )
     slices: int | None = Field(None, ge=1, le=MAX_SLICES, description="T, slices averaged for one result")
     hop: int | None = Field(None, ge=1, le=MAX_SLICES, description="slices from result to result; default T")
@@ -39,6 +44,8 @@ class WindowRequest(Wire):
     def _both_sides(self) -> "WindowRequest":
         if (self.width is None) != (self.height is None):
             raise ValueError("width and height come together")
+        if self.slice_us is not None and self.window is not None:
+            raise ValueError("give slice_us or window, not both")
         return self
 
 
@@ -60,6 +67,15 @@ class Detection(Wire):
     class_id: int
     label: str
     confidence: float
+
+    @staticmethod
+    def all_of(found: Detections, labels: tuple[str, ...]) -> "list[Detection]":
+        """Boxes as they are sent."""
+        rows = zip(found.xywh.tolist(), found.confidence.tolist(), found.class_id.tolist(), strict=True)
+        return [
+            Detection(x=x, y=y, w=w, h=h, class_id=c, label=labels[c], confidence=p)
+            for (x, y, w, h), p, c in rows
+        ]
 
 
 class EnergyMj(Wire):
@@ -88,17 +104,12 @@ class Window(Wire):
         result: WindowResult, labels: tuple[str, ...], training: str, dropped_windows: int = 0
     ) -> "Window":
         """A result as it is sent."""
-        found = result.detections
-        rows = zip(found.xywh.tolist(), found.confidence.tolist(), found.class_id.tolist(), strict=True)
         return Window(
             seq=result.seq,
             t_start_us=result.t_start_us,
             t_end_us=result.t_end_us,
             events=result.events,
-            detections=[
-                Detection(x=x, y=y, w=w, h=h, class_id=c, label=labels[c], confidence=p)
-                for (x, y, w, h), p, c in rows
-            ],
+            detections=Detection.all_of(result.detections, labels),
             firing_rate=result.firing_rate,
             energy_mj=EnergyMj(snn=result.energy.snn_mj, ann=result.energy.ann_mj),
             latency_ms=round(result.latency_s * 1000, 3),
@@ -128,6 +139,19 @@ class Summary(Totals):
     height: int | None
     t_start_us: int | None = Field(description="start of the first window")
     t_end_us: int | None = Field(description="end of the last window")
+    model: str
+    training: str
+
+
+class StillResult(Wire):
+    """What was found in a still picture; x, y in its own pixels."""
+
+    width: int
+    height: int
+    slices: int
+    detections: list[Detection]
+    firing_rate: float
+    energy_mj: EnergyMj
     model: str
     training: str
 
@@ -178,18 +202,22 @@ class ModelInfo(Wire):
     name: str
     training: str
     digest: str
+    architecture: str
+    neuron: str
     scale: str
     parameters: int
     classes: list[str]
     representation: str
     slice_us: int
     slices: int
+    time_order: str
     beta: float
     d_max: int
     input_height: int
     input_width: int
     state_bytes: int = Field(description="membranes of one session")
     layers: list[str]
+    provenance: dict[str, str] = Field(description="where the weights came from")
 
 
 class ModelList(Wire):

@@ -14,10 +14,10 @@ from model.checkpoint import weights_digest
 from model.detector import Detector
 from model.errors import StateError
 from model.head import STRIDES, output_channels
+from model.spec import MAX_SLICES
 from model.state import check_state
 from service.engine import Engine, Lane
 from service.errors import BadSnapshot
-from service.limits import MAX_SLICES
 from service.options import SessionOptions
 
 VERSION = "spikewatch-session-1"

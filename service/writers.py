@@ -4,7 +4,6 @@ Every file is written under a temporary name and renamed when whole, so an inter
 """
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +14,7 @@ import numpy as np
 from model.detections import Detections
 from service.offline import Seen
 from service.schemas import Summary
+from service.whole_file import whole_file
 
 BBOX_DTYPE = np.dtype(
     {
@@ -49,9 +49,8 @@ class _FileWriter:
     """A file that appears only when it is whole."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-        self._file = self._partial.open("wb")
+        self._whole = whole_file(path)
+        self._file = self._whole.__enter__().open("wb")
 
     def __enter__(self) -> Self:
         return self
@@ -60,11 +59,7 @@ class _FileWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        try:
-            if kind is None:
-                self._partial.replace(self._path)
-        finally:
-            self._partial.unlink(missing_ok=True)
+        self._whole.__exit__(kind, error, trace)
 
 
 class NdjsonWriter(_FileWriter):

@@ -25,18 +25,22 @@ def model_info(detector: Detector) -> ModelInfo:
         name=spec.name,
         training=spec.training,
         digest=weights_digest(detector.network),
+        architecture=spec.config.architecture,
+        neuron=spec.config.neuron,
         scale=spec.config.scale,
         parameters=sum(p.numel() for p in detector.network.parameters()),
         classes=list(spec.class_names),
         representation=spec.representation,
         slice_us=spec.slice_us,
         slices=spec.slices,
+        time_order=spec.time_order,
         beta=spec.config.beta,
         d_max=spec.config.d_max,
         input_height=spec.input_height,
         input_width=spec.input_width,
         state_bytes=4 * sum(c * h * w for c, h, w in detector.state_shapes.values()),
         layers=[layer.name for layer in detector.layers if layer.spiking],
+        provenance=dict(spec.provenance),
     )
 
 

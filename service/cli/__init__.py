@@ -7,7 +7,9 @@ import typer
 from ingest.errors import IngestError
 from model.errors import ModelError
 from service.cli.detect import detect
+from service.cli.energy import energy
 from service.cli.info import info
+from service.cli.init import init
 from service.cli.serve import serve
 from service.cli.stream import stream
 from service.errors import ServiceError
@@ -20,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (detect, info, serve, stream):
+for command in (detect, energy, info, init, serve, stream):
     app.command()(command)
 
 

@@ -1,7 +1,7 @@
 """`spikewatch detect`: a recording in, boxes out, without a server."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -11,54 +11,72 @@ from service.cli.options import (
     Height,
     Hop,
     Iou,
-    RecordingPath,
+    Mode,
     Slices,
     SliceUs,
+    Weights,
     Width,
+    WindowPreset,
+    check_no_recording_options,
+    check_outputs,
     check_size,
+    check_slice,
 )
+from service.still_file import is_still
 
 ENDINGS = (".ndjson", ".json", ".npy", ".mp4")
+STILL_ENDINGS = (".json", ".npy", ".png")
 Outputs = Annotated[
     list[Path] | None,
     typer.Option(
         "--out",
         "-o",
-        help=f"Write results; the ending chooses: {', '.join(ENDINGS)}. May be given repeatedly.",
+        help=f"Write results; the ending chooses: {', '.join(ENDINGS)}, or of a picture "
+        f"{', '.join(STILL_ENDINGS)}. May be given repeatedly.",
     ),
 ]
 
 
 def detect(
-    recording: RecordingPath,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RECORDING|IMAGE",
+            help="Events (DAT, RAW, HDF5, AEDAT4) or a still picture (PNG, JPEG); told by content.",
+            show_default=False,
+        ),
+    ],
     out: Outputs = None,
-    weights: Annotated[str | None, typer.Option(help="safetensors file; default: untrained.")] = None,
+    weights: Weights = None,
     width: Width = None,
     height: Height = None,
     slice_us: SliceUs = None,
+    window: WindowPreset = None,
     slices: Slices = None,
     hop: Hop = None,
     confidence: Confidence = 0.25,
     iou: Iou = 0.45,
-    mode: Annotated[
-        Literal["integer", "spike"],
-        typer.Option(help="Run on integers, or on binary spikes: the same numbers at D times the work."),
-    ] = "integer",
+    mode: Mode = "integer",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON, not as a table.")
     ] = False,
 ) -> None:
-    """Detect objects in a recording, the membrane state carried from its first slice to its last."""
+    """Detect objects in a recording, the membrane state carried from its first slice to its last.
+
+    A still picture is shown to the network T times, from rest; it needs weights trained on pictures.
+    """
     check_size(width, height)
+    check_slice(slice_us, window)
     paths = out or []
-    for path in paths:
-        if path.suffix not in ENDINGS:
-            raise typer.BadParameter(f"{path.name}: the ending must be one of {', '.join(ENDINGS)}")
-        if path.is_dir() or path.resolve() == recording.resolve() or paths.count(path) > 1:
-            raise typer.BadParameter(f"{path}: a folder, the recording itself, or named twice")
-        if not path.parent.is_dir():
-            raise typer.BadParameter(f"{path.name}: there is no folder {path.parent}")
-    with open_recording(recording, width, height) as opened:
+    if is_still(source):
+        check_outputs(paths, STILL_ENDINGS, source)
+        check_no_recording_options(source, slice_us, window, width, hop)
+        from service.cli.still_detection import run_still_detection
+
+        run_still_detection(source, slices, confidence, iou, weights, mode, paths, as_json)
+        return
+    check_outputs(paths, ENDINGS, source)
+    with open_recording(source, width, height) as opened:
         from service.cli.detection import run_detection
         from service.schemas import WindowRequest
 
@@ -66,6 +84,7 @@ def detect(
             width=width,
             height=height,
             slice_us=slice_us,
+            window=window,
             slices=slices,
             hop=hop,
             confidence=confidence,

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ingest.recording import Recording
 from model.checkpoint import load_detector
 from model.spec import ModelSpec
 from service.annotated_video import AnnotatedVideo, banner
+from service.cli.progress import progress_bar
 from service.offline import OfflineRun
-from service.options import window_options
+from service.options import slice_length_us, window_options
 from service.schemas import Summary, WindowRequest
 from service.source import RecordingSource
 from service.writers import WRITERS, ResultWriter
@@ -30,7 +30,8 @@ def run_detection(
 ) -> None:
     """Detect, write the files, and print what was found."""
     detector = load_detector(weights, mode=mode)
-    slice_us = request.slice_us or detector.spec.slice_us
+    detector.spec.check_input(events=True, name=recording.path.name)
+    slice_us = slice_length_us(request, detector.spec)
     source = RecordingSource(recording, slice_us, detector.spec.representation)
     run = OfflineRun(source, detector, window_options(request, detector.spec))
     with ExitStack() as stack:
@@ -55,21 +56,19 @@ def _writer(path: Path, sensor: tuple[int, int], slice_us: int, spec: ModelSpec)
 def _run(run: OfflineRun, source: RecordingSource, writers: list[ResultWriter]) -> Counter[str]:
     """Run everything through all writers, with a progress bar; counts boxes by class."""
     boxes: Counter[str] = Counter()
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("detecting", total=1.0)
+    with progress_bar("detecting") as update:
         for seen in run:
             boxes.update(box.label for window in seen.windows for box in window.detections)
             for writer in writers:
                 writer.write(seen)
-            progress.update(task, completed=source.recording.progress())
+            update(source.recording.progress())
         for writer in writers:
             writer.finish(run.summary())
     return boxes
 
 
 def _table(name: str, summary: Summary, boxes: Counter[str], spec: ModelSpec) -> Table:
-    table = Table(title=name, caption=f"{spec.name}: {banner(spec)}", show_header=False)
+    table = Table(title=name, caption=f"{spec.name}: {banner(spec.training)}", show_header=False)
     span_us = (summary.t_end_us or 0) - (summary.t_start_us or 0)
     energy = summary.energy_mj
     table.add_row("recording", f"{summary.format}, {summary.width}x{summary.height}, {span_us / 1e6:.2f} s")
@@ -80,10 +79,11 @@ def _table(name: str, summary: Summary, boxes: Counter[str], spec: ModelSpec) ->
     table.add_row("windows", f"{summary.windows:,}")
     counts = ", ".join(f"{boxes[label]:,} {label}" for label in spec.class_names)
     table.add_row("boxes in all windows", counts)
-    table.add_row("firing rate", f"{summary.firing_rate:.1%} of neurons in each virtual step")
-    table.add_row("energy, spiking", _energy(energy.snn, summary.windows))
+    if spec.config.spiking:
+        table.add_row("firing rate", f"{summary.firing_rate:.1%} of neurons in each virtual step")
+        table.add_row("energy, spiking", _energy(energy.snn, summary.windows))
     table.add_row("energy, as an ANN", _energy(energy.ann, summary.windows))
-    if energy.snn and spec.training != "untrained":
+    if energy.snn and spec.config.spiking and spec.training != "untrained":
         table.add_row("saved by spikes", f"{energy.ann / energy.snn:.1f} times less (estimate, 45 nm)")
     return table
 

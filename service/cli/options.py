@@ -1,12 +1,13 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from ingest.events import MAX_SENSOR_PX
-from service.limits import MAX_SLICE_US, MAX_SLICES, MIN_SLICE_US
+from model.spec import MAX_SLICES
+from service.limits import MAX_SLICE_US, MIN_SLICE_US
 
 RecordingPath = Annotated[
     Path,
@@ -25,6 +26,15 @@ SliceUs = Annotated[
     int | None,
     typer.Option(min=MIN_SLICE_US, max=MAX_SLICE_US, help="Length of a slice in µs; default: the model's."),
 ]
+WindowPreset = Annotated[
+    Literal["paper", "code"] | None,
+    typer.Option(help="Instead of --slice-us: T slices of the paper's 2.5 s, or of its code's 250 ms."),
+]
+Weights = Annotated[str | None, typer.Option(help="safetensors file; default: untrained.")]
+Mode = Annotated[
+    Literal["integer", "spike"],
+    typer.Option(help="Run on integers, or on binary spikes: the same numbers at D times the work."),
+]
 Slices = Annotated[
     int | None,
     typer.Option(min=1, max=MAX_SLICES, help="T: slices averaged for one result; default: the model's."),
@@ -34,6 +44,31 @@ Hop = Annotated[
 ]
 Confidence = Annotated[float, typer.Option(min=0, max=1, help="Leave out boxes at or below this.")]
 Iou = Annotated[float, typer.Option(min=0, max=1, help="Of two boxes that overlap more, keep the better.")]
+
+
+def check_slice(slice_us: int | None, window: str | None) -> None:
+    """Refuse two lengths of a slice at once."""
+    if slice_us is not None and window is not None:
+        raise typer.BadParameter("give --slice-us or --window, not both")
+
+
+def check_no_recording_options(picture: Path, *given: object) -> None:
+    """Refuse options that say how events are cut, for a picture."""
+    if any(option is not None for option in given):
+        raise typer.BadParameter(
+            f"{picture.name} is a picture: sensor size, length of slices and hop are for recordings"
+        )
+
+
+def check_outputs(paths: list[Path], endings: tuple[str, ...], source: Path) -> None:
+    """Refuse files that could not be written, before any work is done."""
+    for path in paths:
+        if path.suffix not in endings:
+            raise typer.BadParameter(f"{path.name}: the ending must be one of {', '.join(endings)}")
+        if path.is_dir() or path.resolve() == source.resolve() or paths.count(path) > 1:
+            raise typer.BadParameter(f"{path}: a folder, the input itself, or named twice")
+        if not path.parent.is_dir():
+            raise typer.BadParameter(f"{path.name}: there is no folder {path.parent}")
 
 
 def check_size(width: int | None, height: int | None) -> None:

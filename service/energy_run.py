@@ -1,0 +1,59 @@
+"""Runs a recording or a still picture to count what it costs; membranes carried as the weights ask for."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from ingest.recording import Recording
+from ingest.slicer import Slice
+from model.detector import Detector, StepOutput
+from model.letterbox import Letterbox, prepare_frame
+from service.source import RecordingSource
+from service.still_file import Picture
+
+Progress = Callable[[float], None]
+
+
+def run_still(detector: Detector, picture: Picture, slices: int) -> list[StepOutput]:
+    """Direct input coding (paper, section 3.1): the same picture at each of T time steps, from rest."""
+    height, width = picture.shape[:2]
+    box = Letterbox.fit(width, height, detector.spec)
+    frame = prepare_frame(picture.transpose(2, 0, 1), box, detector.spec)
+    return detector.window(torch.stack([frame[None]] * slices), exact=True)
+
+
+def run_recording(
+    detector: Detector, recording: Recording, slices: int, slice_us: int, progress: Progress
+) -> Iterator[StepOutput]:
+    """Every slice of a recording, in the order of time that the weights ask for."""
+    detector.spec.check_input(events=True, name=recording.path.name)
+    parts = RecordingSource(recording, slice_us, detector.spec.representation).slices()
+    box = Letterbox.fit(*recording.sensor_size(), detector.spec)
+    run = _carried if detector.spec.time_order == "oldest_first" else _whole_windows
+    for out in run(detector, parts, box, slices):
+        yield out
+        progress(recording.progress())
+
+
+def _carried(
+    detector: Detector, parts: Iterator[Slice], box: Letterbox, _slices: int
+) -> Iterator[StepOutput]:
+    state = detector.init_state()
+    for part in parts:
+        before = detector.init_state() if part.discontinuity else state
+        out = detector.step(prepare_frame(part.frame, box, detector.spec)[None], before, exact=True)
+        state = out.state
+        yield out
+
+
+def _whole_windows(
+    detector: Detector, parts: Iterator[Slice], box: Letterbox, slices: int
+) -> Iterator[StepOutput]:
+    held: list[torch.Tensor] = []
+    for part in parts:
+        if held and (part.discontinuity or len(held) == slices):
+            yield from detector.window(torch.stack(held), exact=True)
+            held = []
+        held.append(prepare_frame(part.frame, box, detector.spec)[None])
+    if held:
+        yield from detector.window(torch.stack(held), exact=True)

@@ -1,0 +1,44 @@
+"""Still pictures, PNG and JPEG: told by content, read within bounds."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from service.errors import BadRequest
+
+SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+"""First bytes of PNG and JPEG files."""
+
+MAX_PIXELS = 50_000_000
+
+Picture = NDArray[np.uint8]
+
+
+def is_still(path: Path) -> bool:
+    """True if the file begins like a PNG or JPEG; False too if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return file.read(8).startswith(SIGNATURES)
+    except OSError:
+        return False
+
+
+def read_still(path: Path) -> Picture:
+    """Red, green and blue, uint8 [H,W,3], turned as its EXIF orientation says.
+
+    Raises:
+        BadRequest: the picture is damaged, or larger than MAX_PIXELS.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path, formats=("PNG", "JPEG")) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    size = f"{image.width}x{image.height}"
+                    raise BadRequest(f"{path.name}: {size} is too large; at most {MAX_PIXELS:,} pixels")
+                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise BadRequest(f"{path.name}: not a readable picture ({error})") from error
