@@ -201,4 +201,7 @@ class WindowBuilder:
             latency_s=time.monotonic() - sums.ready_s,
         )
         self.seq += 1
+        if spec.time_order == "newest_first":
+            # windows run from rest: the next one, full or not, has nothing in common with this one
+            self._logits.clear()
         return result

@@ -15,15 +15,14 @@ from model.energy import Costs
 from model.report import EnergyMeter, EnergyReport
 from service.annotated_video import banner
 from service.cli.progress import progress_bar
+from service.energy_files import Row, totals, write_report
 from service.energy_files import as_json as report_json
 from service.energy_files import row as layer_row
-from service.energy_files import totals, write_report
 from service.energy_run import run_recording, run_still
 from service.errors import BadRequest
 from service.options import slice_length_us
 from service.schemas import WindowRequest
 from service.still_file import is_still, read_still
-
 
 TABLE_WIDTH = 132
 """Columns that the table needs; a narrower terminal wraps its lines rather than lose figures."""
@@ -96,7 +95,7 @@ def _table(name: str, report: EnergyReport, detector: Detector) -> Table:
     return table
 
 
-def _figures(values: dict[str, float | None]) -> list[str]:
+def _figures(values: Row) -> list[str]:
     ratio = "-" if values["ratio"] is None else f"{values['ratio']:.1f}"
     operations = [f"{values[name] / 1e6:,.3f}" for name in ("ac", "ac_formula", "mac")]
     return [*operations, *(f"{values[name]:.4f}" for name in ("snn_mj", "ann_mj")), ratio]

@@ -1,19 +1,20 @@
 """Small detectors for tests, on dyadic weights so that results are exact."""
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
-from model.checkpoint import untrained_detector
+from model.checkpoint import untrained_network
+from model.config import SpikeYOLOConfig
 from model.detector import Detector
 from model.spec import ModelSpec
 
 
-def small_detector(height: int = 64, width: int = 96) -> Detector:
-    """The untrained default on a small input."""
-    default = untrained_detector()
-    return Detector(default.network, replace(default.spec, input_height=height, input_width=width))
+def small_detector(height: int = 64, width: int = 96, config: SpikeYOLOConfig | None = None) -> Detector:
+    """The untrained default, or another network, on a small input."""
+    config = config or SpikeYOLOConfig()
+    name = f"spikewatch-{config.scale}-untrained"
+    spec = ModelSpec(name, config, input_height=height, input_width=width)
+    return Detector(untrained_network(config), spec)
 
 
 def event_like_frames(count: int, spec: ModelSpec, seed: int = 0) -> Tensor:

@@ -1,0 +1,113 @@
+"""Weights trained newest slice first run whole windows backwards from rest, wherever the slices come from."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from model.config import SpikeYOLOConfig
+from model.detector import Detector, StepOutput
+from service.engine import Engine, Lane
+from service.errors import BadRequest
+from service.options import window_options
+from service.schemas import SessionRequest
+from service.window import InputSlice, WindowOptions, WindowResult
+from tests.model.fakes import event_like_frames, small_detector
+from tests.service.live import comparable, dat_file, dat_stream, live_service, upload
+
+OPTIONS = WindowOptions(slices=3, hop=3, confidence=0.01, iou=0.5)
+
+
+@pytest.fixture(scope="module")
+def backwards() -> Detector:
+    ordinary = small_detector(config=SpikeYOLOConfig(beta=0.5, input_gain=0.5))
+    return Detector(ordinary.network, replace(ordinary.spec, time_order="newest_first"))
+
+
+def slices(detector: Detector, count: int, seed: int = 0) -> list[InputSlice]:
+    frames = event_like_frames(count, detector.spec, seed)
+    return [InputSlice(t * 1000, t * 1000 + 1000, 10, False, f, 0.0) for t, f in enumerate(frames)]
+
+
+def by_hand(detector: Detector, window: list[InputSlice]) -> list[StepOutput]:
+    state, outputs = detector.init_state(), []
+    for part in reversed(window):
+        outputs.append(detector.step(part.frame[None], state))
+        state = outputs[-1].state
+    return outputs
+
+
+def same(result: WindowResult, detector: Detector, window: list[InputSlice]) -> bool:
+    outputs = by_hand(detector, window)
+    found = detector.detections([out.raw for out in outputs], (90, 60), window[-1].t1_us, 0.01, 0.5)
+    spikes = sum(sum(out.sample(0)[1].values()) for out in outputs)
+    neurons = sum(layer.neurons for layer in detector.layers if layer.spiking)
+    assert result.firing_rate == pytest.approx(spikes / (neurons * 4 * len(window)), rel=1e-12)
+    assert (result.t_start_us, result.t_end_us) == (window[0].t0_us, window[-1].t1_us)
+    return bool((result.detections.xywh == found.xywh).all()) and len(found) == len(result.detections)
+
+
+def test_lanes_out_of_step_give_what_each_window_gives_by_hand(backwards: Detector) -> None:
+    engine = Engine(backwards, 2)
+    lanes = [Lane(i, backwards, (90, 60), OPTIONS) for i in range(2)]
+    streams = [slices(backwards, 7, seed) for seed in (1, 2)]
+    results: list[list[WindowResult]] = [[], []]
+    for t in range(8):
+        batch = [(lanes[i], streams[i][t - i]) for i in range(2) if 0 <= t - i < 7]
+        ran = engine.run(batch)
+        for (lane, _), windows in zip(batch, ran.windows, strict=True):
+            results[lane.slot] += windows
+    for i in range(2):
+        results[i] += engine.flush(lanes[i])
+        assert [r.seq for r in results[i]] == [0, 1, 2]
+        for k, result in enumerate(results[i]):
+            assert same(result, backwards, streams[i][3 * k : 3 * k + 3])
+
+
+def test_the_order_matters(backwards: Detector) -> None:
+    window = torch.stack([part.frame[None] for part in slices(backwards, 3)])
+    forwards = Detector(backwards.network, replace(backwards.spec, time_order="oldest_first"))
+    a, b = backwards.window(window), forwards.window(window)
+    assert not torch.equal(a[0].raw[0], b[0].raw[0])
+    turned = forwards.window(window.flip(0))
+    assert all(torch.equal(x.raw[0], y.raw[0]) for x, y in zip(a, reversed(turned), strict=True))
+
+
+def test_a_batch_that_failed_finds_its_slices_again(backwards: Detector) -> None:
+    engine, lane = Engine(backwards, 1), Lane(0, backwards, (90, 60), OPTIONS)
+    parts = slices(backwards, 3)
+    for part in parts[:2]:
+        assert engine.run([(lane, part)]).slices == 0
+    broken = replace(parts[2], frame=torch.zeros(5, 64, 96))
+    with pytest.raises(RuntimeError):
+        engine.run([(lane, broken)])
+    (result,) = engine.run([(lane, parts[2])]).windows[0]
+    assert same(result, backwards, parts)
+
+
+def test_a_hop_other_than_the_window_is_refused(backwards: Detector) -> None:
+    with pytest.raises(BadRequest, match="hop must be 4"):
+        window_options(SessionRequest(hop=1), backwards.spec)
+    assert window_options(SessionRequest(slices=8), backwards.spec).hop == 8
+
+
+def test_uploads_and_live_sessions_agree_and_a_session_can_be_saved(backwards: Detector) -> None:
+    with live_service(backwards) as live:
+        windows, summary = upload(live, dat_file(10), confidence=0.01)
+        assert [w["t_end_us"] for w in windows] == [250_000, 500_000, 625_000]
+        assert summary["events"] == 3000
+        stream = dat_stream(10)
+        first = live.open(confidence=0.01)
+        cut = 6 * 300 * 8
+        got = live.http.post(f"/v1/sessions/{first}/events", content=stream[:cut]).json()["windows"]
+        state = live.http.get(f"/v1/sessions/{first}/state")
+        position = int(state.headers["Spikewatch-Position-Us"])
+        assert position == 250_000, "slices that wait for their window have not been run"
+        second = live.open(confidence=0.01)
+        live.http.put(f"/v1/sessions/{second}/state", content=state.content).raise_for_status()
+        rest = stream[4 * 300 * 8 :]
+        got += live.http.post(f"/v1/sessions/{second}/events", content=rest).json()["windows"]
+        got += live.http.delete(f"/v1/sessions/{second}").json()["windows"]
+        assert comparable(got) == comparable(windows)
+        refused = live.http.post("/v1/sessions", json={"width": 90, "height": 60, "hop": 1})
+        assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")
