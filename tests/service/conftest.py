@@ -1,8 +1,10 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 
 from model.detector import Detector
+from service.cli import main
 from tests.model.fakes import small_detector
 from tests.service.live import Live, live_service
 
@@ -18,3 +20,27 @@ def live(detector: Detector) -> Iterator[Live]:
     """A service for tests that leave it as they found it."""
     with live_service(detector, max_sessions=8) as service:
         yield service
+
+
+@dataclass
+class Done:
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+    """Runs a command as the console script does."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: object) -> Done:
+        status: object = 0
+        try:
+            main([str(a) for a in arguments])
+        except SystemExit as stop:
+            status = stop.code
+        captured = capsys.readouterr()
+        return Done(int(str(status or 0)), captured.out, captured.err)
+
+    return run
