@@ -10,4 +10,4 @@ dining table, toilet, tv, laptop, mouse, remote, keyboard, cell phone, microwave
 refrigerator, book, clock, vase, scissors, teddy bear, hair drier, toothbrush
 """
 
-COCO_CLASSES = tuple(name.strip() for name in _NAMES.split(","))
+COCO_CLASSES = tuple(" ".join(name.split()) for name in _NAMES.split(","))

@@ -58,6 +58,10 @@ class ModelSpec:
         """Refuse a specification that contradicts itself."""
         if len(self.class_names) != self.config.classes:
             raise ConfigError(f"{self.config.classes} classes but {len(self.class_names)} class names")
+        if not all(name.strip() and name.isprintable() for name in self.class_names):
+            raise ConfigError(
+                f"class names {self.class_names}: each must be one line of printable characters"
+            )
         channels = REPRESENTATION_CHANNELS.get(self.representation)
         if channels is None:
             known = ", ".join(REPRESENTATION_CHANNELS)

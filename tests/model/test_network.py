@@ -52,6 +52,9 @@ def test_bad_configuration_is_refused(change: dict[str, object], message: str) -
     ("change", "message"),
     [
         ({"class_names": ("car",)}, "2 classes but 1 class names"),
+        ({"class_names": ("car", "a\nb")}, "one line of printable characters"),
+        ({"time_order": "shuffled"}, "time_order 'shuffled' is unknown"),
+        ({"slices": 65}, "slices 1 to 64"),
         ({"representation": "voxels"}, "representation 'voxels' is unknown"),
         ({"representation": "latest_polarity"}, "latest_polarity has 3 channels, the network 2"),
         ({"input_height": 250}, "multiples of 32"),
