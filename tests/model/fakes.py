@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor
 
+from model.build import build_network
 from model.checkpoint import untrained_network
 from model.config import SpikeYOLOConfig
 from model.detector import Detector
 from model.spec import ModelSpec
+from model.step import Step
 
 
 def small_detector(height: int = 64, width: int = 96, config: SpikeYOLOConfig | None = None) -> Detector:
@@ -23,3 +25,18 @@ def event_like_frames(count: int, spec: ModelSpec, seed: int = 0) -> Tensor:
     shape = (count, spec.config.in_channels, spec.input_height, spec.input_width)
     counts = torch.randint(1, spec.count_cap + 1, shape, generator=generator)
     return torch.where(torch.rand(shape, generator=generator) < 0.1, counts / spec.count_cap, 0.0)
+
+
+@torch.no_grad()
+def calibrated_detector() -> Detector:
+    """PyTorch's own initialisation, batch norms fitted to event-like frames: as live as trained weights,
+    and as little dyadic."""
+    config = SpikeYOLOConfig()
+    torch.manual_seed(0)
+    network = build_network(config)
+    detector = Detector(network, ModelSpec("calibrated", config, input_height=64, input_width=96))
+    network.train()
+    for seed in range(60):
+        network(event_like_frames(4, detector.spec, seed), Step(detector.init_state(4)))
+    network.eval()
+    return detector

@@ -9,9 +9,11 @@ from model.config import SpikeYOLOConfig
 from model.convolutions import SpikeConv
 from model.detector import Detector
 from model.dyadic import fill_dyadic
+from model.neuron import fire_integer
 from model.spike_driven import SpikeDrivenConv, binary_spikes, to_spike_driven
 from model.spikeyolo import SpikeYOLO
-from tests.model.fakes import event_like_frames, small_detector
+from model.step import Step
+from tests.model.fakes import calibrated_detector, event_like_frames, small_detector
 
 
 def test_an_integer_is_the_sum_of_its_binary_spikes() -> None:
@@ -24,7 +26,10 @@ def test_an_integer_is_the_sum_of_its_binary_spikes() -> None:
 
 @pytest.mark.parametrize(
     ("scale", "d_max", "slices"),
-    [("t", 1, 4), ("t", 2, 8), ("t", 4, 4), ("t", 8, 2), ("n", 4, 4), ("s", 4, 2)],
+    [
+        *((("t", 1, 4)), ("t", 2, 8), ("t", 4, 4), ("t", 8, 2)),
+        *(("n", 4, 4), ("n", 1, 2), ("s", 4, 2), ("s", 2, 1)),
+    ],
 )
 def test_modes_agree_exactly(scale: str, d_max: int, slices: int) -> None:
     network = SpikeYOLO(SpikeYOLOConfig(scale, d_max=d_max))
@@ -46,3 +51,31 @@ def test_every_spiking_layer_is_spike_driven() -> None:
     convolutions = [m.conv for m in network.modules() if isinstance(m, SpikeConv)]
     assert len(convolutions) == 88
     assert all(isinstance(conv, SpikeDrivenConv) for conv in convolutions)
+
+
+@torch.inference_mode()
+def test_on_ordinary_weights_each_layer_agrees_within_rounding() -> None:
+    """Layer by layer on the same integers: a current moves by rounding only, hardly a spike with it."""
+    integer = calibrated_detector()
+    spike = {m.name: m for m in to_spike_driven(integer.network).modules() if isinstance(m, SpikeConv)}
+    moved, neurons, largest = 0, 0, 0.0
+
+    def compare(layer: SpikeConv, args: tuple[torch.Tensor, Step], current: torch.Tensor) -> None:
+        nonlocal moved, neurons, largest
+        s = fire_integer(args[0] + args[1].membrane(layer.name, args[0]), layer.lif.d_max)
+        other = spike[layer.name].conv(s)
+        largest = max(largest, float((other - current).abs().max()))
+        moved += int((fire_integer(other, 4) != fire_integer(current, 4)).sum())
+        neurons += current.numel()
+
+    hooks = [m.register_forward_hook(compare) for m in integer.network.modules() if isinstance(m, SpikeConv)]
+    state = integer.init_state(2)
+    for t in range(3):
+        out = integer.step(event_like_frames(2, integer.spec, t), state)
+        state = out.state
+    for hook in hooks:
+        hook.remove()
+    assert min(int(count.sum()) for count in out.spikes.values()) > 0
+    assert neurons > 1_000_000
+    assert 0 < largest < 1e-4
+    assert moved / neurons < 1e-5

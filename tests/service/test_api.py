@@ -56,7 +56,8 @@ def test_openapi_has_every_route_with_words(live: Live) -> None:
         assert entry.get("description"), route
     body = paths["/v1/sessions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"].keys() == {
-        *("width", "height", "format", "slice_us", "slices", "hop", "policy", "confidence", "iou", "weights")
+        *("width", "height", "format", "slice_us", "window", "slices", "hop", "policy", "confidence", "iou"),
+        "weights",
     }
     for path in ("/v1/detections", "/v1/sessions/{session_id}/events"):
         assert "application/octet-stream" in paths[path]["post"]["requestBody"]["content"]
