@@ -1,6 +1,6 @@
 """One slice with the state carried, as the service runs it.
 
-    python -m benchmarks.model [--scales t,n] [--batches 1,8]
+    python -m benchmarks.model [--scales t,n] [--batches 1,8] [--modes integer,spike]
 
 Prints milliseconds and slices/s; a live camera at the default slice length sends 16 slices/s.
 Ratios are to the first row, in one run.
@@ -11,11 +11,13 @@ import os
 import platform
 import statistics
 import time
+from itertools import product
 
 import torch
 
 from model.checkpoint import untrained_detector
 from model.detector import Detector
+from model.spike_driven import to_spike_driven
 
 
 def step_ms(detector: Detector, batch: int, repeats: int) -> list[float]:
@@ -36,6 +38,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scales", default="t,n")
     parser.add_argument("--batches", default="1,8")
+    parser.add_argument("--modes", default="integer")
     parser.add_argument("--repeats", type=int, default=15)
     given = parser.parse_args()
     print(
@@ -43,16 +46,18 @@ def main() -> None:
         end="",
     )
     print(f"{torch.get_num_threads()} threads, 256x320, median (spread) of {given.repeats}\n")
-    print("| scale | batch | ms a step | slices/s | against the first |\n|---|---|---|---|---|")
+    print("| scale | mode | batch | ms a step | slices/s | against the first |\n|---|---|---|---|---|---|")
     first = 0.0
-    for scale in given.scales.split(","):
+    for scale, mode in product(given.scales.split(","), given.modes.split(",")):
         detector = untrained_detector(scale)
+        if mode == "spike":
+            detector = Detector(to_spike_driven(detector.network), detector.spec)
         for batch in map(int, given.batches.split(",")):
             times = step_ms(detector, batch, given.repeats)
             rate = batch / statistics.median(times) * 1e3
             first = first or rate
             cost = f"{statistics.median(times):.0f} ({min(times):.0f}-{max(times):.0f})"
-            print(f"| {scale} | {batch} | {cost} | {rate:.1f} | {rate / first:.2f} |")
+            print(f"| {scale} | {mode} | {batch} | {cost} | {rate:.1f} | {rate / first:.2f} |")
 
 
 if __name__ == "__main__":

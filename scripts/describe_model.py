@@ -4,16 +4,16 @@ import sys
 
 import torch
 
+from model.build import build_network
 from model.config import SpikeYOLOConfig
 from model.geometry import trace
-from model.spikeyolo import SpikeYOLO
 
 
 def main(scale: str = "t", classes: str = "2", height: str = "256", width: str = "320") -> None:
     """A Markdown table, then totals."""
     config = SpikeYOLOConfig(scale, int(classes))
     with torch.device("meta"):
-        network = SpikeYOLO(config)
+        network = build_network(config)
     print("| layer | channels | kernel | stride | groups | output | MMAC |\n|---|---|---|---|---|---|---|")
     layers = trace(network, int(height), int(width)).layers
     for layer in layers:

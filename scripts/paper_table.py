@@ -1,0 +1,36 @@
+"""Rows of the paper that are networks of ours, beside what was published: python -m scripts.paper_table."""
+
+import torch
+
+from model.build import build_network
+from model.geometry import trace
+from model.paper import ROWS, Row
+
+
+def describe(row: Row) -> str:
+    """One line of a Markdown table."""
+    with torch.device("meta"):
+        network = build_network(row.config)
+    layers = trace(network, row.spec.input_height, row.spec.input_width).layers
+    parameters = sum(p.numel() for p in network.parameters()) / 1e6
+    ann_mj = sum(layer.macs for layer in layers) * 4.6e-9
+    time = f"{row.slices} x {row.config.d_max}" if row.config.spiking else "ANN"
+    power = "-" if row.power_mj is None else f"{row.power_mj}"
+    return (
+        f"| `{row.name}` | {time} | {row.parameters_m} | {parameters:.2f} | {power} | {ann_mj:.1f} "
+        f"| {row.ap50} / {row.ap} |"
+    )
+
+
+def main() -> None:
+    """Print it."""
+    print(
+        "| row | T x D | M parameters, paper | here | mJ, paper | mJ a slice as ANN | AP50 / AP, paper |"
+    )
+    print("|---|---|---|---|---|---|---|")
+    for row in ROWS.values():
+        print(describe(row))
+
+
+if __name__ == "__main__":
+    main()
