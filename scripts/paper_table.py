@@ -24,9 +24,7 @@ def describe(row: Row) -> str:
 
 def main() -> None:
     """Print it."""
-    print(
-        "| row | T x D | M parameters, paper | here | mJ, paper | mJ a slice as ANN | AP50 / AP, paper |"
-    )
+    print("| row | T x D | M parameters, paper | here | mJ, paper | mJ a slice as ANN | AP50 / AP, paper |")
     print("|---|---|---|---|---|---|---|")
     for row in ROWS.values():
         print(describe(row))
