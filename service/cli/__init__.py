@@ -7,6 +7,7 @@ import typer
 from ingest.errors import IngestError
 from model.errors import ModelError
 from service.cli.detect import detect
+from service.cli.import_ import import_
 from service.cli.info import info
 from service.cli.serve import serve
 from service.cli.stream import stream
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 for command in (detect, info, serve, stream):
     app.command()(command)
+app.command("import")(import_)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,9 +1,11 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
 from model.detector import Detector
 from tests.model.fakes import small_detector
+from tests.service.console import Done, run_command
 from tests.service.live import Live, live_service
 
 
@@ -18,3 +20,10 @@ def live(detector: Detector) -> Iterator[Live]:
     """A service for tests that leave it as they found it."""
     with live_service(detector, max_sessions=8) as service:
         yield service
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+    """Runs a command as the console script does."""
+    monkeypatch.setenv("COLUMNS", "200")
+    return partial(run_command, capsys)

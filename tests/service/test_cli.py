@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -13,32 +12,8 @@ import pytest
 
 from model.checkpoint import save_checkpoint
 from model.detector import Detector
-from service.cli import main
+from tests.service.console import Done
 from tests.service.live import HEIGHT, WIDTH, Live, comparable, dat_file, dat_stream, upload
-
-
-@dataclass
-class Done:
-    status: int
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
-    """Runs a command as the console script does."""
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> Done:
-        status: object = 0
-        try:
-            main([str(a) for a in arguments])
-        except SystemExit as stop:
-            status = stop.code
-        captured = capsys.readouterr()
-        return Done(int(str(status or 0)), captured.out, captured.err)
-
-    return run
 
 
 @pytest.fixture(scope="module")
