@@ -21,9 +21,16 @@ FORMAT = "spikewatch-1"
 
 
 def save_checkpoint(path: Path, network: Network, spec: ModelSpec) -> None:
-    """Write all parameters and batch-norm statistics, with the specification as metadata."""
+    """Write all parameters and batch-norm statistics, with the specification as metadata.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
     tensors = {name: t.contiguous() for name, t in network.state_dict().items()}
-    save_file(tensors, path, metadata={"format": FORMAT, "spec": json.dumps(spec.to_json())})
+    try:
+        save_file(tensors, path, metadata={"format": FORMAT, "spec": json.dumps(spec.to_json())})
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: cannot be written ({error})") from error
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:

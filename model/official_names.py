@@ -6,6 +6,9 @@ Only names: facts about a file format. Nothing of the authors' implementation is
 from model.errors import ConfigError
 from model.network import Network
 
+DFL_NAME = "model.26.dfl.conv.weight"
+"""A constant of theirs, 0 to 15 [1,16,1,1]; in our code it is no tensor."""
+
 _ROWS = {
     "encoder": 1,
     "stage1": 2,

@@ -8,6 +8,7 @@ from ingest.errors import IngestError
 from model.errors import ModelError
 from service.cli.detect import detect
 from service.cli.energy import energy
+from service.cli.import_ import import_
 from service.cli.info import info
 from service.cli.init import init
 from service.cli.serve import serve
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 for command in (detect, energy, info, init, serve, stream):
     app.command()(command)
+app.command("import")(import_)
 
 
 def main(arguments: list[str] | None = None) -> None:

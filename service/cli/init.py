@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from model.config import CHOICES, SCALES
-from service.cli.options import Slices, WindowPreset
+from service.cli.options import Slices, WindowPreset, check_outputs
 
 
 def _one_of(name: str) -> str:
@@ -58,8 +58,8 @@ def init(
 
     Weights are dyadic: multiples of powers of two, on which every way of computing gives the same spikes.
     """
-    if out.is_dir() or not out.parent.is_dir():
-        raise typer.BadParameter(f"{out}: a folder, or in no folder")
+    if row != "list":
+        check_outputs([out], (".safetensors",))
     from service.cli.initialising import Wish, initialise
 
     config = {

@@ -60,12 +60,14 @@ def check_no_recording_options(picture: Path, *given: object) -> None:
         )
 
 
-def check_outputs(paths: list[Path], endings: tuple[str, ...], source: Path) -> None:
+def check_outputs(paths: list[Path], endings: tuple[str, ...], source: Path | None = None) -> None:
     """Refuse files that could not be written, before any work is done."""
     for path in paths:
         if path.suffix not in endings:
-            raise typer.BadParameter(f"{path.name}: the ending must be one of {', '.join(endings)}")
-        if path.is_dir() or path.resolve() == source.resolve() or paths.count(path) > 1:
+            some = "one of " if len(endings) > 1 else ""
+            raise typer.BadParameter(f"{path.name}: the ending must be {some}{', '.join(endings)}")
+        is_source = source is not None and path.resolve() == source.resolve()
+        if path.is_dir() or is_source or paths.count(path) > 1:
             raise typer.BadParameter(f"{path}: a folder, the input itself, or named twice")
         if not path.parent.is_dir():
             raise typer.BadParameter(f"{path.name}: there is no folder {path.parent}")

@@ -1,11 +1,11 @@
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
 from model.detector import Detector
-from service.cli import main
 from tests.model.fakes import small_detector
+from tests.service.console import Done, run_command
 from tests.service.live import Live, live_service
 
 
@@ -22,25 +22,8 @@ def live(detector: Detector) -> Iterator[Live]:
         yield service
 
 
-@dataclass
-class Done:
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
     """Runs a command as the console script does."""
     monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments: object) -> Done:
-        status: object = 0
-        try:
-            main([str(a) for a in arguments])
-        except SystemExit as stop:
-            status = stop.code
-        captured = capsys.readouterr()
-        return Done(int(str(status or 0)), captured.out, captured.err)
-
-    return run
+    return partial(run_command, capsys)

@@ -12,7 +12,7 @@ import pytest
 
 from model.checkpoint import save_checkpoint
 from model.detector import Detector
-from tests.service.conftest import Done
+from tests.service.console import Done
 from tests.service.live import HEIGHT, WIDTH, Live, comparable, dat_file, dat_stream, upload
 
 

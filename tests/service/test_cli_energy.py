@@ -11,7 +11,7 @@ from PIL import Image
 
 from model.checkpoint import save_checkpoint
 from model.detector import Detector
-from tests.service.conftest import Done
+from tests.service.console import Done
 from tests.service.live import dat_file
 
 
@@ -102,7 +102,7 @@ def test_without_matplotlib_it_says_what_to_install(
         (["init", "{tmp}/w.safetensors", "--size", "100x100"], 1, "multiples of 32"),
         (["init", "{tmp}/w.safetensors", "--size", "big"], 1, "expected HEIGHTxWIDTH"),
         (["init", "{tmp}/w.safetensors", "--class-names", "a,a"], 1, "only once"),
-        (["init", "/nowhere/w.safetensors"], 2, "in no folder"),
+        (["init", "/nowhere/w.safetensors"], 2, "there is no folder /nowhere"),
     ],
 )
 def test_errors_are_one_clear_line(
