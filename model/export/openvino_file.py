@@ -1,0 +1,35 @@
+"""A detector as OpenVINO's pair of files, converted from its ONNX graph."""
+
+import json
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from model.detector import Detector
+from model.export.onnx_file import METADATA_KEY, write_onnx
+from model.export.packages import require_openvino
+from model.files import whole_file
+from model.spec import ModelSpec
+
+
+def write_openvino(detector: Detector, path: Path) -> None:
+    """Export to `path` (.xml) and the weights beside it (.bin), which are in place before the .xml appears.
+
+    Weights stay in 32 bits: OpenVINO would store them in 16, which moves membranes across rounding ties.
+
+    Raises:
+        MissingExtraError: a package of the extra is not installed.
+    """
+    require_openvino()
+    with TemporaryDirectory() as folder:
+        onnx_path = Path(folder) / "model.onnx"
+        write_onnx(detector, onnx_path)
+        convert_to_openvino(onnx_path, detector.spec, path)
+
+
+def convert_to_openvino(onnx_path: Path, spec: ModelSpec, path: Path) -> None:
+    """Write `path` (.xml) and its .bin from an exported ONNX file."""
+    openvino = require_openvino()
+    model = openvino.convert_model(onnx_path)
+    model.set_rt_info(json.dumps(spec.to_json()), [METADATA_KEY])
+    with whole_file(path) as xml, whole_file(path.with_suffix(".bin")):
+        openvino.save_model(model, xml, compress_to_fp16=False)
