@@ -29,9 +29,14 @@ class StepGraph(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, frames: Tensor, state: State) -> tuple[RawOutputs, State, dict[str, Tensor]]:
-        """Logits, next membranes and spike sums of each sample, in the order in which the layers run."""
-        step = Step(state)
+    def forward(
+        self, frames: Tensor, state: State | None = None
+    ) -> tuple[RawOutputs, State, dict[str, Tensor]]:
+        """Logits, next membranes and spike sums of each sample, in the order in which the layers run.
+
+        Only the ANN twin needs no state.
+        """
+        step = Step(state or {})
         raw = self.network(frames, step)
         return raw, step.next_state, step.spikes
 

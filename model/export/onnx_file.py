@@ -13,7 +13,6 @@ import torch
 from model.detector import Detector
 from model.export.graph import FRAMES, sample_graph
 from model.export.packages import require
-from model.files import whole_file
 
 OPSET = 20
 """What this version of PyTorch writes without converting; Round is half to even since 11."""
@@ -23,13 +22,12 @@ METADATA_KEY = "spikewatch"
 
 
 def write_onnx(detector: Detector, path: Path) -> None:
-    """Export to `path`; the file appears when it is whole.
+    """Export to `path`.
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
     """
-    with whole_file(path) as partial:
-        export_onnx(detector).save(partial, external_data=False)
+    export_onnx(detector).save(path, external_data=False)
 
 
 def export_onnx(detector: Detector) -> torch.onnx.ONNXProgram:
@@ -38,14 +36,17 @@ def export_onnx(detector: Detector) -> torch.onnx.ONNXProgram:
         require(package)
     sampled = sample_graph(detector)
     batch = {0: torch.export.Dim("batch")}
+    # an empty dict would keep the exporter from naming the axis
+    state = {"state": sampled.state} if sampled.state else {}
     with _quiet():
         program = torch.onnx.export(
             sampled.graph,
             (sampled.frames,),
-            kwargs={"state": sampled.state},
+            kwargs=state,
             input_names=sampled.input_names,
             output_names=sampled.output_names,
-            dynamic_shapes={FRAMES: batch, "state": dict.fromkeys(sampled.state, batch)},
+            dynamic_shapes={FRAMES: batch}
+            | {name: dict.fromkeys(membranes, batch) for name, membranes in state.items()},
             opset_version=OPSET,
             dynamo=True,
             verbose=False,

@@ -7,12 +7,11 @@ from tempfile import TemporaryDirectory
 from model.detector import Detector
 from model.export.onnx_file import METADATA_KEY, write_onnx
 from model.export.packages import require_openvino
-from model.files import whole_file
 from model.spec import ModelSpec
 
 
 def write_openvino(detector: Detector, path: Path) -> None:
-    """Export to `path` (.xml) and the weights beside it (.bin), which are in place before the .xml appears.
+    """Export to `path` (.xml), with the weights beside it (.bin).
 
     Weights stay in 32 bits: OpenVINO would store them in 16, which moves membranes across rounding ties.
 
@@ -31,5 +30,4 @@ def convert_to_openvino(onnx_path: Path, spec: ModelSpec, path: Path) -> None:
     openvino = require_openvino()
     model = openvino.convert_model(onnx_path)
     model.set_rt_info(json.dumps(spec.to_json()), [METADATA_KEY])
-    with whole_file(path) as xml, whole_file(path.with_suffix(".bin")):
-        openvino.save_model(model, xml, compress_to_fp16=False)
+    openvino.save_model(model, path, compress_to_fp16=False)
