@@ -1,9 +1,10 @@
 """Errors of the model package.
 
 ModelError
-├── ConfigError      a configuration that describes no network
-├── StateError       a state dict whose keys, shapes or types do not fit the network
-└── CheckpointError  a weights file that cannot be read or does not fit
+├── ConfigError        a configuration that describes no network
+├── StateError         a state dict whose keys, shapes or types do not fit the network
+├── CheckpointError    a weights file that cannot be read or does not fit
+└── MissingExtraError  an optional package is not installed
 """
 
 
@@ -29,3 +30,9 @@ class CheckpointError(ModelError):
     """A weights file is missing, damaged, or made for another network."""
 
     code = "bad_weights"
+
+
+class MissingExtraError(ModelError):
+    """A package that exporting needs is not installed; the message says how to get it."""
+
+    code = "missing_extra"

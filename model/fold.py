@@ -1,6 +1,7 @@
-"""Folding re-parameterised convolutions and batch norms into one dense convolution.
+"""Folding batch norms away, and re-parameterised convolutions into one dense convolution.
 
-The folded form is what neuromorphic hardware would run: between spikes and membrane only additions are left.
+`factor_*` keep the cheap factors of a re-parameterised convolution, `fold_*` multiply them out. The dense
+form is what neuromorphic hardware would run: between spikes and membrane only additions are left.
 Exact up to float rounding; exact to the bit on dyadic weights.
 Shapes: O output channels, I input channels of a group, k kernel size.
 """
@@ -16,7 +17,7 @@ Affine = tuple[Tensor, Tensor]
 """Scale and shift of each channel."""
 
 
-def _affine(bn: nn.BatchNorm2d) -> Affine:
+def affine(bn: nn.BatchNorm2d) -> Affine:
     """A batch norm in inference, as scale and shift [C]."""
     assert bn.running_mean is not None
     assert bn.running_var is not None
@@ -26,16 +27,8 @@ def _affine(bn: nn.BatchNorm2d) -> Affine:
 
 def _after(weight: Tensor, bias: Tensor, bn: nn.BatchNorm2d) -> Affine:
     """Weight [O,I,k,k] and bias [O] of a convolution followed by a batch norm."""
-    scale, shift = _affine(bn)
+    scale, shift = affine(bn)
     return weight * scale.view(-1, 1, 1, 1), bias * scale + shift
-
-
-def _depthwise_of(weight: Tensor, bias: Tensor, dw: Tensor) -> Affine:
-    """A 1x1 convolution [O,I,1,1] and the depthwise kernel [O,1,k,k] after it, as one dense kernel [O,I,k,k].
-
-    The border that the depthwise kernel sees is what the 1x1 makes of zero, so the bias passes every tap.
-    """
-    return weight * dw, bias * dw.sum((1, 2, 3))
 
 
 def fold_conv_bn(module: ConvBN) -> Affine:
@@ -44,27 +37,47 @@ def fold_conv_bn(module: ConvBN) -> Affine:
     return _after(module.conv.weight, bias.to(module.conv.weight), module.bn)
 
 
+def factor_rep_conv(module: RepConv) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Equation 7 without batch norms: PW1 [M,I,1,1], DW [M,1,3,3], PW2 [O,M,1,1] and the bias [O] of PW2.
+
+    BNAndPad pads with its own shift, as if the shift were added after a border of zeros. So it meets every
+    tap of DW at every pixel, and what DW makes of it is one constant, which passes PW2 into the bias.
+    """
+    scale, shift = affine(module.pad.bn)
+    pw1 = module.pw1.weight * scale.view(-1, 1, 1, 1)
+    dw = module.dw.weight
+    bias = module.pw2.weight.flatten(1) @ (shift * dw.sum((1, 2, 3)))
+    pw2, bias = _after(module.pw2.weight, bias, module.inner_bn)
+    pw2, bias = _after(pw2, bias, module.bn)
+    return pw1, dw, pw2, bias
+
+
 def fold_rep_conv(module: RepConv) -> Affine:
     """PW, batch norm, DW 3x3, PW, two batch norms (equation 7) into a dense 3x3 [O,I,3,3]."""
-    weight, bias = _after(module.pw1.weight, torch.zeros_like(module.pad.bn.bias), module.pad.bn)
-    weight, bias = _depthwise_of(weight, bias, module.dw.weight)
-    mix = module.pw2.weight.flatten(1)
-    weight, bias = torch.einsum("om,mikl->oikl", mix, weight), mix @ bias
-    weight, bias = _after(weight, bias, module.inner_bn)
-    return _after(weight, bias, module.bn)
+    pw1, dw, pw2, bias = factor_rep_conv(module)
+    return torch.einsum("om,mikl->oikl", pw2.flatten(1), pw1 * dw), bias
+
+
+def factor_sep_rep_conv(module: SepRepConv) -> tuple[Tensor, Tensor, Tensor]:
+    """The end of equation 4 without batch norms: PW [O,I,1,1], DW [O,1,3,3] and the bias [O] of DW.
+
+    The shift of the first batch norm reaches DW's every tap, as in `factor_rep_conv`.
+    """
+    scale, shift = affine(module.pad.bn)
+    constant = module.pw.weight.flatten(1) @ shift
+    dw, bias = _after(module.dw.weight, constant * module.dw.weight.sum((1, 2, 3)), module.bn)
+    return module.pw.weight * scale.view(1, -1, 1, 1), dw, bias
 
 
 def fold_sep_rep_conv(module: SepRepConv) -> Affine:
     """Batch norm, PW, DW 3x3, batch norm (the end of equation 4) into a dense 3x3 [O,I,3,3]."""
-    scale, shift = _affine(module.pad.bn)
-    weight = module.pw.weight * scale.view(1, -1, 1, 1)
-    weight, bias = _depthwise_of(weight, module.pw.weight.flatten(1) @ shift, module.dw.weight)
-    return _after(weight, bias, module.bn)
+    pw, dw, bias = factor_sep_rep_conv(module)
+    return pw * dw, bias
 
 
 def fold_bn_conv(module: BNConv) -> Affine:
     """A batch norm and the 1x1 convolution after it."""
-    scale, shift = _affine(module.bn)
+    scale, shift = affine(module.bn)
     weight = module.conv.weight
     return weight * scale.view(1, -1, 1, 1), weight.flatten(1) @ shift
 

@@ -1,0 +1,68 @@
+"""Running an exported file: named arrays in, named arrays out.
+
+inputs = rest_inputs(detector, batch) | {"frames": frames}
+outputs = run(inputs)
+inputs = carried(outputs) | {"frames": next_frames}
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.detector import Detector
+from model.export.graph import NEXT_STATE, STATE
+from model.export.packages import require, require_openvino
+
+Arrays = dict[str, NDArray[Any]]
+"""By the names of the graph."""
+
+Engine = Callable[[Arrays], Arrays]
+"""One slice: `frames` and every `state.*` in, everything out. Keeps no state."""
+
+
+def onnx_runtime(path: Path, threads: int = 0) -> Engine:
+    """An ONNX file on the CPU; 0 threads: as many as there are cores."""
+    runtime = require("onnxruntime")
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+
+    def run(inputs: Arrays) -> Arrays:
+        return dict(zip(names, session.run(names, inputs), strict=True))
+
+    return run
+
+
+def openvino_runtime(path: Path, threads: int = 0) -> Engine:
+    """An OpenVINO file on the CPU, in 32 bits: left alone it takes bfloat16 where the CPU has it."""
+    openvino = require_openvino()
+    options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
+    if threads:
+        options["INFERENCE_NUM_THREADS"] = threads
+    compiled = openvino.Core().compile_model(path, "CPU", options)
+    names = [output.get_any_name() for output in compiled.outputs]
+
+    def run(inputs: Arrays) -> Arrays:
+        results = compiled(inputs)
+        return {name: results[name] for name in names}
+
+    return run
+
+
+def rest_inputs(detector: Detector, batch: int = 1) -> Arrays:
+    """Membranes at rest."""
+    shapes = detector.state_shapes.items()
+    return {STATE + name: np.zeros((batch, *shape), np.float32) for name, shape in shapes}
+
+
+def carried(outputs: Arrays) -> Arrays:
+    """The membranes that came out, as those that go in with the next slice."""
+    return {
+        STATE + name.removeprefix(NEXT_STATE): array
+        for name, array in outputs.items()
+        if name.startswith(NEXT_STATE)
+    }

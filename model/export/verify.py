@@ -1,0 +1,61 @@
+"""One slice in an engine against the same slice in PyTorch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from model.detector import Detector, StepOutput
+from model.export.engines import Arrays, Engine
+from model.export.graph import FRAMES, LEVELS, NEXT_STATE, SPIKES, STATE
+
+EVENTS_PER_VALUE = 0.1
+"""Share of the input that is not blank: that of a lively scene."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far an engine is from PyTorch over one slice.
+
+    Attributes:
+        largest: largest absolute difference of any logit or membrane.
+        spikes: difference of the spike counts, summed over the layers.
+        spikes_fired: spikes counted by PyTorch.
+    """
+
+    largest: float
+    spikes: int
+    spikes_fired: int
+
+
+def named(output: StepOutput) -> Arrays:
+    """What PyTorch gives, by the names of the exported graph."""
+    tensors = dict(zip(LEVELS, output.raw, strict=True))
+    tensors |= {NEXT_STATE + name: membrane for name, membrane in output.state.items()}
+    tensors |= {SPIKES + name: count for name, count in output.spikes.items()}
+    return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
+
+
+def compare(detector: Detector, engine: Engine) -> Difference:
+    """Run the second slice of a stream in both, from the membranes that the first left in PyTorch."""
+    generator = torch.Generator().manual_seed(0)
+    shape = detector.blank_frames().shape
+    first, second = (
+        torch.where(torch.rand(shape, generator=generator) < EVENTS_PER_VALUE, 0.25, 0.0) for _ in range(2)
+    )
+    state = detector.step(first, detector.init_state()).state
+    expected = named(detector.step(second, state))
+    inputs = {STATE + name: membrane.cpu().numpy() for name, membrane in state.items()}
+    return difference(engine(inputs | {FRAMES: second.numpy()}), expected)
+
+
+def difference(outputs: Arrays, expected: Arrays) -> Difference:
+    """Compare all outputs; they must have the same names."""
+    assert outputs.keys() == expected.keys()
+    counts = [name for name in expected if name.startswith(SPIKES)]
+    values = expected.keys() - set(counts)
+    return Difference(
+        max(float(np.abs(outputs[name] - expected[name]).max()) for name in values),
+        sum(int(np.abs(outputs[name] - expected[name]).sum()) for name in counts),
+        sum(int(expected[name].sum()) for name in counts),
+    )

@@ -1,0 +1,33 @@
+"""`spikewatch export`: the network as a file for inference engines."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from service.cli.options import Weights, check_outputs
+
+ENDINGS = {"onnx": ".onnx", "openvino": ".xml"}
+
+
+def export(
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help="File to write; OpenVINO puts a .bin beside its .xml.", show_default=False
+        ),
+    ],
+    format: Annotated[
+        Literal["onnx", "openvino"],
+        typer.Option(help="ONNX (.onnx) or OpenVINO (.xml), both with the membranes as inputs and outputs."),
+    ],
+    weights: Weights = None,
+) -> None:
+    """Write the network for an inference engine, the membrane state outside, and check one step against it.
+
+    Takes a minute or two. docs/export.md says how to run the file.
+    """
+    check_outputs([out], (ENDINGS[format],), Path(weights or "."))
+    from service.cli.exporting import run_export
+
+    run_export(out, format, weights)
