@@ -7,7 +7,7 @@ import typer
 
 from service.cli.options import Weights, check_outputs
 
-ENDINGS = {"onnx": ".onnx", "openvino": ".xml"}
+ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "official": ".pt"}
 
 
 def export(
@@ -18,14 +18,18 @@ def export(
         ),
     ],
     format: Annotated[
-        Literal["onnx", "openvino"],
-        typer.Option(help="ONNX (.onnx) or OpenVINO (.xml), both with the membranes as inputs and outputs."),
+        Literal["onnx", "openvino", "official"],
+        typer.Option(
+            help="ONNX (.onnx) or OpenVINO (.xml), with the membranes as inputs and outputs; or the tensors under"
+            " their names in the paper authors' checkpoints (.pt)."
+        ),
     ],
     weights: Weights = None,
 ) -> None:
     """Write the network for an inference engine, the membrane state outside, and check one step against it.
 
-    Takes a minute or two. docs/export.md says how to run the file.
+    Takes a minute or two. docs/export.md says how to run the file. The format `official` only renames tensors;
+    `spikewatch import` reads it back, bit by bit the same.
     """
     check_outputs([out], (ENDINGS[format],), Path(weights or "."))
     from service.cli.exporting import run_export

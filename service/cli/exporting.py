@@ -14,6 +14,7 @@ from model.export.onnx_file import write_onnx
 from model.export.openvino_file import write_openvino
 from model.export.packages import require
 from model.export.verify import Difference, compare
+from model.official_export import export_official
 from service.whole_file import whole_file
 
 BYTES_PER_VALUE = 4
@@ -22,6 +23,11 @@ BYTES_PER_VALUE = 4
 def run_export(out: Path, format: str, weights: str | None) -> None:
     """Export, run one step of what was written, and print how it compares with PyTorch."""
     detector = load_detector(weights)
+    if format == "official":
+        with whole_file(out) as partial:
+            export_official(detector.network, partial)
+        typer.echo(f"wrote {out}: {len(detector.network.state_dict())} tensors, {detector.spec.training}")
+        return
     with ExitStack() as stack:
         # the last is renamed first: where the .xml is, its .bin is
         paths = [out] if format == "onnx" else [out, out.with_suffix(".bin")]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from model.checkpoint import load_checkpoint
 from model.config import SpikeYOLOConfig
@@ -114,3 +115,17 @@ def test_an_import_that_fails_leaves_the_old_file(
     assert run("import", gen1, "-o", out, *GEN1).status == 0
     assert [path.name for path in tmp_path.iterdir()] == ["w.safetensors"]
     assert load_checkpoint(out).spec.name == "spikeyolo-t-gen1"
+
+
+def test_ours_to_the_official_names_and_back(tmp_path: Path, run: Callable[..., Done]) -> None:
+    first, official, second = (tmp_path / n for n in ("a.safetensors", "a.pt", "b.safetensors"))
+    assert run("init", first, "--representation", "latest_polarity").status == 0
+    assert run("export", official, "--format", "official", "--weights", first).status == 0
+    assert run("import", official, *GEN1, "-o", second).status == 0
+    a, b = load_file(first), load_file(second)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert run("init", first, "--head", "anchor_based").status == 0
+    done = run("export", official, "--format", "official", "--weights", first)
+    assert done.status == 1
+    assert "only the paper's SpikeYOLO has official names" in done.err
