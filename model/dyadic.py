@@ -42,7 +42,7 @@ def _conv(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Sparse weights in {-2^-a, 0, 2^-a} with variance gain^2 / fan_in."""
     fan_in = int(np.prod(shape[1:]))
     gain = ENCODER_GAIN.get(shape[1], 1.0) if name.endswith(_ENCODER) else 1.0
-    a = max(int(np.floor(np.log2(np.sqrt(fan_in) / gain))), 0)
+    a = int(np.floor(np.log2(np.sqrt(fan_in) / gain)))
     p = gain**2 * 4.0**a / fan_in
     u = _rng(name).random(shape)
     signs = (u < p / 2).astype(np.float32) - (u > 1 - p / 2)

@@ -20,16 +20,16 @@ def export(
     format: Annotated[
         Literal["onnx", "openvino", "official"],
         typer.Option(
-            help="ONNX (.onnx) or OpenVINO (.xml), with the membranes as inputs and outputs; or the tensors under"
-            " their names in the paper authors' checkpoints (.pt)."
+            help="ONNX (.onnx) or OpenVINO (.xml), with the membranes as inputs and outputs; or the tensors"
+            " under their names in the checkpoints of the paper's authors (.pt)."
         ),
     ],
     weights: Weights = None,
 ) -> None:
     """Write the network for an inference engine, the membrane state outside, and check one step against it.
 
-    Takes a minute or two. docs/export.md says how to run the file. The format `official` only renames tensors;
-    `spikewatch import` reads it back, bit by bit the same.
+    Takes a minute or two. docs/export.md says how to run the file. The format `official` only renames
+    tensors; `spikewatch import` reads it back, bit by bit the same.
     """
     check_outputs([out], (ENDINGS[format],), Path(weights or "."))
     from service.cli.exporting import run_export

@@ -5,7 +5,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model.checkpoint import load_checkpoint, load_detector, save_checkpoint, weights_digest
+from model.checkpoint import (
+    load_checkpoint,
+    load_detector,
+    save_checkpoint,
+    untrained_network,
+    weights_digest,
+)
+from model.config import SpikeYOLOConfig
 from model.errors import CheckpointError
 from tests.model.fakes import event_like_frames, small_detector
 
@@ -61,3 +68,33 @@ def test_tensors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "w", metadata=metadata | {"spec": '{"name": "x"}'})
     with pytest.raises(CheckpointError, match="not a model specification"):
         load_checkpoint(tmp_path / "w")
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        SpikeYOLOConfig(),
+        SpikeYOLOConfig(in_channels=3),
+        SpikeYOLOConfig("n", architecture="yolov8"),
+        SpikeYOLOConfig("l"),
+    ],
+    ids=["two channels", "three channels", "yolov8", "wide"],
+)
+def test_an_untrained_network_sees_its_input(config: SpikeYOLOConfig) -> None:
+    state = untrained_network(config).state_dict()
+    encoder = next(t for name, t in state.items() if t.ndim == 4)
+    assert len(encoder.unique()) == 3
+    convolutions = {name: t for name, t in state.items() if t.ndim == 4}
+    assert [name for name, t in convolutions.items() if not t.any()] == []
+
+
+def test_events_reach_every_layer_and_the_logits() -> None:
+    detector = small_detector()
+    events, state = event_like_frames(2, detector.spec), detector.init_state()
+    seen, blank = (detector.step(f[None], state) for f in (events[0], detector.blank_frames()[0]))
+    other = detector.step(events[1:], state)
+    assert all(seen.spikes[name] != blank.spikes[name] for name in list(seen.spikes)[:10])
+    assert sum(int(seen.spikes[n]) != int(blank.spikes[n]) for n in seen.spikes) > 80
+    for a, b, c in zip(seen.raw, blank.raw, other.raw, strict=True):
+        assert not torch.equal(a, b)
+        assert not torch.equal(a, c)
