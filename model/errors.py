@@ -3,7 +3,8 @@
 ModelError
 ├── ConfigError      a configuration that describes no network
 ├── StateError       a state dict whose keys, shapes or types do not fit the network
-└── CheckpointError  a weights file that cannot be read or does not fit
+├── CheckpointError  a weights file that cannot be read or does not fit
+└── DatasetError     labels or annotations that are missing, damaged, or fit neither recording nor weights
 """
 
 
@@ -29,3 +30,9 @@ class CheckpointError(ModelError):
     """A weights file is missing, damaged, or made for another network."""
 
     code = "bad_weights"
+
+
+class DatasetError(ModelError):
+    """A data set lacks files, or its labels are damaged or made for other classes."""
+
+    code = "bad_dataset"
