@@ -8,6 +8,7 @@ from ingest.errors import IngestError
 from model.errors import ModelError
 from service.cli.detect import detect
 from service.cli.energy import energy
+from service.cli.evaluate import evaluate
 from service.cli.info import info
 from service.cli.init import init
 from service.cli.serve import serve
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (detect, energy, info, init, serve, stream):
+for command in (detect, energy, evaluate, info, init, serve, stream):
     app.command()(command)
 
 
