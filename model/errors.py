@@ -4,6 +4,7 @@ ModelError
 ├── ConfigError        a configuration that describes no network
 ├── StateError         a state dict whose keys, shapes or types do not fit the network
 ├── CheckpointError    a weights file that cannot be read or does not fit
+├── DatasetError       labels or annotations that are missing, damaged, or fit neither recording nor weights
 └── MissingExtraError  an optional package is not installed
 """
 
@@ -36,3 +37,9 @@ class MissingExtraError(ModelError):
     """A package that exporting needs is not installed; the message says how to get it."""
 
     code = "missing_extra"
+
+
+class DatasetError(ModelError):
+    """A data set lacks files, or its labels are damaged or made for other classes."""
+
+    code = "bad_dataset"

@@ -1,4 +1,4 @@
-"""Runs a recording or a still picture to count what it costs; membranes carried as the weights ask for."""
+"""Runs a recording to count what it costs; membranes carried as the weights ask for."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,17 +9,8 @@ from ingest.slicer import Slice
 from model.detector import Detector, StepOutput
 from model.letterbox import Letterbox, prepare_frame
 from service.source import RecordingSource
-from service.still_file import Picture
 
 Progress = Callable[[float], None]
-
-
-def run_still(detector: Detector, picture: Picture, slices: int) -> list[StepOutput]:
-    """Direct input coding (paper, section 3.1): the same picture at each of T time steps, from rest."""
-    height, width = picture.shape[:2]
-    box = Letterbox.fit(width, height, detector.spec)
-    frame = prepare_frame(picture.transpose(2, 0, 1), box, detector.spec)
-    return detector.window(torch.stack([frame[None]] * slices), exact=True)
 
 
 def run_recording(

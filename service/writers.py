@@ -11,20 +11,10 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from model.detections import Detections
+from model.prophesee import BBOX_DTYPE, Boxes, prophesee_boxes
 from service.offline import Seen
 from service.schemas import Summary
 from service.whole_file import whole_file
-
-BBOX_DTYPE = np.dtype(
-    {
-        "names": ["t", "x", "y", "w", "h", "class_id", "track_id", "class_confidence"],
-        "formats": ["<i8", "<f4", "<f4", "<f4", "<f4", "<u4", "<u4", "<f4"],
-        "offsets": [0, 8, 12, 16, 20, 24, 28, 32],
-        "itemsize": 40,
-    }
-)
-"""Boxes as Prophesee's Gen1 data set stores them."""
 
 
 class ResultWriter(Protocol):
@@ -99,7 +89,7 @@ class BoxWriter(_FileWriter):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._boxes: list[np.ndarray[tuple[int], np.dtype[np.void]]] = []
+        self._boxes: list[Boxes] = []
 
     def write(self, seen: Seen) -> None:
         """Collect boxes, 40 bytes each."""
@@ -114,17 +104,6 @@ class BoxWriter(_FileWriter):
             boxes[start : start + len(part)] = part
             start += len(part)
         np.save(self._file, boxes)
-
-
-def prophesee_boxes(found: Detections) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-    """Detections in the layout of Gen1's `*_bbox.npy`."""
-    boxes = np.zeros(len(found), BBOX_DTYPE)
-    boxes["t"] = found.t_us
-    for column, name in enumerate("xywh"):
-        boxes[name] = found.xywh[:, column]
-    boxes["class_id"] = found.class_id
-    boxes["class_confidence"] = found.confidence
-    return boxes
 
 
 WRITERS: dict[str, Callable[[Path], ResultWriter]] = {

@@ -8,6 +8,7 @@ from ingest.errors import IngestError
 from model.errors import ModelError
 from service.cli.detect import detect
 from service.cli.energy import energy
+from service.cli.evaluate import evaluate
 from service.cli.export import export
 from service.cli.import_ import import_
 from service.cli.info import info
@@ -24,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (detect, energy, export, info, init, serve, stream):
+for command in (detect, energy, evaluate, export, info, init, serve, stream):
     app.command()(command)
 app.command("import")(import_)
 

@@ -13,12 +13,13 @@ from model.checkpoint import load_detector
 from model.detector import Detector
 from model.energy import Costs
 from model.report import EnergyMeter, EnergyReport
+from model.still import run_still
 from service.annotated_video import banner
 from service.cli.progress import progress_bar
 from service.energy_files import Row, totals, write_report
 from service.energy_files import as_json as report_json
 from service.energy_files import row as layer_row
-from service.energy_run import run_recording, run_still
+from service.energy_run import run_recording
 from service.errors import BadRequest
 from service.options import slice_length_us
 from service.schemas import WindowRequest

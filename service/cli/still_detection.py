@@ -12,14 +12,14 @@ from model.checkpoint import load_detector
 from model.detections import Detections
 from model.detector import Detector
 from model.energy import mean_firing_rate
+from model.prophesee import prophesee_boxes
 from model.report import EnergyMeter
+from model.still import run_still
 from service.annotated_video import banner
 from service.draw import annotate
-from service.energy_run import run_still
 from service.schemas import Detection, EnergyMj, StillResult
 from service.still_file import Picture, read_still
 from service.whole_file import whole_file
-from service.writers import prophesee_boxes
 
 SHOWN = 20
 

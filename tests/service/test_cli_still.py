@@ -10,7 +10,7 @@ from PIL import Image
 
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.detector import Detector
-from service.energy_run import run_still
+from model.still import run_still
 from service.still_file import is_still, read_still
 from tests.service.console import Done
 from tests.service.live import dat_file

@@ -1,0 +1,36 @@
+"""Boxes as Prophesee's data sets store them, ground truth and detections alike."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.detections import Detections
+
+BBOX_DTYPE = np.dtype(
+    {
+        "names": ["t", "x", "y", "w", "h", "class_id", "track_id", "class_confidence"],
+        "formats": ["<i8", "<f4", "<f4", "<f4", "<f4", "<u4", "<u4", "<f4"],
+        "offsets": [0, 8, 12, 16, 20, 24, 28, 32],
+        "itemsize": 40,
+    }
+)
+"""A row of `*_bbox.npy`: t in microseconds; x, y the top-left corner, w, h the size in sensor pixels."""
+
+Boxes = NDArray[np.void]
+"""A one-dimensional array of BBOX_DTYPE."""
+
+
+def prophesee_boxes(found: Detections) -> Boxes:
+    """Detections in the layout of `*_bbox.npy`; track ids are zero."""
+    boxes = np.zeros(len(found), BBOX_DTYPE)
+    boxes["t"] = found.t_us
+    for column, name in enumerate("xywh"):
+        boxes[name] = found.xywh[:, column]
+    boxes["class_id"] = found.class_id
+    boxes["class_confidence"] = found.confidence
+    return boxes
+
+
+def to_detections(boxes: Boxes, t_us: int) -> Detections:
+    """Rows of BBOX_DTYPE as one set, in their order, valid at t_us."""
+    xywh = np.stack([boxes[name] for name in "xywh"], 1)
+    return Detections(xywh, boxes["class_confidence"], boxes["class_id"].astype(np.int64), t_us)

@@ -1,0 +1,1 @@
+"""What labels are needed for: data sets, windows before a label, scores. Reads recordings by `ingest`."""

@@ -1,0 +1,39 @@
+"""Ground truth of one image, wherever it came from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.prophesee import Boxes
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The N labelled objects of one image.
+
+    Attributes:
+        xywh: float64 [N,4], top-left corner, width and height in pixels.
+        class_id: int64 [N].
+        area: float64 [N] in square pixels; of the outline where the data set has one, else of the box.
+        crowd: bool [N], boxes around many objects, which neither count as found nor as missed.
+    """
+
+    xywh: NDArray[np.float64]
+    class_id: NDArray[np.int64]
+    area: NDArray[np.float64]
+    crowd: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self.class_id)
+
+    @staticmethod
+    def of_boxes(boxes: Boxes) -> "Truth":
+        """Labels of one timestamp; areas are w * h in float32, as in Prophesee's toolbox."""
+        return Truth(
+            np.stack([boxes[name] for name in "xywh"], 1).astype(np.float64),
+            boxes["class_id"].astype(np.int64),
+            (boxes["w"] * boxes["h"]).astype(np.float64),
+            np.zeros(len(boxes), bool),
+        )

@@ -1,0 +1,66 @@
+"""A recording in memory, random events for it, and a detector whose logits tell all that it has seen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from ingest.events import EVENT_DTYPE, Events
+from ingest.recording import Recording
+from model.checkpoint import untrained_network
+from model.config import SpikeYOLOConfig
+from model.detector import Detector, StepOutput
+from model.spec import ModelSpec
+from model.step import State
+
+WIDTH, HEIGHT = 90, 60
+
+
+class MemoryRecording(Recording):
+    """Events in chunks of a given size."""
+
+    def __init__(self, events: Events, chunk: int = 1000) -> None:
+        super().__init__(Path("memory_td.dat"), "dat", WIDTH, HEIGHT)
+        self._events, self._chunk = events, chunk
+
+    def chunks(self, max_events: int = 1 << 17) -> Iterator[Events]:
+        for start in range(0, len(self._events), self._chunk):
+            yield self._events[start : start + self._chunk]
+
+    def seek(self, t_us: int) -> None:
+        raise NotImplementedError
+
+    def progress(self) -> float:
+        return 0.0
+
+    def close(self) -> None:
+        pass
+
+
+def random_events(n: int, begin_us: int, end_us: int, seed: int = 0) -> Events:
+    """n events of [begin_us, end_us), in order."""
+    rng = np.random.default_rng(seed)
+    events = np.zeros(n, EVENT_DTYPE)
+    events["t"] = np.sort(rng.integers(begin_us, end_us, n))
+    for name, high in (("x", WIDTH), ("y", HEIGHT), ("p", 2)):
+        events[name] = rng.integers(0, high, n)
+    return events
+
+
+class Echo(Detector):
+    """A leaky sum of its input instead of a network: any change of any slice shows in all later logits."""
+
+    def init_state(self, batch: int = 1) -> State:
+        return {"sum": self.blank_frames(batch)}
+
+    def step(self, frames: Tensor, state: State, exact: bool = False) -> StepOutput:
+        total = state["sum"] / 2 + frames
+        return StepOutput((total, frames, total), {"sum": total}, {}, {})
+
+
+def seeing_detector() -> Detector:
+    """A real network on a small input, whose logits do depend on what it sees."""
+    config = SpikeYOLOConfig(in_channels=3)
+    spec = ModelSpec("seeing", config, representation="latest_polarity", input_height=64, input_width=96)
+    return Detector(untrained_network(config), spec)

@@ -1,0 +1,205 @@
+"""Labels and folders: what is read, what is filtered, and what is refused in clear words."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model.errors import DatasetError
+from model.prophesee import BBOX_DTYPE, Boxes
+from model.training.coco_images import read_coco
+from model.training.dataset import kind_of
+from model.training.gen1 import find_recordings
+from model.training.labels import GEN1_FILTER, BoxFilter, read_labels
+
+OLD_DTYPE = np.dtype(
+    [
+        ("ts", "<u8"),
+        ("x", "<f4"),
+        ("y", "<f4"),
+        ("w", "<f4"),
+        ("h", "<f4"),
+        ("class_id", "u1"),
+        ("confidence", "<f4"),
+        ("track_id", "<u4"),
+    ]
+)
+
+
+def labels() -> Boxes:
+    boxes = np.zeros(3, BBOX_DTYPE)
+    for k, name in enumerate(BBOX_DTYPE.names or ()):
+        boxes[name] = np.arange(3) + 10 * k
+    boxes["t"] = [900_000, 600_000, 600_000]
+    boxes["class_id"] = [0, 1, 0]
+    return boxes
+
+
+def test_both_spellings_give_the_same_boxes_in_order(tmp_path: Path) -> None:
+    new, old = labels(), np.zeros(3, OLD_DTYPE)
+    for name in BBOX_DTYPE.names or ():
+        old[{"t": "ts", "class_confidence": "confidence"}.get(name, name)] = new[name]
+    np.save(tmp_path / "new.npy", new)
+    np.save(tmp_path / "old.npy", old)
+    read = [read_labels(tmp_path / name, 2) for name in ("new.npy", "old.npy")]
+    for boxes in read:
+        assert boxes.dtype == BBOX_DTYPE
+        for name in BBOX_DTYPE.names or ():
+            np.testing.assert_array_equal(boxes[name], new[name][[1, 2, 0]])
+
+
+def refused(case: str) -> Any:
+    boxes = labels()
+    if case == "class":
+        boxes["class_id"] = 2
+    if case == "nan":
+        boxes["h"][1] = np.nan
+    if case == "field":
+        return boxes[["t", "x", "y", "w", "class_id"]]
+    if case == "text":
+        return boxes.astype([(n, "U5" if n == "x" else BBOX_DTYPE[n]) for n in BBOX_DTYPE.names or ()])
+    return np.zeros((3, 5)) if case == "plain" else boxes
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("class", "class 2, but the weights know 0 to 1"),
+        ("nan", "a box has a side or corner that is no number"),
+        ("field", "no numbers in a field h; expected t, x, .*, found t, x, y, w, class_id"),
+        ("text", "no numbers in a field x"),
+        ("plain", "expected a list of boxes"),
+    ],
+)
+def test_damaged_labels_are_refused(tmp_path: Path, case: str, words: str) -> None:
+    path = tmp_path / "a_bbox.npy"
+    np.save(path, refused(case))
+    with pytest.raises(DatasetError, match=f"a_bbox.npy: {words}"):
+        read_labels(path, 2)
+
+
+@pytest.mark.parametrize("data", [b"", b"no array", b"\x93NUMPY\x01\x00"])
+def test_other_files_are_no_labels(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a_bbox.npy"
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match="not a NumPy file of boxes"):
+        read_labels(path, 2)
+
+
+@pytest.mark.parametrize(
+    ("t_us", "w", "h", "kept"),
+    [
+        (500_000, 50, 50, False),
+        (500_001, 50, 50, True),
+        (600_000, 18, 24, True),
+        (600_000, 17.99, 24, False),
+        (600_000, 10, 30, True),
+        (600_000, 9.99, 90, False),
+        (600_000, 90, 9.99, False),
+    ],
+)
+def test_the_filter_at_its_limits(t_us: int, w: float, h: float, kept: bool) -> None:
+    box = np.zeros(1, BBOX_DTYPE)
+    box["t"], box["w"], box["h"] = t_us, w, h
+    assert len(GEN1_FILTER.apply(box)) == kept
+    assert len(BoxFilter(0, 0, 0).apply(box)) == 1
+
+
+def touch(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_recordings_are_found_in_a_split_or_directly(tmp_path: Path) -> None:
+    for split in ("test", "val"):
+        for name in ("b", "a"):
+            touch(tmp_path / split / f"{name}_td.dat", tmp_path / split / f"{name}_bbox.npy")
+    found = find_recordings(tmp_path)
+    assert [each.events.name for each in found] == ["a_td.dat", "b_td.dat"]
+    assert found[0].labels == tmp_path / "test" / "a_bbox.npy"
+    assert find_recordings(tmp_path / "val") == find_recordings(tmp_path, "val")
+    assert kind_of(tmp_path) == kind_of(tmp_path / "val") == "gen1"
+    with pytest.raises(DatasetError, match=r"train: no .*; splits here: test, val"):
+        find_recordings(tmp_path, "train")
+    (tmp_path / "test" / "b_bbox.npy").unlink()
+    with pytest.raises(DatasetError, match=r"b_bbox.npy: missing; 1 of 2 recordings"):
+        find_recordings(tmp_path)
+
+
+def coco(folder: Path, place: str = "images/val2017", **changed: Any) -> None:
+    data: dict[str, Any] = {
+        "categories": [{"id": 90, "name": "c"}, {"id": 1, "name": "a"}, {"id": 13, "name": "b"}],
+        "images": [
+            {"id": 7, "file_name": "7.png", "width": 97, "height": 61},
+            {"id": 3, "file_name": "3.png", "width": 50, "height": 40},
+        ],
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 90, "bbox": [1, 2, 30, 40], "area": 700.5, "iscrowd": 0},
+            {"id": 2, "image_id": 7, "category_id": 1, "bbox": [5.5, 2, 3, 4], "area": 9, "iscrowd": 1},
+        ],
+    }
+    (folder / "annotations").mkdir(parents=True, exist_ok=True)
+    (folder / "annotations" / "instances_val2017.json").write_text(json.dumps(data | changed))
+    touch(folder / place / "7.png", folder / place / "3.png")
+
+
+@pytest.mark.parametrize("place", ["images/val2017", "val2017"])
+def test_coco_is_read_with_contiguous_classes(tmp_path: Path, place: str) -> None:
+    coco(tmp_path, place)
+    assert kind_of(tmp_path) == "coco"
+    images = read_coco(tmp_path)
+    assert images.class_names == ("a", "b", "c")
+    first, second = images.pictures
+    assert (first.path, first.width, first.height, len(first.truth)) == (
+        tmp_path / place / "3.png",
+        50,
+        40,
+        0,
+    )
+    np.testing.assert_array_equal(second.truth.class_id, [2, 0])
+    np.testing.assert_array_equal(second.truth.area, [700.5, 9])
+    np.testing.assert_array_equal(second.truth.crowd, [False, True])
+    np.testing.assert_array_equal(second.truth.xywh, [[1, 2, 30, 40], [5.5, 2, 3, 4]])
+    assert [each.path.name for each in read_coco(tmp_path, limit=1).pictures] == ["3.png"]
+
+
+BAD_BOX = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 2, 3]}
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"images": 3}, "not COCO annotations"),
+        ({"images": [{"id": 1}]}, "not COCO annotations .*file_name"),
+        ({"annotations": [BAD_BOX]}, "not COCO annotations"),
+        ({"annotations": [BAD_BOX | {"bbox": [1, 2, 3, 4], "category_id": 2}]}, "not COCO annotations"),
+        ({"annotations": [BAD_BOX | {"bbox": [1, 2, 3, float("nan")]}]}, "not four numbers"),
+        (
+            {"images": [{"id": 1, "file_name": "no.png", "width": 1, "height": 1}]},
+            "no.png: missing; 1 of 1 pictures",
+        ),
+    ],
+)
+def test_damaged_annotations_are_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
+    coco(tmp_path, **changed)
+    with pytest.raises(DatasetError, match=words):
+        read_coco(tmp_path)
+
+
+def test_missing_parts_of_a_data_set_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no data set; expected"):
+        kind_of(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        kind_of(tmp_path / "none")
+    coco(tmp_path, "elsewhere")
+    with pytest.raises(DatasetError, match="neither in images/val2017/ nor in val2017/"):
+        read_coco(tmp_path)
+    with pytest.raises(DatasetError, match="split 'train2017'; there are val2017"):
+        read_coco(tmp_path, "train2017")
+    (tmp_path / "annotations" / "instances_val2017.json").write_text("{")
+    touch(tmp_path / "val2017" / "1.png")
+    with pytest.raises(DatasetError, match="not COCO annotations"):
+        read_coco(tmp_path)
