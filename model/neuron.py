@@ -34,7 +34,8 @@ class FireInteger(torch.autograd.Function):
 def fire_integer(u: Tensor, d_max: int) -> Tensor:
     """S = clip(round(U), 0, D) (equation 11), differentiable where gradients are asked for."""
     if not torch.is_grad_enabled():
-        return u.round().clamp(0, d_max)
+        # clip by another name, which exporters keep whole
+        return F.hardtanh(u.round(), 0.0, float(d_max))
     s: Tensor = FireInteger.apply(u, d_max)  # type: ignore[no-untyped-call]
     return s
 

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from model.checkpoint import untrained_detector
+from tests.model.exported import MISSING, Exported, export
+
 TEST_DATA = Path(os.environ.get("SPIKEWATCH_TEST_DATA", Path(__file__).parents[2] / "shared"))
 
 
@@ -25,3 +28,11 @@ def recordings() -> Path:
 def golden() -> Path:
     """Folder of golden values of the reference implementation."""
     return _folder("golden")
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """The untrained default as an ONNX and an OpenVINO file; once for all, since exporting takes a minute."""
+    if MISSING:
+        pytest.skip(f"{MISSING} not installed: the extra `export`")
+    return export(untrained_detector(), tmp_path_factory.mktemp("exported"))

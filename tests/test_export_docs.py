@@ -1,6 +1,5 @@
 """The code of docs/export.md runs as it stands, without PyTorch, and gives the numbers of the detector."""
 
-import importlib.util
 import json
 import re
 import subprocess
@@ -17,20 +16,13 @@ from ingest.slicer import TimeSlicer
 from model.checkpoint import untrained_detector
 from model.decode import average_logits, decode
 from model.export.engines import rest_inputs
-from model.export.onnx_file import write_onnx
-from model.export.openvino_file import convert_to_openvino
 from model.export.packages import require_openvino
 from model.letterbox import Letterbox, prepare_frame
 from model.network import RawOutputs
+from tests.model.exported import Exported
 
 ROOT = Path(__file__).parents[1]
-MISSING = [
-    n for n in ("onnx", "onnxscript", "onnxruntime", "openvino") if importlib.util.find_spec(n) is None
-]
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} not installed: the extra `export`"),
-]
+pytestmark = pytest.mark.slow
 APPENDED = """
 import sys
 assert "torch" not in sys.modules
@@ -40,15 +32,6 @@ np.savez("results.npz", boxes=boxes, scores=scores, p3=logits[0], p4=logits[1], 
 
 def blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text(), re.DOTALL)
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("docs")
-    detector = untrained_detector()
-    write_onnx(detector, folder / "spikewatch.onnx")
-    convert_to_openvino(folder / "spikewatch.onnx", detector.spec, folder / "spikewatch.xml")
-    return folder
 
 
 def last_window(recording: Path) -> list[RawOutputs]:
@@ -66,9 +49,9 @@ def last_window(recording: Path) -> list[RawOutputs]:
     return raw[-spec.slices :]
 
 
-def test_the_example_gives_the_detectors_numbers_without_torch(files: Path) -> None:
-    code = (blocks()[0] + APPENDED).replace('"spikewatch.onnx"', repr(str(files / "spikewatch.onnx")))
-    code = code.replace('"results.npz"', repr(str(files / "results.npz")))
+def test_the_example_gives_the_detectors_numbers_without_torch(exported: Exported, tmp_path: Path) -> None:
+    code = (blocks()[0] + APPENDED).replace('"spikewatch.onnx"', repr(str(exported.onnx)))
+    code = code.replace('"results.npz"', repr(str(tmp_path / "results.npz")))
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
     )
@@ -78,7 +61,7 @@ def test_the_example_gives_the_detectors_numbers_without_torch(files: Path) -> N
 
     raw = average_logits(last_window(ROOT / "service/assets/street_td.dat"))
     corners, scores = decode(raw)
-    with np.load(files / "results.npz") as results:
+    with np.load(tmp_path / "results.npz") as results:
         for name, level in zip(("p3", "p4", "p5"), raw, strict=True):
             assert np.array_equal(results[name], level[0].numpy()), name
         np.testing.assert_allclose(results["scores"], scores[0].T.numpy(), rtol=1e-5)
@@ -86,12 +69,12 @@ def test_the_example_gives_the_detectors_numbers_without_torch(files: Path) -> N
     assert f"{scores.max():.4f}" in done.stdout.splitlines()[0]
 
 
-def test_the_openvino_lines_run(files: Path) -> None:
+def test_the_openvino_lines_run(exported: Exported) -> None:
     require_openvino()
-    detector = untrained_detector()
+    detector = exported.detector
     frames = torch.full_like(detector.blank_frames(), 0.125)
     names: dict[str, Any] = {"json": json, "frames": frames.numpy(), "state": rest_inputs(detector)}
-    exec(blocks()[1].replace('"spikewatch.xml"', repr(str(files / "spikewatch.xml"))), names)
+    exec(blocks()[1].replace('"spikewatch.xml"', repr(str(exported.xml))), names)
     raw = detector.step(frames, detector.init_state()).raw
     assert np.array_equal(names["results"]["p3"], raw[0].numpy())
     assert names["spec"]["training"] == "untrained"

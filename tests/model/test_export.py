@@ -3,11 +3,9 @@
 On dyadic weights the numbers are identical in ONNX Runtime and OpenVINO.
 """
 
-import importlib.util
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,43 +14,18 @@ import pytest
 import torch
 
 from model.config import SpikeYOLOConfig
-from model.detector import Detector
 from model.errors import MissingExtraError
-from model.export.engines import Arrays, Engine, carried, onnx_runtime, openvino_runtime, rest_inputs
+from model.export.engines import Arrays, carried, onnx_runtime, rest_inputs
 from model.export.onnx_file import METADATA_KEY, OPSET, write_onnx
-from model.export.openvino_file import convert_to_openvino
 from model.export.packages import require, require_openvino
 from model.export.verify import Difference, compare, named
 from model.spec import ModelSpec
 from model.step import Step
+from tests.model.exported import Exported, export, needs_extra
 from tests.model.fakes import event_like_frames, small_detector
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino")
-MISSING = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
-needs_extra = pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} not installed: the extra `export`")
 ENGINES = ("onnx", "openvino")
 pytestmark = pytest.mark.slow
-
-
-@dataclass(frozen=True)
-class Exported:
-    detector: Detector
-    onnx: Path
-    xml: Path
-    engines: dict[str, Engine]
-
-
-def export(detector: Detector, folder: Path) -> Exported:
-    onnx, xml = folder / "model.onnx", folder / "model.xml"
-    write_onnx(detector, onnx)
-    convert_to_openvino(onnx, detector.spec, xml)
-    engines = {"onnx": onnx_runtime(onnx, threads=2), "openvino": openvino_runtime(xml, threads=2)}
-    return Exported(detector, onnx, xml, engines)
-
-
-@pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return export(small_detector(), tmp_path_factory.mktemp("exported"))
 
 
 def assert_equal(a: Arrays, b: Arrays) -> None:
@@ -128,7 +101,7 @@ def test_the_file_says_what_it_is(exported: Exported) -> None:
         *(f"spikes.{name}" for name in counted),
     ]
     frames = model.graph.input[0].type.tensor_type.shape.dim
-    assert [d.dim_param or d.dim_value for d in frames] == ["batch", 2, 64, 96]
+    assert [d.dim_param or d.dim_value for d in frames] == ["batch", 2, 256, 320]
 
     stored = {entry.key: entry.value for entry in model.metadata_props}[METADATA_KEY]
     assert ModelSpec.from_json(json.loads(stored)) == exported.detector.spec

@@ -19,7 +19,7 @@ from model.training.evaluation import detect_at_labels
 from model.training.gen1 import LabelledRecording
 from model.training.labels import GEN1_FILTER
 from model.training.windows import Cut
-from tests.service.conftest import Done
+from tests.service.console import Done
 
 ASSETS = Path(__file__).parents[2] / "service" / "assets"
 

@@ -1,0 +1,32 @@
+"""A detector exported to both engines."""
+
+import importlib.util
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from model.detector import Detector
+from model.export.engines import Engine, onnx_runtime, openvino_runtime
+from model.export.onnx_file import write_onnx
+from model.export.openvino_file import convert_to_openvino
+
+PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino")
+MISSING = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+needs_extra = pytest.mark.skipif(bool(MISSING), reason=f"{MISSING} not installed: the extra `export`")
+
+
+@dataclass(frozen=True)
+class Exported:
+    detector: Detector
+    onnx: Path
+    xml: Path
+    engines: dict[str, Engine]
+
+
+def export(detector: Detector, folder: Path) -> Exported:
+    onnx, xml = folder / "model.onnx", folder / "model.xml"
+    write_onnx(detector, onnx)
+    convert_to_openvino(onnx, detector.spec, xml)
+    engines = {"onnx": onnx_runtime(onnx, threads=2), "openvino": openvino_runtime(xml, threads=2)}
+    return Exported(detector, onnx, xml, engines)
