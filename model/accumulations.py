@@ -54,7 +54,7 @@ class ExactStep(Step):
         super().__init__(state)
         self.accumulations: dict[str, Tensor] = {}
 
-    def feed(self, name: str, x: Tensor, kernel: Kernel, spiking: bool) -> None:
-        super().feed(name, x, kernel, spiking)
+    def feed(self, name: str, x: Tensor, kernel: Kernel, spiking: bool, trains: int = 1) -> None:
+        super().feed(name, x, kernel, spiking, trains)
         if spiking:
             self.accumulations[name] = accumulations(x.detach(), kernel)

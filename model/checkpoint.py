@@ -59,6 +59,9 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{path}: tensors do not fit scale {spec.config.scale}: {error}") from error
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} holds values that are not finite")
     return Detector(network, spec, device)
 
 

@@ -121,7 +121,7 @@ class Synapses(nn.Module):
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
         """What the neurons of the next layer integrate: [B,C,H,W] -> [B,C',H/stride,W/stride]."""
-        step.feed(self.name, x, self.kernel, self.spiking)
+        step.feed(self.name, x, self.kernel, self.spiking, self.trains)
         out: Tensor = self.conv(x)
         return out
 

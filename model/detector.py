@@ -4,7 +4,7 @@ Shapes: B batch, P channels, H and W sensor pixels, h and w input pixels.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -88,14 +88,15 @@ class Detector:
             exact: as for `step`.
 
         Returns:
-            The outputs of each slice, in the order of `frames`.
+            The outputs of each slice, in the order of `frames`, without their states.
         """
         order = range(len(frames))
         outputs: dict[int, StepOutput] = {}
         state = self.init_state(frames.shape[1])
         for t in order if self.spec.time_order == "oldest_first" else reversed(order):
-            outputs[t] = self.step(frames[t], state, exact)
-            state = outputs[t].state
+            out = self.step(frames[t], state, exact)
+            # only one state is held at a time: that of scale s at 640x640 has 330 MB
+            outputs[t], state = replace(out, state={}), out.state
         return [outputs[t] for t in order]
 
     @torch.inference_mode()

@@ -92,9 +92,9 @@ def slice_energy(layers: Iterable[Layer], mean_spikes: Mapping[str, float]) -> E
 def firing_rates(
     layers: Iterable[Layer], spikes: Mapping[str, float], d_max: int, slices: int = 1
 ) -> dict[str, float]:
-    """Firing rate of each layer's input for each virtual binary step.
+    """Firing rate of each layer's input for each virtual binary step, in 0..1.
 
-    In 0..1; above 1 only where a layer is fed sums of several neurons (YOLOv8's shortcuts).
+    Where a layer is fed sums of several neurons (YOLOv8's shortcuts), the rate of one of them.
 
     Args:
         layers: the network's convolutions.
@@ -103,7 +103,9 @@ def firing_rates(
         slices: how many slices were summed.
     """
     return {
-        layer.name: spikes[layer.name] / (layer.neurons * d_max * slices) for layer in layers if layer.spiking
+        layer.name: spikes[layer.name] / (layer.neurons * layer.trains * d_max * slices)
+        for layer in layers
+        if layer.spiking
     }
 
 
@@ -111,5 +113,5 @@ def mean_firing_rate(
     layers: Iterable[Layer], spikes: Mapping[str, float], d_max: int, slices: int = 1
 ) -> float:
     """Spikes for each neuron and virtual step, over all layers; 0 for a network without spikes."""
-    neurons = sum(layer.neurons for layer in layers if layer.spiking)
+    neurons = sum(layer.neurons * layer.trains for layer in layers if layer.spiking)
     return sum(spikes.values()) / (neurons * d_max * slices) if neurons else 0.0

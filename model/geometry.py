@@ -20,6 +20,7 @@ class Layer:
         kernel: its geometry.
         in_height, in_width: size of its input.
         spiking: False where it is fed real values, as the first convolution is.
+        trains: neurons that were added for each value it is fed, at most.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Layer:
     in_height: int
     in_width: int
     spiking: bool = True
+    trains: int = 1
 
     @property
     def out_height(self) -> int:
@@ -68,8 +70,8 @@ class _Trace(Step):
     def membrane(self, name: str, x: Tensor) -> Tensor:
         return torch.zeros_like(x)
 
-    def feed(self, name: str, x: Tensor, kernel: Kernel, spiking: bool) -> None:
-        self.layers.append(Layer(name, kernel, x.shape[2], x.shape[3], spiking))
+    def feed(self, name: str, x: Tensor, kernel: Kernel, spiking: bool, trains: int = 1) -> None:
+        self.layers.append(Layer(name, kernel, x.shape[2], x.shape[3], spiking, trains))
 
 
 def trace(network: Network, height: int, width: int) -> Geometry:

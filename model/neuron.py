@@ -82,7 +82,10 @@ class ILIF(nn.Module):
 
     def forward(self, x: Tensor, step: Step) -> Tensor:
         """Fire on x [B,C,H,W]; reads and writes this layer's membrane in `step`."""
-        beta = self.beta.clamp(0, 1) if isinstance(self.beta, Tensor) else self.beta
+        beta: float | Tensor = self.beta
+        if isinstance(beta, Tensor):
+            # the gradient passes the bounds, or a beta that crossed one could never come back
+            beta = beta + (beta.clamp(0, 1) - beta).detach()
         s, h = ilif_step(x, step.membrane(self.name, x), beta, self.d_max, self.input_gain)
         step.next_state[self.name] = h
         return s

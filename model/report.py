@@ -101,7 +101,7 @@ class EnergyMeter:
         rows = []
         for layer in self._detector.layers:
             rate = rates.get(layer.name)
-            formula = layer_energy(layer, (rate or 0.0) * d_max, slices)
+            formula = layer_energy(layer, (rate or 0.0) * d_max * layer.trains, slices)
             exact = self._accumulations.get(layer.name, 0.0) / windows
             bad = None if rate is None else degradation(rate)
             rows.append(LayerReport(layer, rate, formula, Energy(exact, formula.mac, formula.ann_mac), bad))

@@ -20,6 +20,7 @@ WINDOW_US = {"paper": 2_500_000, "code": 250_000}
 """Window before a label that is cut into T slices: 2.5 s in the paper (section 4.2), 250 ms in its code."""
 
 MAX_SLICES = 64
+MAX_INPUT_PX = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,11 @@ class ModelSpec:
             raise ConfigError(
                 f"{self.representation} has {channels} channels, the network {self.config.in_channels}"
             )
-        if self.input_height % 32 or self.input_width % 32 or min(self.input_height, self.input_width) < 32:
-            raise ConfigError(f"input {self.input_height}x{self.input_width}: both must be multiples of 32")
+        size = (self.input_height, self.input_width)
+        if any(side % 32 or not 32 <= side <= MAX_INPUT_PX for side in size):
+            raise ConfigError(
+                f"input {size[0]}x{size[1]}: both must be multiples of 32, at most {MAX_INPUT_PX}"
+            )
         if self.slice_us < 1 or not 1 <= self.slices <= MAX_SLICES or self.count_cap < 1:
             raise ConfigError(f"slice_us and count_cap must be at least 1, slices 1 to {MAX_SLICES}")
         if self.time_order not in TIME_ORDERS:

@@ -55,8 +55,11 @@ class Step:
             raise StateError(f"membrane {name!r} is {tuple(h.shape)}, its input {tuple(x.shape)}")
         return h
 
-    def feed(self, name: str, x: Tensor, kernel: Kernel, spiking: bool) -> None:
-        """Told by each convolution before it runs: x [B,C,H,W], spikes or real values, is what it is fed."""
+    def feed(self, name: str, x: Tensor, kernel: Kernel, spiking: bool, trains: int = 1) -> None:
+        """Told by each convolution before it runs: x [B,C,H,W], spikes or real values, is what it is fed.
+
+        Each of its integers is a sum of at most `trains` neurons.
+        """
         if spiking:
             self.spikes[name] = spike_sum(x.detach())
 

@@ -30,7 +30,7 @@ class SpikeAttention(nn.Module):
     """scale * Q (K^T V) on integers that stand for spikes: products only select what is added.
 
     Each spike of K adds a row of V to K^T V, each spike of Q a row of that to the output: two layers of
-    energy, each with a fan-out of E.
+    energy, each with a fan-out of E. That is an upper bound: where V has no spike there is nothing to add.
     """
 
     def __init__(self, config: SpikeYOLOConfig, channels: int) -> None:
@@ -40,7 +40,7 @@ class SpikeAttention(nn.Module):
         self.v = make_neuron(config)
         self.kernel = Kernel(channels, channels // HEADS)
         self.d_max = config.d_max
-        self.scale = ATTENTION_SCALE / config.d_max**2
+        self.scale = ATTENTION_SCALE / config.d_max**2 if config.spiking else ATTENTION_SCALE
         self.spiking = config.spiking
 
     def forward(self, qkv: Tensor, step: Step) -> Tensor:

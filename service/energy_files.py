@@ -1,6 +1,7 @@
 """The energy report as rows, CSV, JSON and a plot."""
 
 import csv
+import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,8 @@ def totals(report: EnergyReport) -> Row:
         "snn_exact_mj": exact.spiking_mj(costs),
         "ann_mj": ann_mj,
         "ratio": ratio(ann_mj, snn_mj),
+        "ann_once_mj": ann_mj / report.slices,
+        "ratio_once": ratio(ann_mj / report.slices, snn_mj),
         "degraded_layers": report.degraded,
     }
 
@@ -89,10 +92,8 @@ def _write_json(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
 
 
 def _write_png(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
-    try:
-        from service.energy_plot import plot
-    except ImportError as error:
-        raise BadRequest(f"a plot needs matplotlib ({error}): pip install 'spikewatch[plot]'") from error
+    from service.energy_plot import plot
+
     plot(report, f"{spec.name}: {banner(spec.training)}").savefig(path, format="png", dpi=110)
 
 
@@ -102,6 +103,19 @@ WRITERS: dict[str, Callable[[Path, EnergyReport, ModelSpec], None]] = {
     ".png": _write_png,
 }
 """By the ending of the file."""
+
+
+def check_can_write(paths: list[Path]) -> None:
+    """Find out before a long run that a plot cannot be drawn.
+
+    Raises:
+        BadRequest: matplotlib is not installed.
+    """
+    if any(path.suffix == ".png" for path in paths):
+        try:
+            importlib.import_module("service.energy_plot")
+        except ImportError as error:
+            raise BadRequest(f"a plot needs matplotlib ({error}): pip install 'spikewatch[plot]'") from error
 
 
 def write_report(path: Path, report: EnergyReport, spec: ModelSpec) -> None:

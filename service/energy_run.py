@@ -20,15 +20,16 @@ def run_recording(
     detector.spec.check_input(events=True, name=recording.path.name)
     parts = RecordingSource(recording, slice_us, detector.spec.representation).slices()
     box = Letterbox.fit(*recording.sensor_size(), detector.spec)
-    run = _carried if detector.spec.time_order == "oldest_first" else _whole_windows
-    for out in run(detector, parts, box, slices):
+    if detector.spec.time_order == "oldest_first":
+        outputs = _carried(detector, parts, box)
+    else:
+        outputs = _whole_windows(detector, parts, box, slices)
+    for out in outputs:
         yield out
         progress(recording.progress())
 
 
-def _carried(
-    detector: Detector, parts: Iterator[Slice], box: Letterbox, _slices: int
-) -> Iterator[StepOutput]:
+def _carried(detector: Detector, parts: Iterator[Slice], box: Letterbox) -> Iterator[StepOutput]:
     state = detector.init_state()
     for part in parts:
         before = detector.init_state() if part.discontinuity else state

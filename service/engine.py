@@ -5,7 +5,7 @@ Used by the worker thread of the service and by the command line alike, so that 
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +32,15 @@ class Lane:
         self.windows = WindowBuilder(detector, sensor, options)
         self.held: list[InputSlice] = []
         """Slices of a window that runs as a whole, once it is full."""
+
+    @property
+    def position_us(self) -> int | None:
+        """Up to when events have been run; None before the first slice."""
+        return self.held[0].t0_us if self.held else self.windows.position_us
+
+    def has_gap_before(self, part: InputSlice) -> bool:
+        """True if slices were dropped inside a window that runs as a whole: it must end before them."""
+        return bool(self.held) and self.held[-1].t1_us != part.t0_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,8 @@ class Engine:
     def __init__(self, detector: Detector, slots: int) -> None:
         self.detector = detector
         self.bank = StateBank(detector.state_shapes, slots, detector.device)
+        self.on_flush: Callable[[BatchResult], None] = lambda _result: None
+        """Told of slices that run at a flush, outside of any batch."""
         self._carries = detector.spec.time_order == "oldest_first"
 
     def run(self, batch: Sequence[tuple[Lane, InputSlice]]) -> BatchResult:
@@ -88,7 +99,9 @@ class Engine:
         """Weights trained newest slice first: a window waits until it is full, then runs from rest."""
         held = [[*lane.held, part] for lane, part in batch]
         full = [(i, parts) for i, parts in enumerate(held) if len(parts) == batch[i][0].slices]
-        ran = self._run_whole(full) if full else []
+        ran: Ran = []
+        for length in sorted({len(parts) for _, parts in full}):
+            ran += self._run_whole([window for window in full if len(window[1]) == length])
         # only now: a batch that failed is run again, and must find what it found
         for (lane, _), parts in zip(batch, held, strict=True):
             lane.held = [] if len(parts) == lane.slices else parts
@@ -129,11 +142,15 @@ class Engine:
     def flush(self, lane: Lane) -> list[WindowResult]:
         """The result of a window that is not full, if it has any slice. The membranes stay."""
         if lane.held:
-            held, lane.held = lane.held, []
-            if not self._finish([lane], self._run_whole([(0, held)]), 0.0).healthy[0]:
+            start = time.monotonic()
+            ran = self._run_whole([(0, lane.held)])
+            lane.held = []
+            result = self._finish([lane], ran, time.monotonic() - start)
+            self.on_flush(result)
+            if not result.healthy[0]:
                 raise StateError("the last window of this stream gave no finite logits")
-        result = lane.windows.flush()
-        return [] if result is None else [result]
+        rest = lane.windows.flush()
+        return [] if rest is None else [rest]
 
     def reset(self, lane: Lane) -> None:
         """Put the membranes of a lane to rest and forget its unfinished window."""

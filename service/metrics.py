@@ -116,11 +116,12 @@ class Metrics:
             self.energy.labels(kind)
 
     def observe_batch(self, detector: Detector, size: int, result: BatchResult) -> None:
-        """Count one step."""
+        """Count one step; a batch of slices that only wait for their window is none."""
+        if not result.slices:
+            return
         self.batch.observe(size)
         self.step.observe(result.duration_s)
-        if result.slices:
-            self._observe_rates(detector, result)
+        self._observe_rates(detector, result)
         self.spikes.inc(sum(result.spikes.values()))
         self.operations.labels("ac").inc(result.energy.ac)
         self.operations.labels("mac").inc(result.energy.mac)

@@ -8,6 +8,7 @@ from ingest.slicer import Slice
 from model.detector import Detector
 from model.letterbox import Letterbox
 from service.engine import Engine, Lane
+from service.errors import StepFailed
 from service.schemas import Summary, Window
 from service.source import RecordingSource
 from service.totals import RunningTotals
@@ -47,6 +48,10 @@ class OfflineRun:
             before = self._engine.jump(self._lane) if part.discontinuity else []
             ready = prepare(part, box, self._detector.spec, time.monotonic())
             batch = self._engine.run([(self._lane, ready)])
+            if not batch.healthy[0]:
+                raise StepFailed(
+                    f"the network gave no finite logits at {part.t1_us / 1e6:.3f} s; bad weights?"
+                )
             yield self._count(part, before + batch.windows[0])
         rest = self._engine.flush(self._lane)
         if rest:

@@ -102,6 +102,7 @@ def _identity(detector: Detector, lane: Lane, options: SessionOptions) -> dict[s
 def take_snapshot(engine: Engine, lane: Lane, options: SessionOptions) -> bytes:
     """Safetensors bytes. Runs on the worker thread; events of the slice still open are not in it."""
     window, logits = lane.windows.save()
+    window["position_us"] = lane.position_us
     meta = {"identity": _identity(engine.detector, lane, options), "window": window}
     membranes = {f"state.{name}": t[0].contiguous() for name, t in engine.bank.gather([lane.slot]).items()}
     tensors = membranes | {name: t.contiguous() for name, t in logits.items()}
@@ -141,6 +142,7 @@ def restore_snapshot(engine: Engine, lane: Lane, options: SessionOptions, data: 
         RecursionError,
     ) as error:
         raise BadSnapshot(f"not a usable snapshot: {str(error)[:500]}") from error
+    lane.held = []
     lane.windows.load(saved.model_dump(), tensors)
     engine.bank.scatter([lane.slot], state)
     return lane.windows.position_us

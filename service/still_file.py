@@ -39,6 +39,17 @@ def read_still(path: Path) -> Picture:
                 if image.width * image.height > MAX_PIXELS:
                     size = f"{image.width}x{image.height}"
                     raise BadRequest(f"{path.name}: {size} is too large; at most {MAX_PIXELS:,} pixels")
-                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+                return _eight_bit_rgb(ImageOps.exif_transpose(image))
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadRequest(f"{path.name}: not a readable picture ({error})") from error
+
+
+def _eight_bit_rgb(image: Image.Image) -> Picture:
+    """16-bit grey is scaled down, what is transparent is seen on white."""
+    if image.mode.startswith("I"):
+        grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
+        return np.stack([grey] * 3, axis=2)
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return np.asarray(image.convert("RGB"))

@@ -195,7 +195,9 @@ class WindowBuilder:
             firing_rate=mean_firing_rate(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices),
             energy=sums.energy,
             layer_energy={
-                layer.name: layer_energy(layer, rates.get(layer.name, 0.0) * spec.config.d_max, sums.slices)
+                layer.name: layer_energy(
+                    layer, rates.get(layer.name, 0.0) * spec.config.d_max * layer.trains, sums.slices
+                )
                 for layer in self._detector.layers
             },
             latency_s=time.monotonic() - sums.ready_s,

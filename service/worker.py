@@ -34,6 +34,7 @@ class Worker(threading.Thread):
         self.engine = engine
         self._scheduler = scheduler
         self._metrics = metrics
+        engine.on_flush = lambda result: metrics.observe_batch(engine.detector, 1, result)
         self._fail = fail
         self._calls: deque[tuple[Callable[[Engine], object], Future[object]]] = deque()
         self._stop_asked = threading.Event()
@@ -87,10 +88,10 @@ class Worker(threading.Thread):
 
     def _run_slices(self, batch: Sequence[tuple[Session, InputSlice]]) -> None:
         """Run a batch; if it fails as a whole, run each alone, so that only the culprit ends."""
+        batch = [(session, part) for session, part in batch if self._jumped(session, part)]
         lanes = [(_lane(session), part) for session, part in batch]
-        for session, part in batch:
-            if part.discontinuity:
-                session.emit(self.engine.jump(_lane(session)))
+        if not batch:
+            return
         try:
             result = self.engine.run(lanes)
         except Exception:
@@ -102,6 +103,19 @@ class Worker(threading.Thread):
                 self._run_slices([(session, replace(part, discontinuity=False))])
             return
         self._deliver(batch, result)
+
+    def _jumped(self, session: Session, part: InputSlice) -> bool:
+        """Finish the window before a jump in time; False if that failed, and with it the session."""
+        lane = _lane(session)
+        if not part.discontinuity and not lane.has_gap_before(part):
+            return True
+        try:
+            session.emit(self.engine.jump(lane))
+        except Exception:
+            log.exception("a window before a jump failed")
+            self._fail(session, StepFailed("the detector failed on a window of this session"))
+            return False
+        return True
 
     def _deliver(self, batch: Sequence[tuple[Session, InputSlice]], result: BatchResult) -> None:
         self._metrics.observe_batch(self.engine.detector, len(batch), result)

@@ -219,7 +219,7 @@ async def get_state(session: Open) -> Response:
     if lane is None:
         raise BadRequest("the session has no state before its sensor size is known")
     data, position = await session.run(
-        lambda engine: (take_snapshot(engine, lane, session.options), lane.windows.position_us)
+        lambda engine: (take_snapshot(engine, lane, session.options), lane.position_us)
     )
     headers = {} if position is None else {"Spikewatch-Position-Us": str(position)}
     return Response(data, media_type="application/octet-stream", headers=headers)

@@ -21,6 +21,7 @@ from service.cli.options import (
     check_outputs,
     check_size,
     check_slice,
+    check_source,
 )
 from service.still_file import is_still
 
@@ -68,6 +69,7 @@ def detect(
     check_size(width, height)
     check_slice(slice_us, window)
     paths = out or []
+    check_source(source)
     if is_still(source):
         check_outputs(paths, STILL_ENDINGS, source)
         check_no_recording_options(source, slice_us, window, width, hop)

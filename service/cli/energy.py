@@ -1,5 +1,6 @@
 """`spikewatch energy`: what a recording or a picture would cost neuromorphic hardware, layer by layer."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,7 @@ from service.cli.options import (
     check_outputs,
     check_size,
     check_slice,
+    check_source,
 )
 from service.still_file import is_still
 
@@ -59,7 +61,10 @@ def energy(
     check_size(width, height)
     check_slice(slice_us, window)
     paths = out or []
+    check_source(source)
     check_outputs(paths, ENDINGS, source)
+    if not math.isfinite(mac_pj + ac_pj):
+        raise typer.BadParameter("--mac-pj and --ac-pj: costs are finite")
     if is_still(source):
         check_no_recording_options(source, slice_us, window, width)
     from model.energy import Costs

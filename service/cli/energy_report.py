@@ -16,7 +16,7 @@ from model.report import EnergyMeter, EnergyReport
 from model.still import run_still
 from service.annotated_video import banner
 from service.cli.progress import progress_bar
-from service.energy_files import Row, totals, write_report
+from service.energy_files import Row, check_can_write, totals, write_report
 from service.energy_files import as_json as report_json
 from service.energy_files import row as layer_row
 from service.energy_run import run_recording
@@ -39,6 +39,7 @@ def report_energy(
     as_json: bool,
 ) -> None:
     """Run, write the files, and print the table."""
+    check_can_write(paths)
     detector = load_detector(weights, mode=mode)
     slices = request.slices or detector.spec.slices
     report = _measure(source, request, detector, slices).report(slices, costs)
@@ -105,8 +106,10 @@ def _figures(values: Row) -> list[str]:
 def _conclusion(report: EnergyReport) -> str:
     sums, costs = totals(report), report.costs
     lines = [
-        f"{sums['snn_mj']:.3f} mJ spiking by the formula, {sums['snn_exact_mj']:.3f} mJ by exact counts, "
-        f"{sums['ann_mj']:.3f} mJ as an ANN (estimates: {costs.ac_pj:g} pJ an AC, {costs.mac_pj:g} pJ a MAC)"
+        f"{sums['snn_mj']:.3f} mJ spiking by the formula, {sums['snn_exact_mj']:.3f} mJ by exact counts",
+        f"{sums['ann_mj']:.3f} mJ as an ANN on every slice; {sums['ann_once_mj']:.3f} mJ if it runs once a window, "
+        "as in the paper's comparison",
+        f"estimates: {costs.ac_pj:g} pJ an AC, {costs.mac_pj:g} pJ a MAC",
     ]
     if not any(row.firing_rate is not None for row in report.layers):
         return "\n".join([*lines, "no layer spikes: this is an ANN"])

@@ -58,6 +58,8 @@ def specification(wish: Wish, name: str) -> ModelSpec:
     names = _class_names(wish.class_names) or start.class_names
     representation = wish.representation or start.representation
     wanted = {name: value for name, value in wish.config.items() if value is not None}
+    if wanted.get("architecture") == "yolov8" and start.config.architecture != "yolov8":
+        wanted.setdefault("scale", "n")
     wanted |= {"classes": len(names), "in_channels": REPRESENTATION_CHANNELS.get(representation, 1)}
     config = SpikeYOLOConfig.from_json(asdict(start.config) | wanted)
     slices = wish.slices or start.slices

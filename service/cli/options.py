@@ -1,5 +1,7 @@
 """Options that several commands share."""
 
+import errno
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -50,6 +52,16 @@ def check_slice(slice_us: int | None, window: str | None) -> None:
     """Refuse two lengths of a slice at once."""
     if slice_us is not None and window is not None:
         raise typer.BadParameter("give --slice-us or --window, not both")
+
+
+def check_source(path: Path) -> None:
+    """Tell of a missing file before anything is concluded from its name.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    if not path.exists():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
 def check_no_recording_options(picture: Path, *given: object) -> None:

@@ -106,7 +106,8 @@ def _table(name: str, result: StillResult) -> Table:
     if len(result.detections) > SHOWN:
         table.add_row("and", f"{len(result.detections) - SHOWN} more")
     table.add_row("boxes", f"{len(result.detections)}")
-    table.add_row("firing rate", f"{result.firing_rate:.1%} of neurons in each virtual step")
-    table.add_row("energy, spiking", f"{result.energy_mj.snn:.3f} mJ")
+    if result.firing_rate:
+        table.add_row("firing rate", f"{result.firing_rate:.1%} of neurons in each virtual step")
+        table.add_row("energy, spiking", f"{result.energy_mj.snn:.3f} mJ")
     table.add_row("energy, as an ANN", f"{result.energy_mj.ann:.3f} mJ")
     return table

@@ -55,7 +55,7 @@ def test_both_modes_count_the_same() -> None:
 @pytest.mark.parametrize(
     "variant", [{}, {"high_block": "transformer"}, {"architecture": "yolov8", "scale": "n"}]
 )
-def test_borders_and_strides_cost_less_than_the_formula(variant: dict[str, Any]) -> None:
+def test_the_formula_is_an_approximation_that_1x1_layers_meet(variant: dict[str, Any]) -> None:
     config = SpikeYOLOConfig(**variant)
     detector = small_detector(config=config)
     out = detector.step(event_like_frames(2, detector.spec), detector.init_state(2), exact=True)

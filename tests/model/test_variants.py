@@ -1,5 +1,6 @@
 """Everything the paper compares, from configuration: parameter counts, and laws that hold for all of them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from model.config import SpikeYOLOConfig
 from model.convolutions import SpikeConv
 from model.detector import Detector
 from model.errors import ConfigError
+from model.geometry import trace
 from model.neuron import ILIF, ilif_step
 from model.paper import ROWS, TABLE_5, Row
 from model.spec import REPRESENTATION_CHANNELS, WINDOW_US
@@ -68,6 +70,30 @@ def test_table_5_has_the_published_sizes(row: Row) -> None:
 
 
 @pytest.mark.parametrize(
+    ("config", "size", "ann_mj"),
+    [
+        (ROWS["table2/ann"].config, (640, 640), 480.8),
+        (ROWS["table3/ann"].config, (256, 320), 96.1),
+        (ROWS["table5/no-reparameterisation"].config, (640, 640), 277.4),
+        (replace(ROWS["table3/s-4x2"].config, reparameterised=False), (256, 320), 55.4),
+        (ROWS["table2/yolov8"].config, (640, 640), 181.6),
+    ],
+)
+def test_energies_by_equation_16(config: SpikeYOLOConfig, size: tuple[int, int], ann_mj: float) -> None:
+    with torch.device("meta"):
+        layers = trace(build_network(config), *size).layers
+    assert round(sum(layer.macs for layer in layers) * 4.6e-9, 1) == ann_mj
+
+
+def test_yolov8_m_with_fused_batch_norms_is_printed_as_25_8() -> None:
+    with torch.device("meta"):
+        network = build_network(ROWS["table2/yolov8"].config)
+    norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    fused = parameters(ROWS["table2/yolov8"].config) + DFL - sum(2 * m.num_features for m in norms)
+    assert fused + sum(m.num_features for m in norms) == 25_886_080
+
+
+@pytest.mark.parametrize(
     ("scale", "published"), [("n", 3_157_200), ("s", 11_166_560), ("m", 25_902_640), ("l", 43_691_520)]
 )
 def test_yolov8_has_its_published_parameters(scale: str, published: int) -> None:
@@ -80,6 +106,7 @@ def test_every_row_of_the_paper_is_a_network() -> None:
         spec = row.spec
         assert spec.config.in_channels == REPRESENTATION_CHANNELS[spec.representation]
         assert spec.slice_us * spec.slices == WINDOW_US["paper"]
+        assert row.parameters_m == pytest.approx(parameters(row.config) / 1e6, abs=0.35)
     assert {(r.slices, r.config.d_max) for r in ROWS.values() if r.name.startswith("table4/")} >= {
         *((1, 1), (1, 2), (2, 1), (2, 2), (2, 4), (4, 1), (4, 2), (8, 1))
     }
@@ -175,6 +202,21 @@ def test_a_learned_beta_is_kept_with_the_weights_and_inside_its_bounds(tmp_path:
     loaded = load_checkpoint(tmp_path / "w.safetensors")
     after = loaded.step(frames, loaded.init_state()).state[layer.name]
     assert torch.equal(after, before * 4)
+
+
+def test_a_beta_that_left_its_bounds_can_come_back() -> None:
+    neuron = ILIF(0.25, 4, learn_beta=True)
+    neuron.name = "n"
+    assert isinstance(neuron.beta, torch.nn.Parameter)
+    for outside in (-0.2, 1.2):
+        neuron.beta.data.fill_(outside)
+        neuron.beta.grad = None
+        step = Step({"n": torch.zeros(1, 1, 1, 1)})
+        neuron(torch.full((1, 1, 1, 1), 0.4), step)
+        assert step.next_state["n"].item() == pytest.approx(0.4 * min(max(outside, 0), 1))
+        step.next_state["n"].sum().backward()
+        assert neuron.beta.grad is not None
+        assert neuron.beta.grad.item() == pytest.approx(0.4)
 
 
 def test_the_neuron_of_the_gen1_code() -> None:

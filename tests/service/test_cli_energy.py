@@ -96,6 +96,8 @@ def test_without_matplotlib_it_says_what_to_install(
         (["energy", "{good}", "-o", "x.mp4"], 2, "the ending must be one of .csv, .json, .png"),
         (["energy", "{good}", "--window", "code", "--slice-us", "5000"], 2, "not both"),
         (["energy", "{good}", "--ac-pj", "-1"], 2, "ac-pj"),
+        (["energy", "{good}", "--mac-pj", "inf"], 2, "costs are finite"),
+        (["init", "{tmp}/w.safetensors", "--size", "32x99999968"], 1, "at most 2048"),
         (["energy", "/nowhere/x.dat"], 1, "/nowhere/x.dat: No such file or directory"),
         (["init", "{tmp}/w.safetensors", "--row", "table9/x"], 1, "no row 'table9/x'"),
         (["init", "{tmp}/w.safetensors", "--scale", "q"], 1, "scale 'q' is unknown; known are t, n, s, m, l"),

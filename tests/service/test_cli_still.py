@@ -26,6 +26,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory, detector: Detector) -> Path
     turned[0x0112] = 6  # orientation: to be turned by a quarter clockwise
     Image.fromarray(picture).save(folder / "turned.jpg", quality=95, exif=turned)
     Image.fromarray(picture[..., 0]).save(folder / "grey.png")
+    ramp = np.arange(0, 65536, 1024, np.uint16)[None].repeat(40, 0)
+    Image.fromarray(ramp).save(folder / "sixteen.png")
+    Image.new("RGBA", (40, 40), (255, 0, 0, 0)).save(folder / "clear.png")
     (folder / "cut.png").write_bytes((folder / "a.png").read_bytes()[:2000])
     Image.new("1", (9000, 6000)).save(folder / "huge.png")
     (folder / "events.dat").write_bytes(dat_file(4))
@@ -82,6 +85,10 @@ def test_pictures_are_told_by_content_and_read_as_they_are_seen(folder: Path) ->
     np.testing.assert_array_equal(turned, np.rot90(plain, -1))
     grey = read_still(folder / "grey.png")
     assert (grey[..., 0] == grey[..., 2]).all()
+    sixteen = read_still(folder / "sixteen.png")
+    np.testing.assert_array_equal(sixteen[0, :, 0], np.arange(0, 256, 4))
+    clear = read_still(folder / "clear.png")
+    assert (clear == 255).all()
     assert [is_still(folder / name) for name in ("a.png", "b.jpeg", "events.dat", "none")] == [
         *(True, True, False, False)
     ]
@@ -90,6 +97,7 @@ def test_pictures_are_told_by_content_and_read_as_they_are_seen(folder: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
+        (["street.jpg", "--out", "x.png"], 1, "street.jpg: No such file or directory"),
         (["a.png"], 1, "this is a picture, but spikewatch-t-untrained looks at events"),
         (
             ["events.dat", "--weights", "coco.safetensors"],

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -83,6 +84,71 @@ def test_a_batch_that_failed_finds_its_slices_again(backwards: Detector) -> None
         engine.run([(lane, broken)])
     (result,) = engine.run([(lane, parts[2])]).windows[0]
     assert same(result, backwards, parts)
+
+
+def test_lanes_with_windows_of_different_length_share_a_batch(backwards: Detector) -> None:
+    engine = Engine(backwards, 2)
+    lanes = [Lane(i, backwards, (90, 60), replace(OPTIONS, slices=n, hop=n)) for i, n in enumerate((2, 4))]
+    parts = [slices(backwards, 4, seed) for seed in (1, 2)]
+    results: list[list[WindowResult]] = [[], []]
+    for t in range(4):
+        for i, windows in enumerate(engine.run([(lanes[i], parts[i][t]) for i in range(2)]).windows):
+            results[i] += windows
+    assert same(results[0][1], backwards, parts[0][2:])
+    assert same(results[1][0], backwards, parts[1])
+
+
+def test_a_flush_is_told_and_a_failed_one_loses_nothing(backwards: Detector) -> None:
+    engine, lane = Engine(backwards, 1), Lane(0, backwards, (90, 60), OPTIONS)
+    told: list[int] = []
+    engine.on_flush = lambda result: told.append(result.slices)
+    parts = slices(backwards, 2)
+    for part in parts:
+        engine.run([(lane, part)])
+    assert (lane.position_us, lane.has_gap_before(parts[0])) == (0, True)
+    good, lane.held = lane.held, [replace(parts[0], frame=torch.zeros(5, 64, 96))]
+    with pytest.raises(RuntimeError):
+        engine.flush(lane)
+    assert len(lane.held) == 1
+    lane.held = good
+    (result,) = engine.flush(lane)
+    assert same(result, backwards, parts)
+    assert told == [2]
+
+
+def test_one_sessions_failure_at_a_jump_ends_it_alone(backwards: Detector) -> None:
+    """A window that cannot be finished before a jump in time; the other session goes on."""
+    with live_service(backwards) as live:
+        sick, well = live.open(confidence=0.01), live.open(confidence=0.01)
+        for session in (sick, well):
+            live.http.post(f"/v1/sessions/{session}/events", content=dat_stream(4)).raise_for_status()
+        lane = live.app.state.host.get(sick).lane
+        assert lane.held
+        lane.held = [replace(part, frame=torch.full_like(part.frame, torch.nan)) for part in lane.held]
+        late = np.frombuffer(dat_stream(6), "<u4").reshape(-1, 2).copy()
+        late[:, 0] += 1_000_000_000
+        live.http.post(f"/v1/sessions/{sick}/events", content=late.tobytes())
+        assert live.http.get(f"/v1/sessions/{sick}").status_code == 410
+        answer = live.http.post(f"/v1/sessions/{well}/events", content=late.tobytes())
+        assert len(answer.json()["windows"]) >= 1
+
+
+def test_a_snapshot_put_into_a_used_session_takes_its_place(backwards: Detector) -> None:
+    with live_service(backwards) as live:
+        stream, size = dat_stream(10), 300 * 8
+        straight, _ = upload(live, dat_file(10), confidence=0.01)
+        session = live.open(confidence=0.01)
+        got = live.http.post(f"/v1/sessions/{session}/events", content=stream[: 6 * size]).json()["windows"]
+        state = live.http.get(f"/v1/sessions/{session}/state")
+        position = int(state.headers["Spikewatch-Position-Us"])
+        more = stream[6 * size : 8 * size]
+        live.http.post(f"/v1/sessions/{session}/events", content=more).raise_for_status()
+        live.http.put(f"/v1/sessions/{session}/state", content=state.content).raise_for_status()
+        rest = stream[position // 62_500 * size :]
+        got += live.http.post(f"/v1/sessions/{session}/events", content=rest).json()["windows"]
+        got += live.http.delete(f"/v1/sessions/{session}").json()["windows"]
+        times = [(w["t_start_us"], w["t_end_us"], w["events"]) for w in got]
+        assert times == [(w["t_start_us"], w["t_end_us"], w["events"]) for w in straight]
 
 
 def test_a_hop_other_than_the_window_is_refused(backwards: Detector) -> None:
