@@ -183,6 +183,7 @@ class WindowBuilder:
         sums, self._pending = self._pending, _Pending()
         options, spec = self._options, self._detector.spec
         rates = firing_rates(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices)
+        most = spec.config.d_max
         raws = [raw for _, raw in self._logits]
         found = self._detector.detections(raws, self._sensor, sums.t1_us, options.confidence, options.iou)
         result = WindowResult(
@@ -195,9 +196,7 @@ class WindowBuilder:
             firing_rate=mean_firing_rate(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices),
             energy=sums.energy,
             layer_energy={
-                layer.name: layer_energy(
-                    layer, rates.get(layer.name, 0.0) * spec.config.d_max * layer.trains, sums.slices
-                )
+                layer.name: layer_energy(layer, rates.get(layer.name, 0.0) * most * layer.trains, sums.slices)
                 for layer in self._detector.layers
             },
             latency_s=time.monotonic() - sums.ready_s,

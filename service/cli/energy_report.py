@@ -107,8 +107,8 @@ def _conclusion(report: EnergyReport) -> str:
     sums, costs = totals(report), report.costs
     lines = [
         f"{sums['snn_mj']:.3f} mJ spiking by the formula, {sums['snn_exact_mj']:.3f} mJ by exact counts",
-        f"{sums['ann_mj']:.3f} mJ as an ANN on every slice; {sums['ann_once_mj']:.3f} mJ if it runs once a window, "
-        "as in the paper's comparison",
+        f"{sums['ann_mj']:.3f} mJ as an ANN on every slice; {sums['ann_once_mj']:.3f} mJ once a window, "
+        "as the paper compares",
         f"estimates: {costs.ac_pj:g} pJ an AC, {costs.mac_pj:g} pJ a MAC",
     ]
     if not any(row.firing_rate is not None for row in report.layers):
