@@ -161,7 +161,7 @@ def test_wrong_use_and_bad_data_are_one_clear_line(
     np.save(early / "street_bbox.npy", boxes[boxes["t"] <= 500_000])
     cases: list[tuple[list[object], int, str]] = [
         ([gen1, "--window", "code", "--slice-us", 5000], 2, "not both"),
-        ([gen1, "--out", tmp_path / "r.csv"], 2, "the ending must be one of .json"),
+        ([gen1, "--out", tmp_path / "r.csv"], 2, "the ending must be .json"),
         ([gen1, "--state", "keep"], 2, "'keep' is not one of 'carry', 'reset'"),
         ([coco, "--state", "carry"], 2, "holds pictures"),
         ([tmp_path / "none"], 1, "none: No such file or directory"),
