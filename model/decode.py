@@ -4,6 +4,7 @@ Shapes: B batch, N classes, A anchors (cells of all three levels), M boxes.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -27,20 +28,37 @@ def _cells(level: Tensor) -> Tensor:
     return torch.stack((x, y)).reshape(2, -1)
 
 
-def decode_anchor_free(raw: RawOutputs) -> tuple[Tensor, Tensor]:
-    """YOLOv8's: the softmax over DFL_BINS gives the expected distance of each side from the cell's centre."""
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """The cells of all three levels: centres [2,A] and strides [A], both in input pixels."""
+
+    centres_px: Tensor
+    strides_px: Tensor
+
+    @staticmethod
+    def of(raw: RawOutputs) -> "Anchors":
+        """Those of these logits."""
+        strides = torch.cat(
+            [level.new_full((level[0, 0].numel(),), s) for level, s in zip(raw, STRIDES, strict=True)]
+        )
+        return Anchors((torch.cat([_cells(level) for level in raw], 1) + 0.5) * strides, strides)
+
+
+def split_anchor_free(raw: RawOutputs) -> tuple[Tensor, Tensor]:
+    """Logits of the four distances [B,4,DFL_BINS,A] and of the classes [B,N,A]."""
     flat = torch.cat([level.flatten(2) for level in raw], 2)
     distances, classes = flat[:, : 4 * DFL_BINS], flat[:, 4 * DFL_BINS :]
-    bins = torch.arange(DFL_BINS, dtype=flat.dtype, device=flat.device)
-    batch, _, anchors = distances.shape
-    sides = distances.reshape(batch, 4, DFL_BINS, anchors).softmax(2)
-    left_top, right_bottom = torch.einsum("bska,k->bsa", sides, bins).chunk(2, 1)
-    centres = torch.cat([_cells(level) + 0.5 for level in raw], 1)
-    strides = torch.cat(
-        [flat.new_full((level[0, 0].numel(),), s) for level, s in zip(raw, STRIDES, strict=True)]
-    )
-    corners = torch.cat((centres - left_top, centres + right_bottom), 1) * strides
-    return corners, classes.sigmoid()
+    return distances.reshape(len(flat), 4, DFL_BINS, -1), classes
+
+
+def decode_anchor_free(raw: RawOutputs) -> tuple[Tensor, Tensor]:
+    """YOLOv8's: the softmax over DFL_BINS gives the expected distance of each side from the cell's centre."""
+    distances, classes = split_anchor_free(raw)
+    bins = torch.arange(DFL_BINS, dtype=classes.dtype, device=classes.device)
+    sides = torch.einsum("bska,k->bsa", distances.softmax(2), bins)
+    anchors = Anchors.of(raw)
+    left_top, right_bottom = (sides * anchors.strides_px).chunk(2, 1)
+    return torch.cat((anchors.centres_px - left_top, anchors.centres_px + right_bottom), 1), classes.sigmoid()
 
 
 def decode_anchor_based(raw: RawOutputs) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ ModelError
 ├── ConfigError        a configuration that describes no network
 ├── StateError         a state dict whose keys, shapes or types do not fit the network
 ├── CheckpointError    a weights file that cannot be read or does not fit
+├── TrainingError      a training run that cannot go on
 ├── DatasetError       labels or annotations that are missing, damaged, or fit neither recording nor weights
 └── MissingExtraError  an optional package is not installed
 """
@@ -43,3 +44,9 @@ class DatasetError(ModelError):
     """A data set lacks files, or its labels are damaged or made for other classes."""
 
     code = "bad_dataset"
+
+
+class TrainingError(ModelError):
+    """A training run cannot go on: a loss that is not finite, or a folder that holds another run."""
+
+    code = "training_failed"

@@ -12,6 +12,9 @@ from torch.nn import functional as F
 from model.config import SpikeYOLOConfig
 from model.step import Step
 
+SMALLEST = 2.0**-149
+"""The least positive float32."""
+
 
 class FireInteger(torch.autograd.Function):
     """clip(round(U), 0, D), with the rectangular surrogate gradient of the paper (section 3.3).
@@ -23,12 +26,14 @@ class FireInteger(torch.autograd.Function):
     def forward(ctx: Any, u: Tensor, d_max: int) -> Tensor:
         ctx.save_for_backward(u)
         ctx.d_max = d_max
-        return u.round().clamp_(0, d_max)
+        return F.hardtanh(u.round(), 0.0, float(d_max))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (u,) = ctx.saved_tensors
-        return grad * ((u >= 0) & (u <= ctx.d_max)), None
+        # one pass over memory; it leaves its bounds out, so they lie one float32 further on either side
+        above = ctx.d_max + 2.0 ** (ctx.d_max.bit_length() - 24)
+        return torch.ops.aten.hardtanh_backward(grad, u, -SMALLEST, above), None
 
 
 def fire_integer(u: Tensor, d_max: int) -> Tensor:
