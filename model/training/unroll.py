@@ -41,7 +41,7 @@ class Lanes:
 
 
 class Unroll(nn.Module):
-    """Runs the K slices of a batch in one call: one forward pass for each backward pass, as wrappers expect."""
+    """Runs the K slices of a batch in one forward pass, as wrappers expect of a backward pass."""
 
     def __init__(self, network: Network, slices: int) -> None:
         super().__init__()

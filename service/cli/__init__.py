@@ -15,6 +15,7 @@ from service.cli.info import info
 from service.cli.init import init
 from service.cli.serve import serve
 from service.cli.stream import stream
+from service.cli.train import train
 from service.errors import ServiceError
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (detect, energy, evaluate, export, info, init, serve, stream):
+for command in (detect, energy, evaluate, export, info, init, serve, stream, train):
     app.command()(command)
 app.command("import")(import_)
 

@@ -29,6 +29,7 @@ class Wish:
     size: str | None
     slices: int | None
     window: str | None
+    slice_us: int | None = None
 
 
 def initialise(path: Path, wish: Wish) -> None:
@@ -48,13 +49,13 @@ def initialise(path: Path, wish: Wish) -> None:
     )
 
 
-def specification(wish: Wish, name: str) -> ModelSpec:
-    """The model that was wished for, called `name`.
+def specification(wish: Wish, name: str, start: ModelSpec | None = None) -> ModelSpec:
+    """The model that was wished for, called `name`; what is not, as in `start`, the row, or by default.
 
     Raises:
         ConfigError: it contradicts itself, or there is no such row.
     """
-    start = _start(wish.row)
+    start = start or _start(wish.row)
     names = _class_names(wish.class_names) or start.class_names
     representation = wish.representation or start.representation
     wanted = {name: value for name, value in wish.config.items() if value is not None}
@@ -67,6 +68,7 @@ def specification(wish: Wish, name: str) -> ModelSpec:
     slice_us = start.slice_us if preset is None else preset // slices
     if preset is None and wish.slices and wish.row:
         slice_us = WINDOW_US["paper"] // slices
+    slice_us = wish.slice_us or slice_us
     height, width = _size(wish.size) or (start.input_height, start.input_width)
     return replace(
         start,
