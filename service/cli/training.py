@@ -102,7 +102,7 @@ def run_training(out: Path, network: Network, data: Data, wish: Wish, resume: bo
 
 
 def _join() -> Place:
-    """This process among those that torchrun started; alone without it."""
+    """The place of this process among those that torchrun started; alone without it."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Place()

@@ -1,0 +1,84 @@
+"""Slices in a chunk: streaming equals offline, rest means rest, gradients reach as far as they should."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from model.build import build_network
+from model.config import SpikeYOLOConfig
+from model.decode import average_logits
+from model.network import RawOutputs
+from model.state import init_state
+from model.training.unroll import Lanes, Unroll, mean_since_rest
+from tests.model.fakes import event_like_frames, small_detector
+
+DETECTOR = small_detector()
+SPEC = DETECTOR.spec
+
+
+def at_rest(lanes: int) -> Lanes:
+    return Lanes(init_state(DETECTOR.state_shapes, lanes), (), torch.zeros(lanes, dtype=torch.int64))
+
+
+def frames(slices: int, lanes: int) -> Tensor:
+    return event_like_frames(slices * lanes, SPEC).view(slices, lanes, *DETECTOR.blank_frames().shape[1:])
+
+
+def unroll(slices: int, chunks: tuple[int, ...], x: Tensor, fresh: Tensor) -> list[RawOutputs]:
+    lanes, run, outputs = at_rest(x.shape[1]), Unroll(DETECTOR.network, slices), []
+    for piece, rested in zip(x.split(chunks), fresh.split(chunks), strict=True):
+        with torch.no_grad():
+            some, lanes = run(piece, rested, lanes)
+        outputs += some
+    return outputs
+
+
+@pytest.mark.parametrize("slices", [1, 2, 4])
+@pytest.mark.parametrize("chunks", [(6,), (2, 4), (1, 1, 3, 1)])
+def test_any_chunking_equals_the_detector_slice_by_slice(slices: int, chunks: tuple[int, ...]) -> None:
+    x = frames(6, 2)
+    fresh = torch.zeros(6, 2, dtype=torch.bool)
+    fresh[0] = True
+    fresh[3, 1] = True
+    outputs = unroll(slices, chunks, x, fresh)
+    for lane, starts in ((0, (0,)), (1, (0, 3))):
+        state, raws = DETECTOR.init_state(), list[RawOutputs]()
+        for k in range(6):
+            if k in starts:
+                state, raws = DETECTOR.init_state(), []
+            out = DETECTOR.step(x[k, lane : lane + 1], state)
+            state = out.state
+            raws.append(out.raw)
+            for found, wanted in zip(outputs[k], average_logits(raws[-slices:]), strict=True):
+                torch.testing.assert_close(found[lane], wanted[0], atol=1e-5, rtol=1e-5)
+
+
+def test_mean_leaves_out_what_was_before_the_rest() -> None:
+    recent = [tuple(torch.full((3, 1, 1, 1), value) for _ in range(3)) for value in (1.0, 10.0, 100.0)]
+    mean = mean_since_rest(recent, torch.tensor([1, 2, 9]))  # type: ignore[arg-type]
+    assert mean[0].flatten().tolist() == pytest.approx([100, 55, 37])
+
+
+def test_gradients_go_through_the_membranes_to_earlier_slices_but_not_past_a_rest_or_a_cut() -> None:
+    torch.manual_seed(0)
+    network = build_network(SpikeYOLOConfig()).train()
+    x = frames(3, 2).clone().requires_grad_()
+    fresh = torch.tensor([[True, True], [False, False], [False, True]])
+    outputs, lanes = Unroll(network, 1)(x, fresh, at_rest(2))
+    lanes.detached()
+    weight = torch.randn(outputs[-1][0].shape)
+    (outputs[-1][0][:1] * weight[:1]).sum().backward()
+    assert x.grad is not None
+    reach = x.grad.abs().sum((2, 3, 4)) > 0
+    assert reach[:, 0].all()
+    assert not any(h.requires_grad for h in lanes.detached().state.values())
+
+
+def test_a_lane_at_rest_has_no_memory_of_the_slice_before() -> None:
+    x = frames(2, 1)
+    fresh = torch.ones(2, 1, dtype=torch.bool)
+    with torch.no_grad():
+        outputs, _ = Unroll(DETECTOR.network, 2)(x, fresh, at_rest(1))
+        alone, _ = Unroll(DETECTOR.network, 2)(x[1:], fresh[1:], at_rest(1))
+    for one, other in zip(outputs[1], alone[0], strict=True):
+        assert torch.equal(one, other)
