@@ -3,12 +3,16 @@
 Shapes: K slices, B lanes, P channels, h and w input pixels, M boxes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from model.errors import ConfigError
 from model.spec import ModelSpec
+from model.training.label_boxes import NO_BOXES, InputBoxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,3 +64,15 @@ def levels_of(spec: ModelSpec) -> int:
     if spec.count_cap > 255:
         raise ConfigError(f"count_cap {spec.count_cap}: training takes 255 at most")
     return spec.count_cap * (255 // spec.count_cap)
+
+
+def targets_of(lanes: Sequence[InputBoxes | None]) -> Targets:
+    """What is known of each lane at the end of a slice, put together; None: nothing."""
+    known = [boxes or NO_BOXES for boxes in lanes]
+    lane = np.repeat(np.arange(len(lanes)), [len(boxes) for boxes in known])
+    return Targets(
+        torch.tensor([boxes is not None for boxes in lanes]),
+        torch.from_numpy(lane),
+        torch.from_numpy(np.concatenate([boxes.xyxy for boxes in known])),
+        torch.from_numpy(np.concatenate([boxes.class_id for boxes in known])),
+    )
