@@ -32,10 +32,12 @@ PREFETCH = 6
 class Batches(Protocol):
     """What a run learns from; the same epoch gives the same batches."""
 
-    batches_per_epoch: int
+    def batches_per_epoch(self, world: int = 1) -> int:
+        """How many each process gets."""
+        ...
 
     def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """Batches of this process's lanes, `batches_per_epoch` of them."""
+        """The batches of this process's lanes."""
         ...
 
 
@@ -126,7 +128,7 @@ class TrainingRun:
 
     def _epoch(self, epoch: int, watch: Watch) -> EpochReport:
         network, begun, reports = self._learner.network.train(), time.monotonic(), list[StepReport]()
-        lanes, total = None, self._batches.batches_per_epoch
+        lanes, total = None, self._batches.batches_per_epoch(self._place.world)
         for index, batch in enumerate(self._load(epoch)):
             lanes = lanes or self._rest(batch)
             report, lanes = self._learner.step(batch, lanes, epoch + index / total)
