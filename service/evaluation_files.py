@@ -1,6 +1,9 @@
-"""The report of an evaluation as JSON."""
+"""The report of an evaluation as JSON, its curves as CSV and plot, and a page of misses."""
 
+import csv
+import importlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,54 +11,74 @@ from typing import Any
 from model.nms import MAX_DETECTIONS
 from model.spec import ModelSpec
 from model.training.choice import Choice
-from model.training.coco_score import POOL_US
 from model.training.dataset import Kind
-from model.training.evaluation import Evaluation
-from model.training.labels import GEN1_FILTER
+from model.training.evaluated import Evaluation
+from model.training.figures import RECALLS, Curve
+from service.annotated_video import banner
+from service.errors import BadRequest
+from service.miss_pictures import Look
 from service.whole_file import whole_file
 
 
 @dataclass(frozen=True, slots=True)
-class Setup:
-    """How an evaluation was made.
+class Run:
+    """How the weights were run.
 
     Attributes:
-        dataset: name of its folder.
-        kind: of the data set.
-        split: of the data set.
+        spec: the model's.
         state: `reset` or `carry`.
         slices: T.
         slice_us: length of a slice; None for pictures.
         choice: of boxes.
     """
 
-    dataset: str
-    kind: Kind
-    split: str
+    spec: ModelSpec
     state: str
     slices: int
     slice_us: int | None
     choice: Choice
 
 
-def as_json(done: Evaluation, setup: Setup, spec: ModelSpec) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What was evaluated.
+
+    Attributes:
+        dataset: name of its folder or file.
+        kind: of the data set.
+        split: of the data set.
+        run: of the weights; None for detections of another system.
+        system: name of the model, or of the files that held the detections.
+    """
+
+    dataset: str
+    kind: Kind
+    split: str
+    run: Run | None
+    system: str
+
+    @property
+    def training(self) -> str:
+        """How the weights came to be, which every output repeats."""
+        return self.run.spec.training if self.run else "detections of another system, from files"
+
+    @property
+    def headline(self) -> str:
+        """What was scored, and what it is worth."""
+        return f"{self.system}: {banner(self.training)}"
+
+
+def as_json(done: Evaluation, setup: Setup) -> dict[str, Any]:
     """One object of plain values; figures are 0 to 1, null where there is nothing to find."""
     score = done.score
-    protocol: dict[str, Any] = asdict(setup.choice) | {"max_detections": MAX_DETECTIONS}
-    if setup.kind == "gen1":
-        protocol |= asdict(GEN1_FILTER) | {"pool_us": POOL_US}
     return {
         "dataset": setup.dataset,
         "kind": setup.kind,
         "split": setup.split,
-        "model": spec.name,
-        "training": spec.training,
-        "provenance": dict(spec.provenance),
-        "slices": setup.slices,
-        "d_max": spec.config.d_max,
-        "slice_us": setup.slice_us,
-        "state": setup.state,
-        "protocol": protocol,
+        "model": setup.system,
+        "training": setup.training,
+        **_run_json(done, setup.run),
+        "protocol": _protocol(done, setup.run),
         "sources": done.sources,
         "images": score.images,
         "labelled": sum(row.labelled for row in score.classes),
@@ -65,16 +88,103 @@ def as_json(done: Evaluation, setup: Setup, spec: ModelSpec) -> dict[str, Any]:
             row.name: asdict(row.figures) | {"labelled": row.labelled, "found": row.found}
             for row in score.classes
         },
-        "windows": done.windows,
-        "firing_rate": done.firing_rate if spec.config.spiking else None,
+        "curves": [_curve(curve) for curve in score.curves],
+    }
+
+
+def _run_json(done: Evaluation, run: Run | None) -> dict[str, Any]:
+    """T x D, firing rate and energy beside each other, as in the paper's table 4."""
+    if run is None or done.cost is None:
+        return {}
+    spiking = run.spec.config.spiking
+    return {
+        "provenance": dict(run.spec.provenance),
+        "slices": run.slices,
+        "d_max": run.spec.config.d_max,
+        "slice_us": run.slice_us,
+        "state": run.state,
+        "windows": done.cost.windows,
+        "firing_rate": done.cost.firing_rate if spiking else None,
         "energy_mj": {
-            "snn": done.energy.snn_mj if spec.config.spiking else None,
-            "ann": done.energy.ann_mj,
+            "snn": done.cost.energy.snn_mj if spiking else None,
+            "ann": done.cost.energy.ann_mj,
         },
     }
 
 
-def write_report(path: Path, report: dict[str, Any]) -> None:
-    """Write the report; the file appears when it is whole."""
+def _protocol(done: Evaluation, run: Run | None) -> dict[str, Any]:
+    protocol: dict[str, Any] = {}
+    if run is not None:
+        protocol |= asdict(run.choice) | {"max_detections": MAX_DETECTIONS}
+    if done.rules is not None:
+        protocol |= asdict(done.rules.keep) | {"rules": done.rules.name, "pool_us": done.rules.pool_us}
+    return protocol
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    return {
+        "class": curve.name,
+        "iou": curve.iou,
+        "recall": RECALLS.tolist(),
+        "precision": curve.precision.tolist(),
+        "confidence": curve.confidence.tolist(),
+    }
+
+
+Writer = Callable[[Path, Evaluation, Setup, Look], None]
+
+
+def _write_json(path: Path, done: Evaluation, setup: Setup, look: Look) -> None:
+    path.write_text(json.dumps(as_json(done, setup), indent=1) + "\n")
+
+
+def _write_csv(path: Path, done: Evaluation, setup: Setup, look: Look) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("class", "iou", "recall", "precision", "confidence", "model", "training"))
+        for curve in done.score.curves:
+            for row in zip(RECALLS, curve.precision, curve.confidence, strict=True):
+                numbers = (f"{value:.6g}" for value in row)
+                writer.writerow((curve.name, curve.iou, *numbers, setup.system, setup.training))
+
+
+def _write_png(path: Path, done: Evaluation, setup: Setup, look: Look) -> None:
+    from service.evaluation_plot import plot_curves
+
+    title = f"{setup.dataset}, {setup.split}\n{setup.headline}"
+    plot_curves(done.score, title).savefig(path, format="png", dpi=110)
+
+
+def _write_html(path: Path, done: Evaluation, setup: Setup, look: Look) -> None:
+    from service.evaluation_page import misses_page
+
+    page = misses_page(done, f"{setup.dataset}, {setup.split}", setup.headline, look)
+    path.write_text(page, encoding="utf-8")
+
+
+WRITERS: dict[str, Writer] = {
+    ".json": _write_json,
+    ".csv": _write_csv,
+    ".png": _write_png,
+    ".html": _write_html,
+}
+"""By the ending of the file."""
+
+
+def check_can_write(paths: list[Path]) -> None:
+    """Find out before a long run that a plot cannot be drawn.
+
+    Raises:
+        BadRequest: matplotlib is not installed.
+    """
+    if any(path.suffix == ".png" for path in paths):
+        try:
+            importlib.import_module("service.evaluation_plot")
+        except ImportError as error:
+            raise BadRequest(f"a plot needs matplotlib ({error}): pip install 'spikewatch[plot]'") from error
+
+
+def write_report(path: Path, done: Evaluation, setup: Setup, look: Look) -> None:
+    """Write what the ending asks for; the file appears when it is whole. look: for pictures of misses."""
     with whole_file(path) as partial:
-        partial.write_text(json.dumps(report, indent=1) + "\n")
+        WRITERS[path.suffix](partial, done, setup, look)

@@ -2,9 +2,10 @@
 
 import json
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -13,23 +14,47 @@ from model.training.truth import Truth
 
 PREFIX = "instances_"
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Categories:
+    """COCO's categories, sorted by id: their names, and category id -> class id, which counts from 0."""
+
+    names: tuple[str, ...]
+    class_of: dict[int, int]
+
+    @staticmethod
+    def of(data: dict[str, Any]) -> "Categories":
+        """From the content of an annotations file."""
+        rows = sorted(data["categories"], key=lambda category: int(category["id"]))
+        names = tuple(str(row["name"]) for row in rows)
+        return Categories(names, {int(row["id"]): index for index, row in enumerate(rows)})
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledPicture:
-    """A picture, its size in pixels by the annotations, and what is in it."""
+    """A picture, its size in pixels by the annotations, what is in it, and its id there."""
 
     path: Path
     width: int
     height: int
     truth: Truth
+    image_id: int
 
 
 @dataclass(frozen=True, slots=True)
 class CocoImages:
-    """A split: class names by contiguous id, and the pictures in order of their ids."""
+    """A split: its classes, the pictures in order of their ids, and the ids of all, beyond a limit too."""
 
-    class_names: tuple[str, ...]
+    categories: Categories
     pictures: tuple[LabelledPicture, ...]
+    image_ids: frozenset[int]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """By contiguous class id."""
+        return self.categories.names
 
 
 def annotation_files(folder: Path) -> dict[str, Path]:
@@ -54,34 +79,49 @@ def read_coco(folder: Path, split: str = "val2017", limit: int | None = None) ->
     pictures = next((p for p in (folder / "images" / split, folder / split) if p.is_dir()), None)
     if pictures is None:
         raise DatasetError(f"{folder}: the pictures are neither in images/{split}/ nor in {split}/")
+    return parsed(files[split], lambda data: _split(data, pictures, limit))
+
+
+def parsed(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
+    """What `parse` makes of an annotations file.
+
+    Raises:
+        DatasetError: it is none; names the file.
+    """
     try:
-        return _parse(json.loads(files[split].read_bytes()), pictures, limit)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return parse(json.loads(path.read_bytes()))
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         if isinstance(error, DatasetError):
             raise
-        raise DatasetError(f"{files[split]}: not COCO annotations ({error!r})") from error
+        raise DatasetError(f"{path}: not COCO annotations ({error!r})") from error
 
 
-def _parse(data: dict[str, Any], folder: Path, limit: int | None) -> CocoImages:
-    categories = sorted(data["categories"], key=lambda category: int(category["id"]))
-    class_of = {int(category["id"]): index for index, category in enumerate(categories)}
+def truths_by_image(data: dict[str, Any], categories: Categories) -> Callable[[int], Truth]:
+    """Gives what is labelled in the image of an id."""
     annotations: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     for annotation in data["annotations"]:
         annotations[int(annotation["image_id"])].append(annotation)
-    images = sorted(data["images"], key=lambda image: int(image["id"]))[:limit]
+    return lambda image_id: _truth(annotations.get(image_id, []), categories.class_of)
+
+
+def _split(data: dict[str, Any], folder: Path, limit: int | None) -> CocoImages:
+    categories = Categories.of(data)
+    truth = truths_by_image(data, categories)
+    images = sorted(data["images"], key=lambda image: int(image["id"]))
     pictures = [
         LabelledPicture(
             folder / str(image["file_name"]),
             int(image["width"]),
             int(image["height"]),
-            _truth(annotations[int(image["id"])], class_of),
+            truth(int(image["id"])),
+            int(image["id"]),
         )
-        for image in images
+        for image in images[:limit]
     ]
     missing = [each.path for each in pictures if not each.path.is_file()]
     if missing:
         raise DatasetError(f"{missing[0]}: missing; {len(missing)} of {len(pictures)} pictures are not there")
-    return CocoImages(tuple(str(category["name"]) for category in categories), tuple(pictures))
+    return CocoImages(categories, tuple(pictures), frozenset(int(image["id"]) for image in images))
 
 
 def _truth(annotations: list[dict[str, Any]], class_of: dict[int, int]) -> Truth:

@@ -1,63 +1,34 @@
 """Scores as COCO defines them: average precision at IoU 0.50:0.95, at most 100 boxes of a class an image.
 
-Prophesee's protocol brings labels and detections of recordings into that form. Counting is done by
-faster-coco-eval, which gives pycocotools' numbers.
+Counting is done by faster-coco-eval, which gives pycocotools' numbers. It wants a dictionary for every box,
+1.3 kB of it; so boxes wait in arrays of 28 bytes each, and go in class by class and some images at a time.
+What the library then keeps until a class is done is 0.5 kB for each of its detections.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
+import faster_coco_eval.faster_eval_api_cpp as counting
 import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
 from model.detections import Detections
-from model.prophesee import Boxes, to_detections
+from model.training.figures import RECALLS, THRESHOLDS, ClassScore, Curve, Score, curves_of, figures_of
 from model.training.truth import Truth
 
-POOL_US = 50_000
-"""Detections this near a label's time, either side, are scored against it (Prophesee's toolbox)."""
+MAX_OF_CLASS = 100
+"""COCO scores no more boxes of a class in one image; the weaker ones are let go of at once."""
 
-_NO_OUTLINE: list[float] = []  # shared: else the library makes one for each box
-_AT_50, _AT_75 = 0, 5  # of the IoU thresholds 0.50, 0.55 .. 0.95
-_ALL, _SMALL, _MEDIUM, _LARGE = 0, 1, 2, 3  # areas: up to 32^2, up to 96^2, above
+IMAGES_AT_ONCE = 500
+"""How many images have dictionaries at the same time."""
 
+AREAS = 4
+"""All, small, medium, large."""
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """Average precision, 0 to 1; None where there is no ground truth to find.
-
-    Attributes:
-        ap: mean over IoU 0.50:0.95; ap50, ap75: at one IoU.
-        ap_small, ap_medium, ap_large: as `ap`, of objects below 32^2, between, and above 96^2 square pixels.
-    """
-
-    ap: float | None
-    ap50: float | None
-    ap75: float | None
-    ap_small: float | None
-    ap_medium: float | None
-    ap_large: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class ClassScore:
-    """One class: its figures, and how many boxes were labelled and found."""
-
-    name: str
-    figures: Figures
-    labelled: int
-    found: int
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """All classes together, each by itself, and how many images were scored."""
-
-    figures: Figures
-    classes: tuple[ClassScore, ...]
-    images: int
+Precision = NDArray[np.float64]
+"""[IoU threshold, recall, area], -1 where there is no ground truth."""
 
 
 class CocoScorer:
@@ -67,90 +38,118 @@ class CocoScorer:
         self._names = tuple(class_names)
         self._truths: list[Truth] = []
         self._found: list[Detections] = []
+        self._counts = np.zeros(len(self._names), np.int64)
 
     def add(self, truth: Truth, found: Detections) -> None:
         """One image; either may be empty."""
         self._truths.append(truth)
-        self._found.append(found)
+        self._counts += np.bincount(found.class_id, minlength=len(self._names))
+        self._found.append(best_of_each_class(found))
 
     def score(self) -> Score:
-        """The figures over all images so far."""
-        labelled = [row for image, truth in enumerate(self._truths, 1) for row in _truth_rows(image, truth)]
-        found = [row for image, boxes in enumerate(self._found, 1) for row in _found_rows(image, boxes)]
-        precision = self._precision(labelled, found)
-        counts = [
-            np.bincount([row["category_id"] for row in rows], minlength=len(self._names))
-            for rows in (labelled, found)
+        """The figures over all images so far; boxes found are counted before the limit."""
+        labelled = sum(
+            (np.bincount(truth.class_id, minlength=len(self._names)) for truth in self._truths),
+            np.zeros(len(self._names), np.int64),
+        )
+        classes, precisions = [], []
+        curves: list[Curve] = []
+        for k, name in enumerate(self._names):
+            precision, confidence = self._class(k)
+            figures = figures_of(precision[:, :, None])
+            classes.append(ClassScore(name, figures, int(labelled[k]), int(self._counts[k])))
+            curves += curves_of(name, precision, confidence)
+            precisions.append(precision)
+        return Score(figures_of(np.stack(precisions, 2)), tuple(classes), len(self._truths), tuple(curves))
+
+    def _class(self, class_id: int) -> tuple[Precision, Precision]:
+        """Precision, and the confidence at which each recall is reached."""
+        parts = []
+        for images in self._groups(class_id):
+            truth, found = _rows(self._truths, images, class_id), _rows(self._found, images, class_id)
+            parts.append((_evaluated(images, truth, found), len(images)))
+        if not parts:
+            nothing = np.full((len(THRESHOLDS), len(RECALLS), AREAS), -1.0)
+            return nothing, nothing
+        ordered = [
+            image
+            for area in range(AREAS)
+            for evaluated, size in parts
+            for image in evaluated[area * size : (area + 1) * size]
         ]
-        classes = [
-            ClassScore(name, _figures(precision[:, :, k : k + 1]), int(counts[0][k]), int(counts[1][k]))
-            for k, name in enumerate(self._names)
+        settings = _settings(range(sum(size for _, size in parts)))
+        counted = counting.COCOevalAccumulate(settings, ordered)
+        precision, confidence = (np.asarray(counted[key])[:, :, 0, :, 0] for key in ("precision", "scores"))
+        return precision, confidence
+
+    def _groups(self, class_id: int) -> Iterator[list[int]]:
+        """Images that have something of a class, in order; the others change no figure."""
+        images = [
+            image
+            for image, (truth, found) in enumerate(zip(self._truths, self._found, strict=True))
+            if (truth.class_id == class_id).any() or (found.class_id == class_id).any()
         ]
-        return Score(_figures(precision), tuple(classes), len(self._truths))
+        for start in range(0, len(images), IMAGES_AT_ONCE):
+            yield images[start : start + IMAGES_AT_ONCE]
 
-    def _precision(self, labelled: list[dict[str, Any]], found: list[dict[str, Any]]) -> NDArray[np.float64]:
-        """[IoU threshold, recall, class, area], -1 where there is no ground truth."""
-        truth = COCO()
-        truth.dataset = {
-            "images": [{"id": image} for image in range(1, len(self._truths) + 1)],
-            "categories": [{"id": k, "name": name} for k, name in enumerate(self._names)],
-            "annotations": [row | {"id": index} for index, row in enumerate(labelled, 1)],
+
+def best_of_each_class(found: Detections, most: int = MAX_OF_CLASS) -> Detections:
+    """The best `most` boxes of each class in their order; of equals the first, as COCO sorts them."""
+    if len(found) <= most:
+        return found
+    kept = np.zeros(len(found), bool)
+    for class_id in np.unique(found.class_id):
+        of_class = np.nonzero(found.class_id == class_id)[0]
+        kept[of_class[np.argsort(-found.confidence[of_class], kind="stable")[:most]]] = True
+    return Detections(found.xywh[kept], found.confidence[kept], found.class_id[kept], found.t_us)
+
+
+def _settings(images: Sequence[int]) -> Any:
+    """COCO's parameters for one class."""
+    params = COCOeval_faster(iouType="bbox").params
+    params.imgIds, params.catIds, params.maxDets = list(images), [0], [MAX_OF_CLASS]
+    return params
+
+
+def _evaluated(images: list[int], truth: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[Any]:
+    """What the library keeps of each image, area by area."""
+    sets = []
+    for rows in (truth, found):
+        boxes = COCO()
+        boxes.dataset = {
+            "images": [{"id": image} for image in images],
+            "categories": [{"id": 0, "name": ""}],
+            "annotations": rows,
         }
-        truth.createIndex()
-        counted = COCOeval_faster(truth, truth.loadRes(found), iouType="bbox")
-        counted.evaluate()
-        counted.accumulate()
-        precision: NDArray[np.float64] = np.asarray(counted.eval["precision"])[..., -1]
-        return precision
+        boxes.createIndex()
+        sets.append(boxes)
+    counted = COCOeval_faster(*sets, iouType="bbox", separate_eval=True)
+    counted.params = _settings(images)
+    counted.evaluate()
+    kept: list[Any] = counted._evalImgs_cpp
+    return kept
 
 
-def images_at_labels(
-    labels: Boxes, found: Boxes, pool_us: int = POOL_US
-) -> Iterator[tuple[Truth, Detections]]:
-    """One image for each time that has labels, with all detections near it; both already filtered.
-
-    Args:
-        labels: of one recording, in order of time.
-        found: the same.
-        pool_us: how near, inclusive.
-    """
-    for t_us in np.unique(labels["t"]).tolist():
-        start, stop = np.searchsorted(labels["t"], (t_us, t_us + 1))
-        first, last = np.searchsorted(found["t"], (t_us - pool_us, t_us + pool_us + 1))
-        yield Truth.of_boxes(labels[start:stop]), to_detections(found[first:last], t_us)
+def _rows(
+    boxes: Sequence[Truth] | Sequence[Detections], images: list[int], class_id: int
+) -> list[dict[str, Any]]:
+    """One class's boxes of some images, in their order, as the library wants them."""
+    ids = count(1)
+    return [
+        row | {"id": next(ids), "image_id": image, "category_id": 0}
+        for image in images
+        for row in _of_image(boxes[image], class_id)
+    ]
 
 
-def _truth_rows(image: int, truth: Truth) -> Iterator[dict[str, Any]]:
-    columns = (truth.xywh.tolist(), truth.class_id.tolist(), truth.area.tolist(), truth.crowd.tolist())
-    for box, class_id, area, crowd in zip(*columns, strict=True):
-        yield {
-            "image_id": image,
-            "category_id": class_id,
-            "bbox": box,
-            "area": area,
-            "iscrowd": int(crowd),
-        }
-
-
-def _found_rows(image: int, found: Detections) -> Iterator[dict[str, Any]]:
-    columns = (found.xywh.tolist(), found.class_id.tolist(), found.confidence.tolist())
-    for box, class_id, confidence in zip(*columns, strict=True):
-        row = {"image_id": image, "category_id": class_id, "bbox": box, "score": confidence}
-        yield row | {"segmentation": _NO_OUTLINE}
-
-
-def _figures(precision: NDArray[np.float64]) -> Figures:
-    """From [IoU threshold, recall, class, area]."""
-
-    def mean(part: NDArray[np.float64]) -> float | None:
-        known = part[part > -1]
-        return float(known.mean()) if known.size else None
-
-    return Figures(
-        ap=mean(precision[..., _ALL]),
-        ap50=mean(precision[_AT_50, ..., _ALL]),
-        ap75=mean(precision[_AT_75, ..., _ALL]),
-        ap_small=mean(precision[..., _SMALL]),
-        ap_medium=mean(precision[..., _MEDIUM]),
-        ap_large=mean(precision[..., _LARGE]),
-    )
+def _of_image(boxes: Truth | Detections, class_id: int) -> Iterator[dict[str, Any]]:
+    which = boxes.class_id == class_id
+    xywh = boxes.xywh[which].tolist()
+    if isinstance(boxes, Truth):
+        for box, area, crowd in zip(
+            xywh, boxes.area[which].tolist(), boxes.crowd[which].tolist(), strict=True
+        ):
+            yield {"bbox": box, "area": area, "iscrowd": int(crowd)}
+    else:
+        for box, score in zip(xywh, boxes.confidence[which].tolist(), strict=True):
+            yield {"bbox": box, "area": box[2] * box[3], "iscrowd": 0, "score": score}

@@ -1,4 +1,4 @@
-"""Which data set a folder holds, told by its content."""
+"""Which data set a path leads to, told by its content."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,25 +7,27 @@ from model.errors import DatasetError
 from model.training.coco_images import annotation_files
 from model.training.gen1 import has_recordings
 
-Kind = Literal["gen1", "coco"]
+Kind = Literal["prophesee", "coco", "coco_recordings"]
 
-DEFAULT_SPLITS: dict[Kind, str] = {"gen1": "test", "coco": "val2017"}
-"""The split that papers report."""
+DEFAULT_SPLITS: dict[Kind, str] = {"prophesee": "test", "coco": "val2017", "coco_recordings": "all"}
+"""The split that papers report; a COCO file of recordings is one split."""
 
 
-def kind_of(folder: Path) -> Kind:
-    """Gen1's recordings or COCO's pictures.
+def kind_of(path: Path) -> Kind:
+    """Prophesee's recordings, COCO's pictures, or a COCO file of recordings.
 
     Raises:
-        DatasetError: neither.
+        DatasetError: none of them.
         OSError: there is no such folder.
     """
-    next(folder.iterdir(), None)  # glob finds nothing in a missing folder, and does not say so
-    if annotation_files(folder):
+    if path.suffix == ".json" and path.is_file():
+        return "coco_recordings"
+    next(path.iterdir(), None)  # glob finds nothing in a missing folder, and does not say so
+    if annotation_files(path):
         return "coco"
-    if has_recordings(folder):
-        return "gen1"
+    if has_recordings(path):
+        return "prophesee"
     raise DatasetError(
-        f"{folder}: no data set; expected *_td.dat with *_bbox.npy beside, in the folder or in test/ (Gen1), "
-        "or annotations/instances_*.json (COCO)"
+        f"{path}: no data set; expected recordings (*_td.dat, *.h5, *.raw) with *_bbox.npy beside, in the "
+        "folder or in test/, annotations/instances_*.json (COCO), or a COCO file (.json) of recordings"
     )

@@ -1,71 +1,62 @@
-"""Evaluation: run a detector over a labelled data set, score its boxes, and say what a window costs."""
+"""Evaluation: run a detector over labelled recordings or pictures, or take boxes as given, and score them."""
 
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from ingest.recording import Recording
 from model.detections import Detections
 from model.detector import Detector
-from model.energy import Energy, mean_firing_rate
 from model.errors import DatasetError
-from model.network import RawOutputs
-from model.prophesee import BBOX_DTYPE, Boxes, prophesee_boxes
+from model.letterbox import Letterbox, prepare_frame
+from model.prophesee import BBOX_DTYPE, Boxes, prophesee_boxes, to_detections
 from model.report import EnergyMeter
-from model.still import run_still
 from model.training.choice import Choice
+from model.training.classes import ClassMap, same_classes
 from model.training.coco_images import CocoImages, LabelledPicture
-from model.training.coco_score import CocoScorer, Score, images_at_labels
-from model.training.gen1 import LabelledRecording
-from model.training.labels import GEN1_FILTER, BoxFilter, read_labels
-from model.training.windows import RUNS, Cut
+from model.training.evaluated import Evaluation, Prepared, cost_of, images_of, joined, prepare, score_of
+from model.training.images import ScoredImage
+from model.training.moments import Labelled
+from model.training.rules import Rules
+from model.training.windows import RUNS, Cut, Job, row_of
 
 Progress = Callable[[float], None]
 ReadPicture = Callable[[Path], NDArray[np.uint8]]
 
+CHOICE = Choice()
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """A score, and what it took.
 
-    Attributes:
-        score: of the boxes.
-        sources: recordings or pictures that were read.
-        windows: windows of T slices that were run; a fraction where the membranes were carried.
-        firing_rate: spikes for each neuron and virtual step.
-        energy: of one window, the mean, by the paper's formulas.
-    """
-
-    score: Score
-    sources: int
-    windows: float
-    firing_rate: float
-    energy: Energy
+def _quiet(_done: float) -> None:
+    pass
 
 
 def evaluate_recordings(
     detector: Detector,
-    recordings: Sequence[LabelledRecording],
-    cut: Cut,
-    state: str,
-    choice: Choice,
-    progress: Progress,
-    keep: BoxFilter = GEN1_FILTER,
+    recordings: Sequence[Labelled],
+    cut: Cut | None = None,
+    state: str = "reset",
+    choice: Choice = CHOICE,
+    progress: Progress = _quiet,
+    *,
+    rules: Rules | None = None,
+    classes: ClassMap | None = None,
+    batch: int = 1,
 ) -> Evaluation:
-    """Score recordings by Prophesee's protocol. One recording is open at a time; only boxes are kept.
+    """Score a detector on recordings, by Prophesee's protocol unless told otherwise. Prints nothing.
 
     Args:
-        detector: with weights for events.
-        recordings: a split.
-        cut: the window before a label.
+        detector: with weights for events; the state of its network is left as it was.
+        recordings: a split, or a few of it; at most `batch` are open at a time, and only boxes are kept.
+        cut: the window before a label; None for the weights' own.
         state: `reset` or `carry`, see `model.training.windows`.
         choice: of boxes.
         progress: called with the share done.
-        keep: which labels and detections count.
+        rules: which boxes count; None for those of the sensor.
+        classes: that are scored; None where labels number the weights' classes.
+        batch: windows (`reset`) or recordings (`carry`) in one batch; changes no result where sums are exact.
 
     Raises:
         DatasetError: labels are damaged, or none counts.
@@ -74,39 +65,46 @@ def evaluate_recordings(
     """
     spec = detector.spec
     spec.check_input(events=True, name=recordings[0].events.name)
-    labels = [keep.apply(read_labels(each.labels, len(spec.class_names))) for each in recordings]
-    if not any(map(len, labels)):
-        raise DatasetError(f"{recordings[0].labels.parent}: no label is left after the filter ({keep})")
-    scorer, meter = CocoScorer(spec.class_names), EnergyMeter(detector)
-    for index, (each, boxes) in enumerate(zip(recordings, labels, strict=True)):
-        with each.open() as recording:
-            times = np.unique(boxes["t"]).tolist()
-            found = []
-            for at_label in detect_at_labels(detector, recording, times, cut, state, choice, meter):
-                found.append(prophesee_boxes(at_label))
-                progress((index + recording.progress()) / len(recordings))
-            for truth, pooled in images_at_labels(boxes, keep.apply(_joined(found))):
-                scorer.add(truth, pooled)
-    return _evaluation(scorer, meter, len(recordings), cut.slices)
-
-
-def detect_at_labels(
-    detector: Detector,
-    recording: Recording,
-    labels_us: Sequence[int],
-    cut: Cut,
-    state: str,
-    choice: Choice,
-    meter: EnergyMeter,
-) -> Iterator[Detections]:
-    """One set of boxes for each label, stamped with its time."""
-    recent: deque[RawOutputs] = deque(maxlen=cut.slices)
-    for ran in RUNS[state](detector, recording, labels_us, cut):
+    cut = cut or Cut(spec.slices, spec.slice_us)
+    classes = classes or same_classes(spec.class_names)
+    truth, meter = prepare(recordings, classes, rules), EnergyMeter(detector)
+    jobs = [
+        Job(each, [moment.t_us for moment in some])
+        for each, some in zip(recordings, truth.moments, strict=True)
+    ]
+    found: list[list[Boxes]] = [[] for _ in recordings]
+    for ran in RUNS[state](detector, jobs, cut, batch):
         meter.add(ran.out)
-        recent.append(ran.out.raw)
-        if ran.label_us is not None:
-            size = recording.sensor_size()
-            yield detector.detections(list(recent), size, ran.label_us, choice.confidence, choice.iou)
+        for source, label_us, logits in ran.ends:
+            at_label = detector.detections(
+                logits, truth.sensors[source], label_us, choice.confidence, choice.iou
+            )
+            found[source].append(prophesee_boxes(at_label))
+        progress(ran.done / len(recordings))
+    images = images_of(truth, [joined(parts) for parts in found], classes)
+    cost = cost_of(meter, cut.slices)
+    return Evaluation(score_of(images, classes.names), len(recordings), images, cost, truth.rules)
+
+
+def evaluate_boxes(truth: Prepared, found: Sequence[Boxes], classes: ClassMap) -> Evaluation:
+    """Score boxes from elsewhere.
+
+    Args:
+        truth: of some recordings.
+        found: of the same, each in order of time.
+        classes: that are scored.
+
+    Raises:
+        DatasetError: there are boxes, but none near any label.
+    """
+    images = images_of(truth, found, classes)
+    if any(map(len, found)) and not any(len(image.found) for image in images):
+        pool_ms = truth.rules.pool_us / 1000
+        raise DatasetError(
+            f"of {sum(map(len, found))} detections none counts: times are in microseconds of the recording, "
+            f"within {pool_ms:g} ms of a label's; boxes are in pixels, filtered by {truth.rules.keep}"
+        )
+    return Evaluation(score_of(images, classes.names), len(found), images, None, truth.rules)
 
 
 def evaluate_pictures(
@@ -115,7 +113,8 @@ def evaluate_pictures(
     slices: int,
     choice: Choice,
     read: ReadPicture,
-    progress: Progress,
+    progress: Progress = _quiet,
+    batch: int = 1,
 ) -> Evaluation:
     """Score pictures, each from rest.
 
@@ -126,6 +125,7 @@ def evaluate_pictures(
         choice: of boxes.
         read: red, green, blue, uint8 [H,W,3] from a file.
         progress: called with the share done.
+        batch: pictures in one batch.
 
     Raises:
         DatasetError: there are no pictures, a picture is not what the annotations say, or has other classes.
@@ -138,32 +138,39 @@ def evaluate_pictures(
     if len(images.class_names) != len(spec.class_names):
         given, known = len(images.class_names), len(spec.class_names)
         raise DatasetError(f"the annotations have {given} classes, but {spec.name} knows {known}")
-    scorer, meter = CocoScorer(spec.class_names), EnergyMeter(detector)
-    for index, each in enumerate(images.pictures, 1):
-        outputs = run_still(detector, _read(each, read), slices, exact=False)
+    meter = EnergyMeter(detector)
+    scored: list[ScoredImage] = []
+    for start in range(0, len(images.pictures), batch):
+        some = images.pictures[start : start + batch]
+        frames = torch.stack([_frame(each, read, detector) for each in some])
+        outputs = detector.window(torch.stack([frames] * slices))
         meter.add_all(outputs)
-        raw, size = [out.raw for out in outputs], (each.width, each.height)
-        scorer.add(each.truth, detector.detections(raw, size, 0, choice.confidence, choice.iou))
-        progress(index / len(images.pictures))
-    return _evaluation(scorer, meter, len(images.pictures), slices)
+        for row, each in enumerate(some):
+            logits, size = [row_of(out.raw, row) for out in outputs], (each.width, each.height)
+            found = detector.detections(logits, size, 0, choice.confidence, choice.iou)
+            scored.append(ScoredImage(start + row, 0, each.truth, found))
+        progress(len(scored) / len(images.pictures))
+    score = score_of(scored, spec.class_names)
+    return Evaluation(score, len(scored), tuple(scored), cost_of(meter, slices), None)
 
 
-def _read(each: LabelledPicture, read: ReadPicture) -> NDArray[np.uint8]:
+def _frame(each: LabelledPicture, read: ReadPicture, detector: Detector) -> Tensor:
+    """Network input [P,h,w]."""
     picture = read(each.path)
     height, width = picture.shape[:2]
     if (width, height) != (each.width, each.height):
         raise DatasetError(
             f"{each.path}: {width}x{height}, but {each.width}x{each.height} by its annotations"
         )
-    return picture
+    box = Letterbox.fit(width, height, detector.spec)
+    return prepare_frame(picture.transpose(2, 0, 1), box, detector.spec)
 
 
-def _joined(parts: list[Boxes]) -> Boxes:
-    return np.concatenate([np.zeros(0, BBOX_DTYPE), *parts])
-
-
-def _evaluation(scorer: CocoScorer, meter: EnergyMeter, sources: int, slices: int) -> Evaluation:
-    report = meter.report(slices)
-    layers = [row.layer for row in report.layers]
-    rate = mean_firing_rate(layers, meter.spikes, report.d_max, meter.slices)
-    return Evaluation(scorer.score(), sources, report.windows, rate, report.formula)
+def evaluate_picture_boxes(images: CocoImages, found: Mapping[int, Detections]) -> Evaluation:
+    """Score boxes in pictures from elsewhere; found: image id -> boxes, with contiguous class ids."""
+    nothing = to_detections(np.zeros(0, BBOX_DTYPE), 0)
+    scored = tuple(
+        ScoredImage(index, 0, each.truth, found.get(each.image_id, nothing))
+        for index, each in enumerate(images.pictures)
+    )
+    return Evaluation(score_of(scored, images.class_names), len(scored), scored, None, None)

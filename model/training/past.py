@@ -31,7 +31,7 @@ class Past:
 
     An event that comes after a later one counts as of that later time, when a live system would have got it.
     So what is before a time never depends on what is read after it. Memory: what is not forgotten, and the
-    chunk that was read last.
+    chunk that was read last. `ended`: all was read.
     """
 
     def __init__(self, recording: Recording, representation: str) -> None:
@@ -40,6 +40,9 @@ class Past:
         self._representation = make_representation(representation)
         self._unread = self._chunks(recording)
         self._held: deque[_Chunk] = deque()
+        self._forgotten_us = -(1 << 62)
+        self._latest_us: int | None = None
+        self.ended = False
 
     def first_us(self) -> int | None:
         """Time of the first event, to be asked before anything is forgotten; None if there is none."""
@@ -49,7 +52,7 @@ class Past:
 
     def frame(self, t0_us: int, t1_us: int) -> NDArray[Any]:
         """The events of [t0_us, t1_us) as a frame (P, H, W), blank where the recording has none."""
-        while (not self._held or self._held[-1].t_us[-1] < t1_us) and self._read_one():
+        while (self._latest_us is None or self._latest_us < t1_us) and self._read_one():
             pass
         frame = self._representation.blank_frame(self._width, self._height)
         for chunk in self._held:
@@ -64,14 +67,23 @@ class Past:
 
     def forget(self, before_us: int) -> None:
         """Let go of events before a time; no frame may begin earlier from now on."""
-        while self._held and self._held[0].t_us[-1] < before_us:
+        self._forgotten_us = max(self._forgotten_us, before_us)
+        while self._held and self._held[0].t_us[-1] < self._forgotten_us:
             self._held.popleft()
+
+    def latest_us(self) -> int | None:
+        """Time of the last event read so far; None before the first."""
+        return self._latest_us
 
     def _read_one(self) -> bool:
         chunk = next(self._unread, None)
-        if chunk is not None:
+        if chunk is None:
+            self.ended = True
+            return False
+        self._latest_us = int(chunk.t_us[-1])
+        if self._latest_us >= self._forgotten_us:
             self._held.append(chunk)
-        return chunk is not None
+        return True
 
     def _chunks(self, recording: Recording) -> Iterator[_Chunk]:
         latest_us = -(1 << 62)

@@ -28,6 +28,10 @@ class Truth:
         """Number of objects."""
         return len(self.class_id)
 
+    def only(self, which: NDArray[np.bool_]) -> "Truth":
+        """Some of the objects."""
+        return Truth(self.xywh[which], self.class_id[which], self.area[which], self.crowd[which])
+
     @staticmethod
     def of_boxes(boxes: Boxes) -> "Truth":
         """Labels of one timestamp; areas are w * h in float32, as in Prophesee's toolbox."""

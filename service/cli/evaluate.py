@@ -6,9 +6,14 @@ from typing import Annotated, Literal
 import typer
 
 from model.training.choice import IOU
-from model.training.dataset import DEFAULT_SPLITS, kind_of
+from model.training.dataset import kind_of
 from service.cli.options import Iou, Slices, SliceUs, Weights, WindowPreset, check_outputs, check_slice
 from service.errors import BadRequest
+
+ENDINGS = (".json", ".csv", ".png", ".html")
+MAX_BATCH = 1024
+FOR_RECORDINGS = "--state, --window, --slice-us, --protocol and --classes"
+FOR_WEIGHTS = "--weights, --state, --slices, --window, --slice-us, --batch and --device"
 
 
 def evaluate(
@@ -16,15 +21,28 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="DATASET",
-            help="Folder of Gen1 (*_td.dat with *_bbox.npy) or COCO (annotations/instances_*.json); "
+            help="Folder of Gen1 or 1 Mpx (recordings with *_bbox.npy) or COCO "
+            "(annotations/instances_*.json), or a COCO file (.json) whose images name recordings and times; "
             "told by content.",
             show_default=False,
         ),
     ],
     weights: Weights = None,
+    detections: Annotated[
+        Path | None,
+        typer.Option(help="Score another system's boxes: a folder of .npy, or COCO results (.json)."),
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option(help="Default: test, on COCO val2017. Never choose weights by their score on test."),
+    ] = None,
+    protocol: Annotated[
+        Literal["gen1", "1mpx", "none"] | None,
+        typer.Option(help="Which boxes count; default: by the sensor, in a COCO file all (none)."),
+    ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Score only these, as NAME,NAME=OTHER where the weights call it OTHER."),
     ] = None,
     state: Annotated[
         Literal["carry", "reset"] | None,
@@ -34,30 +52,82 @@ def evaluate(
     window: WindowPreset = None,
     slice_us: SliceUs = None,
     iou: Iou = IOU,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=MAX_BATCH, help="Windows, or recordings to carry through, at once; default: 1."
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu (default), cuda or cuda:N.")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Take only the first recordings or pictures.")
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write the report as .json.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False,
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Write the report (.json), curves (.csv, .png), worst misses (.html); repeatable.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not tables.")] = False,
 ) -> None:
-    """Score weights: COCO's average precision; on recordings by Prophesee's protocol.
+    """Score weights, or the boxes of another system: COCO's average precision.
 
-    Labels and detections are filtered (after 0.5 s, diagonal 30 px, sides 10 px), and each label's time is an
-    image: the window ends exactly there and sees nothing later. Boxes above confidence 0.001 count.
+    On recordings by Prophesee's protocol: labels and detections are filtered (after 0.5 s; Gen1: diagonal 30
+    px, sides 10 px; 1 Mpx: 60 and 20), and each label's time is an image. Windows end exactly there and see
+    nothing later. Boxes above confidence 0.001 count.
     """
     check_slice(slice_us, window)
-    if out is not None:
-        check_outputs([out], (".json",), dataset)
+    paths = out or []
+    check_outputs(paths, ENDINGS, dataset)
     kind = kind_of(dataset)
-    if kind == "coco" and any(option is not None for option in (state, window, slice_us)):
-        raise typer.BadParameter(
-            f"{dataset.name} holds pictures: --state, --window and --slice-us are for recordings"
-        )
+    for_recordings = (state, window, slice_us, protocol, classes)
+    for_weights = (weights, state, slices, window, slice_us, batch, device)
+    if kind == "coco" and any(option is not None for option in for_recordings):
+        raise typer.BadParameter(f"{dataset.name} holds pictures: {FOR_RECORDINGS} are for recordings")
+    if kind == "coco_recordings" and split is not None:
+        raise typer.BadParameter(f"{dataset.name} is one split: --split is for folders")
+    if detections is not None:
+        check_outputs(paths, ENDINGS, detections)
+        if any(option is not None for option in for_weights):
+            raise typer.BadParameter(f"--detections takes boxes as they are: {FOR_WEIGHTS} are for weights")
+    if device is not None:
+        check_device(device)
     try:
         from service.cli.evaluation_report import Wish, report_evaluation
     except ImportError as error:
         if (error.name or "").split(".")[0] != "faster_coco_eval":
             raise
         raise BadRequest(f"scores need faster-coco-eval ({error}): pip install 'spikewatch[eval]'") from error
-    wish = Wish(split or DEFAULT_SPLITS[kind], state or "reset", slices, window, slice_us, iou, limit)
-    report_evaluation(dataset, kind, weights, wish, out, as_json)
+    wish = Wish(
+        dataset,
+        kind,
+        split,
+        weights,
+        detections,
+        protocol,
+        tuple(name.strip() for name in classes.split(",")) if classes is not None else None,
+        limit,
+        state or "reset",
+        slices,
+        window,
+        slice_us,
+        iou,
+        batch or 1,
+        device or "cpu",
+    )
+    report_evaluation(wish, paths, as_json)
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that is not there, before weights are loaded onto it."""
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise typer.BadParameter(f"--device {name}: expected cpu, cuda or cuda:N") from error
+    there = torch.cuda.device_count() if device.type == "cuda" else int(device.type == "cpu")
+    if (device.index or 0) >= there:
+        raise typer.BadParameter(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices here")

@@ -1,119 +1,130 @@
 """The work of `spikewatch evaluate`; apart from the command, because torch takes seconds to import."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import typer
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
 
 from model.checkpoint import load_detector
 from model.detector import Detector
 from model.spec import WINDOW_US
 from model.training.choice import Choice
+from model.training.classes import match_classes
 from model.training.coco_images import read_coco
-from model.training.coco_score import Figures, Score
-from model.training.dataset import Kind
-from model.training.evaluation import Evaluation, evaluate_pictures, evaluate_recordings
-from model.training.gen1 import find_recordings
+from model.training.dataset import DEFAULT_SPLITS, Kind
+from model.training.elsewhere import read_results
+from model.training.evaluated import Evaluation
+from model.training.evaluation import evaluate_picture_boxes, evaluate_pictures, evaluate_recordings
+from model.training.recording_set import RecordingSet, coco_set, evaluate_files, prophesee_set
+from model.training.rules import RulesName
 from model.training.windows import Cut
-from service.annotated_video import banner
 from service.cli.progress import progress_bar
-from service.evaluation_files import Setup, as_json, write_report
+from service.evaluation_files import Run, Setup, as_json, check_can_write, write_report
+from service.evaluation_table import print_report
+from service.miss_pictures import Look, look_at_pictures, look_at_recordings
 from service.still_file import read_still
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the user asked for; None where the weights decide."""
+    """What the user asked for; None where the weights or the data set decide."""
 
-    split: str
+    dataset: Path
+    kind: Kind
+    split: str | None
+    weights: str | None
+    detections: Path | None
+    rules: RulesName | None
+    classes: tuple[str, ...] | None
+    limit: int | None
     state: str
     slices: int | None
     window: Literal["paper", "code"] | None
     slice_us: int | None
     iou: float
-    limit: int | None
+    batch: int
+    device: str
 
 
-def report_evaluation(
-    dataset: Path, kind: Kind, weights: str | None, wish: Wish, out: Path | None, print_json: bool
-) -> None:
-    """Run, write the file, and print the tables."""
-    detector = load_detector(weights)
-    setup = _setup(dataset, kind, wish, detector)
-    with progress_bar("evaluating") as update:
-        if kind == "coco":
-            images = read_coco(dataset, wish.split, wish.limit)
-            done = evaluate_pictures(detector, images, setup.slices, setup.choice, read_still, update)
-        else:
-            recordings = find_recordings(dataset, wish.split)[: wish.limit]
-            cut = Cut(setup.slices, setup.slice_us or detector.spec.slice_us)
-            done = evaluate_recordings(detector, recordings, cut, wish.state, setup.choice, update)
-    report = as_json(done, setup, detector.spec)
-    if out is not None:
-        write_report(out, report)
+def report_evaluation(wish: Wish, paths: list[Path], print_json: bool) -> None:
+    """Run, write the files, and print the tables."""
+    check_can_write(paths)
+    done, setup, look = _pictures(wish) if wish.kind == "coco" else _recordings(wish)
+    for path in paths:
+        write_report(path, done, setup, look)
     if print_json:
-        typer.echo(json.dumps(report))
+        typer.echo(json.dumps(as_json(done, setup)))
         return
-    console = Console()
-    console.print(_facts(done, setup, detector))
-    console.print(_scores(done.score))
-    if out is not None:
-        typer.echo(f"wrote {out}")
+    print_report(done, setup)
+    for path in paths:
+        typer.echo(f"wrote {path}")
 
 
-def _setup(dataset: Path, kind: Kind, wish: Wish, detector: Detector) -> Setup:
-    slices = wish.slices or detector.spec.slices
-    slice_us = wish.slice_us or detector.spec.slice_us
+def _recordings(wish: Wish) -> tuple[Evaluation, Setup, Look]:
+    if wish.kind == "coco_recordings":
+        data = coco_set(wish.dataset, wish.rules)
+    else:
+        data = prophesee_set(wish.dataset, _split(wish), wish.rules)
+    look = look_at_recordings(data.recordings)
+    if wish.detections is not None:
+        classes = match_classes(data.class_names, data.class_names, wish.classes)
+        return evaluate_files(wish.detections, data, classes, wish.limit), _setup(wish, None), look
+    detector = load_detector(wish.weights, wish.device)
+    setup = _setup(wish, detector)
+    return _run(wish, data, detector, setup.run), setup, look
+
+
+def _run(wish: Wish, data: RecordingSet, detector: Detector, run: Run | None) -> Evaluation:
+    assert run is not None
+    spec = detector.spec
+    spec.check_input(events=True, name=data.recordings[0].events.name)
+    with progress_bar("evaluating") as update:
+        return evaluate_recordings(
+            detector,
+            data.recordings[: wish.limit],
+            Cut(run.slices, run.slice_us or spec.slice_us),
+            run.state,
+            run.choice,
+            update,
+            rules=data.rules,
+            classes=match_classes(data.class_names, spec.class_names, wish.classes),
+            batch=wish.batch,
+        )
+
+
+def _pictures(wish: Wish) -> tuple[Evaluation, Setup, Look]:
+    images = read_coco(wish.dataset, _split(wish), wish.limit)
+    look = look_at_pictures(images)
+    if wish.detections is not None:
+        found = read_results(wish.detections, images.categories, images.image_ids)
+        return evaluate_picture_boxes(images, found), _setup(wish, None), look
+    detector = load_detector(wish.weights, wish.device)
+    setup = _setup(wish, detector)
+    assert setup.run is not None
+    with progress_bar("evaluating") as update:
+        done = evaluate_pictures(
+            detector, images, setup.run.slices, setup.run.choice, read_still, update, wish.batch
+        )
+    return done, setup, look
+
+
+def _split(wish: Wish) -> str:
+    return wish.split or DEFAULT_SPLITS[wish.kind]
+
+
+def _setup(wish: Wish, detector: Detector | None) -> Setup:
+    name = wish.dataset.resolve().name
+    if detector is None:
+        assert wish.detections is not None
+        return Setup(name, wish.kind, _split(wish), None, wish.detections.resolve().name)
+    spec = detector.spec
+    slices = wish.slices or spec.slices
+    slice_us = wish.slice_us or spec.slice_us
     if wish.window is not None:
         slice_us = WINDOW_US[wish.window] // slices
-    cut = None if kind == "coco" else slice_us
-    return Setup(dataset.resolve().name, kind, wish.split, wish.state, slices, cut, Choice(iou=wish.iou))
-
-
-def _facts(done: Evaluation, setup: Setup, detector: Detector) -> Table:
-    spec = detector.spec
-    caption = f"{spec.name}: {banner(spec.training)}"
-    table = Table(title=f"{setup.dataset}, {setup.split}", caption=caption, show_header=False)
-    length = "" if setup.slice_us is None else f", slices of {setup.slice_us / 1000:g} ms"
-    table.add_row("T x D", f"{setup.slices} x {spec.config.d_max}{length}")
-    table.add_row("state", "carried through a recording" if setup.state == "carry" else "reset, as the paper")
-    table.add_row("pictures" if setup.kind == "coco" else "recordings", f"{done.sources:,}")
-    labelled = sum(row.labelled for row in done.score.classes)
-    found = sum(row.found for row in done.score.classes)
-    table.add_row("images", f"{done.score.images:,} with {labelled:,} boxes; {found:,} detected")
-    if spec.config.spiking:
-        table.add_row("firing rate", f"{done.firing_rate:.1%} of neurons in each virtual step")
-        table.add_row("energy, spiking", f"{done.energy.snn_mj:.3f} mJ a window (estimate, 45 nm)")
-    table.add_row("energy, as an ANN", f"{done.energy.ann_mj:.3f} mJ a window")
-    table.add_row("weights", spec.training)
-    return table
-
-
-def _scores(score: Score) -> Table:
-    table = Table(title="average precision in percent", box=SIMPLE)
-    table.add_column("class", no_wrap=True)
-    for heading in ("AP", "AP50", "AP75", "APs", "APm", "APl", "boxes", "detected"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    counts = (sum(row.labelled for row in score.classes), sum(row.found for row in score.classes))
-    table.add_row("all", *_percent(score.figures), *(f"{count:,}" for count in counts))
-    table.add_section()
-    for row in score.classes:
-        table.add_row(row.name, *_percent(row.figures), f"{row.labelled:,}", f"{row.found:,}")
-    return table
-
-
-def _percent(figures: Figures) -> list[str]:
-    values = (
-        figures.ap,
-        figures.ap50,
-        figures.ap75,
-        figures.ap_small,
-        figures.ap_medium,
-        figures.ap_large,
-    )
-    return ["-" if value is None else f"{100 * value:.1f}" for value in values]
+    run = Run(spec, wish.state, slices, slice_us, Choice(iou=wish.iou))
+    if wish.kind == "coco":
+        run = replace(run, slice_us=None)
+    return Setup(name, wish.kind, _split(wish), run, spec.name)

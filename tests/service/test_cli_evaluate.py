@@ -13,12 +13,10 @@ from PIL import Image
 
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.prophesee import prophesee_boxes
-from model.report import EnergyMeter
-from model.training.choice import Choice
-from model.training.evaluation import detect_at_labels
+from model.training.choice import CONFIDENCE, IOU
 from model.training.gen1 import LabelledRecording
 from model.training.labels import GEN1_FILTER
-from model.training.windows import Cut
+from model.training.windows import RUNS, Cut, Job
 from tests.service.console import Done
 
 ASSETS = Path(__file__).parents[2] / "service" / "assets"
@@ -84,14 +82,19 @@ def test_a_recording_with_both_states(
     report = json.loads((tmp_path / "r.json").read_text())
     kept = GEN1_FILTER.apply(np.load(ASSETS / "street_bbox.npy"))
     assert (report["labelled"], report["images"]) == (len(kept), len(np.unique(kept["t"])))
-    assert (report["kind"], report["split"], report["state"]) == ("gen1", "test", "reset")
+    assert (report["kind"], report["split"], report["state"]) == ("prophesee", "test", "reset")
     assert (report["sources"], report["windows"], report["slices"]) == (1, report["images"], 2)
     assert report["classes"]["car"]["labelled"] == (kept["class_id"] == 0).sum()
     assert report["training"] == "untrained"
     assert 0 < report["energy_mj"]["snn"] < report["energy_mj"]["ann"]
     for words in ("AP50", "car", "pedestrian", "2 x 4", "reset", "a window", "untrained"):
         assert words in done.out
-    assert f"{report['energy_mj']['snn']:.3f} mJ" in done.out
+    row = next(line.split() for line in done.out.splitlines() if line.split()[:3] == ["2", "x", "4"])
+    assert row[3:6] == [
+        f"{report['firing_rate']:.1%}",
+        f"{report['energy_mj']['snn']:.3f}",
+        f"{report['energy_mj']['ann']:.3f}",
+    ]
 
     carried = run("evaluate", gen1 / "test", "--weights", weights, "--state", "carry", "--json")
     carried_report = json.loads(carried.out)
@@ -112,12 +115,12 @@ def test_its_own_boxes_as_labels_score_one(
     times = [510_000, 750_000, 1_200_003]
     cut = Cut(2, detector.spec.slice_us)
     with each.open() as recording:
-        found = [
-            prophesee_boxes(at)
-            for at in detect_at_labels(
-                detector, recording, times, cut, state, Choice(), EnergyMeter(detector)
-            )
-        ]
+        size = recording.sensor_size()
+    found = [
+        prophesee_boxes(detector.detections(end.logits, size, end.label_us, CONFIDENCE, IOU))
+        for ran in RUNS[state](detector, [Job(each, times)], cut)
+        for end in ran.ends
+    ]
     np.save(each.labels, np.concatenate(found))
     shutil.copy(each.events, tmp_path)
     report = json.loads(run("evaluate", tmp_path, "--weights", weights, "--state", state, "--json").out)
@@ -161,14 +164,14 @@ def test_wrong_use_and_bad_data_are_one_clear_line(
     np.save(early / "street_bbox.npy", boxes[boxes["t"] <= 500_000])
     cases: list[tuple[list[object], int, str]] = [
         ([gen1, "--window", "code", "--slice-us", 5000], 2, "not both"),
-        ([gen1, "--out", tmp_path / "r.csv"], 2, "the ending must be .json"),
+        ([gen1, "--out", tmp_path / "r.txt"], 2, "the ending must be one of .json, .csv"),
         ([gen1, "--state", "keep"], 2, "'keep' is not one of 'carry', 'reset'"),
         ([coco, "--state", "carry"], 2, "holds pictures"),
         ([tmp_path / "none"], 1, "none: No such file or directory"),
         ([ASSETS / "street_td.dat"], 1, "Not a directory"),
         ([tmp_path / "empty"], 1, "no data set; expected"),
         ([lost], 1, "street_bbox.npy: missing; 1 of 1 recordings have no labels"),
-        ([early], 1, "no label is left after the filter"),
+        ([early], 1, "no label of car, pedestrian is left after the filter"),
         ([gen1, "--split", "val"], 1, "splits here: test"),
         (
             [gen1, "--weights", picture_weights],
@@ -188,9 +191,10 @@ def test_wrong_use_and_bad_data_are_one_clear_line(
 def test_without_the_extra_it_says_what_to_install(
     gen1: Path, run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("service.cli.evaluation_report", "service.evaluation_files", "model.training.evaluation"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.delitem(sys.modules, "model.training.coco_score", raising=False)
+    for name in [
+        name for name in sys.modules if name.startswith(("model.training", "service.cli.evaluation"))
+    ]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)
     done = run("evaluate", gen1)
     assert done.status == 1

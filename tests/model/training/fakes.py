@@ -1,6 +1,7 @@
 """A recording in memory, random events for it, and a detector whose logits tell all that it has seen."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,12 @@ from ingest.recording import Recording
 from model.checkpoint import untrained_network
 from model.config import SpikeYOLOConfig
 from model.detector import Detector, StepOutput
+from model.prophesee import BBOX_DTYPE, Boxes
 from model.spec import ModelSpec
 from model.step import State
+from model.training.classes import ClassMap
+from model.training.moments import Moment, counted, moments_of
+from model.training.rules import Rules
 
 WIDTH, HEIGHT = 90, 60
 
@@ -36,6 +41,22 @@ class MemoryRecording(Recording):
 
     def close(self) -> None:
         pass
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A `Labelled` of given events and labels; each `open` begins anew."""
+
+    seen: Events
+    boxes: Boxes = field(default_factory=lambda: np.zeros(0, BBOX_DTYPE))
+    chunk: int = 1000
+    events: Path = Path("folder/memory_td.dat")
+
+    def open(self) -> MemoryRecording:
+        return MemoryRecording(self.seen, self.chunk)
+
+    def moments(self, sensor: tuple[int, int], rules: Rules, classes: ClassMap) -> list[Moment]:
+        return moments_of(counted(self.boxes, sensor, rules, classes.of_labels))
 
 
 def random_events(n: int, begin_us: int, end_us: int, seed: int = 0) -> Events:

@@ -7,8 +7,10 @@ import pytest
 
 from model.detections import Detections
 from model.prophesee import BBOX_DTYPE, Boxes
-from model.training.coco_score import CocoScorer, Score, images_at_labels
+from model.training.coco_score import CocoScorer
+from model.training.figures import Score
 from model.training.labels import GEN1_FILTER
+from model.training.moments import moments_of, pooled
 from model.training.truth import Truth
 from tests.model.training import reference
 
@@ -58,8 +60,9 @@ def random_recording(seed: int) -> tuple[Boxes, Boxes]:
 def scored(recordings: list[tuple[Boxes, Boxes]]) -> Score:
     scorer = CocoScorer(CLASSES)
     for labels, found in recordings:
-        for truth, pooled in images_at_labels(GEN1_FILTER.apply(labels), GEN1_FILTER.apply(found)):
-            scorer.add(truth, pooled)
+        moments = moments_of(GEN1_FILTER.apply(labels))
+        for moment, near in zip(moments, pooled(moments, GEN1_FILTER.apply(found), 50_000), strict=True):
+            scorer.add(moment.truth, near)
     return scorer.score()
 
 
@@ -128,5 +131,5 @@ def test_a_stream_of_results_is_pooled_around_each_label() -> None:
     labels, found = boxes(2), boxes(5)
     labels["t"] = [1_000_000, 1_060_000]
     found["t"] = [949_999, 950_000, 1_000_000, 1_050_000, 1_110_001]
-    images = [found for _, found in images_at_labels(labels, found)]
+    images = list(pooled(moments_of(labels), found, 50_000))
     assert [(at.t_us, len(at)) for at in images] == [(1_000_000, 3), (1_060_000, 1)]

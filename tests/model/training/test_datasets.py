@@ -66,8 +66,8 @@ def refused(case: str) -> Any:
 @pytest.mark.parametrize(
     ("case", "words"),
     [
-        ("class", "class 2, but the weights know 0 to 1"),
-        ("nan", "a box has a side or corner that is no number"),
+        ("class", "class 2, but only 0 to 1 have names"),
+        ("nan", "a box has a side, corner or confidence that is no number"),
         ("field", "no numbers in a field h; expected t, x, .*, found t, x, y, w, class_id"),
         ("text", "no numbers in a field x"),
         ("plain", "expected a list of boxes"),
@@ -121,8 +121,8 @@ def test_recordings_are_found_in_a_split_or_directly(tmp_path: Path) -> None:
     assert [each.events.name for each in found] == ["a_td.dat", "b_td.dat"]
     assert found[0].labels == tmp_path / "test" / "a_bbox.npy"
     assert find_recordings(tmp_path / "val") == find_recordings(tmp_path, "val")
-    assert kind_of(tmp_path) == kind_of(tmp_path / "val") == "gen1"
-    with pytest.raises(DatasetError, match=r"train: no .*; splits here: test, val"):
+    assert kind_of(tmp_path) == kind_of(tmp_path / "val") == "prophesee"
+    with pytest.raises(DatasetError, match=r"train: no recordings; splits here: test, val"):
         find_recordings(tmp_path, "train")
     (tmp_path / "test" / "b_bbox.npy").unlink()
     with pytest.raises(DatasetError, match=r"b_bbox.npy: missing; 1 of 2 recordings"):

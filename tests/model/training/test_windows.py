@@ -1,6 +1,5 @@
 """Windows before labels: by hand, and blind to everything at or after a label."""
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -17,8 +16,16 @@ from model.errors import ConfigError
 from model.letterbox import Letterbox, prepare_frame
 from model.network import RawOutputs
 from model.training.past import Past
-from model.training.windows import RUNS, Cut, carried_edges, run_carried, run_reset
-from tests.model.training.fakes import HEIGHT, WIDTH, Echo, MemoryRecording, random_events, seeing_detector
+from model.training.windows import RUNS, Cut, Job, carried_edges, run_carried, run_reset
+from tests.model.training.fakes import (
+    HEIGHT,
+    WIDTH,
+    Echo,
+    InMemory,
+    MemoryRecording,
+    random_events,
+    seeing_detector,
+)
 
 CUT = Cut(slices=3, slice_us=100_000)
 LABELS_US = (50_000, 320_000, 600_001, 700_000, 710_000)
@@ -54,15 +61,16 @@ def frame(events: Events, t0_us: int, t1_us: int, detector: Detector) -> Tensor:
 
 
 def logits(
-    state: str, detector: Detector, events: Events, labels_us: Sequence[int] = LABELS_US, chunk: int = 1000
+    state: str,
+    detector: Detector,
+    events: Events,
+    labels_us: Sequence[int] = LABELS_US,
+    chunk: int = 1000,
+    batch: int = 1,
 ) -> dict[int, list[RawOutputs]]:
     """Label -> logits of its last T slices."""
-    recent: deque[RawOutputs] = deque(maxlen=CUT.slices)
-    found = {}
-    for ran in RUNS[state](detector, MemoryRecording(events, chunk), labels_us, CUT):
-        recent.append(ran.out.raw)
-        if ran.label_us is not None:
-            found[ran.label_us] = list(recent)
+    job = Job(InMemory(events, chunk=chunk), labels_us)
+    found = {end.label_us: end.logits for ran in RUNS[state](detector, [job], CUT, batch) for end in ran.ends}
     assert list(found) == list(labels_us)
     assert all(len(at) == CUT.slices for at in found.values())
     return found
@@ -200,6 +208,6 @@ def test_damaged_events_are_refused(detector: Detector, events: Events) -> None:
     off["x"][100] = WIDTH
     late["t"][2000:] -= 1_500_000
     with pytest.raises(GeometryError, match=f"memory_td.dat: an event at x={WIDTH}"):
-        list(run_reset(detector, MemoryRecording(off), [900_000], Cut(8, 100_000)))
+        list(run_reset(detector, [Job(InMemory(off), [900_000])], Cut(8, 100_000)))
     with pytest.raises(TimeOrderError, match=r"memory_td.dat: an event is .* us late"):
-        list(run_carried(detector, MemoryRecording(late), [900_000], CUT))
+        list(run_carried(detector, [Job(InMemory(late), [900_000])], CUT))
