@@ -28,7 +28,7 @@ class Timing:
     def __post_init__(self) -> None:
         if not MIN_FPS <= self.fps <= MAX_FPS:
             raise SimulationError(f"{self.fps:g} frames a second; expected {MIN_FPS:g} to {MAX_FPS:g}")
-        if not (self.label_hz > 0 and _ratio(self.fps, self.label_hz).denominator == 1):
+        if not (0 < self.label_hz <= self.fps and _ratio(self.fps, self.label_hz).denominator == 1):
             raise SimulationError(
                 f"{self.label_hz:g} labels a second do not fall on frames; name a divisor of {self.fps:g}"
             )
