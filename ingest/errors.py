@@ -5,7 +5,8 @@ IngestError
 ├── TruncatedError     a header or file ends too early
 ├── GeometryError      the sensor size is missing or contradicts the events
 ├── TimeOrderError     time runs backwards further than any wrap or jitter explains
-└── MissingFilterError an HDF5 filter or an optional package is not installed
+├── MissingFilterError an HDF5 filter or an optional package is not installed
+└── SimulationError    a film cannot be made: the plan is wrong, or what draws it is not installed
 """
 
 
@@ -43,3 +44,9 @@ class MissingFilterError(IngestError):
     """An HDF5 filter or an optional package is needed to read this file; the message names it."""
 
     code = "missing_filter"
+
+
+class SimulationError(IngestError):
+    """A simulated recording cannot be made; the message says what is wrong or what to install."""
+
+    code = "simulation"

@@ -1,0 +1,90 @@
+"""What can move in a film: its meshes at three levels of detail, and how it animates."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ingest.simulation.film import Actor
+from ingest.simulation.mesh import ALBEDO, GLOSS, LAYER, Floats, Ints, Mesh, paint, vertex_normals
+from ingest.simulation.shapes import boxes
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """levels: meshes from fine to coarse; size_m: length, width, height.
+
+    cycle [P, V, 6] holds points and normals of the finest mesh's vertices at P phases of one cycle of stride_m
+    metres; it is None for stiff bodies. A body with a cycle has one level.
+    """
+
+    levels: tuple[Mesh, ...]
+    size_m: tuple[float, float, float]
+    glossy: bool = False
+    cycle: Floats | None = None
+    stride_m: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """An actor in a body: its paint is multiplied by tint, and its track is a row of the scene's tracks."""
+
+    actor: Actor
+    body: Body
+    tint: float = 1.0
+
+
+def stiff_body(mesh: Mesh, size_m: tuple[float, float, float], is_car: bool = True) -> Body:
+    """A glossy body with coarser levels made from its mesh; the farthest car is a few boxes."""
+    farthest = _as_boxes(size_m, mesh) if is_car else simplified(mesh, 0.6)
+    return Body((mesh, simplified(mesh, 0.2), farthest), size_m, glossy=True)
+
+
+def simplified(mesh: Mesh, cell_m: float, cycle: Floats | None = None) -> Mesh:
+    """The mesh with all vertices in a cell put together, as long as their paint agrees.
+
+    With a cycle [P, V, 3] of points, vertices must share cells at four phases of it.
+    """
+    kept, inverse = _clusters(mesh, cell_m, cycle)
+    faces = inverse[mesh.faces]
+    good = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
+    return Mesh(mesh.vertices[kept], np.unique(faces[good], axis=0).astype(np.int32))
+
+
+def simplified_cycle(mesh: Mesh, points: Floats, cell_m: float) -> tuple[Mesh, Floats]:
+    """A coarser mesh of moving points [P, V, 3], and its cycle [P, v, 6]."""
+    kept, _ = _clusters(mesh, cell_m, points)
+    coarse = simplified(mesh, cell_m, points)
+    return coarse, with_normals(points[:, kept], coarse)
+
+
+def with_normals(points: Floats, mesh: Mesh) -> Floats:
+    """A cycle [P, V, 6] from the points [P, V, 3] of a mesh at each phase."""
+    return np.concatenate([points, vertex_normals(points, mesh.faces)], -1).astype(np.float32)
+
+
+def _clusters(mesh: Mesh, cell_m: float, cycle: Floats | None) -> tuple[Ints, Ints]:
+    """Indices of the vertices to keep, and for every vertex its place among them."""
+    if cycle is None:
+        where = mesh.points / cell_m
+        facing = np.round(mesh.vertices[:, 3:6] * 0.6)
+        where = np.concatenate([where, facing], 1)
+    else:
+        phases = cycle[:: max(1, len(cycle) // 4)][:4]
+        where = np.concatenate(list(phases), 1) / cell_m
+    look = np.concatenate([mesh.vertices[:, [LAYER]], np.round(mesh.vertices[:, ALBEDO : GLOSS + 1] * 8)], 1)
+    keys = np.concatenate([np.floor(where + 0.37), look], 1).astype(np.int32)
+    flat = np.ascontiguousarray(keys).view(np.dtype((np.void, keys.dtype.itemsize * keys.shape[1]))).ravel()
+    _, kept, inverse = np.unique(flat, return_index=True, return_inverse=True)
+    return kept, inverse.ravel()
+
+
+def _as_boxes(size_m: tuple[float, float, float], mesh: Mesh) -> Mesh:
+    """The farthest level: a lower box in the body's mean tone and a dark upper one."""
+    length, width, height = size_m
+    painted = mesh.vertices[(mesh.vertices[:, GLOSS] > 0.2) & (mesh.vertices[:, GLOSS] < 0.9), ALBEDO]
+    tone = float(np.median(painted)) if len(painted) else 0.3
+    paints = np.stack([paint(albedo=tone, gloss=0.4), paint(albedo=0.5 * tone, gloss=0.4), paint(albedo=0.03)])
+    bases = [[0, 0, 0.25 * height], [-0.06 * length, 0, 0.58 * height], [0, 0, 0]]
+    sizes = [[length * 0.98, width, 0.33 * height], [length * 0.52, width * 0.86, 0.42 * height],
+             [length * 0.85, width * 0.9, 0.3 * height]]  # fmt: skip
+    return boxes(bases, sizes, paints)

@@ -1,0 +1,149 @@
+"""Cars and people from a folder of meshes, resized and repainted so that few look like many.
+
+The folder holds NumPy archives without pickles. A vehicle has, for each part i, `vertices_i` [V, 3], `normals_i`
+[V, 3] int8 (127 is 1), `uv_i` [V, 2], `faces_i` [F, 3], `rgba_i` [4] and perhaps `texture_i`, the bytes of a picture;
+z is up, it looks along -y, its unit does not matter. A person has `vertices` [24, V, 3] (metres, one walking
+cycle, looking along -y), `faces` [F, 3] and `region` [V] (0 skin, 1 trousers, 2 shoes, 3 top, 4 hair).
+"""
+
+import functools
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ingest.errors import SimulationError
+from ingest.simulation.bodies import Body, simplified_cycle, stiff_body
+from ingest.simulation.cars import Lamps
+from ingest.simulation.mesh import Floats, Mesh, assemble, join, paint, unit
+from ingest.simulation.people import Figure
+from ingest.simulation.shapes import boxes
+from ingest.simulation.textures import TEXTURE_PX, TextureShelf
+
+_CARS = {"hatchback": 4.0, "hatchback_blue": 4.0, "hatchback_red": 4.1, "suv": 4.7, "pickup": 5.2, "prius_hybrid": 4.5,
+         "ambulance": 5.6}  # fmt: skip
+"""Lengths in metres by the files' names; other vehicles are not used."""
+_VANS = ("ambulance",)
+_STRIDE_SHARE = 0.83
+_LUMA = np.array([0.2126, 0.7152, 0.0722])
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    vertices: Floats
+    normals: Floats
+    uv: Floats
+    faces: NDArray[np.int32]
+    albedo: float
+    texture: Floats | None
+
+
+class MeshFolder:
+    """The vehicles and people found in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises SimulationError if the folder holds neither a known vehicle nor a person."""
+        self.cars = sorted(path for path in folder.glob("*.npz") if path.stem in _CARS)
+        self.people = sorted(folder.glob("pedestrian_*.npz"))
+        if not self.cars and not self.people:
+            names = ", ".join(f"{name}.npz" for name in _CARS)
+            raise SimulationError(
+                f"{folder} holds no mesh that is known here; expected pedestrian_*.npz or some of {names}; "
+                "leave the folder out to film shapes of the simulator's own making"
+            )
+
+    def car(self, rng: np.random.Generator, shelf: TextureShelf, lamps: Lamps) -> tuple[str, Body]:
+        """("car" or "van", body): a vehicle of the folder at proportions of its own."""
+        path = self.cars[rng.integers(len(self.cars))]
+        parts = _vehicle_parts(path)
+        points = np.concatenate([part.vertices for part in parts])
+        low, high = points.min(0), points.max(0)
+        size = (high - low) * (_CARS[path.stem] / (high - low)[0])
+        size = size * rng.uniform([0.9, 0.92, 0.92], [1.12, 1.1, 1.14])
+        scale, middle = size / (high - low), np.array([*(low + high)[:2] / 2, low[2]])
+        meshes = []
+        for part in parts:
+            layer = 0 if part.texture is None else shelf.add(part.texture)
+            gloss = 0.5 if part.albedo > 0.05 or part.texture is not None else 0.95
+            meshes.append(assemble(
+                (part.vertices - middle) * scale, unit(part.normals / scale), part.uv,
+                paint(layer, part.albedo, 0.0, gloss), part.faces,
+            ))  # fmt: skip
+        if lamps.head:
+            meshes.append(_lamps(size, lamps))
+        kind = "van" if path.stem in _VANS else "car"
+        return kind, stiff_body(join(meshes), (float(size[0]), float(size[1]), float(size[2])))
+
+    def figure(self, rng: np.random.Generator) -> Figure:
+        """A walking person of the folder at a build of their own."""
+        whole = _person(self.people[rng.integers(len(self.people))])
+        girth, height = rng.uniform(0.92, 1.2), rng.uniform(0.92, 1.08)
+        cycle = whole.cycle.copy()
+        cycle[..., :3] *= np.array([girth, girth, height], np.float32)
+        cycle[..., 3:] = unit(cycle[..., 3:] / np.array([girth, girth, height], np.float32))
+        mesh = Mesh(whole.mesh.vertices.copy(), whole.mesh.faces)
+        mesh.vertices[:, :6] = cycle[0]
+        tall = whole.height_m * height
+        return Figure(mesh, cycle, whole.regions, tall, _STRIDE_SHARE * tall)
+
+
+@functools.lru_cache(maxsize=32)
+def _vehicle_parts(path: Path) -> tuple[_Part, ...]:
+    """The parts of a vehicle, turned to look along +x; kept, for a process makes many films."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            count = sum(name.startswith("vertices_") for name in archive.files)
+            return tuple(_part(archive, index) for index in range(count))
+    except (KeyError, OSError, ValueError) as error:
+        raise SimulationError(f"{path} is not a vehicle as described in ingest/simulation/mesh_folder.py: {error}") from error
+
+
+def _part(archive: Any, index: int) -> _Part:
+    points, normals = (_ahead(archive[f"{name}_{index}"].astype(float)) for name in ("vertices", "normals"))
+    uv, faces = archive[f"uv_{index}"].astype(float), archive[f"faces_{index}"].astype(np.int32)
+    texture = None
+    if f"texture_{index}" in archive.files:
+        picture = Image.open(io.BytesIO(archive[f"texture_{index}"].tobytes())).convert("RGB")
+        texture = np.asarray(picture.resize((TEXTURE_PX, TEXTURE_PX), Image.Resampling.BOX), float) / 255
+        texture = texture**2.2 @ _LUMA
+    albedo = 1.0 if texture is not None else float(archive[f"rgba_{index}"][:3].astype(float) ** 2.2 @ _LUMA)
+    return _Part(points, normals / 127, uv, _outwards(points, normals, faces), max(albedo, 0.02), texture)
+
+
+@functools.lru_cache(maxsize=32)
+def _person(path: Path) -> Figure:
+    """A person thinned out to what a small picture can show, looking along +x."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            points = _ahead(archive["vertices"].astype(np.float32))
+            faces, regions = archive["faces"].astype(np.int32), archive["region"].astype(np.int32)
+    except (KeyError, OSError, ValueError) as error:
+        raise SimulationError(f"{path} is not a person as described in ingest/simulation/mesh_folder.py: {error}") from error
+    count = points.shape[1]
+    full = assemble(points[0], np.zeros((count, 3)), np.zeros((count, 2)), paint(layer=regions), faces)
+    mesh, cycle = simplified_cycle(full, points, 0.075)
+    height = float(points[..., 2].max())
+    return Figure(mesh, cycle.astype(np.float32), mesh.vertices[:, 8].astype(np.int32), height, _STRIDE_SHARE * height)
+
+
+def _ahead(vectors: Floats) -> Floats:
+    """Vectors [..., 3] of a body that looks along -y, turned so that it looks along +x."""
+    return np.stack([-vectors[..., 1], vectors[..., 0], vectors[..., 2]], -1)
+
+
+def _outwards(points: Floats, normals: Floats, faces: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Faces wound so that they agree with the normals of their corners."""
+    a, b, c = (points[faces[:, k]] for k in range(3))
+    against = (np.cross(b - a, c - a) * normals[faces].sum(1)).sum(1) < 0
+    return np.where(against[:, None], faces[:, ::-1], faces).astype(np.int32)
+
+
+def _lamps(size: Floats, lamps: Lamps) -> Mesh:
+    length, width, height = size
+    rows = [[x * length / 2, side * 0.36 * width, 0.42 * height] for x in (1, -1) for side in (-1, 1)]
+    paints = [paint(albedo=0.6, glow=lamps.head)] * 2 + [paint(albedo=0.1, glow=lamps.tail)] * 2
+    return boxes(rows, [[0.06, 0.28, 0.14]], np.stack(paints))

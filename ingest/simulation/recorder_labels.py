@@ -1,0 +1,76 @@
+"""Labels as Gen1 stores them, from pictures that say which actor each pixel shows. H, W: sensor pixels."""
+
+from collections.abc import Sequence
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.simulation.film import Actor
+
+BBOX_DTYPE = np.dtype(
+    {
+        "names": ["t", "x", "y", "w", "h", "class_id", "track_id", "class_confidence"],
+        "formats": ["<i8", "<f4", "<f4", "<f4", "<f4", "<u4", "<u4", "<f4"],
+        "offsets": [0, 8, 12, 16, 20, 24, 28, 32],
+        "itemsize": 40,
+    }
+)
+"""A row of `*_bbox.npy`: t in microseconds; x, y the top-left corner, w, h the size in sensor pixels."""
+
+Boxes = NDArray[np.void]
+"""A one-dimensional array of BBOX_DTYPE."""
+
+MIN_SIDE_PX = 8
+"""Actors of which less is to be seen get no label; evaluation filters harder (10 px, diagonal 30 px)."""
+
+MIN_COVER = 0.2
+"""Share of its box that an actor must show. A walking person covers 0.35 or more; slivers seen past whatever
+hides the rest cover less, and their box would be a guess."""
+
+
+@numba.njit(nogil=True, cache=True)
+def extents(ids: NDArray[np.int32], actors: int) -> NDArray[np.int64]:
+    """Of each id 1..actors in a picture [H,W]: first and last column, first and last row, pixels; [actors,5].
+
+    Ids beyond are passed over; an id that does not occur has zero pixels.
+    """
+    height, width = ids.shape
+    found = np.zeros((actors, 5), np.int64)
+    found[:, 0], found[:, 2] = width, height
+    for y in range(height):
+        for x in range(width):
+            number = ids[y, x]
+            if 0 < number <= actors:
+                row = found[number - 1]
+                row[0], row[1] = min(row[0], x), max(row[1], x)
+                row[2], row[3] = min(row[2], y), max(row[3], y)
+                row[4] += 1
+    return found
+
+
+def label(
+    ids: NDArray[np.int32], actors: Sequence[Actor], t_us: int, noticed: NDArray[np.bool_] | None = None
+) -> Boxes:
+    """Boxes around what is to be seen of the actors that have a class; the track is the actor's id.
+
+    Args:
+        ids: [H,W], 0 where no actor is seen.
+        actors: actor k - 1 has id k.
+        t_us: time that the boxes get.
+        noticed: bool [actors], those that may be labelled; None: all.
+    """
+    left, right, top, bottom, pixels = extents(ids, len(actors)).T
+    width, height = right - left + 1, bottom - top + 1
+    seen = (pixels > 0) & (np.minimum(width, height) >= MIN_SIDE_PX) & (pixels >= MIN_COVER * width * height)
+    if noticed is not None:
+        seen &= noticed
+    kept = [k for k in np.flatnonzero(seen).tolist() if actors[k].class_id is not None]
+    boxes = np.zeros(len(kept), BBOX_DTYPE)
+    boxes["t"] = t_us
+    for name, values in zip("xywh", (left, top, width, height), strict=True):
+        boxes[name] = values[kept]
+    boxes["class_id"] = [actors[k].class_id for k in kept]
+    boxes["track_id"] = np.array(kept, np.uint32) + 1
+    boxes["class_confidence"] = 1
+    return boxes

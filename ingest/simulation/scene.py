@@ -1,0 +1,73 @@
+"""A film before it is drawn: geometry, textures, light, actors with their tracks, and a camera. Arrays only."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.simulation.bodies import Role
+from ingest.simulation.camera import View
+from ingest.simulation.light import Light
+from ingest.simulation.mesh import Floats, Mesh
+
+
+@dataclass(frozen=True, slots=True)
+class SunMask:
+    """Where the sun reaches the ground: picture [rows, columns] uint8 over (d, s), 255 for sunlit.
+
+    Row r, column c is the place s = s0_m + c * step_m, d = d0_m + r * step_m. Beyond it the sun shines.
+    """
+
+    picture: NDArray[np.uint8]
+    s0_m: float
+    d0_m: float
+    step_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Layers with a part of their own: clouds, the far ridge, what paint mirrors, rain drops."""
+
+    cloud: int
+    skyline: int
+    mirrored: int
+    drops: int
+    ridge: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """What is between the camera and the world.
+
+    glare: share of the mirrored dashboard; dashboard: its upper edge as a share of the height, below 0 for none;
+    wiper_hz: 0 for none.
+    """
+
+    glare: float = 0.0
+    dashboard: float = -1.0
+    wiper_hz: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All of a film.
+
+    solid, detail: what stands still, the detail being drawn near the camera only; ground: what light falls on,
+    its normals holding (s, d) for the sun mask. textures: [layers, 128, 128] uint8.
+    tracks: [A, T, 8] (`motion.py`) of roles [A]. street_lamps [L, 3]. headlights: indices of roles that shine.
+    """
+
+    solid: Mesh
+    detail: Mesh
+    ground: Mesh
+    markings: Mesh
+    textures: NDArray[np.uint8]
+    mask: SunMask
+    light: Light
+    look: Look
+    lens: Lens
+    roles: tuple[Role, ...]
+    tracks: Floats
+    street_lamps: Floats
+    view: Callable[[float], View]

@@ -1,0 +1,240 @@
+"""The shaders, as GLSL 3.30. Luminance goes into red; alpha is what a cast shadow leaves of the light.
+
+Light is worked out at the vertices of matte things and at the pixels of car paint and glass.
+Distance fades everything into the luminance of the horizon, so that nothing pops up at the edge of sight.
+`NIGHT` is defined for films with lamps: the nearest of them, and the headlights of the camera's own car.
+"""
+
+LIGHTS = 8
+"""Lamps that a night film's shaders know at a time."""
+
+_HEAD = """
+#version 330
+uniform mat4 VP; uniform mat4 M; uniform vec3 eye; uniform vec3 sun;
+uniform float sun_light; uniform float ambient; uniform float haze; uniform float density; uniform float reach;
+uniform float lit; uniform float tint;
+in vec3 point; in vec3 normal; in vec2 uv; in vec4 paint;
+float clearness(float d) {
+  float edge = clamp((reach - d) / (0.35 * reach), 0., 1.);
+  return exp(-density * d) * edge * edge * (3. - 2. * edge);
+}
+"""
+
+_NIGHT = (
+    f"uniform vec4 lamps[{LIGHTS}]; "
+    """uniform vec3 beam; uniform float beam_light;
+float lamp_light(vec3 w, vec3 N) {
+  float sum = 0.;
+"""
+    f"  for (int k = 0; k < {LIGHTS}; k++) {{"
+    """
+    vec3 to = lamps[k].xyz - w; float square = dot(to, to) + 1.;
+    sum += lamps[k].w / square * max(dot(N, to) * inversesqrt(square), 0.1);
+  }
+  return sum;
+}
+float beam_at(vec3 w, vec3 N, vec3 eye) {
+  vec3 from = w - eye + vec3(0., 0., 0.6); float d = length(from); vec3 along = from / d;
+  float cone = clamp((dot(along, beam) - 0.86) / 0.12, 0., 1.);
+  return beam_light * cone * cone * max(-dot(along, N), 0.08) / (1. + d * d / 80.);
+}
+"""
+)
+
+_LIGHT = """
+float light_on(vec3 w, vec3 N) {
+  float sum = ambient * (0.75 + 0.25 * N.z) + sun_light * lit * max(dot(N, sun), 0.);
+#ifdef NIGHT
+  sum += lamp_light(w, N) + beam_at(w, N, eye);
+#endif
+  return sum;
+}
+"""
+
+MATTE_VERTEX = (
+    "BODY"
+    + _LIGHT
+    + """
+out vec3 place; out vec2 shade;
+void main() {
+  vec4 w = M * vec4(point, 1.); vec3 N = mat3(M) * normal;
+  float clear = clearness(length(eye - w.xyz));
+  float tone = paint.w > 0.2 && paint.w < 0.9 ? paint.y * tint : paint.y;
+  place = vec3(uv, paint.x);
+  shade = vec2(tone * light_on(w.xyz, N) * clear, paint.z * clear + haze * (1. - clear));
+  gl_Position = VP * w;
+}
+"""
+)
+
+MATTE_PIXEL = """
+#version 330
+uniform sampler2DArray pictures; in vec3 place; in vec2 shade; out vec4 seen;
+void main() { float t = texture(pictures, place, -0.5).r; seen = vec4(t * t * shade.x + shade.y, 0., 0., 1.); }
+"""
+
+GLOSSY_VERTEX = (
+    "BODY"
+    + _LIGHT
+    + """
+out vec3 place; out vec2 shade; out vec3 N; out vec3 w; out vec2 mirror;
+void main() {
+  vec4 at = M * vec4(point, 1.); N = mat3(M) * normal; w = at.xyz;
+  float clear = clearness(length(eye - w));
+  float tone = paint.w > 0.2 && paint.w < 0.9 ? min(paint.y * tint, 0.9) : paint.y;
+  place = vec3(uv, paint.x); mirror = vec2(paint.w * clear, clear * lit);
+  shade = vec2(tone * light_on(w, N) * clear, paint.z * clear + haze * (1. - clear));
+  gl_Position = VP * at;
+}
+"""
+)
+
+GLOSSY_PIXEL = """
+#version 330
+uniform sampler2DArray pictures; uniform vec3 eye; uniform vec3 sun; uniform float sun_light;
+uniform float haze; uniform float zenith; uniform float mirrored; uniform float floor_light;
+in vec3 place; in vec2 shade; in vec3 N; in vec3 w; in vec2 mirror; out vec4 seen;
+void main() {
+  float t = texture(pictures, place, -0.5).r;
+  vec3 V = normalize(eye - w); vec3 n = normalize(N); vec3 R = reflect(-V, n);
+  float turn = 1. - clamp(dot(n, V), 0., 1.);
+  float share = mirror.x * (0.06 + 0.5 * turn * turn * turn);
+  float t2 = texture(pictures, vec3(R.xy * 1.3 + w.xy * 0.04, mirrored)).r;
+  float open = smoothstep(0.12, 0.4, R.z);
+  float around = R.z > 0. ? mix(haze * 1.1 * t2 * t2, mix(haze, zenith, R.z), open) : floor_light;
+  float s = max(dot(R, sun), 0.); s *= s; s *= s; s *= s; s *= s; s *= s;
+  float glint = min(s * sun_light * mirror.y * mirror.x, 2.);
+  seen = vec4(t * t * shade.x + shade.y + share * around + glint, 0., 0., 1.);
+}
+"""
+
+GROUND_VERTEX = """BODY
+out vec3 place; out vec3 shade; out vec2 spot; out vec3 w;
+uniform vec2 mask_at; uniform vec2 mask_scale;
+void main() {
+  w = point; float clear = clearness(length(eye - w));
+  place = vec3(uv, paint.x);
+  float soft = ambient;
+#ifdef NIGHT
+  soft += lamp_light(w, vec3(0., 0., 1.));
+#endif
+  spot = (normal.xy - mask_at) * mask_scale;
+  shade = vec3(soft, haze * (1. - clear), paint.y * clear);
+  gl_Position = VP * vec4(w, 1.);
+}
+"""
+
+GROUND_PIXEL = """
+#version 330
+uniform sampler2DArray pictures; uniform sampler2D mask; uniform float sun_light; uniform float sun_height;
+uniform float shadow_floor;
+NIGHT_BODY
+uniform vec3 eye;
+in vec3 place; in vec3 shade; in vec2 spot; in vec3 w; out vec4 seen;
+void main() {
+  float t = texture(pictures, place, -0.5).r;
+  float bright = 0.;
+#ifdef SUNNY
+  bright = sun_light * sun_height * texture(mask, spot).r;
+#endif
+#ifdef NIGHT
+  bright += beam_at(w, vec3(0., 0., 1.), eye);
+#endif
+  float all = shade.x + bright;
+  seen = vec4(t * t * shade.z * all + shade.y, 0., 0., shadow_floor);
+#ifdef SUNNY
+  seen.a = shade.x / all;
+#endif
+}
+"""
+
+SHADOW_VERTEX = """
+#version 330
+uniform mat4 VP; uniform mat4 M; uniform vec3 away; uniform float floor_m;
+in vec3 point;
+void main() {
+  vec4 w = M * vec4(point, 1.); w.xyz -= away * (max(w.z - floor_m, 0.) / away.z); w.z = floor_m;
+  gl_Position = VP * w;
+}
+"""
+
+SHADOW_PIXEL = """
+#version 330
+out vec4 seen; void main() { seen = vec4(0., 0., 0., 1.); }
+"""
+
+SKY_VERTEX = """
+#version 330
+uniform mat4 rays; in vec2 corner; out vec3 ray;
+void main() { ray = (rays * vec4(corner, 0., 1.)).xyz; gl_Position = vec4(corner, 0.99999, 1.); }
+"""
+
+SKY_PIXEL = """
+#version 330
+uniform sampler2DArray pictures; uniform vec3 sun; uniform float sun_light; uniform float haze; uniform float zenith;
+uniform float cloud; uniform float clouds; uniform float skyline; uniform float ridge_m; in vec3 ray; out vec4 seen;
+void main() {
+  vec3 r = normalize(ray); float up = max(r.z, 0.);
+  float t = texture(pictures, vec3(r.xy / (up + 0.15) * 0.35, cloud)).r;
+  float tone = mix(haze, zenith, smoothstep(0.02, 0.6, up)) + clouds * (t * t - 0.5) * smoothstep(0.03, 0.3, up);
+  float s = max(dot(r, sun), 0.); s *= s; s *= s; s *= s; s *= s;
+  tone += sun_light * (0.4 * s * s + 3. * s * s * s * s * s * s);
+  float ridge = texture(pictures, vec3(atan(r.y, r.x) * 0.9549, 0.37, skyline)).r * ridge_m;
+  seen = vec4(mix(tone, haze * 0.75, smoothstep(-0.004, 0.004, ridge - r.z)), 0., 0., 1.);
+}
+"""
+
+RESOLVE_VERTEX = """
+#version 330
+in vec2 corner; out vec2 at; void main() { at = corner * 0.5 + 0.5; gl_Position = vec4(corner, 0., 1.); }
+"""
+
+RESOLVE_PIXEL = """
+#version 330
+uniform sampler2D scene; uniform sampler2DArray pictures;
+uniform float exposure; uniform float veil; uniform float glare; uniform float dashboard; uniform float sweep;
+uniform vec3 rain; uniform float drops; uniform float rain_light; in vec2 at; out float seen;
+void main() {
+  float l = texture(scene, at).r;
+  float low = clamp(1. - at.y / 0.42, 0., 1.);
+  l += glare * low * texture(scene, vec2(at.x, 0.95 - at.y)).r + veil;
+  if (rain.x > 0.) {
+    float near = texture(pictures, vec3(at.x * 2. + rain.z, at.y * 0.45 + rain.y, drops)).r;
+    float far = texture(pictures, vec3(at.x * 4. - rain.z, at.y * 0.9 + rain.y * 1.37, drops)).r;
+    l = mix(l, rain_light, rain.x * (near * near + 0.5 * far * far));
+  }
+  float edge = dashboard - 0.09 * (at.x - 0.35) * (at.x - 0.35);
+  l *= mix(0.06, 1., smoothstep(-0.006, 0.006, at.y - edge));
+  if (sweep > -3.) {
+    vec2 arm = at - vec2(0.45, dashboard - 0.1); vec2 along = vec2(sin(sweep), cos(sweep));
+    float off = abs(arm.x * along.y * 1.27 - arm.y * along.x); float out_ = dot(arm, along);
+    l *= mix(0.08, 1., max(smoothstep(0.008, 0.014, off), step(0.8, out_)));
+  }
+  seen = clamp(l * exposure, 1e-4, 8.);
+}
+"""
+
+ID_VERTEX = """
+#version 330
+uniform mat4 VP; uniform mat4 M; in vec3 point; void main() { gl_Position = VP * M * vec4(point, 1.); }
+"""
+
+ID_PIXEL = """
+#version 330
+uniform float id; out float seen; void main() { seen = id; }
+"""
+
+
+def vertex_shader(source: str, night: bool) -> str:
+    """A vertex shader with its common head; `night` adds the lamps."""
+    return source.replace("BODY", _defines(_HEAD, night=night) + (_NIGHT if night else ""), 1).strip()
+
+
+def pixel_shader(source: str, night: bool, sunny: bool) -> str:
+    """A pixel shader for the film's light."""
+    return _defines(source.replace("NIGHT_BODY", _NIGHT if night else ""), night=night, sunny=sunny)
+
+
+def _defines(source: str, night: bool, sunny: bool = False) -> str:
+    flags = "".join(f"#define {name}\n" for name, on in (("NIGHT", night), ("SUNNY", sunny)) if on)
+    return source.strip().replace("#version 330\n", f"#version 330\n{flags}", 1) + "\n"

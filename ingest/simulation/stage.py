@@ -1,0 +1,291 @@
+"""A scene drawn: luminance and ids for any time (`film.Film`).
+
+The order of drawing: still things and actors from near to far, then the ground, marks on it, the sky where
+nothing is, and the shadows of actors. A shadow multiplies what is there by the alpha that the ground left, and
+sets alpha to 1: so it darkens the ground once, and nothing else.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.simulation.bodies import Body
+from ingest.simulation.camera import View, in_sight, projection, rays
+from ingest.simulation.chunks import Chunks, cut
+from ingest.simulation.film import Actor
+from ingest.simulation.mesh import Floats, Mesh
+from ingest.simulation.motion import PITCH, S, STRIDE, X, YAW, Z, D, at_time
+from ingest.simulation.renderer import Canvas, Program, Renderer, columns, put_all, raw
+from ingest.simulation.scene import Scene
+from ingest.simulation.shaders import LIGHTS
+
+_DETAIL_REACH_M = 80.0
+_ACTOR_REACH_M = 150.0
+_SHADOW_REACH_M = 50.0
+_FINE_PX, _MIDDLE_PX = 55.0, 22.0
+"""A car longer than this on the picture is drawn finely, longer than that less so, below that as boxes."""
+
+
+class _Still:
+    """Chunks of a mesh on the card, with a vertex array for every program that draws them."""
+
+    def __init__(self, renderer: Renderer, mesh: Mesh, programs: Sequence[Program]) -> None:
+        self.chunks: Chunks = cut(mesh)
+        self.buffers = renderer.upload(self.chunks.mesh)
+        self.arrays = [renderer.vertex_array(program, *self.buffers) for program in programs]
+
+    def draw(self, which: int, parts: list[tuple[int, int]]) -> None:
+        for first, count in parts:
+            self.arrays[which].render(vertices=count * 3, first=first * 3)
+
+
+class _Moving:
+    """One mesh on the card for colour, ids and shadow."""
+
+    def __init__(self, renderer: Renderer, mesh: Mesh, programs: dict[str, Program], body: Body) -> None:
+        self.buffers = renderer.upload(mesh, dynamic=body.cycle is not None)
+        self.lit_by = "glossy" if body.glossy else "matte"
+        self.colour, self.id, self.shadow = (
+            renderer.vertex_array(programs[name], *self.buffers) for name in (self.lit_by, "id", "shadow")
+        )
+        self.vertices = mesh.vertices.copy() if body.cycle is not None else mesh.vertices
+
+    def pose(self, body: Body, stride_m: float) -> None:
+        """Bend an animated body to where it is in its stride."""
+        assert body.cycle is not None
+        phases = len(body.cycle)
+        place = stride_m / body.stride_m % 1.0 * phases
+        index = int(place) % phases
+        first, second = body.cycle[index], body.cycle[(index + 1) % phases]
+        self.vertices[:, :6] = first + (second - first) * np.float32(place - int(place))
+        self.buffers[0].write(self.vertices)
+
+
+class StagedFilm:
+    """A film of a scene. `only` and `without_still` show part of it, for those who want to know what hides what."""
+
+    def __init__(self, renderer: Renderer, scene: Scene, width: int, height: int) -> None:
+        self._renderer, self._scene = renderer, scene
+        self._canvas = Canvas(renderer.context, width, height)
+        night, sunny = scene.light.night, scene.light.sunny
+        names = ("matte", "glossy", "ground", "shadow", "sky", "resolve", "id")
+        self._programs = {name: renderer.program(name, night, sunny) for name in names}
+        still = [self._programs[name] for name in ("matte", "id")]
+        self._solid, self._detail = (_Still(renderer, mesh, still) for mesh in (scene.solid, scene.detail))
+        flat = [self._programs[name] for name in ("ground", "id")]
+        self._ground, self._marks = (_Still(renderer, mesh, flat) for mesh in (scene.ground, scene.markings))
+        self._whole = {name: renderer.whole_picture(self._programs[name]) for name in ("sky", "resolve")}
+        self._pictures, self._mask = self._textures()
+        self._bodies: dict[tuple[int, int], _Moving] = {}
+        self._radii = np.array([0.5 * np.linalg.norm(role.body.size_m) + 0.3 for role in scene.roles])
+        self._exposure = 1.0
+
+    @property
+    def actors(self) -> Sequence[Actor]:
+        return [role.actor for role in self._scene.roles]
+
+    @property
+    def scene(self) -> Scene:
+        return self._scene
+
+    def expose(self, times_s: Sequence[float]) -> None:
+        """Set the exposure so that the median luminance over these times is the light's."""
+        self._exposure = 1.0
+        medians = [float(np.median(self.luminance(t_s))) for t_s in times_s]
+        self._exposure = self._scene.light.median / max(float(np.median(medians)), 1e-3)
+
+    def luminance(self, t_s: float) -> NDArray[np.float32]:
+        """[H, W], linear, first row on top."""
+        view = self._scene.view(t_s)
+        matrix = projection(view, self._canvas.width, self._canvas.height)
+        context = self._renderer.context
+        self._canvas.large.use()
+        context.enable(context.DEPTH_TEST | context.CULL_FACE)
+        context.disable(context.BLEND)
+        self._canvas.large.clear(self._scene.light.haze, 0, 0, 1)
+        self._pictures.use(0)
+        self._mask.use(1)
+        self._light(view, matrix)
+        poses = at_time(self._scene.tracks, t_s)
+        visible = self._visible(view, matrix, poses)
+        self._draw_actors(visible, poses, view)
+        self._draw_still(0, matrix, view)
+        self._draw_sky(view)
+        self._draw_shadows(visible, poses, view)
+        self._resolve(t_s)
+        return self._canvas.read(self._canvas.small).copy()
+
+    def ids(self, t_s: float, only: int | None = None, without_still: bool = False) -> NDArray[np.int32]:
+        """[H, W]: 1 + the index of the actor at each pixel's centre, 0 for none.
+
+        only: show no other actor than this id. without_still: show neither street nor ground.
+        """
+        view = self._scene.view(t_s)
+        matrix = projection(view, self._canvas.width, self._canvas.height)
+        context = self._renderer.context
+        self._canvas.id_picture.use()
+        context.enable(context.DEPTH_TEST | context.CULL_FACE)
+        context.disable(context.BLEND)
+        self._canvas.id_picture.clear(0, 0, 0, 0)
+        poses = at_time(self._scene.tracks, t_s)
+        program = self._programs["id"]
+        program.put(VP=columns(matrix))
+        for index in self._visible(view, matrix, poses):
+            if only in (None, int(index) + 1):
+                moving = self._body(int(index), poses[index], view)
+                program.put(M=columns(_placement(poses[index])), id=float(index + 1))
+                moving.id.render()
+        if not without_still:
+            program.put(id=0.0)
+            self._draw_still(1, matrix, view)
+        return np.rint(self._canvas.read(self._canvas.id_picture)).astype(np.int32)
+
+    def close(self) -> None:
+        """Give back textures and buffers."""
+        stills = (self._solid, self._detail, self._ground, self._marks)
+        arrays = [array for still in stills for array in still.arrays]
+        arrays += [array for body in self._bodies.values() for array in (body.colour, body.id, body.shadow)]
+        buffers = [buffer for holder in (*stills, *self._bodies.values()) for buffer in holder.buffers]
+        for owned in (*arrays, *buffers, *self._whole.values(), self._pictures, self._mask):
+            owned.release()
+        self._canvas.release()
+
+    def _textures(self) -> tuple[Any, Any]:
+        context, stack, mask = self._renderer.context, self._scene.textures, self._scene.mask.picture
+        linear = (context.LINEAR_MIPMAP_NEAREST, context.LINEAR)
+        layers, high, wide = stack.shape
+        pictures = context.texture_array((wide, high, layers), 1, stack.tobytes(), alignment=1)
+        pictures.build_mipmaps()
+        pictures.filter = linear
+        ground = context.texture((mask.shape[1], mask.shape[0]), 1, mask.tobytes(), alignment=1)
+        ground.filter = (context.LINEAR, context.LINEAR)
+        ground.repeat_x = ground.repeat_y = False
+        return pictures, ground
+
+    def _light(self, view: View, matrix: Floats) -> None:
+        light, mask, look = self._scene.light, self._scene.mask, self._scene.look
+        span = np.array(mask.picture.shape[::-1]) * mask.step_m
+        lamps = np.zeros((LIGHTS, 4), np.float32)
+        if light.night and len(self._scene.street_lamps):
+            far = np.linalg.norm(self._scene.street_lamps - view.eye, axis=1)
+            nearest = np.argsort(far)[:LIGHTS]
+            fade = np.clip((90 - far[nearest]) / 30, 0, 1)
+            lamps[: len(nearest), :3] = self._scene.street_lamps[nearest]
+            lamps[: len(nearest), 3] = light.street_lamps * fade
+        put_all(
+            self._programs, VP=columns(matrix), M=columns(np.eye(4)), eye=raw(view.eye), sun=raw(light.sun),
+            sun_light=light.sun_light, sun_height=float(light.sun[2]), ambient=light.ambient, haze=light.haze,
+            zenith=light.zenith, density=light.density, reach=light.reach_m, lit=1.0, tint=1.0, pictures=0, mask=1,
+            mirrored=float(look.mirrored), floor_light=0.25 * (light.ambient + 0.5 * light.sun_light),
+            shadow_floor=0.55, mask_at=(mask.s0_m, mask.d0_m), mask_scale=raw(1 / span), lamps=raw(lamps),
+            beam=raw(-view.turn[:, 2]), beam_light=light.beam if self._scene.lens.dashboard > -1 else 0.0,
+        )  # fmt: skip
+
+    def _visible(self, view: View, matrix: Floats, poses: Floats) -> NDArray[np.intp]:
+        """Indices of the actors in sight, the nearest first."""
+        if not len(poses):
+            return np.zeros(0, np.intp)
+        heights = np.array([role.body.size_m[2] for role in self._scene.roles])
+        middles = poses[:, X : Z + 1] + 0.5 * heights[:, None] * [0, 0, 1]
+        distances = np.linalg.norm(middles - view.eye, axis=1)
+        seen = np.flatnonzero((distances < _ACTOR_REACH_M) & in_sight(matrix, middles, self._radii))
+        return seen[np.argsort(distances[seen], kind="stable")]
+
+    def _body(self, index: int, pose: Floats, view: View, coarse: bool = False) -> _Moving:
+        """The actor's mesh at the level of detail that its size on the picture asks for, in its pose."""
+        body = self._scene.roles[index].body
+        level = 0
+        if len(body.levels) > 1:
+            size_px = view.focal_px * body.size_m[0] / max(float(np.linalg.norm(pose[X : Z + 1] - view.eye)), 1.0)
+            level = 0 if size_px > _FINE_PX else 1 if size_px > _MIDDLE_PX else 2
+            level = max(level, 1) if coarse else level
+        key = (-1 - index, 0) if body.cycle is not None else (id(body), level)
+        if key not in self._bodies:
+            self._bodies[key] = _Moving(self._renderer, body.levels[level], self._programs, body)
+        moving = self._bodies[key]
+        if body.cycle is not None:
+            moving.pose(body, float(pose[STRIDE]))
+        return moving
+
+    def _draw_actors(self, visible: NDArray[np.intp], poses: Floats, view: View) -> None:
+        for index in visible:
+            moving = self._body(int(index), poses[index], view)
+            self._programs[moving.lit_by].put(
+                M=columns(_placement(poses[index])), tint=self._scene.roles[index].tint, lit=self._sunlit(poses[index])
+            )
+            moving.colour.render()
+        put_all(self._programs, M=columns(np.eye(4)), tint=1.0, lit=1.0)
+
+    def _draw_still(self, which: int, matrix: Floats, view: View) -> None:
+        reach = self._scene.light.reach_m
+        if which == 1:
+            self._programs["id"].put(M=columns(np.eye(4)))
+        for still, far in ((self._solid, reach), (self._detail, _DETAIL_REACH_M), (self._ground, reach)):
+            still.draw(which, still.chunks.visible(matrix, view.eye, far))
+        if which == 0:
+            context = self._renderer.context
+            context.polygon_offset = (-2.0, -40.0)
+            self._marks.draw(0, self._marks.chunks.visible(matrix, view.eye, reach))
+            context.polygon_offset = (0.0, 0.0)
+
+    def _draw_sky(self, view: View) -> None:
+        light, look = self._scene.light, self._scene.look
+        self._programs["sky"].put(
+            rays=columns(rays(view, self._canvas.width, self._canvas.height)), cloud=float(look.cloud),
+            clouds=light.clouds, skyline=float(look.skyline), ridge_m=look.ridge,
+        )  # fmt: skip
+        self._renderer.context.disable(self._renderer.context.CULL_FACE)
+        self._whole["sky"].render(self._renderer.context.TRIANGLE_STRIP)
+
+    def _draw_shadows(self, visible: NDArray[np.intp], poses: Floats, view: View) -> None:
+        context, light = self._renderer.context, self._scene.light
+        context.disable(context.DEPTH_TEST)
+        context.enable(context.BLEND)
+        context.blend_func = (context.ZERO, context.DST_ALPHA, context.ONE, context.ZERO)
+        program = self._programs["shadow"]
+        program.put(away=raw(light.sun if light.sunny else [0, 0, 1]))
+        for index in visible:
+            pose = poses[index]
+            if np.linalg.norm(pose[X : Z + 1] - view.eye) < _SHADOW_REACH_M:
+                program.put(M=columns(_placement(pose)), floor_m=float(pose[Z]) + 0.01)
+                self._body(int(index), pose, view, coarse=True).shadow.render()
+        context.disable(context.BLEND)
+
+    def _resolve(self, t_s: float) -> None:
+        """Average the samples of each pixel, through windscreen and rain."""
+        context, light, lens, look = self._renderer.context, self._scene.light, self._scene.lens, self._scene.look
+        self._canvas.small.use()
+        self._canvas.scene.use(2)
+        wiper = -1.2 * np.cos(2 * np.pi * lens.wiper_hz * t_s) if lens.wiper_hz else -9.0
+        self._programs["resolve"].put(
+            scene=2, pictures=0, exposure=self._exposure, veil=light.veil, glare=lens.glare, dashboard=lens.dashboard,
+            sweep=float(wiper), rain=(light.rain, 2.3 * t_s, 0.05 * t_s), drops=float(look.drops),
+            rain_light=light.haze * 0.9,
+        )  # fmt: skip
+        self._whole["resolve"].render(context.TRIANGLE_STRIP)
+
+    def _sunlit(self, pose: Floats) -> float:
+        """The share of the sun that reaches an actor, from the ground's mask."""
+        mask = self._scene.mask
+        column, row = (pose[S] - mask.s0_m) / mask.step_m, (pose[D] - mask.d0_m) / mask.step_m
+        rows, wide = mask.picture.shape
+        if not (0 <= column < wide - 1 and 0 <= row < rows - 1):
+            return 1.0
+        c, r = int(column), int(row)
+        right, down = column - c, row - r
+        patch = mask.picture[r : r + 2, c : c + 2] / 255.0
+        return float(np.array([1 - down, down]) @ patch @ np.array([1 - right, right]))
+
+
+def _placement(pose: Floats) -> Floats:
+    """The matrix [4, 4] that puts a body where its track says."""
+    yaw, slope = float(pose[YAW]), float(pose[PITCH])
+    cos, sin, level = np.cos(yaw), np.sin(yaw), 1 / np.sqrt(1 + slope * slope)
+    return np.array([
+        [cos * level, -sin, -cos * slope * level, pose[X]],
+        [sin * level, cos, -sin * slope * level, pose[X + 1]],
+        [slope * level, 0.0, level, pose[Z]],
+        [0.0, 0.0, 0.0, 1.0],
+    ])  # fmt: skip

@@ -1,0 +1,58 @@
+"""A film of bright boxes on grey: a car runs right, a person left, a lorry stands; no renderer is needed."""
+
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ingest.errors import SimulationError
+from ingest.simulation.film import CAR, PEDESTRIAN, Actor, Film, Plan
+
+ACTORS = (Actor(CAR, "car"), Actor(PEDESTRIAN, "pedestrian"), Actor(None, "lorry"))
+
+
+@dataclass
+class FakeFilm:
+    plan: Plan
+    closed: bool = False
+    actors: Sequence[Actor] = ACTORS
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(self.plan.seed)
+        self.grey = rng.uniform(0.3, 0.4, (self.plan.height, self.plan.width)).astype(np.float32)
+        self.speed_px_s = float(rng.uniform(20, 40))
+
+    def luminance(self, t_s: float) -> NDArray[np.float32]:
+        ids = self.ids(t_s)
+        return np.where(ids > 0, np.float32(1.5), self.grey)
+
+    def ids(self, t_s: float) -> NDArray[np.int32]:
+        picture = np.zeros((self.plan.height, self.plan.width), np.int32)
+        moved = round(self.speed_px_s * t_s)
+        picture[2:14, 40:60] = 3
+        picture[16:28, moved : moved + 20] = 1
+        start = self.plan.width - 12 - moved
+        picture[8:32, max(start, 0) : max(start + 10, 0)] = 2
+        return picture
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def make_fake(plan: Plan) -> Film:
+    return FakeFilm(plan)
+
+
+def refuse_roadside(plan: Plan) -> Film:
+    if plan.scenario == "roadside":
+        raise SimulationError("no road here")
+    return FakeFilm(plan)
+
+
+def die_at_roadside(plan: Plan) -> Film:
+    if plan.scenario == "roadside":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return FakeFilm(plan)

@@ -1,0 +1,95 @@
+"""Statistics against events laid out by hand."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ingest.errors import GeometryError
+from ingest.events import Events, empty_events
+from ingest.simulation.layout import dat_header, dat_records, write_labels
+from ingest.simulation.recorder_labels import BBOX_DTYPE, Boxes
+from ingest.simulation.statistics import statistics
+from scripts.event_statistics import main
+
+
+def events_of(rows: list[tuple[int, int, int, int]]) -> Events:
+    events = empty_events(len(rows))
+    for name, values in zip("txyp", zip(*rows, strict=True), strict=True):
+        events[name] = values
+    return events
+
+
+def boxes_of(rows: list[tuple[float, ...]]) -> Boxes:
+    return np.array(rows, BBOX_DTYPE)
+
+
+def test_figures_of_a_small_recording() -> None:
+    """Ten by ten pixels, 100 ms: one pixel fires each 10 ms, another twice, a third once."""
+    rows = [(t, 2, 3, 1) for t in range(0, 100_000, 10_000)]
+    rows += [(1000, 5, 5, 0), (31_000, 5, 5, 0), (99_999, 9, 9, 0)]
+    found = statistics(events_of(rows), 10, 10)  # not in order of time
+    assert (found.events, found.seconds) == (13, pytest.approx(0.099999))
+    assert found.rate_hz == pytest.approx(13 / 100 / 0.099999)
+    assert found.active_share == pytest.approx((2 + 2) / 2 / 100)
+    assert found.on_share == pytest.approx(10 / 13)
+    assert found.interval_ms == 10
+    assert (found.in_boxes_share, found.box_area_share, dict(found.classes)) == (None, None, {})
+
+
+def test_boxes_see_the_50_ms_before_their_label() -> None:
+    rows = [(49_999, 1, 1, 1), (50_000, 1, 1, 1), (99_999, 3, 2, 1), (60_000, 8, 8, 0), (100_000, 1, 1, 1)]
+    boxes = boxes_of(
+        [
+            (100_000, 0, 0, 4, 5, 0, 1, 1),  # two of its events lie before the label and after 50 ms
+            (100_000, 7, 7, 2, 2, 1, 2, 1),
+            (100_000, 0, 6, 4, 4, 1, 3, 1),  # silent
+        ]
+    )
+    found = statistics(events_of(rows), 10, 10, boxes)
+    assert found.classes[0].rate_hz == pytest.approx(2 / 20 / 0.05)
+    assert (found.classes[0].boxes, found.classes[0].silent_share) == (1, 0)
+    assert found.classes[1].rate_hz == pytest.approx(1 / 4 / 0.05)
+    assert (found.classes[1].boxes, found.classes[1].silent_share) == (2, 0.5)
+    assert found.in_boxes_share == 1
+    assert found.box_area_share == pytest.approx(0.4)
+
+
+def test_uniform_noise_gives_its_rate_everywhere() -> None:
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, [2_000_000, 40, 30, 2], (2 * 20 * 1200, 4))  # 20 Hz on 1200 pixels
+    boxes = boxes_of([(t, 5, 5, 20, 20, 0, 1, 1) for t in range(50_000, 2_000_001, 50_000)])
+    found = statistics(events_of([tuple(row) for row in rows.tolist()]), 40, 30, boxes)
+    assert found.rate_hz == pytest.approx(20, rel=0.01)
+    assert found.active_share == pytest.approx(1 - np.exp(-1), rel=0.02)
+    assert found.interval_ms == pytest.approx(np.log(2) / 20 * 1e3, rel=0.05)
+    assert found.classes[0].rate_hz == pytest.approx(20, rel=0.03)
+    assert found.in_boxes_share == pytest.approx(400 / 1200, rel=0.03)
+
+
+def test_what_has_no_statistics_is_refused() -> None:
+    with pytest.raises(GeometryError, match="without events"):
+        statistics(empty_events(), 10, 10)
+    with pytest.raises(GeometryError, match="outside 10x3"):
+        statistics(events_of([(0, 2, 3, 1)]), 10, 3)
+
+
+def test_the_table_of_files_and_folders(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "set" / "train"
+    folder.mkdir(parents=True)
+    for number, polarity in enumerate((0, 1)):
+        events = events_of([(t, 1, 1, polarity) for t in range(0, 1_000_001, 10_000)])
+        (folder / f"{number}_td.dat").write_bytes(dat_header(8, 8) + dat_records(events))
+        write_labels(folder / f"{number}_bbox.npy", boxes_of([(500_000, 0, 0, 4, 4, 0, 1, 1)]))
+    monkeypatch.setattr("sys.argv", ["x", str(folder.parent), str(folder / "0_td.dat"), "--seconds", "0.8"])
+    main()
+    lines = capsys.readouterr().out.splitlines()
+    cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+    assert [len(each) for each in cells] == [11] * 4
+    assert cells[2][:2] == ["set", "0.80 (0.80 to 0.80)"]
+    assert cells[2][4] == "0.50 (0.00 to 1.00)"
+    assert cells[3][0] == "0_td.dat"
+    assert cells[3][1:7] == ["0.80", "1.58", "1.6%", "0.00", "10.0", "6.3"]
+    assert cells[3][7:] == ["", "0%", "100%", "25%"]
