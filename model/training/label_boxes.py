@@ -52,7 +52,8 @@ class BoxRules:
     an input of 128x160. What is not taught counts as background.
 
     Attributes:
-        min_side_px, min_diagonal_px: boxes below are left out; a box of exactly this size stays.
+        min_side_px, min_diagonal_px: boxes below are left out; one of exactly this size stays, one
+            without an area never does.
         min_visible: the share of a box's area, as the sensor saw it, that has to be left.
     """
 
@@ -71,7 +72,8 @@ class BoxRules:
             whole_px: float32 [M], their area before cropping.
         """
         w, h = (boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).T
-        large = (np.minimum(w, h) >= self.min_side_px) & (np.hypot(w, h) >= self.min_diagonal_px)
+        side = np.minimum(w, h)
+        large = (side > 0) & (side >= self.min_side_px) & (np.hypot(w, h) >= self.min_diagonal_px)
         kept: NDArray[np.bool_] = large & (seen_px >= self.min_visible * whole_px)
         return kept
 

@@ -35,7 +35,8 @@ class SetOptions:
         lanes: B.
         slices: K.
         stream_share: of the lanes that stream; the others are random clips (RVT, CVPR 2023, mixes them 1:1).
-        batches: an epoch has this many at most; None: as many as its slices fill.
+        batches: of an epoch, at most; None: as many as its slices fill.
+        world: processes that share an epoch, each with lanes of its own.
         seed: of all that is random.
         warm_up: slices at the beginning of a random clip whose labels are not taught.
         repeat_below: clips are shown more often where they show a class that is in less than this share of
@@ -51,6 +52,7 @@ class SetOptions:
     slices: int = 8
     stream_share: float = 0.5
     batches: int | None = None
+    world: int = 1
     seed: int = 0
     warm_up: int = 0
     repeat_below: float = 0.0
@@ -68,8 +70,8 @@ class SetOptions:
             )
         if not 0 <= self.warm_up < self.slices:
             raise ConfigError(f"warm_up {self.warm_up}: a clip has {self.slices} slices, and one is taught")
-        if self.batches is not None and self.batches < 1:
-            raise ConfigError(f"batches {self.batches}: an epoch has at least one")
+        if min(self.world, self.batches or 1) < 1 or self.batches == 0:
+            raise ConfigError(f"batches {self.batches}, world {self.world}: expected at least one")
 
     @property
     def streams(self) -> int:
@@ -88,8 +90,8 @@ class _Plan:
 class TrainingSet:
     """Batches of labelled recordings, the same for the same seed, epoch, rank and world.
 
-    Any batch can be made by itself, so workers may share an epoch (`model.training.workers`) and a training
-    may go on within one. Can be pickled; not for several threads at once.
+    Any batch can be made by itself, so that several workers may share an epoch. Can be pickled; not for
+    several threads at once.
 
     Attributes:
         prepared: what is trained with, and which recordings are not, without a label or without room.
@@ -125,25 +127,18 @@ class TrainingSet:
         scale = Scale(spec.count_cap, levels)
         self._painter = Painter(cut, reader, scale, options.augmentation, options.rules, options.warm_up)
         self._planned: tuple[tuple[int, int], _Plan] | None = None
+        self._batches = self._count()
 
-    def batches_per_epoch(self, world: int = 1) -> int:
-        """So many that streaming lanes see every slice once; without lanes, that clips see every label once.
-
-        With as many clips as lanes, clips see every label about once as well.
+    @property
+    def batches_per_epoch(self) -> int:
+        """For each process, so that streaming lanes see every slice once; with as many random clips as
+        lanes, these see every label about once as well. Without lanes, so that clips see every label once.
         """
-        options = self._options
-        if options.streams:
-            slices = sum(len(each.grid) for each in self.prepared.recordings)
-            needed = -(-slices // (world * options.streams * options.slices))
-        else:
-            rng = np.random.default_rng([options.seed, PLAN])
-            clips = draw_pass(self.prepared.recordings, self._factors, self._shape, rng)
-            needed = -(-len(clips) // (world * options.lanes))
-        return needed if options.batches is None else min(needed, options.batches)
+        return self._batches
 
     def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
         """The batches of one epoch for one of `world` processes."""
-        for step in range(self.batches_per_epoch(world)):
+        for step in range(self._batches):
             yield self.batch(epoch, step, rank, world)
 
     def batch(self, epoch: int, step: int, rank: int = 0, world: int = 1) -> Batch:
@@ -169,12 +164,23 @@ class TrainingSet:
         targets = tuple(targets_of([boxes[k] for boxes in seen]) for k in range(options.slices))
         return Batch(frames, float(self._levels), torch.from_numpy(fresh), targets)
 
+    def _count(self) -> int:
+        options = self._options
+        if options.streams:
+            slices = sum(len(each.grid) for each in self.prepared.recordings)
+            needed = -(-slices // (options.world * options.streams * options.slices))
+        else:
+            rng = np.random.default_rng([options.seed, PLAN])
+            clips = draw_pass(self.prepared.recordings, self._factors, self._shape, rng)
+            needed = -(-len(clips) // (options.world * options.lanes))
+        return needed if options.batches is None else min(needed, options.batches)
+
     def _plan(self, epoch: int, world: int) -> _Plan:
         if self._planned is None or self._planned[0] != (epoch, world):
             options, cut = self._options, self.prepared.recordings
             rng = np.random.default_rng([options.seed, PLAN, epoch])
             tape = Tape([len(each.grid) for each in cut], rng)
-            count = self.batches_per_epoch(world) * world * (options.lanes - options.streams)
+            count = self._batches * world * (options.lanes - options.streams)
             clips = draw_clips(cut, self._factors, self._shape, count, rng)
             self._planned = (epoch, world), _Plan(tape, clips)
         return self._planned[1]
