@@ -27,8 +27,8 @@ b.wrong {{ color: #f0e442; }} b.found {{ color: #e67814; }}
 <p class="headline">{headline}</p>
 <p>Labelled objects are white, boxes above confidence {confident:g} <b class="found">orange</b>, the miss
 thick and <b class="wrong">yellow</b>. A box hits an object of its class that it overlaps by {iou:g} or more.
-Each image is shown once in a list, by its worst miss. Of recordings, the last {shown_ms:g} ms before the label
-are seen.</p>
+Each image is shown once in a list, by its worst miss. Of recordings, the last {shown_ms:g} ms before the
+label are seen.</p>
 <h2>Boxes where nothing is, the most confident first</h2>
 {false}
 <h2>Objects without a box, the largest first</h2>

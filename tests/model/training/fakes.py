@@ -1,6 +1,6 @@
 """A recording in memory, random events for it, and a detector whose logits tell all that it has seen."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,8 +25,8 @@ WIDTH, HEIGHT = 90, 60
 class MemoryRecording(Recording):
     """Events in chunks of a given size."""
 
-    def __init__(self, events: Events, chunk: int = 1000) -> None:
-        super().__init__(Path("memory_td.dat"), "dat", WIDTH, HEIGHT)
+    def __init__(self, events: Events, chunk: int = 1000, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
+        super().__init__(Path("memory_td.dat"), "dat", *size)
         self._events, self._chunk = events, chunk
 
     def chunks(self, max_events: int = 1 << 17) -> Iterator[Events]:
@@ -51,9 +51,10 @@ class InMemory:
     boxes: Boxes = field(default_factory=lambda: np.zeros(0, BBOX_DTYPE))
     chunk: int = 1000
     events: Path = Path("folder/memory_td.dat")
+    size: tuple[int, int] = (WIDTH, HEIGHT)
 
     def open(self) -> MemoryRecording:
-        return MemoryRecording(self.seen, self.chunk)
+        return MemoryRecording(self.seen, self.chunk, self.size)
 
     def moments(self, sensor: tuple[int, int], rules: Rules, classes: ClassMap) -> list[Moment]:
         return moments_of(counted(self.boxes, sensor, rules, classes.of_labels))
@@ -78,6 +79,15 @@ class Echo(Detector):
     def step(self, frames: Tensor, state: State, exact: bool = False) -> StepOutput:
         total = state["sum"] / 2 + frames
         return StepOutput((total, frames, total), {"sum": total}, {}, {})
+
+
+def boxes_at(times_us: Sequence[int], **columns: object) -> Boxes:
+    """Boxes of 30x30 px at these times, unless columns say otherwise."""
+    boxes = np.zeros(len(times_us), BBOX_DTYPE)
+    boxes["t"], boxes["w"], boxes["h"], boxes["class_confidence"] = times_us, 30, 30, 0.5
+    for name, values in columns.items():
+        boxes[name] = values
+    return boxes
 
 
 def seeing_detector() -> Detector:

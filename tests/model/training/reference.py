@@ -14,24 +14,30 @@ RECALLS = np.linspace(0, 1, 101)
 AREAS = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
 
 
-def images(labels: np.ndarray, found: np.ndarray) -> list[Image]:
-    """The filter, and an image for each time that keeps a label."""
+def images(
+    labels: np.ndarray,
+    found: np.ndarray,
+    sensor: tuple[int, int] = (10**6, 10**6),
+    diagonal: float = 30,
+    side: float = 10,
+) -> list[Image]:
+    """Boxes cut at the border, the filter, and an image for each time that keeps a label."""
 
-    def counts(box: np.void) -> bool:
-        w, h = box["w"], box["h"]
-        return bool(box["t"] > 500_000 and w >= 10 and h >= 10 and w * w + h * h >= 900)
+    def kept(box: np.void) -> tuple[float, float, float, float] | None:
+        x, y, w, h = (float(box[k]) for k in "xywh")
+        x0, y0, x1, y1 = max(x, 0), max(y, 0), min(x + w, sensor[0]), min(y + h, sensor[1])
+        w, h = x1 - x0, y1 - y0
+        large = w >= side and h >= side and w * w + h * h >= diagonal * diagonal
+        return (x0, y0, w, h) if large and w > 0 and h > 0 and box["t"] > 500_000 else None
 
-    labels_kept, found_kept = [b for b in labels if counts(b)], [b for b in found if counts(b)]
+    labels_kept = [(b, cut) for b in labels if (cut := kept(b))]
+    found_kept = [(b, cut) for b in found if (cut := kept(b))]
     result = []
-    for t in sorted({int(b["t"]) for b in labels_kept}):
-        truth = [
-            (*(float(b[k]) for k in "xywh"), int(b["class_id"]), float(b["w"] * b["h"]), False)
-            for b in labels_kept
-            if b["t"] == t
-        ]
+    for t in sorted({int(b["t"]) for b, _ in labels_kept}):
+        truth = [(*cut, int(b["class_id"]), cut[2] * cut[3], False) for b, cut in labels_kept if b["t"] == t]
         boxes = [
-            (*(float(b[k]) for k in "xywh"), int(b["class_id"]), float(b["class_confidence"]))
-            for b in found_kept
+            (*cut, int(b["class_id"]), float(b["class_confidence"]))
+            for b, cut in found_kept
             if abs(int(b["t"]) - t) <= 50_000
         ]
         result.append((truth, boxes))

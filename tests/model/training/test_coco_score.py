@@ -9,7 +9,7 @@ from model.detections import Detections
 from model.prophesee import BBOX_DTYPE, Boxes
 from model.training.coco_score import CocoScorer
 from model.training.figures import Score
-from model.training.labels import GEN1_FILTER
+from model.training.labels import GEN1_FILTER, crop
 from model.training.moments import moments_of, pooled
 from model.training.truth import Truth
 from tests.model.training import reference
@@ -60,8 +60,9 @@ def random_recording(seed: int) -> tuple[Boxes, Boxes]:
 def scored(recordings: list[tuple[Boxes, Boxes]]) -> Score:
     scorer = CocoScorer(CLASSES)
     for labels, found in recordings:
-        moments = moments_of(GEN1_FILTER.apply(labels))
-        for moment, near in zip(moments, pooled(moments, GEN1_FILTER.apply(found), 50_000), strict=True):
+        labels, found = (GEN1_FILTER.apply(crop(each, 10**6, 10**6)) for each in (labels, found))
+        moments = moments_of(labels)
+        for moment, near in zip(moments, pooled(moments, found, 50_000), strict=True):
             scorer.add(moment.truth, near)
     return scorer.score()
 

@@ -12,7 +12,7 @@ from model.prophesee import BBOX_DTYPE, Boxes
 from model.training.coco_images import read_coco
 from model.training.dataset import kind_of
 from model.training.gen1 import find_recordings
-from model.training.labels import GEN1_FILTER, BoxFilter, read_labels
+from model.training.labels import GEN1_FILTER, BoxFilter, crop, read_labels
 
 OLD_DTYPE = np.dtype(
     [
@@ -127,6 +127,39 @@ def test_recordings_are_found_in_a_split_or_directly(tmp_path: Path) -> None:
     (tmp_path / "test" / "b_bbox.npy").unlink()
     with pytest.raises(DatasetError, match=r"b_bbox.npy: missing; 1 of 2 recordings"):
         find_recordings(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["_td.dat", "_td.h5", "_td.raw", ".h5", ".hdf5", ".raw", ".dat"])
+def test_recordings_of_1_mpx_are_found(tmp_path: Path, ending: str) -> None:
+    touch(tmp_path / "test" / f"moorea_000{ending}", tmp_path / "test" / "moorea_000_bbox.npy")
+    assert kind_of(tmp_path) == "prophesee"
+    (found,) = find_recordings(tmp_path)
+    assert found.labels.name == "moorea_000_bbox.npy"
+    touch(tmp_path / "test" / "moorea_000_td.hdf5")
+    with pytest.raises(DatasetError, match=r"share moorea_000_bbox\.npy; keep one of them"):
+        find_recordings(tmp_path)
+
+
+def test_boxes_are_cut_at_the_border_of_the_sensor() -> None:
+    box = labels()[:1].repeat(5)
+    box["x"], box["y"] = [-5, 100, 290, 304, 1], [-1, 50.1, 230, 5, -40]
+    box["w"], box["h"] = 20, 33.3
+    cut = crop(box, 304, 240)
+    assert [cut[name].tolist() for name in "xywh"] == [
+        [0, 100, 290],
+        [0, np.float32(50.1), 230],
+        [15, 20, 14],
+        [np.float32(33.3) - 1, np.float32(33.3), 10],
+    ]
+    assert box["x"][0] == -5, "the argument stays as it was"
+
+
+def test_times_beyond_any_clock_are_refused(tmp_path: Path) -> None:
+    boxes = labels()
+    boxes["t"][1] = 1 << 61
+    np.save(tmp_path / "a_bbox.npy", boxes)
+    with pytest.raises(DatasetError, match="beyond any clock"):
+        read_labels(tmp_path / "a_bbox.npy", 2)
 
 
 def coco(folder: Path, place: str = "images/val2017", **changed: Any) -> None:
