@@ -13,21 +13,20 @@ from model.network import Network
 class MovingAverage:
     """average = d average + (1 - d) weights, batch-norm statistics included.
 
-    d grows from 0 towards `decay` as decay * (1 - exp(-updates / ramp)), as in YOLOv8, so that the first
-    random weights are soon forgotten.
+    d grows from 0 towards 1 - 1/steps as (1 - 1/steps) (1 - exp(-5 updates / steps)), as in YOLOv8 with its
+    10,000 steps, so that the first random weights are soon forgotten.
     """
 
-    def __init__(self, network: Network, decay: float = 0.9999, ramp: int = 2000) -> None:
+    def __init__(self, network: Network, steps: int) -> None:
         self.network = copy.deepcopy(network).eval().requires_grad_(False)
         self.updates = 0
-        self._decay = decay
-        self._ramp = ramp
+        self._steps = steps
 
     @torch.no_grad()
     def update(self, network: Network) -> None:
         """Take in the weights after one step of the optimiser."""
         self.updates += 1
-        weight = 1 - self._decay * (1 - math.exp(-self.updates / self._ramp))
+        weight = 1 - (1 - 1 / self._steps) * (1 - math.exp(-5 * self.updates / self._steps))
         mine, theirs = self.network.state_dict(), network.state_dict()
         for name, tensor in mine.items():
             if tensor.is_floating_point():

@@ -65,7 +65,7 @@ class Learner:
         spread: bool = False,
     ) -> None:
         self.network = network
-        self.average = MovingAverage(network, recipe.average_decay, recipe.average_ramp)
+        self.average = MovingAverage(network, recipe.average_steps)
         self.device = next(network.parameters()).device
         self._recipe = recipe
         self._half = half

@@ -24,8 +24,7 @@ class Recipe:
         weight_decay: of kernels; biases, batch norms and learned betas are spared.
         clip_norm: bound of the gradient's norm over all parameters.
         seed: of weights, sampling and augmentation.
-        average_decay: of the moving average of the weights.
-        average_ramp: updates after which that decay has reached two thirds.
+        average_steps: how far the moving average of the weights looks back.
     """
 
     epochs: int = 50
@@ -37,19 +36,22 @@ class Recipe:
     weight_decay: float = 5e-4
     clip_norm: float = 10.0
     seed: int = 0
-    average_decay: float = 0.9999
-    average_ramp: int = 2000
+    average_steps: int = 10_000
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run."""
         if self.optimiser not in OPTIMISERS:
             raise ConfigError(f"optimiser {self.optimiser!r} is unknown; known are {', '.join(OPTIMISERS)}")
-        if self.epochs < 1 or self.learning_rate <= 0 or self.clip_norm <= 0:
-            raise ConfigError("epochs, learning_rate and clip_norm must be above zero")
+        if min(self.epochs, self.learning_rate, self.clip_norm, self.average_steps) <= 0:
+            raise ConfigError("epochs, learning_rate, clip_norm and average_steps must be above zero")
 
     def with_adamw(self) -> "Recipe":
         """The same run by AdamW, with the learning rate and decay that suit it."""
         return replace(self, optimiser="adamw", learning_rate=1e-3, momentum=0.9, weight_decay=0.05)
+
+    def for_steps(self, steps: int) -> "Recipe":
+        """The same for a run of so many steps: a short one's average looks back a twentieth of it."""
+        return replace(self, average_steps=max(min(self.average_steps, steps // 20), 1))
 
     def rate_at(self, epoch: float) -> float:
         """Learning rate after so many epochs, fractions included: linear warm-up, then linear decay."""

@@ -17,7 +17,7 @@ from model.geometry import trace
 from model.spec import ModelSpec
 from model.state import init_state
 from model.training.batch import Batch
-from model.training.coco_score import Score
+from model.training.figures import Score
 from model.training.journal import EpochReport, Journal, mean_report, plot_progress
 from model.training.optimise import Learner, StepReport, to_device
 from model.training.pictures import save_pictures
@@ -32,7 +32,8 @@ PREFETCH = 6
 class Batches(Protocol):
     """What a run learns from; the same epoch gives the same batches."""
 
-    def batches_per_epoch(self, world: int = 1) -> int:
+    @property
+    def batches_per_epoch(self) -> int:
         """How many each process gets."""
         ...
 
@@ -128,7 +129,7 @@ class TrainingRun:
 
     def _epoch(self, epoch: int, watch: Watch) -> EpochReport:
         network, begun, reports = self._learner.network.train(), time.monotonic(), list[StepReport]()
-        lanes, total = None, self._batches.batches_per_epoch(self._place.world)
+        lanes, total = None, self._batches.batches_per_epoch
         for index, batch in enumerate(self._load(epoch)):
             lanes = lanes or self._rest(batch)
             report, lanes = self._learner.step(batch, lanes, epoch + index / total)

@@ -73,7 +73,7 @@ def train(
 
     With the defaults, the paper's recipe. Windows end exactly at labels. After each epoch the averaged
     weights are scored on val; OUT holds best.safetensors, last.safetensors, progress.csv, curves.png,
-    pictures/ and TensorBoard's files. Several GPUs: torchrun --nproc-per-node N --no-python spikewatch train ...
+    pictures/ and TensorBoard's files. Several GPUs: torchrun --nproc-per-node N --no-python spikewatch train
     """
     check_slice(slice_us, window)
     try:

@@ -17,9 +17,9 @@ from model.network import Network as Net
 from model.spec import ModelSpec
 from model.training.augment import Augmentation
 from model.training.cache import CacheOptions
-from model.training.coco_score import Score
 from model.training.dataset import kind_of
 from model.training.evaluation import evaluate_recordings
+from model.training.figures import Score
 from model.training.gen1 import find_recordings
 from model.training.journal import EpochReport
 from model.training.optimise import Learner, StepReport
@@ -83,15 +83,14 @@ def run_training(out: Path, network: Network, data: Data, wish: Wish, resume: bo
     place = _join()
     device = _device(wish.device, place)
     spec, start = _specification(network, data.dataset)
-    recipe = _recipe(wish)
     console = Console(quiet=not place.first)
-    batches = _batches(data, spec, out, wish.seed, place)
+    batches = _batches(data, spec, out, wish.seed, place.world)
+    recipe = _recipe(wish).for_steps(wish.epochs * batches.batches_per_epoch)
     torch.manual_seed(wish.seed)
     net = build_network(spec.config) if start is None else start
     half = _half(device) if wish.amp else None
-    learner = Learner(
-        net.to(device, memory_format=torch.channels_last), spec.slices, recipe, half, place.world > 1
-    )
+    net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    learner = Learner(net, spec.slices, recipe, half, place.world > 1)
     folder = RunFolder(out)
     state = folder.begin(_description(network, data, recipe, spec), resume) if place.first else folder.load()
     run = TrainingRun(learner, batches, spec, recipe, folder, _validation(data, spec), place)
@@ -167,7 +166,7 @@ def _recipe(wish: Wish) -> Recipe:
     return recipe if rate is None else replace(recipe, learning_rate=rate)
 
 
-def _batches(data: Data, spec: ModelSpec, out: Path, seed: int, place: Place) -> Batches:
+def _batches(data: Data, spec: ModelSpec, out: Path, seed: int, world: int) -> Batches:
     kind_of(data.dataset)
     recordings = find_recordings(data.dataset, "train")[: data.limit]
     cache = CacheOptions(
@@ -179,6 +178,7 @@ def _batches(data: Data, spec: ModelSpec, out: Path, seed: int, place: Place) ->
         slices=data.steps,
         stream_share=data.stream_share,
         batches=data.batches,
+        world=world,
         seed=seed,
         augmentation=Augmentation() if data.augment else Augmentation.none(),
     )
