@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from model.letterbox import PAD_VALUE, Letterbox
 from model.training.label_boxes import InputBoxes
-from model.training.placement import Placement
+from model.training.placement import Placement, paste
 from model.training.truth import Truth
 
 GREY = round(PAD_VALUE * 255)
@@ -51,11 +51,7 @@ def paint_picture(
         left = box.input_width - box.left - box.width
     x = round(left * placement.scale + placement.x_px)
     y = round(box.top * placement.scale + placement.y_px)
-    tile = placement.tile
-    out[:, tile.y0 : tile.y1, tile.x0 : tile.x1] = GREY
-    x0, y0 = max(tile.x0, x), max(tile.y0, y)
-    x1, y1 = max(min(tile.x1, x + size[1]), x0), max(min(tile.y1, y + size[0]), y0)
-    out[:, y0:y1, x0:x1] = scaled[:, y0 - y : y1 - y, x0 - x : x1 - x]
+    paste(scaled, x, y, placement.tile, out, GREY)
 
 
 def picture_boxes(truth: Truth, box: Letterbox, width: int, height: int) -> InputBoxes:

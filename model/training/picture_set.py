@@ -67,6 +67,8 @@ class PictureOptions:
             raise ConfigError(
                 f"lanes {self.lanes}, batches {self.batches}, world {self.world}: expected at least one"
             )
+        if self.seed < 0:
+            raise ConfigError(f"seed {self.seed}: expected 0 or more")
 
 
 class PictureSet:
@@ -139,7 +141,6 @@ class PictureSet:
         picture = self._read(labelled.path)
         height, width = picture.shape[:2]
         if (width, height) != (labelled.width, labelled.height):
-            raise DatasetError(
-                f"{labelled.path}: {width}x{height}, but {labelled.width}x{labelled.height} by its annotations"
-            )
+            wanted = f"{labelled.width}x{labelled.height}"
+            raise DatasetError(f"{labelled.path}: {width}x{height}, but {wanted} by its annotations")
         return picture

@@ -40,9 +40,8 @@ NONE = PictureAugmentation.none()
 def objects(index: int) -> Truth:
     """A box of each class, and a crowd."""
     w, h = SIZES[index]
-    xywh = np.array(
-        [[2, 3, w / 3, h / 2], [w / 2, h / 3, w / 3, h / 2 + 1], [0, 0, w, h]], np.float64
-    ).round()
+    rows = [[2, 3, w / 3, h / 2], [w / 2, h / 3, w / 3, h / 2 + 1], [0, 0, w, h]]
+    xywh = np.array(rows, np.float64).round()
     return Truth(xywh, np.array([0, 1, 0]), xywh[:, 2] * xywh[:, 3], np.array([False, False, True]))
 
 
@@ -150,12 +149,12 @@ def test_colours_change_and_the_grey_around_does_not() -> None:
 def test_what_cannot_be_trained_with_is_refused(images: CocoImages) -> None:
     with pytest.raises(ConfigError, match="this is a picture, but small looks at events"):
         PictureSet(images, small_spec(), options(), read)
-    with pytest.raises(DatasetError, match="names no pictures|name no pictures"):
+    with pytest.raises(DatasetError, match="name no pictures"):
         PictureSet(replace(images, pictures=()), SPEC, options(), read)
     with pytest.raises(DatasetError, match="the annotations have 1 classes, but pictures knows 2"):
         PictureSet(replace(images, class_names=("red",)), SPEC, options(), read)
     wrong = replace(images, pictures=(replace(images.pictures[0], width=95),))
-    with pytest.raises(DatasetError, match="0.png: 96x64, but 95x64 by its annotations"):
+    with pytest.raises(DatasetError, match=r"0\.png: 96x64, but 95x64 by its annotations"):
         PictureSet(wrong, SPEC, options(), read).batch(0, 0)
     with pytest.raises(ConfigError, match="lanes 0"):
         PictureOptions(lanes=0)
