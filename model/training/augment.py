@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.training.count_change import CountChange
+from model.training.geometry import draw_placement, log_uniform
 from model.training.placement import Placement, Rectangle
 from model.training.render import Touch
 
@@ -65,10 +66,7 @@ class Look:
 
 def draw_look(how: Augmentation, rng: np.random.Generator, height: int, width: int, *, clip: bool) -> Look:
     """For a random clip, or for a lane (which nothing is erased from); h and w: of the input, in pixels."""
-    whole = Rectangle(0, 0, width, height)
-    scale = log_uniform(rng, how.scale) if rng.random() < how.zoom else 1.0
-    x_px, y_px = (_shift(rng, side, scale, how.translate) for side in (width, height))
-    placement = Placement(whole, bool(rng.random() < how.flip), scale, x_px, y_px)
+    placement = draw_placement(how, rng, height, width)
     erased = _rectangle(rng, how, width, height) if clip and rng.random() < how.erase else None
     touch = replace(draw_touch(how, rng), erased=erased)
     return Look(placement, touch, bool(rng.random() < how.jitter))
@@ -82,34 +80,6 @@ def draw_touch(how: Augmentation, rng: np.random.Generator) -> Touch:
     rate = rng.uniform(0, how.noise_events) if noise < how.noise else 0.0
     change = None if keep == contrast == 1.0 else CountChange(keep, contrast)
     return Touch(swap=bool(swap < how.swap), change=change, noise=rate)
-
-
-def draw_mosaic(how: Augmentation, rng: np.random.Generator, height: int, width: int) -> list[Placement]:
-    """Where four pictures go: into the quarters around a point.
-
-    Each is scaled to fill its own, or up to half as much again, and then cut.
-    """
-    x, y = (round(side * rng.uniform(0.35, 0.65)) for side in (width, height))
-    placements = []
-    for x0, x1 in ((0, x), (x, width)):
-        for y0, y1 in ((0, y), (y, height)):
-            scale = max((x1 - x0) / width, (y1 - y0) / height) * rng.uniform(1.0, 1.5)
-            x_px = rng.uniform(x1 - scale * width, x0)
-            y_px = rng.uniform(y1 - scale * height, y0)
-            flip = bool(rng.random() < how.flip)
-            placements.append(Placement(Rectangle(x0, y0, x1, y1), flip, scale, x_px, y_px))
-    return placements
-
-
-def log_uniform(rng: np.random.Generator, span: tuple[float, float]) -> float:
-    """Between two positive numbers, evenly in their logarithm."""
-    return float(np.exp(rng.uniform(*np.log(span))))
-
-
-def _shift(rng: np.random.Generator, side: int, scale: float, translate: float) -> float:
-    """A place where a scaled side covers the output or lies within it, and then up to `translate` beyond."""
-    shift = rng.uniform(0, 1) * side * (1 - scale) + rng.uniform(-translate, translate) * side
-    return float(round(shift)) if scale == 1 else float(shift)
 
 
 def _rectangle(rng: np.random.Generator, how: Augmentation, width: int, height: int) -> Rectangle:

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training.augment import Augmentation, Look, draw_look, draw_mosaic, draw_touch
+from model.training.augment import Augmentation, Look, draw_look, draw_touch
 from model.training.augmented_boxes import follow
 from model.training.cache import CutRecording
 from model.training.clips import Clips
+from model.training.geometry import draw_mosaic
 from model.training.jitter import moved_bounds, still_bounds
 from model.training.label_boxes import BoxRules, InputBoxes, joined
 from model.training.lanes import Run

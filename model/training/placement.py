@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model.training.label_boxes import InputBoxes
 
@@ -45,3 +46,18 @@ class Placement:
             xyxy = np.stack([width - xyxy[:, 2], xyxy[:, 1], width - xyxy[:, 0], xyxy[:, 3]], 1)
         moved = xyxy * self.scale + np.array([self.x_px, self.y_px] * 2)
         return InputBoxes(moved.astype(np.float32), boxes.class_id)
+
+
+def paste(
+    picture: NDArray[np.uint8], x_px: int, y_px: int, tile: Rectangle, out: NDArray[np.uint8], blank: int
+) -> None:
+    """Copy a picture [P,H,W] into a tile of the output [P,h,w], its corner at (x_px, y_px) of the output.
+
+    What it does not reach of the tile becomes `blank`.
+    """
+    _, height, width = picture.shape
+    x0, y0 = max(tile.x0, x_px), max(tile.y0, y_px)
+    x1, y1 = max(min(tile.x1, x_px + width), x0), max(min(tile.y1, y_px + height), y0)
+    if (x0, y0, x1, y1) != (tile.x0, tile.y0, tile.x1, tile.y1):
+        out[:, tile.y0 : tile.y1, tile.x0 : tile.x1] = blank
+    out[:, y0:y1, x0:x1] = picture[:, y0 - y_px : y1 - y_px, x0 - x_px : x1 - x_px]

@@ -19,8 +19,8 @@ OPEN_FILES = 64
 class HalvesReader:
     """Reads from the cache, or from memory where all recordings together fit there.
 
-    A file that is damaged is cut again. Not for several threads at once; in a forked or unpickled copy,
-    files are opened afresh.
+    What is in memory is read at once, so that forked processes share it. A file that is damaged is cut again.
+    Not for several threads at once; a forked or unpickled copy opens files afresh.
     """
 
     def __init__(self, recordings: Sequence[CutRecording], spec: ModelSpec, memory_bytes: int) -> None:
@@ -32,6 +32,8 @@ class HalvesReader:
         self._decoded: dict[int, Halves] = {}
         self._open: OrderedDict[int, h5py.Dataset] = OrderedDict()
         self._process = os.getpid()
+        for index in range(len(recordings) if self._in_memory else 0):
+            self.read(index, 0, 0)
 
     def read(self, recording: int, start: int, stop: int) -> Halves:
         """Half slices [start, stop) of a recording, uint8 [stop - start,P,h,w]; not to be written to.

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from model.training.count_change import DRAWS, CountChange
 from model.training.cut import Halves
-from model.training.placement import Placement, Rectangle
+from model.training.placement import Placement, Rectangle, paste
 
 _2_16 = 65536.0
 _PER_2_32 = 1.0 / 4294967296.0
@@ -87,13 +87,7 @@ def _lay(joined: NDArray[np.uint8], placement: Placement, out: NDArray[np.uint8]
         span = (tile.x0, tile.y0, tile.x1, tile.y1)
         _sample(joined, span, placement.scale, placement.x_px, placement.y_px, out, state)
         return
-    _, height, width = joined.shape
-    x, y = int(placement.x_px), int(placement.y_px)
-    x0, y0 = max(tile.x0, x), max(tile.y0, y)
-    x1, y1 = max(min(tile.x1, x + width), x0), max(min(tile.y1, y + height), y0)
-    if (x0, y0, x1, y1) != (tile.x0, tile.y0, tile.x1, tile.y1):
-        out[:, tile.y0 : tile.y1, tile.x0 : tile.x1] = 0
-    out[:, y0:y1, x0:x1] = joined[:, y0 - y : y1 - y, x0 - x : x1 - x]
+    paste(joined, int(placement.x_px), int(placement.y_px), tile, out, 0)
 
 
 def finish(touch: Touch, scale: Scale, out: NDArray[np.uint8], rng: np.random.Generator) -> None:

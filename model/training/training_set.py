@@ -70,8 +70,10 @@ class SetOptions:
             )
         if not 0 <= self.warm_up < self.slices:
             raise ConfigError(f"warm_up {self.warm_up}: a clip has {self.slices} slices, and one is taught")
-        if min(self.world, self.batches or 1) < 1 or self.batches == 0:
+        if self.world < 1 or (self.batches is not None and self.batches < 1):
             raise ConfigError(f"batches {self.batches}, world {self.world}: expected at least one")
+        if self.seed < 0:
+            raise ConfigError(f"seed {self.seed}: expected 0 or more")
 
     @property
     def streams(self) -> int:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
 
 from ingest.recording import open_recording
 from model.errors import ConfigError, DatasetError
@@ -193,6 +194,30 @@ def test_processes_share_an_epoch(
     assert set(seen.values()) == {2}
 
 
+class _Steps(Dataset[Batch]):
+    """Any batch of an epoch by its number, as a worker asks for it."""
+
+    def __init__(self, training: TrainingSet) -> None:
+        self._training = training
+
+    def __len__(self) -> int:
+        return self._training.batches_per_epoch
+
+    def __getitem__(self, step: int) -> Batch:
+        return self._training.batch(0, step)
+
+
+@pytest.mark.parametrize(("context", "memory_bytes"), [("fork", 0), ("fork", 1 << 30), ("spawn", 1 << 30)])
+def test_workers_give_the_same(
+    sources: list[LabelledRecording], options: SetOptions, context: str, memory_bytes: int
+) -> None:
+    """Forked after this process has read from the same files, or begun anew."""
+    training = TrainingSet(sources, SPEC, replace(options, batches=3, memory_bytes=memory_bytes))
+    expected = list(training.epoch(0))
+    loader = DataLoader(_Steps(training), batch_size=None, num_workers=2, multiprocessing_context=context)
+    assert all(same(*pair) for pair in zip(expected, loader, strict=True))
+
+
 def test_epochs_can_be_cut_short(sources: list[LabelledRecording], options: SetOptions) -> None:
     training = TrainingSet(sources, SPEC, replace(options, batches=2))
     assert training.batches_per_epoch == len(list(training.epoch(0))) == 2
@@ -242,9 +267,17 @@ def test_nothing_to_train_with_is_told(tmp_path: Path, options: SetOptions) -> N
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"lanes": 0}, {"slices": 0}, {"stream_share": 1.1}, {"warm_up": 5}, {"batches": 0}, {"world": 0}],
+    ("name", "value"),
+    [
+        ("lanes", 0),
+        ("slices", 0),
+        ("stream_share", 1.1),
+        ("warm_up", 5),
+        ("batches", 0),
+        ("world", 0),
+        ("seed", -1),
+    ],
 )
-def test_options_that_make_no_batch_are_refused(options: SetOptions, wrong: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(wrong))):
-        replace(options, **wrong)  # type: ignore[arg-type]
+def test_options_that_make_no_batch_are_refused(options: SetOptions, name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"{name} {value}"):
+        replace(options, **{name: value})  # type: ignore[arg-type]
