@@ -178,7 +178,7 @@ void main() {
   float t = texture(pictures, vec3(r.xy / (up + 0.15) * 0.35, cloud)).r;
   float tone = mix(haze, zenith, smoothstep(0.02, 0.6, up)) + clouds * (t * t - 0.5) * smoothstep(0.03, 0.3, up);
   float s = max(dot(r, sun), 0.); s *= s; s *= s; s *= s; s *= s;
-  tone += sun_light * (0.4 * s * s + 3. * s * s * s * s * s * s);
+  float s2 = s * s; float s8 = s2 * s2 * s2 * s2; tone += sun_light * (0.3 * s2 + 4. * s8 * s8);
   float ridge = texture(pictures, vec3(atan(r.y, r.x) * 0.9549, 0.37, skyline)).r * ridge_m;
   seen = vec4(mix(tone, haze * 0.75, smoothstep(-0.004, 0.004, ridge - r.z)), 0., 0., 1.);
 }

@@ -24,7 +24,7 @@ from ingest.simulation.shaders import LIGHTS
 _DETAIL_REACH_M = 80.0
 _ACTOR_REACH_M = 150.0
 _SHADOW_REACH_M = 50.0
-_FINE_PX, _MIDDLE_PX = 55.0, 22.0
+_FINE_PX, _MIDDLE_PX = 55.0, 17.0
 """A car longer than this on the picture is drawn finely, longer than that less so, below that as boxes."""
 
 
