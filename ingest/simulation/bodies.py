@@ -36,7 +36,7 @@ class Role:
 def stiff_body(mesh: Mesh, size_m: tuple[float, float, float], is_car: bool = True) -> Body:
     """A glossy body with coarser levels made from its mesh; the farthest car is a few boxes."""
     farthest = _as_boxes(size_m, mesh) if is_car else simplified(mesh, 0.6)
-    return Body((mesh, simplified(mesh, 0.2), farthest), size_m, glossy=True)
+    return Body((mesh, simplified(mesh, 0.27), farthest), size_m, glossy=True)
 
 
 def simplified(mesh: Mesh, cell_m: float) -> Mesh:
