@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ingest.simulation.film import Actor
-from ingest.simulation.mesh import ALBEDO, GLOSS, LAYER, Floats, Ints, Mesh, paint, vertex_normals
+from ingest.simulation.mesh import ALBEDO, GLOSS, LAYER, NORMAL, UV, Floats, Ints, Mesh, paint, vertex_normals
 from ingest.simulation.shapes import boxes
 
 
@@ -36,46 +36,47 @@ class Role:
 def stiff_body(mesh: Mesh, size_m: tuple[float, float, float], is_car: bool = True) -> Body:
     """A glossy body with coarser levels made from its mesh; the farthest car is a few boxes."""
     farthest = _as_boxes(size_m, mesh) if is_car else simplified(mesh, 0.6)
-    return Body((mesh, simplified(mesh, 0.2), farthest), size_m, glossy=True)
+    return Body((mesh, simplified(mesh, 0.27), farthest), size_m, glossy=True)
 
 
-def simplified(mesh: Mesh, cell_m: float, cycle: Floats | None = None) -> Mesh:
-    """The mesh with all vertices in a cell put together, as long as their paint agrees.
+def simplified(mesh: Mesh, cell_m: float) -> Mesh:
+    """The mesh with all vertices in a cell put together, where they face and look alike."""
+    facing = np.round(mesh.vertices[:, NORMAL] * 0.6)
+    kept, inverse = _clusters(np.concatenate([mesh.points / cell_m, facing, mesh.vertices[:, UV] * 3], 1), mesh)
+    return _collapsed(mesh, kept, inverse)
 
-    With a cycle [P, V, 3] of points, vertices must share cells at four phases of it.
+
+def simplified_cycle(mesh: Mesh, points: Floats, cells_m: Floats) -> tuple[Mesh, Floats]:
+    """A coarser mesh of moving points [P, V, 3], and its cycle [P, v, 6]; cells_m [V] in size.
+
+    Vertices are put together only if they share a cell at each of four phases, so that legs stay apart.
     """
-    kept, inverse = _clusters(mesh, cell_m, cycle)
-    faces = inverse[mesh.faces]
-    good = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
-    return Mesh(mesh.vertices[kept], np.unique(faces[good], axis=0).astype(np.int32))
-
-
-def simplified_cycle(mesh: Mesh, points: Floats, cell_m: float) -> tuple[Mesh, Floats]:
-    """A coarser mesh of moving points [P, V, 3], and its cycle [P, v, 6]."""
-    kept, _ = _clusters(mesh, cell_m, points)
-    coarse = simplified(mesh, cell_m, points)
+    phases = points[:: max(1, len(points) // 4)][:4]
+    kept, inverse = _clusters(np.concatenate(list(phases), 1) / cells_m[:, None], mesh)
+    coarse = _collapsed(mesh, kept, inverse)
     return coarse, with_normals(points[:, kept], coarse)
 
 
 def with_normals(points: Floats, mesh: Mesh) -> Floats:
-    """A cycle [P, V, 6] from the points [P, V, 3] of a mesh at each phase."""
-    return np.concatenate([points, vertex_normals(points, mesh.faces)], -1).astype(np.float32)
+    """A cycle [P, V, 6] from the points [P, V, 3] of a mesh at each phase; smooth where vertices coincide."""
+    _, first, same = np.unique(np.round(points[0] * 500), axis=0, return_index=True, return_inverse=True)
+    normals = vertex_normals(points[:, first], same.ravel()[mesh.faces])[:, same.ravel()]
+    return np.concatenate([points, normals], -1).astype(np.float32)
 
 
-def _clusters(mesh: Mesh, cell_m: float, cycle: Floats | None) -> tuple[Ints, Ints]:
-    """Indices of the vertices to keep, and for every vertex its place among them."""
-    if cycle is None:
-        where = mesh.points / cell_m
-        facing = np.round(mesh.vertices[:, 3:6] * 0.6)
-        where = np.concatenate([where, facing], 1)
-    else:
-        phases = cycle[:: max(1, len(cycle) // 4)][:4]
-        where = np.concatenate(list(phases), 1) / cell_m
+def _clusters(where: Floats, mesh: Mesh) -> tuple[Ints, Ints]:
+    """Indices of the vertices to keep, and for every vertex its place among them; where [V, n] in cells."""
     look = np.concatenate([mesh.vertices[:, [LAYER]], np.round(mesh.vertices[:, ALBEDO : GLOSS + 1] * 8)], 1)
     keys = np.concatenate([np.floor(where + 0.37), look], 1).astype(np.int32)
     flat = np.ascontiguousarray(keys).view(np.dtype((np.void, keys.dtype.itemsize * keys.shape[1]))).ravel()
     _, kept, inverse = np.unique(flat, return_index=True, return_inverse=True)
     return kept, inverse.ravel()
+
+
+def _collapsed(mesh: Mesh, kept: Ints, inverse: Ints) -> Mesh:
+    faces = inverse[mesh.faces]
+    good = (faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0])
+    return Mesh(mesh.vertices[kept], faces[good].astype(np.int32))
 
 
 def _as_boxes(size_m: tuple[float, float, float], mesh: Mesh) -> Mesh:

@@ -38,9 +38,7 @@ def check_options(options: Options) -> None:
         if not MIN_SIDE_PX <= side <= MAX_SIDE_PX:
             raise SimulationError(f"{name} {side}; expected {MIN_SIDE_PX} to {MAX_SIDE_PX} pixels")
     if options.timing.seconds > MAX_SECONDS:
-        raise SimulationError(
-            f"{options.timing.seconds:g} s; a recording's times fit 32 bits up to {MAX_SECONDS:g} s"
-        )
+        raise SimulationError(f"{options.timing.seconds:g} s; a recording lasts at most {MAX_SECONDS:g} s")
 
 
 def run_campaign(

@@ -22,14 +22,21 @@ class Chunks:
     middles: Floats
     radii: Floats
 
-    def visible(self, matrix: Floats, eye: Floats, reach_m: float) -> list[tuple[int, int]]:
-        """(first face, number of faces) of the cells in sight, the nearest first."""
+    def visible(self, matrix: Floats, eye: Floats, reach_m: float, near_first: bool = True) -> list[tuple[int, int]]:
+        """(first face, number of faces) of what is in sight: the nearest first, or in as few runs as can be."""
         if not len(self.radii):
             return []
         distances = np.linalg.norm(self.middles - eye, axis=1) - self.radii
         seen = np.flatnonzero((distances < reach_m) & in_sight(matrix, self.middles, self.radii))
-        order = seen[np.argsort(distances[seen], kind="stable")]
-        return [(int(self.starts[k]), int(self.starts[k + 1] - self.starts[k])) for k in order]
+        if near_first:
+            seen = seen[np.argsort(distances[seen], kind="stable")]
+        runs: list[tuple[int, int]] = []
+        for first, last in zip(self.starts[seen].tolist(), self.starts[seen + 1].tolist(), strict=True):
+            if runs and sum(runs[-1]) == first:
+                runs[-1] = (runs[-1][0], last - runs[-1][0])
+            else:
+                runs.append((first, last - first))
+        return runs
 
 
 def cut(mesh: Mesh, cell_m: float = CELL_M) -> Chunks:

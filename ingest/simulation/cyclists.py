@@ -4,7 +4,8 @@ import numpy as np
 
 from ingest.simulation.bodies import Body, with_normals
 from ingest.simulation.mesh import Mesh, join, paint
-from ingest.simulation.people import PHASES, dress, make_figure
+from ingest.simulation.gait import PHASES
+from ingest.simulation.people import dress, make_figure
 from ingest.simulation.shapes import boxes, discs, tubes
 
 

@@ -62,17 +62,21 @@ class CameraSettings:
 
 def draw_settings(rng: np.random.Generator) -> CameraSettings:
     """One camera of many; the ranges are tuned on real recordings (docs/simulation.md)."""
-    on = rng.uniform(0.22, 0.45)
+    threshold, ratio = rng.uniform(0.22, 0.5), rng.uniform(1.0, 1.9)
     return CameraSettings(
-        on_threshold=on,
-        off_threshold=on * rng.uniform(0.75, 1.05),
+        on_threshold=threshold * ratio**0.5,
+        off_threshold=threshold / ratio**0.5,
         threshold_spread=rng.uniform(0.02, 0.05),
-        dark=np.exp(rng.uniform(np.log(0.015), np.log(0.06))),
-        bandwidth_hz=np.exp(rng.uniform(np.log(60), np.log(250))),
+        dark=_log_uniform(rng, 0.015, 0.06),
+        bandwidth_hz=_log_uniform(rng, 60, 250),
         refractory_us=rng.uniform(200, 1000),
-        leak_hz=rng.uniform(0.02, 0.15),
-        shot_hz=np.exp(rng.uniform(np.log(0.1), np.log(1.0))),
+        leak_hz=_log_uniform(rng, 0.005, 0.1),
+        shot_hz=_log_uniform(rng, 0.005, 0.6),
         shot_spread=rng.uniform(0.5, 0.9),
-        hot_share=rng.uniform(0, 4e-4),
-        hot_hz=np.exp(rng.uniform(np.log(20), np.log(200))),
+        hot_share=rng.uniform(0, 2e-4),
+        hot_hz=_log_uniform(rng, 20, 200),
     )
+
+
+def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -11,6 +11,7 @@ from ingest.simulation.mesh import Floats, Mesh, assemble, join, nothing, paint
 from ingest.simulation.road import Road
 
 _NOWHERE = 1e6
+_STEP_M = 6.0
 _OPEN_COLUMNS_M = (0.0, 2.5, 8.0, 20.0, 60.0, 140.0)
 _OPEN_DEPTH_M = -0.03
 
@@ -104,7 +105,7 @@ def _strip(
 ) -> Mesh:  # fmt: skip
     """Ground through columns of (d, z), from right to left, all along a span of s."""
     layer, albedo, tile_m = surface
-    rows = max(2, int(np.ceil((span[1] - span[0]) / 4)) + 1)
+    rows = max(2, int(np.ceil((span[1] - span[0]) / _STEP_M)) + 1)
     s, column = np.linspace(span[0], span[1], rows), np.array(columns)
     s_grid, d_grid = np.meshgrid(s, column[:, 0], indexing="ij")
     z_grid = np.broadcast_to(column[:, 1], s_grid.shape)

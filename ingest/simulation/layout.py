@@ -19,8 +19,8 @@ EVENTS, LABELS, PARTIAL = "_td.dat", "_bbox.npy", ".part"
 SPLITS = ("train", "val", "test", *["train"] * 7)
 """The split of recording i is entry i modulo ten: 80, 10 and 10 %, all three from the third recording on."""
 
-MAX_SECONDS = 4200.0
-"""Times must fit the 32 bits of DAT, 4294 s."""
+MAX_SECONDS = 3600.0
+"""Times must fit the 32 bits of DAT, 4294 s; a film lasts an hour at most."""
 
 DAT_RECORD = np.dtype([("t", "<u4"), ("address", "<u4")])
 

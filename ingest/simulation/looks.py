@@ -6,6 +6,7 @@ from ingest.simulation.buildings import HouseLayers
 from ingest.simulation.facades import facade, glass_front, roof, shop
 from ingest.simulation.ground import Surfaces
 from ingest.simulation.lanes import Profile
+from ingest.simulation.mesh import Floats
 from ingest.simulation.scene import Look
 from ingest.simulation.street import StreetLayers
 from ingest.simulation.textures import (
@@ -35,35 +36,34 @@ def draw_street_layers(rng: np.random.Generator, shelf: TextureShelf, profile: P
 
 def draw_look(rng: np.random.Generator, shelf: TextureShelf, setting: str) -> Look:
     """Put the textures of sky, distance, reflections and rain on the shelf."""
-    high = rng.uniform(0.03, 0.16) if setting in ("country", "motorway") else rng.uniform(0.03, 0.3)
     return Look(
-        cloud=shelf.add(sky(rng)), skyline=shelf.add(_skyline(rng, setting)), mirrored=shelf.add(_surroundings(rng)),
-        drops=shelf.add(_streaks(rng)), ridge=high,
+        cloud=shelf.add(sky(rng)), mirrored=shelf.add(_surroundings(rng)), drops=shelf.add(_streaks(rng)),
+        skyline=_skyline(rng, setting),
     )  # fmt: skip
 
 
-def bark(rng: np.random.Generator) -> np.ndarray:
+def bark(rng: np.random.Generator) -> Floats:
     """Rough and upright."""
     return np.clip(0.6 + 0.25 * clouds(rng, 0.6).T, 0.05, 1)
 
 
-def _skyline(rng: np.random.Generator, setting: str) -> np.ndarray:
-    """Heights of what is far away, by direction: hills and woods, or roofs."""
+def _skyline(rng: np.random.Generator, setting: str) -> Floats:
+    """Slopes [512] of what is far away, by direction: hills and woods, or roofs."""
     if setting in ("country", "motorway"):
-        line = np.clip(0.4 + 0.25 * clouds(rng, 1.4)[0], 0, 1)
-    else:
-        steps = np.repeat(rng.uniform(0.1, 0.9, TEXTURE_PX // 4), 4)
-        line = np.clip(steps * rng.uniform(0.4, 1), 0, 1)
-    return np.broadcast_to(line, (TEXTURE_PX, TEXTURE_PX))
+        hills = np.interp(np.arange(512) / 4, np.arange(TEXTURE_PX), clouds(rng, 1.4)[0])
+        return np.clip(0.4 + 0.25 * hills, 0, 1) * rng.uniform(0.03, 0.16)
+    widths = rng.integers(1, 5, 256) * 2
+    roofs = np.repeat(rng.uniform(0.1, 0.9, 256), widths)[:512]
+    return np.clip(roofs * rng.uniform(0.4, 1), 0, 1) * rng.uniform(0.03, 0.3)
 
 
-def _surroundings(rng: np.random.Generator) -> np.ndarray:
+def _surroundings(rng: np.random.Generator) -> Floats:
     """What glass and paint mirror: blocks, light and dark."""
     blocks = np.kron(rng.uniform(0.05, 1, (16, 16)), np.ones((8, 8)))
     return np.clip(blocks * (1 + 0.15 * clouds(rng, 0.8)), 0, 1)
 
 
-def _streaks(rng: np.random.Generator) -> np.ndarray:
+def _streaks(rng: np.random.Generator) -> Floats:
     """Rain: thin upright streaks, few and faint."""
     picture = np.zeros((TEXTURE_PX, TEXTURE_PX))
     for _ in range(60):

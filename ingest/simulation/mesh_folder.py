@@ -2,7 +2,7 @@
 
 The folder holds NumPy archives without pickles. A vehicle has, for each part i, `vertices_i` [V, 3], `normals_i`
 [V, 3] int8 (127 is 1), `uv_i` [V, 2], `faces_i` [F, 3], `rgba_i` [4] and perhaps `texture_i`, the bytes of a picture;
-z is up, it looks along -y, its unit does not matter. A person has `vertices` [24, V, 3] (metres, one walking
+z is up, it looks along -y (some along +y, see below), its unit does not matter. A person has `vertices` [24, V, 3] (metres, one walking
 cycle, looking along -y), `faces` [F, 3] and `region` [V] (0 skin, 1 trousers, 2 shoes, 3 top, 4 hair).
 """
 
@@ -24,9 +24,9 @@ from ingest.simulation.people import Figure
 from ingest.simulation.shapes import boxes
 from ingest.simulation.textures import TEXTURE_PX, TextureShelf
 
-_CARS = {"hatchback": 4.0, "hatchback_blue": 4.0, "hatchback_red": 4.1, "suv": 4.7, "pickup": 5.2, "prius_hybrid": 4.5,
-         "ambulance": 5.6}  # fmt: skip
+_CARS = {"hatchback": 4.0, "suv": 4.7, "pickup": 5.2, "prius_hybrid": 4.5, "ambulance": 5.6}
 """Lengths in metres by the files' names; other vehicles are not used."""
+_BACKWARDS = ("suv", "pickup")
 _VANS = ("ambulance",)
 _STRIDE_SHARE = 0.83
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
@@ -97,13 +97,14 @@ def _vehicle_parts(path: Path) -> tuple[_Part, ...]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             count = sum(name.startswith("vertices_") for name in archive.files)
-            return tuple(_part(archive, index) for index in range(count))
+            turn = -1.0 if path.stem in _BACKWARDS else 1.0
+            return tuple(_part(archive, index, turn) for index in range(count))
     except (KeyError, OSError, ValueError) as error:
         raise SimulationError(f"{path} is not a vehicle as described in ingest/simulation/mesh_folder.py: {error}") from error
 
 
-def _part(archive: Any, index: int) -> _Part:
-    points, normals = (_ahead(archive[f"{name}_{index}"].astype(float)) for name in ("vertices", "normals"))
+def _part(archive: Any, index: int, turn: float) -> _Part:
+    points, normals = (_ahead(archive[f"{name}_{index}"].astype(float)) * [turn, turn, 1] for name in ("vertices", "normals"))
     uv, faces = archive[f"uv_{index}"].astype(float), archive[f"faces_{index}"].astype(np.int32)
     texture = None
     if f"texture_{index}" in archive.files:
@@ -125,9 +126,24 @@ def _person(path: Path) -> Figure:
         raise SimulationError(f"{path} is not a person as described in ingest/simulation/mesh_folder.py: {error}") from error
     count = points.shape[1]
     full = assemble(points[0], np.zeros((count, 3)), np.zeros((count, 2)), paint(layer=regions), faces)
-    mesh, cycle = simplified_cycle(full, points, 0.075)
+    mesh, cycle = simplified_cycle(full, _lower_arms(points), np.where(np.isin(regions, (0, 4)), 0.08, 0.15))
     height = float(points[..., 2].max())
     return Figure(mesh, cycle.astype(np.float32), mesh.vertices[:, 8].astype(np.int32), height, _STRIDE_SHARE * height)
+
+
+def _lower_arms(points: Floats) -> Floats:
+    """Points [P, V, 3] with the arms, which the meshes hold away from the body, let down by some 20 degrees."""
+    height = points[..., 2].max()
+    shoulder_y, shoulder_z = 0.115 * height, 0.8 * height
+    side = np.sign(points[..., 1])
+    out = np.abs(points[..., 1]) - shoulder_y
+    share = np.clip(out / (0.06 * height), 0, 1) * (points[..., 2] > 0.4 * height)
+    angle = 0.38 * share * share * (3 - 2 * share)
+    up = points[..., 2] - shoulder_z
+    lowered = points.copy()
+    lowered[..., 1] = side * (shoulder_y + np.cos(angle) * out + np.sin(angle) * up)
+    lowered[..., 2] = shoulder_z + np.cos(angle) * up - np.sin(angle) * out
+    return lowered
 
 
 def _ahead(vectors: Floats) -> Floats:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ingest.errors import SimulationError
 from ingest.simulation import shaders
 from ingest.simulation.mesh import Mesh
+from ingest.simulation.shapes import quad_corners
 
 SUPERSAMPLING = 2
 _ATTRIBUTES = (("point", "3f", "12x"), ("normal", "3f", "12x"), ("uv", "2f", "8x"), ("paint", "4f", "16x"))
@@ -69,31 +70,36 @@ class Program:
 
 
 class Renderer:
-    """The context and all programs; films come and go."""
+    """The context and all programs; films come and go. `owner` is the film whose light the programs hold."""
 
     def __init__(self, context: Any) -> None:
         self.context = context
-        self._programs: dict[tuple[str, bool, bool], Program] = {}
-        corners = np.array([[-1, -1], [1, -1], [-1, 1], [1, 1]], np.float32)
-        self._corners = context.buffer(corners.tobytes())
+        self.owner: object = None
+        self._programs: dict[tuple[str, frozenset[str]], Program] = {}
 
-    def program(self, name: str, night: bool = False, sunny: bool = False) -> Program:
-        """A program by name (matte, glossy, ground, shadow, sky, resolve, id) for a film's light."""
-        key = (name, night, sunny)
+    def program(self, name: str, flags: frozenset[str] = frozenset()) -> Program:
+        """A program by name (see `shaders.py`), for a film that has these of `shaders.FLAGS`."""
+        key = (name, shaders.relevant(name, flags))
         if key not in self._programs:
-            vertex, pixel = (getattr(shaders, f"{name.upper()}_{stage}") for stage in ("VERTEX", "PIXEL"))
-            self._programs[key] = Program(
-                self.context, shaders.vertex_shader(vertex, night), shaders.pixel_shader(pixel, night, sunny)
-            )
+            self._programs[key] = Program(self.context, *shaders.sources(*key))
         return self._programs[key]
 
-    def whole_picture(self, program: Program) -> Any:
-        """A vertex array that covers the picture."""
-        return self.context.vertex_array(program.program, [(self._corners, "2f", "corner")])
+    def picture_grid(self, program: Program, columns: int, rows: int) -> tuple[Any, list[Any]]:
+        """A vertex array that covers the picture with a grid of triangles, and its buffers."""
+        x, y = np.meshgrid(np.linspace(-1, 1, columns + 1), np.linspace(-1, 1, rows + 1))
+        corners = self.context.buffer(np.stack([x, y], -1).astype(np.float32).tobytes())
+        quads = quad_corners(rows + 1, columns + 1)
+        faces = self.context.buffer(quads[:, [0, 3, 2, 0, 2, 1]].astype(np.int32).tobytes())
+        return self.context.vertex_array(program.program, [(corners, "2f", "corner")], faces), [corners, faces]
 
     def vertex_array(self, program: Program, vertices: Any, faces: Any) -> Any:
         layout, used = program.attributes()
         return self.context.vertex_array(program.program, [(vertices, layout, *used)], faces)
+
+    def strip(self, program: Program, points: NDArray[Any]) -> tuple[Any, Any]:
+        """A vertex array of points [N, 3] and its buffer, to be drawn as a strip of triangles."""
+        buffer = self.context.buffer(np.ascontiguousarray(points, np.float32).tobytes())
+        return self.context.vertex_array(program.program, [(buffer, "3f", "point")]), buffer
 
     def upload(self, mesh: Mesh, dynamic: bool = False) -> tuple[Any, Any]:
         """Buffers of a mesh's vertices and faces."""

@@ -27,13 +27,15 @@ class SunMask:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """Layers with a part of their own: clouds, the far ridge, what paint mirrors, rain drops."""
+    """Layers with a part of their own: clouds, what paint mirrors, rain drops; and the skyline.
+
+    skyline [N]: by azimuth from 0 to 2 pi, the slope at which what is farthest ends and the sky begins.
+    """
 
     cloud: int
-    skyline: int
     mirrored: int
     drops: int
-    ridge: float
+    skyline: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,10 @@ class Lens:
     """What is between the camera and the world.
 
     glare: share of the mirrored dashboard; dashboard: its upper edge as a share of the height, below 0 for none;
-    wiper_hz: 0 for none.
+    wiper_hz: 0 for none. inside: whether the camera is in a car.
     """
 
+    inside: bool = False
     glare: float = 0.0
     dashboard: float = -1.0
     wiper_hz: float = 0.0

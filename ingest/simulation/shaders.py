@@ -70,7 +70,7 @@ void main() {
 MATTE_PIXEL = """
 #version 330
 uniform sampler2DArray pictures; in vec3 place; in vec2 shade; out vec4 seen;
-void main() { float t = texture(pictures, place, -0.5).r; seen = vec4(t * t * shade.x + shade.y, 0., 0., 1.); }
+void main() { float t = texture(pictures, place).r; seen = vec4(t * t * shade.x + shade.y, 0., 0., 1.); }
 """
 
 GLOSSY_VERTEX = (
@@ -95,7 +95,7 @@ uniform sampler2DArray pictures; uniform vec3 eye; uniform vec3 sun; uniform flo
 uniform float haze; uniform float zenith; uniform float mirrored; uniform float floor_light;
 in vec3 place; in vec2 shade; in vec3 N; in vec3 w; in vec2 mirror; out vec4 seen;
 void main() {
-  float t = texture(pictures, place, -0.5).r;
+  float t = texture(pictures, place).r;
   vec3 V = normalize(eye - w); vec3 n = normalize(N); vec3 R = reflect(-V, n);
   float turn = 1. - clamp(dot(n, V), 0., 1.);
   float share = mirror.x * (0.06 + 0.5 * turn * turn * turn);
@@ -132,7 +132,7 @@ NIGHT_BODY
 uniform vec3 eye;
 in vec3 place; in vec3 shade; in vec2 spot; in vec3 w; out vec4 seen;
 void main() {
-  float t = texture(pictures, place, -0.5).r;
+  float t = texture(pictures, place).r;
   float bright = 0.;
 #ifdef SUNNY
   bright = sun_light * sun_height * texture(mask, spot).r;
@@ -165,23 +165,32 @@ out vec4 seen; void main() { seen = vec4(0., 0., 0., 1.); }
 
 SKY_VERTEX = """
 #version 330
-uniform mat4 rays; in vec2 corner; out vec3 ray;
-void main() { ray = (rays * vec4(corner, 0., 1.)).xyz; gl_Position = vec4(corner, 0.99999, 1.); }
+uniform mat4 rays; uniform sampler2DArray pictures; uniform vec3 sun; uniform float sun_light; uniform float haze;
+uniform float zenith; uniform float cloud; uniform float clouds; in vec2 corner; out float tone;
+void main() {
+  vec3 r = normalize((rays * vec4(corner, 0., 1.)).xyz); float up = max(r.z, 0.);
+  float t = textureLod(pictures, vec3(r.xy / (up + 0.15) * 0.35, cloud), 2.).r;
+  tone = mix(haze, zenith, smoothstep(0.02, 0.6, up)) + clouds * (t * t - 0.5) * smoothstep(0.03, 0.3, up);
+  float s = max(dot(r, sun), 0.); s *= s; s *= s; s *= s; float s2 = s * s; s2 *= s2;
+  tone += sun_light * (0.3 * s + 3. * s2 * s2);
+  gl_Position = vec4(corner, 0.99999, 1.);
+}
 """
 
 SKY_PIXEL = """
 #version 330
-uniform sampler2DArray pictures; uniform vec3 sun; uniform float sun_light; uniform float haze; uniform float zenith;
-uniform float cloud; uniform float clouds; uniform float skyline; uniform float ridge_m; in vec3 ray; out vec4 seen;
-void main() {
-  vec3 r = normalize(ray); float up = max(r.z, 0.);
-  float t = texture(pictures, vec3(r.xy / (up + 0.15) * 0.35, cloud)).r;
-  float tone = mix(haze, zenith, smoothstep(0.02, 0.6, up)) + clouds * (t * t - 0.5) * smoothstep(0.03, 0.3, up);
-  float s = max(dot(r, sun), 0.); s *= s; s *= s; s *= s; s *= s;
-  tone += sun_light * (0.4 * s * s + 3. * s * s * s * s * s * s);
-  float ridge = texture(pictures, vec3(atan(r.y, r.x) * 0.9549, 0.37, skyline)).r * ridge_m;
-  seen = vec4(mix(tone, haze * 0.75, smoothstep(-0.004, 0.004, ridge - r.z)), 0., 0., 1.);
-}
+in float tone; out vec4 seen; void main() { seen = vec4(tone, 0., 0., 1.); }
+"""
+
+RIDGE_VERTEX = """
+#version 330
+uniform mat4 VP; uniform vec3 eye; in vec3 point;
+void main() { gl_Position = VP * vec4(eye + 100. * point, 1.); gl_Position.z = 0.99998 * gl_Position.w; }
+"""
+
+RIDGE_PIXEL = """
+#version 330
+uniform float haze; out vec4 seen; void main() { seen = vec4(0.75 * haze, 0., 0., 1.); }
 """
 
 RESOLVE_VERTEX = """
@@ -195,21 +204,24 @@ uniform sampler2D scene; uniform sampler2DArray pictures;
 uniform float exposure; uniform float veil; uniform float glare; uniform float dashboard; uniform float sweep;
 uniform vec3 rain; uniform float drops; uniform float rain_light; in vec2 at; out float seen;
 void main() {
-  float l = texture(scene, at).r;
-  float low = clamp(1. - at.y / 0.42, 0., 1.);
-  l += glare * low * texture(scene, vec2(at.x, 0.95 - at.y)).r + veil;
-  if (rain.x > 0.) {
-    float near = texture(pictures, vec3(at.x * 2. + rain.z, at.y * 0.45 + rain.y, drops)).r;
-    float far = texture(pictures, vec3(at.x * 4. - rain.z, at.y * 0.9 + rain.y * 1.37, drops)).r;
-    l = mix(l, rain_light, rain.x * (near * near + 0.5 * far * far));
-  }
+  float l = texture(scene, at).r + veil;
+#ifdef GLARE
+  l += glare * clamp(1. - at.y / 0.42, 0., 1.) * texture(scene, vec2(at.x, 0.95 - at.y)).r;
+#endif
+#ifdef RAIN
+  float near = texture(pictures, vec3(at.x * 2. + rain.z, at.y * 0.45 + rain.y, drops)).r;
+  float far = texture(pictures, vec3(at.x * 4. - rain.z, at.y * 0.9 + rain.y * 1.37, drops)).r;
+  l = mix(l, rain_light, rain.x * (near * near + 0.5 * far * far));
+#endif
+#ifdef DASHBOARD
   float edge = dashboard - 0.09 * (at.x - 0.35) * (at.x - 0.35);
   l *= mix(0.06, 1., smoothstep(-0.006, 0.006, at.y - edge));
-  if (sweep > -3.) {
-    vec2 arm = at - vec2(0.45, dashboard - 0.1); vec2 along = vec2(sin(sweep), cos(sweep));
-    float off = abs(arm.x * along.y * 1.27 - arm.y * along.x); float out_ = dot(arm, along);
-    l *= mix(0.08, 1., max(smoothstep(0.008, 0.014, off), step(0.8, out_)));
-  }
+#endif
+#ifdef WIPER
+  vec2 arm = at - vec2(0.45, dashboard - 0.1); vec2 along = vec2(sin(sweep), cos(sweep));
+  float off = abs(arm.x * along.y * 1.27 - arm.y * along.x);
+  l *= mix(0.08, 1., max(smoothstep(0.008, 0.014, off), step(0.8, dot(arm, along))));
+#endif
   seen = clamp(l * exposure, 1e-4, 8.);
 }
 """
@@ -225,16 +237,20 @@ uniform float id; out float seen; void main() { seen = id; }
 """
 
 
-def vertex_shader(source: str, night: bool) -> str:
-    """A vertex shader with its common head; `night` adds the lamps."""
-    return source.replace("BODY", _defines(_HEAD, night=night) + (_NIGHT if night else ""), 1).strip()
+FLAGS = ("NIGHT", "SUNNY", "GLARE", "RAIN", "DASHBOARD", "WIPER")
 
 
-def pixel_shader(source: str, night: bool, sunny: bool) -> str:
-    """A pixel shader for the film's light."""
-    return _defines(source.replace("NIGHT_BODY", _NIGHT if night else ""), night=night, sunny=sunny)
+def sources(name: str, flags: frozenset[str]) -> tuple[str, str]:
+    """The vertex and the pixel shader of a program by name ("matte", "sky", ...), for some of FLAGS."""
+    night = _NIGHT if "NIGHT" in flags else ""
+    vertex = globals()[f"{name.upper()}_VERTEX"].replace("BODY", _HEAD + night, 1)
+    pixel = globals()[f"{name.upper()}_PIXEL"].replace("NIGHT_BODY", night)
+    defines = "".join(f"#define {flag}\n" for flag in FLAGS if flag in flags)
+    version = "#version 330\n"
+    return tuple(version + defines + text.replace(version, "", 1) for text in (vertex.strip(), pixel.strip()))
 
 
-def _defines(source: str, night: bool, sunny: bool = False) -> str:
-    flags = "".join(f"#define {name}\n" for name, on in (("NIGHT", night), ("SUNNY", sunny)) if on)
-    return source.strip().replace("#version 330\n", f"#version 330\n{flags}", 1) + "\n"
+def relevant(name: str, flags: frozenset[str]) -> frozenset[str]:
+    """Those of the flags that change a program."""
+    text = "".join(sources(name, frozenset(FLAGS)))
+    return frozenset(flag for flag in flags if f"#ifdef {flag}" in text)

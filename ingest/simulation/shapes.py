@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ingest.simulation.mesh import Floats, Mesh, assemble, turned, unit, vertex_normals
+from ingest.simulation.mesh import Floats, Ints, Mesh, assemble, turned, unit, vertex_normals
 
 _QUAD = np.array([[0, 1, 2], [0, 2, 3]])
 
@@ -127,13 +127,17 @@ def discs(middles: ArrayLike, facing: ArrayLike, radii: ArrayLike, paints: Float
 def skin(rings: Floats, paints: Floats, uv: Floats | None = None) -> Mesh:
     """A surface through rings [S, K, 3]; normals are smooth, paints [S-1, K-1, 4] or [4] are sharp.
 
+    It is smooth all around if the last ring is the first again.
+
     Seen from outside, the first ring is at the left of the second if its points go upwards.
     """
     S, K = rings.shape[:2]
-    index = np.arange(S * K).reshape(S, K)
-    corners = np.stack([index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]], -1).reshape(-1, 4)
+    corners = quad_corners(S, K)
     shared = (corners[:, _QUAD]).reshape(-1, 3)
     normals = vertex_normals(rings.reshape(-1, 3), shared)
+    if np.allclose(rings[0], rings[-1]):
+        around = normals.reshape(S, K, 3)
+        around[0] = around[-1] = unit(around[0] + around[-1])
     coordinates = np.zeros((S, K, 2)) if uv is None else uv
     quads = rings.reshape(-1, 3)[corners]
     paints = np.broadcast_to(paints, (S - 1, K - 1, 4)).reshape(-1, 4)
@@ -141,6 +145,12 @@ def skin(rings: Floats, paints: Floats, uv: Floats | None = None) -> Mesh:
         quads, normals[corners].reshape(-1, 3), coordinates.reshape(-1, 2)[corners].reshape(-1, 2),
         np.repeat(paints, 4, axis=0),
     )  # fmt: skip
+
+
+def quad_corners(S: int, K: int) -> Ints:
+    """[(S-1) * (K-1), 4]: which points of a grid [S * K] are the corners of each quadrilateral of a skin."""
+    index = np.arange(S * K).reshape(S, K)
+    return np.stack([index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]], -1).reshape(-1, 4)
 
 
 def blob(rng: np.random.Generator, paints: Floats, roughness: float, around: int = 8, up: int = 5) -> Mesh:

@@ -63,6 +63,7 @@ def drive_through(
         return look(eye, yaw + aim[0], pitch, aim[2] + bump[2], focal)
 
     lens = Lens(
+        inside=True,
         glare=float(rng.choice([0.0, rng.uniform(0.02, 0.16)])) * (0.4 if night else 1.0),
         dashboard=rng.uniform(0.03, 0.13) if rng.random() < 0.5 else -0.5,
     )

@@ -21,18 +21,20 @@ from ingest.simulation.renderer import Canvas, Program, Renderer, columns, put_a
 from ingest.simulation.scene import Scene
 from ingest.simulation.shaders import LIGHTS
 
-_DETAIL_REACH_M = 80.0
+_DETAIL_REACH_M = 60.0
 _ACTOR_REACH_M = 150.0
-_SHADOW_REACH_M = 50.0
-_FINE_PX, _MIDDLE_PX = 55.0, 22.0
+_SHADOW_REACH_M, _FINE_SHADOW_M = 45.0, 15.0
+_MARKS_REACH_M = 75.0
+_PROGRAMS = ("matte", "glossy", "ground", "shadow", "sky", "ridge", "resolve", "id")
+_FINE_PX, _MIDDLE_PX = 75.0, 17.0
 """A car longer than this on the picture is drawn finely, longer than that less so, below that as boxes."""
 
 
 class _Still:
     """Chunks of a mesh on the card, with a vertex array for every program that draws them."""
 
-    def __init__(self, renderer: Renderer, mesh: Mesh, programs: Sequence[Program]) -> None:
-        self.chunks: Chunks = cut(mesh)
+    def __init__(self, renderer: Renderer, mesh: Mesh, programs: Sequence[Program], cell_m: float) -> None:
+        self.chunks: Chunks = cut(mesh, cell_m)
         self.buffers = renderer.upload(self.chunks.mesh)
         self.arrays = [renderer.vertex_array(program, *self.buffers) for program in programs]
 
@@ -51,10 +53,14 @@ class _Moving:
             renderer.vertex_array(programs[name], *self.buffers) for name in (self.lit_by, "id", "shadow")
         )
         self.vertices = mesh.vertices.copy() if body.cycle is not None else mesh.vertices
+        self.stride_m = float("nan")
 
     def pose(self, body: Body, stride_m: float) -> None:
         """Bend an animated body to where it is in its stride."""
         assert body.cycle is not None
+        if stride_m == self.stride_m:
+            return
+        self.stride_m = stride_m
         phases = len(body.cycle)
         place = stride_m / body.stride_m % 1.0 * phases
         index = int(place) % phases
@@ -69,14 +75,16 @@ class StagedFilm:
     def __init__(self, renderer: Renderer, scene: Scene, width: int, height: int) -> None:
         self._renderer, self._scene = renderer, scene
         self._canvas = Canvas(renderer.context, width, height)
-        night, sunny = scene.light.night, scene.light.sunny
-        names = ("matte", "glossy", "ground", "shadow", "sky", "resolve", "id")
-        self._programs = {name: renderer.program(name, night, sunny) for name in names}
+        flags = _flags(scene)
+        self._programs = {name: renderer.program(name, flags) for name in _PROGRAMS}
         still = [self._programs[name] for name in ("matte", "id")]
-        self._solid, self._detail = (_Still(renderer, mesh, still) for mesh in (scene.solid, scene.detail))
+        self._solid, self._detail = (_Still(renderer, mesh, still, 24.0) for mesh in (scene.solid, scene.detail))
         flat = [self._programs[name] for name in ("ground", "id")]
-        self._ground, self._marks = (_Still(renderer, mesh, flat) for mesh in (scene.ground, scene.markings))
-        self._whole = {name: renderer.whole_picture(self._programs[name]) for name in ("sky", "resolve")}
+        self._ground, self._marks = (_Still(renderer, mesh, flat, 48.0) for mesh in (scene.ground, scene.markings))
+        self._sky, sky_buffers = renderer.picture_grid(self._programs["sky"], 28, 22)
+        self._lens, lens_buffers = renderer.picture_grid(self._programs["resolve"], 1, 1)
+        self._ridge, ridge_buffer = renderer.strip(self._programs["ridge"], _ridge(scene.look.skyline))
+        self._backdrop = [self._sky, self._lens, self._ridge, *sky_buffers, *lens_buffers, ridge_buffer]
         self._pictures, self._mask = self._textures()
         self._bodies: dict[tuple[int, int], _Moving] = {}
         self._radii = np.array([0.5 * np.linalg.norm(role.body.size_m) + 0.3 for role in scene.roles])
@@ -107,7 +115,8 @@ class StagedFilm:
         self._canvas.large.clear(self._scene.light.haze, 0, 0, 1)
         self._pictures.use(0)
         self._mask.use(1)
-        self._light(view, matrix)
+        self._take_over()
+        self._look(view, matrix)
         poses = at_time(self._scene.tracks, t_s)
         visible = self._visible(view, matrix, poses)
         self._draw_actors(visible, poses, view)
@@ -138,7 +147,7 @@ class StagedFilm:
                 program.put(M=columns(_placement(poses[index])), id=float(index + 1))
                 moving.id.render()
         if not without_still:
-            program.put(id=0.0)
+            program.put(id=0.0, M=columns(np.eye(4)))
             self._draw_still(1, matrix, view)
         return np.rint(self._canvas.read(self._canvas.id_picture)).astype(np.int32)
 
@@ -148,7 +157,7 @@ class StagedFilm:
         arrays = [array for still in stills for array in still.arrays]
         arrays += [array for body in self._bodies.values() for array in (body.colour, body.id, body.shadow)]
         buffers = [buffer for holder in (*stills, *self._bodies.values()) for buffer in holder.buffers]
-        for owned in (*arrays, *buffers, *self._whole.values(), self._pictures, self._mask):
+        for owned in (*arrays, *buffers, *self._backdrop, self._pictures, self._mask):
             owned.release()
         self._canvas.release()
 
@@ -164,24 +173,35 @@ class StagedFilm:
         ground.repeat_x = ground.repeat_y = False
         return pictures, ground
 
-    def _light(self, view: View, matrix: Floats) -> None:
-        light, mask, look = self._scene.light, self._scene.mask, self._scene.look
+    def _take_over(self) -> None:
+        """Give the programs, which films share, this film's light."""
+        if self._renderer.owner is self:
+            return
+        self._renderer.owner = self
+        light, mask, look, lens = self._scene.light, self._scene.mask, self._scene.look, self._scene.lens
         span = np.array(mask.picture.shape[::-1]) * mask.step_m
-        lamps = np.zeros((LIGHTS, 4), np.float32)
-        if light.night and len(self._scene.street_lamps):
+        put_all(
+            self._programs, M=columns(np.eye(4)), sun=raw(light.sun), sun_light=light.sun_light,
+            sun_height=float(light.sun[2]), ambient=light.ambient, haze=light.haze, zenith=light.zenith,
+            density=light.density, reach=light.reach_m, lit=1.0, tint=1.0, pictures=0, mask=1, scene=2,
+            mirrored=float(look.mirrored), floor_light=0.25 * (light.ambient + 0.5 * light.sun_light),
+            shadow_floor=0.55, mask_at=(mask.s0_m, mask.d0_m), mask_scale=raw(1 / span), veil=light.veil,
+            away=raw(light.sun if light.sunny else [0, 0, 1]), beam_light=light.beam if lens.inside else 0.0,
+            cloud=float(look.cloud), clouds=light.clouds, glare=lens.glare, dashboard=lens.dashboard,
+            drops=float(look.drops), rain_light=light.haze * 0.9,
+        )  # fmt: skip
+
+    def _look(self, view: View, matrix: Floats) -> None:
+        """Give the programs the camera, and at night the lamps nearest to it."""
+        put_all(self._programs, VP=columns(matrix), eye=raw(view.eye))
+        light = self._scene.light
+        if light.night:
+            lamps = np.zeros((LIGHTS, 4), np.float32)
             far = np.linalg.norm(self._scene.street_lamps - view.eye, axis=1)
             nearest = np.argsort(far)[:LIGHTS]
-            fade = np.clip((90 - far[nearest]) / 30, 0, 1)
             lamps[: len(nearest), :3] = self._scene.street_lamps[nearest]
-            lamps[: len(nearest), 3] = light.street_lamps * fade
-        put_all(
-            self._programs, VP=columns(matrix), M=columns(np.eye(4)), eye=raw(view.eye), sun=raw(light.sun),
-            sun_light=light.sun_light, sun_height=float(light.sun[2]), ambient=light.ambient, haze=light.haze,
-            zenith=light.zenith, density=light.density, reach=light.reach_m, lit=1.0, tint=1.0, pictures=0, mask=1,
-            mirrored=float(look.mirrored), floor_light=0.25 * (light.ambient + 0.5 * light.sun_light),
-            shadow_floor=0.55, mask_at=(mask.s0_m, mask.d0_m), mask_scale=raw(1 / span), lamps=raw(lamps),
-            beam=raw(-view.turn[:, 2]), beam_light=light.beam if self._scene.lens.dashboard > -1 else 0.0,
-        )  # fmt: skip
+            lamps[: len(nearest), 3] = light.street_lamps * np.clip((90 - far[nearest]) / 30, 0, 1)
+            put_all(self._programs, lamps=raw(lamps), beam=raw(-view.turn[:, 2]))
 
     def _visible(self, view: View, matrix: Floats, poses: Floats) -> NDArray[np.intp]:
         """Indices of the actors in sight, the nearest first."""
@@ -193,14 +213,14 @@ class StagedFilm:
         seen = np.flatnonzero((distances < _ACTOR_REACH_M) & in_sight(matrix, middles, self._radii))
         return seen[np.argsort(distances[seen], kind="stable")]
 
-    def _body(self, index: int, pose: Floats, view: View, coarse: bool = False) -> _Moving:
+    def _body(self, index: int, pose: Floats, view: View, least_level: int = 0) -> _Moving:
         """The actor's mesh at the level of detail that its size on the picture asks for, in its pose."""
         body = self._scene.roles[index].body
         level = 0
         if len(body.levels) > 1:
             size_px = view.focal_px * body.size_m[0] / max(float(np.linalg.norm(pose[X : Z + 1] - view.eye)), 1.0)
             level = 0 if size_px > _FINE_PX else 1 if size_px > _MIDDLE_PX else 2
-            level = max(level, 1) if coarse else level
+            level = min(max(level, least_level), len(body.levels) - 1)
         key = (-1 - index, 0) if body.cycle is not None else (id(body), level)
         if key not in self._bodies:
             self._bodies[key] = _Moving(self._renderer, body.levels[level], self._programs, body)
@@ -219,52 +239,48 @@ class StagedFilm:
         put_all(self._programs, M=columns(np.eye(4)), tint=1.0, lit=1.0)
 
     def _draw_still(self, which: int, matrix: Floats, view: View) -> None:
-        reach = self._scene.light.reach_m
-        if which == 1:
-            self._programs["id"].put(M=columns(np.eye(4)))
-        for still, far in ((self._solid, reach), (self._detail, _DETAIL_REACH_M), (self._ground, reach)):
-            still.draw(which, still.chunks.visible(matrix, view.eye, far))
+        """Draw what stands still in colour (which = 0) or as background of the ids (1)."""
+        reach, context = self._scene.light.reach_m, self._renderer.context
+        self._solid.draw(which, self._solid.chunks.visible(matrix, view.eye, reach))
+        self._detail.draw(which, self._detail.chunks.visible(matrix, view.eye, _DETAIL_REACH_M))
+        self._ground.draw(which, self._ground.chunks.visible(matrix, view.eye, reach, near_first=False))
         if which == 0:
-            context = self._renderer.context
             context.polygon_offset = (-2.0, -40.0)
-            self._marks.draw(0, self._marks.chunks.visible(matrix, view.eye, reach))
+            marks = self._marks.chunks.visible(matrix, view.eye, _MARKS_REACH_M, near_first=False)
+            self._marks.draw(0, marks)
             context.polygon_offset = (0.0, 0.0)
 
     def _draw_sky(self, view: View) -> None:
-        light, look = self._scene.light, self._scene.look
-        self._programs["sky"].put(
-            rays=columns(rays(view, self._canvas.width, self._canvas.height)), cloud=float(look.cloud),
-            clouds=light.clouds, skyline=float(look.skyline), ridge_m=look.ridge,
-        )  # fmt: skip
-        self._renderer.context.disable(self._renderer.context.CULL_FACE)
-        self._whole["sky"].render(self._renderer.context.TRIANGLE_STRIP)
+        context = self._renderer.context
+        self._programs["sky"].put(rays=columns(rays(view, self._canvas.width, self._canvas.height)))
+        context.disable(context.CULL_FACE)
+        self._ridge.render(context.TRIANGLE_STRIP)
+        self._sky.render()
 
     def _draw_shadows(self, visible: NDArray[np.intp], poses: Floats, view: View) -> None:
-        context, light = self._renderer.context, self._scene.light
+        context = self._renderer.context
         context.disable(context.DEPTH_TEST)
         context.enable(context.BLEND)
         context.blend_func = (context.ZERO, context.DST_ALPHA, context.ONE, context.ZERO)
         program = self._programs["shadow"]
-        program.put(away=raw(light.sun if light.sunny else [0, 0, 1]))
         for index in visible:
             pose = poses[index]
-            if np.linalg.norm(pose[X : Z + 1] - view.eye) < _SHADOW_REACH_M:
+            far = float(np.linalg.norm(pose[X : Z + 1] - view.eye))
+            if far < _SHADOW_REACH_M:
                 program.put(M=columns(_placement(pose)), floor_m=float(pose[Z]) + 0.01)
-                self._body(int(index), pose, view, coarse=True).shadow.render()
+                least = 1 if self._scene.light.sunny and far < _FINE_SHADOW_M else 2
+                self._body(int(index), pose, view, least).shadow.render()
         context.disable(context.BLEND)
 
     def _resolve(self, t_s: float) -> None:
         """Average the samples of each pixel, through windscreen and rain."""
-        context, light, lens, look = self._renderer.context, self._scene.light, self._scene.lens, self._scene.look
+        light, lens = self._scene.light, self._scene.lens
         self._canvas.small.use()
         self._canvas.scene.use(2)
-        wiper = -1.2 * np.cos(2 * np.pi * lens.wiper_hz * t_s) if lens.wiper_hz else -9.0
-        self._programs["resolve"].put(
-            scene=2, pictures=0, exposure=self._exposure, veil=light.veil, glare=lens.glare, dashboard=lens.dashboard,
-            sweep=float(wiper), rain=(light.rain, 2.3 * t_s, 0.05 * t_s), drops=float(look.drops),
-            rain_light=light.haze * 0.9,
-        )  # fmt: skip
-        self._whole["resolve"].render(context.TRIANGLE_STRIP)
+        sweep = -1.2 * np.cos(2 * np.pi * lens.wiper_hz * t_s)
+        rain = (light.rain, 2.3 * t_s, 0.05 * t_s)
+        self._programs["resolve"].put(exposure=self._exposure, sweep=float(sweep), rain=rain)
+        self._lens.render()
 
     def _sunlit(self, pose: Floats) -> float:
         """The share of the sun that reaches an actor, from the ground's mask."""
@@ -277,6 +293,24 @@ class StagedFilm:
         right, down = column - c, row - r
         patch = mask.picture[r : r + 2, c : c + 2] / 255.0
         return float(np.array([1 - down, down]) @ patch @ np.array([1 - right, right]))
+
+
+def _flags(scene: Scene) -> frozenset[str]:
+    """Which parts of the shaders the scene needs."""
+    light, lens = scene.light, scene.lens
+    wanted = {
+        "NIGHT": light.night, "SUNNY": light.sunny, "GLARE": lens.glare > 0, "RAIN": light.rain > 0,
+        "DASHBOARD": lens.dashboard > 0, "WIPER": lens.wiper_hz > 0,
+    }  # fmt: skip
+    return frozenset(flag for flag, on in wanted.items() if on)
+
+
+def _ridge(skyline: Floats) -> Floats:
+    """A strip [2 N + 2, 3] around the camera, from below the horizon up to the skyline."""
+    angle = np.linspace(0, 2 * np.pi, len(skyline) + 1)
+    slope = np.append(skyline, skyline[0])
+    low, high = (np.stack([np.cos(angle), np.sin(angle), z], -1) for z in (np.full(len(angle), -0.3), slope))
+    return np.stack([low, high], 1).reshape(-1, 3)
 
 
 def _placement(pose: Floats) -> Floats:

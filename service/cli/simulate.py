@@ -14,7 +14,7 @@ def simulate(
     recordings: Annotated[
         int, typer.Option(min=1, max=100_000, help="How many; of ten, one each is for val and test.")
     ] = 10,
-    seconds: Annotated[float, typer.Option(help="Length of each recording, up to 4200.")] = 30.0,
+    seconds: Annotated[float, typer.Option(help="Length of each recording, up to 3600.")] = 30.0,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same recordings.")] = 0,
     scenario: Annotated[
         Literal["driving", "roadside", "mixed"],

@@ -237,7 +237,10 @@ def test_settings_out_of_bounds_are_refused(change: dict[str, float], words: str
 
 def test_drawn_settings_vary_and_are_plausible() -> None:
     drawn = [draw_settings(np.random.default_rng(seed)) for seed in range(200)]
-    thresholds = np.array([each.on_threshold for each in drawn])
-    assert 0.2 < thresholds.min() < thresholds.max() < 0.5
+    on, off = (
+        np.array([getattr(each, name) for each in drawn]) for name in ("on_threshold", "off_threshold")
+    )
+    assert 0.15 < off.min() < 0.2 < 0.6 < on.max() < 0.7
+    assert (on >= off).all()
     assert draw_settings(np.random.default_rng(3)) == drawn[3]
     assert all(each.refractory_us < 2000 for each in drawn)
