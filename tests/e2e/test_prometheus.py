@@ -18,7 +18,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.e2e.test_deploy import PROMETHEUS, ROOT, dashboard, expressions, load, probe, run
+from tests.e2e.test_deploy import ROOT, load, probe, run
+from tests.e2e.test_monitoring import PROMETHEUS, dashboard, expressions
 from tests.model.fakes import small_detector
 from tests.service.live import Live, live_service
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ingest.ecf import ECF_FILTER_ID
 from ingest.events import EVENT_DTYPE, Events
+from ingest.recording import Recording
 from tests.ingest.ecf_encoder import PACKINGS, encode_ecf
 
 ECF_ROW = np.dtype([("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")], align=True)
@@ -39,6 +40,21 @@ def some_events(n: int, seed: int = 0) -> Events:
 def write_columns(group: h5py.Group, events: Events, **options: Any) -> None:
     for name in "txyp":
         group.create_dataset(name, data=events[name], **options)
+
+
+def write_plain(path: Path, **columns: Any) -> None:
+    """Columns as they are given, right or wrong."""
+    with h5py.File(path, "w") as file:
+        for name, values in columns.items():
+            file[f"events/{name}"] = values
+
+
+def read(recording: Recording, max_events: int = 1 << 17) -> Events:
+    """All events, in chunks that keep their promises."""
+    chunks = list(recording.chunks(max_events))
+    assert all(0 < len(chunk) <= max_events for chunk in chunks)
+    assert recording.stats.events == sum(map(len, chunks))
+    return np.concatenate(chunks) if chunks else np.empty(0, EVENT_DTYPE)
 
 
 def write_dsec(path: Path, events: Events, **options: Any) -> None:

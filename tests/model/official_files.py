@@ -14,13 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 
 from model.build import build_network
 from model.config import SpikeYOLOConfig
+from model.errors import CheckpointError
 from model.network import Network
+from model.official_import import import_official
 from model.official_names import DFL_NAME, official_tensor_names
+
+GEN1 = SpikeYOLOConfig("t", 2, 3, beta=0.5, input_gain=0.5)
+COCO = SpikeYOLOConfig("t", 80, 3)
 
 
 def random_network(config: SpikeYOLOConfig, seed: int = 0) -> Network:
@@ -162,6 +168,17 @@ class Runs:
 
     def __reduce__(self) -> Any:
         return self._call
+
+
+def refused(path: Path, words: str) -> str:
+    """The one line that refuses `path`."""
+    with pytest.raises(CheckpointError, match=words) as caught:
+        import_official(path, "coco")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert len(message) < 800
+    assert "weights_only" not in message, "torch's advice to run the file is not ours"
+    return message
 
 
 def write_archive(path: Path, data: bytes, storages: Mapping[str, bytes] | None = None) -> Path:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.prophesee import prophesee_boxes
@@ -18,17 +17,7 @@ from model.training.gen1 import LabelledRecording
 from model.training.labels import GEN1_FILTER
 from model.training.windows import RUNS, Cut, Job
 from tests.service.console import Done
-
-ASSETS = Path(__file__).parents[2] / "service" / "assets"
-
-
-def init(path: Path, *wish: str) -> Path:
-    from service.cli import main
-
-    with pytest.raises(SystemExit) as stop:
-        main(["init", str(path), "--size", "64x96", *wish])
-    assert not stop.value.code
-    return path
+from tests.service.evaluation_data import ASSETS, coco_folder, init, picture_network
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +28,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def picture_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "pictures.safetensors"
-    return init(path, "--representation", "image", "--class-names", "a,b,c", "--slices", "2")
+    return picture_network(tmp_path_factory.mktemp("weights") / "pictures.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -54,24 +42,7 @@ def gen1(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("coco")
-    (folder / "annotations").mkdir()
-    (folder / "val2017").mkdir()
-    rng = np.random.default_rng(0)
-    for k in range(3):
-        picture = rng.integers(0, 256, (61, 97 - k, 3), np.uint8)
-        Image.fromarray(picture).save(folder / "val2017" / f"{k}.png")
-    annotations = [(0, 1, [5, 5, 40, 30], 0), (0, 90, [50, 9, 20, 20], 0), (2, 3, [1, 1, 60, 40], 1)]
-    data = {
-        "categories": [{"id": k, "name": str(k)} for k in (1, 3, 90)],
-        "images": [{"id": k, "file_name": f"{k}.png", "width": 97 - k, "height": 61} for k in range(3)],
-        "annotations": [
-            {"id": k, "image_id": i, "category_id": c, "bbox": box, "area": box[2] * box[3], "iscrowd": crowd}
-            for k, (i, c, box, crowd) in enumerate(annotations)
-        ],
-    }
-    (folder / "annotations" / "instances_val2017.json").write_text(json.dumps(data))
-    return folder
+    return coco_folder(tmp_path_factory.mktemp("coco"))
 
 
 def test_a_recording_with_both_states(

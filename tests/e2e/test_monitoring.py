@@ -1,0 +1,129 @@
+"""Prometheus' configuration, its rules and the dashboard, checked against the metrics of the code.
+
+Nothing is started here; `test_prometheus` runs the Prometheus part for real.
+"""
+
+import json
+import re
+from functools import cache
+from itertools import combinations
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from service.metrics import Metrics
+from service.settings import Settings
+from tests.e2e.test_deploy import COMPOSE, ROOT, load
+from tests.model.fakes import small_detector
+
+PROMETHEUS = ROOT / "docker" / "prometheus"
+GRAFANA = ROOT / "docker" / "grafana"
+METRIC = re.compile(r"\bspikewatch_\w+")
+SUFFIXES = {
+    "counter": ("_total",),
+    "gauge": ("",),
+    "histogram": ("_bucket", "_sum", "_count"),
+    "info": ("_info",),
+}
+
+
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((GRAFANA / "dashboards" / "spikewatch.json").read_text())
+    return found
+
+
+def panels() -> list[dict[str, Any]]:
+    """All panels but the headings of rows."""
+    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+
+
+def expressions() -> list[tuple[str, str, str]]:
+    """Panel, legend and PromQL of every query on the dashboard."""
+    return [(p["title"], t["legendFormat"], t["expr"]) for p in panels() for t in p["targets"]]
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for group in load(PROMETHEUS / "rules.yml")["groups"] for rule in group["rules"]]
+
+
+@cache
+def exposed() -> set[str]:
+    """Names of all series that the service has, as Prometheus spells them."""
+    families = Metrics(CollectorRegistry(), small_detector()).registry.collect()
+    return {family.name + suffix for family in families for suffix in SUFFIXES[family.type]}
+
+
+def test_prometheus_scrapes_the_service_and_reads_the_rules() -> None:
+    config, compose = load(PROMETHEUS / "prometheus.yml"), load(COMPOSE)
+    (scrape,) = config["scrape_configs"]
+    (target,) = scrape["static_configs"][0]["targets"]
+    assert target == f"spikewatch:{Settings.model_fields['port'].default}"
+    assert scrape["job_name"] == "spikewatch", "the dashboard and the rules name this job"
+    assert all((PROMETHEUS / name).is_file() for name in config["rule_files"])
+    assert "./docker/prometheus:/etc/prometheus:ro" in compose["services"]["prometheus"]["volumes"]
+
+
+def test_grafana_finds_its_data_source_and_its_dashboard() -> None:
+    (source,) = load(GRAFANA / "provisioning/datasources/prometheus.yml")["datasources"]
+    (provider,) = load(GRAFANA / "provisioning/dashboards/spikewatch.yml")["providers"]
+    compose = load(COMPOSE)["services"]["grafana"]
+    scraped = load(PROMETHEUS / "prometheus.yml")["global"]["scrape_interval"]
+    chosen = {
+        variable["name"]: variable["current"]["value"] for variable in dashboard()["templating"]["list"]
+    }
+    assert source["url"] == "http://prometheus:9090"
+    assert source["jsonData"]["timeInterval"] == scraped, "or $__rate_interval is wrong"
+    assert source["uid"] == chosen["datasource"]
+    for kind in ("datasources", "dashboards"):
+        mount = f"./docker/grafana/provisioning/{kind}:/etc/grafana/provisioning/{kind}:ro"
+        assert mount in compose["volumes"]
+    assert f"./docker/grafana/dashboards:{provider['options']['path']}:ro" in compose["volumes"]
+    home = compose["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+    assert home == f"{provider['options']['path']}/spikewatch.json"
+    assert dashboard()["uid"] == "spikewatch"
+
+
+@pytest.mark.parametrize("panel", panels(), ids=lambda panel: panel["title"])
+def test_panel_says_what_it_answers_in_which_unit(panel: dict[str, Any]) -> None:
+    assert "?" in panel["description"], "a description begins with the question it answers"
+    assert panel["fieldConfig"]["defaults"]["unit"]
+    assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+    assert all(target["legendFormat"] for target in panel["targets"])
+    if panel["type"] == "timeseries":
+        assert panel["options"]["legend"]["showLegend"]
+
+
+def test_panels_have_an_id_and_a_place_of_their_own() -> None:
+    everything = dashboard()["panels"]
+    assert len({panel["id"] for panel in everything}) == len(everything)
+    assert len({panel["title"] for panel in everything}) == len(everything)
+    places = [tuple(panel["gridPos"][key] for key in "xywh") for panel in everything]
+    assert all(x + w <= 24 for x, _, w, _ in places)
+    for (x, y, w, h), (x2, y2, w2, h2) in combinations(places, 2):
+        assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y
+
+
+def test_dashboard_and_rules_use_only_metrics_that_exist() -> None:
+    used = [expr for _, _, expr in expressions()] + [rule["expr"] for rule in alerts()]
+    used += [v["query"]["query"] for v in dashboard()["templating"]["list"] if v["type"] == "query"]
+    assert {name for expr in used for name in METRIC.findall(expr)} <= exposed()
+
+
+def test_dashboard_leaves_no_metric_out() -> None:
+    shown = {name for _, _, expr in expressions() for name in METRIC.findall(expr)}
+    ends = ("_bucket", "_sum", "_count")
+    own = {name for name in exposed() if name.startswith("spikewatch_") and not name.endswith(ends)}
+    missing = own - shown
+    assert not missing
+
+
+def test_rates_follow_the_resolution_of_the_dashboard() -> None:
+    for title, _, expr in expressions():
+        assert set(re.findall(r"\}\[(.*?)\]", expr)) <= {"$__rate_interval", "$__range"}, title
+
+
+def test_alerts_say_what_is_wrong_and_what_to_do() -> None:
+    for rule in alerts():
+        assert rule["labels"]["severity"] in ("critical", "warning"), rule["alert"]
+        assert set(rule["annotations"]) == {"summary", "description"}, rule["alert"]
