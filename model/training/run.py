@@ -4,12 +4,14 @@ Shapes: B lanes.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset
 
 from model.detector import Detector
 from model.errors import TrainingError
@@ -37,8 +39,8 @@ class Batches(Protocol):
         """How many each process gets."""
         ...
 
-    def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """The batches of this process's lanes."""
+    def batch(self, epoch: int, step: int, rank: int = 0, world: int = 1) -> Batch:
+        """One of them, of this process's lanes."""
         ...
 
 
@@ -79,6 +81,7 @@ class TrainingRun:
         folder: where everything is written; only the first process does.
         validate: scores the averaged weights; None to leave that out.
         place: of this process.
+        loaders: processes that make batches, for a GPU; 0: a thread does.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class TrainingRun:
         folder: RunFolder,
         validate: Validate | None,
         place: Place | None = None,
+        loaders: int = 0,
     ) -> None:
         self._learner = learner
         self._batches = batches
@@ -98,6 +102,7 @@ class TrainingRun:
         self._folder = folder
         self._validate = validate
         self._place = place or Place()
+        self._loaders = loaders
         self._best = -1.0
         self._shapes = trace(learner.network, spec.input_height, spec.input_width).state_shapes
 
@@ -149,10 +154,12 @@ class TrainingRun:
 
     def _load(self, epoch: int) -> Iterator[Batch]:
         source = _Epoch(self._batches, epoch, self._place)
+        # spawned, because a fork of a process whose threads compute may never wake
+        context = "spawn" if self._loaders else None
         loader: DataLoader[Batch] = DataLoader(
-            source, batch_size=None, num_workers=1, prefetch_factor=PREFETCH, generator=torch.Generator()
+            source, batch_size=None, num_workers=self._loaders, multiprocessing_context=context
         )
-        return iter(loader)
+        return prefetched(iter(loader))
 
     def _finish(self, report: EpochReport, journal: Journal, watch: Watch) -> None:
         average = self._learner.average.network
@@ -182,19 +189,33 @@ class TrainingRun:
         )
 
     def _draw(self, epoch: int) -> None:
-        batch = to_device(next(self._batches.epoch(epoch)), self._learner.device)
+        batch = to_device(self._batches.batch(epoch - 1, 0), self._learner.device)
         path = self._folder.folder / "pictures" / f"epoch_{epoch:03d}.png"
         path.parent.mkdir(exist_ok=True)
         save_pictures(self._learner.average.network, self._spec.slices, batch, self._rest(batch), path)
 
 
-class _Epoch(IterableDataset[Batch]):
-    """One epoch, for the process that makes batches while the network learns."""
+class _Epoch(Dataset[Batch]):
+    """The batches of one epoch by number, for processes that make them while the network learns."""
 
     def __init__(self, batches: Batches, epoch: int, place: Place) -> None:
         self._batches = batches
         self._epoch = epoch
         self._place = place
 
-    def __iter__(self) -> Iterator[Batch]:
-        return self._batches.epoch(self._epoch, self._place.rank, self._place.world)
+    def __len__(self) -> int:
+        return self._batches.batches_per_epoch
+
+    def __getitem__(self, step: int) -> Batch:
+        if step >= len(self):
+            raise IndexError(step)
+        return self._batches.batch(self._epoch, step, self._place.rank, self._place.world)
+
+
+def prefetched(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same batches, PREFETCH of them made ahead by a thread."""
+    with ThreadPoolExecutor(1) as pool:
+        ahead = deque(pool.submit(next, batches, None) for _ in range(PREFETCH))
+        while (batch := ahead.popleft().result()) is not None:
+            ahead.append(pool.submit(next, batches, None))
+            yield batch

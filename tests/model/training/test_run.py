@@ -2,7 +2,6 @@
 
 import csv
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,16 +33,15 @@ class FakeBatches:
     unlabelled: int | None = None
     batches_per_epoch: int = 2
 
-    def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        generator = torch.Generator().manual_seed(epoch)
-        for step in range(self.batches_per_epoch):
-            frames = torch.randint(0, 249, (2, 3, 2, 64, 64), generator=generator, dtype=torch.uint8)
-            fresh = torch.tensor([[True, True, step == 0], [False, False, False]])
-            known = torch.full((3,), epoch != self.unlabelled)
-            boxes = torch.tensor([[8.0, 8, 40, 40], [20, 10, 60, 50]]) if known.all() else torch.zeros(0, 4)
-            count = torch.arange(len(boxes))
-            targets = Targets(known, count, boxes, count)
-            yield Batch(frames, math.nan if epoch == self.poisoned else 248.0, fresh, (targets, targets))
+    def batch(self, epoch: int, step: int, rank: int = 0, world: int = 1) -> Batch:
+        generator = torch.Generator().manual_seed(10 * epoch + step)
+        frames = torch.randint(0, 249, (2, 3, 2, 64, 64), generator=generator, dtype=torch.uint8)
+        fresh = torch.tensor([[True, True, step == 0], [False, False, False]])
+        known = torch.full((3,), epoch != self.unlabelled)
+        boxes = torch.tensor([[8.0, 8, 40, 40], [20, 10, 60, 50]]) if known.all() else torch.zeros(0, 4)
+        count = torch.arange(len(boxes))
+        targets = Targets(known, count, boxes, count)
+        return Batch(frames, math.nan if epoch == self.poisoned else 248.0, fresh, (targets, targets))
 
 
 class Watch:
