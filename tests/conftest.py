@@ -4,9 +4,23 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from model.checkpoint import untrained_detector
 from tests.model.exported import MISSING, Exported, export
+
+THREADS = "OMP_NUM_THREADS"
+
+
+def pytest_configure() -> None:
+    """One thread, here and in programs that tests start.
+
+    Small networks gain nothing from a second one, and threads that wait for each other on shared cores lose a
+    third of the time, or twenty times as much where they spin.
+    """
+    os.environ.setdefault(THREADS, "1")
+    torch.set_num_threads(int(os.environ[THREADS]))
+
 
 TEST_DATA = Path(os.environ.get("SPIKEWATCH_TEST_DATA", Path(__file__).parents[2] / "shared"))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from model.detections import Detections
 from model.detector import Detector
-from model.errors import DatasetError
+from model.errors import ConfigError, DatasetError
 from model.letterbox import Letterbox, prepare_frame
 from model.prophesee import BBOX_DTYPE, Boxes, prophesee_boxes, to_detections
 from model.report import EnergyMeter
@@ -48,7 +48,7 @@ def evaluate_recordings(
     """Score a detector on recordings, by Prophesee's protocol unless told otherwise. Prints nothing.
 
     Args:
-        detector: with weights for events; the state of its network is left as it was.
+        detector: with weights for events, its network in evaluation mode.
         recordings: a split, or a few of it; at most `batch` are open at a time, and only boxes are kept.
         cut: the window before a label; None for the weights' own.
         state: `reset` or `carry`, see `model.training.windows`.
@@ -59,11 +59,17 @@ def evaluate_recordings(
         batch: windows (`reset`) or recordings (`carry`) in one batch; changes no result where sums are exact.
 
     Raises:
-        DatasetError: labels are damaged, or none counts.
+        DatasetError: there are no recordings, labels are damaged, or none counts.
         IngestError: a recording is damaged.
-        ConfigError: the weights look at pictures, or `carry` does not go with them.
+        ConfigError: the weights look at pictures, `carry` does not go with them, or the network is training.
     """
     spec = detector.spec
+    if not recordings:
+        raise DatasetError("no recordings to score")
+    if detector.network.training:
+        raise ConfigError(
+            f"{spec.name} is in training mode, where scoring would change it; call network.eval()"
+        )
     spec.check_input(events=True, name=recordings[0].events.name)
     cut = cut or Cut(spec.slices, spec.slice_us)
     classes = classes or same_classes(spec.class_names)

@@ -9,7 +9,7 @@ import torch
 
 from ingest.events import Events
 from model.detector import Detector
-from model.errors import DatasetError
+from model.errors import ConfigError, DatasetError
 from model.training.evaluation import evaluate_recordings
 from model.training.rules import RULES
 from model.training.windows import RUNS, Cut, End, Job
@@ -122,3 +122,11 @@ def test_only_the_weights_own_window_is_needed(real: Detector) -> None:
     assert (done.sources, done.score.images, len(seen)) == (1, 1, 2)
     assert done.cost is not None
     assert done.cost.windows == 1
+    with pytest.raises(DatasetError, match="no recordings to score"):
+        evaluate_recordings(detector, [])
+    detector.network.train()
+    try:
+        with pytest.raises(ConfigError, match=r"is in training mode.*call network\.eval\(\)"):
+            evaluate_recordings(detector, data)
+    finally:
+        detector.network.eval()
