@@ -32,6 +32,9 @@ def joints(gait: str, height_m: float, girth: float, swing: float) -> dict[str, 
     lowest = np.minimum(np.minimum(at["ankle_l"][:, 2], at["ankle_r"][:, 2]), 0.0)
     at |= _trunk(gait, phase, height_m, 0.105 * height_m * (0.8 + 0.2 * girth), swing)
     ground = np.full(PHASES, _SADDLE_M) if gait == "ride" else 0.045 * height_m - lowest
+    if gait == "run":
+        # Runners fly while their legs are spread; walkers always touch the ground.
+        ground = 0.35 * ground + 0.65 * ground.max()
     up = ground[:, None] * [0, 0, 1]
     return {name: place + up for name, place in at.items()}
 
