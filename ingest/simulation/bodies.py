@@ -13,8 +13,8 @@ from ingest.simulation.shapes import boxes
 class Body:
     """levels: meshes from fine to coarse; size_m: length, width, height.
 
-    cycle [P, V, 6] holds points and normals of the finest mesh's vertices at P phases of one cycle of stride_m
-    metres; it is None for stiff bodies. A body with a cycle has one level.
+    cycle [P, V, 6] holds points and normals of the finest mesh's vertices at P phases of one cycle of
+    stride_m metres; it is None for stiff bodies. A body with a cycle has one level.
     """
 
     levels: tuple[Mesh, ...]
@@ -42,7 +42,9 @@ def stiff_body(mesh: Mesh, size_m: tuple[float, float, float], is_car: bool = Tr
 def simplified(mesh: Mesh, cell_m: float) -> Mesh:
     """The mesh with all vertices in a cell put together, where they face and look alike."""
     facing = np.round(mesh.vertices[:, NORMAL] * 0.6)
-    kept, inverse = _clusters(np.concatenate([mesh.points / cell_m, facing, mesh.vertices[:, UV] * 3], 1), mesh)
+    kept, inverse = _clusters(
+        np.concatenate([mesh.points / cell_m, facing, mesh.vertices[:, UV] * 3], 1), mesh
+    )
     return _collapsed(mesh, kept, inverse)
 
 
@@ -84,8 +86,10 @@ def _as_boxes(size_m: tuple[float, float, float], mesh: Mesh) -> Mesh:
     length, width, height = size_m
     painted = mesh.vertices[(mesh.vertices[:, GLOSS] > 0.2) & (mesh.vertices[:, GLOSS] < 0.9), ALBEDO]
     tone = float(np.median(painted)) if len(painted) else 0.3
-    paints = np.stack([paint(albedo=tone, gloss=0.4), paint(albedo=0.5 * tone, gloss=0.4), paint(albedo=0.03)])
+    paints = np.stack(
+        [paint(albedo=tone, gloss=0.4), paint(albedo=0.5 * tone, gloss=0.4), paint(albedo=0.03)]
+    )
     bases = [[0, 0, 0.25 * height], [-0.06 * length, 0, 0.58 * height], [0, 0, 0]]
     sizes = [[length * 0.98, width, 0.33 * height], [length * 0.52, width * 0.86, 0.42 * height],
              [length * 0.85, width * 0.9, 0.3 * height]]  # fmt: skip
-    return boxes(bases, sizes, paints)
+    return boxes(np.array(bases), np.array(sizes), paints)

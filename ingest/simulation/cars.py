@@ -15,7 +15,7 @@ STYLES = ("hatchback", "saloon", "estate", "suv", "van", "pickup", "minivan", "c
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """Shares of the length from the nose: cowl, top of the windscreen, end of the roof, foot of the rear window.
+    """Shares of the length from the nose: cowl, screen_top, roof_end, tail (foot of the rear window).
 
     deck: height of the boot as a share of the height; bonnet likewise; belt: where the side glass begins.
     """
@@ -35,14 +35,16 @@ class Style:
 
 
 _STYLES = {
-    "hatchback": Style("car", (3.6, 4.4), (1.65, 1.82), (1.42, 1.55), 0.24, 0.42, 0.88, 0.97, 0.60, 0.63, 0.64),
-    "saloon": Style("car", (4.4, 5.0), (1.74, 1.9), (1.40, 1.48), 0.27, 0.42, 0.70, 0.84, 0.60, 0.63, 0.66),
-    "estate": Style("car", (4.4, 4.9), (1.72, 1.88), (1.43, 1.55), 0.26, 0.41, 0.92, 0.985, 0.60, 0.63, 0.64),
-    "suv": Style("car", (4.2, 4.9), (1.80, 2.0), (1.62, 1.88), 0.25, 0.38, 0.91, 0.98, 0.60, 0.63, 0.64),
-    "van": Style("van", (4.4, 5.9), (1.80, 2.05), (1.85, 2.55), 0.13, 0.27, 0.985, 0.995, 0.50, 0.55, 0.56, 0.42),
-    "pickup": Style("car", (4.9, 5.5), (1.80, 2.0), (1.70, 1.85), 0.26, 0.37, 0.58, 0.62, 0.62, 0.63, 0.58),
-    "minivan": Style("car", (4.2, 4.9), (1.75, 1.95), (1.60, 1.85), 0.17, 0.36, 0.92, 0.985, 0.55, 0.58, 0.58),
-    "coupe": Style("car", (3.9, 4.6), (1.75, 1.95), (1.22, 1.36), 0.32, 0.48, 0.72, 0.95, 0.60, 0.64, 0.70),
+    "hatchback": Style("car", (3.6, 4.4), (1.65, 1.82), (1.42, 1.55),
+                       0.24, 0.42, 0.88, 0.97, 0.6, 0.63, 0.64),
+    "saloon": Style("car", (4.4, 5.0), (1.74, 1.9), (1.4, 1.48), 0.27, 0.42, 0.7, 0.84, 0.6, 0.63, 0.66),
+    "estate": Style("car", (4.4, 4.9), (1.72, 1.88), (1.43, 1.55), 0.26, 0.41, 0.92, 0.985, 0.6, 0.63, 0.64),
+    "suv": Style("car", (4.2, 4.9), (1.8, 2.0), (1.62, 1.88), 0.25, 0.38, 0.91, 0.98, 0.6, 0.63, 0.64),
+    "van": Style("van", (4.4, 5.9), (1.8, 2.05), (1.85, 2.55),
+                 0.13, 0.27, 0.985, 0.995, 0.5, 0.55, 0.56, 0.42),
+    "pickup": Style("car", (4.9, 5.5), (1.8, 2.0), (1.7, 1.85), 0.26, 0.37, 0.58, 0.62, 0.62, 0.63, 0.58),
+    "minivan": Style("car", (4.2, 4.9), (1.75, 1.95), (1.6, 1.85), 0.17, 0.36, 0.92, 0.985, 0.55, 0.58, 0.58),
+    "coupe": Style("car", (3.9, 4.6), (1.75, 1.95), (1.22, 1.36), 0.32, 0.48, 0.72, 0.95, 0.6, 0.64, 0.7),
 }  # fmt: skip
 
 _GLASS = paint(albedo=0.03, gloss=1.0)
@@ -69,13 +71,23 @@ class CarModel:
 def make_car(rng: np.random.Generator, style_name: str, rim_layer: int, lamps: Lamps) -> CarModel:
     """A car of a style in STYLES; it looks along +x and stands on z = 0."""
     style = _STYLES[style_name]
-    length, width, height = (rng.uniform(*bounds) for bounds in (style.length_m, style.width_m, style.height_m))
+    length, width, height = (
+        rng.uniform(*bounds) for bounds in (style.length_m, style.width_m, style.height_m)
+    )
     body = paint(albedo=draw_paint(rng), gloss=rng.uniform(0.25, 0.7))
     sill = rng.uniform(0.16, 0.24) + (0.08 if style_name in ("suv", "pickup") else 0.0)
     rings, materials = _sections(rng, style, length, width, height, sill, body)
-    hull = [skin(rings[::-1], materials[::-1]), _end(rings[0], materials[0, 2], False), _end(rings[-1], materials[-1, 2], True)]
+    hull = [
+        skin(rings[::-1], materials[::-1]),
+        _end(rings[0], materials[0, 2], False),
+        _end(rings[-1], materials[-1, 2], True),
+    ]
     wheel = height * rng.uniform(0.2, 0.225) if style_name != "van" else rng.uniform(0.31, 0.36)
-    parts = [*hull, _wheels(rng, length, width, wheel, rim_layer), _trim(rng, length, width, height, sill, lamps)]
+    parts = [
+        *hull,
+        _wheels(rng, length, width, wheel, rim_layer),
+        _trim(rng, length, width, height, sill, lamps),
+    ]
     parts.append(_sides(rng, style, length, width, height))
     if style_name == "pickup":
         bed = [[-0.31 * length + 0.1, 0, style.deck * height - 0.02]]
@@ -89,13 +101,16 @@ def draw_paint(rng: np.random.Generator) -> float:
 
 
 def _sections(
-    rng: np.random.Generator, style: Style, length: float, width: float, height: float, sill: float, body: Floats
+    rng: np.random.Generator, style: Style, length: float, width: float, height: float, sill: float,
+    body: Floats,
 ) -> tuple[Floats, Floats]:  # fmt: skip
-    """Rings [S, 15, 3] from nose to tail, each from the right sill over the top to the left; paints per quad."""
+    """Rings [S, 15, 3] from nose to tail, each from the right sill over the top to the left; their paints."""
     pillars = np.linspace(style.screen_top, style.roof_end, rng.integers(3, 5))
     posts = [p for middle in pillars[1:-1] for p in (middle - 0.011, middle + 0.011)]
     tops = [style.cowl, style.screen_top, *posts, style.roof_end, style.tail]
-    shares = np.array([0.0, 0.012, 0.06, 0.5 * style.cowl, *tops, min(0.5 * (style.tail + 1), 0.985), 0.99, 1.0])
+    shares = np.array(
+        [0.0, 0.012, 0.06, 0.5 * style.cowl, *tops, min(0.5 * (style.tail + 1), 0.985), 0.99, 1.0]
+    )
     shares = np.maximum.accumulate(shares)
     bonnet, deck, belt = style.bonnet * height, style.deck * height, style.belt * height
     nose = bonnet * rng.uniform(0.72, 0.88)
@@ -113,7 +128,8 @@ def _sections(
     roof_half = half * (1 - (1 - inward) * cabin)
     low = sill + 0.07 * (reach > 0.97)
     x = length * (0.5 - shares)
-    columns = [(0.93 * half, low), (half, low + 0.12), (half, 0.55 * side + 0.45 * low), (0.985 * half, side - 0.015),
+    columns = [(0.93 * half, low), (half, low + 0.12), (half, 0.55 * side + 0.45 * low),
+               (0.985 * half, side - 0.015),
                (half * 0.965 - 0.1 * (half - roof_half), side + 0.06 * (top - side)),
                (roof_half * 1.0 + 0.04 * (half - roof_half), side + 0.88 * (top - side)),
                (roof_half * 0.93, top - 0.015), (0 * half, top + 0.025)]  # fmt: skip
@@ -127,13 +143,15 @@ def _materials(style: Style, shares: Floats, body: Floats) -> Floats:
     """Paints [S-1, 14, 4]: glass in the windscreen, the rear window and between the posts."""
     paints = np.empty((len(shares) - 1, 14, 4), np.float32)
     paints[:] = body
-    paints[:, [0, 13]] = _DARK
+    paints[:, ::13] = _DARK
     middle, span = (shares[1:] + shares[:-1]) / 2, np.diff(shares)
     screen = (middle > style.cowl) & (middle < style.screen_top)
     rear = (middle > style.roof_end) & (middle < style.tail) & (style.kind != "van")
-    sides = (middle > style.screen_top) & (middle < min(style.roof_end, style.side_glass_until)) & (span > 0.03)
-    paints[np.ix_(screen | rear, [6, 7])] = _GLASS
-    paints[np.ix_(sides, [4, 9])] = _GLASS
+    sides = (
+        (middle > style.screen_top) & (middle < min(style.roof_end, style.side_glass_until)) & (span > 0.03)
+    )
+    paints[np.ix_(screen | rear, np.array([6, 7]))] = _GLASS
+    paints[np.ix_(sides, np.array([4, 9]))] = _GLASS
     return paints
 
 
@@ -154,8 +172,12 @@ def _wheels(rng: np.random.Generator, length: float, width: float, radius: float
     out = np.stack([0 * sides, sides, 0 * sides], 1)
     tyre, rubber = paint(albedo=0.03), paint(albedo=0.035)
     arches = discs(outer - out * 0.008 + [0, 0, 0.02], out, radius * 1.16, paint(albedo=0.015), 14)
-    rims = discs(outer + out * 0.006, out, radius * rng.uniform(0.6, 0.75), paint(rim_layer, rng.uniform(0.2, 0.7)), 12)
-    return join([tubes(inner, outer, radius, radius, tyre, 14), arches, discs(outer, out, radius, rubber, 14), rims])
+    rims = discs(
+        outer + out * 0.006, out, radius * rng.uniform(0.6, 0.75), paint(rim_layer, rng.uniform(0.2, 0.7)), 12
+    )
+    return join(
+        [tubes(inner, outer, radius, radius, tyre, 14), arches, discs(outer, out, radius, rubber, 14), rims]
+    )
 
 
 def _trim(
@@ -175,13 +197,17 @@ def _trim(
         rows.append((tail, side * (0.44 * width - tail_w / 2), tail_z, tail_w, tail_h, rear))
     plate = paint(albedo=0.75, glow=0.1 * lamps.tail)
     rows += [(nose, 0, sill + 0.2, 0.5, 0.11, plate), (tail, 0, rng.uniform(0.45, 0.8), 0.5, 0.11, plate)]
-    rows.append((nose, 0, lamp_z - rng.uniform(0, 0.1), rng.uniform(0.3, 0.5) * width, rng.uniform(0.06, 0.2), _DARK))
+    rows.append(
+        (nose, 0, lamp_z - rng.uniform(0, 0.1), rng.uniform(0.3, 0.5) * width, rng.uniform(0.06, 0.2), _DARK)
+    )
     rows.append((nose, 0, sill + 0.06, 0.7 * width, rng.uniform(0.06, 0.14), _DARK))
     rows.append((tail, 0, sill + 0.05, 0.75 * width, rng.uniform(0.08, 0.2), _DARK))
     middles = np.array([[x, y, z - h / 2] for x, y, z, w, h, _ in rows])
     parts = boxes(middles, [[0.035, w, h] for *_, w, h, _ in rows], np.array([row[-1] for row in rows]))
     mirror = [[0.19 * length, side * (width / 2 + 0.07), 0.64 * height] for side in (-1, 1)]
-    return join([parts, boxes(mirror, [[0.1, 0.2, 0.14]], paint(albedo=rng.choice([0.03, 0.3]), gloss=0.15), sides=6)])
+    return join(
+        [parts, boxes(mirror, [[0.1, 0.2, 0.14]], paint(albedo=rng.choice([0.03, 0.3]), gloss=0.15), sides=6)]
+    )
 
 
 def _sides(rng: np.random.Generator, style: Style, length: float, width: float, height: float) -> Mesh:

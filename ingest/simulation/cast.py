@@ -14,7 +14,7 @@ _CHECK_STEPS = max(1, round(0.2 / TRACK_STEP_S))
 
 @dataclass(frozen=True, slots=True)
 class _Claim:
-    """The room that something takes: discs of radius_m about middles [C, t, 2] at the times that are checked."""
+    """Room that is taken: discs of radius_m about middles [C, t, 2] at the times that are checked."""
 
     middles: Floats
     radius_m: float
@@ -54,7 +54,7 @@ class Cast:
 
 def _claim(track: Floats, length_m: float, width_m: float) -> _Claim:
     some = track[::_CHECK_STEPS].astype(float)
-    radius = width_m / 2 + 0.1
+    radius = width_m / 2 + (0.1 if width_m > 1 else 0.0)
     half = max(length_m / 2 - radius, 0.0)
     count = 1 if half == 0 else int(np.ceil(half / radius)) + 1
     along = np.linspace(-half, half, count) if count > 1 else np.zeros(1)

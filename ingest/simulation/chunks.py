@@ -22,8 +22,10 @@ class Chunks:
     middles: Floats
     radii: Floats
 
-    def visible(self, matrix: Floats, eye: Floats, reach_m: float, near_first: bool = True) -> list[tuple[int, int]]:
-        """(first face, number of faces) of what is in sight: the nearest first, or in as few runs as can be."""
+    def visible(
+        self, matrix: Floats, eye: Floats, reach_m: float, near_first: bool = True
+    ) -> list[tuple[int, int]]:
+        """(first face, number of faces) of what is in sight: nearest first, or in as few runs as can be."""
         if not len(self.radii):
             return []
         distances = np.linalg.norm(self.middles - eye, axis=1) - self.radii

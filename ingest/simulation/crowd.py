@@ -8,8 +8,8 @@ from ingest.simulation.bodies import Body
 from ingest.simulation.cast import Cast
 from ingest.simulation.film import PEDESTRIAN, Actor
 from ingest.simulation.mesh import Floats
-from ingest.simulation.motion import D, S, STRIDE, TRACK_COLUMNS, YAW, X, Z, smooth, wander
 from ingest.simulation.motion import PITCH as PITCH_COLUMN
+from ingest.simulation.motion import STRIDE, TRACK_COLUMNS, YAW, D, S, X, Z, smooth, wander
 from ingest.simulation.network import Network
 from ingest.simulation.wardrobe import Wardrobe
 
@@ -27,7 +27,7 @@ class Meeting:
 
 def draw_busyness(rng: np.random.Generator, setting: str) -> float:
     """Encounters a minute, from none to a crowd."""
-    level = float(rng.choice([0.0, 0.3, 1.0, 2.2], p=[0.08, 0.27, 0.4, 0.25]))
+    level = float(rng.choice([0.0, 0.4, 1.3, 2.6], p=[0.08, 0.27, 0.4, 0.25]))
     return level * {"city": 1.0, "suburb": 0.7, "country": 0.25, "motorway": 0.0}[setting]
 
 
@@ -42,8 +42,15 @@ def walk_along(
     for index in range(_group_size(rng)):
         mine = "child" if index and rng.random() < 0.3 else gait
         off = d + side * index * rng.uniform(0.5, 0.75)
-        s = meeting.s_m + direction * speed * (times - meeting.t_s) + rng.normal(0, 0.25) + wander(rng, times, 0.2, 7)
-        lateral = np.clip(off, -network.profile.edge_m - 1, network.profile.edge_m + 1) + wander(rng, times, 0.12, 6)
+        s = (
+            meeting.s_m
+            + direction * speed * (times - meeting.t_s)
+            + rng.normal(0, 0.25)
+            + wander(rng, times, 0.2, 7)
+        )
+        lateral = np.clip(off, -network.profile.edge_m - 1, network.profile.edge_m + 1) + wander(
+            rng, times, 0.12, 6
+        )
         path = np.stack([s, np.broadcast_to(lateral, s.shape)], 1)
         added += _add(cast, wardrobe.person(rng, mine), network, path, None)
     return added
@@ -52,15 +59,15 @@ def walk_along(
 def cross_over(
     rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, meeting: Meeting
 ) -> int:  # fmt: skip
-    """Somebody who comes along a pavement, perhaps waits at the kerb, crosses and walks on at the other side."""
+    """Somebody who comes along a pavement, perhaps waits at the kerb, crosses and walks on."""
     profile = network.profile
     side = int(rng.choice([-1, 1]))
     zebra = [s for s in network.crossings if abs(s - meeting.s_m) < 12]
     s = float(rng.choice(zebra)) + rng.uniform(-1, 1) if zebra else meeting.s_m
     out = [profile.half_m + rng.uniform(0.5, max(0.6, profile.pavement_m - 0.4)) for _ in range(2)]
     before, after = rng.uniform(-20, 20), rng.uniform(-20, 20)
-    corners = np.array([[s + before, side * out[0]], [s, side * out[0]], [s + rng.normal(0, 0.5), -side * out[1]],
-                        [s + after, -side * out[1]]])  # fmt: skip
+    near, far, drift = side * out[0], -side * out[1], rng.normal(0, 0.5)
+    corners = np.array([[s + before, near], [s, near], [s + drift, far], [s + after, far]])
     gait = "run" if rng.random() < 0.1 else "walk"
     speed = rng.uniform(2.2, 3.5) if gait == "run" else rng.uniform(1.0, 1.8)
     body = wardrobe.person(rng, gait if rng.random() < 0.92 else "child")
@@ -82,11 +89,14 @@ def stand_about(
     turn = rng.uniform(0, 2 * np.pi)
     for index in range(count):
         angle = turn + index * 2 * np.pi / count
-        off = 0.5 * np.array([np.cos(angle), np.sin(angle)]) if talking else np.array([index * 0.7, rng.normal(0, 0.1)])
+        off = (
+            0.5 * np.array([np.cos(angle), np.sin(angle)])
+            if talking
+            else np.array([index * 0.7, rng.normal(0, 0.1)])
+        )
         sway = wander(rng, cast.times_s, 0.04, 4.0)
         path = np.stack([meeting.s_m + off[0] + sway, d + off[1] + wander(rng, cast.times_s, 0.03, 5.0)], 1)
-        facing = angle + np.pi if talking else turn
-        facing = facing + wander(rng, cast.times_s, 0.25, 6.0)
+        facing = (angle + np.pi if talking else turn) + wander(rng, cast.times_s, 0.25, 6.0)
         added += _add(cast, wardrobe.person(rng, "stand"), network, path, facing, sway)
     return added
 
@@ -103,9 +113,10 @@ def _pavement_place(rng: np.random.Generator, network: Network) -> float:
 
 
 def _add(
-    cast: Cast, body: Body, network: Network, path: Floats, facing: Floats | None, stride: Floats | None = None
+    cast: Cast, body: Body, network: Network, path: Floats, facing: Floats | None,
+    stride: Floats | None = None,
 ) -> int:  # fmt: skip
-    """Add a person on a path [T, 2] of (s, d), facing [T] against the road or along the path; 1 if there was room."""
+    """Add a person on a path [T, 2] of (s, d), facing [T] against the road or along the path; 1 for room."""
     track = np.empty((len(path), TRACK_COLUMNS), np.float32)
     profile = network.profile
     up = np.clip((np.abs(path[:, 1]) - profile.half_m + 0.15) / 0.3, 0, 1)

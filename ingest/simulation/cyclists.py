@@ -3,8 +3,8 @@
 import numpy as np
 
 from ingest.simulation.bodies import Body, with_normals
-from ingest.simulation.mesh import Mesh, join, paint
 from ingest.simulation.gait import PHASES
+from ingest.simulation.mesh import Mesh, join, paint
 from ingest.simulation.people import dress, make_figure
 from ingest.simulation.shapes import boxes, discs, tubes
 
@@ -20,7 +20,9 @@ def make_cyclist(rng: np.random.Generator, cloth_layers: list[int], scooter: boo
         machine, length = _scooter(rng), 1.8
     else:
         machine, length = _bicycle(rng), 1.75
-    whole = join([Mesh(np.concatenate([points[0], mesh.vertices[:, 3:]], 1).astype(np.float32), mesh.faces), machine])
+    whole = join(
+        [Mesh(np.concatenate([points[0], mesh.vertices[:, 3:]], 1).astype(np.float32), mesh.faces), machine]
+    )
     still = np.broadcast_to(machine.points, (PHASES, *machine.points.shape))
     cycle = with_normals(np.concatenate([points, still], 1), whole)
     height = float(whole.points[:, 2].max())
@@ -49,8 +51,7 @@ def _scooter(rng: np.random.Generator) -> Mesh:
     body, dark = paint(albedo=rng.choice([0.05, 0.2, 0.5, 0.8]), gloss=0.15), paint(albedo=0.03)
     sides = np.array([[-0.62, 0.07, 0.25], [0.62, 0.07, 0.25]])
     wheels = [tubes(sides * [1, -1, 1], sides, 0.25, 0.25, dark, 10)]
-    for sign in (-1, 1):
-        wheels.append(discs(sides * [1, sign, 1], [0, sign, 0], 0.25, dark, 10))
+    wheels += [discs(sides * [1, sign, 1], [0, sign, 0], 0.25, dark, 10) for sign in (-1, 1)]
     bases = [[-0.45, 0, 0.35], [0.0, 0, 0.22], [0.42, 0, 0.3], [-0.3, 0, 0.72], [0.5, 0, 0.9]]
     sizes = [[0.75, 0.34, 0.38], [0.6, 0.3, 0.1], [0.16, 0.38, 0.62], [0.6, 0.28, 0.1], [0.1, 0.2, 0.16]]
     shell = boxes(bases, sizes, body, sides=6)

@@ -26,10 +26,11 @@ from ingest.simulation.traffic import Density, draw_density
 from ingest.simulation.wardrobe import Wardrobe, fill_wardrobe
 
 _SETTING_SHARES = {
-    "driving": {"city": 0.5, "suburb": 0.24, "country": 0.14, "motorway": 0.12},
-    "roadside": {"city": 0.58, "suburb": 0.27, "country": 0.1, "motorway": 0.05},
+    "driving": {"city": 0.6, "suburb": 0.24, "country": 0.09, "motorway": 0.07},
+    "roadside": {"city": 0.64, "suburb": 0.25, "country": 0.06, "motorway": 0.05},
 }
 _MOST_SECONDS = 3600.0
+_MOST_ENCOUNTERS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,9 @@ def make_scene(plan: Plan) -> Scene:
     else:
         shot = drive_through(lens, network, times, cruise, plan.width, plan.height, light.night)
     if light.rain and not roadside:
-        shot = dataclasses.replace(shot, lens=dataclasses.replace(shot.lens, wiper_hz=float(lens.choice([0.0, 0.35, 0.6]))))
+        shot = dataclasses.replace(
+            shot, lens=dataclasses.replace(shot.lens, wiper_hz=float(lens.choice([0.0, 0.35, 0.6])))
+        )
     shelf = TextureShelf()
     layers = draw_street_layers(street, shelf, network.profile)
     look = draw_look(street, shelf, setting)
@@ -81,7 +84,8 @@ def make_scene(plan: Plan) -> Scene:
     built = build_street(street, network, layers, light.night, shot.clear)
     cast = _cast(actors, _Set(network, light, wardrobe, shot, times, cruise))
     return Scene(
-        solid=built.solid, detail=built.detail, ground=built.ground, markings=built.markings, textures=shelf.stack(),
+        solid=built.solid, detail=built.detail, ground=built.ground, markings=built.markings,
+        textures=shelf.stack(),
         mask=draw_mask(street, network.road, (network.s0_m, network.s1_m), built.casters, light), light=light,
         look=look, lens=shot.lens, roles=tuple(cast.roles), tracks=cast.stacked(), street_lamps=built.lamps,
         view=shot.view,
@@ -90,11 +94,17 @@ def make_scene(plan: Plan) -> Scene:
 
 def _check(plan: Plan) -> None:
     if plan.scenario not in SCENARIOS:
-        raise SimulationError(f"scenario {plan.scenario!r} is not known; choose one of {', '.join(SCENARIOS)}")
+        raise SimulationError(
+            f"scenario {plan.scenario!r} is not known; choose one of {', '.join(SCENARIOS)}"
+        )
     if not 0 < plan.seconds <= _MOST_SECONDS:
-        raise SimulationError(f"a film of {plan.seconds} s cannot be made; give 0 to {_MOST_SECONDS:.0f} seconds")
+        raise SimulationError(
+            f"a film of {plan.seconds} s cannot be made; give 0 to {_MOST_SECONDS:.0f} seconds"
+        )
     if not (16 <= plan.width <= 2048 and 16 <= plan.height <= 2048):
-        raise SimulationError(f"a film of {plan.width}x{plan.height} px cannot be made; give sides of 16 to 2048 px")
+        raise SimulationError(
+            f"a film of {plan.width}x{plan.height} px cannot be made; give sides of 16 to 2048 px"
+        )
     if plan.meshes is not None and not plan.meshes.is_dir():
         raise SimulationError(f"the mesh folder {plan.meshes} does not exist; leave it out, or name a folder")
 
@@ -140,8 +150,8 @@ def _add_people(rng: np.random.Generator, cast: Cast, stage: _Set) -> None:
     seconds = float(times[-1])
     ahead = shot.own_s is not None
     travelled = float(shot.own_s[-1] - shot.own_s[0]) if shot.own_s is not None else 0.0
-    count = int(rng.poisson(busy * (4 + travelled / 9 + seconds * (0.25 if ahead else 0.6))))
-    for _ in range(min(count, 90)):
+    count = int(rng.poisson(busy * (8 + travelled / 4 + seconds * (0.4 if ahead else 0.8))))
+    for _ in range(min(count, _MOST_ENCOUNTERS)):
         t_s = float(rng.uniform(0, seconds))
         own = float(np.interp(t_s, times, shot.own_s)) if shot.own_s is not None else shot.middle_m
         meeting = Meeting(own + float(rng.uniform(*shot.sees_m)), t_s)

@@ -13,7 +13,7 @@ def facade(rng: np.random.Generator) -> Floats:
     pitch_x, pitch_y = TEXTURE_PX / columns, TEXTURE_PX / rows
     wide, high = rng.uniform(0.3, 0.75), rng.uniform(0.4, 0.75)
     glass, frame, surround = rng.uniform(0.03, 0.25), rng.uniform(0.2, 0.95), rng.uniform(0.3, 0.95)
-    border, panes = rng.integers(0, 5), rng.integers(1, 4)
+    border, panes = int(rng.integers(0, 5)), int(rng.integers(1, 4))
     shutters = rng.random() < 0.25
     for column in range(columns):
         for row in range(rows):
@@ -26,7 +26,7 @@ def facade(rng: np.random.Generator) -> Floats:
                 for side in (left - width // 2 - 1, left + width + 1):
                     _fill(picture, top, side, height, width // 2, surround * rng.uniform(0.5, 0.7))
     if rng.random() < 0.5:
-        _fill(picture, 0, 0, rng.integers(1, 6), TEXTURE_PX, surround)
+        _fill(picture, 0, 0, int(rng.integers(1, 6)), TEXTURE_PX, surround)
     return np.clip(picture, 0.02, 1)
 
 
@@ -42,32 +42,32 @@ def glass_front(rng: np.random.Generator) -> Floats:
     frame, thick = rng.uniform(0.3, 0.9), rng.integers(1, 4)
     picture[np.arange(TEXTURE_PX) % step_y < thick + rng.integers(0, 8)] = frame
     picture[:, np.arange(TEXTURE_PX) % step_x < thick] = frame
-    return picture
+    return np.asarray(picture)
 
 
 def shop(rng: np.random.Generator) -> Floats:
     """A ground floor: panes with goods behind them, a door, a written board above."""
     picture = np.full((TEXTURE_PX, TEXTURE_PX), rng.uniform(0.15, 0.8))
-    board = rng.integers(16, 36)
+    board = int(rng.integers(16, 36))
     _fill(picture, 0, 0, board, TEXTURE_PX, rng.uniform(0.05, 0.95))
-    letters = np.kron(rng.random((int(board) // 6, 24)) < 0.55, np.ones((3, 3))).astype(bool)
+    letters = np.kron(rng.random((board // 6, 24)) < 0.55, np.ones((3, 3))).astype(bool)
     area = picture[5 : 5 + letters.shape[0], 16 : 16 + letters.shape[1]]
     area[letters] = rng.uniform(0, 1)
     edges = np.sort(rng.integers(4, TEXTURE_PX - 4, rng.integers(1, 4)))
     goods = 0.25 + 0.2 * clouds(rng, 0.8)
     for left, right in zip([3, *(edges + 2)], [*(edges - 2), TEXTURE_PX - 3], strict=True):
-        top = int(board) + 4
+        top = board + 4
         bottom = TEXTURE_PX - (3 if rng.random() < 0.4 else int(rng.integers(8, 24)))
         if right > left:
             picture[top:bottom, left:right] = np.clip(goods[top:bottom, left:right], 0.02, 0.8)
-    return np.clip(picture, 0.02, 1)
+    return np.asarray(np.clip(picture, 0.02, 1))
 
 
 def roof(rng: np.random.Generator) -> Floats:
     """Tiles or sheets in rows."""
     row = np.arange(TEXTURE_PX)[:, None]
     rows = 0.55 + 0.2 * (row % rng.choice([4, 8, 16]) > 1)
-    return np.clip(rows * (1 + 0.15 * clouds(rng, 0.5)), 0.05, 1)
+    return np.asarray(np.clip(rows * (1 + 0.15 * clouds(rng, 0.5)), 0.05, 1))
 
 
 def lit_windows(rng: np.random.Generator, picture: Floats) -> Floats:

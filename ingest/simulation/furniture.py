@@ -27,38 +27,58 @@ def make_signal(rng: np.random.Generator) -> Mesh:
     on = rng.integers(3)
     lamps = [paint(albedo=0.1, glow=1.5 if index == on else 0.0) for index in range(3)]
     heads = boxes([[0.13, 0, 2.45 + 0.28 * index] for index in range(3)], [[0.03, 0.2, 0.2]], np.stack(lamps))
-    return join([tubes([[0, 0, 0]], [[0, 0, 3.3]], 0.06, 0.06, post, 6), boxes([[0, 0, 2.35]], [[0.24, 0.32, 0.95]], case), heads])
+    return join(
+        [
+            tubes([[0, 0, 0]], [[0, 0, 3.3]], 0.06, 0.06, post, 6),
+            boxes([[0, 0, 2.35]], [[0.24, 0.32, 0.95]], case),
+            heads,
+        ]
+    )
 
 
 def make_thing(rng: np.random.Generator, kind: str, sign_layers: list[int], leaf_layer: int) -> Mesh:
     """A piece of street furniture of a kind in KINDS; its front looks along +x."""
-    dark, tone = paint(albedo=0.06), paint(albedo=rng.choice([0.06, 0.15, 0.3, 0.6]))
+    tone = paint(albedo=rng.choice([0.06, 0.15, 0.3, 0.6]))
     if kind == "sign":
         return _sign(rng, int(rng.choice(sign_layers)))
     if kind == "bollard":
         high = rng.uniform(0.7, 1.1)
         cap = boxes([[0, 0, high - 0.2]], [[0.17, 0.17, 0.08]], paint(albedo=0.8))
         return join([tubes([[0, 0, 0]], [[0, 0, high]], 0.07, 0.06, tone, 6, caps=True), cap])
+    if kind == "column":
+        wide, top = rng.uniform(0.5, 0.75), np.array([[0, 0, rng.uniform(2.4, 3.4)]])
+        return tubes([[0, 0, 0]], top, wide, wide, paint(int(rng.choice(sign_layers)), 0.8), 10, caps=True)
     if kind == "bin":
         return boxes([[0, 0, 0.1]], [[0.5, 0.5, rng.uniform(0.8, 1.2)]], tone)
-    if kind == "bench":
-        legs = boxes([[0, -0.7, 0], [0, 0.7, 0]], [[0.4, 0.08, 0.45]], dark)
-        return join([legs, boxes([[0, 0, 0.45], [-0.22, 0, 0.5]], [[0.45, 1.8, 0.06], [0.06, 1.8, 0.45]], tone, sides=6)])
     if kind == "cabinet":
-        return boxes([[0, 0, 0]], [[0.4, rng.uniform(0.6, 1.6), rng.uniform(0.9, 1.5)]], tone)
+        return boxes([[0, 0, 0]], rng.uniform([[0.4, 0.6, 0.9]], [[0.4, 1.6, 1.5]]), tone)
     if kind == "planter":
-        return boxes([[0, 0, 0], [0, 0, 0.5]], [[0.7, 1.4, 0.5], [0.6, 1.3, 0.5]], np.stack([tone, paint(leaf_layer, 0.3)]))
-    if kind == "rack":
-        y = np.arange(4) * 0.8 - 1.2
-        posts = [[x, at, 0] for at in y for x in (-0.4, 0.4)]
-        rails = [[0, at, 0.75] for at in y]
-        return join([boxes(posts, [[0.04, 0.04, 0.75]], tone), boxes(rails, [[0.84, 0.04, 0.04]], tone)])
-    if kind == "column":
-        wide = rng.uniform(0.5, 0.75)
-        return tubes([[0, 0, 0]], [[0, 0, rng.uniform(2.4, 3.4)]], wide, wide, paint(int(rng.choice(sign_layers)), 0.8), 10, caps=True)
+        paints, sizes = np.stack([tone, paint(leaf_layer, 0.3)]), [[0.7, 1.4, 0.5], [0.6, 1.3, 0.5]]
+        return boxes(np.array([[0, 0, 0], [0, 0, 0.5]]), sizes, paints)
+    makers = {"bench": _bench, "rack": _rack, "table": _tables}
+    return makers[kind](rng, tone)
+
+
+def _bench(rng: np.random.Generator, tone: Floats) -> Mesh:
+    long = rng.uniform(1.4, 2.2)
+    bases = np.array([[0, -0.35 * long, 0], [0, 0.35 * long, 0], [0, 0, 0.45], [-0.22, 0, 0.5]])
+    sizes = np.array([[0.4, 0.08, 0.45], [0.4, 0.08, 0.45], [0.45, long, 0.06], [0.06, long, 0.45]])
+    return boxes(bases, sizes, tone, sides=6)
+
+
+def _rack(rng: np.random.Generator, tone: Floats) -> Mesh:
+    y = np.arange(int(rng.integers(2, 6))) * 0.8
+    posts = [[x, at, 0] for at in y for x in (-0.4, 0.4)]
+    rails = [[0, at, 0.75] for at in y]
+    return join([boxes(posts, [[0.04, 0.04, 0.75]], tone), boxes(rails, [[0.84, 0.04, 0.04]], tone)])
+
+
+def _tables(rng: np.random.Generator, tone: Floats) -> Mesh:
     at = rng.uniform(-1, 1, (4, 3)) * [0.9, 0.9, 0]
-    tables = boxes(np.concatenate([at, at + [0, 0, 0.7]]), [[0.06, 0.06, 0.7]] * 4 + [[0.65, 0.65, 0.04]] * 4, tone)
-    return join([tables, boxes(at + [0.6, 0, 0], [[0.4, 0.4, 0.85]], paint(albedo=0.25))])
+    tops = at + np.array([0, 0, 0.7])
+    legs = boxes(at, [[0.06, 0.06, 0.7]], tone)
+    chairs = boxes(at + np.array([0.6, 0, 0]), [[0.4, 0.4, 0.85]], paint(albedo=0.25))
+    return join([legs, boxes(tops, [[0.65, 0.65, 0.04]], tone), chairs])
 
 
 def make_shelter(rng: np.random.Generator, poster_layer: int) -> Mesh:

@@ -32,6 +32,9 @@ def joints(gait: str, height_m: float, girth: float, swing: float) -> dict[str, 
     lowest = np.minimum(np.minimum(at["ankle_l"][:, 2], at["ankle_r"][:, 2]), 0.0)
     at |= _trunk(gait, phase, height_m, 0.105 * height_m * (0.8 + 0.2 * girth), swing)
     ground = np.full(PHASES, _SADDLE_M) if gait == "ride" else 0.045 * height_m - lowest
+    if gait == "run":
+        # Runners fly while their legs are spread; walkers always touch the ground.
+        ground = 0.35 * ground + 0.65 * ground.max()
     up = ground[:, None] * [0, 0, 1]
     return {name: place + up for name, place in at.items()}
 
@@ -48,19 +51,19 @@ def _legs(gait: str, phase: Floats, h: float, hip_w: float, swing: float) -> dic
             up = reach * np.sin(angle) + 0.03
             knee = _BEND[gait] * np.maximum(0.0, np.cos(angle)) ** 1.5 * 0.75 + 0.08
         toe_up = 0.0 * angle if gait == "stand" else 0.25 * np.sin(angle)
-        hip = np.zeros((len(phase), 3)) + [0, sign * hip_w, 0]
+        hip = np.zeros((len(phase), 3)) + np.array([0, sign * hip_w, 0])
         knee_at = hip + 0.245 * h * _swung(up)
         ankle = knee_at + 0.246 * h * _swung(up - knee)
         toe = ankle + 0.13 * h * np.stack([np.cos(toe_up), 0 * angle, np.sin(toe_up)], -1)
         at |= {f"hip_{side}": hip, f"knee_{side}": knee_at, f"ankle_{side}": ankle}
-        at[f"toe_{side}"] = toe + [0, sign * 0.012 * h, -0.02 * h]
+        at[f"toe_{side}"] = toe + np.array([0, sign * 0.012 * h, -0.02 * h])
     return at
 
 
 def _trunk(gait: str, phase: Floats, h: float, shoulder_w: float, swing: float) -> dict[str, Floats]:
     """Chest, neck, head and arms."""
     lean, reach = _LEAN[gait], _REACH[gait] * swing
-    spine = np.zeros((len(phase), 3)) + [np.sin(lean), 0.0, np.cos(lean)]
+    spine = np.zeros((len(phase), 3)) + np.array([np.sin(lean), 0.0, np.cos(lean)])
     at = {"chest": spine * 0.22 * h, "neck": spine * 0.315 * h}
     at["head"] = at["neck"] + [0.02 * h + 0.04 * lean, 0, 0.088 * h]
     for side, sign, shift in (("l", 1.0, np.pi), ("r", -1.0, 0.0)):
@@ -68,8 +71,8 @@ def _trunk(gait: str, phase: Floats, h: float, shoulder_w: float, swing: float) 
         swung = 0 * phase + 1.0 if gait == "ride" else 0.8 * reach * np.sin(phase + shift)
         fold = 0.25 + {"ride": 0.0 * ahead, "run": 1.2 + 0 * ahead}.get(gait, 0.3 * ahead)
         shoulder = spine * 0.268 * h + [0, sign * shoulder_w, 0]
-        elbow = shoulder + 0.175 * h * (_swung(swung) + [0, sign * 0.12, 0])
-        hand = elbow + 0.19 * h * (_swung(swung + fold) + [0, -sign * 0.02, 0])
+        elbow = shoulder + 0.175 * h * (_swung(swung) + np.array([0, sign * 0.12, 0]))
+        hand = elbow + 0.19 * h * (_swung(swung + fold) + np.array([0, -sign * 0.02, 0]))
         at |= {f"shoulder_{side}": shoulder, f"elbow_{side}": elbow, f"hand_{side}": hand}
     return at
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -64,7 +65,9 @@ def cover(stretch: Stretch, surfaces: Surfaces, open_ground: bool = True) -> Mes
                 flat = [(half, kerb), (edge, kerb), (edge, _OPEN_DEPTH_M)]
                 parts.append(_strip(stretch, span, _ordered(side, flat), surfaces.pavement))
             if open_ground:
-                outwards = [(edge + column, _OPEN_DEPTH_M - min(0.02 * column, 0.4)) for column in _OPEN_COLUMNS_M]
+                outwards = [
+                    (edge + column, _OPEN_DEPTH_M - min(0.02 * column, 0.4)) for column in _OPEN_COLUMNS_M
+                ]
                 parts.append(_strip(stretch, span, _ordered(side, outwards), surfaces.open, world_uv=True))
     return join(parts)
 
@@ -85,7 +88,8 @@ def mark(rng: np.random.Generator, stretch: Stretch, surfaces: Surfaces, crossin
 
 
 def decals(
-    stretch: Stretch, s0: ArrayLike, s1: ArrayLike, d0: ArrayLike, d1: ArrayLike, paints: Floats, z: float = 0.012
+    stretch: Stretch, s0: ArrayLike, s1: ArrayLike, d0: ArrayLike, d1: ArrayLike, paints: Floats,
+    z: float = 0.012,
 ) -> Mesh:  # fmt: skip
     """N flat patches from (s0, d0) to (s1, d1), each [N]; paints [N, 4] or [4]."""
     s0, s1, d0, d1 = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, float)) for v in (s0, s1, d0, d1)))
@@ -116,9 +120,7 @@ def _strip(
     corners = np.stack([index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]], -1).reshape(-1, 4)
     faces = np.concatenate([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]])
     places = _mask_places(stretch, s_grid.ravel(), d_grid.ravel())
-    return assemble(
-        points.reshape(-1, 3), places, plane.reshape(-1, 2) / tile_m, paint(layer, albedo), faces
-    )
+    return assemble(points.reshape(-1, 3), places, plane.reshape(-1, 2) / tile_m, paint(layer, albedo), faces)
 
 
 def _mask_places(stretch: Stretch, s: Floats, d: Floats) -> Floats:
@@ -146,7 +148,7 @@ def _lines(rng: np.random.Generator, profile: Profile) -> list[tuple[float, bool
     """(d, dashed) of the lines along a road."""
     places = sorted(lane.d_m for lane in profile.lanes)
     lines = []
-    for right, left in zip(places[:-1], places[1:], strict=True):
+    for right, left in pairwise(places):
         same = np.sign(right) == np.sign(left)
         if same or not profile.divided:
             lines.append(((left + right) / 2, bool(same or rng.random() < 0.7)))

@@ -50,7 +50,9 @@ def draw_profile(rng: np.random.Generator, setting: str) -> Profile:
     per_side = 2 if setting == "city" and rng.random() < 0.25 else 1
     parking = (bool(rng.random() < 0.6), bool(rng.random() < 0.6))
     pavement = rng.uniform(1.6, 5.0) if setting == "city" else rng.uniform(1.2, 2.5)
-    return _two_way(setting, lane, per_side, rng.uniform(0.0, 0.5), parking, pavement, rng.uniform(0.08, 0.16))
+    return _two_way(
+        setting, lane, per_side, rng.uniform(0.0, 0.5), parking, pavement, rng.uniform(0.08, 0.16)
+    )
 
 
 def _two_way(

@@ -15,8 +15,8 @@ _SHARES = (0.34, 0.1, 0.26, 0.08, 0.1, 0.12)
 class Light:
     """sun [3]: unit vector towards it; haze, zenith: luminance of the horizon and of the sky overhead.
 
-    ambient, sun_light: what the sky and the sun add; density: of the air, per metre; reach_m: the edge of sight;
-    median: where the film's median luminance is put; rain: 0 for none, else how much streaks hide.
+    ambient, sun_light: what the sky and the sun add; density: of the air, per metre; reach_m: the edge of
+    sight; median: where the film's median luminance is put; rain: 0 for none, else how much streaks hide.
     """
 
     weather: str

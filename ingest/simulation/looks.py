@@ -8,9 +8,20 @@ from ingest.simulation.ground import Surfaces
 from ingest.simulation.lanes import Profile
 from ingest.simulation.mesh import Floats
 from ingest.simulation.scene import Look
-from ingest.simulation.street import StreetLayers
+from ingest.simulation.site import StreetLayers
 from ingest.simulation.textures import (
-    TEXTURE_PX, TextureShelf, asphalt, bricks, clouds, grass, leaves, paving, poster, sign_face, sky, speckle,
+    TEXTURE_PX,
+    TextureShelf,
+    asphalt,
+    bricks,
+    clouds,
+    grass,
+    leaves,
+    paving,
+    poster,
+    sign_face,
+    sky,
+    speckle,
 )  # fmt: skip
 
 
@@ -29,7 +40,7 @@ def draw_street_layers(rng: np.random.Generator, shelf: TextureShelf, profile: P
         kerb_albedo=rng.uniform(0.25, 0.6),
         paint_albedo=rng.uniform(0.4, 0.85),
     )
-    signs = tuple(shelf.add(sign_face(rng)) for _ in range(3)) + (shelf.add(poster(rng)),)
+    signs = (*(shelf.add(sign_face(rng)) for _ in range(3)), shelf.add(poster(rng)))
     leafage = tuple(shelf.add(leaves(rng)) for _ in range(2))
     return StreetLayers(houses, surfaces, leafage, shelf.add(leaves(rng)), shelf.add(bark(rng)), signs)
 
@@ -44,14 +55,14 @@ def draw_look(rng: np.random.Generator, shelf: TextureShelf, setting: str) -> Lo
 
 def bark(rng: np.random.Generator) -> Floats:
     """Rough and upright."""
-    return np.clip(0.6 + 0.25 * clouds(rng, 0.6).T, 0.05, 1)
+    return np.asarray(np.clip(0.6 + 0.25 * clouds(rng, 0.6).T, 0.05, 1))
 
 
 def _skyline(rng: np.random.Generator, setting: str) -> Floats:
     """Slopes [512] of what is far away, by direction: hills and woods, or roofs."""
     if setting in ("country", "motorway"):
         hills = np.interp(np.arange(512) / 4, np.arange(TEXTURE_PX), clouds(rng, 1.4)[0])
-        return np.clip(0.4 + 0.25 * hills, 0, 1) * rng.uniform(0.03, 0.16)
+        return np.asarray(np.clip(0.4 + 0.25 * hills, 0, 1) * rng.uniform(0.03, 0.16))
     widths = rng.integers(1, 5, 256) * 2
     roofs = np.repeat(rng.uniform(0.1, 0.9, 256), widths)[:512]
     return np.clip(roofs * rng.uniform(0.4, 1), 0, 1) * rng.uniform(0.03, 0.3)

@@ -1,7 +1,8 @@
 """Triangles with what the shaders need to know of them.
 
 Legend: V vertices, F faces, N things made at once. World and body frames are right-handed, z up, metres;
-a body looks along +x, its left is +y and its feet are at z = 0. Faces wind counter-clockwise seen from outside.
+a body looks along +x, its left is +y and its feet are at z = 0. Faces wind counter-clockwise, seen from
+outside.
 """
 
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.floating[Any]]
 Ints = NDArray[np.integer[Any]]
+Bools = NDArray[np.bool_]
 
 POINT, NORMAL, UV = slice(0, 3), slice(3, 6), slice(6, 8)
 LAYER, ALBEDO, GLOW, GLOSS = 8, 9, 10, 11
@@ -75,7 +77,7 @@ def turned(vectors: Floats, yaw: ArrayLike) -> Floats:
 
 
 def copies(mesh: Mesh, at: ArrayLike, yaw: ArrayLike = 0.0, scale: ArrayLike = 1.0) -> Mesh:
-    """N copies of a mesh as one: moved to `at` [N, 3] or [3], turned by yaw and sized by scale, [N] or a number.
+    """N copies of a mesh as one: moved to `at` [N, 3] or [3], turned by yaw, sized by scale, [N] or numbers.
 
     scale may be [N, 3] too, along the body's own axes.
     """
@@ -101,7 +103,7 @@ def repainted(mesh: Mesh, factor: float, most: float = 0.95) -> Mesh:
 
 def unit(vectors: Floats) -> Floats:
     """Vectors [..., 3] at length 1; those of length 0 stay."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9)
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-9))
 
 
 def vertex_normals(points: Floats, faces: Ints) -> Floats:

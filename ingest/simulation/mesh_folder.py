@@ -1,9 +1,10 @@
 """Cars and people from a folder of meshes, resized and repainted so that few look like many.
 
-The folder holds NumPy archives without pickles. A vehicle has, for each part i, `vertices_i` [V, 3], `normals_i`
-[V, 3] int8 (127 is 1), `uv_i` [V, 2], `faces_i` [F, 3], `rgba_i` [4] and perhaps `texture_i`, the bytes of a picture;
-z is up, it looks along -y (some along +y, see below), its unit does not matter. A person has `vertices` [24, V, 3] (metres, one walking
-cycle, looking along -y), `faces` [F, 3] and `region` [V] (0 skin, 1 trousers, 2 shoes, 3 top, 4 hair).
+The folder holds NumPy archives without pickles. A vehicle has, for each part i, `vertices_i` [V, 3],
+`normals_i` [V, 3] int8 (127 is 1), `uv_i` [V, 2], `faces_i` [F, 3], `rgba_i` [4] and perhaps `texture_i`, the
+bytes of a picture; z is up, it looks along -y (some along +y, see below), its unit does not matter. A person
+has `vertices` [24, V, 3] (metres, one walking cycle, looking along -y), `faces` [F, 3] and `region` [V]
+(0 skin, 1 trousers, 2 shoes, 3 top, 4 hair).
 """
 
 import functools
@@ -26,6 +27,7 @@ from ingest.simulation.textures import TEXTURE_PX, TextureShelf
 
 _CARS = {"hatchback": 4.0, "suv": 4.7, "pickup": 5.2, "prius_hybrid": 4.5, "ambulance": 5.6}
 """Lengths in metres by the files' names; other vehicles are not used."""
+_SHARES = {"hatchback": 3.0, "suv": 1.0, "pickup": 0.7, "prius_hybrid": 3.0, "ambulance": 0.5}
 _BACKWARDS = ("suv", "pickup")
 _VANS = ("ambulance",)
 _STRIDE_SHARE = 0.83
@@ -58,13 +60,15 @@ class MeshFolder:
 
     def car(self, rng: np.random.Generator, shelf: TextureShelf, lamps: Lamps) -> tuple[str, Body]:
         """("car" or "van", body): a vehicle of the folder at proportions of its own."""
-        path = self.cars[rng.integers(len(self.cars))]
+        shares = np.array([_SHARES[path.stem] for path in self.cars])
+        path = self.cars[int(rng.choice(len(self.cars), p=shares / shares.sum()))]
         parts = _vehicle_parts(path)
         points = np.concatenate([part.vertices for part in parts])
         low, high = points.min(0), points.max(0)
         size = (high - low) * (_CARS[path.stem] / (high - low)[0])
         size = size * rng.uniform([0.9, 0.92, 0.92], [1.12, 1.1, 1.14])
-        scale, middle = size / (high - low), np.array([*(low + high)[:2] / 2, low[2]])
+        scale: Floats = size / (high - low)
+        middle = np.array([*(low + high)[:2] / 2, low[2]])
         meshes = []
         for part in parts:
             layer = 0 if part.texture is None else shelf.add(part.texture)
@@ -82,9 +86,9 @@ class MeshFolder:
         """A walking person of the folder at a build of their own."""
         whole = _person(self.people[rng.integers(len(self.people))])
         girth, height = rng.uniform(0.92, 1.2), rng.uniform(0.92, 1.08)
-        cycle = whole.cycle.copy()
-        cycle[..., :3] *= np.array([girth, girth, height], np.float32)
-        cycle[..., 3:] = unit(cycle[..., 3:] / np.array([girth, girth, height], np.float32))
+        cycle, scale = whole.cycle.copy(), np.array([girth, girth, height])
+        cycle[..., :3] *= scale
+        cycle[..., 3:] = unit(np.asarray(cycle[..., 3:] / scale, float))
         mesh = Mesh(whole.mesh.vertices.copy(), whole.mesh.faces)
         mesh.vertices[:, :6] = cycle[0]
         tall = whole.height_m * height
@@ -100,11 +104,15 @@ def _vehicle_parts(path: Path) -> tuple[_Part, ...]:
             turn = -1.0 if path.stem in _BACKWARDS else 1.0
             return tuple(_part(archive, index, turn) for index in range(count))
     except (KeyError, OSError, ValueError) as error:
-        raise SimulationError(f"{path} is not a vehicle as described in ingest/simulation/mesh_folder.py: {error}") from error
+        raise SimulationError(
+            f"{path} is not a vehicle as described in ingest/simulation/mesh_folder.py: {error}"
+        ) from error
 
 
 def _part(archive: Any, index: int, turn: float) -> _Part:
-    points, normals = (_ahead(archive[f"{name}_{index}"].astype(float)) * [turn, turn, 1] for name in ("vertices", "normals"))
+    points, normals = (
+        _ahead(archive[f"{name}_{index}"].astype(float)) * [turn, turn, 1] for name in ("vertices", "normals")
+    )
     uv, faces = archive[f"uv_{index}"].astype(float), archive[f"faces_{index}"].astype(np.int32)
     texture = None
     if f"texture_{index}" in archive.files:
@@ -123,16 +131,20 @@ def _person(path: Path) -> Figure:
             points = _ahead(archive["vertices"].astype(np.float32))
             faces, regions = archive["faces"].astype(np.int32), archive["region"].astype(np.int32)
     except (KeyError, OSError, ValueError) as error:
-        raise SimulationError(f"{path} is not a person as described in ingest/simulation/mesh_folder.py: {error}") from error
+        raise SimulationError(
+            f"{path} is not a person as described in ingest/simulation/mesh_folder.py: {error}"
+        ) from error
     count = points.shape[1]
     full = assemble(points[0], np.zeros((count, 3)), np.zeros((count, 2)), paint(layer=regions), faces)
     mesh, cycle = simplified_cycle(full, _lower_arms(points), np.where(np.isin(regions, (0, 4)), 0.08, 0.15))
     height = float(points[..., 2].max())
-    return Figure(mesh, cycle.astype(np.float32), mesh.vertices[:, 8].astype(np.int32), height, _STRIDE_SHARE * height)
+    return Figure(
+        mesh, cycle.astype(np.float32), mesh.vertices[:, 8].astype(np.int32), height, _STRIDE_SHARE * height
+    )
 
 
 def _lower_arms(points: Floats) -> Floats:
-    """Points [P, V, 3] with the arms, which the meshes hold away from the body, let down by some 20 degrees."""
+    """Points [P, V, 3] with the arms, which the meshes hold away from the body, let down by 20 degrees."""
     height = points[..., 2].max()
     shoulder_y, shoulder_z = 0.115 * height, 0.8 * height
     side = np.sign(points[..., 1])

@@ -36,11 +36,12 @@ def follow(
 
     on_main: False leaves S and D out of the film's light mask.
     """
-    s, d = np.asarray(s, float), np.broadcast_to(np.asarray(d, float), np.shape(s))
+    s, turn = np.asarray(s, float), np.asarray(facing, float)
+    d = np.broadcast_to(np.asarray(d, float), np.shape(s))
     track = np.empty((len(s), TRACK_COLUMNS), np.float32)
     track[:, X : Z + 1] = road.at(s, d, z)
-    track[:, YAW] = road.heading_at(s) + facing
-    track[:, PITCH] = road.slope_at(s, d) * np.cos(facing)
+    track[:, YAW] = road.heading_at(s) + turn
+    track[:, PITCH] = road.slope_at(s, d) * np.cos(turn)
     track[:, STRIDE] = stride
     track[:, S], track[:, D] = (s, d) if on_main else (1e6, 1e6)
     return track
@@ -67,7 +68,11 @@ def drive(
     bound = np.minimum(cruise_ms, np.sqrt(comfort / np.maximum(np.abs(road.curvature_at(grid)), 1e-4)))
     waiting = sorted((stop for stop in stops if stop.s_m >= start_m), key=lambda stop: stop.s_m)
     places = np.empty(len(times_s))
-    s, speed, standing_s = start_m, 0.0 if waiting and waiting[0].s_m - start_m < 0.5 else float(bound[0]), 0.0
+    s, speed, standing_s = (
+        start_m,
+        0.0 if waiting and waiting[0].s_m - start_m < 0.5 else float(bound[0]),
+        0.0,
+    )
     limits = _braking_bound(bound, comfort).tolist()
     for index in range(len(places)):
         places[index] = s
@@ -107,4 +112,4 @@ def _braking_bound(bound: Floats, comfort: float) -> Floats:
     squares = bound**2
     rise = 2 * comfort * 0.5 * np.arange(len(squares))
     backwards = np.minimum.accumulate((squares + rise)[::-1])[::-1] - rise
-    return np.sqrt(np.maximum(backwards, 0))
+    return np.asarray(np.sqrt(np.maximum(backwards, 0)))

@@ -6,7 +6,7 @@ import numpy as np
 
 from ingest.simulation.ground import Gap
 from ingest.simulation.lanes import Profile, draw_profile
-from ingest.simulation.mesh import Floats
+from ingest.simulation.mesh import Bools, Floats
 from ingest.simulation.road import Road, lay_road, make_hills
 
 _BEYOND_M = 260.0
@@ -25,7 +25,7 @@ class SideRoad:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """road: the main road, used from s0_m to s1_m; crossings: s of zebra crossings; sharp: s spans of tight bends."""
+    """road: the main road, used from s0_m to s1_m; crossings: s of zebras; sharp: spans of tight bends."""
 
     road: Road
     profile: Profile
@@ -38,10 +38,11 @@ class Network:
     def gaps(self) -> tuple[Gap, ...]:
         """Where side roads interrupt pavements and houses."""
         return tuple(
-            Gap(side.s_m - side.profile.edge_m, side.s_m + side.profile.edge_m, side.side) for side in self.sides
+            Gap(side.s_m - side.profile.edge_m, side.s_m + side.profile.edge_m, side.side)
+            for side in self.sides
         )
 
-    def in_gap(self, s: Floats, side: int, margin_m: float) -> Floats:
+    def in_gap(self, s: Floats, side: int, margin_m: float) -> Bools:
         """[N]: whether places s [N] on a side are within margin_m of a side road."""
         inside = np.zeros(np.shape(s), bool)
         for gap in self.gaps():
@@ -49,7 +50,7 @@ class Network:
                 inside |= (s > gap.s0_m - margin_m) & (s < gap.s1_m + margin_m)
         return inside
 
-    def in_bend(self, s: Floats, margin_m: float) -> Floats:
+    def in_bend(self, s: Floats, margin_m: float) -> Bools:
         """[N]: whether places s [N] are within margin_m of a tight bend."""
         inside = np.zeros(np.shape(s), bool)
         for first, last in self.sharp:
@@ -86,8 +87,12 @@ def _bends(
     bends: list[tuple[float, float]] = []
     sharp: list[tuple[float, float]] = []
     s, turn = 0.0, int(rng.choice([-1, 1]))
-    pieces = {"city": (30, 160), "suburb": (25, 120), "country": (20, 90), "motorway": (150, 400)}[profile.setting]
-    radii = {"city": (80, 500), "suburb": (45, 250), "country": (55, 300), "motorway": (500, 2000)}[profile.setting]
+    pieces = {"city": (30, 160), "suburb": (25, 120), "country": (20, 90), "motorway": (150, 400)}[
+        profile.setting
+    ]
+    radii = {"city": (80, 500), "suburb": (45, 250), "country": (55, 300), "motorway": (500, 2000)}[
+        profile.setting
+    ]
     while s < length_m:
         length = rng.uniform(*pieces)
         bends.append((length, 0.0))
@@ -109,7 +114,8 @@ def _bends(
 
 
 def _side_roads(
-    rng: np.random.Generator, road: Road, profile: Profile, span: tuple[float, float], sharp: list[tuple[float, float]]
+    rng: np.random.Generator, road: Road, profile: Profile, span: tuple[float, float],
+    sharp: list[tuple[float, float]],
 ) -> tuple[SideRoad, ...]:  # fmt: skip
     if profile.setting == "motorway":
         return ()
@@ -121,7 +127,7 @@ def _side_roads(
         if clear and abs(float(road.curvature_at(s))) < 1 / 150:
             branch = draw_profile(rng, profile.setting)
             which = [[-1], [1], [-1, 1]][rng.integers(3)]
-            for side in which:
-                sides.append(SideRoad(road.branch(s, side * np.pi / 2, _SIDE_ROAD_M), branch, s, side))
+            turns = [(side, road.branch(s, side * np.pi / 2, _SIDE_ROAD_M)) for side in which]
+            sides += [SideRoad(leaving, branch, s, side) for side, leaving in turns]
         s += every * rng.uniform(0.6, 1.6)
     return tuple(sides)

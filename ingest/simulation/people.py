@@ -57,7 +57,9 @@ def draw_build(rng: np.random.Generator, child: bool) -> Build:
         girth=rng.uniform(0.95, 1.5),
         skirt=skirt,
         coat=rng.uniform(0.15, 0.75) if rng.random() < 0.35 else 0.0,
-        bag=str(rng.choice(["none", "rucksack", "shoulder", "carrier", "case"], p=[0.55, 0.15, 0.12, 0.1, 0.08])),
+        bag=str(
+            rng.choice(["none", "rucksack", "shoulder", "carrier", "case"], p=[0.55, 0.15, 0.12, 0.1, 0.08])
+        ),
         hat=float(rng.choice([0.0, 0.9, 1.15, 1.5], p=[0.7, 0.1, 0.1, 0.1])),
         hair=rng.uniform(0.0, 1.0),
         bare_legs=bool(skirt > 0 or rng.random() < 0.12),
@@ -86,7 +88,11 @@ def dress(rng: np.random.Generator, figure: Figure, cloth_layers: list[int]) -> 
 
 
 def _garment(rng: np.random.Generator, region: str, cloth_layers: list[int]) -> Floats:
-    tones = {"hair": [0.03, 0.06, 0.15, 0.4], "shoes": [0.03, 0.1, 0.8], "legs": [0.04, 0.07, 0.12, 0.25, 0.5]}
+    tones = {
+        "hair": [0.03, 0.06, 0.15, 0.4],
+        "shoes": [0.03, 0.1, 0.8],
+        "legs": [0.04, 0.07, 0.12, 0.25, 0.5],
+    }
     if region == "skin":
         return paint(albedo=rng.uniform(0.12, 0.6))
     if region in tones:
@@ -96,26 +102,29 @@ def _garment(rng: np.random.Generator, region: str, cloth_layers: list[int]) -> 
 
 def _limbs(build: Build, at: dict[str, Floats]) -> Moving:
     g, h = build.girth, build.height_m
-    shin = "skin" if build.bare_legs else "legs"
-    bones = [("hip", "knee", 0.047 * g, 0.034 * g, "skin" if build.skirt else "legs"),
-             ("knee", "ankle", 0.033 * g, 0.022, shin), ("ankle", "toe", 0.026, 0.02, "shoes"),
-             ("shoulder", "elbow", 0.026 * g, 0.022 * g, "top"),
-             ("elbow", "hand", 0.022 * g, 0.016, "skin" if build.bare_arms else "top")]  # fmt: skip
-    pairs = [(f"{first}_{side}", f"{last}_{side}", *rest) for first, last, *rest in bones for side in "lr"]
+    bones = [
+        ("hip", "knee", (0.047 * g, 0.034 * g), "skin" if build.skirt else "legs"),
+        ("knee", "ankle", (0.033 * g, 0.022), "skin" if build.bare_legs else "legs"),
+        ("ankle", "toe", (0.026, 0.02), "shoes"),
+        ("shoulder", "elbow", (0.026 * g, 0.022 * g), "top"),
+        ("elbow", "hand", (0.022 * g, 0.016), "skin" if build.bare_arms else "top"),
+    ]
+    pairs = [(f"{bone[0]}_{side}", f"{bone[1]}_{side}") for bone in bones for side in "lr"]
     starts, ends = (np.stack([at[pair[k]] for pair in pairs], 1).reshape(-1, 3) for k in (0, 1))
-    wide, narrow = (np.tile([float(pair[k]) * h for pair in pairs], PHASES) for k in (2, 3))
-    paints = np.tile(np.stack([_CODES[str(pair[4])] for pair in pairs]), (PHASES, 1))
+    wide, narrow = (np.tile(np.repeat([radii[k] * h for *_, radii, _ in bones], 2), PHASES) for k in (0, 1))
+    paints = np.tile(np.repeat([_CODES[region] for *_, region in bones], 2, axis=0), (PHASES, 1))
     return _first_of(tubes(starts, ends, wide, narrow, paints, sides=6, caps=True))
 
 
 def _torso(build: Build, at: dict[str, Floats]) -> Moving:
-    """Rings from below the hips to the neck; a coat or a skirt reaches further down and swings with the legs."""
+    """Rings from below the hips to the neck; a coat or a skirt reaches down and swings with the legs."""
     h, g = build.height_m, build.girth
     hips, knees = (at["hip_l"] + at["hip_r"]) / 2, (at["knee_l"] + at["knee_r"]) / 2
     down = max(build.coat, build.skirt)
     spread = 0.5 * np.abs(at["knee_l"][:, 0] - at["knee_r"][:, 0]) * down
     shoulders = 0.8 + 0.2 * g
-    sizes = [(0.075 * g + 0.03 * down, 0.062 * g + 0.02 * down), (0.088 * g, 0.068 * g), (0.078 * g, 0.058 * g),
+    hem = (0.075 * g + 0.03 * down, 0.062 * g + 0.02 * down)
+    sizes = [hem, (0.088 * g, 0.068 * g), (0.078 * g, 0.058 * g),
              (0.1 * shoulders, 0.066 * g), (0.112 * shoulders, 0.05), (0.045, 0.036)]  # fmt: skip
     centres = [hips + (knees - hips) * max(down, 0.18), hips, hips + 0.35 * (at["chest"] - hips), at["chest"],
                at["chest"] * 0.4 + at["neck"] * 0.6, at["neck"]]  # fmt: skip
@@ -141,15 +150,20 @@ def _head(rng: np.random.Generator, build: Build, at: dict[str, Floats]) -> list
     h = build.height_m
     size = h * (0.058 + 0.012 * (1.75 - h))
     neck = tubes([[-0.02 * h, 0, -0.11 * h]], [[0, 0, 0]], 0.03 * h, 0.03 * h, _CODES["skin"], sides=5)
-    face = _stretched(blob(rng, _CODES["skin"], 0.02, 7, 5), np.zeros(3), (size * 1.05, size * 0.85, size * 1.25))
+    face = _stretched(
+        blob(rng, _CODES["skin"], 0.02, 7, 5), np.zeros(3), (size * 1.05, size * 0.85, size * 1.25)
+    )
     long = 1 + 0.5 * build.hair
     top = np.array([-0.25 * size, 0, 0.28 * size - 0.4 * size * (long - 1)])
-    hair = _stretched(blob(rng, _CODES["hair"], 0.05, 7, 4), top, (size * 0.98, size * 0.95, size * 1.05 * long))
+    hair = _stretched(
+        blob(rng, _CODES["hair"], 0.05, 7, 4), top, (size * 0.98, size * 0.95, size * 1.05 * long)
+    )
     parts = [neck, face, hair]
     if build.hat:
-        base, brim = np.array([0, 0, 0.55 * size]), size * build.hat
-        crown = tubes([base], [base + [0, 0, 0.9 * size]], size * 1.08, size * 0.85, _CODES["hat"], 7, caps=True)
-        parts += [crown, tubes([base], [base + [0, 0, 0.15 * size]], brim, brim, _CODES["hat"], 7, caps=True)]
+        base, brim = np.array([[0, 0, 0.55 * size]]), size * build.hat
+        up = np.array([0, 0, size])
+        parts.append(tubes(base, base + 0.9 * up, size * 1.08, size * 0.85, _CODES["hat"], 7, caps=True))
+        parts.append(tubes(base, base + 0.15 * up, brim, brim, _CODES["hat"], 7, caps=True))
     return [_carried(join(parts), at["head"])]
 
 
@@ -168,7 +182,9 @@ def _bag(build: Build, at: dict[str, Floats]) -> list[Moving]:
     box = boxes([np.array(offset) * h], [np.array(size) * h], _CODES["bag"], sides=6)
     parts = [_carried(box, holder)]
     if build.bag == "case":
-        handle = tubes(holder + np.array([-0.2, -0.03, 0.3]) * h, at["hand_r"], 0.012, 0.012, _CODES["shoes"], 3)
+        handle = tubes(
+            holder + np.array([-0.2, -0.03, 0.3]) * h, at["hand_r"], 0.012, 0.012, _CODES["shoes"], 3
+        )
         parts.append(_first_of(handle))
     return parts
 

@@ -90,7 +90,10 @@ class Renderer:
         corners = self.context.buffer(np.stack([x, y], -1).astype(np.float32).tobytes())
         quads = quad_corners(rows + 1, columns + 1)
         faces = self.context.buffer(quads[:, [0, 3, 2, 0, 2, 1]].astype(np.int32).tobytes())
-        return self.context.vertex_array(program.program, [(corners, "2f", "corner")], faces), [corners, faces]
+        return self.context.vertex_array(program.program, [(corners, "2f", "corner")], faces), [
+            corners,
+            faces,
+        ]
 
     def vertex_array(self, program: Program, vertices: Any, faces: Any) -> Any:
         layout, used = program.attributes()

@@ -39,7 +39,7 @@ class Road:
         return self.s0_m + _STEP_M * (len(self.xy) - 1)
 
     def heading_at(self, s: ArrayLike) -> Floats:
-        return np.asarray(np.interp(s, self._knots(), self.heading))
+        return np.asarray(np.interp(np.asarray(s, float), self._knots(), self.heading))
 
     def at(self, s: ArrayLike, d: ArrayLike = 0.0, z: ArrayLike = 0.0) -> Floats:
         """Points [..., 3] at places (s, d), z above the ground; straight on beyond the ends."""
@@ -62,7 +62,7 @@ class Road:
         return (self.at(s + 1, d)[..., 2] - self.at(s - 1, d)[..., 2]) / 2
 
     def branch(self, s: float, angle: float, length_m: float) -> "Road":
-        """A straight road that leaves this one at s, turned to the left by angle (radians), from its s = 0."""
+        """A straight road that leaves this one at s, turned to the left by angle (radians)."""
         start, heading = self.at(s), float(self.heading_at(s)) + angle
         along = np.arange(0, length_m + _STEP_M, _STEP_M)
         xy = start[:2] + along[:, None] * [np.cos(heading), np.sin(heading)]
@@ -96,4 +96,6 @@ def make_hills(rng: np.random.Generator, steepness: float) -> Hills:
     angles = rng.uniform(0, 2 * np.pi, 3)
     k = 2 * np.pi / wavelengths
     amplitude = steepness / k * rng.uniform(0.2, 1.0, 3)
-    return Hills(np.stack([k * np.cos(angles), k * np.sin(angles), rng.uniform(0, 2 * np.pi, 3), amplitude], 1))
+    return Hills(
+        np.stack([k * np.cos(angles), k * np.sin(angles), rng.uniform(0, 2 * np.pi, 3), amplitude], 1)
+    )

@@ -1,4 +1,4 @@
-"""A film before it is drawn: geometry, textures, light, actors with their tracks, and a camera. Arrays only."""
+"""A film before it is drawn: geometry, textures, light, actors and their tracks, a camera. Arrays only."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,8 +42,8 @@ class Look:
 class Lens:
     """What is between the camera and the world.
 
-    glare: share of the mirrored dashboard; dashboard: its upper edge as a share of the height, below 0 for none;
-    wiper_hz: 0 for none. inside: whether the camera is in a car.
+    glare: share of the mirrored dashboard; dashboard: its upper edge as a share of the height, below 0 for
+    none; wiper_hz: 0 for none. inside: whether the camera is in a car.
     """
 
     inside: bool = False
@@ -56,9 +56,9 @@ class Lens:
 class Scene:
     """All of a film.
 
-    solid, detail: what stands still, the detail being drawn near the camera only; ground: what light falls on,
-    its normals holding (s, d) for the sun mask. textures: [layers, 128, 128] uint8.
-    tracks: [A, T, 8] (`motion.py`) of roles [A]. street_lamps [L, 3]. headlights: indices of roles that shine.
+    solid, detail: what stands still, the detail being drawn near the camera only; ground, markings: what
+    shadows fall on, their normals holding (s, d) for the sun mask. textures: [layers, 128, 128] uint8.
+    tracks: [A, T, 8] (`motion.py`) of roles [A]. street_lamps: [L, 3].
     """
 
     solid: Mesh

@@ -22,7 +22,9 @@ class Casters:
     crowns: list[tuple[float, float, float, float, float]] = field(default_factory=list)
 
 
-def draw_mask(rng: np.random.Generator, road: Road, span: tuple[float, float], casters: Casters, light: Light) -> SunMask:
+def draw_mask(
+    rng: np.random.Generator, road: Road, span: tuple[float, float], casters: Casters, light: Light
+) -> SunMask:
     """The mask over a span of s; a small one of sunlight where there is no sun to speak of."""
     if not light.sunny:
         return SunMask(np.full((2, 2), 255, np.uint8), span[0], -_REACH_D_M, 1.0)
@@ -45,7 +47,7 @@ def _shadow(road: Road, light: Light, s: float, height: float) -> Floats:
     x, y, z = light.sun
     reach = min(height / z * float(np.hypot(x, y)), _LONGEST_SHADOW_M)
     angle = np.arctan2(y, x) - float(road.heading_at(s))
-    return -reach * np.array([np.cos(angle), np.sin(angle)])
+    return np.asarray(-reach * np.array([np.cos(angle), np.sin(angle)]))
 
 
 def _sweep(pen: ImageDraw.ImageDraw, corners: Floats, shift: Floats, s0: float, step: float) -> None:
@@ -59,7 +61,8 @@ def _sweep(pen: ImageDraw.ImageDraw, corners: Floats, shift: Floats, s0: float, 
 
 
 def _dapple(
-    rng: np.random.Generator, pen: ImageDraw.ImageDraw, at: Floats, radius: float, density: float, s0: float, step: float
+    rng: np.random.Generator, pen: ImageDraw.ImageDraw, at: Floats, radius: float, density: float, s0: float,
+    step: float,
 ) -> None:  # fmt: skip
     """Blots of shade about a place, with light between them."""
     middle = (at - [s0, -_REACH_D_M]) / step

@@ -11,8 +11,8 @@ LIGHTS = 8
 _HEAD = """
 #version 330
 uniform mat4 VP; uniform mat4 M; uniform vec3 eye; uniform vec3 sun;
-uniform float sun_light; uniform float ambient; uniform float haze; uniform float density; uniform float reach;
-uniform float lit; uniform float tint;
+uniform float sun_light; uniform float ambient; uniform float haze; uniform float density;
+uniform float reach; uniform float lit; uniform float tint;
 in vec3 point; in vec3 normal; in vec2 uv; in vec4 paint;
 float clearness(float d) {
   float edge = clamp((reach - d) / (0.35 * reach), 0., 1.);
@@ -165,8 +165,9 @@ out vec4 seen; void main() { seen = vec4(0., 0., 0., 1.); }
 
 SKY_VERTEX = """
 #version 330
-uniform mat4 rays; uniform sampler2DArray pictures; uniform vec3 sun; uniform float sun_light; uniform float haze;
-uniform float zenith; uniform float cloud; uniform float clouds; in vec2 corner; out float tone;
+uniform mat4 rays; uniform sampler2DArray pictures; uniform vec3 sun; uniform float sun_light;
+uniform float haze; uniform float zenith; uniform float cloud; uniform float clouds; in vec2 corner;
+out float tone;
 void main() {
   vec3 r = normalize((rays * vec4(corner, 0., 1.)).xyz); float up = max(r.z, 0.);
   float t = textureLod(pictures, vec3(r.xy / (up + 0.15) * 0.35, cloud), 2.).r;

@@ -13,7 +13,9 @@ def _box_sides() -> tuple[Floats, Floats, Floats]:
     sides = []
     for normal, along in (((1, 0), (0, 1)), ((-1, 0), (0, -1)), ((0, 1), (-1, 0)), ((0, -1), (1, 0))):
         middle, half = np.array(normal) * 0.5, np.array(along) * 0.5
-        sides.append([[*(middle - half), 0], [*(middle + half), 0], [*(middle + half), 1], [*(middle - half), 1]])
+        sides.append(
+            [[*(middle - half), 0], [*(middle + half), 0], [*(middle + half), 1], [*(middle - half), 1]]
+        )
     sides.append([[-0.5, -0.5, 1], [0.5, -0.5, 1], [0.5, 0.5, 1], [-0.5, 0.5, 1]])
     sides.append([[-0.5, 0.5, 0], [0.5, 0.5, 0], [0.5, -0.5, 0], [-0.5, -0.5, 0]])
     normals = [[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1], [0, 0, -1]]
@@ -30,10 +32,8 @@ def boxes(
 ) -> Mesh:  # fmt: skip
     """N upright boxes that stand on bases [N, 3] (middles of their bottoms), of sizes [N, 3] along own axes.
 
-    Args:
-        paints: [N, 4] or [4]. yaw: [N] or a number, radians.
-        uv_per_m: textures repeat every 1 / uv_per_m metres; a number or [N, 2], sideways and upwards.
-        sides: 6 with the bottom, 5 without, 4 without the top too.
+    paints are [N, 4] or [4], yaw [N] or a number (radians). Textures repeat every 1 / uv_per_m metres, a
+    number or [N, 2], sideways and upwards. sides: 6 with the bottom, 5 without, 4 without the top too.
     """
     bases, sizes = np.atleast_2d(np.asarray(bases, float)), np.atleast_2d(np.asarray(sizes, float))
     count = max(len(bases), len(sizes))
@@ -52,7 +52,7 @@ def boxes(
 
 
 def sheets(corners: ArrayLike, paints: Floats, uv: ArrayLike | None = None, both_sides: bool = False) -> Mesh:
-    """N flat quadrilaterals, corners [N, 4, 3] counter-clockwise, uv [N, 4, 2] or [4, 2], paints [N, 4] or [4]."""
+    """N flat quads; corners [N, 4, 3] counter-clockwise, uv [N, 4, 2] or [4, 2], paints [N, 4] or [4]."""
     quads = np.asarray(corners, float).reshape(-1, 4, 3)
     count = len(quads)
     unit_uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
@@ -63,7 +63,9 @@ def sheets(corners: ArrayLike, paints: Floats, uv: ArrayLike | None = None, both
         coordinates = np.concatenate([coordinates, coordinates[:, ::-1]])
         paints = np.concatenate([paints, paints])
     normals = unit(np.cross(quads[:, 2] - quads[:, 0], quads[:, 3] - quads[:, 1]))
-    return _quads(quads, np.repeat(normals, 4, axis=0), coordinates.reshape(-1, 2), np.repeat(paints, 4, axis=0))
+    return _quads(
+        quads, np.repeat(normals, 4, axis=0), coordinates.reshape(-1, 2), np.repeat(paints, 4, axis=0)
+    )
 
 
 def _quads(points: Floats, normals: Floats, uv: Floats, paints: Floats) -> Mesh:

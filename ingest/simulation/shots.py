@@ -7,8 +7,7 @@ import numpy as np
 
 from ingest.simulation.camera import View, focal_px, look, look_at
 from ingest.simulation.mesh import Floats
-from ingest.simulation.motion import PITCH, YAW, X, Z, at_time, drive, follow, wander
-from ingest.simulation.motion import Stop as Stop
+from ingest.simulation.motion import PITCH, YAW, Stop, X, Z, at_time, drive, follow, wander
 from ingest.simulation.network import Network
 from ingest.simulation.scene import Lens
 from ingest.simulation.traffic import Watch
@@ -18,9 +17,10 @@ _BEHIND_M, _AHEAD_M = 15.0, 110.0
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """view: the camera at a time; watch: what it sees of the road; clear [C, 3]: circles to be left free of things.
+    """view: the camera at a time; watch: what it sees of the road; clear [C, 3]: circles to be left free.
 
-    own_s [T], own_d: the camera's own car, own_s None without one. best_m: the distance that people look good at.
+    own_s [T], own_d: the camera's own car, own_s None without one; own_track [T, 8]: the room it takes.
+    People are best met at s = own_s (or middle_m) + something within sees_m.
     """
 
     view: Callable[[float], View]
@@ -41,7 +41,8 @@ def draw_speed(rng: np.random.Generator, setting: str) -> float:
 
 
 def drive_through(
-    rng: np.random.Generator, network: Network, times: Floats, cruise_ms: float, width: int, height: int, night: bool
+    rng: np.random.Generator, network: Network, times: Floats, cruise_ms: float, width: int, height: int,
+    night: bool,
 ) -> Shot:  # fmt: skip
     """A drive in the outermost lane, with stops, seen from behind the windscreen."""
     lane = network.profile.right_lanes()[0]
@@ -51,14 +52,16 @@ def drive_through(
     track = follow(network.road, own_s, d)
     focal = focal_px(width, rng.uniform(55, 75))
     high, ahead = rng.uniform(1.18, 1.5), rng.uniform(0.2, 0.6)
-    aim = np.array([rng.normal(0, 0.03), np.radians(rng.uniform(-5, 1.5)) * height / width, rng.normal(0, 0.01)])
+    aim = np.array(
+        [rng.normal(0, 0.03), np.radians(rng.uniform(-5, 1.5)) * height / width, rng.normal(0, 0.01)]
+    )
     shake = _shake(rng, own_s, times)
     fixed = np.concatenate([track, shake.astype(np.float32)], 1)
 
     def view(t_s: float) -> View:
         pose = at_time(fixed, t_s)
         yaw, bump = float(pose[YAW]), pose[8:]
-        eye = pose[X : Z + 1] + [ahead * np.cos(yaw), ahead * np.sin(yaw), high + bump[0]]
+        eye = pose[X : Z + 1] + np.array([ahead * np.cos(yaw), ahead * np.sin(yaw), high + bump[0]])
         pitch = float(np.arctan(pose[PITCH])) + aim[1] + bump[1]
         return look(eye, yaw + aim[0], pitch, aim[2] + bump[2], focal)
 
@@ -69,7 +72,7 @@ def drive_through(
     )
     watch = Watch(own_s - _BEHIND_M, own_s + _AHEAD_M)
     nothing = np.zeros((0, 3))
-    return Shot(view, watch, lens, nothing, own_s, own_d, track, (6.0, 30.0), 0.0)
+    return Shot(view, watch, lens, nothing, own_s, own_d, track, (5.0, 24.0), 0.0)
 
 
 def stand_by(rng: np.random.Generator, network: Network, times: Floats, width: int, at_s: float) -> Shot:
@@ -86,7 +89,10 @@ def stand_by(rng: np.random.Generator, network: Network, times: Floats, width: i
     along = reach * (1 - slant**2) ** 0.5 * int(rng.choice([-1, 1]))
     target_d = side * (off - max(reach * slant, 0.6 * off))
     target_d = float(np.clip(target_d, -profile.edge_m, profile.edge_m))
-    eye, target = network.road.at(at_s, side * off, high), network.road.at(at_s + along, target_d, rng.uniform(0.2, 1.4))
+    eye, target = (
+        network.road.at(at_s, side * off, high),
+        network.road.at(at_s + along, target_d, rng.uniform(0.2, 1.4)),
+    )
     still = look_at(eye, target, focal)
     ahead = -still.turn[:, 2]
     yaw, pitch = float(np.arctan2(ahead[1], ahead[0])), float(np.arcsin(ahead[2]))
@@ -101,10 +107,14 @@ def stand_by(rng: np.random.Generator, network: Network, times: Floats, width: i
     first, last = sorted((at_s, at_s + along))
     far = 40.0 + 1.2 * reach
     watch = Watch(np.full(len(times), first - far), np.full(len(times), last + far))
-    clear = np.array([[*eye[:2], 8.0], *([*(eye + (target - eye) * share)[:2], 4.0] for share in (0.4, 0.75, 1.0))])
+    clear = np.array(
+        [[*eye[:2], 8.0], *([*(eye + (target - eye) * share)[:2], 4.0] for share in (0.4, 0.75, 1.0))]
+    )
     pole = np.zeros((len(times), 8))
     pole[:, X : Z + 1] = eye
-    return Shot(view, watch, Lens(), clear, None, side * off, pole, (-0.8 * reach, 0.8 * reach), at_s + along * 0.8)
+    return Shot(
+        view, watch, Lens(), clear, None, side * off, pole, (-0.8 * reach, 0.8 * reach), at_s + along * 0.8
+    )
 
 
 def _stops(rng: np.random.Generator, network: Network, times: Floats, cruise_ms: float) -> list[Stop]:
@@ -113,15 +123,15 @@ def _stops(rng: np.random.Generator, network: Network, times: Floats, cruise_ms:
     if network.profile.setting == "motorway":
         return []
     stops = [Stop(0.0, rng.uniform(0.2, 1.2) * seconds)] if rng.random() < 0.12 else []
-    lines = [s - 3.5 for s in network.crossings] + [side.s_m - side.profile.edge_m - 2 for side in network.sides]
-    for s in sorted(lines):
-        if s > cruise_ms and rng.random() < 0.3:
-            stops.append(Stop(s, rng.uniform(1.5, 8.0)))
-    return stops
+    lines = [s - 3.5 for s in network.crossings] + [
+        side.s_m - side.profile.edge_m - 2 for side in network.sides
+    ]
+    chosen = [s for s in sorted(lines) if s > cruise_ms and rng.random() < 0.3]
+    return stops + [Stop(s, rng.uniform(1.5, 8.0)) for s in chosen]
 
 
 def _shake(rng: np.random.Generator, own_s: Floats, times: Floats) -> Floats:
-    """Heave (m), pitch and roll (radians) [T, 3] of a car body: sway, bumps of the road, a trembling engine."""
+    """Heave (m), pitch and roll (radians) [T, 3] of a car: sway, bumps of the road, a trembling engine."""
     speed = np.gradient(own_s, times)
     brake = np.gradient(speed, times)
     strength = rng.uniform(0.4, 1.8) * np.minimum(speed / 8.0, 1.5)
@@ -129,6 +139,8 @@ def _shake(rng: np.random.Generator, own_s: Floats, times: Floats) -> Floats:
     for column, amount in ((0, 0.010), (1, np.radians(0.22)), (2, np.radians(0.18))):
         for rate, share in ((1.3, 1.0), (2.1, 0.5), (7.0, 0.12), (10.5, 0.08)):
             rate = rate * rng.uniform(0.85, 1.15)
-            out[:, column] += strength * amount * share * np.sin(2 * np.pi * rate * times + rng.uniform(0, 6.3))
+            out[:, column] += (
+                strength * amount * share * np.sin(2 * np.pi * rate * times + rng.uniform(0, 6.3))
+            )
     out[:, 1] += np.clip(brake, -4, 4) * np.radians(0.3)
     return out

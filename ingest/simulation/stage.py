@@ -1,8 +1,8 @@
 """A scene drawn: luminance and ids for any time (`film.Film`).
 
-The order of drawing: still things and actors from near to far, then the ground, marks on it, the sky where
-nothing is, and the shadows of actors. A shadow multiplies what is there by the alpha that the ground left, and
-sets alpha to 1: so it darkens the ground once, and nothing else.
+The order of drawing: actors and still things from near to far, then the ground, marks on it, the sky where
+nothing is, and the shadows of actors. A shadow multiplies what is there by the alpha that the ground left,
+and sets alpha to 1: so it darkens the ground once, and nothing else.
 """
 
 from collections.abc import Sequence
@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.simulation.bodies import Body
 from ingest.simulation.camera import View, in_sight, projection, rays
-from ingest.simulation.chunks import Chunks, cut
 from ingest.simulation.film import Actor
-from ingest.simulation.mesh import Floats, Mesh
-from ingest.simulation.motion import PITCH, S, STRIDE, X, YAW, Z, D, at_time
-from ingest.simulation.renderer import Canvas, Program, Renderer, columns, put_all, raw
+from ingest.simulation.mesh import Floats
+from ingest.simulation.motion import STRIDE, D, S, X, Z, at_time
+from ingest.simulation.renderer import Canvas, Renderer, columns, put_all, raw
 from ingest.simulation.scene import Scene
 from ingest.simulation.shaders import LIGHTS
+from ingest.simulation.stage_parts import Moving, Still, flags_of, placement, ridge_of
 
 _DETAIL_REACH_M = 60.0
 _ACTOR_REACH_M = 150.0
@@ -30,63 +29,28 @@ _FINE_PX, _MIDDLE_PX = 75.0, 17.0
 """A car longer than this on the picture is drawn finely, longer than that less so, below that as boxes."""
 
 
-class _Still:
-    """Chunks of a mesh on the card, with a vertex array for every program that draws them."""
-
-    def __init__(self, renderer: Renderer, mesh: Mesh, programs: Sequence[Program], cell_m: float) -> None:
-        self.chunks: Chunks = cut(mesh, cell_m)
-        self.buffers = renderer.upload(self.chunks.mesh)
-        self.arrays = [renderer.vertex_array(program, *self.buffers) for program in programs]
-
-    def draw(self, which: int, parts: list[tuple[int, int]]) -> None:
-        for first, count in parts:
-            self.arrays[which].render(vertices=count * 3, first=first * 3)
-
-
-class _Moving:
-    """One mesh on the card for colour, ids and shadow."""
-
-    def __init__(self, renderer: Renderer, mesh: Mesh, programs: dict[str, Program], body: Body) -> None:
-        self.buffers = renderer.upload(mesh, dynamic=body.cycle is not None)
-        self.lit_by = "glossy" if body.glossy else "matte"
-        self.colour, self.id, self.shadow = (
-            renderer.vertex_array(programs[name], *self.buffers) for name in (self.lit_by, "id", "shadow")
-        )
-        self.vertices = mesh.vertices.copy() if body.cycle is not None else mesh.vertices
-        self.stride_m = float("nan")
-
-    def pose(self, body: Body, stride_m: float) -> None:
-        """Bend an animated body to where it is in its stride."""
-        assert body.cycle is not None
-        if stride_m == self.stride_m:
-            return
-        self.stride_m = stride_m
-        phases = len(body.cycle)
-        place = stride_m / body.stride_m % 1.0 * phases
-        index = int(place) % phases
-        first, second = body.cycle[index], body.cycle[(index + 1) % phases]
-        self.vertices[:, :6] = first + (second - first) * np.float32(place - int(place))
-        self.buffers[0].write(self.vertices)
-
-
 class StagedFilm:
-    """A film of a scene. `only` and `without_still` show part of it, for those who want to know what hides what."""
+    """A film of a scene (`film.Film`)."""
 
     def __init__(self, renderer: Renderer, scene: Scene, width: int, height: int) -> None:
         self._renderer, self._scene = renderer, scene
         self._canvas = Canvas(renderer.context, width, height)
-        flags = _flags(scene)
+        flags = flags_of(scene)
         self._programs = {name: renderer.program(name, flags) for name in _PROGRAMS}
         still = [self._programs[name] for name in ("matte", "id")]
-        self._solid, self._detail = (_Still(renderer, mesh, still, 24.0) for mesh in (scene.solid, scene.detail))
+        self._solid, self._detail = (
+            Still(renderer, mesh, still, 24.0) for mesh in (scene.solid, scene.detail)
+        )
         flat = [self._programs[name] for name in ("ground", "id")]
-        self._ground, self._marks = (_Still(renderer, mesh, flat, 48.0) for mesh in (scene.ground, scene.markings))
+        self._ground, self._marks = (
+            Still(renderer, mesh, flat, 48.0) for mesh in (scene.ground, scene.markings)
+        )
         self._sky, sky_buffers = renderer.picture_grid(self._programs["sky"], 28, 22)
         self._lens, lens_buffers = renderer.picture_grid(self._programs["resolve"], 1, 1)
-        self._ridge, ridge_buffer = renderer.strip(self._programs["ridge"], _ridge(scene.look.skyline))
+        self._ridge, ridge_buffer = renderer.strip(self._programs["ridge"], ridge_of(scene.look.skyline))
         self._backdrop = [self._sky, self._lens, self._ridge, *sky_buffers, *lens_buffers, ridge_buffer]
         self._pictures, self._mask = self._textures()
-        self._bodies: dict[tuple[int, int], _Moving] = {}
+        self._bodies: dict[tuple[int, int], Moving] = {}
         self._radii = np.array([0.5 * np.linalg.norm(role.body.size_m) + 0.3 for role in scene.roles])
         self._exposure = 1.0
 
@@ -144,7 +108,7 @@ class StagedFilm:
         for index in self._visible(view, matrix, poses):
             if only in (None, int(index) + 1):
                 moving = self._body(int(index), poses[index], view)
-                program.put(M=columns(_placement(poses[index])), id=float(index + 1))
+                program.put(M=columns(placement(poses[index])), id=float(index + 1))
                 moving.id.render()
         if not without_still:
             program.put(id=0.0, M=columns(np.eye(4)))
@@ -156,7 +120,8 @@ class StagedFilm:
         stills = (self._solid, self._detail, self._ground, self._marks)
         arrays = [array for still in stills for array in still.arrays]
         arrays += [array for body in self._bodies.values() for array in (body.colour, body.id, body.shadow)]
-        buffers = [buffer for holder in (*stills, *self._bodies.values()) for buffer in holder.buffers]
+        buffers = [buffer for still in stills for buffer in still.buffers]
+        buffers += [buffer for body in self._bodies.values() for buffer in body.buffers]
         for owned in (*arrays, *buffers, *self._backdrop, self._pictures, self._mask):
             owned.release()
         self._canvas.release()
@@ -213,17 +178,19 @@ class StagedFilm:
         seen = np.flatnonzero((distances < _ACTOR_REACH_M) & in_sight(matrix, middles, self._radii))
         return seen[np.argsort(distances[seen], kind="stable")]
 
-    def _body(self, index: int, pose: Floats, view: View, least_level: int = 0) -> _Moving:
+    def _body(self, index: int, pose: Floats, view: View, least_level: int = 0) -> Moving:
         """The actor's mesh at the level of detail that its size on the picture asks for, in its pose."""
         body = self._scene.roles[index].body
         level = 0
         if len(body.levels) > 1:
-            size_px = view.focal_px * body.size_m[0] / max(float(np.linalg.norm(pose[X : Z + 1] - view.eye)), 1.0)
+            size_px = (
+                view.focal_px * body.size_m[0] / max(float(np.linalg.norm(pose[X : Z + 1] - view.eye)), 1.0)
+            )
             level = 0 if size_px > _FINE_PX else 1 if size_px > _MIDDLE_PX else 2
             level = min(max(level, least_level), len(body.levels) - 1)
         key = (-1 - index, 0) if body.cycle is not None else (id(body), level)
         if key not in self._bodies:
-            self._bodies[key] = _Moving(self._renderer, body.levels[level], self._programs, body)
+            self._bodies[key] = Moving(self._renderer, body.levels[level], self._programs, body)
         moving = self._bodies[key]
         if body.cycle is not None:
             moving.pose(body, float(pose[STRIDE]))
@@ -233,7 +200,9 @@ class StagedFilm:
         for index in visible:
             moving = self._body(int(index), poses[index], view)
             self._programs[moving.lit_by].put(
-                M=columns(_placement(poses[index])), tint=self._scene.roles[index].tint, lit=self._sunlit(poses[index])
+                M=columns(placement(poses[index])),
+                tint=self._scene.roles[index].tint,
+                lit=self._sunlit(poses[index]),
             )
             moving.colour.render()
         put_all(self._programs, M=columns(np.eye(4)), tint=1.0, lit=1.0)
@@ -267,7 +236,7 @@ class StagedFilm:
             pose = poses[index]
             far = float(np.linalg.norm(pose[X : Z + 1] - view.eye))
             if far < _SHADOW_REACH_M:
-                program.put(M=columns(_placement(pose)), floor_m=float(pose[Z]) + 0.01)
+                program.put(M=columns(placement(pose)), floor_m=float(pose[Z]) + 0.01)
                 least = 1 if self._scene.light.sunny and far < _FINE_SHADOW_M else 2
                 self._body(int(index), pose, view, least).shadow.render()
         context.disable(context.BLEND)
@@ -293,33 +262,3 @@ class StagedFilm:
         right, down = column - c, row - r
         patch = mask.picture[r : r + 2, c : c + 2] / 255.0
         return float(np.array([1 - down, down]) @ patch @ np.array([1 - right, right]))
-
-
-def _flags(scene: Scene) -> frozenset[str]:
-    """Which parts of the shaders the scene needs."""
-    light, lens = scene.light, scene.lens
-    wanted = {
-        "NIGHT": light.night, "SUNNY": light.sunny, "GLARE": lens.glare > 0, "RAIN": light.rain > 0,
-        "DASHBOARD": lens.dashboard > 0, "WIPER": lens.wiper_hz > 0,
-    }  # fmt: skip
-    return frozenset(flag for flag, on in wanted.items() if on)
-
-
-def _ridge(skyline: Floats) -> Floats:
-    """A strip [2 N + 2, 3] around the camera, from below the horizon up to the skyline."""
-    angle = np.linspace(0, 2 * np.pi, len(skyline) + 1)
-    slope = np.append(skyline, skyline[0])
-    low, high = (np.stack([np.cos(angle), np.sin(angle), z], -1) for z in (np.full(len(angle), -0.3), slope))
-    return np.stack([low, high], 1).reshape(-1, 3)
-
-
-def _placement(pose: Floats) -> Floats:
-    """The matrix [4, 4] that puts a body where its track says."""
-    yaw, slope = float(pose[YAW]), float(pose[PITCH])
-    cos, sin, level = np.cos(yaw), np.sin(yaw), 1 / np.sqrt(1 + slope * slope)
-    return np.array([
-        [cos * level, -sin, -cos * slope * level, pose[X]],
-        [sin * level, cos, -sin * slope * level, pose[X + 1]],
-        [slope * level, 0.0, level, pose[Z]],
-        [0.0, 0.0, 0.0, 1.0],
-    ])  # fmt: skip

@@ -14,7 +14,9 @@ TEXTURE_PX = 128
 class TextureShelf:
     """Collects the textures of a film; layer 0 is white."""
 
-    layers: list[NDArray[np.uint8]] = field(default_factory=lambda: [encode(np.ones((TEXTURE_PX, TEXTURE_PX)))])
+    layers: list[NDArray[np.uint8]] = field(
+        default_factory=lambda: [encode(np.ones((TEXTURE_PX, TEXTURE_PX)))]
+    )
 
     def add(self, picture: Floats) -> int:
         """Put up a picture [128, 128] in 0..1, first row on top; returns its layer."""
@@ -44,12 +46,12 @@ def clouds(rng: np.random.Generator, slope: float = 1.0, stretch: float = 1.0, l
     amplitude[0, 0] = 0.0
     phase = rng.uniform(0, 2 * np.pi, frequency.shape)
     noise = np.fft.irfft2(amplitude * np.exp(1j * phase), s=(TEXTURE_PX, TEXTURE_PX))
-    return noise / noise.std()
+    return np.asarray(noise / noise.std())
 
 
 def speckle(rng: np.random.Generator, base: float, contrast: float, slope: float = 0.6) -> Floats:
     """Asphalt, plaster, cloth: a base tone with noise."""
-    return np.clip(base * (1 + contrast * clouds(rng, slope)), 0.01, 1.0)
+    return np.asarray(np.clip(base * (1 + contrast * clouds(rng, slope)), 0.01, 1.0))
 
 
 def asphalt(rng: np.random.Generator) -> Floats:
@@ -108,13 +110,13 @@ def cloth(rng: np.random.Generator) -> Floats:
         picture *= 1 - rng.uniform(0.1, 0.35) * ((row // size % 2) + (column // size % 2))
     elif kind == 3:
         picture *= np.where(clouds(rng, 1.4) > rng.uniform(0, 1), 1.0, rng.uniform(0.3, 0.8))
-    return np.clip(picture, 0.03, 1)
+    return np.asarray(np.clip(picture, 0.03, 1))
 
 
 def sky(rng: np.random.Generator) -> Floats:
     """Clouds: 1 where white, 0 where clear."""
     cover = rng.uniform(-1, 1)
-    return np.clip(0.5 + 0.45 * (clouds(rng, 1.7, stretch=rng.uniform(0.5, 1)) + cover), 0, 1)
+    return np.asarray(np.clip(0.5 + 0.45 * (clouds(rng, 1.7, stretch=rng.uniform(0.5, 1)) + cover), 0, 1))
 
 
 def sign_face(rng: np.random.Generator) -> Floats:
@@ -140,7 +142,7 @@ def poster(rng: np.random.Generator) -> Floats:
         block = np.kron(letters, np.ones((size, size))).astype(bool)
         target = picture[top : top + block.shape[0], left : left + block.shape[1]]
         target[block[: target.shape[0], : target.shape[1]]] = rng.uniform(0, 1)
-    return np.clip(picture * (1 + 0.03 * clouds(rng, 0.8)), 0.03, 1)
+    return np.asarray(np.clip(picture * (1 + 0.03 * clouds(rng, 0.8)), 0.03, 1))
 
 
 def rim(rng: np.random.Generator) -> Floats:

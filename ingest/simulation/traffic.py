@@ -27,7 +27,7 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Density:
-    """gap_m: mean free road between moving cars; parked: share of taken places; heavy: share of lorries and buses."""
+    """gap_m: mean room between moving cars; parked, heavy: shares of taken places, of lorries and buses."""
 
     gap_m: float
     parked: float
@@ -53,7 +53,9 @@ def actor_of(kind: str) -> Actor:
     return Actor(CAR if kind in _LABELLED else None, kind)
 
 
-def park(rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, watch: Watch, share: float) -> None:
+def park(
+    rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, watch: Watch, share: float
+) -> None:
     """Cars along the kerbs, where they do not stand in a junction, a crossing or a tight bend."""
     span = (max(float(watch.first_m.min()), network.s0_m), min(float(watch.last_m.max()), network.s1_m))
     for d in network.profile.parking_d_m:
@@ -68,7 +70,9 @@ def park(rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Netw
             blocked = blocked or any(abs(place - crossing) < 5.0 for crossing in network.crossings)
             if blocked or rng.random() > share:
                 continue
-            facing = (0.0 if side < 0 else np.pi) + rng.normal(0, 0.02) + (np.pi if rng.random() < 0.08 else 0)
+            facing = (
+                (0.0 if side < 0 else np.pi) + rng.normal(0, 0.02) + (np.pi if rng.random() < 0.08 else 0)
+            )
             where = np.full(len(cast.times_s), place)
             track = follow(network.road, where, d + rng.normal(0, 0.08), facing)
             cast.add(actor_of(kind), body, track, tint)
@@ -98,7 +102,8 @@ def fill_lane(
 
 
 def lead(
-    rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, own_s: Floats, own_d: float, heavy: float
+    rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, own_s: Floats, own_d: float,
+    heavy: float,
 ) -> None:  # fmt: skip
     """One to three vehicles ahead of the camera's own car, which follow the road at its pace."""
     times = cast.times_s
@@ -112,7 +117,9 @@ def lead(
         gap += body.size_m[0] + rng.uniform(6, 18)
 
 
-def ride(rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, watch: Watch, per_km: float) -> None:
+def ride(
+    rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, watch: Watch, per_km: float
+) -> None:
     """Two-wheelers at the right edge of the lanes, either way."""
     times = cast.times_s
     span = float(watch.last_m.max() - watch.first_m.min())
@@ -172,7 +179,9 @@ def _vehicle(rng: np.random.Generator, wardrobe: Wardrobe, heavy: float) -> tupl
     return wardrobe.car(rng)
 
 
-def _flow(rng: np.random.Generator, network: Network, times: Floats, start: float, cruise_ms: float) -> Floats:
+def _flow(
+    rng: np.random.Generator, network: Network, times: Floats, start: float, cruise_ms: float
+) -> Floats:
     """How far a lane's stream has come [T]: as the road allows, and in cities it may stop for a while."""
     run = drive(network.road, times, start, cruise_ms, []) - start
     if network.profile.setting in ("city", "suburb") and rng.random() < 0.3:

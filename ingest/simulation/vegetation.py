@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.mesh import Floats, Mesh, copies, join, nothing, paint, unit
+from ingest.simulation.mesh import Floats, Ints, Mesh, copies, join, nothing, paint, unit
 from ingest.simulation.shapes import blob, sheets, tubes
 
 SPECIES = ("leafy", "bare", "conifer", "slim", "bush")
@@ -28,8 +28,13 @@ def make_tree(rng: np.random.Generator, species: str, leaf_layers: list[int], ba
     if species == "conifer":
         return _conifer(rng, leaf, bark)
     if species == "bush":
-        lumps = [_lump(rng, leaf, rng.normal(0, 0.3, 3) * [1, 1, 0] + [0, 0, 0.5], rng.uniform(0.4, 0.7)) for _ in range(3)]
-        return Tree(join(lumps), _leaves(rng, leaf, np.zeros((1, 3)) + [0, 0, 0.6], 0.7, 16), 1.2, 0.9, True)
+        lumps = [
+            _lump(rng, leaf, rng.normal(0, 0.3, 3) * [1, 1, 0] + [0, 0, 0.5], rng.uniform(0.4, 0.7))
+            for _ in range(3)
+        ]
+        return Tree(
+            join(lumps), _leaves(rng, leaf, np.zeros((1, 3)) + np.array([0, 0, 0.6]), 0.7, 16), 1.2, 0.9, True
+        )
     height = rng.uniform(4.5, 11)
     starts, ends, radii = _branches(rng, height, slim=species == "slim")
     thick = radii > np.quantile(radii, 0.75 if species == "bare" else 0.8)
@@ -38,13 +43,13 @@ def make_tree(rng: np.random.Generator, species: str, leaf_layers: list[int], ba
     if species == "bare":
         fine = tubes(starts[~thick], ends[~thick], radii[~thick], radii[~thick] * 0.4, bark, 3)
         return Tree(wood, fine, height, crown, False)
-    tips = ends[rng.choice(len(ends), 5 if species == "leafy" else 4, replace=False)]
+    tips = ends[rng.choice(len(ends), 8 if species == "leafy" else 5, replace=False)]
     tips[:, 2] = np.clip(tips[:, 2], 0.45 * height, 0.88 * height)
-    lumps = [_lump(rng, leaf, tip, crown * rng.uniform(0.5, 0.85)) for tip in tips]
-    return Tree(join([wood, *lumps]), _leaves(rng, leaf, tips, crown * 0.8, 70), height, crown, True)
+    lumps = [_lump(rng, leaf, tip, crown * rng.uniform(0.4, 0.7)) for tip in tips]
+    return Tree(join([wood, *lumps]), _leaves(rng, leaf, tips, crown * 0.7, 90), height, crown, True)
 
 
-def plant(trees: list[Tree], which: Floats, at: Floats, yaw: Floats, scale: Floats) -> tuple[Mesh, Mesh]:
+def plant(trees: list[Tree], which: Ints, at: Floats, yaw: Floats, scale: Floats) -> tuple[Mesh, Mesh]:
     """(solid, detail): copies of trees[which[k]] at at[k] [N, 3]."""
     solid, detail = [nothing()], [nothing()]
     for index, tree in enumerate(trees):
@@ -57,7 +62,7 @@ def plant(trees: list[Tree], which: Floats, at: Floats, yaw: Floats, scale: Floa
 
 def _branches(rng: np.random.Generator, height: float, slim: bool) -> tuple[Floats, Floats, Floats]:
     """Trunk, boughs and twigs: starts and ends [N, 3], radii at the start [N]."""
-    trunk = 0.03 * height * rng.uniform(0.6, 1.2)
+    trunk = 0.02 * height * rng.uniform(0.6, 1.2)
     lean = rng.normal(0, 0.04, 2) * height
     top = np.array([lean[0], lean[1], height * 0.75])
     starts, ends, radii = [np.zeros(3)], [top], [trunk]
@@ -88,13 +93,19 @@ def _conifer(rng: np.random.Generator, leaf: Floats, bark: Floats) -> Tree:
     vertices[:, :3] += rng.normal(0, 0.08, (len(vertices), 3))
     trunk = tubes([[0, 0, 0]], [[0, 0, 0.3 * height]], 0.12, 0.1, bark, 5)
     middles = np.stack([0 * z, 0 * z, z + 0.1 * height], 1)
-    return Tree(join([Mesh(vertices, cones.faces), trunk]), _leaves(rng, leaf, middles, crown * 0.8, 40), height, crown, True)
+    return Tree(
+        join([Mesh(vertices, cones.faces), trunk]),
+        _leaves(rng, leaf, middles, crown * 0.8, 40),
+        height,
+        crown,
+        True,
+    )
 
 
 def _lump(rng: np.random.Generator, leaf: Floats, at: Floats, radius: float) -> Mesh:
-    ball = blob(rng, leaf, 0.18, 7, 4)
+    ball = blob(rng, leaf, 0.16, 6, 4)
     vertices = ball.vertices.copy()
-    vertices[:, :3] = ball.points * radius * rng.uniform(0.8, 1.2, 3) + at
+    vertices[:, :3] = ball.points * radius * rng.uniform([0.9, 0.9, 0.6], [1.3, 1.3, 0.95]) + at
     return Mesh(vertices, ball.faces)
 
 

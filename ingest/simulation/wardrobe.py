@@ -69,5 +69,9 @@ def fill_wardrobe(
             else:
                 figures[gait].append(make_figure(rng, gait if adult else "walk", child=not adult))
     return Wardrobe(
-        tuple(cars), tuple(heavy), tuple(riders), {gait: tuple(made) for gait, made in figures.items()}, cloths
+        tuple(cars),
+        tuple(heavy),
+        tuple(riders),
+        {gait: tuple(made) for gait, made in figures.items()},
+        cloths,
     )

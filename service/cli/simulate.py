@@ -34,7 +34,7 @@ def simulate(
     """Film streets that do not exist through an event camera that does not exist, and label cars and people.
 
     Writes Gen1's layout: *_td.dat with *_bbox.npy beside, and simulation.json. Run it again to go on where it
-    was stopped, or with more recordings. Takes about two seconds of a core for each second recorded.
+    was stopped, or with more recordings. Takes two to three seconds of a core for each second recorded.
     """
     from service.cli.simulating import Wish, run_simulation
 

@@ -1,0 +1,81 @@
+"""Pieces of a stage: still meshes, moving bodies, the skyline, and where a body is put."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ingest.simulation.bodies import Body
+from ingest.simulation.chunks import Chunks, cut
+from ingest.simulation.mesh import Floats, Mesh
+from ingest.simulation.motion import PITCH, YAW, X, Z
+from ingest.simulation.renderer import Program, Renderer
+from ingest.simulation.scene import Scene
+
+
+class Still:
+    """Chunks of a mesh on the card, with a vertex array for every program that draws them."""
+
+    def __init__(self, renderer: Renderer, mesh: Mesh, programs: Sequence[Program], cell_m: float) -> None:
+        self.chunks: Chunks = cut(mesh, cell_m)
+        self.buffers = renderer.upload(self.chunks.mesh)
+        self.arrays = [renderer.vertex_array(program, *self.buffers) for program in programs]
+
+    def draw(self, which: int, parts: list[tuple[int, int]]) -> None:
+        for first, count in parts:
+            self.arrays[which].render(vertices=count * 3, first=first * 3)
+
+
+class Moving:
+    """One mesh on the card for colour, ids and shadow."""
+
+    def __init__(self, renderer: Renderer, mesh: Mesh, programs: dict[str, Program], body: Body) -> None:
+        self.buffers = renderer.upload(mesh, dynamic=body.cycle is not None)
+        self.lit_by = "glossy" if body.glossy else "matte"
+        self.colour, self.id, self.shadow = (
+            renderer.vertex_array(programs[name], *self.buffers) for name in (self.lit_by, "id", "shadow")
+        )
+        self.vertices = mesh.vertices.copy() if body.cycle is not None else mesh.vertices
+        self.stride_m = float("nan")
+
+    def pose(self, body: Body, stride_m: float) -> None:
+        """Bend an animated body to where it is in its stride."""
+        assert body.cycle is not None
+        if stride_m == self.stride_m:
+            return
+        self.stride_m = stride_m
+        phases = len(body.cycle)
+        place = stride_m / body.stride_m % 1.0 * phases
+        index = int(place) % phases
+        first, second = body.cycle[index], body.cycle[(index + 1) % phases]
+        self.vertices[:, :6] = first + (second - first) * np.float32(place - int(place))
+        self.buffers[0].write(self.vertices)
+
+
+def flags_of(scene: Scene) -> frozenset[str]:
+    """Which parts of the shaders the scene needs."""
+    light, lens = scene.light, scene.lens
+    wanted = {
+        "NIGHT": light.night, "SUNNY": light.sunny, "GLARE": lens.glare > 0, "RAIN": light.rain > 0,
+        "DASHBOARD": lens.dashboard > 0, "WIPER": lens.wiper_hz > 0,
+    }  # fmt: skip
+    return frozenset(flag for flag, on in wanted.items() if on)
+
+
+def ridge_of(skyline: Floats) -> Floats:
+    """A strip [2 N + 2, 3] around the camera, from below the horizon up to the skyline."""
+    angle = np.linspace(0, 2 * np.pi, len(skyline) + 1)
+    slope = np.append(skyline, skyline[0])
+    low, high = (np.stack([np.cos(angle), np.sin(angle), z], -1) for z in (np.full(len(angle), -0.3), slope))
+    return np.stack([low, high], 1).reshape(-1, 3)
+
+
+def placement(pose: Floats) -> Floats:
+    """The matrix [4, 4] that puts a body where its track says."""
+    yaw, slope = float(pose[YAW]), float(pose[PITCH])
+    cos, sin, level = np.cos(yaw), np.sin(yaw), 1 / np.sqrt(1 + slope * slope)
+    return np.array([
+        [cos * level, -sin, -cos * slope * level, pose[X]],
+        [sin * level, cos, -sin * slope * level, pose[X + 1]],
+        [slope * level, 0.0, level, pose[Z]],
+        [0.0, 0.0, 0.0, 1.0],
+    ])  # fmt: skip
