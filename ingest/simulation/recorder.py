@@ -63,7 +63,8 @@ def record(film: Film, camera: EventCamera, timing: Timing) -> Iterator[Step]:
     """All steps of a recording; there is no label at zero, where nothing has moved yet."""
     first = film.luminance(0.0)
     camera.expose(first, 0)
-    notice = Notice(*first.shape, len(film.actors))
+    height, width = first.shape
+    notice = Notice(height, width, len(film.actors))
     for frame in range(1, timing.frames + 1):
         t_us, labels = timing.t_us(frame), None
         events = camera.expose(film.luminance(t_us * 1e-6), t_us)

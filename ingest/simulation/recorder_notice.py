@@ -1,7 +1,7 @@
 """Which actors an event camera could know of: those that made events of late. H, W: sensor pixels.
 
-A parked car before a standing camera makes no event at all. A label there would teach a detector to guess, so an
-actor is labelled from when its pixels fire well above noise until a while after they last did.
+A parked car before a standing camera makes no event at all. A label there would teach a detector to guess, so
+an actor is labelled from when its pixels fire well above noise until a while after they last did.
 """
 
 import numpy as np
