@@ -1,4 +1,4 @@
-"""Weights files: safetensors with the model specification inside, and the untrained default."""
+"""Weights files: safetensors with the model specification inside, and the untrained network."""
 
 import hashlib
 import json
@@ -14,19 +14,28 @@ from model.detector import Detector
 from model.dyadic import fill_dyadic, set_dyadic_head_bias
 from model.errors import CheckpointError
 from model.network import Network
+from model.shipped import DEFAULT, UNTRAINED, weights_path
 from model.spec import ModelSpec
 from model.spike_driven import to_spike_driven
 
 FORMAT = "spikewatch-1"
 
 
-def save_checkpoint(path: Path, network: Network, spec: ModelSpec) -> None:
+def save_checkpoint(path: Path, network: Network, spec: ModelSpec, half: bool = False) -> None:
     """Write all parameters and batch-norm statistics, with the specification as metadata.
+
+    Args:
+        path: of the file.
+        network: whose tensors are written.
+        spec: what must be known beside them.
+        half: kernels as float16, which halves the file; all else stays float32.
 
     Raises:
         CheckpointError: the file cannot be written.
     """
-    tensors = {name: t.contiguous() for name, t in network.state_dict().items()}
+    tensors = {
+        name: (t.half() if half and t.ndim > 1 else t).contiguous() for name, t in network.state_dict().items()
+    }
     try:
         save_file(tensors, path, metadata={"format": FORMAT, "spec": json.dumps(spec.to_json())})
     except SafetensorError as error:
@@ -82,14 +91,16 @@ def untrained_network(config: SpikeYOLOConfig) -> Network:
 def load_detector(
     weights: str | None = None, device: torch.device | str = "cpu", mode: str = "integer"
 ) -> Detector:
-    """The detector in a weights file, or the untrained default where none is named.
+    """The detector in a weights file, by default in the one that comes with the package.
 
     Args:
-        weights: path of a safetensors file.
+        weights: path of a safetensors file, a name of `model.shipped`, or `untrained`.
         device: where to run.
         mode: `integer`, or `spike` for the same numbers from binary spikes at D times the work.
     """
-    loaded = untrained_detector(device=device) if weights is None else load_checkpoint(Path(weights), device)
+    weights = weights or DEFAULT
+    untrained = weights == UNTRAINED
+    loaded = untrained_detector(device=device) if untrained else load_checkpoint(weights_path(weights), device)
     if mode == "integer":
         return loaded
     return Detector(to_spike_driven(loaded.network), loaded.spec, device)

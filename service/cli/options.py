@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ingest.events import MAX_SENSOR_PX
+from model.shipped import DEFAULT
 from model.spec import MAX_SLICES
 from service.limits import MAX_SLICE_US, MIN_SLICE_US
 
@@ -32,7 +33,10 @@ WindowPreset = Annotated[
     Literal["paper", "code"] | None,
     typer.Option(help="Instead of --slice-us: T slices of the paper's 2.5 s, or of its code's 250 ms."),
 ]
-Weights = Annotated[str | None, typer.Option(help="safetensors file; default: untrained.")]
+Weights = Annotated[
+    str | None,
+    typer.Option(help=f"safetensors file, name of shipped weights, or `untrained`; default: {DEFAULT}."),
+]
 Mode = Annotated[
     Literal["integer", "spike"],
     typer.Option(help="Run on integers, or on binary spikes: the same numbers at D times the work."),

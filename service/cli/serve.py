@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from service.cli.options import Weights
 from service.logs import configure_logging
 from service.settings import Settings
 
@@ -12,7 +13,7 @@ from service.settings import Settings
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
-    weights: Annotated[str | None, typer.Option(help="safetensors file; default: untrained.")] = None,
+    weights: Weights = None,
     threads: Annotated[int | None, typer.Option(help="Compute threads; 0: as many as there are.")] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions at once.")] = None,
     idle_timeout_s: Annotated[float | None, typer.Option(help="Close sessions silent for this long.")] = None,

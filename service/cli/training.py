@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from model.build import build_network
-from model.checkpoint import load_checkpoint
+from model.checkpoint import load_detector
 from model.detector import Detector
 from model.errors import ConfigError
 from model.network import Network as Net
@@ -137,7 +137,7 @@ def _specification(network: Network, dataset: Path) -> tuple[ModelSpec, Net | No
         "beta": network.beta,
         "beta_mode": network.beta_mode,
     }
-    before = None if weights is None else load_checkpoint(Path(weights))
+    before = None if weights is None else load_detector(weights)
     wish = NetworkWish(
         network.row, config, None, None, network.size, network.slices, network.window, network.slice_us
     )
