@@ -15,7 +15,9 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    weights: str | None = Field(None, description="safetensors file, name of shipped weights, or untrained; none: shipped")
+    weights: str | None = Field(
+        None, description="safetensors file, name of shipped weights, or untrained; none: shipped"
+    )
     device: str = "cpu"
     threads: int = Field(0, ge=0, description="compute threads; 0: as many as torch finds")
     max_sessions: int = Field(16, ge=1, le=1024, description="slots; each holds one membrane state")

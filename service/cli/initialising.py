@@ -49,14 +49,18 @@ def initialise(path: Path, wish: Wish) -> None:
     )
 
 
-def specification(wish: Wish, name: str, start: ModelSpec | None = None) -> ModelSpec:
+def specification(
+    wish: Wish, name: str, start: ModelSpec | None = None, classes: tuple[str, ...] = ()
+) -> ModelSpec:
     """The model that was wished for, called `name`; what is not, as in `start`, the row, or by default.
+
+    classes: names, where the data decides.
 
     Raises:
         ConfigError: it contradicts itself, or there is no such row.
     """
     start = start or _start(wish.row)
-    names = _class_names(wish.class_names) or start.class_names
+    names = classes or _class_names(wish.class_names) or start.class_names
     representation = wish.representation or start.representation
     wanted = {name: value for name, value in wish.config.items() if value is not None}
     if wanted.get("architecture") == "yolov8" and start.config.architecture != "yolov8":

@@ -59,6 +59,9 @@ def train(
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; default: cuda where there is one.")] = None,
     amp: Annotated[bool, typer.Option(help="Half precision inside the network, on a GPU.")] = True,
+    loaders: Annotated[
+        int | None, typer.Option(min=0, help="Processes that make batches; default: 4 on a GPU, else none.")
+    ] = None,
     validate_on: Annotated[
         int | None, typer.Option(min=0, help="Score on the first recordings of val only; 0: never.")
     ] = None,
@@ -77,12 +80,24 @@ def train(
     """
     check_slice(slice_us, window)
     try:
-        from service.cli.training import Data, Network, Wish, run_training
+        from service.cli.training import Network, Wish, run_training
+        from service.cli.training_data import Data
     except ImportError as error:
         if (error.name or "").split(".")[0] not in EXTRAS:
             raise
         raise BadRequest(f"training needs {error.name}: pip install 'spikewatch[train]'") from error
     network = Network(weights, row, scale, slices, spikes, slice_us, window, size, beta, beta_mode)
-    data = Data(dataset, cache, cache_gb, limit, validate_on, batches, batch, steps, stream_share, augment)
-    wish = Wish(epochs, optimizer, learning_rate, warmup, seed, device, amp)
+    data = Data(
+        dataset,
+        cache or out / "cache",
+        cache_gb,
+        limit,
+        validate_on,
+        batches,
+        batch,
+        steps,
+        stream_share,
+        augment,
+    )
+    wish = Wish(epochs, optimizer, learning_rate, warmup, seed, device, amp, loaders)
     run_training(out, network, data, wish, resume)

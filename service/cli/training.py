@@ -11,26 +11,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from model.build import build_network
 from model.checkpoint import load_detector
-from model.detector import Detector
 from model.errors import ConfigError
 from model.network import Network as Net
 from model.spec import ModelSpec
-from model.training.augment import Augmentation
-from model.training.cache import CacheOptions
-from model.training.dataset import kind_of
-from model.training.evaluation import evaluate_recordings
-from model.training.figures import Score
-from model.training.gen1 import find_recordings
 from model.training.journal import EpochReport
 from model.training.optimise import Learner, StepReport
 from model.training.recipe import Recipe
-from model.training.run import Batches, Place, TrainingRun, Validate
+from model.training.run import Place, TrainingRun
 from model.training.run_folder import RunFolder
-from model.training.training_set import SetOptions, TrainingSet
-from model.training.windows import Cut
 from service.cli.initialising import Wish as NetworkWish
 from service.cli.initialising import specification
-from service.cli.progress import progress_bar
+from service.cli.training_data import Data, Pictures, Recordings, source_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +41,6 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Data:
-    """What it learns from, and in which portions."""
-
-    dataset: Path
-    cache: Path | None
-    cache_gb: float
-    limit: int | None
-    validate_on: int | None
-    batches: int | None
-    lanes: int
-    steps: int
-    stream_share: float
-    augment: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Wish:
     """How, and on what."""
 
@@ -76,15 +51,18 @@ class Wish:
     seed: int
     device: str | None
     amp: bool
+    loaders: int | None
 
 
 def run_training(out: Path, network: Network, data: Data, wish: Wish, resume: bool) -> None:
     """Prepare, train, and say where the weights are."""
     place = _join()
     device = _device(wish.device, place)
-    spec, start = _specification(network, data.dataset)
+    source = source_of(data)
+    spec, start = _specification(network, data.dataset, source)
     console = Console(quiet=not place.first)
-    batches = _batches(data, spec, out, wish.seed, place.world)
+    validate = None if data.validate_on == 0 else source.validation()
+    batches = source.batches(spec, wish.seed, place.world)
     recipe = _recipe(wish).for_steps(wish.epochs * batches.batches_per_epoch)
     torch.manual_seed(wish.seed)
     net = build_network(spec.config) if start is None else start
@@ -93,7 +71,8 @@ def run_training(out: Path, network: Network, data: Data, wish: Wish, resume: bo
     learner = Learner(net, spec.slices, recipe, half, place.world > 1)
     folder = RunFolder(out)
     state = folder.begin(_description(network, data, recipe, spec), resume) if place.first else folder.load()
-    run = TrainingRun(learner, batches, spec, recipe, folder, _validation(data, spec), place)
+    loaders = wish.loaders if wish.loaders is not None else 4 * (device.type == "cuda")
+    run = TrainingRun(learner, batches, spec, recipe, folder, validate, place, loaders)
     console.print(f"{spec.name}: {_size(net)}; {data.dataset.name}; {device}")
     with _Bar(console, recipe.epochs) as watch:
         run.go(watch, state)
@@ -127,10 +106,11 @@ def _half(device: torch.device) -> torch.dtype | None:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def _specification(network: Network, dataset: Path) -> tuple[ModelSpec, Net | None]:
+def _specification(
+    network: Network, dataset: Path, source: Recordings | Pictures
+) -> tuple[ModelSpec, Net | None]:
     """What is trained, and the network to start from where it has been trained before."""
-    given = asdict(network)
-    weights = given.pop("weights")
+    weights = network.weights
     config = {
         "scale": network.scale,
         "d_max": network.spikes,
@@ -139,9 +119,10 @@ def _specification(network: Network, dataset: Path) -> tuple[ModelSpec, Net | No
     }
     before = None if weights is None else load_detector(weights)
     wish = NetworkWish(
-        network.row, config, None, None, network.size, network.slices, network.window, network.slice_us
-    )
-    spec = specification(wish, "spikewatch", None if before is None else before.spec)
+        network.row, config, None, source.representation, network.size, network.slices, network.window,
+        network.slice_us,
+    )  # fmt: skip
+    spec = specification(wish, "spikewatch", None if before is None else before.spec, source.class_names)
     simulated = (dataset / "simulation.json").is_file()
     training = "trained on simulated recordings" if simulated else f"trained on {dataset.resolve().name}"
     name = f"spikewatch-{spec.config.scale}-{'sim' if simulated else dataset.resolve().name}"
@@ -164,38 +145,6 @@ def _recipe(wish: Wish) -> Recipe:
         recipe = recipe.with_adamw()
     rate = wish.learning_rate
     return recipe if rate is None else replace(recipe, learning_rate=rate)
-
-
-def _batches(data: Data, spec: ModelSpec, out: Path, seed: int, world: int) -> Batches:
-    kind_of(data.dataset)
-    recordings = find_recordings(data.dataset, "train")[: data.limit]
-    cache = CacheOptions(
-        data.cache or out / "cache", int(data.cache_gb * (1 << 30)), processes=os.cpu_count() or 1
-    )
-    options = SetOptions(
-        cache,
-        lanes=data.lanes,
-        slices=data.steps,
-        stream_share=data.stream_share,
-        batches=data.batches,
-        world=world,
-        seed=seed,
-        augmentation=Augmentation() if data.augment else Augmentation.none(),
-    )
-    with progress_bar("cutting recordings") as update:
-        return TrainingSet(recordings, spec, options, update)
-
-
-def _validation(data: Data, spec: ModelSpec) -> Validate | None:
-    if data.validate_on == 0:
-        return None
-    recordings = find_recordings(data.dataset, "val")[: data.validate_on]
-    cut = Cut(spec.slices, spec.slice_us)
-
-    def validate(detector: Detector) -> Score:
-        return evaluate_recordings(detector, recordings, cut, "carry", batch=len(recordings)).score
-
-    return validate
 
 
 def _description(network: Network, data: Data, recipe: Recipe, spec: ModelSpec) -> dict[str, Any]:

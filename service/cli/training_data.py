@@ -1,0 +1,146 @@
+"""What `spikewatch train` learns from and is scored on, by the kind of data set."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.detector import Detector
+from model.errors import ConfigError, DatasetError
+from model.spec import ModelSpec
+from model.training.augment import Augmentation
+from model.training.cache import CacheOptions
+from model.training.classes import match_classes
+from model.training.coco_images import CocoImages, annotation_files, read_coco
+from model.training.dataset import kind_of
+from model.training.evaluation import CHOICE, evaluate_pictures, evaluate_recordings
+from model.training.figures import Score
+from model.training.gen1 import find_recordings
+from model.training.picture_set import PictureAugmentation, PictureOptions, PictureSet
+from model.training.recording_set import RecordingSet, prophesee_set
+from model.training.run import Batches, Validate
+from model.training.training_set import SetOptions, TrainingSet
+from service.cli.progress import progress_bar
+from service.still_file import read_still
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """The data set, and in which portions it is fed.
+
+    Attributes:
+        dataset: folder of recordings with train/ and val/, or of COCO.
+        cache: folder of cut recordings; cache_gb: its bound.
+        limit: train on the first recordings or pictures only; validate_on: likewise, 0 for never.
+        batches: an epoch ends after so many.
+        lanes, steps: B and K.
+        stream_share: of the lanes that carry their membranes.
+        augment: off for frames as they are.
+    """
+
+    dataset: Path
+    cache: Path
+    cache_gb: float
+    limit: int | None
+    validate_on: int | None
+    batches: int | None
+    lanes: int
+    steps: int
+    stream_share: float
+    augment: bool
+
+
+class Recordings:
+    """Events with labels, in Prophesee's layout."""
+
+    representation = "polarity_counts"
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self.class_names = prophesee_set(data.dataset, "train").class_names
+
+    def batches(self, spec: ModelSpec, seed: int, world: int) -> Batches:
+        """Clips and lanes of the training split, cut anew where the cache lacks them."""
+        data = self._data
+        options = SetOptions(
+            CacheOptions(data.cache, int(data.cache_gb * (1 << 30)), processes=os.cpu_count() or 1),
+            lanes=data.lanes,
+            slices=data.steps,
+            stream_share=data.stream_share,
+            batches=data.batches,
+            world=world,
+            seed=seed,
+            augmentation=Augmentation() if data.augment else Augmentation.none(),
+        )
+        with progress_bar("cutting recordings") as update:
+            return TrainingSet(find_recordings(data.dataset, "train")[: data.limit], spec, options, update)
+
+    def validation(self) -> Validate:
+        """Scores on val, by Prophesee's protocol, the membranes carried, all recordings side by side."""
+        val: RecordingSet = prophesee_set(self._data.dataset, "val")
+        recordings = val.recordings[: self._data.validate_on]
+
+        def validate(detector: Detector) -> Score:
+            classes = match_classes(val.class_names, detector.spec.class_names)
+            batch = min(len(recordings), 16)
+            return evaluate_recordings(
+                detector, recordings, state="carry", rules=val.rules, classes=classes, batch=batch
+            ).score
+
+        return validate
+
+
+class Pictures:
+    """COCO: each picture is shown T times, from rest."""
+
+    representation = "image"
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self._train = read_coco(data.dataset, _split(data.dataset, "train"), data.limit)
+        self.class_names = self._train.class_names
+
+    def batches(self, spec: ModelSpec, seed: int, world: int) -> Batches:
+        """Pictures of the training split."""
+        data = self._data
+        how = PictureAugmentation() if data.augment else PictureAugmentation.none()
+        options = PictureOptions(data.lanes, data.batches, world, seed, augmentation=how)
+        return PictureSet(self._train, spec, options, read_still)
+
+    def validation(self) -> Validate:
+        """Scores on val by COCO's protocol."""
+        images: CocoImages = read_coco(
+            self._data.dataset, _split(self._data.dataset, "val"), self._data.validate_on
+        )
+
+        def validate(detector: Detector) -> Score:
+            return evaluate_pictures(
+                detector, images, detector.spec.slices, CHOICE, read_still, batch=8
+            ).score
+
+        return validate
+
+
+def source_of(data: Data) -> Recordings | Pictures:
+    """By the kind of data set.
+
+    Raises:
+        DatasetError: there is none, or no training split.
+        ConfigError: a file of boxes, which has no splits.
+    """
+    match kind_of(data.dataset):
+        case "prophesee":
+            return Recordings(data)
+        case "coco":
+            return Pictures(data)
+        case "coco_recordings":
+            raise ConfigError(
+                f"{data.dataset.name}: train on a folder with train/ and val/; this is one file"
+            )
+
+
+def _split(folder: Path, start: str) -> str:
+    """COCO's splits carry a year."""
+    found = sorted(name for name in annotation_files(folder) if name.startswith(start))
+    if not found:
+        raise DatasetError(f"{folder}: no annotations/instances_{start}*.json")
+    return found[-1]
