@@ -4,11 +4,11 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent / "shipped"
 
-DEFAULT = "spikewatch-t-sim"
-"""Used where no weights are named."""
-
 UNTRAINED = "untrained"
 """Names the seeded initialisation of scale t, on which every way of computing gives the same spikes."""
+
+DEFAULT = UNTRAINED
+"""Used where no weights are named."""
 
 
 def shipped() -> dict[str, Path]:

@@ -1,0 +1,124 @@
+"""`spikewatch train`: learns, resumes, refuses; and the whole way from a simulator to scores."""
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from model.checkpoint import load_checkpoint
+from tests.model.training.street import write_recording
+from tests.service.console import Done
+
+Run = Callable[..., Done]
+SMALL = ("--size", "64x96", "--slices", 1, "--slice-us", 50_000, "--batch", 4, "--steps", 2, "--no-augment")
+
+
+def street(folder: Path, seconds: float = 1.5) -> Path:
+    """The same recordings to train on and to be scored on: what is learned by heart must be found again."""
+    for split in ("train", "val"):
+        for seed in range(2):
+            write_recording(folder / split, f"street{seed}", seed, seconds)
+    return folder
+
+
+def progress(folder: Path) -> list[dict[str, str]]:
+    with (folder / "progress.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_a_few_windows_are_learned_by_heart(run: Run, tmp_path: Path) -> None:
+    data, out = street(tmp_path / "data"), tmp_path / "run"
+    done = run(
+        "train", data, "--out", out, *SMALL, "--epochs", 20, "--optimizer", "adamw", "--learning-rate", 0.003,
+        "--warmup", 1,
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    last = progress(out)[-1]
+    assert float(last["ap50"]) > 0.9
+    assert float(last["ap50_pedestrian"]) > 0.8
+    spec = load_checkpoint(out / "best.safetensors").spec
+    assert (spec.name, spec.training) == ("spikewatch-t-data", "trained on data")
+    scored = run(
+        "evaluate",
+        data,
+        "--split",
+        "val",
+        "--state",
+        "carry",
+        "--weights",
+        out / "last.safetensors",
+        "--json",
+    )
+    assert json.loads(scored.out)["all"]["ap50"] == pytest.approx(float(last["ap50"]), abs=0.02)
+
+
+def test_a_run_is_resumed_only_as_what_it_is(run: Run, tmp_path: Path) -> None:
+    data, out = street(tmp_path / "data", 0.6), tmp_path / "run"
+    short = ("train", data, "--out", out, *SMALL, "--batches", 2, "--validate-on", 1)
+    assert run(*short, "--epochs", 1).status == 0
+    again = run(*short, "--epochs", 1)
+    assert again.status == 1
+    assert "holds a run already" in again.err
+    other = run(*short, "--epochs", 1, "--spikes", 2, "--resume")
+    assert other.status == 1
+    assert "holds another run" in other.err
+    assert "Traceback" not in again.err + other.err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--row", "table5/anchor"), "no row"),
+        (("--size", "60x90"), "multiples of 32"),
+        (("--device", "abacus"), "abacus"),
+        (("--spikes", 300), "d_max is 300"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_in_one_line(
+    run: Run, tmp_path: Path, options: tuple[object, ...], message: str
+) -> None:
+    done = run("train", street(tmp_path / "data", 0.3), "--out", tmp_path / "run", *options)
+    assert done.status == 1
+    assert message in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_folder_without_labels_is_told(run: Run, tmp_path: Path) -> None:
+    data = street(tmp_path / "data", 0.3)
+    (data / "train" / "street1_bbox.npy").unlink()
+    done = run("train", data, "--out", tmp_path / "run")
+    assert done.status == 1
+    assert "street1_bbox.npy: missing" in done.err
+
+
+def test_from_simulated_streets_to_scores(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("moderngl")
+    data, out = tmp_path / "streets", tmp_path / "run"
+    made = run(
+        "simulate",
+        data,
+        "--recordings",
+        3,
+        "--seconds",
+        0.8,
+        "--width",
+        96,
+        "--height",
+        64,
+        "--fps",
+        40,
+        "--seed",
+        3,
+    )
+    if "EGL" in made.err:
+        pytest.skip(made.err)
+    assert made.status == 0, made.err
+    trained = run("train", data, "--out", out, *SMALL, "--epochs", 1, "--batches", 2, "--stream-share", 0)
+    assert trained.status == 0, trained.err
+    assert "trained on simulated recordings" in trained.out
+    scored = run("evaluate", data, "--weights", out / "best.safetensors", "--protocol", "gen1", "--json")
+    told = json.loads(scored.out) if scored.status == 0 else scored.err
+    assert "trained on simulated recordings" in str(told) or "no label is left" in str(told)
