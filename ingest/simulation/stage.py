@@ -18,15 +18,13 @@ from ingest.simulation.motion import STRIDE, D, S, X, Z, at_time
 from ingest.simulation.renderer import Canvas, Renderer, columns, put_all, raw
 from ingest.simulation.scene import Scene
 from ingest.simulation.shaders import LIGHTS
-from ingest.simulation.stage_parts import Moving, Still, flags_of, placement, ridge_of
+from ingest.simulation.stage_parts import Moving, Still, flags_of, level_at, placement, ridge_of
 
 _DETAIL_REACH_M = 60.0
 _ACTOR_REACH_M = 150.0
 _SHADOW_REACH_M, _FINE_SHADOW_M = 45.0, 15.0
 _MARKS_REACH_M = 75.0
 _PROGRAMS = ("matte", "glossy", "ground", "shadow", "sky", "ridge", "resolve", "id")
-_FINE_PX, _MIDDLE_PX = 75.0, 17.0
-"""A car longer than this on the picture is drawn finely, longer than that less so, below that as boxes."""
 
 
 class StagedFilm:
@@ -45,7 +43,7 @@ class StagedFilm:
         self._ground, self._marks = (
             Still(renderer, mesh, flat, 48.0) for mesh in (scene.ground, scene.markings)
         )
-        self._sky, sky_buffers = renderer.picture_grid(self._programs["sky"], 28, 22)
+        self._sky, sky_buffers = renderer.picture_grid(self._programs["sky"], 14, 11)
         self._lens, lens_buffers = renderer.picture_grid(self._programs["resolve"], 1, 1)
         self._ridge, ridge_buffer = renderer.strip(self._programs["ridge"], ridge_of(scene.look.skyline))
         self._backdrop = [self._sky, self._lens, self._ridge, *sky_buffers, *lens_buffers, ridge_buffer]
@@ -181,19 +179,13 @@ class StagedFilm:
     def _body(self, index: int, pose: Floats, view: View, least_level: int = 0) -> Moving:
         """The actor's mesh at the level of detail that its size on the picture asks for, in its pose."""
         body = self._scene.roles[index].body
-        level = 0
-        if len(body.levels) > 1:
-            size_px = (
-                view.focal_px * body.size_m[0] / max(float(np.linalg.norm(pose[X : Z + 1] - view.eye)), 1.0)
-            )
-            level = 0 if size_px > _FINE_PX else 1 if size_px > _MIDDLE_PX else 2
-            level = min(max(level, least_level), len(body.levels) - 1)
-        key = (-1 - index, 0) if body.cycle is not None else (id(body), level)
+        far = max(float(np.linalg.norm(pose[X : Z + 1] - view.eye)), 1.0)
+        level = min(max(level_at(body, view.focal_px / far), least_level), len(body.levels) - 1)
+        key = (-1 - index if body.cycles else id(body), level)
         if key not in self._bodies:
-            self._bodies[key] = Moving(self._renderer, body.levels[level], self._programs, body)
+            self._bodies[key] = Moving(self._renderer, body, level, self._programs)
         moving = self._bodies[key]
-        if body.cycle is not None:
-            moving.pose(body, float(pose[STRIDE]))
+        moving.pose(float(pose[STRIDE]))
         return moving
 
     def _draw_actors(self, visible: NDArray[np.intp], poses: Floats, view: View) -> None:

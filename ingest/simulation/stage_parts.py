@@ -11,6 +11,9 @@ from ingest.simulation.motion import PITCH, YAW, X, Z
 from ingest.simulation.renderer import Program, Renderer
 from ingest.simulation.scene import Scene
 
+_FINE_CAR_PX, _COARSE_CAR_PX, _FINE_PERSON_PX = 75.0, 17.0, 40.0
+"""Lengths of cars and heights of people on the picture above which they are drawn better."""
+
 
 class Still:
     """Chunks of a mesh on the card, with a vertex array for every program that draws them."""
@@ -26,29 +29,38 @@ class Still:
 
 
 class Moving:
-    """One mesh on the card for colour, ids and shadow."""
+    """One level of a body on the card, for colour, ids and shadow."""
 
-    def __init__(self, renderer: Renderer, mesh: Mesh, programs: dict[str, Program], body: Body) -> None:
-        self.buffers = renderer.upload(mesh, dynamic=body.cycle is not None)
+    def __init__(self, renderer: Renderer, body: Body, level: int, programs: dict[str, Program]) -> None:
+        mesh = body.levels[level]
+        self.buffers = renderer.upload(mesh, dynamic=bool(body.cycles))
         self.lit_by = "glossy" if body.glossy else "matte"
         self.colour, self.id, self.shadow = (
             renderer.vertex_array(programs[name], *self.buffers) for name in (self.lit_by, "id", "shadow")
         )
-        self.vertices = mesh.vertices.copy() if body.cycle is not None else mesh.vertices
-        self.stride_m = float("nan")
+        self._cycle = body.cycles[level] if body.cycles else None
+        self._vertices = mesh.vertices.copy()
+        self._length_m, self._stride_m = body.stride_m, float("nan")
 
-    def pose(self, body: Body, stride_m: float) -> None:
-        """Bend an animated body to where it is in its stride."""
-        assert body.cycle is not None
-        if stride_m == self.stride_m:
+    def pose(self, stride_m: float) -> None:
+        """Bend a body that has limbs to where it is in its stride."""
+        if self._cycle is None or stride_m == self._stride_m:
             return
-        self.stride_m = stride_m
-        phases = len(body.cycle)
-        place = stride_m / body.stride_m % 1.0 * phases
+        self._stride_m = stride_m
+        phases = len(self._cycle)
+        place = stride_m / self._length_m % 1.0 * phases
         index = int(place) % phases
-        first, second = body.cycle[index], body.cycle[(index + 1) % phases]
-        self.vertices[:, :6] = first + (second - first) * np.float32(place - int(place))
-        self.buffers[0].write(self.vertices)
+        first, second = self._cycle[index], self._cycle[(index + 1) % phases]
+        self._vertices[:, :6] = first + (second - first) * np.float32(place - int(place))
+        self.buffers[0].write(self._vertices)
+
+
+def level_at(body: Body, px_per_m: float) -> int:
+    """The level of detail of a body that is seen at so many pixels a metre."""
+    if body.cycles:
+        return 0 if px_per_m * body.size_m[2] > _FINE_PERSON_PX else 1
+    length_px = px_per_m * body.size_m[0]
+    return 0 if length_px > _FINE_CAR_PX else 1 if length_px > _COARSE_CAR_PX else 2
 
 
 def flags_of(scene: Scene) -> frozenset[str]:
