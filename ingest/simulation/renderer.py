@@ -135,6 +135,13 @@ class Canvas:
         self.id_picture = context.framebuffer([ids], id_depth)
         self._owned = [self.large, self.small, self.id_picture, self.scene, depth, small, ids, id_depth]
 
+    def begin(self) -> None:
+        """Make ready to draw on the large picture. Old colours stay: the sky covers what nothing else does."""
+        self.large.color_mask = False, False, False, False
+        self.large.clear()
+        self.large.color_mask = True, True, True, True
+        self.large.use()
+
     def read(self, framebuffer: Any) -> NDArray[np.float32]:
         """[H, W], first row on top."""
         data = np.frombuffer(framebuffer.read(components=1, dtype="f4"), np.float32)

@@ -1,6 +1,7 @@
 """Pieces of a stage: still meshes, moving bodies, the skyline, and where a body is put."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from ingest.simulation.motion import PITCH, YAW, X, Z
 from ingest.simulation.renderer import Program, Renderer
 from ingest.simulation.scene import Scene
 
-_FINE_CAR_PX, _COARSE_CAR_PX, _FINE_PERSON_PX = 75.0, 17.0, 40.0
+_FINE_CAR_PX, _COARSE_CAR_PX, _FINE_PERSON_PX = 80.0, 17.0, 44.0
 """Lengths of cars and heights of people on the picture above which they are drawn better."""
 
 
@@ -55,6 +56,16 @@ class Moving:
         self.buffers[0].write(self._vertices)
 
 
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """An actor in the picture: its index, its row of the tracks, its matrix as bytes, its pixels a metre."""
+
+    index: int
+    pose: Floats
+    matrix: bytes
+    px_per_m: float
+
+
 def level_at(body: Body, px_per_m: float) -> int:
     """The level of detail of a body that is seen at so many pixels a metre."""
     if body.cycles:
@@ -81,13 +92,13 @@ def ridge_of(skyline: Floats) -> Floats:
     return np.stack([low, high], 1).reshape(-1, 3)
 
 
-def placement(pose: Floats) -> Floats:
-    """The matrix [4, 4] that puts a body where its track says."""
-    yaw, slope = float(pose[YAW]), float(pose[PITCH])
-    cos, sin, level = np.cos(yaw), np.sin(yaw), 1 / np.sqrt(1 + slope * slope)
-    return np.array([
-        [cos * level, -sin, -cos * slope * level, pose[X]],
-        [sin * level, cos, -sin * slope * level, pose[X + 1]],
-        [slope * level, 0.0, level, pose[Z]],
-        [0.0, 0.0, 0.0, 1.0],
-    ])  # fmt: skip
+def placements(poses: Floats) -> Floats:
+    """The matrices [A, 4, 4], transposed for OpenGL, that put bodies where rows [A, 8] of tracks say."""
+    slope = poses[:, PITCH]
+    cos, sin, level = np.cos(poses[:, YAW]), np.sin(poses[:, YAW]), 1 / np.sqrt(1 + slope * slope)
+    matrices = np.zeros((len(poses), 4, 4), np.float32)
+    matrices[:, 0, :3] = np.stack([cos * level, sin * level, slope * level], 1)
+    matrices[:, 1, 0], matrices[:, 1, 1] = -sin, cos
+    matrices[:, 2, :3] = np.stack([-cos * slope * level, -sin * slope * level, level], 1)
+    matrices[:, 3, :3], matrices[:, 3, 3] = poses[:, X : Z + 1], 1.0
+    return matrices
