@@ -96,6 +96,7 @@ class Renderer:
         ]
 
     def vertex_array(self, program: Program, vertices: Any, faces: Any) -> Any:
+        """A vertex array of a mesh's buffers for a program."""
         layout, used = program.attributes()
         return self.context.vertex_array(program.program, [(vertices, layout, *used)], faces)
 
@@ -136,7 +137,7 @@ class Canvas:
         self._owned = [self.large, self.small, self.id_picture, self.scene, depth, small, ids, id_depth]
 
     def begin(self) -> None:
-        """Make ready to draw on the large picture. Old colours stay: the sky covers what nothing else does."""
+        """Make ready to draw on the large picture. Old colours stay: the sky covers what else is bare."""
         self.large.color_mask = False, False, False, False
         self.large.clear()
         self.large.color_mask = True, True, True, True
@@ -148,6 +149,7 @@ class Canvas:
         return data.reshape(self.height, self.width)[::-1]
 
     def release(self) -> None:
+        """Give back textures and framebuffers."""
         for owned in self._owned:
             owned.release()
 

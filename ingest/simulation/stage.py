@@ -32,6 +32,7 @@ class StagedFilm:
 
     def __init__(self, renderer: Renderer, scene: Scene, width: int, height: int) -> None:
         self._renderer, self._scene = renderer, scene
+        self._actors = tuple(role.actor for role in scene.roles)
         self._canvas = Canvas(renderer.context, width, height)
         flags = flags_of(scene)
         self._programs = {name: renderer.program(name, flags) for name in _PROGRAMS}
@@ -55,10 +56,12 @@ class StagedFilm:
 
     @property
     def actors(self) -> Sequence[Actor]:
-        return [role.actor for role in self._scene.roles]
+        """Id k in the id picture is actors[k - 1]."""
+        return self._actors
 
     @property
     def scene(self) -> Scene:
+        """What is filmed."""
         return self._scene
 
     def expose(self, times_s: Sequence[float]) -> None:

@@ -25,6 +25,7 @@ class Still:
         self.arrays = [renderer.vertex_array(program, *self.buffers) for program in programs]
 
     def draw(self, which: int, parts: list[tuple[int, int]]) -> None:
+        """Draw runs of faces (first, count) with the program of an index."""
         for first, count in parts:
             self.arrays[which].render(vertices=count * 3, first=first * 3)
 
