@@ -13,14 +13,14 @@ from ingest.simulation.shapes import boxes
 class Body:
     """levels: meshes from fine to coarse; size_m: length, width, height.
 
-    cycle [P, V, 6] holds points and normals of the finest mesh's vertices at P phases of one cycle of
-    stride_m metres; it is None for stiff bodies. A body with a cycle has one level.
+    cycles: for each level of a body that moves its limbs, the points and normals [P, V, 6] of its vertices
+    at P phases of one cycle of stride_m metres; empty for stiff bodies.
     """
 
     levels: tuple[Mesh, ...]
     size_m: tuple[float, float, float]
     glossy: bool = False
-    cycle: Floats | None = None
+    cycles: tuple[Floats, ...] = ()
     stride_m: float = 1.0
 
 
@@ -33,10 +33,12 @@ class Role:
     tint: float = 1.0
 
 
-def stiff_body(mesh: Mesh, size_m: tuple[float, float, float], is_car: bool = True) -> Body:
-    """A glossy body with coarser levels made from its mesh; the farthest car is a few boxes."""
+def stiff_body(
+    mesh: Mesh, size_m: tuple[float, float, float], coarse: Mesh | None = None, is_car: bool = True
+) -> Body:
+    """A glossy body; its coarser levels are made from its mesh where not given, a far car from boxes."""
     farthest = _as_boxes(size_m, mesh) if is_car else simplified(mesh, 0.6)
-    return Body((mesh, simplified(mesh, 0.27), farthest), size_m, glossy=True)
+    return Body((mesh, coarse or simplified(mesh, 0.3), farthest), size_m, glossy=True)
 
 
 def simplified(mesh: Mesh, cell_m: float) -> Mesh:

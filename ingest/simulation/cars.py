@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.mesh import Floats, Mesh, join, paint
+from ingest.simulation.mesh import Floats, Ints, Mesh, join, paint
 from ingest.simulation.shapes import boxes, discs, sheets, skin, tubes
 
 STYLES = ("hatchback", "saloon", "estate", "suv", "van", "pickup", "minivan", "coupe")
@@ -61,9 +61,10 @@ class Lamps:
 
 @dataclass(frozen=True, slots=True)
 class CarModel:
-    """A car's mesh, what it counts as ("car" or "van"), and its length, width and height in metres."""
+    """A car, fine and coarse, what it counts as ("car" or "van"), its length, width and height (m)."""
 
     mesh: Mesh
+    coarse: Mesh
     kind: str
     size_m: tuple[float, float, float]
 
@@ -76,23 +77,23 @@ def make_car(rng: np.random.Generator, style_name: str, rim_layer: int, lamps: L
     )
     body = paint(albedo=draw_paint(rng), gloss=rng.uniform(0.25, 0.7))
     sill = rng.uniform(0.16, 0.24) + (0.08 if style_name in ("suv", "pickup") else 0.0)
-    rings, materials = _sections(rng, style, length, width, height, sill, body)
-    hull = [
-        skin(rings[::-1], materials[::-1]),
-        _end(rings[0], materials[0, 2], False),
-        _end(rings[-1], materials[-1, 2], True),
-    ]
-    wheel = height * rng.uniform(0.2, 0.225) if style_name != "van" else rng.uniform(0.31, 0.36)
-    parts = [
-        *hull,
-        _wheels(rng, length, width, wheel, rim_layer),
-        _trim(rng, length, width, height, sill, lamps),
-    ]
-    parts.append(_sides(rng, style, length, width, height))
+    rings, materials = _sections(rng, style, (length, width, height), sill, body)
+    radius = height * rng.uniform(0.2, 0.225) if style_name != "van" else rng.uniform(0.31, 0.36)
+    middles, out = _hubs(rng, length, width, radius)
+    rim = paint(rim_layer, rng.uniform(0.2, 0.7))
+    trim = _trim(rng, length, width, height, sill, lamps)
+    fine = [_hull(rings, materials), _wheels(middles, out, radius, rim), trim]
+    fine.append(_sides(rng, style, length, width, height))
     if style_name == "pickup":
         bed = [[-0.31 * length + 0.1, 0, style.deck * height - 0.02]]
-        parts.append(boxes(bed, [[0.32 * length, width * 0.8, 0.04]], _DARK))
-    return CarModel(join(parts), style.kind, (length, width, height))
+        fine.append(boxes(bed, [[0.32 * length, width * 0.8, 0.04]], _DARK))
+    keep = _coarse_rings(style, rings[:, 0, 0], length)
+    some = np.delete(rings[keep], [1, 13], axis=1)
+    shares = 0.5 - rings[keep][:, 0, 0] / length
+    coarse = [_hull(some, _materials(style, shares, body)[:, 1:-1]), trim]
+    coarse.append(discs(middles, out, radius * 1.1, paint(albedo=0.02), 7))
+    coarse.append(discs(middles + 0.01 * out, out, radius * 0.65, rim, 6))
+    return CarModel(join(fine), join(coarse), style.kind, (length, width, height))
 
 
 def draw_paint(rng: np.random.Generator) -> float:
@@ -101,10 +102,10 @@ def draw_paint(rng: np.random.Generator) -> float:
 
 
 def _sections(
-    rng: np.random.Generator, style: Style, length: float, width: float, height: float, sill: float,
-    body: Floats,
-) -> tuple[Floats, Floats]:  # fmt: skip
+    rng: np.random.Generator, style: Style, size_m: tuple[float, float, float], sill: float, body: Floats
+) -> tuple[Floats, Floats]:
     """Rings [S, 15, 3] from nose to tail, each from the right sill over the top to the left; their paints."""
+    length, width, height = size_m
     pillars = np.linspace(style.screen_top, style.roof_end, rng.integers(3, 5))
     posts = [p for middle in pillars[1:-1] for p in (middle - 0.011, middle + 0.011)]
     tops = [style.cowl, style.screen_top, *posts, style.roof_end, style.tail]
@@ -155,29 +156,45 @@ def _materials(style: Style, shares: Floats, body: Floats) -> Floats:
     return paints
 
 
-def _end(ring: Floats, colour: Floats, rear: bool) -> Mesh:
-    """The flat cap of the nose or the tail."""
-    half = ring[:8]
-    mirrored = ring[-1:-9:-1]
+def _coarse_rings(style: Style, x: Floats, length: float) -> Ints:
+    """[S]: which rings, at x [S], a car far away can do with: no posts, no rounding."""
+    shares = 0.5 - x / length
+    corners = [0.0, 0.06, style.cowl, style.screen_top, style.roof_end, style.tail, 1.0]
+    near = np.abs(shares[:, None] - np.array(corners)).min(1) < 1e-6
+    first = np.append(True, np.diff(shares) > 1e-6)
+    return np.flatnonzero(near & first)
+
+
+def _hull(rings: Floats, materials: Floats) -> Mesh:
+    """The skin of a car with flat caps at nose and tail; rings [S, K, 3], K odd."""
+    middle = materials.shape[1] // 2 - 5
+    caps = [_cap(rings[0], materials[0, middle], False), _cap(rings[-1], materials[-1, middle], True)]
+    return join([skin(rings[::-1], materials[::-1]), *caps])
+
+
+def _cap(ring: Floats, colour: Floats, rear: bool) -> Mesh:
+    count = len(ring) // 2 + 1
+    half, mirrored = ring[:count], ring[: -count - 1 : -1]
     quads = np.stack([half[:-1], half[1:], mirrored[1:], mirrored[:-1]], 1)
-    return sheets(quads[:, ::-1] if not rear else quads, colour)
+    return sheets(quads if rear else quads[:, ::-1], colour)
 
 
-def _wheels(rng: np.random.Generator, length: float, width: float, radius: float, rim_layer: int) -> Mesh:
+def _hubs(rng: np.random.Generator, length: float, width: float, radius: float) -> tuple[Floats, Floats]:
+    """The outer middles of the wheels [4, 3], and the directions that they look in."""
     front, rear = rng.uniform(0.17, 0.21) * length, rng.uniform(0.18, 0.22) * length
     xs = np.array([length / 2 - front, length / 2 - front, rear - length / 2, rear - length / 2])
     sides = np.array([-1.0, 1, -1, 1])
-    outer = np.stack([xs, sides * (width / 2 + 0.012), np.full(4, radius)], 1)
-    inner = outer - sides[:, None] * [0, 0.24, 0]
-    out = np.stack([0 * sides, sides, 0 * sides], 1)
-    tyre, rubber = paint(albedo=0.03), paint(albedo=0.035)
-    arches = discs(outer - out * 0.008 + [0, 0, 0.02], out, radius * 1.16, paint(albedo=0.015), 14)
-    rims = discs(
-        outer + out * 0.006, out, radius * rng.uniform(0.6, 0.75), paint(rim_layer, rng.uniform(0.2, 0.7)), 12
-    )
-    return join(
-        [tubes(inner, outer, radius, radius, tyre, 14), arches, discs(outer, out, radius, rubber, 14), rims]
-    )
+    middles = np.stack([xs, sides * (width / 2 + 0.012), np.full(4, radius)], 1)
+    return middles, np.stack([0 * sides, sides, 0 * sides], 1)
+
+
+def _wheels(middles: Floats, out: Floats, radius: float, rim: Floats) -> Mesh:
+    """Tyres with rims in dark arches."""
+    tyre, hole = paint(albedo=0.03), paint(albedo=0.015)
+    treads = tubes(middles - 0.24 * out, middles, radius, radius, tyre, 10)
+    arches = discs(middles - 0.008 * out + np.array([0, 0, 0.02]), out, radius * 1.16, hole, 12)
+    walls = discs(middles, out, radius, tyre, 10)
+    return join([treads, arches, walls, discs(middles + 0.006 * out, out, radius * 0.68, rim, 9)])
 
 
 def _trim(
@@ -202,22 +219,36 @@ def _trim(
     )
     rows.append((nose, 0, sill + 0.06, 0.7 * width, rng.uniform(0.06, 0.14), _DARK))
     rows.append((tail, 0, sill + 0.05, 0.75 * width, rng.uniform(0.08, 0.2), _DARK))
-    middles = np.array([[x, y, z - h / 2] for x, y, z, w, h, _ in rows])
-    parts = boxes(middles, [[0.035, w, h] for *_, w, h, _ in rows], np.array([row[-1] for row in rows]))
+    plates = [_facing_x(x, y, z, w, h) for x, y, z, w, h, _ in rows]
     mirror = [[0.19 * length, side * (width / 2 + 0.07), 0.64 * height] for side in (-1, 1)]
+    case = paint(albedo=rng.choice([0.03, 0.3]), gloss=0.15)
     return join(
-        [parts, boxes(mirror, [[0.1, 0.2, 0.14]], paint(albedo=rng.choice([0.03, 0.3]), gloss=0.15), sides=6)]
+        [sheets(plates, np.array([row[-1] for row in rows])), boxes(mirror, [[0.1, 0.2, 0.14]], case)]
     )
+
+
+def _facing_x(x: float, y: float, z: float, wide: float, high: float) -> list[list[float]]:
+    """The corners of an upright plate at the nose (x > 0) or the tail."""
+    side = wide / 2 if x > 0 else -wide / 2
+    low, top = z - high / 2, z + high / 2
+    return [[x, y - side, low], [x, y + side, low], [x, y + side, top], [x, y - side, top]]
+
+
+def _facing_y(x: float, y: float, z: float, wide: float, high: float) -> list[list[float]]:
+    """The corners of an upright plate at the left (y > 0) or the right."""
+    side = -wide / 2 if y > 0 else wide / 2
+    low, top = z - high / 2, z + high / 2
+    return [[x - side, y, low], [x + side, y, low], [x + side, y, top], [x - side, y, top]]
 
 
 def _sides(rng: np.random.Generator, style: Style, length: float, width: float, height: float) -> Mesh:
     """Door gaps, handles, and roof rails on some."""
-    y, belt = width / 2 - 0.012, style.belt * height
+    y, belt = width / 2 + 0.004, style.belt * height
     xs = length * (0.5 - np.linspace(style.cowl + 0.06, style.roof_end - 0.08, rng.integers(2, 4)))
-    gaps = [[x, side * y, 0.32] for x in xs for side in (-1, 1)]
-    parts = [boxes(gaps, [[0.02, 0.03, belt - 0.36]], _DARK)]
-    handles = [[x + 0.14, side * (y + 0.01), belt - 0.16] for x in xs[1:] for side in (-1, 1)]
-    parts.append(boxes(handles, [[0.16, 0.03, 0.03]], paint(albedo=rng.choice([0.04, 0.4]))))
+    gap_h = belt - 0.36
+    gaps = [_facing_y(x, side * y, 0.32 + gap_h / 2, 0.02, gap_h) for x in xs for side in (-1, 1)]
+    handles = [_facing_y(x + 0.14, side * y, belt - 0.15, 0.16, 0.03) for x in xs[1:] for side in (-1, 1)]
+    parts = [sheets(gaps, _DARK), sheets(handles, paint(albedo=rng.choice([0.04, 0.4])))]
     if style.kind == "car" and rng.random() < 0.3:
         middle = length * (0.5 - (style.screen_top + style.roof_end) / 2)
         rail = length * (style.roof_end - style.screen_top) * 0.8

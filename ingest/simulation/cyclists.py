@@ -12,9 +12,8 @@ from ingest.simulation.shapes import boxes, discs, tubes
 def make_cyclist(rng: np.random.Generator, cloth_layers: list[int], scooter: bool) -> Body:
     """A rider on a bicycle, or on a motor scooter."""
     rider = dress(rng, make_figure(rng, "ride"), cloth_layers)
-    assert rider.cycle is not None
     mesh = rider.levels[0]
-    points = rider.cycle[:, :, :3].copy()
+    points = rider.cycles[0][:, :, :3].copy()
     if scooter:
         points[:] = points[:1] - [0.1, 0, 0.12]
         machine, length = _scooter(rng), 1.8
@@ -26,7 +25,7 @@ def make_cyclist(rng: np.random.Generator, cloth_layers: list[int], scooter: boo
     still = np.broadcast_to(machine.points, (PHASES, *machine.points.shape))
     cycle = with_normals(np.concatenate([points, still], 1), whole)
     height = float(whole.points[:, 2].max())
-    return Body((whole,), (length, 0.6, height), cycle=cycle, stride_m=rider.stride_m)
+    return Body((whole,), (length, 0.6, height), cycles=(cycle,), stride_m=rider.stride_m)
 
 
 def _bicycle(rng: np.random.Generator) -> Mesh:

@@ -57,7 +57,7 @@ class Film(Protocol):
         ...
 
     def luminance(self, t_s: float) -> NDArray[np.float32]:
-        """[H, W], linear, within LEAST_LUMINANCE..MOST_LUMINANCE; the film's median is about 0.35."""
+        """[H, W], linear, LEAST_ to MOST_LUMINANCE; the film's median is about 0.35, less at night."""
         ...
 
     def ids(self, t_s: float) -> NDArray[np.int32]:

@@ -27,6 +27,7 @@ class Edge:
 
 
 def edges_of(network: Network) -> list[Edge]:
+    """All sides of all roads, cut where side roads leave and within tight bends."""
     edges = []
     for side in (-1, 1):
         start = network.s0_m

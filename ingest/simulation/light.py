@@ -37,10 +37,12 @@ class Light:
 
     @property
     def night(self) -> bool:
+        """Whether lamps and headlights have to light the place."""
         return self.street_lamps > 0
 
     @property
     def sunny(self) -> bool:
+        """Whether the sun throws shadows."""
         return self.sun_light > 0.25
 
 

@@ -37,6 +37,7 @@ class Mesh:
 
     @property
     def points(self) -> Floats:
+        """[V, 3]."""
         return self.vertices[:, POINT]
 
 
@@ -48,6 +49,7 @@ def paint(
 
 
 def nothing() -> Mesh:
+    """A mesh without faces."""
     return Mesh(np.zeros((0, VERTEX_FLOATS), np.float32), np.zeros((0, 3), np.int32))
 
 

@@ -21,7 +21,7 @@ from ingest.errors import SimulationError
 from ingest.simulation.bodies import Body, simplified_cycle, stiff_body
 from ingest.simulation.cars import Lamps
 from ingest.simulation.mesh import Floats, Mesh, assemble, join, paint, unit
-from ingest.simulation.people import Figure
+from ingest.simulation.people import Figure, make_coarse
 from ingest.simulation.shapes import boxes
 from ingest.simulation.textures import TEXTURE_PX, TextureShelf
 
@@ -86,13 +86,13 @@ class MeshFolder:
         """A walking person of the folder at a build of their own."""
         whole = _person(self.people[rng.integers(len(self.people))])
         girth, height = rng.uniform(0.92, 1.2), rng.uniform(0.92, 1.08)
-        cycle, scale = whole.cycle.copy(), np.array([girth, girth, height])
+        cycle, scale = whole.cycles[0].copy(), np.array([girth, girth, height])
         cycle[..., :3] *= scale
         cycle[..., 3:] = unit(np.asarray(cycle[..., 3:] / scale, float))
-        mesh = Mesh(whole.mesh.vertices.copy(), whole.mesh.faces)
+        mesh = Mesh(whole.meshes[0].vertices.copy(), whole.meshes[0].faces)
         mesh.vertices[:, :6] = cycle[0]
         tall = whole.height_m * height
-        return Figure(mesh, cycle, whole.regions, tall, _STRIDE_SHARE * tall)
+        return make_coarse(mesh, cycle, tall, _STRIDE_SHARE * tall)
 
 
 @functools.lru_cache(maxsize=32)
@@ -138,9 +138,7 @@ def _person(path: Path) -> Figure:
     full = assemble(points[0], np.zeros((count, 3)), np.zeros((count, 2)), paint(layer=regions), faces)
     mesh, cycle = simplified_cycle(full, _lower_arms(points), np.where(np.isin(regions, (0, 4)), 0.08, 0.15))
     height = float(points[..., 2].max())
-    return Figure(
-        mesh, cycle.astype(np.float32), mesh.vertices[:, 8].astype(np.int32), height, _STRIDE_SHARE * height
-    )
+    return make_coarse(mesh, cycle, height, _STRIDE_SHARE * height)
 
 
 def _lower_arms(points: Floats) -> Floats:

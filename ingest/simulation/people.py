@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.bodies import Body, with_normals
+from ingest.simulation.bodies import Body, simplified_cycle, with_normals
 from ingest.simulation.gait import PHASES, joints, stride_m
-from ingest.simulation.mesh import LAYER, PAINT, POINT, Floats, Ints, Mesh, join, paint
+from ingest.simulation.mesh import LAYER, PAINT, POINT, Floats, Mesh, join, paint
 from ingest.simulation.shapes import blob, boxes, quad_corners, skin, tubes
 
 REGIONS = ("skin", "legs", "shoes", "top", "hair", "bag", "hat")
 """Parts that are coloured apart; the first five are those of mesh folders."""
 _CODES = {name: paint(layer=index) for index, name in enumerate(REGIONS)}
 _AROUND = 9
+_COARSE_M = 0.19
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,13 @@ class Build:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A person without colours: regions [V] says which garment (see REGIONS) each vertex belongs to."""
+    """A person without colours, fine and coarse: meshes, and their points and normals [P, V, 6] over a cycle.
 
-    mesh: Mesh
-    cycle: Floats
-    regions: Ints
+    The layer of a vertex says which of REGIONS it belongs to.
+    """
+
+    meshes: tuple[Mesh, Mesh]
+    cycles: tuple[Floats, Floats]
     height_m: float
     stride_m: float
 
@@ -74,17 +77,25 @@ def make_figure(rng: np.random.Generator, gait: str, child: bool = False) -> Fig
     parts = [_limbs(build, at), _torso(build, at), *_head(rng, build, at), *_bag(build, at)]
     mesh = join(part for part, _ in parts)
     points = np.concatenate([moved for _, moved in parts], 1).astype(np.float32)
-    regions = mesh.vertices[:, LAYER].astype(np.int32)
-    return Figure(mesh, with_normals(points, mesh), regions, build.height_m, stride_m(gait, build.height_m))
+    return make_coarse(mesh, with_normals(points, mesh), build.height_m, stride_m(gait, build.height_m))
+
+
+def make_coarse(mesh: Mesh, cycle: Floats, height_m: float, stride: float) -> Figure:
+    """A figure of a mesh and its cycle [P, V, 6], with a coarser copy of both."""
+    coarse, far_cycle = simplified_cycle(mesh, cycle[..., :3], np.full(len(mesh.vertices), _COARSE_M))
+    return Figure((mesh, coarse), (cycle, far_cycle), height_m, stride)
 
 
 def dress(rng: np.random.Generator, figure: Figure, cloth_layers: list[int]) -> Body:
     """The figure in clothes, as a body."""
     palette = np.stack([_garment(rng, name, cloth_layers) for name in REGIONS])
-    vertices = figure.mesh.vertices.copy()
-    vertices[:, PAINT] = palette[figure.regions]
+    levels = []
+    for mesh in figure.meshes:
+        vertices = mesh.vertices.copy()
+        vertices[:, PAINT] = palette[mesh.vertices[:, LAYER].astype(int)]
+        levels.append(Mesh(vertices, mesh.faces))
     size = (0.4 * figure.height_m, 0.32 * figure.height_m, figure.height_m)
-    return Body((Mesh(vertices, figure.mesh.faces),), size, cycle=figure.cycle, stride_m=figure.stride_m)
+    return Body(tuple(levels), size, cycles=figure.cycles, stride_m=figure.stride_m)
 
 
 def _garment(rng: np.random.Generator, region: str, cloth_layers: list[int]) -> Floats:
@@ -113,7 +124,7 @@ def _limbs(build: Build, at: dict[str, Floats]) -> Moving:
     starts, ends = (np.stack([at[pair[k]] for pair in pairs], 1).reshape(-1, 3) for k in (0, 1))
     wide, narrow = (np.tile(np.repeat([radii[k] * h for *_, radii, _ in bones], 2), PHASES) for k in (0, 1))
     paints = np.tile(np.repeat([_CODES[region] for *_, region in bones], 2, axis=0), (PHASES, 1))
-    return _first_of(tubes(starts, ends, wide, narrow, paints, sides=6, caps=True))
+    return _first_of(tubes(starts, ends, wide, narrow, paints, sides=5, caps=True))
 
 
 def _torso(build: Build, at: dict[str, Floats]) -> Moving:

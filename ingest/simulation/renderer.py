@@ -96,6 +96,7 @@ class Renderer:
         ]
 
     def vertex_array(self, program: Program, vertices: Any, faces: Any) -> Any:
+        """A vertex array of a mesh's buffers for a program."""
         layout, used = program.attributes()
         return self.context.vertex_array(program.program, [(vertices, layout, *used)], faces)
 
@@ -135,12 +136,20 @@ class Canvas:
         self.id_picture = context.framebuffer([ids], id_depth)
         self._owned = [self.large, self.small, self.id_picture, self.scene, depth, small, ids, id_depth]
 
+    def begin(self) -> None:
+        """Make ready to draw on the large picture. Old colours stay: the sky covers what else is bare."""
+        self.large.color_mask = False, False, False, False
+        self.large.clear()
+        self.large.color_mask = True, True, True, True
+        self.large.use()
+
     def read(self, framebuffer: Any) -> NDArray[np.float32]:
         """[H, W], first row on top."""
         data = np.frombuffer(framebuffer.read(components=1, dtype="f4"), np.float32)
         return data.reshape(self.height, self.width)[::-1]
 
     def release(self) -> None:
+        """Give back textures and framebuffers."""
         for owned in self._owned:
             owned.release()
 

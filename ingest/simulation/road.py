@@ -36,9 +36,11 @@ class Road:
 
     @property
     def s1_m(self) -> float:
+        """The s of its end."""
         return self.s0_m + _STEP_M * (len(self.xy) - 1)
 
     def heading_at(self, s: ArrayLike) -> Floats:
+        """Radians, counter-clockwise from +x, in the shape of s."""
         return np.asarray(np.interp(np.asarray(s, float), self._knots(), self.heading))
 
     def at(self, s: ArrayLike, d: ArrayLike = 0.0, z: ArrayLike = 0.0) -> Floats:

@@ -61,6 +61,7 @@ def plant_trees(rng: np.random.Generator, site: Site, network: Network) -> None:
 
 
 def place_lamps(rng: np.random.Generator, site: Site, network: Network) -> None:
+    """Street lamps at equal distances, on one side or both."""
     setting = network.profile.setting
     if setting == "country" or (rng.random() < 0.1 and not site.night):
         return

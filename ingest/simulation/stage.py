@@ -18,15 +18,13 @@ from ingest.simulation.motion import STRIDE, D, S, X, Z, at_time
 from ingest.simulation.renderer import Canvas, Renderer, columns, put_all, raw
 from ingest.simulation.scene import Scene
 from ingest.simulation.shaders import LIGHTS
-from ingest.simulation.stage_parts import Moving, Still, flags_of, placement, ridge_of
+from ingest.simulation.stage_parts import Moving, Sighting, Still, flags_of, level_at, placements, ridge_of
 
 _DETAIL_REACH_M = 60.0
 _ACTOR_REACH_M = 150.0
 _SHADOW_REACH_M, _FINE_SHADOW_M = 45.0, 15.0
 _MARKS_REACH_M = 75.0
 _PROGRAMS = ("matte", "glossy", "ground", "shadow", "sky", "ridge", "resolve", "id")
-_FINE_PX, _MIDDLE_PX = 75.0, 17.0
-"""A car longer than this on the picture is drawn finely, longer than that less so, below that as boxes."""
 
 
 class StagedFilm:
@@ -34,6 +32,7 @@ class StagedFilm:
 
     def __init__(self, renderer: Renderer, scene: Scene, width: int, height: int) -> None:
         self._renderer, self._scene = renderer, scene
+        self._actors = tuple(role.actor for role in scene.roles)
         self._canvas = Canvas(renderer.context, width, height)
         flags = flags_of(scene)
         self._programs = {name: renderer.program(name, flags) for name in _PROGRAMS}
@@ -45,21 +44,24 @@ class StagedFilm:
         self._ground, self._marks = (
             Still(renderer, mesh, flat, 48.0) for mesh in (scene.ground, scene.markings)
         )
-        self._sky, sky_buffers = renderer.picture_grid(self._programs["sky"], 28, 22)
+        self._sky, sky_buffers = renderer.picture_grid(self._programs["sky"], 14, 11)
         self._lens, lens_buffers = renderer.picture_grid(self._programs["resolve"], 1, 1)
         self._ridge, ridge_buffer = renderer.strip(self._programs["ridge"], ridge_of(scene.look.skyline))
         self._backdrop = [self._sky, self._lens, self._ridge, *sky_buffers, *lens_buffers, ridge_buffer]
         self._pictures, self._mask = self._textures()
         self._bodies: dict[tuple[int, int], Moving] = {}
         self._radii = np.array([0.5 * np.linalg.norm(role.body.size_m) + 0.3 for role in scene.roles])
+        self._middles = np.array([[0, 0, 0.5 * role.body.size_m[2]] for role in scene.roles]).reshape(-1, 3)
         self._exposure = 1.0
 
     @property
     def actors(self) -> Sequence[Actor]:
-        return [role.actor for role in self._scene.roles]
+        """Id k in the id picture is actors[k - 1]."""
+        return self._actors
 
     @property
     def scene(self) -> Scene:
+        """What is filmed."""
         return self._scene
 
     def expose(self, times_s: Sequence[float]) -> None:
@@ -73,20 +75,18 @@ class StagedFilm:
         view = self._scene.view(t_s)
         matrix = projection(view, self._canvas.width, self._canvas.height)
         context = self._renderer.context
-        self._canvas.large.use()
+        self._canvas.begin()
         context.enable(context.DEPTH_TEST | context.CULL_FACE)
         context.disable(context.BLEND)
-        self._canvas.large.clear(self._scene.light.haze, 0, 0, 1)
         self._pictures.use(0)
         self._mask.use(1)
         self._take_over()
         self._look(view, matrix)
-        poses = at_time(self._scene.tracks, t_s)
-        visible = self._visible(view, matrix, poses)
-        self._draw_actors(visible, poses, view)
+        sightings = self._sight(view, matrix, t_s)
+        self._draw_actors(sightings)
         self._draw_still(0, matrix, view)
         self._draw_sky(view)
-        self._draw_shadows(visible, poses, view)
+        self._draw_shadows(sightings, view)
         self._resolve(t_s)
         return self._canvas.read(self._canvas.small).copy()
 
@@ -102,14 +102,12 @@ class StagedFilm:
         context.enable(context.DEPTH_TEST | context.CULL_FACE)
         context.disable(context.BLEND)
         self._canvas.id_picture.clear(0, 0, 0, 0)
-        poses = at_time(self._scene.tracks, t_s)
         program = self._programs["id"]
         program.put(VP=columns(matrix))
-        for index in self._visible(view, matrix, poses):
-            if only in (None, int(index) + 1):
-                moving = self._body(int(index), poses[index], view)
-                program.put(M=columns(placement(poses[index])), id=float(index + 1))
-                moving.id.render()
+        for seen in self._sight(view, matrix, t_s):
+            if only in (None, seen.index + 1):
+                program.put(M=seen.matrix, id=float(seen.index + 1))
+                self._moving(seen).id.render()
         if not without_still:
             program.put(id=0.0, M=columns(np.eye(4)))
             self._draw_still(1, matrix, view)
@@ -168,42 +166,38 @@ class StagedFilm:
             lamps[: len(nearest), 3] = light.street_lamps * np.clip((90 - far[nearest]) / 30, 0, 1)
             put_all(self._programs, lamps=raw(lamps), beam=raw(-view.turn[:, 2]))
 
-    def _visible(self, view: View, matrix: Floats, poses: Floats) -> NDArray[np.intp]:
-        """Indices of the actors in sight, the nearest first."""
+    def _sight(self, view: View, matrix: Floats, t_s: float) -> list[Sighting]:
+        """The actors in sight, the nearest first."""
+        poses = at_time(self._scene.tracks, t_s)
         if not len(poses):
-            return np.zeros(0, np.intp)
-        heights = np.array([role.body.size_m[2] for role in self._scene.roles])
-        middles = poses[:, X : Z + 1] + 0.5 * heights[:, None] * [0, 0, 1]
-        distances = np.linalg.norm(middles - view.eye, axis=1)
-        seen = np.flatnonzero((distances < _ACTOR_REACH_M) & in_sight(matrix, middles, self._radii))
-        return seen[np.argsort(distances[seen], kind="stable")]
+            return []
+        middles = poses[:, X : Z + 1] + self._middles
+        far = np.linalg.norm(middles - view.eye, axis=1)
+        seen = np.flatnonzero((far < _ACTOR_REACH_M) & in_sight(matrix, middles, self._radii))
+        seen = seen[np.argsort(far[seen], kind="stable")]
+        matrices = placements(poses[seen])
+        return [
+            Sighting(int(index), poses[index], raw(placed), view.focal_px / max(float(far[index]), 1.0))
+            for index, placed in zip(seen, matrices, strict=True)
+        ]
 
-    def _body(self, index: int, pose: Floats, view: View, least_level: int = 0) -> Moving:
+    def _moving(self, seen: Sighting, least_level: int = 0) -> Moving:
         """The actor's mesh at the level of detail that its size on the picture asks for, in its pose."""
-        body = self._scene.roles[index].body
-        level = 0
-        if len(body.levels) > 1:
-            size_px = (
-                view.focal_px * body.size_m[0] / max(float(np.linalg.norm(pose[X : Z + 1] - view.eye)), 1.0)
-            )
-            level = 0 if size_px > _FINE_PX else 1 if size_px > _MIDDLE_PX else 2
-            level = min(max(level, least_level), len(body.levels) - 1)
-        key = (-1 - index, 0) if body.cycle is not None else (id(body), level)
+        body = self._scene.roles[seen.index].body
+        level = min(max(level_at(body, seen.px_per_m), least_level), len(body.levels) - 1)
+        key = (-1 - seen.index if body.cycles else id(body), level)
         if key not in self._bodies:
-            self._bodies[key] = Moving(self._renderer, body.levels[level], self._programs, body)
+            self._bodies[key] = Moving(self._renderer, body, level, self._programs)
         moving = self._bodies[key]
-        if body.cycle is not None:
-            moving.pose(body, float(pose[STRIDE]))
+        moving.pose(float(seen.pose[STRIDE]))
         return moving
 
-    def _draw_actors(self, visible: NDArray[np.intp], poses: Floats, view: View) -> None:
-        for index in visible:
-            moving = self._body(int(index), poses[index], view)
-            self._programs[moving.lit_by].put(
-                M=columns(placement(poses[index])),
-                tint=self._scene.roles[index].tint,
-                lit=self._sunlit(poses[index]),
-            )
+    def _draw_actors(self, sightings: list[Sighting]) -> None:
+        sunny = self._scene.light.sunny
+        for seen in sightings:
+            moving = self._moving(seen)
+            lit = self._sunlit(seen.pose) if sunny else 1.0
+            self._programs[moving.lit_by].put(M=seen.matrix, tint=self._scene.roles[seen.index].tint, lit=lit)
             moving.colour.render()
         put_all(self._programs, M=columns(np.eye(4)), tint=1.0, lit=1.0)
 
@@ -226,19 +220,17 @@ class StagedFilm:
         self._ridge.render(context.TRIANGLE_STRIP)
         self._sky.render()
 
-    def _draw_shadows(self, visible: NDArray[np.intp], poses: Floats, view: View) -> None:
+    def _draw_shadows(self, sightings: list[Sighting], view: View) -> None:
         context = self._renderer.context
         context.disable(context.DEPTH_TEST)
         context.enable(context.BLEND)
         context.blend_func = (context.ZERO, context.DST_ALPHA, context.ONE, context.ZERO)
-        program = self._programs["shadow"]
-        for index in visible:
-            pose = poses[index]
-            far = float(np.linalg.norm(pose[X : Z + 1] - view.eye))
+        program, sunny = self._programs["shadow"], self._scene.light.sunny
+        for seen in sightings:
+            far = float(np.linalg.norm(seen.pose[X : Z + 1] - view.eye))
             if far < _SHADOW_REACH_M:
-                program.put(M=columns(placement(pose)), floor_m=float(pose[Z]) + 0.01)
-                least = 1 if self._scene.light.sunny and far < _FINE_SHADOW_M else 2
-                self._body(int(index), pose, view, least).shadow.render()
+                program.put(M=seen.matrix, floor_m=float(seen.pose[Z]) + 0.01)
+                self._moving(seen, 1 if sunny and far < _FINE_SHADOW_M else 2).shadow.render()
         context.disable(context.BLEND)
 
     def _resolve(self, t_s: float) -> None:

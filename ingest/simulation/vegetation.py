@@ -23,7 +23,7 @@ class Tree:
 
 def make_tree(rng: np.random.Generator, species: str, leaf_layers: list[int], bark_layer: int) -> Tree:
     """A tree of a species in SPECIES, its trunk standing on the origin."""
-    leaf = paint(int(rng.choice(leaf_layers)), rng.uniform(0.12, 0.4))
+    leaf = paint(int(rng.choice(leaf_layers)), rng.uniform(0.2, 0.75))
     bark = paint(bark_layer, rng.uniform(0.06, 0.3))
     if species == "conifer":
         return _conifer(rng, leaf, bark)

@@ -56,7 +56,7 @@ def fill_wardrobe(
             cars.append(folder.car(rng, shelf, lamps))
         else:
             made = make_car(rng, str(rng.choice(STYLES, p=_STYLE_SHARES)), int(rng.choice(rims)), lamps)
-            cars.append((made.kind, stiff_body(made.mesh, made.size_m)))
+            cars.append((made.kind, stiff_body(made.mesh, made.size_m, made.coarse)))
     heavy = [("lorry", make_lorry(rng, posters[0], lamps)), ("bus", make_bus(rng, posters[1], lamps))]
     riders = [("cyclist", make_cyclist(rng, list(cloths), scooter=False)),
               ("motorcycle", make_cyclist(rng, list(cloths), scooter=True))]  # fmt: skip

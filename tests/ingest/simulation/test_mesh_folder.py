@@ -30,11 +30,12 @@ def test_a_car_looks_ahead_at_a_real_size_with_its_texture(folder):
 
 def test_a_person_walks_ahead(folder):
     figure = folder.figure(np.random.default_rng(0))
-    assert figure.cycle.shape[0] == 24
-    legs = figure.cycle[:, figure.regions == 1, 0]
+    cycle, regions = figure.cycles[0], figure.meshes[0].vertices[:, 8]
+    assert len(cycle) == 24
+    legs = cycle[:, regions == 1, 0]
     assert np.ptp(legs, axis=0).max() > 0.4
-    assert np.ptp(figure.cycle[:, figure.regions == 3, 0], axis=0).max() < 0.01
-    assert figure.cycle[..., 2].max() == pytest.approx(figure.height_m, rel=0.02)
+    assert np.ptp(cycle[:, regions == 3, 0], axis=0).max() < 0.01
+    assert cycle[..., 2].max() == pytest.approx(figure.height_m, rel=0.02)
 
 
 def test_cars_of_one_mesh_differ(folder):
