@@ -34,7 +34,8 @@ def save_checkpoint(path: Path, network: Network, spec: ModelSpec, half: bool = 
         CheckpointError: the file cannot be written.
     """
     tensors = {
-        name: (t.half() if half and t.ndim > 1 else t).contiguous() for name, t in network.state_dict().items()
+        name: (t.half() if half and t.ndim > 1 else t).contiguous()
+        for name, t in network.state_dict().items()
     }
     try:
         save_file(tensors, path, metadata={"format": FORMAT, "spec": json.dumps(spec.to_json())})
@@ -100,7 +101,9 @@ def load_detector(
     """
     weights = weights or DEFAULT
     untrained = weights == UNTRAINED
-    loaded = untrained_detector(device=device) if untrained else load_checkpoint(weights_path(weights), device)
+    loaded = (
+        untrained_detector(device=device) if untrained else load_checkpoint(weights_path(weights), device)
+    )
     if mode == "integer":
         return loaded
     return Detector(to_spike_driven(loaded.network), loaded.spec, device)

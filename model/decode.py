@@ -39,7 +39,10 @@ class Anchors:
     def of(raw: RawOutputs) -> "Anchors":
         """Those of these logits."""
         strides = torch.cat(
-            [level.new_full((level[0, 0].numel(),), s) for level, s in zip(raw, STRIDES, strict=True)]
+            [
+                level.new_full((level.shape[2] * level.shape[3],), s)
+                for level, s in zip(raw, STRIDES, strict=True)
+            ]
         )
         return Anchors((torch.cat([_cells(level) for level in raw], 1) + 0.5) * strides, strides)
 

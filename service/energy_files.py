@@ -9,9 +9,9 @@ from typing import Any
 
 from model.report import EnergyReport, LayerReport
 from model.spec import ModelSpec
+from model.whole_file import whole_file
 from service.annotated_video import banner
 from service.errors import BadRequest
-from service.whole_file import whole_file
 
 Row = dict[str, Any]
 

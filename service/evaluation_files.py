@@ -14,10 +14,10 @@ from model.training.choice import Choice
 from model.training.dataset import Kind
 from model.training.evaluated import Evaluation
 from model.training.figures import RECALLS, Curve
+from model.whole_file import whole_file
 from service.annotated_video import banner
 from service.errors import BadRequest
 from service.miss_pictures import Look
-from service.whole_file import whole_file
 
 
 @dataclass(frozen=True, slots=True)

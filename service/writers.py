@@ -12,9 +12,9 @@ from typing import Protocol, Self
 import numpy as np
 
 from model.prophesee import BBOX_DTYPE, Boxes, prophesee_boxes
+from model.whole_file import whole_file
 from service.offline import Seen
 from service.schemas import Summary
-from service.whole_file import whole_file
 
 
 class ResultWriter(Protocol):

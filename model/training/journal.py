@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from model.training.optimise import StepReport
+from model.whole_file import whole_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class EpochReport:
         steps, labelled: steps of the optimiser, and slices with labels they saw.
         seconds: for training, and `validation_seconds` for scoring.
         ap, ap50: of the averaged weights over all classes; None where nothing was scored.
-        classes: AP50 of each class.
+        classes: name and AP50 of each class.
     """
 
     epoch: int
@@ -36,7 +37,7 @@ class EpochReport:
     validation_seconds: float = 0.0
     ap: float | None = None
     ap50: float | None = None
-    classes: tuple[float | None, ...] = ()
+    classes: tuple[tuple[str, float | None], ...] = ()
 
 
 def mean_report(epoch: int, steps: Sequence[StepReport], seconds: float) -> EpochReport:
@@ -74,7 +75,7 @@ class Journal:
     def add(self, report: EpochReport) -> None:
         """One more epoch."""
         row = {name: value for name, value in asdict(report).items() if name != "classes"}
-        row |= {f"ap50_{name}": value for name, value in zip(self._names, report.classes, strict=False)}
+        row |= {f"ap50_{name}": value for name, value in report.classes}
         self.rows.append({name: "" if value is None else str(value) for name, value in row.items()})
         self._write_all()
         for name, value in row.items():
@@ -89,7 +90,7 @@ class Journal:
     def _write_all(self) -> None:
         columns = [field.name for field in fields(EpochReport) if field.name != "classes"]
         columns += [f"ap50_{name}" for name in self._names]
-        with self._path.open("w", newline="") as file:
+        with whole_file(self._path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from model.errors import TrainingError
-from model.network import Network
+from model.network import Network, RawOutputs
 from model.training.average import MovingAverage
 from model.training.batch import Batch
 from model.training.loss import Loss, detection_loss
@@ -69,10 +69,14 @@ class Learner:
         self.device = next(network.parameters()).device
         self._recipe = recipe
         self._half = half
+        self._spread = spread
         unroll = Unroll(network, slices)
-        # each process keeps its own batch-norm statistics; those of the first are saved
+        # Each process keeps its own batch-norm statistics; those of the first are saved. A learned beta has
+        # no gradient where only first slices have labels.
         self._unroll: nn.Module = (
-            nn.parallel.DistributedDataParallel(unroll, broadcast_buffers=False) if spread else unroll
+            nn.parallel.DistributedDataParallel(unroll, broadcast_buffers=False, find_unused_parameters=True)
+            if spread
+            else unroll
         )
         self._optimiser = make_optimiser(network, recipe)
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=half is torch.float16)
@@ -92,9 +96,12 @@ class Learner:
         with torch.autocast(self.device.type, self._half, enabled=self._half is not None):
             outputs, after = self._unroll(batch.frames / batch.levels, batch.fresh, lanes)
         labelled = sum(int(each.labelled.sum()) for each in batch.targets)
-        if not labelled:
+        if labelled:
+            loss = detection_loss(*labelled_samples(outputs, batch.targets))
+        elif self._spread:  # the other processes wait for the gradients of this one
+            loss = _nothing(outputs)
+        else:
             return None, after.detached()
-        loss = detection_loss(*labelled_samples(outputs, batch.targets))
         rate = self._recipe.rate_at(epoch)
         norm = self._descend(loss, rate)
         self.average.update(self.network)
@@ -138,6 +145,12 @@ class Learner:
         self.average.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._scaler.load_state_dict(state["scaler"])
+
+
+def _nothing(outputs: list[RawOutputs]) -> Loss:
+    """A loss of zero that reaches all weights."""
+    zero = sum((level.sum() for raw in outputs for level in raw), start=outputs[0][0].new_zeros(())) * 0
+    return Loss(zero, zero, zero)
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

@@ -17,7 +17,8 @@ class Recipe:
     Attributes:
         epochs: passes through the data.
         optimiser: one of OPTIMISERS.
-        learning_rate: at its peak; YOLOv8's, for batches of any size.
+        learning_rate: at its peak. The loss is a mean over target scores, so it does not grow with the batch
+            (YOLOv8 multiplies its by the number of images).
         final_share: of the peak that is left at the end of the linear decay.
         warmup_epochs: in which it rises from nothing.
         momentum: of SGD (Nesterov); beta1 of AdamW.

@@ -163,13 +163,17 @@ class TrainingRun:
 
     def _finish(self, report: EpochReport, journal: Journal, watch: Watch) -> None:
         average = self._learner.average.network
-        report = self._scored(report)
-        if report.ap is not None and report.ap > self._best:
-            self._best = report.ap
-            self._folder.save_weights("best", average, self._spec)
         self._folder.save_weights("last", average, self._spec)
-        self._folder.save({"learner": self._learner.state_dict(), "epoch": report.epoch, "best": self._best})
-        journal.add(report)
+        try:
+            report = self._scored(report)
+            if report.ap is not None and report.ap > self._best:
+                self._best = report.ap
+                self._folder.save_weights("best", average, self._spec)
+        finally:  # the epoch is kept even if it cannot be scored
+            journal.add(report)
+            self._folder.save(
+                {"learner": self._learner.state_dict(), "epoch": report.epoch, "best": self._best}
+            )
         plot_progress(journal.rows, self._folder.folder / "curves.png")
         self._draw(report.epoch)
         watch.epoch(report)
@@ -185,7 +189,7 @@ class TrainingRun:
             validation_seconds=time.monotonic() - begun,
             ap=score.figures.ap,
             ap50=score.figures.ap50,
-            classes=tuple(row.figures.ap50 for row in score.classes),
+            classes=tuple((row.name, row.figures.ap50) for row in score.classes),
         )
 
     def _draw(self, epoch: int) -> None:
@@ -214,8 +218,11 @@ class _Epoch(Dataset[Batch]):
 
 def prefetched(batches: Iterator[Batch]) -> Iterator[Batch]:
     """The same batches, PREFETCH of them made ahead by a thread."""
-    with ThreadPoolExecutor(1) as pool:
+    pool = ThreadPoolExecutor(1)
+    try:
         ahead = deque(pool.submit(next, batches, None) for _ in range(PREFETCH))
         while (batch := ahead.popleft().result()) is not None:
             ahead.append(pool.submit(next, batches, None))
             yield batch
+    finally:
+        pool.shutdown(cancel_futures=True)

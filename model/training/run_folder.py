@@ -8,7 +8,6 @@ progress.csv  curves.png  tensorboard/  pictures/
 """
 
 import json
-import os
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ from model.checkpoint import save_checkpoint
 from model.errors import TrainingError
 from model.network import Network
 from model.spec import ModelSpec
+from model.whole_file import whole_file
 
 
 class RunFolder:
@@ -36,15 +36,16 @@ class RunFolder:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / "run.json"
-        if not path.exists():
-            _replace(path, json.dumps(description, indent=1).encode())
+        if not (self.folder / "last.pt").exists():
+            with whole_file(path) as partial:
+                partial.write_text(json.dumps(description, indent=1))
             return None
         if not resume:
             raise TrainingError(f"{self.folder} holds a run already; resume it, or name another folder")
-        before, now = json.loads(path.read_text()), json.loads(json.dumps(description))
+        before, now = _flat(json.loads(path.read_text())), _flat(json.loads(json.dumps(description)))
         differ = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
         if differ:
-            told = "; ".join(f"{key}: {before.get(key)} then, {now.get(key)} now" for key in differ[:3])
+            told = "; ".join(f"{key} {before.get(key)} then, {now.get(key)} now" for key in differ[:3])
             raise TrainingError(f"{self.folder} holds another run ({told})")
         return self.load()
 
@@ -65,20 +66,20 @@ class RunFolder:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep what is needed to go on."""
-        partial = self.folder / "last.pt.partial"
-        torch.save(dict(state), partial)
-        os.replace(partial, self.folder / "last.pt")
+        with whole_file(self.folder / "last.pt") as partial:
+            torch.save(dict(state), partial)
 
     def save_weights(self, name: str, network: Network, spec: ModelSpec) -> Path:
         """Write weights as `name`.safetensors."""
         path = self.folder / f"{name}.safetensors"
-        partial = path.with_suffix(".partial")
-        save_checkpoint(partial, network, spec)
-        os.replace(partial, path)
+        with whole_file(path) as partial:
+            save_checkpoint(partial, network, spec)
         return path
 
 
-def _replace(path: Path, data: bytes) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Leaves by their dotted path."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

@@ -15,7 +15,7 @@ from model.export.openvino_file import write_openvino
 from model.export.packages import require
 from model.export.verify import Difference, compare
 from model.official_export import export_official
-from service.whole_file import whole_file
+from model.whole_file import whole_file
 
 BYTES_PER_VALUE = 4
 

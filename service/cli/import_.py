@@ -7,8 +7,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from model.whole_file import whole_file
 from service.cli.options import Slices, check_outputs
-from service.whole_file import whole_file
 
 if TYPE_CHECKING:
     from model.detector import Detector

@@ -15,7 +15,7 @@ from model.errors import ConfigError
 from model.geometry import trace
 from model.paper import ROWS, Row
 from model.spec import REPRESENTATION_CHANNELS, WINDOW_US, ModelSpec
-from service.whole_file import whole_file
+from model.whole_file import whole_file
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,11 @@ from model.energy import mean_firing_rate
 from model.prophesee import prophesee_boxes
 from model.report import EnergyMeter
 from model.still import run_still
+from model.whole_file import whole_file
 from service.annotated_video import banner
 from service.draw import annotate
 from service.schemas import Detection, EnergyMj, StillResult
 from service.still_file import Picture, read_still
-from service.whole_file import whole_file
 
 SHOWN = 20
 

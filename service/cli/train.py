@@ -1,5 +1,6 @@
 """`spikewatch train`: from labelled recordings or pictures to weights."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -74,30 +75,52 @@ def train(
 ) -> None:
     """Train a detector: task-aligned assignment, CIoU and DFL, back through K slices of time.
 
-    With the defaults, the paper's recipe. Windows end exactly at labels. After each epoch the averaged
+    With the defaults, the paper's optimiser, rate and epochs. Windows end exactly at labels. After each epoch the averaged
     weights are scored on val; OUT holds best.safetensors, last.safetensors, progress.csv, curves.png,
     pictures/ and TensorBoard's files. Several GPUs: torchrun --nproc-per-node N --no-python spikewatch train
     """
     check_slice(slice_us, window)
-    try:
-        from service.cli.training import Network, Wish, run_training
-        from service.cli.training_data import Data
-    except ImportError as error:
-        if (error.name or "").split(".")[0] not in EXTRAS:
-            raise
-        raise BadRequest(f"training needs {error.name}: pip install 'spikewatch[train]'") from error
-    network = Network(weights, row, scale, slices, spikes, slice_us, window, size, beta, beta_mode)
-    data = Data(
-        dataset,
-        cache or out / "cache",
-        cache_gb,
-        limit,
-        validate_on,
-        batches,
-        batch,
-        steps,
-        stream_share,
-        augment,
+    if weights is not None and row is not None:
+        raise typer.BadParameter("give --weights or --row, not both")
+    for package in EXTRAS:
+        if find_spec(package) is None:
+            raise BadRequest(f"training needs {package}: pip install 'spikewatch[train]'")
+    from service.cli.training import Wish, run_training
+    from service.cli.training_data import Data
+    from service.cli.training_network import Choice
+
+    chosen = Choice(
+        weights=weights,
+        row=row,
+        scale=scale,
+        slices=slices,
+        spikes=spikes,
+        slice_us=slice_us,
+        window=window,
+        size=size,
+        beta=beta,
+        beta_mode=beta_mode,
     )
-    wish = Wish(epochs, optimizer, learning_rate, warmup, seed, device, amp, loaders)
-    run_training(out, network, data, wish, resume)
+    data = Data(
+        dataset=dataset,
+        cache=cache or out / "cache",
+        cache_gb=cache_gb,
+        limit=limit,
+        validate_on=validate_on,
+        batches=batches,
+        lanes=batch,
+        steps=steps,
+        stream_share=stream_share,
+        augment=augment,
+    )
+    wish = Wish(
+        epochs=epochs,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        warmup=warmup,
+        seed=seed,
+        device=device,
+        amp=amp,
+        loaders=loaders,
+    )
+    run_training(out, chosen, data, wish, resume)

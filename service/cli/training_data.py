@@ -12,9 +12,10 @@ from model.training.cache import CacheOptions
 from model.training.classes import match_classes
 from model.training.coco_images import CocoImages, annotation_files, read_coco
 from model.training.dataset import kind_of
+from model.training.evaluated import prepare
 from model.training.evaluation import CHOICE, evaluate_pictures, evaluate_recordings
 from model.training.figures import Score
-from model.training.gen1 import find_recordings
+from model.training.gen1 import find_recordings, split_folder
 from model.training.picture_set import PictureAugmentation, PictureOptions, PictureSet
 from model.training.recording_set import RecordingSet, prophesee_set
 from model.training.run import Batches, Validate
@@ -75,9 +76,21 @@ class Recordings:
             return TrainingSet(find_recordings(data.dataset, "train")[: data.limit], spec, options, update)
 
     def validation(self) -> Validate:
-        """Scores on val, by Prophesee's protocol, the membranes carried, all recordings side by side."""
-        val: RecordingSet = prophesee_set(self._data.dataset, "val")
+        """Scores on val, by Prophesee's protocol, the membranes carried; its labels are read at once.
+
+        Raises:
+            ConfigError: it would be the training split.
+            DatasetError: there is none, its labels are damaged, or none counts.
+        """
+        folder = self._data.dataset
+        if split_folder(folder, "train") == split_folder(folder, "val"):
+            raise ConfigError(
+                f"{folder}: recordings lie in it directly, so val would be train; make train/ and val/, or "
+                "score never (--validate-on 0)"
+            )
+        val: RecordingSet = prophesee_set(folder, "val")
         recordings = val.recordings[: self._data.validate_on]
+        prepare(recordings, match_classes(val.class_names, self.class_names), val.rules)
 
         def validate(detector: Detector) -> Score:
             classes = match_classes(val.class_names, detector.spec.class_names)

@@ -117,10 +117,12 @@ def test_an_epoch_without_a_label_ends_the_run(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_run_is_not_overwritten_nor_mixed_with_another(tmp_path: Path) -> None:
     files = RunFolder(tmp_path)
-    assert files.begin({"recipe": 1}, resume=False) is None
+    assert files.begin({"recipe": 3}, resume=False) is None
+    assert files.begin({"recipe": 1}, resume=False) is None  # nothing was learned yet
+    files.save({"epoch": 1})
     with pytest.raises(TrainingError, match="holds a run already"):
         files.begin({"recipe": 1}, resume=False)
-    with pytest.raises(TrainingError, match="recipe: 1 then, 2 now"):
+    with pytest.raises(TrainingError, match="recipe 1 then, 2 now"):
         files.begin({"recipe": 2}, resume=True)
 
 
