@@ -1,7 +1,9 @@
 """Task-aligned assignment: which cells learn which labelled box.
 
 After Feng et al., "TOOD: Task-aligned One-stage Object Detection", ICCV 2021, section 3.2, with YOLOv8's
-constants. Of several boxes that want an anchor, only those that chose it are looked at. Shapes: B samples, A anchors (cells of all levels), M boxes padded, N classes.
+constants; of several boxes that want an anchor, only those that chose it are looked at.
+
+Shapes: B samples, A anchors (cells of all levels), M boxes padded, N classes.
 """
 
 from dataclasses import dataclass

@@ -75,9 +75,10 @@ def train(
 ) -> None:
     """Train a detector: task-aligned assignment, CIoU and DFL, back through K slices of time.
 
-    With the defaults, the paper's optimiser, rate and epochs. Windows end exactly at labels. After each epoch the averaged
-    weights are scored on val; OUT holds best.safetensors, last.safetensors, progress.csv, curves.png,
-    pictures/ and TensorBoard's files. Several GPUs: torchrun --nproc-per-node N --no-python spikewatch train
+    With the defaults, the paper's optimiser, rate and epochs. Windows end exactly at labels. After each epoch
+    the averaged weights are scored on val. OUT holds best.safetensors, last.safetensors, progress.csv,
+    curves.png, pictures/ and TensorBoard's files. Several GPUs: torchrun --nproc-per-node N --no-python
+    spikewatch train ...
     """
     check_slice(slice_us, window)
     if weights is not None and row is not None:

@@ -14,7 +14,7 @@ from model.training.run import Place
 Made = TypeVar("Made")
 
 PATIENCE = timedelta(hours=12)
-"""How long processes wait for the first, which alone scores, and cuts recordings before the others read them."""
+"""How long processes wait for the first, which alone scores, and cuts recordings before others read them."""
 
 
 def choose_device(wanted: str | None) -> torch.device:
