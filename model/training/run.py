@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Protocol
 
 import torch
@@ -25,6 +26,7 @@ from model.training.optimise import Learner, StepReport, to_device
 from model.training.pictures import save_pictures
 from model.training.recipe import Recipe
 from model.training.run_folder import RunFolder
+from model.training.settle import settle_batch_norms
 from model.training.unroll import Lanes
 
 PREFETCH = 6
@@ -43,6 +45,9 @@ class Batches(Protocol):
         """One of them, of this process's lanes."""
         ...
 
+
+SETTLING = 24
+"""Batches that the statistics of batch norms are taken from."""
 
 Validate = Callable[[Detector], Score]
 
@@ -163,6 +168,7 @@ class TrainingRun:
 
     def _finish(self, report: EpochReport, journal: Journal, watch: Watch) -> None:
         average = self._learner.average.network
+        self._settle(report.epoch)
         self._folder.save_weights("last", average, self._spec)
         try:
             report = self._scored(report)
@@ -177,6 +183,16 @@ class TrainingRun:
         plot_progress(journal.rows, self._folder.folder / "curves.png")
         self._draw(report.epoch)
         watch.epoch(report)
+
+    def _settle(self, epoch: int) -> None:
+        """Give the averaged weights batch norms of their own, from the first batches of the epoch."""
+        place, device = self._place, self._learner.device
+        steps = range(min(SETTLING, self._batches.batches_per_epoch))
+        batches = (self._batches.batch(epoch - 1, step, place.rank, place.world) for step in steps)
+        first = next(batches)
+        on_device = (to_device(batch, device) for batch in chain((first,), batches))
+        average = self._learner.average.network
+        settle_batch_norms(average, self._spec.slices, on_device, self._rest(first))
 
     def _scored(self, report: EpochReport) -> EpochReport:
         if self._validate is None:

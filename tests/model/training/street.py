@@ -11,7 +11,7 @@ from ingest.events import EVENT_DTYPE, Events
 from model.prophesee import BBOX_DTYPE, Boxes
 
 WIDTH, HEIGHT = 96, 64
-SIZES = ((34, 18), (12, 26))
+SIZES = ((34, 18), (14, 30))
 LABEL_EVERY_US = 50_000
 
 
