@@ -32,7 +32,7 @@ def test_what_is_simulated_is_a_data_set(tmp_path: Path, capsys: pytest.CaptureF
     words = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "recordings 1 train, 1 val, 1 test" in words
     assert "boxes 18 car, 18 pedestrian" in words
-    assert kind_of(out) == "gen1"
+    assert kind_of(out) == "prophesee"
     for split in ("train", "val", "test"):
         (recording,) = find_recordings(out, split)
         boxes = read_labels(recording.labels, 2)

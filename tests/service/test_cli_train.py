@@ -32,8 +32,8 @@ def progress(folder: Path) -> list[dict[str, str]]:
 def test_a_few_windows_are_learned_by_heart(run: Run, tmp_path: Path) -> None:
     data, out = street(tmp_path / "data"), tmp_path / "run"
     done = run(
-        "train", data, "--out", out, *SMALL, "--batch", 8, "--epochs", 24, "--optimizer", "adamw", "--learning-rate", 0.003,
-        "--warmup", 1,
+        "train", data, "--out", out, *SMALL, "--batch", 8, "--epochs", 24, "--optimizer", "adamw",
+        "--learning-rate", 0.003, "--warmup", 1,
     )  # fmt: skip
     assert done.status == 0, done.err
     last = progress(out)[-1]

@@ -35,16 +35,17 @@ def street(seed: int, seconds: float) -> tuple[Events, Boxes]:
     rng = np.random.default_rng(seed)
     parts, rows = [_noise(rng, seconds)], []
     for class_id, (w, h) in enumerate(SIZES):
-        x0, y0 = rng.uniform(0, WIDTH - w), rng.uniform(0, HEIGHT - h)
+        near, far = class_id * WIDTH / 2, (class_id + 1) * WIDTH / 2 - w  # each keeps to its half
+        x0, y0 = rng.uniform(near, far), rng.uniform(0, HEIGHT - h)
         speed = rng.uniform(-12, 12)
         n = int(w * h * 12 * seconds)
         t = np.sort(rng.uniform(0, seconds, n))
-        left = np.clip(x0 + speed * t, 0, WIDTH - w)
+        left = np.clip(x0 + speed * t, near, far)
         parts.append(
             _events(t, left + rng.integers(0, w, n), y0 + rng.integers(0, h, n), rng.integers(0, 2, n))
         )
         for t_us in range(LABEL_EVERY_US, int(seconds * 1e6) + 1, LABEL_EVERY_US):
-            x = float(np.clip(x0 + speed * t_us / 1e6, 0, WIDTH - w))
+            x = float(np.clip(x0 + speed * t_us / 1e6, near, far))
             rows.append((t_us, x, y0, w, h, class_id, class_id, 1.0))
     events = np.concatenate(parts)
     boxes = np.zeros(len(rows), BBOX_DTYPE)

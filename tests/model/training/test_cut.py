@@ -20,8 +20,8 @@ from model.step import State
 from model.training.batch import levels_of
 from model.training.cut import Cutter, label_times
 from model.training.label_boxes import BoxRules, InputBoxes, boxes_at
-from model.training.windows import Cut, run_carried
-from tests.model.training.fakes import HEIGHT, WIDTH, MemoryRecording, random_events
+from model.training.windows import Cut, Job, run_carried
+from tests.model.training.fakes import HEIGHT, WIDTH, InMemory, MemoryRecording, random_events
 from tests.model.training.moving_boxes import small_spec
 
 LABELS_US = (5_000, 32_000, 60_001, 71_000, 140_000)
@@ -43,8 +43,8 @@ class Listener(Detector):
 def shown(events: Events, network: Network, spec: ModelSpec) -> tuple[Tensor, list[int]]:
     """What evaluation looks at, and the slices that end at a label."""
     listener = Listener(network, spec)
-    runs = run_carried(listener, MemoryRecording(events), LABELS_US, Cut(spec.slices, spec.slice_us))
-    ends = [k for k, ran in enumerate(runs) if ran.label_us is not None]
+    runs = run_carried(listener, [Job(InMemory(events), LABELS_US)], Cut(spec.slices, spec.slice_us))
+    ends = [k for k, ran in enumerate(runs) if ran.ends]
     return torch.stack(listener.shown), ends
 
 

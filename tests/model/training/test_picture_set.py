@@ -14,7 +14,7 @@ from model.config import SpikeYOLOConfig
 from model.errors import ConfigError, DatasetError
 from model.letterbox import Letterbox, prepare_frame
 from model.spec import ModelSpec
-from model.training.coco_images import CocoImages, LabelledPicture
+from model.training.coco_images import Categories, CocoImages, LabelledPicture
 from model.training.label_boxes import BoxRules
 from model.training.picture_paint import Colours, paint_picture
 from model.training.picture_set import PictureAugmentation, PictureOptions, PictureSet
@@ -59,8 +59,9 @@ def read(path: Path) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def images() -> CocoImages:
-    pictures = [LabelledPicture(Path(f"{k}.png"), *SIZES[k], objects(k)) for k in range(len(SIZES))]
-    return CocoImages(NAMES, tuple(pictures))
+    pictures = [LabelledPicture(Path(f"{k}.png"), *SIZES[k], objects(k), k) for k in range(len(SIZES))]
+    categories = Categories(tuple(NAMES), {k: k for k in range(len(NAMES))})
+    return CocoImages(categories, tuple(pictures), frozenset(range(len(SIZES))))
 
 
 def options(how: PictureAugmentation = NONE, **changes: int) -> PictureOptions:
@@ -152,7 +153,7 @@ def test_what_cannot_be_trained_with_is_refused(images: CocoImages) -> None:
     with pytest.raises(DatasetError, match="name no pictures"):
         PictureSet(replace(images, pictures=()), SPEC, options(), read)
     with pytest.raises(DatasetError, match="the annotations have 1 classes, but pictures knows 2"):
-        PictureSet(replace(images, class_names=("red",)), SPEC, options(), read)
+        PictureSet(replace(images, categories=Categories(("red",), {})), SPEC, options(), read)
     wrong = replace(images, pictures=(replace(images.pictures[0], width=95),))
     with pytest.raises(DatasetError, match=r"0\.png: 96x64, but 95x64 by its annotations"):
         PictureSet(wrong, SPEC, options(), read).batch(0, 0)
