@@ -73,8 +73,11 @@ class Learner:
         unroll = Unroll(network, slices)
         # Each process keeps its own batch-norm statistics; those of the first are saved. A learned beta has
         # no gradient where only first slices have labels.
+        learned = network.config.beta_mode == "learned"
         self._unroll: nn.Module = (
-            nn.parallel.DistributedDataParallel(unroll, broadcast_buffers=False, find_unused_parameters=True)
+            nn.parallel.DistributedDataParallel(
+                unroll, forward_sync_buffers=False, find_unused_parameters=learned
+            )
             if spread
             else unroll
         )
