@@ -52,7 +52,7 @@ def test_a_small_street_is_learned(run: Run, tmp_path: Path) -> None:
         out / "last.safetensors",
         "--json",
     )
-    assert json.loads(scored.out)["all"]["ap50"] == pytest.approx(float(last["ap50"]), abs=0.02)
+    assert json.loads(scored.out)["ap50"] == pytest.approx(float(last["ap50"]), abs=0.02)
 
 
 def test_a_run_is_resumed_only_as_what_it_is(run: Run, tmp_path: Path) -> None:
