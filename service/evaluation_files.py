@@ -117,7 +117,8 @@ def _protocol(done: Evaluation, run: Run | None) -> dict[str, Any]:
     if run is not None:
         protocol |= asdict(run.choice) | {"max_detections": MAX_DETECTIONS}
     if done.rules is not None:
-        protocol |= asdict(done.rules.keep) | {"rules": done.rules.name, "pool_us": done.rules.pool_us}
+        pool_us = done.rules.pool_us if run is None else 0
+        protocol |= asdict(done.rules.keep) | {"rules": done.rules.name, "pool_us": pool_us}
     return protocol
 
 

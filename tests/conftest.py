@@ -22,6 +22,13 @@ def pytest_configure() -> None:
     torch.set_num_threads(int(os.environ[THREADS]))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, a file is one worker's, and so are all tests that share a costly fixture."""
+    for item in items:
+        shared = {"exported"} & set(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group(*shared or {item.nodeid.partition("::")[0]}))
+
+
 TEST_DATA = Path(os.environ.get("SPIKEWATCH_TEST_DATA", Path(__file__).parents[2] / "shared"))
 
 

@@ -98,13 +98,16 @@ def _size(sensor: tuple[int, int]) -> str:
     return f"{sensor[0]}x{sensor[1]}"
 
 
-def images_of(truth: Prepared, found: Sequence[Boxes], classes: ClassMap) -> tuple[ScoredImage, ...]:
+def images_of(
+    truth: Prepared, found: Sequence[Boxes], classes: ClassMap, pool_us: int
+) -> tuple[ScoredImage, ...]:
     """Every moment with the boxes near it.
 
     Args:
         truth: of some recordings.
         found: of the same, each in order of time, with the ids that detections have.
         classes: that are scored.
+        pool_us: how near, inclusive.
     """
     return tuple(
         ScoredImage(source, moment.t_us, moment.truth, near)
@@ -113,7 +116,7 @@ def images_of(truth: Prepared, found: Sequence[Boxes], classes: ClassMap) -> tup
         )
         for moment, near in zip(
             moments,
-            pooled(moments, counted(boxes, sensor, truth.rules, classes.of_found), truth.rules.pool_us),
+            pooled(moments, counted(boxes, sensor, truth.rules, classes.of_found), pool_us),
             strict=True,
         )
     )

@@ -87,7 +87,8 @@ def evaluate_recordings(
             )
             found[source].append(prophesee_boxes(at_label))
         progress(ran.done / len(recordings))
-    images = images_of(truth, [joined(parts) for parts in found], classes)
+    # one set of boxes for each label: those of its neighbours, pooled in, would count as false
+    images = images_of(truth, [joined(parts) for parts in found], classes, pool_us=0)
     cost = cost_of(meter, cut.slices)
     return Evaluation(score_of(images, classes.names), len(recordings), images, cost, truth.rules)
 
@@ -103,7 +104,7 @@ def evaluate_boxes(truth: Prepared, found: Sequence[Boxes], classes: ClassMap) -
     Raises:
         DatasetError: there are boxes, but none near any label.
     """
-    images = images_of(truth, found, classes)
+    images = images_of(truth, found, classes, truth.rules.pool_us)
     if any(map(len, found)) and not any(len(image.found) for image in images):
         pool_ms = truth.rules.pool_us / 1000
         raise DatasetError(

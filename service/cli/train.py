@@ -59,7 +59,10 @@ def train(
     augment: Annotated[bool, typer.Option(help="Flip, scale, mosaic, drop events, and so on.")] = True,
     seed: Annotated[int, typer.Option(help="Of weights, order and augmentation.")] = 0,
     device: Annotated[str | None, typer.Option(help="cpu or cuda; default: cuda where there is one.")] = None,
-    amp: Annotated[bool, typer.Option(help="Half precision inside the network, on a GPU.")] = True,
+    amp: Annotated[
+        bool | None,
+        typer.Option(help="Half precision inside the network; default: on a GPU.", show_default=False),
+    ] = None,
     loaders: Annotated[
         int | None, typer.Option(min=0, help="Processes that make batches; default: 4 on a GPU, else none.")
     ] = None,

@@ -32,7 +32,7 @@ class Wish:
     warmup: float
     seed: int
     device: str | None
-    amp: bool
+    amp: bool | None
     loaders: int | None
 
 
@@ -45,7 +45,7 @@ def run_training(out: Path, chosen: Choice, data: Data, wish: Wish, resume: bool
         raise ConfigError("a learned beta acts from one slice to the next: train with two --steps or more")
     place = join(device)
     recipe, folder = _recipe(wish), RunFolder(out)
-    half = half_precision(device) if wish.amp else None
+    half = half_precision(device, wish.amp)
     if place.first:
         folder.begin(_description(data, recipe, spec, half, place), resume)
     validate = None if data.validate_on == 0 else source.validation()

@@ -61,8 +61,11 @@ def first_then_others(place: Place, make: Callable[[], Made]) -> Made:
     return made if made is not None else make()
 
 
-def half_precision(device: torch.device) -> torch.dtype | None:
-    """What a GPU multiplies fast; None on a CPU."""
-    if device.type != "cuda":
+def half_precision(device: torch.device, wanted: bool | None) -> torch.dtype | None:
+    """What the device multiplies fastest, if wanted; by default on a GPU. A CPU needs AVX-512 BF16 to gain by it."""
+    on_gpu = device.type == "cuda"
+    if not (on_gpu if wanted is None else wanted):
         return None
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if on_gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.float16
+    return torch.bfloat16

@@ -32,13 +32,12 @@ def progress(folder: Path) -> list[dict[str, str]]:
 def test_a_small_street_is_learned(run: Run, tmp_path: Path) -> None:
     data, out = street(tmp_path / "data"), tmp_path / "run"
     done = run(
-        "train", data, "--out", out, *SMALL, "--batch", 8, "--epochs", 16, "--optimizer", "adamw",
+        "train", data, "--out", out, *SMALL, "--batch", 8, "--epochs", 10, "--optimizer", "adamw",
         "--learning-rate", 0.003, "--warmup", 1,
     )  # fmt: skip
     assert done.status == 0, done.err
     last = progress(out)[-1]
-    assert float(last["ap50"]) > 0.45  # untrained: 0.00; seen: 0.58 to 0.75
-    assert float(last["ap50_pedestrian"]) > 0.25
+    assert float(last["ap50"]) > 0.9
     spec = load_checkpoint(out / "best.safetensors").spec
     assert (spec.name, spec.training) == ("spikewatch-t-data", "trained on data")
     scored = run(
