@@ -24,7 +24,7 @@ Boxes = NDArray[np.void]
 MIN_SIDE_PX = 8
 """Actors of which less is to be seen get no label; evaluation filters harder (10 px, diagonal 30 px)."""
 
-MIN_COVER = 0.12
+MIN_COVER = 0.15
 """Share of its box that an actor must show. A person in full stride, seen from the side, covers 0.19; slivers
 seen past whatever hides the rest cover less, and their box would be a guess."""
 

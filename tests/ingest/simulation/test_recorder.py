@@ -51,6 +51,8 @@ def test_boxes_enclose_what_is_seen_of_actors_with_a_class() -> None:
         ([(1, slice(0, 30), slice(0, 7))], False),
         # a car behind a van: slivers left and right, 2 columns of 30 each
         ([(1, slice(0, 20), slice(0, 2)), (1, slice(0, 20), slice(28, 30))], False),
+        # a walker in full stride, from the side
+        ([(1, slice(0, 40), slice(10, 13)), (1, slice(20, 23), slice(0, 26))], True),
         # a lamp post before a car hides three columns of it
         ([(1, slice(0, 20), slice(0, 30)), (0, slice(0, 20), slice(10, 13))], True),
         ([], False),
