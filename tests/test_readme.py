@@ -43,7 +43,7 @@ def test_commands_over_http(service: Live) -> None:
     script = blocks("sh")[1].replace(ADDRESS, service.url.removeprefix("http://"))
     lines = run(["bash", "-euo", "pipefail", "-c", script], service).splitlines()
     uploaded = next(json.loads(line)["summary"] for line in lines if '"summary"' in line)
-    assert uploaded["events"] == 358_326
+    assert uploaded["events"] == 205_474
     answer = json.loads("{" + lines[-1].split("}{", 1)[1])
     assert answer["totals"]["windows"] > 0
 
@@ -59,7 +59,7 @@ def test_python_over_the_websocket(service: Live) -> None:
     code = blocks("python")[0].replace(ADDRESS, service.url.removeprefix("http://"))
     out = run([sys.executable, "-c", code], service)
     events = [int(line.split()[1]) for line in out.splitlines()]
-    assert sum(events) == 358_326
+    assert sum(events) == 205_474
 
 
 def test_the_window_shown_is_a_window() -> None:
