@@ -7,7 +7,7 @@ FOLDER = Path(__file__).parent / "shipped"
 UNTRAINED = "untrained"
 """Names the seeded initialisation of scale t, on which every way of computing gives the same spikes."""
 
-DEFAULT = UNTRAINED
+DEFAULT = "spikewatch-t-sim"
 """Used where no weights are named."""
 
 

@@ -19,7 +19,8 @@ def ship(source: Path, folder: Path, provenance: dict[str, str]) -> Path:
         CheckpointError: the source cannot be read.
     """
     detector = load_checkpoint(source)
-    spec = replace(detector.spec, provenance=MappingProxyType(provenance))
+    spec = replace(detector.spec, provenance=MappingProxyType({**detector.spec.provenance, **provenance}))
+    folder.mkdir(exist_ok=True)
     path = folder / f"{spec.name}.safetensors"
     save_checkpoint(path, detector.network, spec, half=True)
     return path

@@ -62,7 +62,7 @@ def first_then_others(place: Place, make: Callable[[], Made]) -> Made:
 
 
 def half_precision(device: torch.device, wanted: bool | None) -> torch.dtype | None:
-    """What the device multiplies fastest, if wanted; by default on a GPU. A CPU gains where it has AVX-512 BF16."""
+    """What the device multiplies fastest, if wanted; by default on a GPU. A CPU gains by AVX-512 BF16."""
     on_gpu = device.type == "cuda"
     if not (on_gpu if wanted is None else wanted):
         return None

@@ -14,6 +14,7 @@ from model.checkpoint import (
 )
 from model.config import SpikeYOLOConfig
 from model.errors import CheckpointError
+from model.shipped import UNTRAINED
 from tests.model.fakes import event_like_frames, small_detector
 
 
@@ -28,11 +29,11 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
     assert all(torch.equal(x, y) for x, y in zip(a.raw, b.raw, strict=True))
 
 
-def test_the_default_says_that_it_is_untrained() -> None:
-    detector = load_detector()
+def test_untrained_weights_say_so_and_are_always_the_same() -> None:
+    detector = load_detector(UNTRAINED)
     assert "untrained" in detector.spec.name
     assert detector.spec.training == "untrained"
-    assert weights_digest(detector.network) == weights_digest(load_detector().network)
+    assert weights_digest(detector.network) == weights_digest(load_detector(UNTRAINED).network)
 
 
 def test_every_untrained_layer_fires() -> None:
