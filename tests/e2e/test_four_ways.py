@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from model.checkpoint import untrained_detector
+from model.checkpoint import load_detector
 from tests.service.live import Live, comparable, live_service, talk, upload
 
 LOW = 0.01
@@ -21,7 +21,7 @@ ODD_SIZES = (1, 7, 4099, 65_521, 33, 20_011)
 @pytest.fixture(scope="module")
 def real_live() -> Iterator[Live]:
     """The service as it is installed: the default model at its full input size."""
-    with live_service(untrained_detector(), idle_timeout_s=120) as service:
+    with live_service(load_detector(), idle_timeout_s=120) as service:
         yield service
 
 
@@ -36,7 +36,7 @@ def command_line(path: Path, out: Path, limit_bytes: int | None = None) -> list[
     command = [script, "detect", path, "--confidence", str(LOW), "--out", out]
     subprocess.run(command, check=True, capture_output=True, timeout=240, preexec_fn=limit)
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert lines[-1]["summary"]["training"] == "untrained"
+    assert lines[-1]["summary"]["training"] == "trained on simulated recordings"
     return comparable(lines[:-1])
 
 
@@ -70,7 +70,7 @@ def test_traffic_four_ways(real_live: Live, recordings: Path, tmp_path: Path) ->
     windows, summary = upload(real_live, path.read_bytes(), confidence=LOW)
     expected = comparable(windows)
     assert (summary["windows"], summary["events"], summary["width"], summary["height"]) == (
-        10,
+        24,
         78_830,
         346,
         260,
@@ -88,7 +88,7 @@ def test_a_large_sensor_in_bounded_memory(real_live: Live, recordings: Path, tmp
     windows, summary = upload(real_live, path.read_bytes(), confidence=LOW)
     expected = comparable(windows)
     assert summary["events"] == sum(window["events"] for window in expected) == 1_218_618
-    assert (summary["width"], summary["height"], summary["windows"]) == (1280, 720, 44)
+    assert (summary["width"], summary["height"], summary["windows"]) == (1280, 720, 108)
     assert command_line(path, tmp_path / "r.ndjson", limit_bytes=1_500_000_000) == expected
     assert streamed(real_live, path.read_bytes()) == expected
     assert posted(real_live, path.read_bytes()) == expected

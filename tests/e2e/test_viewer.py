@@ -87,7 +87,7 @@ def test_sessions_are_shown_as_they_come_and_go(page: Page, tmp_path: Path) -> N
     with running_service() as (url, process):
         page.open(f"{url}/?confidence=0.01")
         page.wait("document.getElementById('badge')?.offsetHeight > 0", LIMIT_S)
-        assert text(page, "badge") == "untrained weights: boxes mean nothing"
+        assert text(page, "badge") == "weights: trained on simulated recordings"
         assert state(page) == "idle"
         assert f"{url}/v1/sessions" in text(page, "curl")
 

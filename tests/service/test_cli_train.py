@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,6 +55,20 @@ def test_a_small_street_is_learned(run: Run, tmp_path: Path) -> None:
         "--json",
     )
     assert json.loads(scored.out)["ap50"] == pytest.approx(float(last["ap50"]), abs=0.02)
+
+
+@pytest.mark.slow
+def test_two_processes_in_half_precision(tmp_path: Path) -> None:
+    """As torchrun starts them; each draws clips and lanes of its own and they learn the same weights."""
+    data, out = street(tmp_path / "data", 0.8), tmp_path / "run"
+    launch = (Path(sys.executable).with_name("torchrun"), "--nproc-per-node", "2", "--no-python")
+    train = ("spikewatch", "train", data, "--out", out, *SMALL, "--batches", 2, "--epochs", 1, "--amp")
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run([str(each) for each in launch + train], check=True, timeout=250, env=environment)
+    described = json.loads((out / "run.json").read_text())
+    assert (described["processes"], described["precision"]) == (2, "torch.bfloat16")
+    (row,) = progress(out)
+    assert (row["epoch"], row["steps"]) == ("1", "2")
 
 
 def test_a_run_is_resumed_only_as_what_it_is(run: Run, tmp_path: Path) -> None:

@@ -12,13 +12,16 @@ from model.build import build_network
 from model.checkpoint import load_checkpoint, weights_digest
 from model.config import SpikeYOLOConfig
 from model.errors import TrainingError
+from model.geometry import trace
 from model.spec import ModelSpec
+from model.state import init_state
 from model.training.batch import Batch, Targets
 from model.training.journal import EpochReport
 from model.training.optimise import Learner, StepReport
 from model.training.recipe import Recipe
 from model.training.run import TrainingRun
 from model.training.run_folder import RunFolder
+from model.training.unroll import Lanes
 
 SPEC = ModelSpec("runner", SpikeYOLOConfig(), input_height=64, input_width=64, slices=2, training="made up")
 RECIPE = Recipe(epochs=3, warmup_epochs=1, average_steps=3)
@@ -83,6 +86,23 @@ def test_a_killed_run_goes_on_with_the_same_losses_and_ends_with_the_same_weight
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
     assert weights_digest(resumed.average.network) == weights_digest(whole.average.network)
     assert weights_digest(resumed.network) == weights_digest(whole.network)
+
+
+def test_half_precision_learns_nearly_the_same() -> None:
+    reports = []
+    for half in (None, torch.bfloat16):
+        torch.manual_seed(0)
+        learner, batch = (
+            Learner(build_network(SPEC.config), SPEC.slices, RECIPE, half),
+            FakeBatches().batch(0, 0),
+        )
+        lanes = Lanes(init_state(trace(learner.network, 64, 64).state_shapes, 3), (), torch.zeros(3).long())
+        report, after = learner.step(batch, lanes, 1.0)
+        assert report is not None
+        reports.append(report)
+        assert {h.dtype for h in after.state.values()} == {torch.float32}, "membranes stay whole"
+    assert reports[1].total == pytest.approx(reports[0].total, rel=0.05)
+    assert reports[1].total != reports[0].total
 
 
 def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
