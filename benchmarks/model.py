@@ -2,7 +2,7 @@
 
     python -m benchmarks.model [--scales t,n] [--batches 1,8] [--modes integer,spike]
 
-Prints milliseconds and slices/s; a live camera at the default slice length sends 16 slices/s.
+Prints milliseconds and slices/s; a live camera at the default slice length (50 ms) sends 20 slices/s.
 Ratios are to the first row, in one run.
 """
 

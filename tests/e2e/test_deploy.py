@@ -24,6 +24,7 @@ from fastapi.routing import APIRoute
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from model.shipped import DEFAULT
 from service.api import health
 from service.settings import Settings
 
@@ -139,9 +140,8 @@ def test_what_is_copied_is_enough_to_build_the_wheel(tmp_path: Path) -> None:
     run(*wheel, "--no-build-isolation", "--no-index", "--wheel-dir", target, source, cwd=tmp_path)
     with ZipFile(next(target.iterdir())) as archive:
         names = archive.namelist()
-    assert {"service/viewer/index.html", "service/assets/street_td.dat", "service/api/health.py"} <= set(
-        names
-    )
+    needed = ("service/viewer/index.html", "service/assets/street_td.dat", "service/api/health.py")
+    assert {*needed, f"model/shipped/{DEFAULT}.safetensors"} <= set(names)
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"ingest", "model", "service"}
 
 
