@@ -1,0 +1,121 @@
+"""Trains and scores networks that differ in T, D or beta: `python -m scripts.ablate DATASET OUT`.
+
+One short recipe for all, which ranks them and no more. A window of 100 ms is cut into T slices, and a step of
+the optimiser sees equally many windows, so that T slices cost T times as much. Labels must be 100 ms apart or
+more (`spikewatch simulate --label-hz 10`), or windows would be cut shorter. A run that was stopped goes on.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+WINDOW_US = 100_000
+RECIPE = ("--optimizer", "adamw", "--learning-rate", "0.002", "--warmup", "0.5", "--epochs", "2")
+STATES = ("carry", "reset")
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """T, D and beta of one row."""
+
+    slices: int
+    d_max: int
+    beta: float
+
+    @property
+    def name(self) -> str:
+        return f"T{self.slices}_D{self.d_max}_beta{self.beta:g}"
+
+
+VARIANTS = (
+    Variant(1, 4, 0.25),
+    Variant(2, 4, 0.25),
+    Variant(4, 4, 0.25),
+    Variant(2, 1, 0.25),
+    Variant(2, 2, 0.25),
+    Variant(2, 4, 0.0),
+    Variant(2, 4, 0.5),
+)
+
+
+def train(variant: Variant, given: argparse.Namespace, folder: Path) -> None:
+    """Weights in `folder`/last.safetensors."""
+    launch = [BIN / "torchrun", "--nproc-per-node", given.processes, "--no-python", BIN / "spikewatch"]
+    network = ("--slices", variant.slices, "--spikes", variant.d_max, "--beta", variant.beta)
+    cut = ("--slice-us", WINDOW_US // variant.slices, "--size", given.size, "--steps", variant.slices)
+    data = (
+        "--cache",
+        given.out / f"cache_{variant.slices}",
+        "--batch",
+        given.batch,
+        "--batches",
+        given.batches,
+    )
+    run(
+        *launch,
+        "train",
+        given.dataset,
+        "--out",
+        folder,
+        *network,
+        *cut,
+        *data,
+        *RECIPE,
+        "--validate-on",
+        0,
+        "--resume",
+    )
+
+
+def score(folder: Path, dataset: Path, state: str) -> dict[str, Any]:
+    """The report on the test split."""
+    report = folder / f"{state}.json"
+    if not report.exists():
+        weights = folder / "last.safetensors"
+        run(BIN / "spikewatch", "evaluate", dataset, "--weights", weights, "--state", state, "--out", report)
+    found: dict[str, Any] = json.loads(report.read_text())
+    return found
+
+
+def run(*command: object) -> None:
+    """A command that must succeed."""
+    subprocess.run([str(word) for word in command], check=True)
+
+
+def row(variant: Variant, carried: dict[str, Any], reset: dict[str, Any]) -> str:
+    """One line of a Markdown table; cost is that of windows from rest, as in the paper."""
+    scores = (each[name] * 100 for each in (carried, reset) for name in ("ap50", "ap"))
+    energy = reset["energy_mj"]
+    cells = [f"{variant.slices} x {variant.d_max}", f"{variant.beta:g}", *(f"{each:.1f}" for each in scores)]
+    cells += [f"{reset['firing_rate']:.1%}", f"{energy['snn']:.3f}", f"{energy['ann']:.2f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("dataset", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--size", default="128x160")
+    parser.add_argument("--processes", type=int, default=1, help="one a core or GPU")
+    parser.add_argument("--batch", type=int, default=16, help="windows a step, in each process")
+    parser.add_argument("--batches", type=int, default=400, help="steps an epoch")
+    given = parser.parse_args()
+    rows = []
+    for variant in VARIANTS:
+        folder = given.out / variant.name
+        if not all((folder / f"{state}.json").exists() for state in STATES):
+            train(variant, given, folder)
+        rows.append(row(variant, *(score(folder, given.dataset, state) for state in STATES)))
+    print("| T x D | beta | AP50 carried | AP | AP50 reset | AP | firing rate | mJ | mJ as ANN |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    print("\n".join(rows))
+
+
+if __name__ == "__main__":
+    main()
