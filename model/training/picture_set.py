@@ -3,7 +3,7 @@
 Shapes: K slices, B lanes, P channels, h and w input pixels.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,11 +98,6 @@ class PictureSet:
         self._boxes = tuple(Letterbox.fit(each.width, each.height, spec) for each in images.pictures)
         needed = -(-len(images.pictures) // (options.world * options.lanes))
         self.batches_per_epoch = min(needed, options.batches or needed)
-
-    def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """The batches of one epoch for one of `world` processes."""
-        for step in range(self.batches_per_epoch):
-            yield self.batch(epoch, step, rank, world)
 
     def batch(self, epoch: int, step: int, rank: int = 0, world: int = 1) -> Batch:
         """One batch of an epoch by itself; its K slices share their memory."""

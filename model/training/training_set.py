@@ -3,7 +3,7 @@
 Shapes: K slices, B lanes, P channels, h and w input pixels, M boxes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -137,11 +137,6 @@ class TrainingSet:
         lanes, these see every label about once as well. Without lanes, so that clips see every label once.
         """
         return self._batches
-
-    def epoch(self, epoch: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
-        """The batches of one epoch for one of `world` processes."""
-        for step in range(self._batches):
-            yield self.batch(epoch, step, rank, world)
 
     def batch(self, epoch: int, step: int, rank: int = 0, world: int = 1) -> Batch:
         """One batch of an epoch by itself."""

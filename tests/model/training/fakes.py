@@ -15,11 +15,19 @@ from model.detector import Detector, StepOutput
 from model.prophesee import BBOX_DTYPE, Boxes
 from model.spec import ModelSpec
 from model.step import State
+from model.training.batch import Batch
 from model.training.classes import ClassMap
 from model.training.moments import Moment, counted, moments_of
 from model.training.rules import Rules
+from model.training.run import Batches
 
 WIDTH, HEIGHT = 90, 60
+
+
+def epoch_of(batches: Batches, number: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+    """The batches of one epoch for one of `world` processes."""
+    for step in range(batches.batches_per_epoch):
+        yield batches.batch(number, step, rank, world)
 
 
 class MemoryRecording(Recording):

@@ -18,6 +18,7 @@ from model.training.label_boxes import BoxRules, InputBoxes
 from model.training.placement import Placement, Rectangle
 from model.training.render import Scale, Touch, draw_slices, finish
 from model.training.training_set import SetOptions, TrainingSet
+from tests.model.training.fakes import epoch_of
 from tests.model.training.moving_boxes import COUNTS, HEIGHT, WIDTH, agree, mask_of, moving_boxes, small_spec
 
 NONE = Augmentation.none()
@@ -53,7 +54,7 @@ def epoch(
 ) -> list[Batch]:
     options = SetOptions(cache, lanes=6, slices=6, augmentation=how, rules=rules)
     training = TrainingSet(sources, small_spec(), options)
-    return [batch for number in range(4) for batch in training.epoch(number)]
+    return [batch for number in range(4) for batch in epoch_of(training, number)]
 
 
 def labelled_frames(batches: list[Batch]) -> list[tuple[NDArray[np.uint8], list[NDArray[np.float32]]]]:
@@ -167,7 +168,7 @@ def test_what_is_drawn_holds_for_a_clip_and_until_a_lane_is_fresh(
     options = SetOptions(cache, lanes=6, slices=6, augmentation=how, stream_share=0.5)
     swapped: dict[int, bool] = {}
     changes = Counter[str]()
-    for batch in TrainingSet(sources, small_spec(), options).epoch(0):
+    for batch in epoch_of(TrainingSet(sources, small_spec(), options), 0):
         for k, targets in enumerate(batch.targets):
             for lane in range(6):
                 if batch.fresh[k, lane]:

@@ -20,6 +20,7 @@ from model.training.picture_paint import Colours, paint_picture
 from model.training.picture_set import PictureAugmentation, PictureOptions, PictureSet
 from model.training.placement import Placement, Rectangle
 from model.training.truth import Truth
+from tests.model.training.fakes import epoch_of
 from tests.model.training.moving_boxes import HEIGHT, WIDTH, agree, small_spec
 
 NAMES = ("red", "green")
@@ -72,7 +73,7 @@ def test_pictures_are_what_evaluation_shows(images: CocoImages) -> None:
     training = PictureSet(images, SPEC, options(), read)
     assert training.batches_per_epoch == 3
     seen = Counter[int]()
-    for batch in training.epoch(0):
+    for batch in epoch_of(training, 0):
         assert (batch.frames.shape, batch.frames.dtype) == ((3, 2, 3, HEIGHT, WIDTH), torch.uint8)
         assert (batch.frames == batch.frames[:1]).all()
         assert batch.fresh.tolist() == [[True, True], [False, False], [False, False]]
@@ -103,7 +104,7 @@ def test_boxes_follow_the_pictures(name: str, images: CocoImages) -> None:
     training = PictureSet(images, SPEC, options(GEOMETRY[name]), read)
     numbers = set()
     for epoch in range(10):
-        for batch in training.epoch(epoch):
+        for batch in epoch_of(training, epoch):
             targets = batch.targets[-1]
             for lane in range(2):
                 red, green, blue = batch.frames[-1, lane].numpy().astype(int)
@@ -128,7 +129,7 @@ def test_batches_depend_on_seed_epoch_rank_and_world_alone(images: CocoImages) -
 def test_processes_share_an_epoch(images: CocoImages) -> None:
     training = PictureSet(images, SPEC, options(world=3), read)
     assert training.batches_per_epoch == 1
-    frames = [next(training.epoch(0, rank, 3)).frames[0, lane] for rank in range(3) for lane in range(2)]
+    frames = [next(epoch_of(training, 0, rank, 3)).frames[0, lane] for rank in range(3) for lane in range(2)]
     assert {int(frame[2, HEIGHT // 2, WIDTH // 2]) // 40 - 1 for frame in frames} == set(range(5))
     assert PictureSet(images, SPEC, options(batches=2), read).batches_per_epoch == 2
 

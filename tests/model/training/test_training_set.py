@@ -19,6 +19,7 @@ from model.training.cache import CacheOptions
 from model.training.gen1 import LabelledRecording
 from model.training.labels import read_labels
 from model.training.training_set import SetOptions, TrainingSet
+from tests.model.training.fakes import epoch_of
 from tests.model.training.moving_boxes import HEIGHT, SLICE_US, WIDTH, moving_boxes, small_spec
 
 SPEC = small_spec()
@@ -79,7 +80,7 @@ def test_frames_are_the_slices_and_targets_their_labels(
     training = TrainingSet(sources, SPEC, options)
     labels = [read_labels(each.labels, 2) for each in sources]
     seen = Counter[tuple[int, int]]()
-    for batch in training.epoch(0):
+    for batch in epoch_of(training, 0):
         assert batch.levels == 248
         assert (batch.frames.shape, batch.frames.dtype) == ((5, 4, 2, HEIGHT, WIDTH), torch.uint8)
         for k in range(5):
@@ -105,7 +106,7 @@ def test_lanes_stream_through_recordings_and_clips_are_fresh(
     sources: list[LabelledRecording], options: SetOptions, known: dict[bytes, tuple[int, int]]
 ) -> None:
     training = TrainingSet(sources, SPEC, options)
-    batches = list(training.epoch(1))
+    batches = list(epoch_of(training, 1))
     assert len(batches) == training.batches_per_epoch == 5 * SLICES // (2 * 5)
     assert all(batch.fresh[0, :2].all() and not batch.fresh[1:, :2].any() for batch in batches)
     seen = Counter[tuple[int, int] | None]()
@@ -133,7 +134,7 @@ def test_random_clips_see_each_label_about_once(
     clips_only = replace(options, stream_share=0.0)
     training = TrainingSet(sources, SPEC, clips_only)
     seen = Counter[tuple[int, int]]()
-    for batch in training.epoch(0):
+    for batch in epoch_of(training, 0):
         assert batch.fresh[0].all()
         for k in range(5):
             for lane in torch.nonzero(batch.targets[k].labelled).flatten().tolist():
@@ -164,12 +165,12 @@ def test_batches_depend_on_seed_epoch_rank_and_world_alone(
 ) -> None:
     options = replace(options, augmentation=how)
     training = TrainingSet(sources, SPEC, options)
-    first = list(training.epoch(3))
-    next(training.epoch(4))
+    first = list(epoch_of(training, 3))
+    next(epoch_of(training, 4))
     copy = pickle.loads(pickle.dumps(training))
     other = TrainingSet(sources, SPEC, replace(options, memory_bytes=0))
     for repeated in (training, copy, other):
-        again = list(repeated.epoch(3))
+        again = list(epoch_of(repeated, 3))
         assert len(again) == len(first)
         assert all(same(*pair) for pair in zip(first, again, strict=True))
     assert same(first[7], copy.batch(3, 7)), "any batch by itself"
@@ -186,7 +187,7 @@ def test_processes_share_an_epoch(
     seen = Counter(
         place(batch, k, lane, known)
         for rank in range(3)
-        for batch in training.epoch(0, rank, 3)
+        for batch in epoch_of(training, 0, rank, 3)
         for k in range(5)
         for lane in (2, 3)
     )
@@ -213,19 +214,21 @@ def test_workers_give_the_same(
 ) -> None:
     """Forked after this process has read from the same files, or begun anew."""
     training = TrainingSet(sources, SPEC, replace(options, batches=3, memory_bytes=memory_bytes))
-    expected = list(training.epoch(0))
+    expected = list(epoch_of(training, 0))
     loader = DataLoader(_Steps(training), batch_size=None, num_workers=2, multiprocessing_context=context)
     assert all(same(*pair) for pair in zip(expected, loader, strict=True))
 
 
 def test_epochs_can_be_cut_short(sources: list[LabelledRecording], options: SetOptions) -> None:
     training = TrainingSet(sources, SPEC, replace(options, batches=2))
-    assert training.batches_per_epoch == len(list(training.epoch(0))) == 2
+    assert training.batches_per_epoch == len(list(epoch_of(training, 0))) == 2
 
 
 def test_the_beginning_of_a_clip_is_not_taught(sources: list[LabelledRecording], options: SetOptions) -> None:
     training = TrainingSet(sources, SPEC, replace(options, stream_share=0.0, warm_up=2))
-    labelled = torch.stack([t.labelled for batch in training.epoch(0) for t in batch.targets]).view(-1, 5, 4)
+    labelled = torch.stack([t.labelled for batch in epoch_of(training, 0) for t in batch.targets]).view(
+        -1, 5, 4
+    )
     assert not labelled[:, :2].any()
     assert all(labelled[:, k].any() for k in (2, 3, 4))
 
@@ -239,7 +242,7 @@ def test_rare_classes_are_shown_more_often(tmp_path: Path, options: SetOptions) 
     for threshold in (0.0, 1.0):
         chosen = replace(options, stream_share=0.0, repeat_below=threshold)
         training = TrainingSet(sources, SPEC, chosen)
-        targets = [t for epoch in range(8) for batch in training.epoch(epoch) for t in batch.targets]
+        targets = [t for epoch in range(8) for batch in epoch_of(training, epoch) for t in batch.targets]
         shares.append(np.mean(np.concatenate([t.class_id for t in targets])))
     assert shares == pytest.approx([12 / 84, 12 * 6**0.5 / (60 + 24 * 6**0.5)], rel=0.1)
 
@@ -250,7 +253,7 @@ def test_an_empty_street_that_is_labelled(tmp_path: Path, options: SetOptions) -
     labels = read_labels(source.labels, 2)
     labels["w"] = labels["h"] = 0
     np.save(source.labels, labels)
-    batch = next(TrainingSet([source], SPEC, options).epoch(0))
+    batch = next(epoch_of(TrainingSet([source], SPEC, options), 0))
     assert any(t.labelled.any() for t in batch.targets)
     assert all(t.lane.numel() == 0 for t in batch.targets)
 
