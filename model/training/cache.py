@@ -14,9 +14,8 @@ from model.training.cache_file import Header, file_name, read_header
 from model.training.cache_room import CacheRoom
 from model.training.cache_write import WriteJob, write_all
 from model.training.cut import Grid, label_times
-from model.training.gen1 import LabelledRecording
 from model.training.label_boxes import LabelBoxes, boxes_at
-from model.training.labels import read_labels
+from model.training.moments import Labelled
 
 Overflow = Literal["refuse", "leave_out"]
 Progress = Callable[[float], None]
@@ -53,7 +52,7 @@ class CutRecording:
         labels: of the slices `grid.labelled`, in input pixels.
     """
 
-    source: LabelledRecording
+    source: Labelled
     path: Path
     labels_us: tuple[int, ...]
     grid: Grid
@@ -65,20 +64,20 @@ class Prepared:
     """What can be trained with, and what cannot: recordings without a label, and without room."""
 
     recordings: tuple[CutRecording, ...]
-    unlabelled: tuple[LabelledRecording, ...]
-    left_out: tuple[LabelledRecording, ...]
+    unlabelled: tuple[Labelled, ...]
+    left_out: tuple[Labelled, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    source: LabelledRecording
+    source: Labelled
     labels: Boxes
     labels_us: list[int]
     path: Path
 
 
 def prepare(
-    sources: Sequence[LabelledRecording],
+    sources: Sequence[Labelled],
     spec: ModelSpec,
     min_gap_us: int,
     options: CacheOptions,
@@ -101,16 +100,16 @@ def prepare(
     options.folder.mkdir(parents=True, exist_ok=True)
     wanted, unlabelled = [], []
     for source in sources:
-        labels = read_labels(source.labels, len(spec.class_names))
-        labels_us = label_times(labels, min_gap_us)
+        taught = source.taught(len(spec.class_names))
+        labels_us = label_times(taught.times_us, min_gap_us)
         path = options.folder / file_name(source, labels_us, spec)
         if labels_us:
-            wanted.append(_Wanted(source, labels, labels_us, path))
+            wanted.append(_Wanted(source, taught.boxes, labels_us, path))
         else:
             unlabelled.append(source)
     _make_missing(wanted, spec, options, progress)
     found: list[CutRecording] = []
-    left_out: list[LabelledRecording] = []
+    left_out: list[Labelled] = []
     for each in wanted:
         header = read_header(each.path, spec)
         if header is None:

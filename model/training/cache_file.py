@@ -16,7 +16,7 @@ import numpy as np
 
 from model.spec import ModelSpec
 from model.training.cut import Cutter, Grid
-from model.training.gen1 import LabelledRecording
+from model.training.moments import Labelled
 
 LAYOUT = 1
 """Raised with any change of what a file holds, or of how frames are made."""
@@ -34,7 +34,7 @@ class Header:
     grid: Grid
 
 
-def file_name(source: LabelledRecording, labels_us: list[int], spec: ModelSpec) -> str:
+def file_name(source: Labelled, labels_us: list[int], spec: ModelSpec) -> str:
     """Name of the file: a digest of the recording, the times of its labels, and all that shapes a frame.
 
     Raises:
@@ -43,7 +43,7 @@ def file_name(source: LabelledRecording, labels_us: list[int], spec: ModelSpec) 
     stat = source.events.stat()
     depends = {
         "layout": LAYOUT,
-        "events": [str(source.events.resolve()), stat.st_size, stat.st_mtime_ns],
+        "events": [str(source.events.resolve()), stat.st_size, stat.st_mtime_ns, *(source.size or ())],
         "labels_us": labels_us,
         "slice": [spec.slice_us, spec.slices],
         "input": [spec.representation, spec.input_height, spec.input_width, spec.count_cap],
@@ -52,7 +52,7 @@ def file_name(source: LabelledRecording, labels_us: list[int], spec: ModelSpec) 
     return f"{source.events.stem}.{digest[:20]}{SUFFIX}"
 
 
-def write_file(path: Path, source: LabelledRecording, labels_us: list[int], spec: ModelSpec) -> None:
+def write_file(path: Path, source: Labelled, labels_us: list[int], spec: ModelSpec) -> None:
     """Cut a recording into a new file.
 
     Raises:

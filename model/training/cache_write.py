@@ -13,7 +13,7 @@ import torch
 from model.spec import ModelSpec
 from model.training.cache_file import write_file
 from model.training.cache_room import TEMPORARY
-from model.training.gen1 import LabelledRecording
+from model.training.moments import Labelled
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class WriteJob:
     """A recording to be cut, and where it is to end up."""
 
     path: Path
-    source: LabelledRecording
+    source: Labelled
     labels_us: list[int]
     spec: ModelSpec
 

@@ -63,6 +63,18 @@ def annotation_files(folder: Path) -> dict[str, Path]:
     return {path.stem.removeprefix(PREFIX): path for path in found}
 
 
+def full_split(folder: Path, start: str) -> str:
+    """The split of this name, else the last that begins with it: COCO's carry a year.
+
+    Raises:
+        DatasetError: there is none.
+    """
+    found = sorted(name for name in annotation_files(folder) if name.startswith(start))
+    if not found:
+        raise DatasetError(f"{folder}: no annotations/{PREFIX}{start}*.json")
+    return start if start in found else found[-1]
+
+
 def read_coco(folder: Path, split: str = "val2017", limit: int | None = None) -> CocoImages:
     """Read the annotations of a split; pictures are only looked for.
 

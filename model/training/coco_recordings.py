@@ -19,9 +19,10 @@ from ingest.recording import Recording, open_recording
 from model.errors import DatasetError
 from model.training.classes import LEFT_OUT, ClassMap, renumbered
 from model.training.coco_images import Categories, parsed, truths_by_image
-from model.training.labels import MAX_TIME_US, cropped_xywh
+from model.training.labels import MAX_TIME_US, check_classes, cropped_xywh
 from model.training.moments import Moment
 from model.training.rules import Rules
+from model.training.taught import Taught
 from model.training.truth import Truth
 
 TIME_FIELDS = ("t_us", "timestamp")
@@ -56,6 +57,14 @@ class AnnotatedRecording:
             if each.t_us > rules.keep.after_us
         ]
 
+    def taught(self, classes: int) -> Taught:
+        """See `Labelled.taught`; crowds are not, and in an image without boxes nothing is there."""
+        boxes = np.concatenate(
+            [each.truth.only(~each.truth.crowd).to_boxes(each.t_us) for each in self.times]
+        )
+        check_classes(self.events, boxes, classes)
+        return Taught(np.array([each.t_us for each in self.times], np.int64), boxes)
+
 
 def _counted(truth: Truth, sensor: tuple[int, int], rules: Rules, classes: ClassMap) -> Truth:
     """Cut off at the border, and the boxes that count; an area that was given stays."""
@@ -86,6 +95,11 @@ def read_coco_recordings(path: Path) -> CocoRecordings:
     return parsed(path, lambda data: _recordings(data, path))
 
 
+def has_times(data: dict[str, Any]) -> bool:
+    """Whether images of an annotations file are times of recordings, not pictures."""
+    return any(field in image for image in data["images"] for field in TIME_FIELDS)
+
+
 def _recordings(data: dict[str, Any], path: Path) -> CocoRecordings:
     categories = Categories.of(data)
     truth = truths_by_image(data, categories)
@@ -94,7 +108,7 @@ def _recordings(data: dict[str, Any], path: Path) -> CocoRecordings:
         by_file.setdefault(str(image["file_name"]), []).append(image)
     recordings = []
     for name, images in by_file.items():
-        moments = [Moment(_time_us(each), truth(int(each["id"])), int(each["id"])) for each in images]
+        moments = [Moment(_time_us(each, path), truth(int(each["id"])), int(each["id"])) for each in images]
         moments.sort(key=lambda moment: moment.t_us)
         if len({moment.t_us for moment in moments}) < len(moments):
             raise DatasetError(f"{path}: two images of {name} have the same time")
@@ -112,14 +126,16 @@ def _recordings(data: dict[str, Any], path: Path) -> CocoRecordings:
     return CocoRecordings(categories, tuple(recordings))
 
 
-def _time_us(image: dict[str, Any]) -> int:
+def _time_us(image: dict[str, Any], path: Path) -> int:
     name = next((field for field in TIME_FIELDS if field in image), None)
     if name is None:
         raise DatasetError(
-            f"image {image['id']}: no time; expected {' or '.join(TIME_FIELDS)} in microseconds "
+            f"{path}: image {image['id']}: no time; expected {' or '.join(TIME_FIELDS)} in microseconds "
             "(for pictures, name the folder that holds annotations/)"
         )
     t_us = int(image[name])
     if t_us != image[name] or abs(t_us) > MAX_TIME_US:
-        raise DatasetError(f"image {image['id']}: {name} is {image[name]!r}, expected whole microseconds")
+        raise DatasetError(
+            f"{path}: image {image['id']}: {name} is {image[name]!r}, expected whole microseconds"
+        )
     return t_us

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ingest.recording import Recording
 from model.letterbox import Letterbox, prepare_frame
-from model.prophesee import Boxes
 from model.spec import ModelSpec
 from model.training.batch import levels_of
 from model.training.past import Past
@@ -43,14 +42,14 @@ class Grid:
         return max(len(self.edges_us) - 1, 0)
 
 
-def label_times(boxes: Boxes, min_gap_us: int) -> list[int]:
-    """The times of labels that become boundaries; one nearer than min_gap_us to the one before is left out.
+def label_times(labelled_us: NDArray[np.int64], min_gap_us: int) -> list[int]:
+    """Those of ascending times that become boundaries; one nearer than min_gap_us to the one before does not.
 
     Labels at 60 Hz (1 Mpx) would else make slices of 16 ms. That a label is left out depends on earlier
     labels only.
     """
     times: list[int] = []
-    for t_us in np.unique(boxes["t"]).tolist():
+    for t_us in labelled_us.tolist():
         if not times or t_us - times[-1] >= min_gap_us:
             times.append(t_us)
     return times

@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Literal
 
 from model.errors import DatasetError
-from model.training.coco_images import annotation_files
+from model.training.coco_images import annotation_files, parsed
+from model.training.coco_recordings import has_times
 from model.training.gen1 import has_recordings
 
 Kind = Literal["prophesee", "coco", "coco_recordings"]
@@ -14,20 +15,23 @@ DEFAULT_SPLITS: dict[Kind, str] = {"prophesee": "test", "coco": "val2017", "coco
 
 
 def kind_of(path: Path) -> Kind:
-    """Prophesee's recordings, COCO's pictures, or a COCO file of recordings.
+    """Prophesee's recordings, COCO's pictures, or recordings with COCO's boxes, a file or a folder of files.
 
     Raises:
-        DatasetError: none of them.
+        DatasetError: none of them, or the smallest file of annotations is damaged.
         OSError: there is no such folder.
     """
     if path.suffix == ".json" and path.is_file():
         return "coco_recordings"
     next(path.iterdir(), None)  # glob finds nothing in a missing folder, and does not say so
-    if annotation_files(path):
-        return "coco"
+    files = annotation_files(path).values()
+    if files:
+        smallest = min(files, key=lambda file: file.stat().st_size)  # that of a training split can be 500 MB
+        return "coco_recordings" if parsed(smallest, has_times) else "coco"
     if has_recordings(path):
         return "prophesee"
     raise DatasetError(
         f"{path}: no data set; expected recordings (*_td.dat, *.h5, *.raw) with *_bbox.npy beside, in the "
-        "folder or in test/, annotations/instances_*.json (COCO), or a COCO file (.json) of recordings"
+        "folder or in test/, annotations/instances_*.json (COCO, of pictures or recordings), or a COCO file "
+        "(.json) of recordings"
     )

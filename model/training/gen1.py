@@ -9,6 +9,7 @@ from model.training.classes import ClassMap
 from model.training.labels import read_labels
 from model.training.moments import Moment, counted, moments_of
 from model.training.rules import Rules
+from model.training.taught import Taught
 
 LABELS = "_bbox.npy"
 
@@ -22,6 +23,10 @@ class LabelledRecording:
 
     events: Path
     labels: Path
+
+    @property
+    def size(self) -> None:
+        """Named by the events."""
 
     def open(self) -> Recording:
         """Open the events.
@@ -40,6 +45,10 @@ class LabelledRecording:
         """See `Labelled.moments`; a time without any label that counts is none."""
         boxes = read_labels(self.labels, len(classes.of_labels))
         return moments_of(counted(boxes, sensor, rules, classes.of_labels))
+
+    def taught(self, classes: int) -> Taught:
+        """See `Labelled.taught`."""
+        return Taught.of_boxes(read_labels(self.labels, classes))
 
 
 def bare_name(name: str) -> str:

@@ -83,9 +83,18 @@ def read_labels(path: Path, classes: int) -> Boxes:
         boxes[name] = _column(path, raw, name)
     if not all(np.isfinite(boxes[name]).all() for name in ("x", "y", "w", "h", "class_confidence")):
         raise DatasetError(f"{path}: a box has a side, corner or confidence that is no number")
+    check_classes(path, boxes, classes)
+    return boxes[np.argsort(boxes["t"], kind="stable")]
+
+
+def check_classes(path: Path, boxes: Boxes, classes: int) -> None:
+    """Refuse boxes of more classes than are known.
+
+    Raises:
+        DatasetError: names the path.
+    """
     if len(boxes) and boxes["class_id"].max() >= classes:
         raise DatasetError(f"{path}: class {boxes['class_id'].max()}, but only 0 to {classes - 1} have names")
-    return boxes[np.argsort(boxes["t"], kind="stable")]
 
 
 def _column(path: Path, raw: NDArray[np.void], name: str) -> NDArray[Any]:

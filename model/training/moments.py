@@ -13,6 +13,7 @@ from model.prophesee import Boxes, to_detections
 from model.training.classes import LEFT_OUT, ClassMap, renumbered
 from model.training.labels import crop
 from model.training.rules import Rules
+from model.training.taught import Taught
 from model.training.truth import Truth
 
 
@@ -26,11 +27,15 @@ class Moment:
 
 
 class Labelled(Protocol):
-    """A recording with ground truth, in whatever layout."""
+    """A recording with ground truth, in whatever layout; can be pickled."""
 
     @property
     def events(self) -> Path:
         """Where the events are."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the sensor in pixels, where the labels name them."""
 
     def open(self) -> Recording:
         """Open the events.
@@ -50,6 +55,13 @@ class Labelled(Protocol):
 
         Raises:
             DatasetError: the labels are damaged.
+        """
+
+    def taught(self, classes: int) -> Taught:
+        """What to learn.
+
+        Raises:
+            DatasetError: the labels are damaged, or of more classes than are known.
         """
 
 

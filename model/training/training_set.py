@@ -15,9 +15,9 @@ from model.training.augment import Augmentation
 from model.training.batch import Batch, levels_of, targets_of
 from model.training.cache import CacheOptions, Progress, prepare
 from model.training.clips import Clips, ClipShape, class_presence, draw_clips, draw_pass, repeat_factors
-from model.training.gen1 import LabelledRecording
 from model.training.label_boxes import BoxRules
 from model.training.lanes import Tape
+from model.training.moments import Labelled
 from model.training.painter import Painter, Seen
 from model.training.reader import HalvesReader
 from model.training.render import Scale
@@ -107,7 +107,7 @@ class TrainingSet:
 
     def __init__(
         self,
-        recordings: Sequence[LabelledRecording],
+        recordings: Sequence[Labelled],
         spec: ModelSpec,
         options: SetOptions,
         progress: Progress = lambda share: None,
@@ -119,7 +119,7 @@ class TrainingSet:
         min_gap_us = spec.slice_us // 2 if options.min_gap_us is None else options.min_gap_us
         self.prepared = prepare(recordings, spec, min_gap_us, options.cache, progress)
         cut = self.prepared.recordings
-        if not cut:
+        if not any(len(each.labels.boxes) for each in cut):
             raise DatasetError(f"{len(recordings)} recordings, but none with a label and room in the cache")
         self._shape = ClipShape(options.slices, options.warm_up)
         self._levels = levels

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.prophesee import Boxes
+from model.prophesee import BBOX_DTYPE, Boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,14 @@ class Truth:
     def only(self, which: NDArray[np.bool_]) -> "Truth":
         """Some of the objects."""
         return Truth(self.xywh[which], self.class_id[which], self.area[which], self.crowd[which])
+
+    def to_boxes(self, t_us: int) -> Boxes:
+        """In Prophesee's layout, at a time; outlines and crowds are not told."""
+        boxes = np.zeros(len(self), BBOX_DTYPE)
+        for column, name in enumerate("xywh"):
+            boxes[name] = self.xywh[:, column]
+        boxes["t"], boxes["class_id"], boxes["class_confidence"] = t_us, self.class_id, 1
+        return boxes
 
     @staticmethod
     def of_boxes(boxes: Boxes) -> "Truth":

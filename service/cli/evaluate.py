@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from model.training.choice import IOU
+from model.training.coco_images import annotation_files, full_split
 from model.training.dataset import kind_of
 from service.cli.options import Iou, Slices, SliceUs, Weights, WindowPreset, check_outputs, check_slice
 from service.errors import BadRequest
@@ -22,8 +23,8 @@ def evaluate(
         typer.Argument(
             metavar="DATASET",
             help="Folder of Gen1 or 1 Mpx (recordings with *_bbox.npy) or COCO "
-            "(annotations/instances_*.json), or a COCO file (.json) whose images name recordings and times; "
-            "told by content.",
+            "(annotations/instances_*.json), or a COCO file (.json); images of COCO are pictures, or name "
+            "recordings and times; told by content.",
             show_default=False,
         ),
     ],
@@ -34,7 +35,10 @@ def evaluate(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(help="Default: test, on COCO val2017. Never choose weights by their score on test."),
+        typer.Option(
+            help="Default: test, of COCO val2017 or, on recordings, val. Never choose weights by their score "
+            "on test."
+        ),
     ] = None,
     protocol: Annotated[
         Literal["gen1", "1mpx", "none"] | None,
@@ -80,14 +84,14 @@ def evaluate(
     """
     check_slice(slice_us, window)
     paths = out or []
-    check_outputs(paths, ENDINGS, dataset)
     kind = kind_of(dataset)
+    if kind == "coco_recordings":
+        dataset, split = _annotations(dataset, split)
+    check_outputs(paths, ENDINGS, dataset)
     for_recordings = (state, window, slice_us, protocol, classes)
     for_weights = (weights, state, slices, window, slice_us, batch, device)
     if kind == "coco" and any(option is not None for option in for_recordings):
         raise typer.BadParameter(f"{dataset.name} holds pictures: {FOR_RECORDINGS} are for recordings")
-    if kind == "coco_recordings" and split is not None:
-        raise typer.BadParameter(f"{dataset.name} is one split: --split is for folders")
     if detections is not None:
         check_outputs(paths, ENDINGS, detections)
         if any(option is not None for option in for_weights):
@@ -118,6 +122,16 @@ def evaluate(
         device or "cpu",
     )
     report_evaluation(wish, paths, as_json)
+
+
+def _annotations(dataset: Path, split: str | None) -> tuple[Path, str | None]:
+    """The file of boxes, and which split of a folder it is."""
+    if dataset.is_dir():
+        split = full_split(dataset, split or "val")
+        return annotation_files(dataset)[split], split
+    if split is not None:
+        raise typer.BadParameter(f"{dataset.name} is one split: --split is for folders")
+    return dataset, None
 
 
 def check_device(name: str) -> None:

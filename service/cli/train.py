@@ -17,7 +17,8 @@ def train(
         Path,
         typer.Argument(
             metavar="DATASET",
-            help="Folder with train/ and val/ as in Gen1 (*_td.dat with *_bbox.npy), or of COCO.",
+            help="Folder with train/ and val/ as in Gen1 (*_td.dat with *_bbox.npy), or of COCO "
+            "(annotations/instances_*.json), of pictures or of recordings.",
             show_default=False,
         ),
     ],

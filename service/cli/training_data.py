@@ -1,23 +1,24 @@
 """What `spikewatch train` learns from and is scored on, by the kind of data set."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from model.detector import Detector
-from model.errors import ConfigError, DatasetError
+from model.errors import ConfigError
 from model.spec import ModelSpec
 from model.training.augment import Augmentation
 from model.training.cache import CacheOptions
 from model.training.classes import match_classes
-from model.training.coco_images import CocoImages, annotation_files, read_coco
+from model.training.coco_images import CocoImages, annotation_files, full_split, read_coco
 from model.training.dataset import kind_of
 from model.training.evaluated import prepare
 from model.training.evaluation import CHOICE, evaluate_pictures, evaluate_recordings
 from model.training.figures import Score
-from model.training.gen1 import find_recordings, split_folder
+from model.training.gen1 import split_folder
 from model.training.picture_set import PictureAugmentation, PictureOptions, PictureSet
-from model.training.recording_set import RecordingSet, prophesee_set
+from model.training.recording_set import RecordingSet, coco_set, prophesee_set
 from model.training.run import Batches, Validate
 from model.training.training_set import SetOptions, TrainingSet
 from service.cli.progress import progress_bar
@@ -29,7 +30,7 @@ class Data:
     """The data set, and in which portions it is fed.
 
     Attributes:
-        dataset: folder of recordings with train/ and val/, or of COCO.
+        dataset: folder of recordings with train/ and val/, or with annotations/ in COCO's format.
         cache: folder of cut recordings; cache_gb: its bound.
         limit: train on the first recordings or pictures only; validate_on: likewise, 0 for never.
         batches: an epoch ends after so many.
@@ -51,13 +52,14 @@ class Data:
 
 
 class Recordings:
-    """Events with labels, in Prophesee's layout."""
+    """Events with labels; `split` finds train and val."""
 
     representation = "polarity_counts"
 
-    def __init__(self, data: Data) -> None:
-        self._data = data
-        self.class_names = prophesee_set(data.dataset, "train").class_names
+    def __init__(self, data: Data, split: Callable[[Path, str], RecordingSet]) -> None:
+        self._data, self._split = data, split
+        self._train = split(data.dataset, "train")
+        self.class_names = self._train.class_names
 
     def batches(self, spec: ModelSpec, seed: int, world: int) -> Batches:
         """Clips and lanes of the training split, cut anew where the cache lacks them."""
@@ -73,22 +75,16 @@ class Recordings:
             augmentation=Augmentation() if data.augment else Augmentation.none(),
         )
         with progress_bar("cutting recordings") as update:
-            return TrainingSet(find_recordings(data.dataset, "train")[: data.limit], spec, options, update)
+            return TrainingSet(self._train.recordings[: data.limit], spec, options, update)
 
     def validation(self) -> Validate:
-        """Scores on val, by Prophesee's protocol, the membranes carried; its labels are read at once.
+        """Scores on val as `evaluate` does, the membranes carried; its labels are read at once.
 
         Raises:
             ConfigError: it would be the training split.
             DatasetError: there is none, its labels are damaged, or none counts.
         """
-        folder = self._data.dataset
-        if split_folder(folder, "train") == split_folder(folder, "val"):
-            raise ConfigError(
-                f"{folder}: recordings lie in it directly, so val would be train; make train/ and val/, or "
-                "score never (--validate-on 0)"
-            )
-        val: RecordingSet = prophesee_set(folder, "val")
+        val = self._split(self._data.dataset, "val")
         recordings = val.recordings[: self._data.validate_on]
         prepare(recordings, match_classes(val.class_names, self.class_names), val.rules)
 
@@ -109,7 +105,7 @@ class Pictures:
 
     def __init__(self, data: Data) -> None:
         self._data = data
-        self._train = read_coco(data.dataset, _split(data.dataset, "train"), data.limit)
+        self._train = read_coco(data.dataset, full_split(data.dataset, "train"), data.limit)
         self.class_names = self._train.class_names
 
     def batches(self, spec: ModelSpec, seed: int, world: int) -> Batches:
@@ -121,9 +117,8 @@ class Pictures:
 
     def validation(self) -> Validate:
         """Scores on val by COCO's protocol."""
-        images: CocoImages = read_coco(
-            self._data.dataset, _split(self._data.dataset, "val"), self._data.validate_on
-        )
+        folder = self._data.dataset
+        images: CocoImages = read_coco(folder, full_split(folder, "val"), self._data.validate_on)
 
         def validate(detector: Detector) -> Score:
             return evaluate_pictures(
@@ -142,18 +137,26 @@ def source_of(data: Data) -> Recordings | Pictures:
     """
     match kind_of(data.dataset):
         case "prophesee":
-            return Recordings(data)
+            return Recordings(data, _prophesee_split)
         case "coco":
             return Pictures(data)
         case "coco_recordings":
-            raise ConfigError(
-                f"{data.dataset.name}: train on a folder with train/ and val/; this is one file"
-            )
+            return Recordings(data, _coco_split)
 
 
-def _split(folder: Path, start: str) -> str:
-    """COCO's splits carry a year."""
-    found = sorted(name for name in annotation_files(folder) if name.startswith(start))
-    if not found:
-        raise DatasetError(f"{folder}: no annotations/instances_{start}*.json")
-    return found[-1]
+def _prophesee_split(folder: Path, split: str) -> RecordingSet:
+    if split == "val" and split_folder(folder, "train") == split_folder(folder, "val"):
+        raise ConfigError(
+            f"{folder}: recordings lie in it directly, so val would be train; make train/ and val/, or "
+            "score never (--validate-on 0)"
+        )
+    return prophesee_set(folder, split)
+
+
+def _coco_split(folder: Path, split: str) -> RecordingSet:
+    if folder.is_file():
+        raise ConfigError(
+            f"{folder.name}: one file; train on a folder that holds annotations/instances_train*.json and "
+            "instances_val*.json"
+        )
+    return coco_set(annotation_files(folder)[full_split(folder, split)])

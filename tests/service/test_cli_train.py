@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from model.checkpoint import load_checkpoint
+from tests.model.training.coco_layout import annotate
 from tests.model.training.street import write_recording
 from tests.service.console import Done
 
@@ -108,6 +110,61 @@ def test_a_folder_without_labels_is_told(run: Run, tmp_path: Path) -> None:
     done = run("train", data, "--out", tmp_path / "run")
     assert done.status == 1
     assert "street1_bbox.npy: missing" in done.err
+
+
+def coco_street(folder: Path) -> Path:
+    """The same, with COCO's boxes on the recordings; val has a class more, so others are numbered there."""
+    street(folder, 0.6)
+    for split in ("train", "val"):
+        events = sorted((folder / split).glob("*_td.dat"))
+        labels = sorted((folder / split).glob("*_bbox.npy"))
+        annotate(folder, f"{split}2024", list(zip(events, labels, strict=True)))
+    val = folder / "annotations" / "instances_val2024.json"
+    data = json.loads(val.read_text())
+    data["categories"].append({"id": 1, "name": "tram"})
+    val.write_text(json.dumps(data))
+    return folder
+
+
+def test_boxes_in_cocos_format_on_recordings(run: Run, tmp_path: Path) -> None:
+    data, out = coco_street(tmp_path / "data"), tmp_path / "run"
+    done = run("train", data, "--out", out, *SMALL, "--batches", 2, "--epochs", 1)
+    assert done.status == 0, done.err
+    (row,) = progress(out)
+    assert (row["steps"], row["ap"] != "") == ("2", True)
+    weights = out / "last.safetensors"
+    assert load_checkpoint(weights).spec.class_names == ("car", "pedestrian")
+    scored = run("evaluate", data, "--split", "val", "--state", "carry", "--weights", weights, "--json")
+    assert scored.status == 0, scored.err
+    report = json.loads(scored.out)
+    assert (report["kind"], report["split"], report["images"]) == ("coco_recordings", "val2024", 24)
+    assert report["ap"] == pytest.approx(float(row["ap"]), abs=1e-3)
+    assert json.loads(run("evaluate", data, "--weights", weights, "--json").out)["split"] == "val2024"
+
+
+def test_boxes_in_cocos_format_that_cannot_be_trained(run: Run, tmp_path: Path) -> None:
+    data, train = coco_street(tmp_path / "data"), tmp_path / "data/annotations/instances_train2024.json"
+    good = json.loads(train.read_text())
+    timeless = [{"id": 1, "file_name": good["images"][0]["file_name"]}, *good["images"][1:]]
+    cases = [
+        (good | {"images": timeless}, "instances_train2024.json: image 1: no time"),
+        (good | {"annotations": []}, "2 recordings, but none with a label"),
+        (
+            good | {"categories": [{"id": 3, "name": "cart"}, {"id": 5, "name": "horse"}]},
+            "no class in common",
+        ),
+        (good | {"annotations": good["categories"]}, "instances_train2024.json: not COCO annotations"),
+    ]
+    for changed, words in cases:
+        train.write_text(json.dumps(changed))
+        done = run("train", data, "--out", tmp_path / "run", *SMALL)
+        assert (done.status, len(done.err.strip().splitlines()), words in done.err) == (1, 1, True)
+        shutil.rmtree(tmp_path / "run", ignore_errors=True)
+    done = run("train", train, "--out", tmp_path / "run")
+    assert "one file; train on a folder that holds annotations/instances_train*.json" in done.err
+    train.unlink()
+    done = run("train", data, "--out", tmp_path / "run")
+    assert (done.status, "no annotations/instances_train*.json" in done.err) == (1, True)
 
 
 def test_from_simulated_streets_to_scores(run: Run, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from model.training.classes import ClassMap
 from model.training.moments import Moment, counted, moments_of
 from model.training.rules import Rules
 from model.training.run import Batches
+from model.training.taught import Taught
 
 WIDTH, HEIGHT = 90, 60
 
@@ -66,6 +67,9 @@ class InMemory:
 
     def moments(self, sensor: tuple[int, int], rules: Rules, classes: ClassMap) -> list[Moment]:
         return moments_of(counted(self.boxes, sensor, rules, classes.of_labels))
+
+    def taught(self, classes: int) -> Taught:
+        return Taught.of_boxes(self.boxes)
 
 
 def random_events(n: int, begin_us: int, end_us: int, seed: int = 0) -> Events:

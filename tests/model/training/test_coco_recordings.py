@@ -53,6 +53,17 @@ def test_times_boxes_and_classes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(truth.crowd, [True, False])
 
 
+def test_a_folder_is_told_from_pictures_by_the_times_of_its_images(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    val = annotate(tmp_path).rename(tmp_path / "annotations" / "instances_val.json")
+    assert kind_of(tmp_path) == "coco_recordings"
+    val.write_text(json.dumps({"images": [{"id": 1, "file_name": "a.png"}]}))
+    assert kind_of(tmp_path) == "coco"
+    val.write_text("{")
+    with pytest.raises(DatasetError, match=r"instances_val\.json: not COCO annotations"):
+        kind_of(tmp_path)
+
+
 def test_rules_and_classes_may_be_named(tmp_path: Path) -> None:
     first, second = read_coco_recordings(annotate(tmp_path)).recordings
     cats = match_classes(("cat", "car"), ("cat",))

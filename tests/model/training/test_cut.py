@@ -123,7 +123,7 @@ def labels_at(*times_us: int) -> Boxes:
 
 
 def test_labels_that_follow_too_closely_are_left_out() -> None:
-    labels = labels_at(100, 100, 150, 190, 200, 260, 1000)
+    labels = np.array([100, 150, 190, 200, 260, 1000])
     assert label_times(labels, 100) == [100, 200, 1000]
     assert label_times(labels, 0) == [100, 150, 190, 200, 260, 1000]
     assert label_times(labels[:0], 100) == []
