@@ -17,6 +17,7 @@ from model.training.coco_recordings import AnnotatedRecording, read_coco_recordi
 from model.training.gen1 import LabelledRecording
 from model.training.training_set import SetOptions, TrainingSet
 from tests.model.training.coco_layout import annotate
+from tests.model.training.fakes import epoch_of
 from tests.model.training.moving_boxes import SLICE_US, moving_boxes, small_spec
 
 SPEC = small_spec()
@@ -39,7 +40,7 @@ def test_frames_and_boxes_are_those_of_the_same_recordings_in_prophesees_layout(
     theirs = TrainingSet(sources, SPEC, options(tmp_path / "theirs"))
     ours = TrainingSet(sent, SPEC, options(tmp_path / "ours"))
     boxes = 0
-    for a, b in zip(theirs.epoch(0), ours.epoch(0), strict=True):
+    for a, b in zip(epoch_of(theirs, 0), epoch_of(ours, 0), strict=True):
         assert torch.equal(a.frames, b.frames)
         assert torch.equal(a.fresh, b.fresh)
         for x, y in zip(a.targets, b.targets, strict=True):
@@ -65,7 +66,7 @@ def test_crowds_are_not_taught_and_an_image_without_boxes_is_empty(tmp_path: Pat
     assert [len(cut.labels.at(k)) for k in range(3)] == [1, 0, 2]
     counts = [
         int((targets.lane == lane).sum())
-        for batch in training.epoch(0)
+        for batch in epoch_of(training, 0)
         for targets in batch.targets
         for lane in torch.nonzero(targets.labelled).flatten().tolist()
     ]
