@@ -39,6 +39,8 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=1200, help="pixels")
     given = parser.parse_args()
     frames = frames_at(given.video, [float(each) for each in given.seconds.split(",")])
+    if not frames:
+        parser.error(f"{given.video} has no frame at {given.seconds} s")
     sheet(frames, given.columns, given.width).quantize(64).save(given.out, optimize=True)
 
 

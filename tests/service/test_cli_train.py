@@ -61,7 +61,7 @@ def test_a_small_street_is_learned(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_processes_in_half_precision(tmp_path: Path) -> None:
-    """As torchrun starts them; each draws clips and lanes of its own and they learn the same weights."""
+    """As torchrun starts them; only the first one scores and writes."""
     data, out = street(tmp_path / "data", 0.8), tmp_path / "run"
     launch = (Path(sys.executable).with_name("torchrun"), "--nproc-per-node", "2", "--no-python")
     train = ("spikewatch", "train", data, "--out", out, *SMALL, "--batches", 2, "--epochs", 1, "--amp")

@@ -92,12 +92,9 @@ def test_half_precision_learns_nearly_the_same() -> None:
     reports = []
     for half in (None, torch.bfloat16):
         torch.manual_seed(0)
-        learner, batch = (
-            Learner(build_network(SPEC.config), SPEC.slices, RECIPE, half),
-            FakeBatches().batch(0, 0),
-        )
+        learner = Learner(build_network(SPEC.config), SPEC.slices, RECIPE, half)
         lanes = Lanes(init_state(trace(learner.network, 64, 64).state_shapes, 3), (), torch.zeros(3).long())
-        report, after = learner.step(batch, lanes, 1.0)
+        report, after = learner.step(FakeBatches().batch(0, 0), lanes, 1.0)
         assert report is not None
         reports.append(report)
         assert {h.dtype for h in after.state.values()} == {torch.float32}, "membranes stay whole"

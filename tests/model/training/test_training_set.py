@@ -226,9 +226,8 @@ def test_epochs_can_be_cut_short(sources: list[LabelledRecording], options: SetO
 
 def test_the_beginning_of_a_clip_is_not_taught(sources: list[LabelledRecording], options: SetOptions) -> None:
     training = TrainingSet(sources, SPEC, replace(options, stream_share=0.0, warm_up=2))
-    labelled = torch.stack([t.labelled for batch in epoch_of(training, 0) for t in batch.targets]).view(
-        -1, 5, 4
-    )
+    targets = [t for batch in epoch_of(training, 0) for t in batch.targets]
+    labelled = torch.stack([t.labelled for t in targets]).view(-1, 5, 4)
     assert not labelled[:, :2].any()
     assert all(labelled[:, k].any() for k in (2, 3, 4))
 
