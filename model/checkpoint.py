@@ -12,8 +12,9 @@ from model.build import build_network
 from model.config import SpikeYOLOConfig
 from model.detector import Detector
 from model.dyadic import fill_dyadic, set_dyadic_head_bias
-from model.errors import CheckpointError
+from model.errors import CheckpointError, ConfigError
 from model.network import Network
+from model.runtime.choose import AUTO, choose_runtime
 from model.shipped import DEFAULT, UNTRAINED, weights_path
 from model.spec import ModelSpec
 from model.spike_driven import to_spike_driven
@@ -90,7 +91,10 @@ def untrained_network(config: SpikeYOLOConfig) -> Network:
 
 
 def load_detector(
-    weights: str | None = None, device: torch.device | str = "cpu", mode: str = "integer"
+    weights: str | None = None,
+    device: torch.device | str = "cpu",
+    mode: str = "integer",
+    runtime: str = "eager",
 ) -> Detector:
     """The detector in a weights file, by default in the one that comes with the package.
 
@@ -98,15 +102,23 @@ def load_detector(
         weights: path of a safetensors file, a name of `model.shipped`, or `untrained`.
         device: where to run.
         mode: `integer`, or `spike` for the same numbers from binary spikes at D times the work.
+        runtime: of `model.runtime`, or `auto` for the fastest here; `spike` runs eagerly.
+
+    Raises:
+        CheckpointError: see `load_checkpoint`.
+        ConfigError: the runtime does not know this network, or is not for this device.
     """
     weights = weights or DEFAULT
     untrained = weights == UNTRAINED
     loaded = (
         untrained_detector(device=device) if untrained else load_checkpoint(weights_path(weights), device)
     )
-    if mode == "integer":
-        return loaded
-    return Detector(to_spike_driven(loaded.network), loaded.spec, device)
+    if mode == "spike":
+        if runtime not in (AUTO, "eager"):
+            raise ConfigError(f"binary spikes run eagerly: mode spike has no runtime {runtime}")
+        return Detector(to_spike_driven(loaded.network), loaded.spec, device)
+    chosen = choose_runtime(runtime, loaded.network, device)
+    return loaded if chosen == "eager" else Detector(loaded.network, loaded.spec, device, chosen)
 
 
 def weights_digest(network: Network) -> str:

@@ -16,8 +16,9 @@ from model.geometry import Layer, trace
 from model.letterbox import Letterbox
 from model.network import Network, RawOutputs
 from model.nms import suppress
+from model.runtime.fused import FusedNetwork
 from model.spec import ModelSpec
-from model.state import StateShapes, init_state
+from model.state import StateBank, StateShapes, init_state
 from model.step import State, Step
 
 
@@ -44,19 +45,38 @@ class StepOutput:
 
 
 class Detector:
-    """Runs slices. Holds weights only: the state goes in and comes out."""
+    """Runs slices. Holds weights only: the state goes in and comes out.
 
-    def __init__(self, network: Network, spec: ModelSpec, device: torch.device | str = "cpu") -> None:
+    Attributes:
+        network: the weights, as they were built.
+        runtime: the arithmetic, see `model.runtime`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        spec: ModelSpec,
+        device: torch.device | str = "cpu",
+        runtime: str = "eager",
+    ) -> None:
+        """Make ready to run; ConfigError if the runtime does not know this network."""
         self.network = network.eval().to(device)
         self.spec = spec
         self.device = torch.device(device)
+        self.runtime = runtime
         geometry = trace(network, spec.input_height, spec.input_width)
         self.layers: tuple[Layer, ...] = geometry.layers
         self.state_shapes: StateShapes = geometry.state_shapes
+        self._fused = None if runtime == "eager" else FusedNetwork(self.network, self.layers, runtime)
 
     def init_state(self, batch: int = 1) -> State:
         """Membranes at rest."""
         return init_state(self.state_shapes, batch, self.device)
+
+    def make_bank(self, slots: int) -> StateBank:
+        """Membranes at rest of `slots` sessions, laid out as the runtime wants them."""
+        layout = torch.contiguous_format if self._fused is None else torch.channels_last
+        return StateBank(self.state_shapes, slots, self.device, layout)
 
     def blank_frames(self, batch: int = 1) -> Tensor:
         """Input without any event."""
@@ -70,15 +90,47 @@ class Detector:
         Args:
             frames: float32 [B,P,h,w], from `prepare_frame`.
             state: membranes [B,C,H,W] of every layer; left untouched.
-            exact: count accumulations too, each spike with its true fan-out.
+            exact: count accumulations too, each spike with its true fan-out; this is done eagerly.
 
         Raises:
             StateError: a membrane is missing or has another shape.
         """
+        if self._fused is not None and not exact:
+            own = {name: h.clone(memory_format=torch.channels_last) for name, h in state.items()}
+            raw, spikes = self._fused.run(frames, self._fused.step(own, range(len(frames))))
+            return StepOutput(raw, own, spikes, {})
         step = ExactStep(state) if exact else Step(state)
         raw = self.network(frames.to(self.device), step)
         counted = step.accumulations if isinstance(step, ExactStep) else {}
         return StepOutput(raw, step.next_state, step.spikes, counted)
+
+    @torch.inference_mode()
+    def step_in_bank(self, frames: Tensor, bank: StateBank, slots: Sequence[int]) -> StepOutput:
+        """Run one slice of each session; their membranes in the bank become the new ones.
+
+        Args:
+            frames: float32 [B,P,h,w], from `prepare_frame`.
+            bank: from `make_bank`; its `torn` names those of `slots` that a failure left half written.
+            slots: [B], distinct.
+
+        Returns:
+            The outputs, without a state.
+
+        Raises:
+            StateError: the bank does not fit, or a slot is named twice.
+        """
+        if self._fused is None:
+            out = self.step(frames, bank.gather(slots))
+            bank.scatter(slots, out.state)
+            return replace(out, state={})
+        bank.check(slots)
+        step = self._fused.step(bank.membranes, slots)
+        try:
+            raw, spikes = self._fused.run(frames, step)
+        except BaseException:
+            bank.torn.update(slots if step.touched else ())
+            raise
+        return StepOutput(raw, {}, spikes, {})
 
     def window(self, frames: Tensor, exact: bool = False) -> list[StepOutput]:
         """Run whole windows from rest, in the order of time that the weights were trained in.

@@ -15,9 +15,17 @@ StateShapes = Mapping[str, tuple[int, int, int]]
 """Layer name -> (C, H, W) of its membrane."""
 
 
-def init_state(shapes: StateShapes, batch: int, device: torch.device | str = "cpu") -> State:
+def init_state(
+    shapes: StateShapes,
+    batch: int,
+    device: torch.device | str = "cpu",
+    layout: torch.memory_format = torch.contiguous_format,
+) -> State:
     """Membranes at rest, all zero, for `batch` samples."""
-    return {name: torch.zeros(batch, *shape, device=device) for name, shape in shapes.items()}
+    return {
+        name: torch.zeros(batch, *shape, device=device).contiguous(memory_format=layout)
+        for name, shape in shapes.items()
+    }
 
 
 def check_state(state: State, shapes: StateShapes, batch: int) -> None:
@@ -41,12 +49,28 @@ class StateBank:
     """One tensor [S,C,H,W] for each I-LIF; a session owns one slot.
 
     Not thread-safe: one thread owns the bank and the detector.
+
+    Attributes:
+        slots: S.
+        torn: slots whose membranes a step left half written when it failed.
     """
 
-    def __init__(self, shapes: StateShapes, slots: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self,
+        shapes: StateShapes,
+        slots: int,
+        device: torch.device | str = "cpu",
+        layout: torch.memory_format = torch.contiguous_format,
+    ) -> None:
         self.slots = slots
+        self.torn: set[int] = set()
         self._device = device
-        self._bank = init_state(shapes, slots, device)
+        self._bank = init_state(shapes, slots, device, layout)
+
+    @property
+    def membranes(self) -> State:
+        """The tensors themselves, for whoever steps in place."""
+        return self._bank
 
     @property
     def nbytes(self) -> int:
@@ -70,14 +94,20 @@ class StateBank:
             raise StateError(f"the state and the bank differ in layers {odd[:3]}")
         for name, bank in self._bank.items():
             bank.index_copy_(0, index, state[name])
+        self.torn.difference_update(slots)
 
     def reset(self, slots: Sequence[int]) -> None:
         """Put the membranes of `slots` to rest; touches no other."""
         index = self._index(slots)
         for bank in self._bank.values():
             bank.index_fill_(0, index, 0.0)
+        self.torn.difference_update(slots)
 
-    def _index(self, slots: Sequence[int]) -> Tensor:
+    def check(self, slots: Sequence[int]) -> None:
+        """Refuse slots that are not distinct or not there: StateError."""
         if len(set(slots)) != len(slots) or not all(0 <= slot < self.slots for slot in slots):
             raise StateError(f"slots {list(slots)} are not distinct numbers below {self.slots}")
+
+    def _index(self, slots: Sequence[int]) -> Tensor:
+        self.check(slots)
         return torch.tensor(list(slots), dtype=torch.long, device=self._device)

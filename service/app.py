@@ -24,11 +24,11 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
 
     Raises:
         CheckpointError: the weights cannot be read.
-        ConfigError: they look at still pictures.
+        ConfigError: they look at still pictures, or the runtime does not know them.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    detector = detector or load_detector(settings.weights, settings.device)
+    detector = detector or load_detector(settings.weights, settings.device, runtime=settings.runtime)
     detector.spec.check_input(events=True, name="a live stream")
     host = SessionHost(detector, settings, CollectorRegistry())
 

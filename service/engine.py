@@ -14,7 +14,6 @@ from model.detector import Detector, StepOutput
 from model.energy import Energy
 from model.errors import StateError
 from model.network import RawOutputs
-from model.state import StateBank
 from service.window import InputSlice, WindowBuilder, WindowOptions, WindowResult
 
 log = logging.getLogger("spikewatch.engine")
@@ -73,7 +72,7 @@ class Engine:
 
     def __init__(self, detector: Detector, slots: int) -> None:
         self.detector = detector
-        self.bank = StateBank(detector.state_shapes, slots, detector.device)
+        self.bank = detector.make_bank(slots)
         self.on_flush: Callable[[BatchResult], None] = lambda _result: None
         """Told of slices that run at a flush, outside of any batch."""
         self._carries = detector.spec.time_order == "oldest_first"
@@ -91,8 +90,7 @@ class Engine:
     def _run_carried(self, batch: Sequence[tuple[Lane, InputSlice]]) -> Ran:
         """One step for all: the membranes go on from slice to slice."""
         slots = [lane.slot for lane, _ in batch]
-        out = self.detector.step(torch.stack([part.frame for _, part in batch]), self.bank.gather(slots))
-        self.bank.scatter(slots, out.state)
+        out = self.detector.step_in_bank(torch.stack([part.frame for _, part in batch]), self.bank, slots)
         return [(i, part, out, i) for i, (_, part) in enumerate(batch)]
 
     def _run_windows(self, batch: Sequence[tuple[Lane, InputSlice]]) -> Ran:

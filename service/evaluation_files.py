@@ -30,6 +30,7 @@ class Run:
         slices: T.
         slice_us: length of a slice; None for pictures.
         choice: of boxes.
+        runtime: the arithmetic.
     """
 
     spec: ModelSpec
@@ -37,6 +38,7 @@ class Run:
     slices: int
     slice_us: int | None
     choice: Choice
+    runtime: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,7 @@ def _run_json(done: Evaluation, run: Run | None) -> dict[str, Any]:
         "d_max": run.spec.config.d_max,
         "slice_us": run.slice_us,
         "state": run.state,
+        "runtime": run.runtime,
         "windows": done.cost.windows,
         "firing_rate": done.cost.firing_rate if spiking else None,
         "energy_mj": {

@@ -29,6 +29,7 @@ def _facts(done: Evaluation, setup: Setup) -> Table:
         table.add_row(
             "state", "carried through a recording" if run.state == "carry" else "reset, as the paper"
         )
+        table.add_row("runtime", run.runtime)
     table.add_row("pictures" if setup.kind == "coco" else "recordings", f"{done.sources:,}")
     labelled = sum(row.labelled for row in done.score.classes)
     found = sum(row.found for row in done.score.classes)

@@ -164,8 +164,8 @@ class SessionHost:
             list(stream.feed(bytes(16)))
             list(stream.finish())
         engine = self.worker.engine
-        for batch in {1, min(self.settings.max_batch, engine.bank.slots)}:
-            state = engine.bank.gather(range(batch))
-            frames = self.detector.blank_frames(batch)
-            self.detector.step(frames, state)
+        for batch in range(min(self.settings.max_batch, engine.bank.slots), 0, -1):
+            slots = range(batch)
+            self.detector.step_in_bank(self.detector.blank_frames(batch), engine.bank, slots)
+            engine.bank.reset(slots)
             log.debug("warmed up", extra={"batch": batch})

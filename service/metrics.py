@@ -91,6 +91,7 @@ class Metrics:
                 "name": spec.name,
                 "training": spec.training,
                 "scale": spec.config.scale,
+                "runtime": detector.runtime,
                 "digest": weights_digest(detector.network),
             }
         )

@@ -205,6 +205,7 @@ class ModelInfo(Wire):
     architecture: str
     neuron: str
     scale: str
+    runtime: str = Field(description="the arithmetic: eager, fp32, int8x2 or int8")
     parameters: int
     classes: list[str]
     representation: str

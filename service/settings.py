@@ -19,6 +19,7 @@ class Settings(BaseSettings):
         None, description="safetensors file, name of shipped weights, or untrained; none: shipped"
     )
     device: str = "cpu"
+    runtime: str = Field("auto", description="auto, eager, fp32, int8x2 or int8")
     threads: int = Field(0, ge=0, description="compute threads; 0: as many as torch finds")
     max_sessions: int = Field(16, ge=1, le=1024, description="slots; each holds one membrane state")
     max_batch: int = Field(8, ge=1, le=256, description="slices of different sessions run together")

@@ -96,11 +96,11 @@ class Worker(threading.Thread):
             result = self.engine.run(lanes)
         except Exception:
             log.exception("a batch failed", extra={"batch": len(batch)})
-            if len(batch) == 1:
-                self._fail(batch[0][0], StepFailed("the detector failed on a slice of this session"))
-                return
             for session, part in batch:
-                self._run_slices([(session, replace(part, discontinuity=False))])
+                if len(batch) == 1 or _lane(session).slot in self.engine.bank.torn:
+                    self._fail(session, StepFailed("the detector failed on a slice of this session"))
+                else:
+                    self._run_slices([(session, replace(part, discontinuity=False))])
             return
         self._deliver(batch, result)
 

@@ -28,6 +28,7 @@ def model_info(detector: Detector) -> ModelInfo:
         architecture=spec.config.architecture,
         neuron=spec.config.neuron,
         scale=spec.config.scale,
+        runtime=detector.runtime,
         parameters=sum(p.numel() for p in detector.network.parameters()),
         classes=list(spec.class_names),
         representation=spec.representation,

@@ -12,6 +12,7 @@ from service.cli.options import (
     Hop,
     Iou,
     Mode,
+    Runtime,
     Slices,
     SliceUs,
     Weights,
@@ -58,6 +59,7 @@ def detect(
     confidence: Confidence = 0.25,
     iou: Iou = 0.45,
     mode: Mode = "integer",
+    runtime: Runtime = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as JSON, not as a table.")
     ] = False,
@@ -75,7 +77,7 @@ def detect(
         check_no_recording_options(source, slice_us, window, width, hop)
         from service.cli.still_detection import run_still_detection
 
-        run_still_detection(source, slices, confidence, iou, weights, mode, paths, as_json)
+        run_still_detection(source, slices, confidence, iou, weights, mode, runtime, paths, as_json)
         return
     check_outputs(paths, ENDINGS, source)
     with open_recording(source, width, height) as opened:
@@ -92,4 +94,4 @@ def detect(
             confidence=confidence,
             iou=iou,
         )
-        run_detection(opened, request, weights, mode, paths, as_json)
+        run_detection(opened, request, weights, mode, runtime, paths, as_json)

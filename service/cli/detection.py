@@ -10,6 +10,8 @@ from rich.table import Table
 
 from ingest.recording import Recording
 from model.checkpoint import load_detector
+from model.detector import Detector
+from model.runtime.choose import AUTO
 from model.spec import ModelSpec
 from service.annotated_video import AnnotatedVideo, banner
 from service.cli.progress import progress_bar
@@ -25,11 +27,12 @@ def run_detection(
     request: WindowRequest,
     weights: str | None,
     mode: str,
+    runtime: str | None,
     paths: list[Path],
     as_json: bool,
 ) -> None:
     """Detect, write the files, and print what was found."""
-    detector = load_detector(weights, mode=mode)
+    detector = load_detector(weights, mode=mode, runtime=runtime or AUTO)
     detector.spec.check_input(events=True, name=recording.path.name)
     slice_us = slice_length_us(request, detector.spec)
     source = RecordingSource(recording, slice_us, detector.spec.representation)
@@ -42,7 +45,7 @@ def run_detection(
     if as_json:
         typer.echo(summary.model_dump_json())
         return
-    Console().print(_table(recording.path.name, summary, boxes, detector.spec))
+    Console().print(_table(recording.path.name, summary, boxes, detector))
     for path in paths:
         typer.echo(f"wrote {path}")
 
@@ -67,7 +70,8 @@ def _run(run: OfflineRun, source: RecordingSource, writers: list[ResultWriter]) 
     return boxes
 
 
-def _table(name: str, summary: Summary, boxes: Counter[str], spec: ModelSpec) -> Table:
+def _table(name: str, summary: Summary, boxes: Counter[str], detector: Detector) -> Table:
+    spec = detector.spec
     table = Table(title=name, caption=f"{spec.name}: {banner(spec.training)}", show_header=False)
     span_us = (summary.t_end_us or 0) - (summary.t_start_us or 0)
     energy = summary.energy_mj
@@ -77,6 +81,7 @@ def _table(name: str, summary: Summary, boxes: Counter[str], spec: ModelSpec) ->
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in summary.dropped_events.items())
         table.add_row("dropped", dropped)
     table.add_row("windows", f"{summary.windows:,}")
+    table.add_row("runtime", detector.runtime)
     counts = ", ".join(f"{boxes[label]:,} {label}" for label in spec.class_names)
     table.add_row("boxes in all windows", counts)
     if spec.config.spiking:

@@ -8,13 +8,22 @@ import typer
 from model.training.choice import IOU
 from model.training.coco_images import annotation_files, full_split
 from model.training.dataset import kind_of
-from service.cli.options import Iou, Slices, SliceUs, Weights, WindowPreset, check_outputs, check_slice
+from service.cli.options import (
+    Iou,
+    Runtime,
+    Slices,
+    SliceUs,
+    Weights,
+    WindowPreset,
+    check_outputs,
+    check_slice,
+)
 from service.errors import BadRequest
 
 ENDINGS = (".json", ".csv", ".png", ".html")
 MAX_BATCH = 1024
 FOR_RECORDINGS = "--state, --window, --slice-us, --protocol and --classes"
-FOR_WEIGHTS = "--weights, --state, --slices, --window, --slice-us, --batch and --device"
+FOR_WEIGHTS = "--weights, --state, --slices, --window, --slice-us, --batch, --device and --runtime"
 
 
 def evaluate(
@@ -63,6 +72,7 @@ def evaluate(
         ),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu (default), cuda or cuda:N.")] = None,
+    runtime: Runtime = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Take only the first recordings or pictures.")
     ] = None,
@@ -89,7 +99,7 @@ def evaluate(
         dataset, split = _annotations(dataset, split)
     check_outputs(paths, ENDINGS, dataset)
     for_recordings = (state, window, slice_us, protocol, classes)
-    for_weights = (weights, state, slices, window, slice_us, batch, device)
+    for_weights = (weights, state, slices, window, slice_us, batch, device, runtime)
     if kind == "coco" and any(option is not None for option in for_recordings):
         raise typer.BadParameter(f"{dataset.name} holds pictures: {FOR_RECORDINGS} are for recordings")
     if detections is not None:
@@ -120,6 +130,7 @@ def evaluate(
         iou,
         batch or 1,
         device or "cpu",
+        runtime or "auto",
     )
     report_evaluation(wish, paths, as_json)
 

@@ -46,6 +46,7 @@ class Wish:
     iou: float
     batch: int
     device: str
+    runtime: str
 
 
 def report_evaluation(wish: Wish, paths: list[Path], print_json: bool) -> None:
@@ -71,7 +72,7 @@ def _recordings(wish: Wish) -> tuple[Evaluation, Setup, Look]:
     if wish.detections is not None:
         classes = match_classes(data.class_names, data.class_names, wish.classes)
         return evaluate_files(wish.detections, data, classes, wish.limit), _setup(wish, None), look
-    detector = load_detector(wish.weights, wish.device)
+    detector = load_detector(wish.weights, wish.device, runtime=wish.runtime)
     setup = _setup(wish, detector)
     return _run(wish, data, detector, setup.run), setup, look
 
@@ -100,7 +101,7 @@ def _pictures(wish: Wish) -> tuple[Evaluation, Setup, Look]:
     if wish.detections is not None:
         found = read_results(wish.detections, images.categories, images.image_ids)
         return evaluate_picture_boxes(images, found), _setup(wish, None), look
-    detector = load_detector(wish.weights, wish.device)
+    detector = load_detector(wish.weights, wish.device, runtime=wish.runtime)
     setup = _setup(wish, detector)
     assert setup.run is not None
     with progress_bar("evaluating") as update:
@@ -124,7 +125,7 @@ def _setup(wish: Wish, detector: Detector | None) -> Setup:
     slice_us = wish.slice_us or spec.slice_us
     if wish.window is not None:
         slice_us = WINDOW_US[wish.window] // slices
-    run = Run(spec, wish.state, slices, slice_us, Choice(iou=wish.iou))
+    run = Run(spec, wish.state, slices, slice_us, Choice(iou=wish.iou), detector.runtime)
     if wish.kind == "coco":
         run = replace(run, slice_us=None)
     return Setup(name, wish.kind, _split(wish), run, spec.name)

@@ -41,6 +41,13 @@ Mode = Annotated[
     Literal["integer", "spike"],
     typer.Option(help="Run on integers, or on binary spikes: the same numbers at D times the work."),
 ]
+Runtime = Annotated[
+    Literal["auto", "eager", "fp32", "int8x2", "int8"] | None,
+    typer.Option(
+        help="Arithmetic: eager, the reference; fp32, folded and packed; int8x2 and int8, spikes and weights "
+        "as bytes; auto (default), the fastest here that keeps the scores."
+    ),
+]
 Slices = Annotated[
     int | None,
     typer.Option(min=1, max=MAX_SLICES, help="T: slices averaged for one result; default: the model's."),

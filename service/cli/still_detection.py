@@ -14,6 +14,7 @@ from model.detector import Detector
 from model.energy import mean_firing_rate
 from model.prophesee import prophesee_boxes
 from model.report import EnergyMeter
+from model.runtime.choose import AUTO
 from model.still import run_still
 from model.whole_file import whole_file
 from service.annotated_video import banner
@@ -31,11 +32,12 @@ def run_still_detection(
     iou: float,
     weights: str | None,
     mode: str,
+    runtime: str | None,
     paths: list[Path],
     as_json: bool,
 ) -> None:
     """Detect, write the files, and print what was found."""
-    detector = load_detector(weights, mode=mode)
+    detector = load_detector(weights, mode=mode, runtime=runtime or AUTO)
     detector.spec.check_input(events=False, name=path.name)
     picture = read_still(path)
     outputs = run_still(detector, picture, slices or detector.spec.slices)

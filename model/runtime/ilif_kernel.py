@@ -1,0 +1,119 @@
+"""One pass over memory for a layer of I-LIF: integrate, fire, reset, leak and count.
+
+Shapes: S slots, B batch, C channels, H height, W width. Tensors are channels_last, so that a sample is one
+run of memory whatever its slot.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+from numba import carray  # type: ignore[attr-defined]
+from torch import Tensor
+
+from model.runtime.parallel import KERNEL, add_atomically, draw_ticket, pointer, run_parallel
+
+PART = 1 << 15
+"""Neurons of one ticket: work enough to pay for drawing it."""
+
+LOST = -(1 << 48)
+"""Added to the count of spikes where a membrane is not finite; less than all spikes together can make up."""
+
+
+@numba.njit(nogil=True, error_model="numpy", inline="always")
+def _fire(x: Any, h: Any, s: Any, constants: Any) -> Any:
+    """Equations 8, 10 and 11 on [N]: h becomes the new membrane, s the spikes; gives their sum."""
+    beta, gain, d_max = constants[0], constants[1], constants[2]
+    total, lost = np.int64(0), False
+    for i in range(x.size):
+        u = h[i] + gain * x[i]
+        fired = min(max(np.rint(u), np.float32(0)), d_max)
+        h[i] = beta * (u - fired)
+        lost |= h[i] - h[i] != 0
+        s[i] = fired
+        total += np.int32(fired)
+    return LOST if lost else total
+
+
+@cache
+def _kernel(dtype: torch.dtype) -> Any:
+    """The kernel for spikes of this type."""
+    spike_type: Any = {torch.uint8: numba.uint8, torch.float32: numba.float32}[dtype]
+    width = spike_type.bitwidth // 8
+
+    @numba.cfunc(KERNEL, error_model="numpy", cache=True)
+    def kernel(arguments: Any) -> None:
+        _, x, bank, spikes, counts, rows, constants, batch, neurons, parts = carray(arguments, 10)
+        slots = carray(pointer(rows, numba.int64), batch)
+        numbers = carray(pointer(constants, numba.float32), 3)
+        while True:
+            ticket = draw_ticket(arguments)
+            if ticket >= batch * parts:
+                return
+            row, part = ticket // parts, ticket % parts
+            start, stop = neurons * part // parts, neurons * (part + 1) // parts
+            here = row * neurons + start
+            fired = _fire(
+                carray(pointer(x + 4 * here, numba.float32), stop - start),
+                carray(pointer(bank + 4 * (slots[row] * neurons + start), numba.float32), stop - start),
+                carray(pointer(spikes + width * here, spike_type), stop - start),
+                numbers,
+            )
+            add_atomically(pointer(counts + 8 * row, numba.int64), fired)
+
+    return kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Neurons:
+    """Constants of one layer of I-LIF, and the type of its spikes: uint8 or float32."""
+
+    beta: float
+    input_gain: float
+    d_max: int
+    dtype: torch.dtype
+
+
+class FusedILIF:
+    """A layer of I-LIF; its spikes are written to the same memory each time."""
+
+    def __init__(self, neurons: Neurons) -> None:
+        self._dtype = neurons.dtype
+        self._constants = np.array((neurons.beta, neurons.input_gain, neurons.d_max), np.float32)
+        self._kernel = _kernel(neurons.dtype)
+        self._views: dict[torch.Size, tuple[Tensor, npt.NDArray[np.int64]]] = {}
+
+    def __call__(self, x: Tensor, bank: Tensor, rows: int, counts: int) -> Tensor:
+        """One slice; membranes are overwritten.
+
+        Args:
+            x: input current, float32 [B,C,H,W] in channels_last.
+            bank: membranes, float32 [S,C,H,W] in channels_last.
+            rows: address of int64 [B], distinct rows of the bank.
+            counts: address of int64 [B]; the spikes of each sample are added, LOST where one is not finite.
+
+        Returns:
+            Spikes [B,C,H,W] in channels_last, until the next call.
+        """
+        spikes, arguments = self._views.get(x.shape) or self._make_room(x.shape)
+        arguments[1], arguments[2] = x.data_ptr(), bank.data_ptr()
+        arguments[4], arguments[5] = counts, rows
+        run_parallel(self._kernel, arguments)
+        return spikes
+
+    def _make_room(self, shape: torch.Size) -> tuple[Tensor, npt.NDArray[np.int64]]:
+        """Memory for the largest batch so far, of which smaller batches take the front."""
+        largest = max((spikes for spikes, _ in self._views.values()), key=len, default=None)
+        if largest is None or len(largest) < shape[0]:
+            self._views.clear()
+            largest = torch.empty(shape, dtype=self._dtype, memory_format=torch.channels_last)
+        size = shape[1:].numel()
+        parts = -(-size // PART)
+        spikes, constants = largest.data_ptr(), self._constants.ctypes.data
+        arguments = np.array((0, 0, 0, spikes, 0, 0, constants, shape[0], size, parts))
+        self._views[shape] = largest[: shape[0]], arguments
+        return self._views[shape]

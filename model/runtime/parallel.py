@@ -1,0 +1,83 @@
+"""Numba kernels on the threads that torch computes with.
+
+A thread pool of their own would fight torch's for the cores: an OpenMP worker spins for a while after its
+work, waiting for more. So kernels are handed to the same pool, by the entry point that compilers emit for
+`#pragma omp parallel`. Where torch brings no libgomp, they run on the calling thread alone.
+"""
+
+import ctypes
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+Arguments = npt.NDArray[np.int64]
+"""What a kernel is given: the first is its counter of tickets, the rest addresses and numbers."""
+
+KERNEL: Any = types.void(types.CPointer(types.int64))  # type: ignore[no-untyped-call]
+"""Signature of a kernel. All threads run it with the same arguments, and draw tickets until none is left."""
+
+
+@intrinsic
+def _pointer(_context: Any, address: Any, dtype: Any) -> Any:
+    """`address` as a pointer to `dtype`."""
+    kind = types.CPointer(dtype.dtype)  # type: ignore[no-untyped-call]
+
+    def emit(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.inttoptr(args[0], context.get_value_type(kind))
+
+    return kind(types.int64, dtype), emit
+
+
+@intrinsic
+def _draw_ticket(_context: Any, arguments: Any) -> Any:
+    """The next number from 0, each to one thread only."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.atomic_rmw("add", args[0], ir.Constant(ir.IntType(64), 1), "monotonic")
+
+    return types.int64(arguments), emit
+
+
+@intrinsic
+def _add_atomically(_context: Any, address: Any, number: Any) -> Any:
+    """Add an int64 to memory that other threads add to as well."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.atomic_rmw("add", *args, "monotonic")
+
+    return types.int64(address, types.int64), emit
+
+
+# intrinsics take their context from the compiler, which type checkers cannot know
+pointer: Any = _pointer
+draw_ticket: Any = _draw_ticket
+add_atomically: Any = _add_atomically
+
+
+@cache
+def _openmp() -> Callable[..., None] | None:
+    path = Path(torch.__file__).parent / "lib" / "libgomp.so.1"
+    if not path.exists():
+        return None
+    run: Callable[..., None] = ctypes.CDLL(str(path)).GOMP_parallel
+    run.restype = None  # type: ignore[attr-defined]
+    run.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)  # type: ignore[attr-defined]
+    return run
+
+
+def run_parallel(kernel: Any, arguments: Arguments) -> None:
+    """Run a compiled kernel on torch's threads; returns when all tickets are done."""
+    arguments[0] = 0
+    openmp = _openmp()
+    if openmp is None:
+        kernel.ctypes(arguments.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)))
+    else:
+        openmp(kernel.address, arguments.ctypes.data, torch.get_num_threads(), 0)
