@@ -4,7 +4,7 @@
 neuromorphic hardware would spend on synaptic operations, not a measurement of this machine.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from model.geometry import Layer
@@ -79,14 +79,20 @@ def layer_energy(layer: Layer, mean_spikes: float, slices: float = 1) -> Energy:
     return Energy(mac=macs, ann_mac=macs)
 
 
-def slice_energy(layers: Iterable[Layer], mean_spikes: Mapping[str, float]) -> Energy:
+def slice_energy(layers: Sequence[Layer], mean_spikes: Mapping[str, float]) -> Energy:
     """Energy of one slice.
 
     Args:
         layers: the network's convolutions.
         mean_spikes: layer name -> mean integer it was fed; layers that see real values have none.
     """
-    return sum((layer_energy(layer, mean_spikes.get(layer.name, 0.0)) for layer in layers), Energy())
+    ac = mac = 0.0
+    for layer in layers:
+        if layer.spiking:
+            ac += layer.macs * mean_spikes.get(layer.name, 0.0)
+        else:
+            mac += layer.macs
+    return Energy(ac, mac, sum(layer.macs for layer in layers))
 
 
 def firing_rates(

@@ -1,6 +1,6 @@
 """The shapes of a network at one input size, traced without computing anything."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -29,6 +29,14 @@ class Layer:
     in_width: int
     spiking: bool = True
     trains: int = 1
+    macs: int = field(init=False)
+    """O_h O_w C_in C_out k^2 / groups: multiply-accumulates of one slice as an ANN (equation 16)."""
+
+    def __post_init__(self) -> None:
+        """Count once what is asked for at every slice."""
+        k = self.kernel
+        macs = self.out_height * self.out_width * k.in_channels * k.out_channels * k.size**2 // k.groups
+        object.__setattr__(self, "macs", macs)
 
     @property
     def out_height(self) -> int:
@@ -44,12 +52,6 @@ class Layer:
     def neurons(self) -> int:
         """Values it is fed in one slice."""
         return self.kernel.in_channels * self.in_height * self.in_width
-
-    @property
-    def macs(self) -> int:
-        """O_h O_w C_in C_out k^2 / groups: multiply-accumulates of one slice as an ANN (equation 16)."""
-        k = self.kernel
-        return self.out_height * self.out_width * k.in_channels * k.out_channels * k.size**2 // k.groups
 
 
 @dataclass(frozen=True, slots=True)

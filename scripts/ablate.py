@@ -1,8 +1,8 @@
 """Trains and scores networks that differ in T, D or beta: `python -m scripts.ablate DATASET OUT`.
 
 One short recipe for all, which ranks them and no more. A window of 100 ms is cut into T slices, and a step of
-the optimiser sees equally many windows, so that T slices cost T times as much. Labels must be 100 ms apart or
-more (`spikewatch simulate --label-hz 10`), or windows would be cut shorter. A run that was stopped goes on.
+the optimiser sees equally many windows, so that T slices cost T times as much. Of labels that are closer than
+100 ms, those at multiples of 100 ms are kept, or windows would be cut shorter. A run that was stopped goes on.
 """
 
 import argparse
@@ -12,6 +12,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 WINDOW_US = 100_000
 RECIPE = ("--optimizer", "adamw", "--learning-rate", "0.002", "--warmup", "0.5", "--epochs", "2")
@@ -72,12 +74,28 @@ def train(variant: Variant, given: argparse.Namespace, folder: Path) -> None:
     )
 
 
+def thinned(dataset: Path, out: Path) -> Path:
+    """A Gen1 folder of the same recordings, with those labels only at which a window ends."""
+    for boxes in sorted(dataset.glob("*/*_bbox.npy")):
+        events = boxes.with_name(boxes.name.replace("_bbox.npy", "_td.dat")).resolve()
+        folder = out / boxes.parent.name
+        folder.mkdir(parents=True, exist_ok=True)
+        link = folder / events.name
+        if not link.is_symlink():
+            link.symlink_to(events)
+        labels = np.load(boxes)
+        time_us = labels["t" if "t" in labels.dtype.names else "ts"]
+        np.save(folder / boxes.name, labels[time_us % WINDOW_US == 0])
+    return out
+
+
 def score(folder: Path, dataset: Path, state: str) -> dict[str, Any]:
     """The report on the test split."""
     report = folder / f"{state}.json"
     if not report.exists():
         weights = folder / "last.safetensors"
-        run(BIN / "spikewatch", "evaluate", dataset, "--weights", weights, "--state", state, "--out", report)
+        how = ("--state", state, "--runtime", "fp32", "--batch", 8)
+        run(BIN / "spikewatch", "evaluate", dataset, "--weights", weights, *how, "--out", report)
     found: dict[str, Any] = json.loads(report.read_text())
     return found
 
@@ -106,6 +124,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16, help="windows a step, in each process")
     parser.add_argument("--batches", type=int, default=400, help="steps an epoch")
     given = parser.parse_args()
+    given.dataset = thinned(given.dataset, given.out / "data")
     rows = []
     for variant in VARIANTS:
         folder = given.out / variant.name
