@@ -2,7 +2,7 @@
 
 One short recipe for all, which ranks them and no more. A window of 100 ms is cut into T slices, and a step of
 the optimiser sees equally many windows, so that T slices cost T times as much. Of labels that are closer than
-100 ms, those at multiples of 100 ms are kept, or windows would be cut shorter. A run that was stopped goes on.
+100 ms, those at multiples of 100 ms are kept, or windows would be cut shorter. A stopped run goes on.
 """
 
 import argparse
