@@ -6,6 +6,7 @@ import typer
 
 from ingest.errors import IngestError
 from model.errors import ModelError
+from service.cli.bench import app as bench
 from service.cli.detect import detect
 from service.cli.energy import energy
 from service.cli.evaluate import evaluate
@@ -30,6 +31,7 @@ app = typer.Typer(
 for command in (detect, energy, evaluate, export, info, init, serve, simulate, stream, train):
     app.command()(command)
 app.command("import")(import_)
+app.add_typer(bench)
 
 
 def main(arguments: list[str] | None = None) -> None:
