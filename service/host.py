@@ -35,7 +35,7 @@ class SessionHost:
         self.detector = detector
         self.settings = settings
         self.metrics = Metrics(registry, detector)
-        self.scheduler = Scheduler(settings.max_batch)
+        self.scheduler = Scheduler(settings.max_batch, settings.company_share)
         self.worker = Worker(
             Engine(detector, settings.max_sessions), self.scheduler, self.metrics, self._fail_from_worker
         )

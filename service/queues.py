@@ -51,6 +51,12 @@ class Inbox:
         """True if neither slice nor control waits."""
         return not self._items
 
+    @property
+    def head(self) -> InputSlice | Control | None:
+        """The oldest item, which stays."""
+        with self._lock:
+            return self._items[0] if self._items else None
+
     def put(self, item: InputSlice | Control) -> bool:
         """Append; False if a slice was refused because the inbox is full."""
         with self._lock:

@@ -23,6 +23,9 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, description="compute threads; 0: as many as torch finds")
     max_sessions: int = Field(16, ge=1, le=1024, description="slots; each holds one membrane state")
     max_batch: int = Field(8, ge=1, le=256, description="slices of different sessions run together")
+    company_share: float = Field(
+        0.1, ge=0, le=1, description="share of its length that a slice waits for those of other sessions"
+    )
     inbox_slices: int = Field(32, ge=1, description="slices waiting in one session")
     outbox_windows: int = Field(256, ge=1, description="results waiting for one client to read")
     idle_timeout_s: float = Field(60.0, gt=0, description="a session without bytes for this long is closed")
