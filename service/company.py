@@ -1,8 +1,8 @@
 """How long a slice waits for slices of other sessions, to run in one batch with them.
 
-Policy `company`: at most `share` of its own length, counted from its last byte, and only for sessions that had a
-slice run in the time of their last two. So a slow or silent session holds the others up for that long and no
-longer, and under load, where slices have waited anyway, nobody waits at all.
+Policy `company`: at most `share` of its own length, counted from its last byte, and only for sessions that
+had a slice run in the time of their last two. So a slow or silent session holds the others up for that long
+and no longer, and under load, where slices have waited anyway, nobody waits at all.
 """
 
 from collections.abc import Sequence

@@ -1,17 +1,18 @@
 """`spikewatch bench`: how fast, on this machine."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from service.cli.options import check_outputs
+from service.cli.options import Hop, Runtime, Weights, check_outputs
 from service.cli.progress import progress_bar
 
 if TYPE_CHECKING:
     from service.bench.report import Report
 
 ENDINGS = (".md", ".json")
+BUNDLED = Path(__file__).parents[1] / "assets" / "street_td.dat"
 RUNTIMES = "eager,fp32,int8x2,int8"
 
 app = typer.Typer(name="bench", help="Measure speed here; all rows of a table take turns in one run.")
@@ -63,6 +64,43 @@ def model(
     wish = Wish(_list(scales), _list(runtimes), tuple(map(int, _list(batches))), turns, engines)
     with progress_bar("measuring") as update:
         report = measure_model(wish, update)
+    _tell(report, paths)
+
+
+@app.command()
+def service(
+    recording: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[RECORDING]", help="What each camera plays, over and over; default: bundled."
+        ),
+    ] = None,
+    cameras: Annotated[
+        str, typer.Option(help="How many at once, with commas; it ends where the service falls behind.")
+    ] = "1,2,3,4,6,8,12,16",
+    seconds: Annotated[float, typer.Option(min=1.0, help="Of each number of cameras.")] = 10.0,
+    transport: Annotated[
+        Literal["websocket", "rest"], typer.Option(help="How events are sent.")
+    ] = "websocket",
+    hop: Hop = None,
+    weights: Weights = None,
+    runtime: Runtime = None,
+    url: Annotated[str | None, typer.Option(help="Of a running service; default: start one.")] = None,
+    out: Out = None,
+) -> None:
+    """How many cameras in real time a service holds with the p99 of latency within a slice."""
+    paths = out or []
+    check_outputs(paths, ENDINGS)
+    if url is not None and (weights is not None or runtime is not None):
+        raise typer.BadParameter("--weights and --runtime are for a service that is started here")
+    from service.bench.load import Wish, measure_service
+
+    given = {"--weights": weights, "--runtime": runtime}
+    serve = [word for name, value in given.items() if value is not None for word in (name, value)]
+    numbers = tuple(map(int, _list(cameras)))
+    wish = Wish(recording or BUNDLED, numbers, seconds, transport, hop, tuple(serve), url)
+    with progress_bar("playing") as update:
+        report = measure_service(wish, update)
     _tell(report, paths)
 
 
