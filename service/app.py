@@ -28,7 +28,12 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    detector = detector or load_detector(settings.weights, settings.device, runtime=settings.runtime)
+    detector = detector or load_detector(
+        settings.weights,
+        settings.device,
+        runtime=settings.runtime,
+        state_dtype=getattr(torch, settings.state_dtype),
+    )
     detector.spec.check_input(events=True, name="a live stream")
     host = SessionHost(detector, settings, CollectorRegistry())
 

@@ -1,6 +1,7 @@
 """Settings, from `SPIKEWATCH_*` variables or command-line options. Every limit of the service is here."""
 
 from importlib.metadata import version as installed_version
+from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,6 +21,9 @@ class Settings(BaseSettings):
     )
     device: str = "cpu"
     runtime: str = Field("auto", description="auto, eager, fp32, int8x2 or int8")
+    state_dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the membranes; bfloat16 takes half the memory, and a runtime but eager"
+    )
     threads: int = Field(0, ge=0, description="compute threads; 0: as many as torch finds")
     max_sessions: int = Field(16, ge=1, le=1024, description="slots; each holds one membrane state")
     max_batch: int = Field(8, ge=1, le=256, description="slices of different sessions run together")

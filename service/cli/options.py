@@ -48,6 +48,10 @@ Runtime = Annotated[
         "as bytes; auto (default), the fastest here that keeps the scores."
     ),
 ]
+StateDtype = Annotated[
+    Literal["float32", "bfloat16"] | None,
+    typer.Option(help="Membranes between slices; bfloat16 takes half the memory; default: float32."),
+]
 Slices = Annotated[
     int | None,
     typer.Option(min=1, max=MAX_SLICES, help="T: slices averaged for one result; default: the model's."),
