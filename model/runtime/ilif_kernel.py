@@ -90,7 +90,8 @@ def _kernel(dtype: torch.dtype, bank_dtype: torch.dtype) -> Any:
     width, bank_width = spike_type.bitwidth // 8, bank_type.bitwidth // 8
     fire = _neuron(load, store)
 
-    @numba.cfunc(KERNEL, error_model="numpy", cache=True)
+    # compiled in half a second by each process: numba's cache would miss, since the kernel is a closure
+    @numba.cfunc(KERNEL, error_model="numpy")
     def kernel(arguments: Any) -> None:
         _, x, bank, spikes, counts, rows, constants, batch, neurons, parts = carray(arguments, 10)
         slots = carray(pointer(rows, numba.int64), batch)
