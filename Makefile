@@ -4,9 +4,6 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 OUT := out
-# waiting threads give way: two processes on two cores would otherwise spin against each other
-export OMP_WAIT_POLICY ?= passive
-
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -19,6 +16,8 @@ demo: setup
 	$(BIN)/spikewatch detect service/assets/street_td.dat --hop 1 \
 	  --out $(OUT)/street.mp4 --out $(OUT)/street.ndjson
 
+# waiting threads give way: two processes on two cores would otherwise spin against each other
+test: export OMP_WAIT_POLICY ?= passive
 test: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
 

@@ -3,9 +3,9 @@
     python -m benchmarks.faithfulness [RECORDING] [--weights W] [--slices N]
 
 A layer's share is that of its neurons which fire another integer than those of the reference. Each slice
-starts from the membranes of the reference. `alone`: each layer is fed the spikes of the reference, so that only
-its own rounding counts. `through the network`: differences pass from layer to layer, and grow: what is left of a
-weight in its 24th bit reaches one neuron in a hundred by the end. Scores, which hardly notice:
+starts from the membranes of the reference. `alone`: each layer is fed the spikes of the reference, so only
+its own rounding counts. `through the network`: differences pass from layer to layer, and grow: the last bit
+of a float32 moves one neuron in a hundred by the end. Scores, which hardly notice:
 `spikewatch evaluate DATASET --state carry --runtime int8`.
 """
 

@@ -5,7 +5,7 @@ unfolded, layer by layer. That code keeps no state and runs its T slices anew fo
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -20,7 +20,6 @@ from service.bench.engines import other_engines
 from service.bench.report import Report, Spread
 from service.bench.turns import take_turns
 
-PEAKS = {"fp32": "peak fp32", "int8": "peak int8", "int8x2": "peak int8"}
 PEAK_CHANNELS, PEAK_HEIGHT, PEAK_WIDTH = 256, 32, 40
 ACTIVE = 0.06
 """Share of input values with events, as in Gen1's slices of 50 ms."""
@@ -30,11 +29,12 @@ COLUMNS = ("network", "runtime", "batch", "ms a step", "slices/s", "GMAC/s", "of
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is measured."""
+    """What is measured; `size` is the height and width that untrained networks see."""
 
     scales: tuple[str, ...]
     runtimes: tuple[str, ...]
     batches: tuple[int, ...]
+    size: tuple[int, int]
     turns: int
     engines: bool
 
@@ -98,10 +98,15 @@ def _peaks() -> tuple[dict[str, Callable[[], object]], float]:
     }, c * c * 9 * h * w / 1e9
 
 
+def _untrained(scale: str, size: tuple[int, int]) -> Detector:
+    made = untrained_detector(scale)
+    return Detector(made.network, replace(made.spec, input_height=size[0], input_width=size[1]))
+
+
 def _rows(wish: Wish, threads: int) -> dict[Row, Callable[[], object]]:
     rows: dict[Row, Callable[[], object]] = {}
     for scale in wish.scales:
-        loaded = load_detector() if scale == "default" else untrained_detector(scale)
+        loaded = load_detector() if scale == "default" else _untrained(scale, wish.size)
         gmac = factored_gmac(loaded)
         for batch in wish.batches:
             for runtime in wish.runtimes:
@@ -125,8 +130,9 @@ def measure_model(wish: Wish, tell: Callable[[float], None]) -> Report:
         values = _figures(row, seconds, peak)
         figures.append(values)
         cells.append(_cells(row, values, [each * 1e3 for each in seconds[row.name]]))
-    title = f"One slice with the state carried, 256x320; {wish.turns * 5} steps a row, median (5 to 95 %)."
-    title += f" Peak of a {PEAK_CHANNELS}-channel 3x3 convolution: {peak['peak fp32']:.0f} GMAC/s in fp32, "
+    height, width = wish.size
+    title = f"One slice with the state carried, {height}x{width}; {wish.turns * 5} steps a row, median (5 to 95 %)"
+    title += f". Peak of a {PEAK_CHANNELS}-channel 3x3 convolution: {peak['peak fp32']:.0f} GMAC/s in fp32, "
     title += f"{peak['peak int8']:.0f} in int8."
     return Report(title, COLUMNS, cells, {"peak_gmac_per_s": peak, "rows": figures})
 
@@ -134,7 +140,7 @@ def measure_model(wish: Wish, tell: Callable[[float], None]) -> Report:
 def _figures(row: Row, seconds: dict[str, list[float]], peak: dict[str, float]) -> dict[str, object]:
     median = Spread.of(seconds[row.name]).median
     eager = seconds.get(Row(row.scale, "eager", row.batch, row.gmac).name)
-    of_peak = peak.get(PEAKS.get(row.runtime, "peak fp32"))
+    of_peak = peak["peak int8" if "int8" in row.runtime else "peak fp32"]
     speed = row.batch * row.gmac / median
     return {
         "network": row.scale,
@@ -144,7 +150,7 @@ def _figures(row: Row, seconds: dict[str, list[float]], peak: dict[str, float]) 
         "ms": [each * 1e3 for each in seconds[row.name]],
         "slices_per_s": row.batch / median,
         "gmac_per_s": speed,
-        "share_of_peak": speed / of_peak if of_peak else None,
+        "share_of_peak": speed / of_peak,
         "against_eager": Spread.of(eager).median / median if eager else None,
     }
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from service.cli.options import Hop, Runtime, Weights, check_outputs
+from service.cli.options import Hop, Runtime, Weights, check_outputs, parse_size
 from service.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def model(
     ] = "default,n,s",
     runtimes: Annotated[str, typer.Option(help="With commas.")] = RUNTIMES,
     batches: Annotated[str, typer.Option(help="Sessions in one step, with commas.")] = "1,8",
+    size: Annotated[str, typer.Option(metavar="HxW", help="Pixels that untrained networks see.")] = "256x320",
     turns: Annotated[int, typer.Option(min=1, help="Turns of five steps for each row.")] = 6,
     threads: Threads = 0,
     engines: Annotated[bool, typer.Option("--engines", help="Also ONNX Runtime and OpenVINO.")] = False,
@@ -61,7 +62,9 @@ def model(
 
     if threads:
         torch.set_num_threads(threads)
-    wish = Wish(_list(scales), _list(runtimes), tuple(map(int, _list(batches))), turns, engines)
+    wish = Wish(
+        _list(scales), _list(runtimes), tuple(map(int, _list(batches))), parse_size(size), turns, engines
+    )
     with progress_bar("measuring") as update:
         report = measure_model(wish, update)
     _tell(report, paths)

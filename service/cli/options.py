@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ingest.events import MAX_SENSOR_PX
+from model.errors import ConfigError
 from model.shipped import DEFAULT
 from model.spec import MAX_SLICES
 from service.limits import MAX_SLICE_US, MIN_SLICE_US
@@ -98,6 +99,14 @@ def check_outputs(paths: list[Path], endings: tuple[str, ...], source: Path | No
             raise typer.BadParameter(f"{path}: a folder, the input itself, or named twice")
         if not path.parent.is_dir():
             raise typer.BadParameter(f"{path.name}: there is no folder {path.parent}")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of a network's input, from HEIGHTxWIDTH: ConfigError if it is nothing like it."""
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise ConfigError(f"size {text!r}: expected HEIGHTxWIDTH, such as 256x320")
+    return int(height), int(width)
 
 
 def check_size(width: int | None, height: int | None) -> None:
