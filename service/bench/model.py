@@ -131,8 +131,12 @@ def measure_model(wish: Wish, tell: Callable[[float], None]) -> Report:
         figures.append(values)
         cells.append(_cells(row, values, [each * 1e3 for each in seconds[row.name]]))
     height, width = wish.size
-    title = f"One slice with the state carried, {height}x{width}; {wish.turns * 5} steps a row, median (5 to 95 %)"
-    title += f". Peak of a {PEAK_CHANNELS}-channel 3x3 convolution: {peak['peak fp32']:.0f} GMAC/s in fp32, "
+    title = (
+        f"One slice with the state carried, {height}x{width}; {wish.turns * 5} steps a row, median (5 to 95"
+    )
+    title += (
+        f" %). Peak of a {PEAK_CHANNELS}-channel 3x3 convolution: {peak['peak fp32']:.0f} GMAC/s in fp32, "
+    )
     title += f"{peak['peak int8']:.0f} in int8."
     return Report(title, COLUMNS, cells, {"peak_gmac_per_s": peak, "rows": figures})
 
