@@ -15,6 +15,7 @@ from model.detector import Detector
 from model.factored import factored
 from model.geometry import trace
 from model.runtime.packed import ByteConv, FloatConv, Geometry
+from model.spike_driven import to_spike_driven
 from model.step import Step
 from service.bench.engines import other_engines
 from service.bench.report import Report, Spread
@@ -103,6 +104,13 @@ def _untrained(scale: str, size: tuple[int, int]) -> Detector:
     return Detector(made.network, replace(made.spec, input_height=size[0], input_width=size[1]))
 
 
+def _on(runtime: str, loaded: Detector) -> Detector:
+    """The detector on a runtime; `spike`: eagerly, on binary spikes."""
+    if runtime == "spike":
+        return Detector(to_spike_driven(loaded.network), loaded.spec)
+    return Detector(loaded.network, loaded.spec, runtime=runtime)
+
+
 def _rows(wish: Wish, threads: int) -> dict[Row, Callable[[], object]]:
     rows: dict[Row, Callable[[], object]] = {}
     for scale in wish.scales:
@@ -110,8 +118,7 @@ def _rows(wish: Wish, threads: int) -> dict[Row, Callable[[], object]]:
         gmac = factored_gmac(loaded)
         for batch in wish.batches:
             for runtime in wish.runtimes:
-                detector = Detector(loaded.network, loaded.spec, runtime=runtime)
-                rows[Row(scale, runtime, batch, gmac)] = _stream(detector, batch)
+                rows[Row(scale, runtime, batch, gmac)] = _stream(_on(runtime, loaded), batch)
             if wish.engines:
                 for name, run in other_engines(loaded, event_like(loaded, batch), threads).items():
                     rows[Row(scale, name, batch, gmac)] = run

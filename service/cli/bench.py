@@ -45,7 +45,7 @@ def model(
     scales: Annotated[
         str, typer.Option(help="Untrained networks, and `default`, with commas.")
     ] = "default,n,s",
-    runtimes: Annotated[str, typer.Option(help="With commas.")] = RUNTIMES,
+    runtimes: Annotated[str, typer.Option(help="With commas; `spike`: on binary spikes.")] = RUNTIMES,
     batches: Annotated[str, typer.Option(help="Sessions in one step, with commas.")] = "1,8",
     size: Annotated[str, typer.Option(metavar="HxW", help="Pixels that untrained networks see.")] = "256x320",
     turns: Annotated[int, typer.Option(min=1, help="Turns of five steps for each row.")] = 6,
