@@ -15,7 +15,7 @@ class RawRecording(Recording):
     """A DAT, EVT2, EVT2.1 or EVT3 file.
 
     `seek` skips by decoding: the only way that is right for any of these files, whose times wrap, jitter and,
-    in RAW, are spread over several words. It runs at the speed of the decoder (see `spikewatch bench ingest`).
+    in RAW, are spread over several words. It runs at the decoder's speed (`spikewatch bench ingest`).
     """
 
     def __init__(self, path: Path, format: str, width: int | None, height: int | None) -> None:
