@@ -123,7 +123,9 @@ class RecordDecoder(ABC):
         self._parser.load(saved["header"])
         if self._parser.header is not None:
             self._accept(self._parser.header)
-        self.width, self.height = resolve_size((None, None), (saved["width"], saved["height"]), "the saved state")
+        self.width, self.height = resolve_size(
+            (None, None), (saved["width"], saved["height"]), "the saved state"
+        )
         self.stats = DecodeStats(saved["events"], dict(saved["dropped"]))
         self._partial = bytes.fromhex(saved["partial"])
         carried, names = saved["carried"], self.state.dtype.names or ()

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from ingest.dat import DatDecoder
 from numpy.typing import NDArray
 
+from ingest.dat import DatDecoder
 from ingest.decoder import make_decoder
 from ingest.errors import GeometryError
 from ingest.events import DecodeStats

@@ -12,6 +12,7 @@ from model.detector import Detector
 from service.api import detections, health, problems, sessions, stream, viewer, watch
 from service.host import SessionHost
 from service.settings import Settings
+from service.store import make_store
 
 DESCRIPTION = """Streaming object detection for event cameras on a spiking network that remembers.
 
@@ -25,12 +26,13 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     Raises:
         CheckpointError: the weights cannot be read.
         ConfigError: they look at still pictures, or the runtime does not know them.
+        OSError: the directory for snapshots cannot be used.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
     detector = detector or load_detector(settings.weights, settings.device, runtime=settings.runtime)
     detector.spec.check_input(events=True, name="a live stream")
-    host = SessionHost(detector, settings, CollectorRegistry())
+    host = SessionHost(detector, settings, CollectorRegistry(), make_store(settings))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -1,6 +1,7 @@
 """Settings, from `SPIKEWATCH_*` variables or command-line options. Every limit of the service is here."""
 
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -26,6 +27,11 @@ class Settings(BaseSettings):
     inbox_slices: int = Field(32, ge=1, description="slices waiting in one session")
     outbox_windows: int = Field(256, ge=1, description="results waiting for one client to read")
     idle_timeout_s: float = Field(60.0, gt=0, description="a session without bytes for this long is closed")
+    idle_warning_s: float = Field(10.0, gt=0, description="how long before that its client is warned")
+    snapshot_dir: Path | None = Field(None, description="where sessions are saved; none: they are not")
+    snapshot_every_s: float = Field(30.0, gt=0, description="how often a session that changes is saved")
+    snapshot_max_count: int = Field(64, ge=1, description="saved sessions; at least max_sessions")
+    snapshot_max_bytes: int = Field(8192 * MIB, ge=MIB, description="all saved sessions together")
     max_message_bytes: int = Field(4 * MIB, ge=1024, description="one WebSocket message")
     max_body_bytes: int = Field(16 * MIB, ge=1024, description="one POST of events")
     max_snapshot_bytes: int = Field(512 * MIB, ge=1024, description="one saved session state")
