@@ -158,6 +158,11 @@ class Session:
             self.changes += 1
             await self.enqueue_all(self.source.feed(data))
 
+    async def catch_up(self) -> None:
+        """Queue what a feed that was broken off has left; IngestError if that is bad."""
+        async with self._feeding:
+            await self._pump()
+
     async def finish(self) -> None:
         """Queue the open slice, shorter than the others though it may be."""
         async with self._feeding:

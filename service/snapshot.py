@@ -6,7 +6,7 @@ A session that goes on from its snapshot gives the results of one that was never
 import json
 import struct
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -37,14 +37,19 @@ Identity = dict[str, Any]
 def identity_of(detector: Detector) -> Identity:
     """What two services must share for one to go on from the other's snapshot."""
     spec = detector.spec
-    return {
+    identity = {
         "version": VERSION,
         "model": spec.name,
         "weights": weights_digest(detector.network),
-        "runtime": detector.runtime,
+        **asdict(spec.config),
         "representation": spec.representation,
-        "input": [spec.input_height, spec.input_width],
+        "count_cap": spec.count_cap,
+        "time_order": spec.time_order,
+        "runtime": detector.runtime,
+        "input": (spec.input_height, spec.input_width),
     }
+    as_read_back: Identity = json.loads(json.dumps(identity))
+    return as_read_back
 
 
 @dataclass(frozen=True, slots=True)

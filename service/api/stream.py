@@ -102,6 +102,7 @@ class Conversation:
 
     async def _receive(self) -> None:
         """Take messages until `close`; pushes back on the sender, since it reads on only when fed."""
+        await self._session.catch_up()
         while True:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":

@@ -1,7 +1,9 @@
 """Sessions that outlive the service: saved on demand, now and then, when it stops and when they are idle."""
 
+import itertools
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +59,15 @@ def encoded(format: str, slices: int) -> bytes:
     return header.encode() + ENCODERS[format](events)
 
 
-@pytest.mark.parametrize("format", ["dat", "evt2", "evt21", "evt3"])
-@pytest.mark.parametrize("options", [{}, {"hop": 1}, {"slices": 3, "hop": 2}])
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        ("dat", {}),
+        ("evt2", {"hop": 1}),
+        ("evt21", {"slices": 3, "hop": 2}),
+        ("evt3", {"slices": 2, "hop": 3}),
+    ],
+)
 def test_a_session_moved_again_and_again_equals_one_that_stayed(
     detector: Detector, tmp_path: Path, format: str, options: dict
 ) -> None:
@@ -68,7 +77,7 @@ def test_a_session_moved_again_and_again_equals_one_that_stayed(
         expected, summary = upload(live, data, **LOW, **options)
     cuts = [0, len(data) // 7, len(data) // 3 + 1, len(data) // 3 + 2, 2 * len(data) // 3 + 3, len(data)]
     session_id, got, accepted = "", [], 0
-    for a, b in zip(cuts, cuts[1:], strict=False):
+    for a, b in itertools.pairwise(cuts):
         with service(detector, tmp_path) as live:
             if session_id:
                 accepted = resume(live, session_id)["accepted_bytes"]
@@ -87,8 +96,6 @@ def test_a_session_moved_again_and_again_equals_one_that_stayed(
 
 
 def test_weights_that_run_windows_as_a_whole_are_saved_too(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     ordinary = small_detector(config=SpikeYOLOConfig(beta=0.5, input_gain=0.5))
     backwards = Detector(ordinary.network, replace(ordinary.spec, time_order="newest_first"))
     data, cut = dat_stream(10), 6 * 2400 + 13
@@ -214,9 +221,12 @@ def test_what_does_not_fit_is_refused_by_name(detector: Detector, tmp_path: Path
         live.open(session_id="cam")
         post(live, "cam", dat_stream(3))
         live.http.post("/v1/sessions/cam/snapshot")
-    other_weights = small_detector(config=SpikeYOLOConfig(beta=0.5, input_gain=0.5))
+    other_weights = small_detector()
+    next(other_weights.network.parameters()).data[0] *= 2
+    other_neuron = small_detector(config=SpikeYOLOConfig(beta=0.5))
     other_size = small_detector(96, 96)
-    for other, word in ((other_weights, "weights"), (other_size, "input")):
+    others = ((other_weights, "weights"), (other_neuron, "beta"), (other_size, "input"))
+    for other, word in others:
         with service(other, tmp_path) as live:
             answer = live.http.post("/v1/sessions", json={"resume": "cam"})
             assert problem(answer) == (409, "snapshot_mismatch")
