@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from model.checkpoint import load_detector
 from model.detector import Detector
 from service.api import detections, health, problems, sessions, stream, viewer, watch
+from service.api.jobs import Jobs
 from service.host import SessionHost
 from service.settings import Settings
 from service.store import make_store
@@ -34,14 +35,17 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     detector.spec.check_input(events=True, name="a live stream")
     host = SessionHost(detector, settings, CollectorRegistry(), make_store(settings))
 
+    jobs = Jobs(host)
+
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await host.start()
         yield
+        await jobs.stop()
         await host.stop()
 
     app = FastAPI(title="Spikewatch", version=settings.version, description=DESCRIPTION, lifespan=lifespan)
-    app.state.host = host
+    app.state.host, app.state.jobs = host, jobs
     problems.install(app, host.metrics)
     for module in (detections, sessions, stream, watch, health, viewer):
         app.include_router(module.router)

@@ -7,6 +7,8 @@ ServiceError                 500 internal
 ├── SessionBusy              409 session_busy      (Retry-After)
 ├── WrongOffset              409 wrong_offset      (expected_offset)
 ├── ResultsGone              410 results_gone      (oldest_seq)
+├── JobUnknown               404 job_unknown
+├── TooManyJobs              503 jobs_full         (Retry-After)
 ├── TooManySessions          503 sessions_full     (Retry-After)
 ├── Draining                 503 draining          (Retry-After)
 ├── TooLarge                 413 too_large
@@ -75,6 +77,18 @@ class ResultsGone(ServiceError):
     """Results asked for again are no longer kept."""
 
     status, code = 410, "results_gone"
+
+
+class JobUnknown(ServiceError):
+    """No upload has this id, or its results have expired."""
+
+    status, code = 404, "job_unknown"
+
+
+class TooManyJobs(ServiceError):
+    """As many uploads are under way as may be."""
+
+    status, code, retry_after_s = 503, "jobs_full", 5
 
 
 class TooManySessions(ServiceError):

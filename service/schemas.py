@@ -13,6 +13,7 @@ from service.window import WindowResult
 
 StreamFormat = Literal["dat", "evt2", "evt21", "evt3"]
 Policy = Literal["block", "drop_oldest"]
+JobState = Literal["receiving", "waiting", "running", "done", "failed"]
 Pixels = Annotated[int, Field(ge=1, le=MAX_SENSOR_PX)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
@@ -210,6 +211,21 @@ class Windows(Wire):
 
     windows: list[Window]
     accepted_bytes: int = Field(description="offset of the next byte of the stream")
+
+
+class JobInfo(Wire):
+    """An upload as it stands."""
+
+    job_id: str
+    state: JobState = Field(
+        description="waiting: for a request that brings the rest; running: all bytes have come"
+    )
+    accepted_bytes: int = Field(description="offset of the next byte of the recording")
+    length: int | None = Field(description="of the whole recording in bytes, as far as is known")
+    windows: int = Field(description="results so far")
+    oldest_seq: int = Field(description="of the first result that is still kept")
+    summary: Summary | None
+    error: "Problem | None"
 
 
 class ModelInfo(Wire):
