@@ -216,12 +216,12 @@ class SessionHost:
     async def drain(self) -> None:
         """Take no new work; ask all sessions to finish or save them, and wait for them up to the limit."""
         self.draining = True
-        for session in self.sessions.values():
+        sessions = list(self.sessions.values())
+        for session in sessions:
             session.ending.set()
         deadline = asyncio.get_running_loop().time() + self.settings.drain_timeout_s
-        while asyncio.get_running_loop().time() < deadline and any(
-            s.attended for s in self.sessions.values()
-        ):
+        # those that have ended too: their clients are still being told
+        while asyncio.get_running_loop().time() < deadline and any(s.attended for s in sessions):
             await asyncio.sleep(0.05)
         await asyncio.gather(*(self.keeper.save_at_end(session) for session in self.sessions.values()))
         self._end_all()

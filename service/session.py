@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from ingest.errors import GeometryError, IngestError
+from ingest.errors import GeometryError
 from ingest.slicer import Slice
 from model.detector import Detector
 from model.letterbox import Letterbox
@@ -16,6 +15,7 @@ from service.lifecycle import SavedPoint, State
 from service.metrics import Metrics
 from service.notices import Notices
 from service.options import SessionOptions
+from service.pump import Pump
 from service.queues import Control, Inbox, Outbox
 from service.schemas import Totals, Window
 from service.source import LiveSource, Source
@@ -25,9 +25,6 @@ from service.window import InputSlice, WindowResult, prepare
 
 A = TypeVar("A")
 B = TypeVar("B")
-
-DRAW_AT_ONCE = 4
-"""Slices prepared in one trip to a helper thread; bounds what a single message can hold in memory."""
 
 
 class Session:
@@ -75,13 +72,9 @@ class Session:
         self._loop = loop
         self._space = asyncio.Event()
         self._busy = False
-        self._feeding = asyncio.Lock()
-        self._bad: IngestError | None = None
+        self._pump = Pump(self._prepare, self._enqueue)
         self._touched_s = time.monotonic()
         self._received_s = self._touched_s
-        self._slices: Iterator[Slice] | None = None
-        self._draw: asyncio.Future[tuple[list[InputSlice], bool, IngestError | None]] | None = None
-        self._parts: deque[InputSlice] = deque()
         self._box: Letterbox | None = None
         self.source: Source = source or LiveSource(options)
 
@@ -151,55 +144,28 @@ class Session:
         """
         self.check_open()
         self.touch()
-        async with self._feeding:
-            await self._pump()
+        async with self._pump.lock:
+            await self._pump.finish()
             self._received_s = time.monotonic()
             self.accepted_bytes += len(data)
             self.changes += 1
-            await self.enqueue_all(self.source.feed(data))
+            await self._pump.move(self.source.feed(data))
 
     async def catch_up(self) -> None:
         """Queue what a feed that was broken off has left; IngestError if that is bad."""
-        async with self._feeding:
-            await self._pump()
+        async with self._pump.lock:
+            await self._pump.finish()
 
     async def finish(self) -> None:
         """Queue the open slice, shorter than the others though it may be."""
-        async with self._feeding:
-            await self._pump()
+        async with self._pump.lock:
+            await self._pump.finish()
             self.changes += 1
-            await self.enqueue_all(self.source.finish())
+            await self._pump.move(self.source.finish())
 
     async def enqueue_all(self, slices: Iterator[Slice]) -> None:
-        """Draw slices in a helper thread, a few at a time, and queue them.
-
-        If the caller goes away in between, the next feed, flush or reset goes on where this one stopped.
-        """
-        self._slices = slices
-        await self._pump()
-
-    async def _pump(self) -> None:
-        if self._bad is not None:
-            raise self._bad
-        while True:
-            while self._parts:
-                await self._enqueue(self._parts[0])
-                self._parts.popleft()
-            if self._slices is None:
-                return
-            if self._draw is None:
-                self._draw = asyncio.ensure_future(asyncio.to_thread(self._draw_some, self._slices))
-            parts, more, error = await asyncio.shield(self._draw)
-            self._draw = None
-            self._parts.extend(parts)
-            if not more:
-                self._slices = None
-            if error is not None:
-                while self._parts:
-                    await self._enqueue(self._parts[0])
-                    self._parts.popleft()
-                self._bad = error
-                raise error
+        """Queue slices of a source that is read rather than fed."""
+        await self._pump.move(slices)
 
     async def run(self, action: Callable[[Engine], B]) -> B:
         """Do something on the worker thread, after all slices queued so far."""
@@ -222,8 +188,8 @@ class Session:
         Raises:
             IngestError: the bytes accepted are bad; the next feed raises it too.
         """
-        async with self._feeding:
-            await self._pump()
+        async with self._pump.lock:
+            await self._pump.finish()
             ahead, behind = front(), self._submit(back)
         return ahead, await behind
 
@@ -232,11 +198,8 @@ class Session:
 
         If `back` raises, nothing else has changed.
         """
-        async with self._feeding:
-            if self._draw is not None:
-                await asyncio.shield(self._draw)
-            self._draw, self._slices, self._bad = None, None, None
-            self._parts.clear()
+        async with self._pump.lock:
+            await self._pump.forget()
             self.report_dropped()
             await self._submit(back)
             self.source, self.accepted_bytes = source, accepted_bytes
@@ -326,20 +289,12 @@ class Session:
         if self.inbox.dropped_slices % self.options.window.hop == 0:
             self._metrics.windows.labels("dropped").inc()
 
-    def _draw_some(self, slices: Iterator[Slice]) -> tuple[list[InputSlice], bool, IngestError | None]:
-        """Up to DRAW_AT_ONCE prepared slices; whether more may come; the error that ended the stream."""
-        parts: list[InputSlice] = []
-        try:
-            for part in slices:
-                self.ensure_lane()
-                if self._box is None:
-                    raise GeometryError("the stream does not name its sensor size; give width and height")
-                parts.append(prepare(part, self._box, self._detector.spec, self._received_s))
-                if len(parts) == DRAW_AT_ONCE:
-                    return parts, True, None
-        except IngestError as error:
-            return parts, False, error
-        return parts, False, None
+    def _prepare(self, part: Slice) -> InputSlice:
+        """A slice as the network wants it; called in a helper thread."""
+        self.ensure_lane()
+        if self._box is None:
+            raise GeometryError("the stream does not name its sensor size; give width and height")
+        return prepare(part, self._box, self._detector.spec, self._received_s)
 
     async def _enqueue(self, part: InputSlice) -> None:
         while True:

@@ -9,7 +9,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.api.jobs import Jobs
 from service.api.sessions import OCTETS, PROBLEMS, Host, Seq
-from service.api.upload import Upload, UploadQuery, UploadResponse
+from service.api.upload import Upload
+from service.api.upload_query import UploadQuery
+from service.api.upload_response import UploadResponse
 from service.schemas import JobInfo
 
 router = APIRouter(prefix="/v1", tags=["recordings"], responses=PROBLEMS)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from fastapi import Request
 
-from service.api.upload import Upload, UploadQuery
+from service.api.upload import Upload
+from service.api.upload_query import UploadQuery
 from service.errors import JobUnknown, TooManyJobs
 from service.host import SessionHost
 

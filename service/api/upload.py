@@ -7,52 +7,25 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-from fastapi import Request, Response
-from pydantic import Field, model_validator
+from fastapi import Request
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
 
 from ingest.header import MAX_HEADER_BYTES
 from ingest.recording import open_recording, sniff
 from service.api.problems import problem_of
 from service.api.upload_body import UploadBody
+from service.api.upload_query import PLACE, UploadQuery, announced
 from service.errors import BadRequest, ClientGone, SessionClosed, WrongOffset
 from service.host import SessionHost
-from service.limits import SESSION_ID
 from service.options import stream_options
 from service.result_log import ResultLog
-from service.schemas import JobInfo, JobState, StreamFormat, Summary, WindowRequest
+from service.schemas import JobInfo, JobState, Summary
 from service.session import Session
 from service.source import RecordingSource
 
 SNIFF_BYTES = MAX_HEADER_BYTES + 2
 NEEDS_FILE = ("hdf5", "aedat4")
 """Formats that cannot be read front to back; an upload of them is put on disk first."""
-
-PLACE = {"offset", "seq"}
-"""What differs from request to request of one upload."""
-
-
-class UploadQuery(WindowRequest):
-    """Choices of an upload, as query parameters."""
-
-    format: StreamFormat | None = Field(None, description="needed only for bytes without a header")
-    job_id: str | None = Field(
-        None,
-        pattern=f"^{SESSION_ID}$",
-        description="an id of the client's choice: the upload can be continued",
-    )
-    offset: int = Field(0, ge=0, description="of the first byte of this body in the recording")
-    length: int | None = Field(
-        None, ge=0, description="of the whole recording in bytes; default: it ends with this body"
-    )
-    seq: int = Field(0, ge=0, description="of the first result wanted, again if need be")
-
-    @model_validator(mode="after")
-    def _continued_by_id(self) -> "UploadQuery":
-        if self.job_id is None and (self.offset or self.seq or self.length is not None):
-            raise ValueError("offset, length and seq come with a job_id")
-        return self
 
 
 class Upload:
@@ -69,7 +42,7 @@ class Upload:
         self._summary: Summary | None = None
         self._failure: Exception | None = None
         self._counted = False
-        length = _announced(request, query) if self.continuable else None
+        length = announced(request, query) if self.continuable else None
         self._body = UploadBody(host, self.continuable, length, self._changed.set, self._cancel)
         self._body.attach(request)
         self._newest = request
@@ -278,41 +251,3 @@ class Upload:
             model=spec.name,
             training=spec.training,
         )
-
-
-def _announced(request: Request, query: UploadQuery) -> int | None:
-    """Length of the whole recording in bytes, as far as the first request tells."""
-    declared = request.headers.get("content-length", "")
-    return int(declared) if query.length is None and declared.isdecimal() else query.length
-
-
-class UploadResponse(Response):
-    """Sends lines while the body still comes in, which Starlette's StreamingResponse would not allow:
-    it listens for a disconnect on the channel that the body comes through.
-    """
-
-    media_type = "application/x-ndjson"
-
-    def __init__(self, upload: Upload, request: Request, seq: int, timeout_s: float) -> None:
-        super().__init__()
-        self._upload = upload
-        self._request = request
-        self._seq = seq
-        self._timeout_s = timeout_s
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream the lines; a client that does not read for the idle time is given up."""
-        headers = [
-            (b"content-type", b"application/x-ndjson"),
-            (b"location", f"/v1/detections/{self._upload.job_id}".encode()),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        try:
-            async for line in self._upload.lines(self._request, self._seq):
-                message = {"type": "http.response.body", "body": line, "more_body": True}
-                await asyncio.wait_for(send(message), self._timeout_s)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except (TimeoutError, OSError, ClientDisconnect):
-            pass
-        finally:
-            await self._upload.leave()
