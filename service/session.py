@@ -27,6 +27,10 @@ A = TypeVar("A")
 B = TypeVar("B")
 
 
+LEAVE_S = 5.0
+"""How long a feeder that is displaced may take to leave."""
+
+
 class Session:
     """Lives on the event loop; the worker thread empties the inbox and calls `emit` and `made_space`."""
 
@@ -65,6 +69,8 @@ class Session:
         self.closed: ServiceError | None = None
         self.reason = ""
         self.ending = asyncio.Event()
+        self.displaced = asyncio.Event()
+        """Its feeder must leave: the client has come back on another connection."""
         self._detector = detector
         self._metrics = metrics
         self._reported: dict[str, int] = {}
@@ -120,6 +126,14 @@ class Session:
         if self._busy:
             raise SessionBusy(f"session {self.id} is fed by another request")
         return Hold(self)
+
+    async def displace(self) -> None:
+        """Send away a feeder whose connection has broken without its noticing, if it goes."""
+        deadline = time.monotonic() + LEAVE_S
+        while self._busy and time.monotonic() < deadline:
+            self.displaced.set()
+            await asyncio.sleep(0.02)
+        self.displaced.clear()
 
     def check_open(self) -> None:
         """Raise why the session has ended, if it has."""

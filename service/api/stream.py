@@ -18,7 +18,7 @@ from pydantic import Field, ValidationError
 from ingest.errors import IngestError
 from service.api.problems import problem_of
 from service.api.sessions import go_on, session_info
-from service.errors import BadRequest, ServiceError, SessionClosed
+from service.errors import BadRequest, ServiceError, SessionBusy, SessionClosed
 from service.host import SessionHost
 from service.schemas import Wire
 from service.session import Session
@@ -35,6 +35,7 @@ class Place(Wire):
 
 ENDINGS = {"client": "ended by the client", "shutdown": "the service stops"}
 
+LEAVE_WORDS_S = 1.0
 FAREWELL_S = 10.0
 """How long a client may take to read what is left for it."""
 
@@ -46,10 +47,13 @@ async def stream(socket: WebSocket, session_id: str) -> None:
     await socket.accept()
     try:
         session = host.get(session_id)
-        hold = session.hold()
         place = Place.model_validate(
             {k: v for k, v in socket.query_params.items() if k in Place.model_fields}
         )
+        if place.offset is not None and session.attended:
+            session.check_offset(place.offset)
+            await session.displace()
+        hold = session.hold()
         go_on(session, place.offset, place.seq)
     except (ServiceError, ValidationError) as error:
         code = problem_of(error).code
@@ -87,18 +91,23 @@ class Conversation:
         sender = asyncio.create_task(self._send_windows())
         receiver = asyncio.create_task(self._receive())
         ending = asyncio.create_task(self._session.ending.wait())
+        displaced = asyncio.create_task(self._session.displaced.wait())
         notices = asyncio.create_task(self._send_notices())
         try:
-            await asyncio.wait({sender, receiver, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if self._session.closed is not None or (ending.done() and not receiver.done()):
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait({sender, receiver, ending, displaced}, return_when=first)
+            if displaced.done():
+                await self._leave(receiver, sender)
+            elif self._session.closed is not None or (ending.done() and not receiver.done()):
                 await _cancel(receiver)
                 await self._end_by_service(sender)
             elif receiver.done():
                 await self._end_by_client(receiver, sender)
         finally:
-            for task in (sender, receiver, ending, notices):
+            tasks = (sender, receiver, ending, notices, displaced)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(sender, receiver, ending, notices, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _receive(self) -> None:
         """Take messages until `close`; pushes back on the sender, since it reads on only when fed."""
@@ -151,6 +160,16 @@ class Conversation:
             await self._finish(sender, error, error.code, 1011)
         else:
             await self._finish(sender, None, "client", 1000)
+
+    async def _leave(self, *tasks: "asyncio.Task[None]") -> None:
+        """The client has come back on another connection; if this one still works, say so."""
+        for task in tasks:
+            await _cancel(task)
+        error = SessionBusy("the session goes on over another connection")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_WORDS_S):
+                await say_error(self._socket, error)
+                await self._socket.close(1008, error.code)
 
     async def _end_by_service(self, sender: "asyncio.Task[None]") -> None:
         closed = self._session.closed

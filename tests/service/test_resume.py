@@ -92,6 +92,28 @@ def test_a_stream_from_elsewhere_is_refused_and_costs_nothing(live: Live) -> Non
         assert talk(client)[-1]["reason"] == "client"
 
 
+def test_a_client_that_is_back_takes_the_place_of_its_broken_connection(live: Live) -> None:
+    data, half = dat_stream(10), 5 * 2400 + 7
+    expected, _ = upload(live, dat_file(10), **LOW)
+    session_id = live.open(**LOW)
+    with stream(live, session_id) as hanging:
+        hanging.recv()
+        hanging.send(data[:half])
+        got = [json.loads(hanging.recv()) for _ in range(3)]
+        with stream(live, session_id) as other:
+            assert talk(other)[0]["code"] == "session_busy"
+        with stream(live, session_id, offset=half - 1) as other:
+            assert talk(other)[0]["code"] == "wrong_offset"
+        with stream(live, session_id, offset=half, seq=3) as again:
+            assert json.loads(again.recv())["accepted_bytes"] == half
+            assert talk(hanging)[-1]["code"] == "session_busy"
+            assert hanging.close_code == 1008
+            again.send(data[half:])
+            again.send("close")
+            got += [m for m in talk(again) if m["type"] == "window"]
+    assert comparable(got) == comparable(expected)
+
+
 def test_results_are_kept_within_a_limit(detector: Detector) -> None:
     with live_service(detector, outbox_windows=4) as live:
         session_id = live.open(**LOW)
