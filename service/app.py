@@ -10,8 +10,10 @@ from prometheus_client import CollectorRegistry
 from model.checkpoint import load_detector
 from model.detector import Detector
 from service.api import detections, health, problems, sessions, stream, viewer, watch
+from service.api.jobs import Jobs
 from service.host import SessionHost
 from service.settings import Settings
+from service.store import make_store
 
 DESCRIPTION = """Streaming object detection for event cameras on a spiking network that remembers.
 
@@ -25,6 +27,7 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     Raises:
         CheckpointError: the weights cannot be read.
         ConfigError: they look at still pictures, or the runtime does not know them.
+        OSError: the directory for snapshots cannot be used.
     """
     if settings.threads:
         torch.set_num_threads(settings.threads)
@@ -35,16 +38,19 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
         state_dtype=getattr(torch, settings.state_dtype),
     )
     detector.spec.check_input(events=True, name="a live stream")
-    host = SessionHost(detector, settings, CollectorRegistry())
+    host = SessionHost(detector, settings, CollectorRegistry(), make_store(settings))
+
+    jobs = Jobs(host)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await host.start()
         yield
+        await jobs.stop()
         await host.stop()
 
     app = FastAPI(title="Spikewatch", version=settings.version, description=DESCRIPTION, lifespan=lifespan)
-    app.state.host = host
+    app.state.host, app.state.jobs = host, jobs
     problems.install(app, host.metrics)
     for module in (detections, sessions, stream, watch, health, viewer):
         app.include_router(module.router)

@@ -19,6 +19,8 @@ BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 END_REASONS = ("client", "disconnected", "idle_timeout", "shutdown", "step_failed")
 DROP_REASONS = ("outside_sensor", "before_first_time", "truncated_record", "too_fast")
+JOB_DROP_REASONS = ("expired", "count", "bytes")
+SNAPSHOT_OUTCOMES = ("saved", "failed", "restored", "refused", "evicted")
 CODES = tuple(
     sorted({error.code for base in (ServiceError, IngestError) for error in (base, *base.__subclasses__())})
 )
@@ -60,6 +62,13 @@ class Metrics:
             "Events or records left out, by reason",
             ["reason"],
             registry=registry,
+        )
+        self.jobs = Gauge("spikewatch_jobs", "Uploads under way or kept", registry=registry)
+        self.jobs_dropped = Counter(
+            "spikewatch_jobs_dropped", "Uploads no longer kept, by reason", ["reason"], registry=registry
+        )
+        self.snapshots = Counter(
+            "spikewatch_snapshots", "Sessions saved and restored, by outcome", ["outcome"], registry=registry
         )
         self.state = Gauge("spikewatch_state_bytes", "Memory of all membranes", registry=registry)
         self.rate = Gauge(
@@ -109,6 +118,10 @@ class Metrics:
             self.ended.labels(reason)
         for reason in DROP_REASONS:
             self.dropped_events.labels(reason)
+        for reason in JOB_DROP_REASONS:
+            self.jobs_dropped.labels(reason)
+        for outcome in SNAPSHOT_OUTCOMES:
+            self.snapshots.labels(outcome)
         for kind in DEGRADATIONS:
             self.degraded.labels(kind)
         for kind in ("ac", "mac"):

@@ -7,11 +7,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ingest.events import MAX_SENSOR_PX
 from model.detections import Detections
 from model.spec import MAX_SLICES
-from service.limits import MAX_SLICE_US, MIN_SLICE_US
+from service.lifecycle import State
+from service.limits import MAX_SLICE_US, MIN_SLICE_US, SESSION_ID
 from service.window import WindowResult
 
 StreamFormat = Literal["dat", "evt2", "evt21", "evt3"]
 Policy = Literal["block", "drop_oldest"]
+JobState = Literal["receiving", "waiting", "running", "done", "failed"]
 Pixels = Annotated[int, Field(ge=1, le=MAX_SENSOR_PX)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
@@ -55,6 +57,18 @@ class SessionRequest(WindowRequest):
     format: StreamFormat = Field("dat", description="format of the bytes that will be sent")
     policy: Policy = Field("block", description="what happens when slices come faster than they can be run")
     weights: str | None = Field(None, description="name of a loaded model; default: the only one")
+    session_id: str | None = Field(
+        None, pattern=f"^{SESSION_ID}$", description="an id of the client's choice; default: a random one"
+    )
+    resume: str | None = Field(
+        None, pattern=f"^{SESSION_ID}$", description="id of a saved session to go on with; all else is saved"
+    )
+
+    @model_validator(mode="after")
+    def _resume_alone(self) -> "SessionRequest":
+        if self.resume is not None and self.model_fields_set != {"resume"}:
+            raise ValueError("resume comes alone: the saved session has its own choices")
+        return self
 
 
 class Detection(Wire):
@@ -161,7 +175,8 @@ class SessionInfo(Wire):
 
     session_id: str
     stream_url: str
-    state: Literal["open", "draining", "closed"]
+    state: State
+    closes_in_s: float | None = Field(description="seconds of silence until it is closed, once it is idle")
     format: str
     width: int | None
     height: int | None
@@ -174,7 +189,8 @@ class SessionInfo(Wire):
     model: str
     training: str
     queued_slices: int
-    accepted_bytes: int
+    accepted_bytes: int = Field(description="offset of the next byte of the stream")
+    saved_bytes: int | None = Field(description="the same, as of the last snapshot; None: not saved")
     idle_s: float
     totals: Totals
     layer_rates: dict[str, float] = Field(
@@ -194,6 +210,22 @@ class Windows(Wire):
     """Results of one POST of events."""
 
     windows: list[Window]
+    accepted_bytes: int = Field(description="offset of the next byte of the stream")
+
+
+class JobInfo(Wire):
+    """An upload as it stands."""
+
+    job_id: str
+    state: JobState = Field(
+        description="waiting: for a request that brings the rest; running: all bytes have come"
+    )
+    accepted_bytes: int = Field(description="offset of the next byte of the recording")
+    length: int | None = Field(description="of the whole recording in bytes, as far as is known")
+    windows: int = Field(description="results so far")
+    oldest_seq: int = Field(description="of the first result that is still kept")
+    summary: Summary | None
+    error: "Problem | None"
 
 
 class ModelInfo(Wire):
@@ -228,7 +260,9 @@ class ModelList(Wire):
 
 
 class Problem(BaseModel):
-    """RFC 9457 problem details, with a stable `code`."""
+    """RFC 9457 problem details, with a stable `code`; some have further members."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: str = "about:blank"
     title: str

@@ -1,6 +1,7 @@
 """Settings, from `SPIKEWATCH_*` variables or command-line options. Every limit of the service is here."""
 
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -33,10 +34,18 @@ class Settings(BaseSettings):
     inbox_slices: int = Field(32, ge=1, description="slices waiting in one session")
     outbox_windows: int = Field(256, ge=1, description="results waiting for one client to read")
     idle_timeout_s: float = Field(60.0, gt=0, description="a session without bytes for this long is closed")
+    idle_warning_s: float = Field(10.0, gt=0, description="how long before that its client is warned")
+    snapshot_dir: Path | None = Field(None, description="where sessions are saved; none: they are not")
+    snapshot_every_s: float = Field(30.0, gt=0, description="how often a session that changes is saved")
+    snapshot_max_count: int = Field(64, ge=1, description="saved sessions; at least max_sessions")
+    snapshot_max_bytes: int = Field(8192 * MIB, ge=MIB, description="all saved sessions together")
     max_message_bytes: int = Field(4 * MIB, ge=1024, description="one WebSocket message")
     max_body_bytes: int = Field(16 * MIB, ge=1024, description="one POST of events")
     max_snapshot_bytes: int = Field(512 * MIB, ge=1024, description="one saved session state")
     max_upload_bytes: int = Field(8192 * MIB, ge=1024, description="one recording to /v1/detections")
+    jobs_max_count: int = Field(256, ge=1, description="uploads under way, and those whose results are kept")
+    jobs_max_bytes: int = Field(256 * MIB, ge=1024, description="results kept of all uploads that ended")
+    jobs_keep_s: float = Field(3600.0, gt=0, description="how long the results of an upload are kept")
     max_windows_per_post: int = Field(1000, ge=1, description="results of one POST of events")
     max_pending_result_bytes: int = Field(16 * MIB, ge=1024, description="results an uploader has not read")
     drain_timeout_s: float = Field(10.0, ge=0, description="time for open sessions when the service stops")

@@ -164,6 +164,7 @@ class WindowBuilder:
         """Go on from what `save` gave, checked before."""
         pending = dict(meta["pending"])
         pending["energy"] = Energy(**pending["energy"])
+        pending["ready_s"] = time.monotonic()  # the clock of another process says nothing here
         logits = [
             (int(t0_us), (tensors[f"logits.{i}.0"], tensors[f"logits.{i}.1"], tensors[f"logits.{i}.2"]))
             for i, t0_us in enumerate(meta["logit_t0_us"])

@@ -22,6 +22,8 @@ ROUTES = {
     ("POST", "/v1/sessions/{session_id}/events"),
     ("GET", "/v1/sessions/{session_id}/state"),
     ("PUT", "/v1/sessions/{session_id}/state"),
+    ("POST", "/v1/sessions/{session_id}/snapshot"),
+    ("DELETE", "/v1/sessions/{session_id}/snapshot"),
     ("GET", "/v1/models"),
     ("GET", "/v2/health/live"),
     ("GET", "/v2/health/ready"),
@@ -57,7 +59,7 @@ def test_openapi_has_every_route_with_words(live: Live) -> None:
     body = paths["/v1/sessions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"].keys() == {
         *("width", "height", "format", "slice_us", "window", "slices", "hop", "policy", "confidence", "iou"),
-        "weights",
+        *("weights", "session_id", "resume"),
     }
     for path in ("/v1/detections", "/v1/sessions/{session_id}/events"):
         assert "application/octet-stream" in paths[path]["post"]["requestBody"]["content"]
