@@ -18,15 +18,14 @@ async def send(socket: websockets.ClientConnection, data: bytes, piece_bytes: in
 
 
 def show(message: dict[str, Any]) -> None:
-    """One line a result."""
     if message["type"] == "window":
         boxes = message["detections"]
         first = "".join(f", a {b['label']} at {b['x']:.0f},{b['y']:.0f}" for b in boxes[:1])
         print(
             f"{message['t_end_us'] / 1e6:7.3f} s  {message['events']:7} events  {len(boxes):3} boxes{first}"
         )
-    elif message["type"] == "error":
-        raise SystemExit(f"{message['code']}: {message['detail']}")
+    elif message["type"] == "error" or message.get("reason", "client") != "client":
+        raise SystemExit(f"{message.get('code', 'closed')}: {message['detail']}")
     elif message["type"] == "closed":
         windows, spent = message["totals"]["windows"], message["totals"]["energy_mj"]
         print(f"{windows} windows, estimated {spent['snn']:.1f} mJ; as an ANN {spent['ann']:.1f} mJ")
@@ -40,9 +39,12 @@ async def main(data: bytes, url: str, wanted: dict[str, Any]) -> None:
     address = url.replace("http", "ws", 1) + answer.json()["stream_url"]
     async with websockets.connect(address, compression=None, ping_interval=None) as socket:
         sending = asyncio.create_task(send(socket, data))
-        async for text in socket:
-            show(json.loads(text))
-        await sending
+        try:
+            async for text in socket:
+                show(json.loads(text))
+        finally:
+            sending.cancel()
+            await asyncio.gather(sending, return_exceptions=True)
 
 
 if __name__ == "__main__":
@@ -53,5 +55,5 @@ if __name__ == "__main__":
     given = parser.parse_args()
     try:
         asyncio.run(main(given.recording.read_bytes(), given.url, {"format": given.format}))
-    except (OSError, httpx.HTTPError) as error:
+    except (OSError, httpx.HTTPError, websockets.WebSocketException) as error:
         raise SystemExit(str(error)) from None

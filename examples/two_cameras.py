@@ -27,6 +27,10 @@ PIECE_US = 20_000
 NAMES = ("front", "rear")
 
 
+class Ended(Exception):
+    """The service refused or ended a session; the message is its own."""
+
+
 @dataclass
 class Camera:
     """One recording, the session it feeds, and what came back."""
@@ -61,9 +65,12 @@ class Camera:
         """Send and receive until the service has answered everything."""
         async with websockets.connect(self.stream_url, compression=None, ping_interval=None) as socket:
             sending = asyncio.create_task(self.send(socket, start_s, laps))
-            async for text in socket:
-                self.take(json.loads(text), out)
-            await sending
+            try:
+                async for text in socket:
+                    self.take(json.loads(text), out)
+            finally:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
 
     def take(self, message: dict[str, Any], out: TextIO) -> None:
         """Write a window, remember the end, stop at an error."""
@@ -74,9 +81,11 @@ class Camera:
                 self.latencies_ms.append(message["latency_ms"])
                 self.show(message)
             case "error":
-                raise SystemExit(f"{self.name}: {message['detail']}")
+                raise Ended(f"{self.name}: {message['detail']}")
             case "closed":
                 self.totals = message["totals"]
+                if message["reason"] != "client":
+                    raise Ended(f"{self.name}: {message['detail']}")
 
     def show(self, window: dict[str, Any]) -> None:
         """A window in a line: which camera, recording time, latency, what it sees."""
@@ -102,7 +111,7 @@ def mount(name: str, path: Path, url: str) -> Camera:
     wanted = {"format": "dat", "width": width, "height": height, "policy": "drop_oldest"}
     answer = httpx.post(f"{url}/v1/sessions", json=wanted)
     if answer.is_error:
-        raise SystemExit(answer.text)
+        raise Ended(answer.text)
     return Camera(name, recording, url.replace("http", "ws", 1) + answer.json()["stream_url"])
 
 
@@ -125,5 +134,5 @@ if __name__ == "__main__":
     parser.add_argument("--laps", type=int, default=1, help="play the recordings this often")
     try:
         asyncio.run(main(parser.parse_args()))
-    except (OSError, IngestError, httpx.HTTPError) as error:
+    except (Ended, OSError, IngestError, httpx.HTTPError, websockets.WebSocketException) as error:
         raise SystemExit(f"two_cameras: {error}") from None

@@ -20,7 +20,7 @@ from service.window import WindowResult
 MJ_PER_J = 1000.0
 US_PER_S = 1e6
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
-LATENCY_BUCKETS_SLICES = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8, 16, 32, 64)
+LATENCY_BUCKETS_SLICES = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8, 16, 24, 32, 48)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 END_REASONS = ("client", "disconnected", "idle_timeout", "shutdown", "step_failed")

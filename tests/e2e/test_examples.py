@@ -107,6 +107,21 @@ def test_client_says_what_is_wrong_in_a_line(live: Live, arguments: list[str], w
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
+@pytest.mark.parametrize("script", ["client.py", "two_cameras.py"])
+def test_a_service_that_stops_is_told_in_a_line(script: str, tmp_path: Path) -> None:
+    recordings = [STREET] if script == "client.py" else [STREET, STREET, "--out", tmp_path / "drive.ndjson"]
+    with live_service(load_detector()) as live:
+        command = [sys.executable, "-u", EXAMPLES / script, *recordings, "--url", live.url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            live.stop()
+            _, complaint = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "the service stops" in complaint
+    assert len(complaint.splitlines()) == 1, complaint
+
+
 def test_client_is_short() -> None:
     assert len((EXAMPLES / "client.py").read_text().splitlines()) < 60
 
