@@ -78,11 +78,15 @@ class Server:
 
 @dataclass(frozen=True)
 class Scene:
-    """The service after some traffic, and a Prometheus that has seen all of it."""
+    """The service after some traffic, and a Prometheus that has seen all of it.
+
+    `windows` are of all clients, `camera` of the live one.
+    """
 
     live: Live
     prometheus: Server
     windows: list[dict[str, Any]]
+    camera: list[dict[str, Any]]
     at_s: float
 
 
@@ -156,11 +160,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         with ThreadPoolExecutor(2) as pool:
             windows = [w for part in pool.map(upload, [live, live]) for w in part]
         assert live.http.post("/v1/detections", content=b"no recording").is_client_error
-        windows += watch(live)
+        camera = watch(live)
         end_s = time.time()
         for name in ("spikewatch_energy_joules_total", *recorded()):
             server.wait_for(f"timestamp({name}) > {end_s}")
-        yield Scene(live, server, windows, time.time())
+        yield Scene(live, server, windows + camera, camera, time.time())
 
 
 def filled_in(expr: str) -> str:
@@ -237,6 +241,7 @@ def test_process_can_be_chosen(scene: Scene) -> None:
     [
         ('spikewatch_windows_total{outcome="completed"}', lambda w: 1),
         ("spikewatch_window_latency_seconds_count", lambda w: 1),
+        ("sum(spikewatch_window_latency_ratio_count)", lambda w: 1),
         ("spikewatch_events_total", lambda w: w["events"]),
         ("sum(spikewatch_detections_total)", lambda w: len(w["detections"])),
         ('spikewatch_energy_joules_total{kind="snn"}', lambda w: w["energy_mj"]["snn"] / 1000),
@@ -247,6 +252,12 @@ def test_prometheus_counts_what_clients_were_told(scene: Scene, expr: str, of_wi
     told = math.fsum(of_window(window) for window in scene.windows)
     assert told > 0
     assert scene.prometheus.value(expr) == pytest.approx(told, rel=1e-9)
+
+
+def test_lateness_is_counted_in_slices_of_the_session(scene: Scene) -> None:
+    told = math.fsum(window["latency_ms"] / (SLICE_US / 1000) for window in scene.camera)
+    of_camera = 'spikewatch_window_latency_ratio_sum{policy="drop_oldest"}'
+    assert scene.prometheus.value(of_camera) == pytest.approx(told, rel=1e-3)
 
 
 def test_alerts_are_evaluated_and_quiet(scene: Scene) -> None:
