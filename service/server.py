@@ -25,8 +25,7 @@ class DrainingServer(uvicorn.Server):
 def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
     """A server ready to run.
 
-    Compression of WebSocket messages is off: it costs more than the network it saves. A missing pong ends
-    nothing: while policy `block` holds a client back, its pong waits behind its bytes. Idle sessions end.
+    Compression of WebSocket messages is off: it costs more than the network it saves.
     """
     config = uvicorn.Config(
         app,
@@ -37,7 +36,6 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
         ws="websockets-sansio",
         ws_max_size=settings.max_message_bytes,
         ws_per_message_deflate=False,
-        ws_ping_timeout=None,
         timeout_graceful_shutdown=max(1, int(settings.drain_timeout_s)),
         h11_max_incomplete_event_size=64 * 1024,
     )
