@@ -55,4 +55,6 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     for module in (detections, sessions, stream, watch, health, viewer):
         app.include_router(module.router)
     app.mount("/viewer", viewer.files)
+    if settings.pages is not None:
+        app.mount("/pages", viewer.ViewerFiles(directory=settings.pages, html=True))
     return app

@@ -21,7 +21,7 @@ from service.errors import (
 )
 from service.keeper import Keeper
 from service.lifecycle import Ending, IdleRule, SavedPoint
-from service.metrics import Metrics
+from service.metrics import US_PER_S, Metrics
 from service.options import SessionOptions
 from service.scheduler import Scheduler
 from service.session import Session
@@ -68,6 +68,8 @@ class SessionHost:
         self.metrics.state.set(self.worker.engine.bank.nbytes)
         self.metrics.sessions.set_function(lambda: len(self.sessions))
         self.metrics.queued.set_function(lambda: self.scheduler.queued_slices)
+        self.metrics.max_sessions.set(settings.max_sessions)
+        self.metrics.slice_length.set_function(self._shortest_slice_s)
 
     async def start(self) -> None:
         """Warm the network up, then take work."""
@@ -260,6 +262,11 @@ class SessionHost:
     def _fail_from_worker(self, session: Session, error: ServiceError) -> None:
         assert self._loop is not None
         self._loop.call_soon_threadsafe(self.end, session, error, error.code)
+
+    def _shortest_slice_s(self) -> float:
+        """The one that leaves the least time for a step."""
+        open_us = [session.options.slice_us for session in list(self.sessions.values())]
+        return min(open_us, default=self.detector.spec.slice_us) / US_PER_S
 
     def _warm_up(self) -> None:
         """First steps of a batch size and first calls of a kernel are slow; nobody should wait for them."""

@@ -152,6 +152,11 @@ class Outbox:
         self._error: ServiceError | None = None
 
     @property
+    def empty(self) -> bool:
+        """True if no result waits."""
+        return not self._items
+
+    @property
     def full(self) -> bool:
         """True while the session must not be scheduled."""
         return self.policy == "block" and len(self._items) >= self.capacity

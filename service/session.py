@@ -241,7 +241,7 @@ class Session:
         """Hand results to the client and to watchers; called on the worker thread."""
         for result in results:
             self.totals.add(result)
-            self._metrics.observe_window(result, self._detector.spec.class_names)
+            self._metrics.observe_window(result, self._detector.spec.class_names, self.options)
             self.outbox.put(result)
             self.watchers.publish(result)
 

@@ -4,7 +4,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import DirectoryPath, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1 << 20
@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     max_windows_per_post: int = Field(1000, ge=1, description="results of one POST of events")
     max_pending_result_bytes: int = Field(16 * MIB, ge=1024, description="results an uploader has not read")
     drain_timeout_s: float = Field(10.0, ge=0, description="time for open sessions when the service stops")
+    pages: DirectoryPath | None = Field(
+        None, description="folder of your own web pages, served at /pages: browsers let them talk to us there"
+    )
     log_level: str = "info"
     log_json: bool = Field(True, description="one JSON object a line; else plain text")
 

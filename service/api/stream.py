@@ -83,6 +83,8 @@ class Conversation:
         self._socket = socket
         self._session = session
         self._host = host
+        self._sending = False
+        self._sent = asyncio.Event()
 
     async def run(self) -> None:
         """Talk until one side ends. A broken connection leaves the session open until it is idle."""
@@ -123,9 +125,11 @@ class Conversation:
             match message.get("text"):
                 case "flush":
                     await self._session.flush()
+                    await self._all_sent()
                     await self._say("flushed")
                 case "reset":
                     await self._session.reset()
+                    await self._all_sent()
                     await self._say("reset")
                 case "close":
                     await self._session.flush()
@@ -138,6 +142,7 @@ class Conversation:
         outbox = self._session.outbox
         while True:
             result = await outbox.get()
+            self._sending = True
             line = '{"type":"window",' + self._session.window(result).model_dump_json()[1:]
             try:
                 await self._socket.send_text(line)
@@ -145,6 +150,14 @@ class Conversation:
                 outbox.put_back(result)
                 raise
             self._session.touch()
+            self._sending = False
+            self._sent.set()
+
+    async def _all_sent(self) -> None:
+        """Wait until a client, slow though it may be, has been sent every result so far."""
+        while self._sending or not self._session.outbox.empty:
+            self._sent.clear()
+            await self._sent.wait()
 
     async def _send_notices(self) -> None:
         while True:

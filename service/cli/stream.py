@@ -72,7 +72,7 @@ def pieces(recording: Recording) -> Iterator[tuple[int, bytes]]:
 
 
 async def _play(recording: Recording, address: str, speed: float, as_json: bool) -> None:
-    async with websockets.connect(address, compression=None, max_size=None) as socket:
+    async with websockets.connect(address, compression=None, max_size=None, ping_interval=None) as socket:
         sender = asyncio.create_task(_send(recording, socket, speed))
         try:
             async for text in socket:
