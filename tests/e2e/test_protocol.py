@@ -102,7 +102,7 @@ def fields() -> set[str]:
 def test_every_field_of_the_request_is_heard(caller: Caller) -> None:
     session, client = caller.start(**GIVEN)
     assert GIVEN.items() <= session.items()
-    assert set(GIVEN) | {"window", "weights"} == fields()
+    assert set(GIVEN) | {"window", "weights", "session_id", "resume"} == fields()
     assert client.first["session_id"] == session["session_id"]
 
 
