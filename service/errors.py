@@ -11,9 +11,21 @@ ServiceError                 500 internal
 ├── TooSlow                  408 too_slow
 ├── BadRequest               400 bad_request
 ├── UnknownModel             404 model_unknown
+├── NoKey                    401 key_missing
+├── WrongKey                 401 key_unknown
+├── KeySessions              429 key_sessions      (Retry-After)
+├── KeyUploads               429 key_uploads       (Retry-After)
+├── KeyTooFast               429 key_bytes         (Retry-After)
+├── ForeignOrigin            403 origin_refused
+├── UploadsFull              503 uploads_full      (Retry-After)
+├── SpoolFull                503 spool_full        (Retry-After)
+├── BadSettings              500 bad_settings      (at the start of the service only)
 ├── BadSnapshot              409 snapshot_mismatch
 └── StepFailed               500 step_failed
 """
+
+CHALLENGE: dict[str, str] = {"WWW-Authenticate": 'Bearer realm="spikewatch"'}
+"""RFC 9110: a 401 names the scheme that is expected."""
 
 
 class ServiceError(Exception):
@@ -94,3 +106,63 @@ class StepFailed(ServiceError):
     """The detector failed on this session's slice; the session ends alone."""
 
     status, code = 500, "step_failed"
+
+
+class NoKey(ServiceError):
+    """The service takes requests with a key only, and none came."""
+
+    status, code = 401, "key_missing"
+    headers = CHALLENGE
+
+
+class WrongKey(ServiceError):
+    """The key or ticket that came is none of those known."""
+
+    status, code = 401, "key_unknown"
+    headers = CHALLENGE
+
+
+class KeySessions(ServiceError):
+    """The key has as many sessions as it may."""
+
+    status, code, retry_after_s = 429, "key_sessions", 5
+
+
+class KeyUploads(ServiceError):
+    """The key uploads as many recordings at once as it may."""
+
+    status, code, retry_after_s = 429, "key_uploads", 5
+
+
+class KeyTooFast(ServiceError):
+    """The key sent more bytes than its rate allows."""
+
+    status, code = 429, "key_bytes"
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ForeignOrigin(ServiceError):
+    """A page of another site sent this request from someone's browser."""
+
+    status, code = 403, "origin_refused"
+
+
+class UploadsFull(ServiceError):
+    """As many recordings are being uploaded as may be at once."""
+
+    status, code, retry_after_s = 503, "uploads_full", 5
+
+
+class SpoolFull(ServiceError):
+    """Uploads under way fill the disk space that they may."""
+
+    status, code, retry_after_s = 503, "spool_full", 30
+
+
+class BadSettings(ServiceError):
+    """A file of keys or another setting cannot be used; the service does not start."""
+
+    status, code = 500, "bad_settings"

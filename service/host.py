@@ -18,6 +18,7 @@ from service.scheduler import Scheduler
 from service.session import Session
 from service.settings import Settings
 from service.source import Source
+from service.spool import Spool
 from service.worker import Worker
 
 log = logging.getLogger("spikewatch.host")
@@ -39,6 +40,7 @@ class SessionHost:
         self.worker = Worker(
             Engine(detector, settings.max_sessions), self.scheduler, self.metrics, self._fail_from_worker
         )
+        self.spool = Spool(settings.max_spool_bytes)
         self.draining = False
         self.sessions: dict[str, Session] = {}
         self._ended: OrderedDict[str, str] = OrderedDict()

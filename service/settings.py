@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(16 * MIB, ge=1024, description="one POST of events")
     max_snapshot_bytes: int = Field(512 * MIB, ge=1024, description="one saved session state")
     max_upload_bytes: int = Field(8192 * MIB, ge=1024, description="one recording to /v1/detections")
+    max_spool_bytes: int = Field(
+        16384 * MIB, ge=1024, description="HDF5 and AEDAT4 uploads on disk, all together"
+    )
+    max_uploads: int = Field(16, ge=1, description="recordings uploaded at once")
     max_windows_per_post: int = Field(1000, ge=1, description="results of one POST of events")
     max_pending_result_bytes: int = Field(16 * MIB, ge=1024, description="results an uploader has not read")
     drain_timeout_s: float = Field(10.0, ge=0, description="time for open sessions when the service stops")

@@ -1,10 +1,8 @@
 """A whole recording in one request: bytes in, one window result a line out, while the upload goes on."""
 
 import asyncio
-import tempfile
 from collections import deque
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -13,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from ingest.header import MAX_HEADER_BYTES
-from ingest.recording import open_recording, sniff
+from ingest.recording import sniff
 from service.api.problems import problem_of
 from service.api.sessions import OCTETS, PROBLEMS, Host
 from service.errors import ClientGone, SessionClosed, TooLarge, TooSlow
@@ -134,10 +132,11 @@ class Upload:
             session = self._host.create(options)
             await self._in_session(session, self._feed(session, head, body))
             return
-        with tempfile.TemporaryDirectory(prefix="spikewatch-") as folder:
-            path = Path(folder) / "upload"
-            await self._spool(path, head, body)
-            with await asyncio.to_thread(open_recording, path, options.width, options.height) as recording:
+        with self._host.spool.file() as file:
+            await file.write(head)
+            async for chunk in body:
+                await file.write(chunk)
+            with await file.open(options.width, options.height) as recording:
                 source = RecordingSource(recording, options.slice_us, options.representation)
                 session = self._host.create(options, source)
                 await self._in_session(session, session.enqueue_all(source.slices()))
@@ -176,12 +175,6 @@ class Upload:
             await session.feed(head)
         async for chunk in body:
             await session.feed(chunk)
-
-    async def _spool(self, path: Path, head: bytes, body: AsyncIterator[bytes]) -> None:
-        with path.open("wb") as file:
-            await asyncio.to_thread(file.write, head)
-            async for chunk in body:
-                await asyncio.to_thread(file.write, chunk)
 
     async def _in_session(self, session: Session, work: Any) -> None:
         """Do the feeding, pass results on, and end with the summary."""
