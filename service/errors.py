@@ -19,6 +19,9 @@ ServiceError                 500 internal
 ├── ForeignOrigin            403 origin_refused
 ├── UploadsFull              503 uploads_full      (Retry-After)
 ├── SpoolFull                503 spool_full        (Retry-After)
+├── WatchersFull             503 watchers_full     (Retry-After)
+├── ConnectionsFull          503 connections_full  (Retry-After)
+├── HeadTooLarge             431 headers_too_large
 ├── BadSettings              500 bad_settings      (at the start of the service only)
 ├── BadSnapshot              409 snapshot_mismatch
 └── StepFailed               500 step_failed
@@ -160,6 +163,24 @@ class SpoolFull(ServiceError):
     """Uploads under way fill the disk space that they may."""
 
     status, code, retry_after_s = 503, "spool_full", 30
+
+
+class WatchersFull(ServiceError):
+    """As many look on at this session as may."""
+
+    status, code, retry_after_s = 503, "watchers_full", 5
+
+
+class ConnectionsFull(ServiceError):
+    """As many connections are open as may be."""
+
+    status, code, retry_after_s = 503, "connections_full", 5
+
+
+class HeadTooLarge(ServiceError):
+    """The headers of a request are larger than their limit."""
+
+    status, code = 431, "headers_too_large"
 
 
 class BadSettings(ServiceError):

@@ -36,6 +36,14 @@ class Settings(BaseSettings):
     max_uploads: int = Field(16, ge=1, description="recordings uploaded at once")
     max_windows_per_post: int = Field(1000, ge=1, description="results of one POST of events")
     max_pending_result_bytes: int = Field(16 * MIB, ge=1024, description="results an uploader has not read")
+    max_watchers: int = Field(16, ge=1, description="onlookers of one session")
+    max_connections: int = Field(1024, ge=1, description="open connections, WebSockets among them")
+    max_header_bytes: int = Field(32 * 1024, ge=1024, description="request line and headers")
+    header_timeout_s: float = Field(10.0, gt=0, description="time for the headers of a request to come")
+    min_body_bytes_per_s: int = Field(
+        1000, ge=1, description="slowest body, after a first idle_timeout_s of patience"
+    )
+    ping_timeout_s: float = Field(20.0, gt=0, description="between WebSocket pings, and for their answers")
     drain_timeout_s: float = Field(10.0, ge=0, description="time for open sessions when the service stops")
     log_level: str = "info"
     log_json: bool = Field(True, description="one JSON object a line; else plain text")

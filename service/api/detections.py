@@ -12,9 +12,10 @@ from starlette.types import Receive, Scope, Send
 
 from ingest.header import MAX_HEADER_BYTES
 from ingest.recording import sniff
+from service.api.body import Patience
 from service.api.problems import problem_of
 from service.api.sessions import OCTETS, PROBLEMS, Host
-from service.errors import ClientGone, SessionClosed, TooLarge, TooSlow
+from service.errors import ClientGone, SessionClosed, TooLarge
 from service.host import SessionHost
 from service.options import stream_options
 from service.schemas import StreamFormat, Summary, WindowRequest
@@ -144,13 +145,11 @@ class Upload:
     async def _body(self) -> AsyncIterator[bytes]:
         """Chunks of the body, within the limits of size and patience."""
         settings, received = self._host.settings, 0
+        patience = Patience(settings)
         chunks = self._request.stream()
         coming = asyncio.ensure_future(anext(chunks, None))
         while True:
-            try:
-                chunk = await asyncio.wait_for(coming, settings.idle_timeout_s)
-            except TimeoutError:
-                raise TooSlow(f"no bytes came for {settings.idle_timeout_s:g} s") from None
+            chunk = await patience.wait(coming)
             if chunk is None:
                 return
             received += len(chunk)

@@ -119,7 +119,7 @@ def session_info(session: Session, host: SessionHost, with_layers: bool = False)
 
 async def parse_request(request: Request) -> SessionRequest:
     """The request for a new session, read with a limit of its own so that a refusal is a problem too."""
-    body = await read_body(request, MAX_REQUEST_BYTES, get_host(request).settings.idle_timeout_s)
+    body = await read_body(request, MAX_REQUEST_BYTES, get_host(request).settings)
     try:
         return SessionRequest.model_validate_json(body)
     except ValidationError as error:
@@ -156,7 +156,7 @@ async def look(session: Open, host: Host) -> SessionInfo:
 async def post_events(session: Open, host: Host, request: Request) -> Windows | JSONResponse:
     """Send the next bytes, split anywhere; answers with the windows that they completed."""
     with session.hold():
-        data = await read_body(request, host.settings.max_body_bytes, host.settings.idle_timeout_s)
+        data = await read_body(request, host.settings.max_body_bytes, host.settings)
         windows, error = await collect(session, _feed(session, data), host.settings.max_windows_per_post)
     if error is None:
         return Windows(windows=windows)
@@ -229,7 +229,7 @@ async def get_state(session: Open) -> Response:
 async def put_state(session: Open, host: Host, request: Request) -> Position:
     """Go on from a saved state. Send events from `position_us` on; the answer names it."""
     with session.hold():
-        data = await read_body(request, host.settings.max_snapshot_bytes, host.settings.idle_timeout_s)
+        data = await read_body(request, host.settings.max_snapshot_bytes, host.settings)
         lane = session.ensure_lane()
         if lane is None:
             raise BadRequest("open the session with width and height before restoring a state into it")

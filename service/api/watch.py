@@ -11,7 +11,7 @@ from PIL import Image
 from model.letterbox import Letterbox
 from model.spec import ModelSpec
 from service.api.stream import say_error
-from service.errors import ServiceError
+from service.errors import ServiceError, WatchersFull
 from service.host import SessionHost
 from service.session import Session
 from service.window import InputSlice, WindowResult
@@ -29,6 +29,8 @@ async def watch(socket: WebSocket, session_id: str) -> None:
     await socket.accept()
     try:
         session = host.get(session_id)
+        if len(session.watchers) >= host.settings.max_watchers:
+            raise WatchersFull(f"{host.settings.max_watchers} already look on at this session")
     except ServiceError as error:
         host.metrics.refused.labels(error.code).inc()
         await say_error(socket, error)
