@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
@@ -169,6 +170,15 @@ class GuardedHttp(HttpToolsProtocol):
 
 class GuardedWebSocket(WebSocketsSansIOProtocol):
     """WebSockets whose client must read, and may not be told that it is gone while it is not listened to."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn.debug = False  # at level debug it would log headers, and with them keys
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send; a refused handshake is complete, though uvicorn would log it as a fault of the application."""
+        await super().send(message)
+        self.handshake_complete |= self.close_sent
 
     def handle_ping(self) -> None:
         """Answer, unless earlier answers are still unread: they would fill the memory."""

@@ -1,14 +1,18 @@
 """Running the application under uvicorn, with a graceful stop."""
 
+import logging
 import socket
 from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
 
+from service.access import is_loopback
 from service.connections import ConnectionLimits, GuardedHttp, GuardedWebSocket
 from service.host import SessionHost
 from service.settings import Settings
+
+log = logging.getLogger("spikewatch.server")
 
 
 class DrainingServer(uvicorn.Server):
@@ -30,6 +34,8 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
     Compression of WebSocket messages is off: it costs more than the network it saves.
     """
     host: SessionHost = app.state.host
+    if not app.state.access.required and not is_loopback(settings.host):
+        log.warning("everyone who reaches %s may use this service: no API keys are set", settings.host)
     limits = ConnectionLimits(
         connections=settings.max_connections,
         head_bytes=settings.max_header_bytes,

@@ -1,11 +1,17 @@
 """Settings, from `SPIKEWATCH_*` variables or command-line options. Every limit of the service is here."""
 
+import re
 from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1 << 20
+
+Listed = Annotated[tuple[str, ...], NoDecode]
+"""In the environment with commas, not as JSON."""
 
 
 class Settings(BaseSettings):
@@ -15,6 +21,19 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
+    allowed_hosts: Listed = Field((), description="names the service is known by, without ports; none: any")
+    cors_origins: Listed = Field(
+        (), description="origins whose pages may use the service, such as https://a.b"
+    )
+    api_keys_file: Path | None = Field(
+        None, description="lines of `spikewatch key`; none: no key is asked for"
+    )
+    api_keys: SecretStr | None = Field(None, description="the same lines, in the environment")
+    key_for_metrics: bool = Field(True, description="where there are keys, ask for one at /metrics")
+    key_for_viewer: bool = Field(False, description="the same for the viewer's page and /docs")
+    key_max_sessions: int = Field(8, ge=1, description="sessions of one key")
+    key_max_uploads: int = Field(4, ge=1, description="recordings uploaded at once with one key")
+    key_max_bytes_per_s: int = Field(256 * MIB, ge=MIB, description="bytes sent with one key")
     weights: str | None = Field(
         None, description="safetensors file, name of shipped weights, or untrained; none: shipped"
     )
@@ -47,6 +66,22 @@ class Settings(BaseSettings):
     drain_timeout_s: float = Field(10.0, ge=0, description="time for open sessions when the service stops")
     log_level: str = "info"
     log_json: bool = Field(True, description="one JSON object a line; else plain text")
+
+    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Lists are written with commas."""
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not re.fullmatch(r"https?://[^/\s*]+", origin):
+                raise ValueError(
+                    f"{origin!r} is no origin; expected such as https://example.org, without a path"
+                )
+        return value
 
     @property
     def version(self) -> str:

@@ -12,15 +12,17 @@ from starlette.types import Receive, Scope, Send
 
 from ingest.header import MAX_HEADER_BYTES
 from ingest.recording import sniff
+from service.access import Access
 from service.api.body import Patience
 from service.api.problems import problem_of
-from service.api.sessions import OCTETS, PROBLEMS, Host
+from service.api.sessions import OCTETS, PROBLEMS, Host, Sender
+from service.caller import Caller
 from service.errors import ClientGone, SessionClosed, TooLarge
 from service.host import SessionHost
-from service.options import stream_options
+from service.options import SessionOptions, stream_options
 from service.schemas import StreamFormat, Summary, WindowRequest
 from service.session import Session
-from service.source import RecordingSource
+from service.source import RecordingSource, Source
 
 router = APIRouter(prefix="/v1", tags=["recordings"], responses=PROBLEMS)
 
@@ -41,13 +43,15 @@ class UploadQuery(WindowRequest):
     response_class=Response,
     responses={200: {"content": {"application/x-ndjson": {}}, "description": "windows, then a summary"}},
 )
-async def detect(request: Request, host: Host, query: Annotated[UploadQuery, Query()]) -> Response:
+async def detect(
+    request: Request, host: Host, caller: Sender, query: Annotated[UploadQuery, Query()]
+) -> Response:
     """Upload a DAT, RAW (EVT2, EVT2.1, EVT3), HDF5 or AEDAT4 recording, whatever its name.
 
     The answer is NDJSON: a window result a line, the last line `{"summary": ...}`. If the recording turns
     out bad after the first line was sent, the last line is `{"error": ...}` instead.
     """
-    upload = Upload(request, host, query)
+    upload = Upload(request, host, query, caller)
     await upload.start()
     return UploadResponse(upload)
 
@@ -55,8 +59,9 @@ async def detect(request: Request, host: Host, query: Annotated[UploadQuery, Que
 class Upload:
     """One upload: reads the body into a session of its own, and keeps lines until they are sent."""
 
-    def __init__(self, request: Request, host: SessionHost, query: UploadQuery) -> None:
+    def __init__(self, request: Request, host: SessionHost, query: UploadQuery, caller: Caller) -> None:
         self._request = request
+        self._caller = caller
         self._host = host
         self._query = query
         self._lines: deque[bytes] = deque()
@@ -115,8 +120,10 @@ class Upload:
         await self._changed.wait()
 
     async def _run(self) -> None:
+        access: Access = self._request.app.state.access
         try:
-            await self._detect()
+            with access.upload(self._caller):
+                await self._detect()
         finally:
             self._changed.set()
 
@@ -130,7 +137,7 @@ class Upload:
             kind = sniff(head)
         options = stream_options(self._query, self._host.detector.spec, kind)
         if kind not in NEEDS_FILE:
-            session = self._host.create(options)
+            session = self._create(options)
             await self._in_session(session, self._feed(session, head, body))
             return
         with self._host.spool.file() as file:
@@ -139,8 +146,14 @@ class Upload:
                 await file.write(chunk)
             with await file.open(options.width, options.height) as recording:
                 source = RecordingSource(recording, options.slice_us, options.representation)
-                session = self._host.create(options, source)
+                session = self._create(options, source)
                 await self._in_session(session, session.enqueue_all(source.slices()))
+
+    def _create(self, options: SessionOptions, source: Source | None = None) -> Session:
+        self._caller.check_room(self._host.sessions)
+        session = self._host.create(options, source)
+        self._caller.own(session.id, self._host.sessions)
+        return session
 
     async def _body(self) -> AsyncIterator[bytes]:
         """Chunks of the body, within the limits of size and patience."""

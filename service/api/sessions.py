@@ -7,10 +7,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
+from starlette.requests import HTTPConnection
 
 from ingest.errors import IngestError
 from service.api.body import read_body
 from service.api.problems import problem_of, problem_response
+from service.caller import Caller
 from service.errors import BadRequest, ServiceError, SessionClosed, TooLarge, UnknownModel
 from service.host import SessionHost
 from service.options import session_options
@@ -36,7 +38,7 @@ OCTETS: dict[str, Any] = {
 }
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}}
-    for status in (400, 404, 408, 409, 410, 413, 422, 500, 503)
+    for status in (400, 401, 403, 404, 408, 409, 410, 413, 422, 429, 500, 503)
 }
 
 SESSION_BODY: dict[str, Any] = {
@@ -77,8 +79,18 @@ def get_host(request: Request) -> SessionHost:
 Host = Annotated[SessionHost, Depends(get_host)]
 
 
-def get_session(session_id: str, host: Host) -> Session:
-    """The session of the path."""
+def get_caller(connection: HTTPConnection) -> Caller:
+    """Who sends the request, as the guard found out."""
+    caller: Caller = connection.state.caller
+    return caller
+
+
+Sender = Annotated[Caller, Depends(get_caller)]
+
+
+def get_session(session_id: str, host: Host, caller: Sender) -> Session:
+    """The session of the path, if it is the caller's."""
+    caller.require(session_id)
     return host.get(session_id)
 
 
@@ -128,21 +140,23 @@ async def parse_request(request: Request) -> SessionRequest:
 
 @router.post("", status_code=201, openapi_extra=SESSION_BODY)
 async def open_session(
-    wanted: Annotated[SessionRequest, Depends(parse_request)], host: Host, response: Response
+    wanted: Annotated[SessionRequest, Depends(parse_request)], host: Host, caller: Sender, response: Response
 ) -> SessionInfo:
     """Open a session. Its membranes start at rest and are carried from window to window."""
     spec = host.detector.spec
     if wanted.weights not in (None, spec.name):
         raise UnknownModel(f"no model {wanted.weights!r}; loaded is {spec.name!r}")
+    caller.check_room(host.sessions)
     session = host.create(session_options(wanted, spec))
+    caller.own(session.id, host.sessions)
     response.headers["Location"] = f"/v1/sessions/{session.id}"
     return session_info(session, host)
 
 
 @router.get("")
-async def list_sessions(host: Host) -> SessionList:
-    """All open sessions."""
-    shown = [session_info(session, host) for session in host.sessions.values()]
+async def list_sessions(host: Host, caller: Sender) -> SessionList:
+    """All open sessions of the caller."""
+    shown = [session_info(session, host) for session in host.sessions.values() if caller.owns(session.id)]
     return SessionList(sessions=shown, max_sessions=host.settings.max_sessions)
 
 

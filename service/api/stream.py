@@ -14,7 +14,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from ingest.errors import IngestError
 from service.api.problems import problem_of
-from service.api.sessions import session_info
+from service.api.sessions import get_caller, get_session, session_info
 from service.errors import BadRequest, ServiceError, SessionClosed
 from service.host import SessionHost
 from service.session import Session
@@ -33,7 +33,7 @@ async def stream(socket: WebSocket, session_id: str) -> None:
     host: SessionHost = socket.app.state.host
     await socket.accept()
     try:
-        session = host.get(session_id)
+        session = get_session(session_id, host, get_caller(socket))
         hold = session.hold()
     except ServiceError as error:
         host.metrics.refused.labels(error.code).inc()

@@ -10,6 +10,7 @@ from PIL import Image
 
 from model.letterbox import Letterbox
 from model.spec import ModelSpec
+from service.api.sessions import get_caller, get_session
 from service.api.stream import say_error
 from service.errors import ServiceError, WatchersFull
 from service.host import SessionHost
@@ -28,7 +29,7 @@ async def watch(socket: WebSocket, session_id: str) -> None:
     host: SessionHost = socket.app.state.host
     await socket.accept()
     try:
-        session = host.get(session_id)
+        session = get_session(session_id, host, get_caller(socket))
         if len(session.watchers) >= host.settings.max_watchers:
             raise WatchersFull(f"{host.settings.max_watchers} already look on at this session")
     except ServiceError as error:

@@ -1,0 +1,148 @@
+"""Who may come in: keys, tickets for WebSockets, origins and hosts."""
+
+import ipaddress
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+from service.caller import Anyone, Caller
+from service.errors import BadRequest, ForeignOrigin, NoKey, UploadsFull, WrongKey
+from service.keys import ApiKey, KeyLimits, find_key, parse_keys, read_key_file
+from service.settings import Settings
+
+TICKET_S = 30.0
+"""How long a ticket may wait for its WebSocket."""
+
+MAX_TICKETS = 4096
+
+HEALTH = "/v2/health/"
+METRICS = "/metrics"
+PAGES = ("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
+VIEWER = "/viewer/"
+"""Paths that hold no data of anyone; METRICS and the pages can be put behind a key all the same."""
+
+
+class Tickets:
+    """Each opens one WebSocket of one session, once, soon."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, tuple[Caller, str, float]] = OrderedDict()
+
+    def issue(self, caller: Caller, session_id: str) -> str:
+        """A new ticket; the oldest one goes if too many wait."""
+        while len(self._waiting) >= MAX_TICKETS:
+            self._waiting.popitem(last=False)
+        ticket = secrets.token_urlsafe(32)
+        self._waiting[ticket] = (caller, session_id, time.monotonic() + TICKET_S)
+        return ticket
+
+    def redeem(self, ticket: str, path: str) -> Caller:
+        """Who got the ticket.
+
+        Raises:
+            WrongKey: it is unknown, used, too old, or of another session than the path's.
+        """
+        caller, session_id, until_s = self._waiting.pop(ticket, (None, "", 0.0))
+        if caller is None or until_s < time.monotonic() or not path.startswith(f"/v1/sessions/{session_id}/"):
+            raise WrongKey("the ticket is unknown, was used, or is too old; get a new one")
+        return caller
+
+
+class Access:
+    """The keys of one service and what they use.
+
+    Raises:
+        BadSettings: the keys cannot be read.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._keys = _load_keys(settings)
+        self._callers = {key.name: Caller(key.name, key.limits) for key in self._keys}
+        self._uploads = 0
+        self.tickets = Tickets()
+        self.required = bool(self._keys)
+        self._without_key = Caller("nobody", KeyLimits(1, 1, 1)) if self.required else Anyone()
+
+    def identify(self, key: str | None, path: str) -> Caller:
+        """Who presents this key.
+
+        Raises:
+            NoKey, WrongKey: the path is not for everyone, and the key does not open it.
+        """
+        if not self.required or (key is None and self._is_open(path)):
+            return self._without_key
+        if key is None:
+            raise NoKey(
+                "this service takes requests with a key: Authorization: Bearer KEY, or X-API-Key: KEY"
+            )
+        found = find_key(self._keys, key)
+        if found is None:
+            raise WrongKey("no key of this service is like this one")
+        return self._callers[found.name]
+
+    def check_host(self, host: str) -> None:
+        """Refuse names under which this service is not known, if it was told which these are.
+
+        Raises:
+            BadRequest: `host` is another.
+        """
+        known = self._settings.allowed_hosts
+        if known and urlsplit(f"//{host}").hostname not in known:
+            raise BadRequest("this service is not known under the name that the request calls it by")
+
+    def check_origin(self, origin: str | None, host: str) -> None:
+        """Refuse what a page of another site makes a browser send; other programs name no origin.
+
+        Raises:
+            ForeignOrigin: the origin is neither this service nor one that was allowed.
+        """
+        if origin is None or origin in self._settings.cors_origins or urlsplit(origin).netloc == host != "":
+            return
+        raise ForeignOrigin(
+            f"a page of {origin[:100]} may not use this service; its origin must equal the Host header, "
+            "or stand in SPIKEWATCH_CORS_ORIGINS"
+        )
+
+    @contextmanager
+    def upload(self, caller: Caller) -> Iterator[None]:
+        """While a recording is on its way.
+
+        Raises:
+            UploadsFull, KeyUploads: as many are as may be, of all or of this key.
+        """
+        if self._uploads >= self._settings.max_uploads:
+            raise UploadsFull(f"{self._settings.max_uploads} recordings are being uploaded; try again later")
+        with caller.upload():
+            self._uploads += 1
+            try:
+                yield
+            finally:
+                self._uploads -= 1
+
+    def _is_open(self, path: str) -> bool:
+        if path == METRICS:
+            return not self._settings.key_for_metrics
+        if path in PAGES or path.startswith(VIEWER):
+            return not self._settings.key_for_viewer
+        return path.startswith(HEALTH)
+
+
+def is_loopback(host: str) -> bool:
+    """True if only this machine can reach what listens on `host`."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _load_keys(settings: Settings) -> list[ApiKey]:
+    limits = KeyLimits(settings.key_max_sessions, settings.key_max_uploads, settings.key_max_bytes_per_s)
+    if settings.api_keys_file is not None:
+        return parse_keys(read_key_file(settings.api_keys_file), str(settings.api_keys_file), limits)
+    if settings.api_keys is not None:
+        return parse_keys(settings.api_keys.get_secret_value(), "SPIKEWATCH_API_KEYS", limits)
+    return []
