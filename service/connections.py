@@ -176,7 +176,7 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
         self.conn.debug = False  # at level debug it would log headers, and with them keys
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send; a refused handshake is complete, though uvicorn would log it as a fault of the application."""
+        """Send; a refused handshake is complete, though uvicorn would log it as a fault of ours."""
         await super().send(message)
         self.handshake_complete |= self.close_sent
 

@@ -1,6 +1,7 @@
 """Errors of the service, each with an HTTP status and a stable code.
 
 ServiceError                 500 internal
+├── InternalError            500 internal
 ├── UnknownSession           404 session_unknown
 ├── SessionClosed            410 session_closed
 ├── SessionBusy              409 session_busy
@@ -37,6 +38,13 @@ class ServiceError(Exception):
     status = 500
     code = "internal"
     retry_after_s: int | None = None
+
+
+class InternalError(ServiceError):
+    """A fault of ours, of which nothing is told outside the log."""
+
+    def __init__(self, message: str = "an internal error; the log has more") -> None:
+        super().__init__(message)
 
 
 class UnknownSession(ServiceError):

@@ -1,6 +1,7 @@
 """A whole recording in one request: bytes in, one window result a line out, while the upload goes on."""
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -17,7 +18,7 @@ from service.api.body import Patience
 from service.api.problems import problem_of
 from service.api.sessions import OCTETS, PROBLEMS, Host, Sender
 from service.caller import Caller
-from service.errors import ClientGone, SessionClosed, TooLarge
+from service.errors import ClientGone, InternalError, SessionClosed, TooLarge
 from service.host import SessionHost
 from service.options import SessionOptions, stream_options
 from service.schemas import StreamFormat, Summary, WindowRequest
@@ -25,6 +26,8 @@ from service.session import Session
 from service.source import RecordingSource, Source
 
 router = APIRouter(prefix="/v1", tags=["recordings"], responses=PROBLEMS)
+
+log = logging.getLogger("spikewatch.uploads")
 
 SNIFF_BYTES = MAX_HEADER_BYTES + 2
 NEEDS_FILE = ("hdf5", "aedat4")
@@ -98,6 +101,8 @@ class Upload:
         error = None if self._task.cancelled() else self._task.exception()
         if error is not None and isinstance(error, Exception):
             problem = problem_of(error)
+            if problem.code == InternalError.code:
+                log.error("an upload failed", exc_info=error)
             self._host.metrics.refused.labels(problem.code).inc()
             yield b'{"error":' + problem.model_dump_json().encode() + b"}\n"
 

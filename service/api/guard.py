@@ -1,16 +1,21 @@
 """In front of all routes: who sends this, may they, and how many bytes was it."""
 
 import asyncio
+import contextlib
+import logging
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 
 from service.access import Access
 from service.api.problems import problem_response
 from service.caller import Caller
-from service.errors import ServiceError
+from service.errors import InternalError, ServiceError
 from service.metrics import Metrics
+
+log = logging.getLogger("spikewatch.http")
 
 READING = ("GET", "HEAD", "OPTIONS")
 STREAMED = "/v1/detections"
@@ -40,7 +45,33 @@ class Guard:
             await problem_response(error)(scope, receive, send)
             return
         scope.setdefault("state", {})["caller"] = caller
-        await self._app(scope, self._metered(scope, receive, caller), send)
+        receive = self._metered(scope, receive, caller)
+        if scope["type"] == "http":
+            await self._app(scope, receive, send)
+        else:
+            await self._converse(scope, receive, send)
+
+    async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run a WebSocket; a fault of ours ends it with a reason, as the problem does for a request."""
+        accepted = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal accepted
+            accepted |= message["type"] == "websocket.accept"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except WebSocketDisconnect:
+            return
+        except Exception as error:
+            log.error("unhandled error", exc_info=error, extra={"path": scope["path"]})
+            self._metrics.refused.labels(InternalError.code).inc()
+            with contextlib.suppress(RuntimeError, OSError):  # closed already, or the client is gone
+                if accepted:
+                    await send({"type": "websocket.close", "code": 1011, "reason": InternalError.code})
+                else:
+                    await problem_response(error)(scope, receive, send)
 
     def _admit(self, scope: Scope) -> Caller:
         headers, path, ticket = Headers(scope=scope), scope["path"], _take_ticket(scope)

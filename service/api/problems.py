@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from ingest.errors import IngestError
-from service.errors import ServiceError
+from service.errors import InternalError, ServiceError
 from service.metrics import Metrics
 from service.schemas import Problem, Window
 
@@ -33,7 +33,7 @@ def problem_of(error: Exception) -> Problem:
             phrase = http.HTTPStatus(error.status_code).phrase
             return _problem(error.status_code, phrase.lower().replace(" ", "_"), str(error.detail))
         case _:
-            return _problem(500, "internal", "an internal error; the log has more")
+            return problem_of(InternalError())
 
 
 def _problem(status: int, code: str, detail: str) -> Problem:

@@ -1,6 +1,8 @@
 """Sessions over HTTP: open, look, feed, save, restore, end."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -8,12 +10,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocketDisconnect
 
 from ingest.errors import IngestError
 from service.api.body import read_body
 from service.api.problems import problem_of, problem_response
 from service.caller import Caller
-from service.errors import BadRequest, ServiceError, SessionClosed, TooLarge, UnknownModel
+from service.errors import BadRequest, InternalError, ServiceError, SessionClosed, TooLarge, UnknownModel
 from service.host import SessionHost
 from service.options import session_options
 from service.schemas import (
@@ -97,6 +100,19 @@ def get_session(session_id: str, host: Host, caller: Sender) -> Session:
 Open = Annotated[Session, Depends(get_session)]
 
 
+@contextmanager
+def held(session: Session, host: SessionHost) -> Iterator[Session]:
+    """Claim the session for one feeder; a fault of ours ends it, so that nobody goes on with half a state."""
+    with session.hold():
+        try:
+            yield session
+        except (ServiceError, IngestError, RequestValidationError, WebSocketDisconnect):
+            raise
+        except Exception:
+            host.end(session, InternalError(), InternalError.code)
+            raise
+
+
 def session_info(session: Session, host: SessionHost, with_layers: bool = False) -> SessionInfo:
     """A session as it is shown, on request with the firing rates of its layers."""
     options, window, spec = session.options, session.options.window, host.detector.spec
@@ -169,13 +185,13 @@ async def look(session: Open, host: Host) -> SessionInfo:
 @router.post("/{session_id}/events", openapi_extra=OCTETS, response_model=Windows)
 async def post_events(session: Open, host: Host, request: Request) -> Windows | JSONResponse:
     """Send the next bytes, split anywhere; answers with the windows that they completed."""
-    with session.hold():
+    with held(session, host):
         data = await read_body(request, host.settings.max_body_bytes, host.settings)
         windows, error = await collect(session, _feed(session, data), host.settings.max_windows_per_post)
-    if error is None:
-        return Windows(windows=windows)
-    if not isinstance(error, ServiceError | IngestError):
-        raise error
+        if error is None:
+            return Windows(windows=windows)
+        if not isinstance(error, ServiceError | IngestError):
+            raise error
     problem = problem_of(error)
     host.end(session, SessionClosed(problem.detail), problem.code)
     host.metrics.refused.labels(problem.code).inc()
@@ -217,7 +233,7 @@ async def collect(session: Session, work: Any, limit: int) -> tuple[list[Window]
 @router.delete("/{session_id}")
 async def end_session(session: Open, host: Host) -> Ended:
     """Finish the open slice and window, then end the session."""
-    with session.hold():
+    with held(session, host):
         windows, error = await collect(session, session.flush(), host.settings.max_windows_per_post)
     totals = session.sums()
     host.end(session, SessionClosed("ended by the client"), "client")
@@ -242,7 +258,7 @@ async def get_state(session: Open) -> Response:
 @router.put("/{session_id}/state", openapi_extra=OCTETS)
 async def put_state(session: Open, host: Host, request: Request) -> Position:
     """Go on from a saved state. Send events from `position_us` on; the answer names it."""
-    with session.hold():
+    with held(session, host):
         data = await read_body(request, host.settings.max_snapshot_bytes, host.settings)
         lane = session.ensure_lane()
         if lane is None:

@@ -8,18 +8,21 @@ Close codes: 1000 ended, 1001 the service stops, 1007 bad data, 1008 refused, 10
 
 import asyncio
 import contextlib
+import logging
 from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 
 from ingest.errors import IngestError
 from service.api.problems import problem_of
-from service.api.sessions import get_caller, get_session, session_info
-from service.errors import BadRequest, ServiceError, SessionClosed
+from service.api.sessions import get_caller, get_session, held, session_info
+from service.errors import BadRequest, InternalError, ServiceError, SessionClosed
 from service.host import SessionHost
 from service.session import Session
 
 router = APIRouter()
+
+log = logging.getLogger("spikewatch.stream")
 
 ENDINGS = {"client": "ended by the client", "shutdown": "the service stops"}
 
@@ -34,13 +37,13 @@ async def stream(socket: WebSocket, session_id: str) -> None:
     await socket.accept()
     try:
         session = get_session(session_id, host, get_caller(socket))
-        hold = session.hold()
+        session.check_free()
     except ServiceError as error:
         host.metrics.refused.labels(error.code).inc()
         await say_error(socket, error)
         await socket.close(1008, error.code)
         return
-    with hold, contextlib.suppress(WebSocketDisconnect):
+    with contextlib.suppress(WebSocketDisconnect), held(session, host):
         await Conversation(socket, session, host).run()
 
 
@@ -77,6 +80,8 @@ class Conversation:
                 await self._end_by_service(sender)
             elif receiver.done():
                 await self._end_by_client(receiver, sender)
+            else:
+                await self._end_by_fault(sender)
         finally:
             for task in (sender, receiver, ending):
                 task.cancel()
@@ -126,14 +131,33 @@ class Conversation:
             await self._finish(sender, error, problem_of(error).code, 1007)
         except ServiceError as error:
             await self._finish(sender, error, error.code, 1011)
+        except WebSocketDisconnect:
+            raise
+        except Exception:
+            log.exception("a session's bytes could not be taken", extra={"session": self._session.id})
+            await self._finish(sender, InternalError(), InternalError.code, 1011)
         else:
             await self._finish(sender, None, "client", 1000)
+
+    async def _end_by_fault(self, sender: "asyncio.Task[None]") -> None:
+        """No result can be sent: the client is gone, or the fault is ours."""
+        try:
+            sender.result()
+        except WebSocketDisconnect:
+            raise
+        except Exception:
+            log.exception("a session's results could not be sent", extra={"session": self._session.id})
+            await self._finish(sender, InternalError(), InternalError.code, 1011)
 
     async def _end_by_service(self, sender: "asyncio.Task[None]") -> None:
         closed = self._session.closed
         if closed is None:
-            await self._session.flush()
-            await self._finish(sender, None, "shutdown", 1001)
+            try:
+                await self._session.flush()
+            except (IngestError, ServiceError) as fault:
+                await self._finish(sender, fault, problem_of(fault).code, 1011)
+            else:
+                await self._finish(sender, None, "shutdown", 1001)
         else:
             error = None if isinstance(closed, SessionClosed) else closed
             await self._finish(sender, error, self._session.reason, 1000 if error is None else 1011)
@@ -146,13 +170,17 @@ class Conversation:
             self._host.metrics.refused.labels(problem_of(error).code).inc()
         totals = self._session.sums()
         self._host.end(self._session, SessionClosed(ENDINGS.get(reason, str(error))), reason)
-        with contextlib.suppress(ServiceError, TimeoutError):
-            await asyncio.wait_for(sender, FAREWELL_S)
-        if error is not None:
-            await say_error(self._socket, error)
+        await asyncio.wait({sender}, timeout=FAREWELL_S)
+        if sender.done() and isinstance(sender.exception(), WebSocketDisconnect):
+            sender.result()
+        await _cancel(sender)
         detail = str(error or self._session.closed)
-        await self._say("closed", {"reason": reason, "detail": detail, "totals": totals.model_dump()})
-        await self._socket.close(code, reason)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                if error is not None:
+                    await say_error(self._socket, error)
+                await self._say("closed", {"reason": reason, "detail": detail, "totals": totals.model_dump()})
+                await self._socket.close(code, reason)
 
     async def _say(self, kind: str, content: dict[str, Any] | None = None) -> None:
         await self._socket.send_json({"type": kind, **(content or {})})

@@ -42,7 +42,9 @@ async def watch(socket: WebSocket, session_id: str) -> None:
     await asyncio.wait({gone, show}, return_when=asyncio.FIRST_COMPLETED)
     for task in (gone, show):
         task.cancel()
-    await asyncio.gather(gone, show, return_exceptions=True)
+    _, shown = await asyncio.gather(gone, show, return_exceptions=True)
+    if isinstance(shown, Exception) and not isinstance(shown, WebSocketDisconnect):
+        raise shown  # the guard tells the client
 
 
 async def _until_gone(socket: WebSocket) -> None:
