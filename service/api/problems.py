@@ -73,6 +73,7 @@ def install(app: FastAPI, metrics: Metrics) -> None:
         metrics.refused.labels(problem_of(error).code).inc()
         if response.status_code >= 500 and not isinstance(error, ServiceError):
             log.error("unhandled error", exc_info=error, extra={"path": request.url.path})
+            response.headers["Connection"] = "close"  # uvicorn will close it, and the client should know
         return response
 
     for kind in (ServiceError, IngestError, RequestValidationError, HTTPException, Exception):
