@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-from service.caller import Anyone, Caller
+from service.caller import Caller
 from service.errors import BadRequest, ForeignOrigin, NoKey, UploadsFull, WrongKey
 from service.keys import ApiKey, KeyLimits, find_key, parse_keys, read_key_file
 from service.settings import Settings
@@ -65,7 +65,7 @@ class Access:
         self._uploads = 0
         self.tickets = Tickets()
         self.required = bool(self._keys)
-        self._without_key = Caller("nobody", KeyLimits(1, 1, 1)) if self.required else Anyone()
+        self._without_key = Caller("nobody", KeyLimits(1, 1, 1)) if self.required else Caller("anyone", None)
 
     def identify(self, key: str | None, path: str) -> Caller:
         """Who presents this key.

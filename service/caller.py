@@ -1,16 +1,14 @@
 """Who sends a request, and what that key uses at this moment."""
 
+import hashlib
 import math
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Container, Iterator
+import uuid
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from service.errors import KeySessions, KeyTooFast, KeyUploads, UnknownSession
+from service.errors import KeySessions, KeyTooFast, KeyUploads
 from service.keys import KeyLimits
-
-REMEMBERED = 256
-"""Ended sessions of a key whose reason it is still told."""
 
 BURST_S = 1.0
 """A key that was quiet may send this much of its rate at once."""
@@ -20,7 +18,7 @@ class Bucket:
     """Meters bytes at `rate` a second (the generic cell rate algorithm: one number, a time)."""
 
     def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rate = rate
+        self.rate = rate
         self._clock = clock
         self._even_s = clock()
         """When all that was spent will be paid for."""
@@ -28,7 +26,7 @@ class Bucket:
     def spend(self, count: int) -> float:
         """Take `count` bytes; the seconds to wait before more."""
         now = self._clock()
-        self._even_s = max(self._even_s, now - BURST_S) + count / self._rate
+        self._even_s = max(self._even_s, now - BURST_S) + count / self.rate
         return self.behind_s
 
     @property
@@ -38,43 +36,40 @@ class Bucket:
 
 
 class Caller:
-    """One key: its sessions and what it uses. Lives on the event loop."""
+    """One key: its sessions and what it uses; or, without limits, anyone. Lives on the event loop.
 
-    def __init__(self, name: str, limits: KeyLimits) -> None:
+    Ids of a key's sessions begin with a prefix of its own, made from its name. So what belongs to whom is known
+    of sessions that have ended, are saved, or come from a process before this one; and a key cannot even name
+    the sessions of another.
+    """
+
+    def __init__(self, name: str, limits: KeyLimits | None) -> None:
         self.name = name
+        self.prefix = "" if limits is None else hashlib.sha256(name.encode()).hexdigest()[:12] + "-"
         self._limits = limits
-        self._sessions: OrderedDict[str, None] = OrderedDict()
         self._uploads = 0
-        self._bucket = Bucket(limits.bytes_per_s)
+        self._bucket = None if limits is None else Bucket(limits.bytes_per_s)
+
+    def new_id(self) -> str:
+        """An id for a new session."""
+        return self.prefix + uuid.uuid4().hex
+
+    def inside(self, session_id: str) -> str:
+        """The whole id of a session of this key, which may be given with or without the prefix."""
+        return session_id if self.owns(session_id) else self.prefix + session_id
 
     def owns(self, session_id: str) -> bool:
-        """True for sessions of this key."""
-        return session_id in self._sessions
+        """True for whole ids of this key's sessions."""
+        return session_id.startswith(self.prefix)
 
-    def require(self, session_id: str) -> None:
-        """Let only the owner go on; to others it is as if there was no such session.
-
-        Raises:
-            UnknownSession: it is not this key's.
-        """
-        if not self.owns(session_id):
-            raise UnknownSession(f"no session {session_id[:64]!r}")
-
-    def check_room(self, running: Container[str]) -> None:
+    def check_room(self, running: Iterable[str]) -> None:
         """Before a session is opened; `running` are the ids of all that are open.
 
         Raises:
             KeySessions: this key has as many as it may.
         """
-        if sum(session_id in running for session_id in self._sessions) >= self._limits.sessions:
+        if self._limits is not None and sum(map(self.owns, running)) >= self._limits.sessions:
             raise KeySessions(f"this key may have {self._limits.sessions} sessions at once; end one, or wait")
-
-    def own(self, session_id: str, running: Container[str]) -> None:
-        """Note a session of this key, and forget those that ended long ago."""
-        self._sessions[session_id] = None
-        ended = [old for old in self._sessions if old not in running]
-        for old in ended[: max(0, len(ended) - REMEMBERED)]:
-            del self._sessions[old]
 
     @contextmanager
     def upload(self) -> Iterator[None]:
@@ -83,7 +78,7 @@ class Caller:
         Raises:
             KeyUploads: as many are as may be.
         """
-        if self._uploads >= self._limits.uploads:
+        if self._limits is not None and self._uploads >= self._limits.uploads:
             raise KeyUploads(
                 f"this key may send {self._limits.uploads} recordings at once; wait for one to end"
             )
@@ -99,40 +94,9 @@ class Caller:
         Raises:
             KeyTooFast: this key must wait first.
         """
-        if (behind_s := self._bucket.behind_s) > 0:
-            raise KeyTooFast(
-                f"this key may send {self._limits.bytes_per_s} bytes a second", math.ceil(behind_s)
-            )
+        if self._bucket is not None and (behind_s := self._bucket.behind_s) > 0:
+            raise KeyTooFast(f"this key may send {self._bucket.rate} bytes a second", math.ceil(behind_s))
 
     def spend(self, count: int) -> float:
         """Count bytes that came; the seconds for which no more should be taken."""
-        return self._bucket.spend(count)
-
-
-class Anyone(Caller):
-    """Whoever comes while no keys are asked for: every session is theirs, without limits of its own."""
-
-    def __init__(self) -> None:
-        super().__init__("anyone", KeyLimits(1, 1, 1))
-
-    def owns(self, session_id: str) -> bool:
-        """Always."""
-        return True
-
-    def check_room(self, running: Container[str]) -> None:
-        """Only the service's own limit counts."""
-
-    def own(self, session_id: str, running: Container[str]) -> None:
-        """Nothing to note."""
-
-    @contextmanager
-    def upload(self) -> Iterator[None]:
-        """Only the service's own limit counts."""
-        yield
-
-    def check_rate(self) -> None:
-        """No rate."""
-
-    def spend(self, count: int) -> float:
-        """No rate."""
-        return 0.0
+        return 0.0 if self._bucket is None else self._bucket.spend(count)

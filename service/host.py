@@ -70,7 +70,9 @@ class SessionHost:
         """True if new sessions can be computed."""
         return self.worker.is_alive() and not self.draining
 
-    def create(self, options: SessionOptions, source: Source | None = None) -> Session:
+    def create(
+        self, options: SessionOptions, source: Source | None = None, session_id: str | None = None
+    ) -> Session:
         """A new session in a free slot, fed with bytes unless it has a source of its own.
 
         Raises:
@@ -83,7 +85,7 @@ class SessionHost:
             raise TooManySessions(f"all {self.settings.max_sessions} sessions are in use; try again later")
         slot = self._free.pop()
         session = Session(
-            uuid.uuid4().hex,
+            session_id or uuid.uuid4().hex,
             slot,
             options,
             self.detector,

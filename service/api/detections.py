@@ -156,9 +156,7 @@ class Upload:
 
     def _create(self, options: SessionOptions, source: Source | None = None) -> Session:
         self._caller.check_room(self._host.sessions)
-        session = self._host.create(options, source)
-        self._caller.own(session.id, self._host.sessions)
-        return session
+        return self._host.create(options, source, self._caller.new_id())
 
     async def _body(self) -> AsyncIterator[bytes]:
         """Chunks of the body, within the limits of size and patience."""

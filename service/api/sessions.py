@@ -93,8 +93,7 @@ Sender = Annotated[Caller, Depends(get_caller)]
 
 def get_session(session_id: str, host: Host, caller: Sender) -> Session:
     """The session of the path, if it is the caller's."""
-    caller.require(session_id)
-    return host.get(session_id)
+    return host.get(caller.inside(session_id))
 
 
 Open = Annotated[Session, Depends(get_session)]
@@ -163,8 +162,7 @@ async def open_session(
     if wanted.weights not in (None, spec.name):
         raise UnknownModel(f"no model {wanted.weights!r}; loaded is {spec.name!r}")
     caller.check_room(host.sessions)
-    session = host.create(session_options(wanted, spec))
-    caller.own(session.id, host.sessions)
+    session = host.create(session_options(wanted, spec), session_id=caller.new_id())
     response.headers["Location"] = f"/v1/sessions/{session.id}"
     return session_info(session, host)
 

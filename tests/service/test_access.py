@@ -23,20 +23,21 @@ from service.server import make_server
 from service.settings import Settings
 from tests.service.console import Done
 from tests.service.live import SENSOR, Live, comparable, dat_file, dat_stream, live_service, talk
+from tests.service.test_adversity import until
 from tests.service.test_sessions import problem
 
-MIB = 1 << 20
 ALICE, ALICE_LINE = make_key("alice")
 BOB, BOB_LINE = make_key("bob")
 SLOW, SLOW_LINE = make_key("slow")
+DEBTOR, DEBTOR_LINE = make_key("debtor")
 
 
 @pytest.fixture(scope="module")
 def guarded(detector: Detector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    """A service with the keys of Alice, Bob and a slow one."""
+    """A service with the keys of Alice, Bob and two slow ones."""
     path = tmp_path_factory.mktemp("keys") / "keys"
     slow = f"{SLOW_LINE} sessions=1 uploads=1 bytes_per_s=20000"
-    path.write_text(f"{ALICE_LINE}\n{BOB_LINE}\n{slow}\n")
+    path.write_text(f"{ALICE_LINE}\n{BOB_LINE}\n{slow}\n{DEBTOR_LINE} bytes_per_s=1000\n")
     with live_service(detector, api_keys_file=path) as live:
         yield live
 
@@ -177,45 +178,55 @@ def test_a_ticket_does_not_wait_for_ever(
     alice.delete(f"/v1/sessions/{session_id}")
 
 
-def test_limits_of_a_key(guarded: Live, alice: httpx.Client) -> None:
+def test_sessions_of_a_key_are_bounded(guarded: Live, alice: httpx.Client) -> None:
     with with_key(guarded, SLOW) as slow:
         session_id = opened(slow)
-        for answer in (
-            slow.post("/v1/sessions", json=SENSOR),
-            slow.post("/v1/detections", content=dat_file(1)),
-        ):
+        for path, content in (("sessions", b"{}"), ("detections", dat_file(1))):
+            until(lambda: caller(guarded, SLOW).spend(0) == 0)
+            answer = slow.post(f"/v1/{path}", content=content)
             assert problem(answer) == (429, "key_sessions")
             assert int(answer.headers["Retry-After"]) >= 1
-        time.sleep(1.1)
-        data = dat_stream(20)
-        assert slow.post(f"/v1/sessions/{session_id}/events", content=data).status_code == 200
-        answer = slow.post(f"/v1/sessions/{session_id}/events", content=b"")
-        assert problem(answer) == (429, "key_bytes")
-        assert 1 <= int(answer.headers["Retry-After"]) <= len(data) / 20_000
-        assert slow.get(f"/v1/sessions/{session_id}").status_code == 200
-        assert slow.delete(f"/v1/sessions/{session_id}").status_code == 200
-        session_id = opened_when_paid(slow)
-        address = f"{guarded.ws_url}/v1/sessions/{session_id}/stream"
-        start = time.monotonic()
-        with connect(address, additional_headers={"X-API-Key": SLOW}) as socket:
-            for at in range(0, 60_000, 6000):
-                socket.send(data[at : at + 6000])
-            socket.send("close")
-            assert talk(socket)[-1]["reason"] == "client"
-        assert time.monotonic() - start > (len(data[:60_000]) - 20_000 - 6000) / 20_000 * 0.8
-        metrics = alice.get("/metrics").text
-        assert 'spikewatch_refused_total{code="key_sessions"} 2.0' in metrics
-        assert 'spikewatch_refused_total{code="key_bytes"}' in metrics
-        (held,) = [x for x in metrics.splitlines() if x.startswith("spikewatch_held_back_seconds_total")]
-        assert float(held.split()[1]) > 0
+        slow.delete(f"/v1/sessions/{session_id}")
+    assert 'spikewatch_refused_total{code="key_sessions"} 2.0' in alice.get("/metrics").text
     assert alice.post("/v1/detections", content=dat_file(1)).status_code == 200
 
 
-def opened_when_paid(client: httpx.Client) -> str:
-    while (answer := client.post("/v1/sessions", json=SENSOR)).status_code == 429:
-        time.sleep(float(answer.headers["Retry-After"]))
-    session_id: str = answer.json()["session_id"]
-    return session_id
+def caller(live: Live, key: str) -> Any:
+    return live.app.state.access.identify(key, "")
+
+
+def test_requests_of_a_key_wait_until_its_bytes_are_paid_for(guarded: Live, alice: httpx.Client) -> None:
+    with with_key(guarded, DEBTOR) as debtor:
+        session_id = opened(debtor)
+        until(lambda: caller(guarded, DEBTOR).spend(0) == 0)
+        events = f"/v1/sessions/{session_id}/events"
+        assert debtor.post(events, content=dat_stream(20)).status_code == 200
+        for path in (events, "/v1/detections", "/v1/sessions"):
+            answer = debtor.post(path)
+            assert problem(answer) == (429, "key_bytes")
+            assert 1 <= int(answer.headers["Retry-After"]) <= 49
+        assert debtor.get(f"/v1/sessions/{session_id}").status_code == 200
+        assert debtor.delete(f"/v1/sessions/{session_id}").status_code == 200
+    assert 'spikewatch_refused_total{code="key_bytes"} 3.0' in alice.get("/metrics").text
+
+
+def test_streams_of_a_key_are_held_back(guarded: Live, alice: httpx.Client) -> None:
+    data = dat_stream(20)
+    with with_key(guarded, SLOW) as slow:
+        until(lambda: caller(guarded, SLOW).spend(0) == 0)
+        session_id = opened(slow)
+        address = f"{guarded.ws_url}/v1/sessions/{session_id}/stream"
+        start = time.monotonic()
+        with connect(address, additional_headers={"X-API-Key": SLOW}) as socket:
+            for at in range(0, len(data), 6000):
+                socket.send(data[at : at + 6000])
+            socket.send("close")
+            closed = talk(socket)[-1]
+        assert (closed["reason"], closed["totals"]["events"]) == ("client", 20 * 300)
+        assert time.monotonic() - start > (len(data) - 20_000) / 20_000 * 0.9
+    metrics = alice.get("/metrics").text.splitlines()
+    (held,) = [line for line in metrics if line.startswith("spikewatch_held_back_seconds_total")]
+    assert float(held.split()[1]) > 0
 
 
 def test_uploads_at_once_are_bounded(detector: Detector) -> None:

@@ -1,11 +1,12 @@
 """Keys as text: made, kept, found, metered."""
 
 import hashlib
+import re
 
 import pytest
 
 from service.caller import Bucket, Caller
-from service.errors import BadRequest, BadSettings, KeySessions, KeyTooFast, KeyUploads, UnknownSession
+from service.errors import BadRequest, BadSettings, KeySessions, KeyTooFast, KeyUploads
 from service.keys import KeyLimits, find_key, make_key, parse_keys
 
 LIMITS = KeyLimits(sessions=2, uploads=1, bytes_per_s=1000)
@@ -69,17 +70,12 @@ def test_a_bucket_lets_its_rate_through() -> None:
 
 
 def test_a_caller_keeps_to_its_limits() -> None:
-    caller, running = Caller("a", LIMITS), {"1", "2"}
-    caller.own("1", running)
+    caller, other = Caller("a", LIMITS), Caller("b", LIMITS)
+    running = {caller.new_id(): None, other.new_id(): None, other.new_id(): None}
     caller.check_room(running)
-    caller.own("2", running)
+    running[caller.new_id()] = None
     with pytest.raises(KeySessions, match="may have 2 sessions"):
         caller.check_room(running)
-    running.remove("1")
-    caller.check_room(running)
-    assert caller.owns("1"), "the reason of its end is still told"
-    with pytest.raises(UnknownSession):
-        caller.require("3")
     with caller.upload(), pytest.raises(KeyUploads), caller.upload():
         pass
     with caller.upload():
@@ -90,10 +86,23 @@ def test_a_caller_keeps_to_its_limits() -> None:
     assert told.value.retry_after_s in (4, 5)
 
 
-def test_a_caller_forgets_sessions_that_ended_long_ago() -> None:
-    caller = Caller("a", LIMITS)
-    for i in range(1000):
-        caller.own(str(i), {"5"})
-    assert caller.owns("5")
-    assert caller.owns("999")
-    assert not caller.owns("100")
+def test_a_caller_cannot_name_what_is_not_its_own() -> None:
+    caller, other, again = (Caller(name, LIMITS) for name in ("a", "a.b", "a"))
+    session_id = caller.new_id()
+    assert caller.owns(session_id)
+    assert again.owns(session_id), "whoever has the key later, in another process"
+    assert not other.owns(session_id)
+    assert caller.inside(session_id) == caller.inside(session_id.removeprefix(caller.prefix)) == session_id
+    assert other.inside(session_id) == other.prefix + session_id
+    assert re.fullmatch(r"[a-z0-9-]{45}", session_id)
+
+
+def test_anyone_has_no_limits() -> None:
+    anyone = Caller("anyone", None)
+    assert anyone.inside("x") == "x"
+    assert re.fullmatch(r"[a-z0-9]{32}", anyone.new_id())
+    anyone.check_room([str(i) for i in range(99)])
+    assert anyone.spend(1 << 40) == 0
+    anyone.check_rate()
+    with anyone.upload(), anyone.upload():
+        pass
