@@ -3,10 +3,9 @@
 import ipaddress
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from service.caller import Caller
 from service.errors import BadRequest, ForeignOrigin, NoKey, UploadsFull, WrongKey
@@ -16,7 +15,8 @@ from service.settings import Settings
 TICKET_S = 30.0
 """How long a ticket may wait for its WebSocket."""
 
-MAX_TICKETS = 4096
+MAX_TICKETS = 64
+"""Tickets of one key that wait; beyond it, its oldest is worth nothing."""
 
 HEALTH = "/v2/health/"
 METRICS = "/metrics"
@@ -29,12 +29,13 @@ class Tickets:
     """Each opens one WebSocket of one session, once, soon."""
 
     def __init__(self) -> None:
-        self._waiting: OrderedDict[str, tuple[Caller, str, float]] = OrderedDict()
+        self._waiting: dict[str, tuple[Caller, str, float]] = {}
 
     def issue(self, caller: Caller, session_id: str) -> str:
-        """A new ticket; the oldest one goes if too many wait."""
-        while len(self._waiting) >= MAX_TICKETS:
-            self._waiting.popitem(last=False)
+        """A new ticket; the oldest one of this key goes if too many wait."""
+        theirs = [ticket for ticket, (owner, _, _) in self._waiting.items() if owner is caller]
+        for ticket in theirs[: max(0, len(theirs) + 1 - MAX_TICKETS)]:
+            del self._waiting[ticket]
         ticket = secrets.token_urlsafe(32)
         self._waiting[ticket] = (caller, session_id, time.monotonic() + TICKET_S)
         return ticket
@@ -91,7 +92,7 @@ class Access:
             BadRequest: `host` is another.
         """
         known = self._settings.allowed_hosts
-        if known and urlsplit(f"//{host}").hostname not in known:
+        if known and _split(f"//{host}").hostname not in known:
             raise BadRequest("this service is not known under the name that the request calls it by")
 
     def check_origin(self, origin: str | None, host: str) -> None:
@@ -100,7 +101,7 @@ class Access:
         Raises:
             ForeignOrigin: the origin is neither this service nor one that was allowed.
         """
-        if origin is None or origin in self._settings.cors_origins or urlsplit(origin).netloc == host != "":
+        if origin is None or origin in self._settings.cors_origins or _split(origin).netloc == host != "":
             return
         raise ForeignOrigin(
             f"a page of {origin[:100]} may not use this service; its origin must equal the Host header, "
@@ -137,6 +138,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _split(address: str) -> SplitResult:
+    """The parts of an address; none, if it is none."""
+    try:
+        return urlsplit(address)
+    except ValueError:
+        return urlsplit("")
 
 
 def _load_keys(settings: Settings) -> list[ApiKey]:

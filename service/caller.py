@@ -38,9 +38,9 @@ class Bucket:
 class Caller:
     """One key: its sessions and what it uses; or, without limits, anyone. Lives on the event loop.
 
-    Ids of a key's sessions begin with a prefix of its own, made from its name. So what belongs to whom is known
-    of sessions that have ended, are saved, or come from a process before this one; and a key cannot even name
-    the sessions of another.
+    Ids of a key's sessions begin with a prefix of its own, made from its name. So what belongs to whom is
+    known of sessions that have ended, are saved, or come from a process before this one; and a key cannot
+    even name the sessions of another.
     """
 
     def __init__(self, name: str, limits: KeyLimits | None) -> None:

@@ -17,7 +17,8 @@ from websockets.sync.client import connect
 import service.access
 from model.detector import Detector
 from service.app import create_app
-from service.errors import BadSettings
+from service.caller import Caller
+from service.errors import BadSettings, WrongKey
 from service.keys import make_key
 from service.server import make_server
 from service.settings import Settings
@@ -178,6 +179,19 @@ def test_a_ticket_does_not_wait_for_ever(
     alice.delete(f"/v1/sessions/{session_id}")
 
 
+def test_tickets_of_one_key_do_not_push_out_those_of_another() -> None:
+    tickets, a, b = service.access.Tickets(), Caller("a", None), Caller("b", None)
+    first = tickets.issue(a, "1")
+    most = service.access.MAX_TICKETS
+    few = [tickets.issue(b, "2") for _ in range(most)]
+    assert all(tickets.redeem(ticket, "/v1/sessions/2/watch") is b for ticket in few)
+    many = [tickets.issue(b, "2") for _ in range(most + 1)]
+    assert tickets.redeem(first, "/v1/sessions/1/stream") is a
+    with pytest.raises(WrongKey):
+        tickets.redeem(many[0], "/v1/sessions/2/stream")
+    assert all(tickets.redeem(ticket, "/v1/sessions/2/stream") is b for ticket in many[1:])
+
+
 def test_sessions_of_a_key_are_bounded(guarded: Live, alice: httpx.Client) -> None:
     with with_key(guarded, SLOW) as slow:
         session_id = opened(slow)
@@ -262,7 +276,9 @@ def test_other_sites_may_not_use_it(live: Live, detector: Detector) -> None:
     """Whoever opens a page in a browser on this machine lends it the way to a service on loopback."""
     foreign = {"Origin": "https://evil.example"}
     assert problem(live.http.post("/v1/sessions", json=SENSOR, headers=foreign)) == (403, "origin_refused")
-    assert problem(live.http.post("/v1/sessions", headers={"Origin": "null"})) == (403, "origin_refused")
+    for odd in ("null", "http://[::1", "//", live.url + "0"):
+        answer = live.http.post("/v1/sessions", headers={"Origin": odd})
+        assert problem(answer) == (403, "origin_refused"), odd
     answer = live.http.get("/v1/sessions", headers=foreign)
     assert "access-control-allow-origin" not in answer.headers
     session_id = live.open()
@@ -296,8 +312,9 @@ def test_listed_origins_may(detector: Detector) -> None:
 def test_other_names_are_refused_where_the_own_are_known(detector: Detector) -> None:
     with live_service(detector, allowed_hosts="localhost, 127.0.0.1") as live:
         assert live.http.get("/v1/models").status_code == 200
-        answer = live.http.get("/v1/models", headers={"Host": f"evil.example:{live.port}"})
-        assert problem(answer) == (400, "bad_request")
+        for host in (f"evil.example:{live.port}", "[::", "localhost.evil.example", "@localhost:x@y"):
+            answer = live.http.get("/v1/models", headers={"Host": host})
+            assert problem(answer) == (400, "bad_request"), host
 
 
 @pytest.mark.parametrize("origins", ["*", "https://a.example/", "a.example", "https://*.example"])
