@@ -3,7 +3,7 @@
     python -m benchmarks.isolation [--events N] [--repeats R]
 
 Synthetic events in DSEC's layout, plain and compressed with Blosc and Zstandard. All rows are measured in
-turn, `repeats` times over; a row is its median in wall-clock time, since the child's processor time is its own.
+turn, `repeats` times over; a row is its median in wall-clock time, since a child's processor time is its own.
 Prints a Markdown table.
 """
 

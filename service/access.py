@@ -9,7 +9,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from service.caller import Caller
 from service.errors import BadRequest, ForeignOrigin, NoKey, UploadsFull, WrongKey
-from service.keys import ApiKey, KeyLimits, find_key, parse_keys, read_key_file
+from service.key_file import load_keys
+from service.keys import KeyLimits, find_key
 from service.settings import Settings
 
 TICKET_S = 30.0
@@ -61,11 +62,11 @@ class Access:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._keys = _load_keys(settings)
-        self._callers = {key.name: Caller(key.name, key.limits) for key in self._keys}
+        self._keys = load_keys(settings)
+        self._callers: dict[str, Caller] = {}
         self._uploads = 0
         self.tickets = Tickets()
-        self.required = bool(self._keys)
+        self.required = bool(self._keys())
         self._without_key = Caller("nobody", KeyLimits(1, 1, 1)) if self.required else Caller("anyone", None)
 
     def identify(self, key: str | None, path: str) -> Caller:
@@ -80,10 +81,13 @@ class Access:
             raise NoKey(
                 "this service takes requests with a key: Authorization: Bearer KEY, or X-API-Key: KEY"
             )
-        found = find_key(self._keys, key)
+        found = find_key(self._keys(), key)
         if found is None:
             raise WrongKey("no key of this service is like this one")
-        return self._callers[found.name]
+        caller = self._callers.get(found.name)
+        if caller is None or caller.limits != found.limits:
+            caller = self._callers[found.name] = Caller(found.name, found.limits)
+        return caller
 
     def check_host(self, host: str) -> None:
         """Refuse names under which this service is not known, if it was told which these are.
@@ -146,12 +150,3 @@ def _split(address: str) -> SplitResult:
         return urlsplit(address)
     except ValueError:
         return urlsplit("")
-
-
-def _load_keys(settings: Settings) -> list[ApiKey]:
-    limits = KeyLimits(settings.key_max_sessions, settings.key_max_uploads, settings.key_max_bytes_per_s)
-    if settings.api_keys_file is not None:
-        return parse_keys(read_key_file(settings.api_keys_file), str(settings.api_keys_file), limits)
-    if settings.api_keys is not None:
-        return parse_keys(settings.api_keys.get_secret_value(), "SPIKEWATCH_API_KEYS", limits)
-    return []

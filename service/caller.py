@@ -46,7 +46,7 @@ class Caller:
     def __init__(self, name: str, limits: KeyLimits | None) -> None:
         self.name = name
         self.prefix = "" if limits is None else hashlib.sha256(name.encode()).hexdigest()[:12] + "-"
-        self._limits = limits
+        self.limits = limits
         self._uploads = 0
         self._bucket = None if limits is None else Bucket(limits.bytes_per_s)
 
@@ -68,8 +68,8 @@ class Caller:
         Raises:
             KeySessions: this key has as many as it may.
         """
-        if self._limits is not None and sum(map(self.owns, running)) >= self._limits.sessions:
-            raise KeySessions(f"this key may have {self._limits.sessions} sessions at once; end one, or wait")
+        if self.limits is not None and sum(map(self.owns, running)) >= self.limits.sessions:
+            raise KeySessions(f"this key may have {self.limits.sessions} sessions at once; end one, or wait")
 
     @contextmanager
     def upload(self) -> Iterator[None]:
@@ -78,9 +78,9 @@ class Caller:
         Raises:
             KeyUploads: as many are as may be.
         """
-        if self._limits is not None and self._uploads >= self._limits.uploads:
+        if self.limits is not None and self._uploads >= self.limits.uploads:
             raise KeyUploads(
-                f"this key may send {self._limits.uploads} recordings at once; wait for one to end"
+                f"this key may send {self.limits.uploads} recordings at once; wait for one to end"
             )
         self._uploads += 1
         try:

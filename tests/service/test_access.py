@@ -19,7 +19,8 @@ from model.detector import Detector
 from service.app import create_app
 from service.caller import Caller
 from service.errors import BadSettings, WrongKey
-from service.keys import make_key
+from service.key_file import KeyFile
+from service.keys import KeyLimits, make_key
 from service.server import make_server
 from service.settings import Settings
 from tests.service.console import Done
@@ -335,6 +336,29 @@ def test_a_file_that_cannot_be_read_stops_the_start(detector: Detector, tmp_path
     for name in ("absent", "empty"):
         with pytest.raises(BadSettings):
             create_app(Settings(api_keys_file=tmp_path / name), detector)
+
+
+def test_a_file_that_changes_is_read_again(
+    detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, now = tmp_path / "keys", [0.0]
+    path.write_text(ALICE_LINE)
+    keys = KeyFile(path, KeyLimits(1, 1, 1), lambda: now[0])
+
+    def names_after(text: str | None) -> list[str]:
+        path.unlink() if text is None else path.write_text(text)
+        before = keys()
+        assert keys() is before, "it is not looked at all the time"
+        now[0] += 1
+        return [key.name for key in keys()]
+
+    assert names_after(f"{ALICE_LINE}\n{BOB_LINE}") == ["alice", "bob"]
+    assert names_after(f"{BOB_LINE} sessions=3") == ["bob"]
+    assert keys()[0].limits.sessions == 3
+    for bad in ("bob", "", None):
+        assert names_after(bad) == ["bob"]
+    assert caplog.text.count("API keys stay as they were") == 3
+    assert names_after(ALICE_LINE) == ["alice"]
 
 
 @pytest.mark.parametrize(
