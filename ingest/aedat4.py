@@ -2,17 +2,15 @@
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from ingest import aedat4_worker as worker
 from ingest.aedat4_packets import scan_packets
+from ingest.child import Child, ChildFailedError
 from ingest.columns import Columns, columns_to_events
 from ingest.errors import FormatError, MissingFilterError, TruncatedError
 from ingest.events import DecodeStats, Events
@@ -110,33 +108,13 @@ def _messages(path: Path) -> Generator[tuple[int, bytes], None, None]:
     """What a worker says about the file: (stream, payload), endlessly; closing ends the worker.
 
     Raises:
-        FormatError: it reports damage, or has ended, by itself or over its memory limit.
+        FormatError: it reports damage, or has ended, by itself or over a limit.
     """
-    command = [sys.executable, "-P", worker.__file__, str(path.absolute())]
-    # Without this a machine of many cores spends the memory limit on threads that are never used.
-    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    child = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-    )
-    with child:
+    with Child("ingest.aedat4_worker", str(path.absolute())) as child:
         try:
-            assert child.stdout is not None
-            while True:
-                stream, length = worker.MESSAGE.unpack(_exactly(child.stdout, worker.MESSAGE.size, path))
-                payload = _exactly(child.stdout, length, path)
+            for stream, payload in child.messages():
                 if stream == worker.ERROR:
                     raise FormatError(f"{path} is damaged: {payload.decode(errors='replace')}")
-                yield stream, payload
-        finally:
-            child.kill()
-
-
-def _exactly(pipe: IO[bytes], size: int, path: Path) -> bytes:
-    data = pipe.read(size)
-    if len(data) < size:
-        raise FormatError(f"{path} is so damaged that the package aedat failed over it")
-    return data
+                yield stream, bytes(payload)
+        except ChildFailedError as error:
+            raise FormatError(f"{path} is so damaged that the package aedat failed over it") from error

@@ -1,35 +1,31 @@
 """Child process of `ingest.aedat4`: runs the package `aedat` over one file, writes what it finds to stdout.
 
 Over some damaged files `aedat` aborts its process or fills all memory, and neither can be caught. So it runs
-where it can end nothing but itself, under a memory limit. This file is run by its path, and imports nothing
-of ours.
+where it can end nothing but itself, under limits.
 
-    python -P aedat4_worker.py FILE
+    python -m ingest.aedat4_worker FILE
 
-Output: frames of MESSAGE (i32 stream, u32 bytes) and so many bytes: first STREAMS with JSON, then for each
-packet its stream with rows of ROW, none where it holds no events; on failure ERROR with text.
+Output: frames (see `ingest.child`), their kind a stream: first STREAMS with JSON, then for each packet its
+stream with rows of ROW, none where it holds no events; on failure ERROR with text.
 """
 
 import json
-import struct
 import sys
+from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-MESSAGE = struct.Struct("<iI")
+from ingest.child import MESSAGE, limit_this_process
+
 ROW = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
 ERROR = -(1 << 31)
 STREAMS = ERROR + 1
-MAX_MEMORY_BYTES = 4 << 30
-"""Address space of the child; a packet of a recording decompresses to some megabytes."""
 
 
 def main(path: str, out: BinaryIO) -> None:
     """Write all messages of the file at `path` to `out`."""
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    limit_this_process(Path(path).stat().st_size)
     try:
         import aedat
 

@@ -9,6 +9,7 @@ import numpy as np
 from ingest.columns import Columns, columns_to_events
 from ingest.events import DecodeStats, Events
 from ingest.geometry import resolve_size
+from ingest.hdf5_attributes import Attributes, root_attributes
 from ingest.hdf5_file import hdf5_errors, open_hdf5
 from ingest.hdf5_layouts import find_layout
 from ingest.recording import Recording
@@ -23,6 +24,7 @@ class Hdf5Recording(Recording):
         path: the file.
         width, height: pixels, for a file that does not name them.
         camera: which one, in a file of several; by default the left one, else the first.
+        attributes: how text is read; by default in a child process.
 
     Raises:
         FormatError: damage, frames instead of events, an unknown layout, or no such camera.
@@ -32,12 +34,17 @@ class Hdf5Recording(Recording):
     """
 
     def __init__(
-        self, path: Path, width: int | None = None, height: int | None = None, camera: str | None = None
+        self,
+        path: Path,
+        width: int | None = None,
+        height: int | None = None,
+        camera: str | None = None,
+        attributes: Attributes = root_attributes,
     ) -> None:
         self._file = open_hdf5(path)
         try:
             with hdf5_errors(path):
-                layout = find_layout(self._file, camera)
+                layout = find_layout(self._file, camera, attributes)
             size = resolve_size(layout.size, (width, height), str(path))
         except BaseException:
             self._file.close()

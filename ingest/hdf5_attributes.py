@@ -2,45 +2,57 @@
 
 The HDF5 library (seen in 2.0.0) loops for ever over a damaged heap of strings, and meanwhile holds the lock
 of the interpreter, so that one upload could freeze a whole service. Strings are read nowhere else.
+
+    python -m ingest.hdf5_attributes FILE NAME ...
 """
 
 import json
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import h5py
+
+from ingest.child import MESSAGE, Child, ChildFailedError, limit_this_process
 from ingest.errors import FormatError
 
 _TIMEOUT_S = 20.0
-_CHILD = """
-import json, sys, h5py
-path, names = sys.argv[1], sys.argv[2:]
-found = {}
-with h5py.File(path, "r", locking="best-effort") as file:
+
+Attributes = Callable[[h5py.File, list[str]], dict[str, str]]
+"""Reads the named attributes of the root group that are text or a number, as text."""
+
+
+def read_attributes(file: h5py.File, names: list[str]) -> dict[str, str]:
+    """The named attributes, read here: only for a process that someone can end."""
+    found = {}
     for name in names:
         value = file.attrs[name]
         if isinstance(value, bytes):
             value = value.decode(errors="replace")
-        if isinstance(value, (str, int)) or getattr(value, "dtype", None) is not None and value.ndim == 0:
+        if isinstance(value, str | int) or (getattr(value, "dtype", None) is not None and value.ndim == 0):
             found[name] = str(value)
-print(json.dumps(found))
-"""
+    return found
 
 
-def root_attributes(path: Path, names: list[str]) -> dict[str, str]:
-    """The named attributes of the root group that are text or a number, as text.
+def root_attributes(file: h5py.File, names: list[str]) -> dict[str, str]:
+    """The named attributes, read in a child process.
 
     Raises:
         FormatError: they cannot be read, or not in time.
     """
     if not names:
         return {}
-    command = [sys.executable, "-P", "-c", _CHILD, str(path.absolute()), *names]
+    path = Path(file.filename)
     try:
-        child = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_TIMEOUT_S, check=True
-        )
-    except subprocess.SubprocessError as error:
+        with Child("ingest.hdf5_attributes", str(path.absolute()), *names, stall_s=_TIMEOUT_S) as child:
+            found: dict[str, str] = json.loads(child.message()[1])
+    except ChildFailedError as error:
         raise FormatError(f"{path} is a damaged HDF5 file: its attributes cannot be read") from error
-    found: dict[str, str] = json.loads(child.stdout)
     return found
+
+
+if __name__ == "__main__":
+    limit_this_process(0)
+    with h5py.File(sys.argv[1], "r", locking="best-effort") as _file:
+        _payload = json.dumps(read_attributes(_file, sys.argv[2:])).encode()
+    sys.stdout.buffer.write(MESSAGE.pack(0, len(_payload)) + _payload)

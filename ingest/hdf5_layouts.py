@@ -11,14 +11,13 @@ and their zero differs from writer to writer, while a binary search over the tim
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import h5py
 import numpy as np
 
 from ingest.errors import FormatError
 from ingest.geometry import Size, size_from_header
-from ingest.hdf5_attributes import root_attributes
+from ingest.hdf5_attributes import Attributes, root_attributes
 from ingest.hdf5_file import child, names
 from ingest.hdf5_tables import Table, column_table, row_table
 
@@ -47,7 +46,9 @@ class Layout:
     t_offset_us: int = 0
 
 
-def find_layout(file: h5py.File, camera: str | None = None) -> Layout:
+def find_layout(
+    file: h5py.File, camera: str | None = None, attributes: Attributes = root_attributes
+) -> Layout:
     """The layout of an open file; `camera` chooses among several, else the left one or the first is taken.
 
     Raises:
@@ -64,10 +65,10 @@ def find_layout(file: h5py.File, camera: str | None = None) -> Layout:
     group = child(file, "CD")
     events = child(group, "events") if isinstance(group, h5py.Group) else None
     if isinstance(events, h5py.Dataset):
-        return Layout("metavision", row_table(events), _size_from_attributes(file))
+        return Layout("metavision", row_table(events), _size_from_attributes(file, attributes))
     events = child(file, "events")
     if isinstance(events, h5py.Dataset):
-        return Layout("rows", row_table(events), _size_from_attributes(file))
+        return Layout("rows", row_table(events), _size_from_attributes(file, attributes))
     columns = _columns(events)
     if columns is not None and isinstance(events, h5py.Group):
         return _dsec_or_rvt(file, events, columns)
@@ -124,10 +125,10 @@ def _scalar(group: h5py.Group, file: h5py.File, name: str) -> int | None:
     return None
 
 
-def _size_from_attributes(file: h5py.File) -> Size:
+def _size_from_attributes(file: h5py.File, attributes: Attributes) -> Size:
     """Metavision writes its metadata as strings on the root group, with the keys of its RAW headers."""
     present = [name for name in _SIZE_ATTRIBUTES if name in file.attrs]
-    return size_from_header(root_attributes(Path(file.filename), present), {})
+    return size_from_header(attributes(file, present), {})
 
 
 def _nothing_found(file: h5py.File) -> str:

@@ -149,9 +149,11 @@ def _sniff_text_header(head: bytes) -> str:
 
 
 def open_recording(
-    path: str | PathLike[str], width: int | None = None, height: int | None = None
+    path: str | PathLike[str], width: int | None = None, height: int | None = None, *, isolated: bool = False
 ) -> Recording:
     """Open a recording; a given width or height (pixels) supplies what the file does not name.
+
+    Libraries that trust their input are then run in a child process: HDF5 if `isolated`, AEDAT4 always.
 
     Raises:
         OSError: the file cannot be read.
@@ -165,6 +167,10 @@ def open_recording(
         raise FormatError(f"{path} is a directory; name one recording file")
     with path.open("rb") as file:
         kind = sniff(file.read(MAX_HEADER_BYTES + 2))
+    if kind == "hdf5" and isolated:
+        from ingest.hdf5_isolated import IsolatedHdf5Recording
+
+        return IsolatedHdf5Recording(path, width, height)
     if kind == "hdf5":
         from ingest.hdf5 import Hdf5Recording
 

@@ -2,14 +2,18 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import torch
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.middleware.cors import CORSMiddleware
 
 from model.checkpoint import load_detector
 from model.detector import Detector
-from service.api import detections, health, problems, sessions, stream, viewer, watch
+from service.access import Access
+from service.api import detections, health, problems, sessions, stream, tickets, viewer, watch
+from service.api.guard import Guard
 from service.api.jobs import Jobs
 from service.host import SessionHost
 from service.settings import Settings
@@ -20,6 +24,12 @@ DESCRIPTION = """Streaming object detection for event cameras on a spiking netwo
 Live streams: `WS /v1/sessions/{id}/stream` (binary in, JSON out) after `POST /v1/sessions`.
 Errors are `application/problem+json` with a stable `code`."""
 
+CORS: dict[str, Any] = {
+    "allow_methods": ("GET", "POST", "PUT", "DELETE"),
+    "allow_headers": ("Authorization", "X-API-Key", "Content-Type"),
+    "expose_headers": ("Location", "Retry-After", "Spikewatch-Accepted-Bytes", "Spikewatch-Position-Us"),
+}
+
 
 def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     """The service with one detector, loaded from the settings unless given.
@@ -28,7 +38,9 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
         CheckpointError: the weights cannot be read.
         ConfigError: they look at still pictures, or the runtime does not know them.
         OSError: the directory for snapshots cannot be used.
+        BadSettings: the API keys cannot be read.
     """
+    access = Access(settings)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     detector = detector or load_detector(
@@ -40,7 +52,7 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     detector.spec.check_input(events=True, name="a live stream")
     host = SessionHost(detector, settings, CollectorRegistry(), make_store(settings))
 
-    jobs = Jobs(host)
+    jobs = Jobs(host, access)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -51,8 +63,12 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
 
     app = FastAPI(title="Spikewatch", version=settings.version, description=DESCRIPTION, lifespan=lifespan)
     app.state.host, app.state.jobs = host, jobs
+    app.state.access = access
+    app.add_middleware(Guard, access=access, metrics=host.metrics)
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     problems.install(app, host.metrics)
-    for module in (detections, sessions, stream, watch, health, viewer):
+    for module in (detections, sessions, tickets, stream, watch, health, viewer):
         app.include_router(module.router)
     app.mount("/viewer", viewer.files)
     if settings.pages is not None:

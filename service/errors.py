@@ -1,6 +1,7 @@
 """Errors of the service, each with an HTTP status and a stable code.
 
 ServiceError                 500 internal
+├── InternalError            500 internal
 ├── UnknownSession           404 session_unknown
 ├── SessionClosed            410 session_closed    (reason, resumable)
 ├── SessionExists            409 session_exists
@@ -16,6 +17,18 @@ ServiceError                 500 internal
 ├── TooSlow                  408 too_slow
 ├── BadRequest               400 bad_request
 ├── UnknownModel             404 model_unknown
+├── NoKey                    401 key_missing
+├── WrongKey                 401 key_unknown
+├── KeySessions              429 key_sessions      (Retry-After)
+├── KeyUploads               429 key_uploads       (Retry-After)
+├── KeyTooFast               429 key_bytes         (Retry-After)
+├── ForeignOrigin            403 origin_refused
+├── UploadsFull              503 uploads_full      (Retry-After)
+├── SpoolFull                503 spool_full        (Retry-After)
+├── WatchersFull             503 watchers_full     (Retry-After)
+├── ConnectionsFull          503 connections_full  (Retry-After)
+├── HeadTooLarge             431 headers_too_large
+├── BadSettings              500 bad_settings      (at the start of the service only)
 ├── BadSnapshot              409 snapshot_mismatch
 ├── NoSnapshots              400 snapshots_off
 ├── SnapshotFailed           503 snapshot_failed   (Retry-After)
@@ -25,6 +38,9 @@ In brackets: the header Retry-After, or further members of the problem.
 """
 
 from typing import Any
+
+CHALLENGE: dict[str, str] = {"WWW-Authenticate": 'Bearer realm="spikewatch"'}
+"""RFC 9110: a 401 names the scheme that is expected."""
 
 
 class ServiceError(Exception):
@@ -41,6 +57,13 @@ class ServiceError(Exception):
     def __init__(self, message: str = "", **members: Any) -> None:
         super().__init__(message)
         self.members = members
+
+
+class InternalError(ServiceError):
+    """A fault of ours, of which nothing is told outside the log."""
+
+    def __init__(self, message: str = "an internal error; the log has more") -> None:
+        super().__init__(message)
 
 
 class UnknownSession(ServiceError):
@@ -155,3 +178,81 @@ class StepFailed(ServiceError):
     """The detector failed on this session's slice; the session ends alone."""
 
     status, code = 500, "step_failed"
+
+
+class NoKey(ServiceError):
+    """The service takes requests with a key only, and none came."""
+
+    status, code = 401, "key_missing"
+    headers = CHALLENGE
+
+
+class WrongKey(ServiceError):
+    """The key or ticket that came is none of those known."""
+
+    status, code = 401, "key_unknown"
+    headers = CHALLENGE
+
+
+class KeySessions(ServiceError):
+    """The key has as many sessions as it may."""
+
+    status, code, retry_after_s = 429, "key_sessions", 5
+
+
+class KeyUploads(ServiceError):
+    """The key uploads as many recordings at once as it may."""
+
+    status, code, retry_after_s = 429, "key_uploads", 5
+
+
+class KeyTooFast(ServiceError):
+    """The key sent more bytes than its rate allows."""
+
+    status, code = 429, "key_bytes"
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ForeignOrigin(ServiceError):
+    """A page of another site sent this request from someone's browser."""
+
+    status, code = 403, "origin_refused"
+
+
+class UploadsFull(ServiceError):
+    """As many recordings are being uploaded as may be at once."""
+
+    status, code, retry_after_s = 503, "uploads_full", 5
+
+
+class SpoolFull(ServiceError):
+    """Uploads under way fill the disk space that they may."""
+
+    status, code, retry_after_s = 503, "spool_full", 30
+
+
+class WatchersFull(ServiceError):
+    """As many look on at this session as may."""
+
+    status, code, retry_after_s = 503, "watchers_full", 5
+
+
+class ConnectionsFull(ServiceError):
+    """As many connections are open as may be."""
+
+    status, code, retry_after_s = 503, "connections_full", 5
+
+
+class HeadTooLarge(ServiceError):
+    """The headers of a request are larger than their limit."""
+
+    status, code = 431, "headers_too_large"
+
+
+class BadSettings(ServiceError):
+    """A file of keys or another setting cannot be used; the service does not start."""
+
+    status, code = 500, "bad_settings"

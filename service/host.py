@@ -28,6 +28,7 @@ from service.session import Session
 from service.settings import Settings
 from service.snapshot import restore
 from service.source import Source
+from service.spool import Spool
 from service.store import SnapshotStore
 from service.worker import Worker
 
@@ -56,6 +57,7 @@ class SessionHost:
         self.worker = Worker(
             Engine(detector, settings.max_sessions), self.scheduler, self.metrics, self._fail_from_worker
         )
+        self.spool = Spool(settings.max_spool_bytes)
         self.draining = False
         self.sessions: dict[str, Session] = {}
         self.keeper = Keeper(detector, self.metrics, store, settings.snapshot_every_s)

@@ -76,6 +76,11 @@ class Metrics:
         self.snapshots = Counter(
             "spikewatch_snapshots", "Sessions saved and restored, by outcome", ["outcome"], registry=registry
         )
+        self.held_back = Counter(
+            "spikewatch_held_back_seconds",
+            "Time for which streams of a key waited for its rate of bytes",
+            registry=registry,
+        )
         self.state = Gauge("spikewatch_state_bytes", "Memory of all membranes", registry=registry)
         self.rate = Gauge(
             "spikewatch_firing_rate",

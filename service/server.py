@@ -1,12 +1,18 @@
 """Running the application under uvicorn, with a graceful stop."""
 
+import logging
 import socket
+from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
 
+from service.access import is_loopback
+from service.connections import ConnectionLimits, GuardedHttp, GuardedWebSocket
 from service.host import SessionHost
 from service.settings import Settings
+
+log = logging.getLogger("spikewatch.server")
 
 
 class DrainingServer(uvicorn.Server):
@@ -27,16 +33,29 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
 
     Compression of WebSocket messages is off: it costs more than the network it saves.
     """
+    host: SessionHost = app.state.host
+    if not app.state.access.required and not is_loopback(settings.host):
+        log.warning("everyone who reaches %s may use this service: no API keys are set", settings.host)
+    limits = ConnectionLimits(
+        connections=settings.max_connections,
+        head_bytes=settings.max_header_bytes,
+        head_s=settings.header_timeout_s,
+        unread_s=settings.idle_timeout_s,
+        on_refused=lambda code: host.metrics.refused.labels(code).inc(),
+    )
     config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,
-        ws="websockets-sansio",
+        http=partial(GuardedHttp, limits=limits),  # type: ignore[arg-type]
+        ws=GuardedWebSocket,
         ws_max_size=settings.max_message_bytes,
         ws_per_message_deflate=False,
+        ws_ping_interval=settings.ping_timeout_s,
+        ws_ping_timeout=settings.ping_timeout_s,
         timeout_graceful_shutdown=max(1, int(settings.drain_timeout_s)),
-        h11_max_incomplete_event_size=64 * 1024,
+        server_header=False,
     )
-    return DrainingServer(config, app.state.host)
+    return DrainingServer(config, host)

@@ -122,10 +122,14 @@ class Session:
 
     def hold(self) -> "Hold":
         """Claim the session for one feeder, as a context manager; SessionBusy if another has it."""
+        self.check_free()
+        return Hold(self)
+
+    def check_free(self) -> None:
+        """Raise SessionBusy if another request feeds the session, or why it has ended."""
         self.check_open()
         if self._busy:
             raise SessionBusy(f"session {self.id} is fed by another request")
-        return Hold(self)
 
     async def displace(self) -> None:
         """Send away a feeder whose connection has broken without its noticing, if it goes."""

@@ -123,8 +123,13 @@ class Worker(threading.Thread):
             if not healthy:
                 self._fail(session, StepFailed("the membranes of this session are no longer finite"))
                 continue
-            session.watchers.publish(part)
-            session.emit(windows)
+            try:
+                session.watchers.publish(part)
+                session.emit(windows)
+            except Exception:
+                log.exception("a result could not be handed on", extra={"session": session.id})
+                self._fail(session, StepFailed("a result of this session could not be handed on"))
+                continue
             self._metrics.events.inc(part.n_events)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.api.jobs import Jobs
-from service.api.sessions import OCTETS, PROBLEMS, Host, Seq
+from service.api.sessions import OCTETS, PROBLEMS, Host, Sender, Seq
 from service.api.upload import Upload
 from service.api.upload_query import UploadQuery
 from service.api.upload_response import UploadResponse
@@ -30,9 +30,9 @@ def get_jobs(request: Request) -> Jobs:
 Known = Annotated[Jobs, Depends(get_jobs)]
 
 
-def get_upload(job_id: str, jobs: Known) -> Upload:
-    """The upload of the path."""
-    return jobs.get(job_id)
+def get_upload(job_id: str, jobs: Known, caller: Sender) -> Upload:
+    """The upload of the path, if it is the caller's."""
+    return jobs.get(caller.inside(job_id))
 
 
 Job = Annotated[Upload, Depends(get_upload)]
@@ -40,7 +40,7 @@ Job = Annotated[Upload, Depends(get_upload)]
 
 @router.post("/detections", openapi_extra=OCTETS, response_class=Response, responses=NDJSON)
 async def detect(
-    request: Request, host: Host, jobs: Known, query: Annotated[UploadQuery, Query()]
+    request: Request, host: Host, jobs: Known, caller: Sender, query: Annotated[UploadQuery, Query()]
 ) -> Response:
     """Upload a DAT, RAW (EVT2, EVT2.1, EVT3), HDF5 or AEDAT4 recording, whatever its name.
 
@@ -51,11 +51,12 @@ async def detect(
     `accepted_bytes` of `GET /v1/detections/{job_id}`, and `seq`, the first result that is missing. An answer
     to a body that was only a part ends with `{"accepted_bytes": ...}`.
     """
-    if jobs.holds(query.job_id):
-        upload = jobs.get(str(query.job_id))
+    known = None if query.job_id is None else caller.inside(query.job_id)
+    if known is not None and jobs.holds(known):
+        upload = jobs.get(known)
         upload.go_on(request, query)
     else:
-        upload = jobs.begin(request, query)
+        upload = jobs.begin(request, query, caller)
         try:
             await upload.begun()
         except BaseException:

@@ -5,13 +5,14 @@ Policy `drop_oldest_job`: beyond a number, a sum of bytes or an age, what ended 
 
 import asyncio
 import time
-import uuid
 from collections.abc import Iterator
 
 from fastapi import Request
 
+from service.access import Access
 from service.api.upload import Upload
 from service.api.upload_query import UploadQuery
+from service.caller import Caller
 from service.errors import JobUnknown, TooManyJobs
 from service.host import SessionHost
 
@@ -19,12 +20,13 @@ from service.host import SessionHost
 class Jobs:
     """Lives on the event loop."""
 
-    def __init__(self, host: SessionHost) -> None:
+    def __init__(self, host: SessionHost, access: Access) -> None:
+        self._access = access
         self._host = host
         self._jobs: dict[str, Upload] = {}
         host.metrics.jobs.set_function(lambda: len(self._jobs))
 
-    def begin(self, request: Request, query: UploadQuery) -> Upload:
+    def begin(self, request: Request, query: UploadQuery, caller: Caller) -> Upload:
         """A new upload.
 
         Raises:
@@ -36,7 +38,8 @@ class Jobs:
             raise self._unknown(str(query.job_id))
         if len(self._jobs) >= self._host.settings.jobs_max_count:
             raise TooManyJobs(f"{len(self._jobs)} uploads are under way; try again later")
-        upload = Upload(query.job_id or uuid.uuid4().hex, request, self._host, query)
+        job_id = caller.new_id() if query.job_id is None else caller.inside(query.job_id)
+        upload = Upload(job_id, request, self._host, query, caller, self._access)
         self._jobs[upload.job_id] = upload
         return upload
 
@@ -47,7 +50,7 @@ class Jobs:
             raise self._unknown(job_id)
         return self._jobs[job_id]
 
-    def holds(self, job_id: str | None) -> bool:
+    def holds(self, job_id: str) -> bool:
         """True if an upload of this id is known."""
         self.tidy()
         return job_id in self._jobs

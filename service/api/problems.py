@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from ingest.errors import IngestError
-from service.errors import ServiceError
+from service.errors import InternalError, ServiceError
 from service.metrics import Metrics
 from service.schemas import Problem, Window
 
@@ -36,7 +36,7 @@ def problem_of(error: Exception) -> Problem:
             phrase = http.HTTPStatus(error.status_code).phrase
             return _problem(error.status_code, phrase.lower().replace(" ", "_"), str(error.detail))
         case _:
-            return _problem(500, "internal", "an internal error; the log has more")
+            return problem_of(InternalError())
 
 
 def _problem(
@@ -79,6 +79,7 @@ def install(app: FastAPI, metrics: Metrics) -> None:
         metrics.refused.labels(problem_of(error).code).inc()
         if response.status_code >= 500 and not isinstance(error, ServiceError):
             log.error("unhandled error", exc_info=error, extra={"path": request.url.path})
+            response.headers["Connection"] = "close"  # uvicorn will close it, and the client should know
         return response
 
     for kind in (ServiceError, IngestError, RequestValidationError, HTTPException, Exception):

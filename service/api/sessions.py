@@ -1,17 +1,22 @@
 """Sessions over HTTP: open, look, feed, save, restore, end."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import Field, ValidationError
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocketDisconnect
 
 from ingest.errors import IngestError
 from service.api.body import read_body
 from service.api.problems import problem_of, problem_response
-from service.errors import ServiceError, SessionClosed, TooLarge, UnknownModel
+from service.caller import Caller
+from service.errors import InternalError, ServiceError, SessionClosed, TooLarge, UnknownModel
 from service.host import SessionHost
 from service.options import session_options
 from service.schemas import (
@@ -36,7 +41,7 @@ OCTETS: dict[str, Any] = {
 }
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}}
-    for status in (400, 404, 408, 409, 410, 413, 422, 500, 503)
+    for status in (400, 401, 403, 404, 408, 409, 410, 413, 422, 429, 500, 503)
 }
 
 SESSION_BODY: dict[str, Any] = {
@@ -87,14 +92,36 @@ def get_host(request: Request) -> SessionHost:
 Host = Annotated[SessionHost, Depends(get_host)]
 
 
-def get_session(session_id: str, host: Host) -> Session:
-    """The session of the path."""
-    return host.get(session_id)
+def get_caller(connection: HTTPConnection) -> Caller:
+    """Who sends the request, as the guard found out."""
+    caller: Caller = connection.state.caller
+    return caller
+
+
+Sender = Annotated[Caller, Depends(get_caller)]
+
+
+def get_session(session_id: str, host: Host, caller: Sender) -> Session:
+    """The session of the path, if it is the caller's."""
+    return host.get(caller.inside(session_id))
 
 
 Open = Annotated[Session, Depends(get_session)]
 Offset = Annotated[int | None, Query(ge=0, description="of the first byte of the body in the stream")]
 Seq = Annotated[int | None, Query(ge=0, description="of the first result wanted, again if need be")]
+
+
+@contextmanager
+def held(session: Session, host: SessionHost) -> Iterator[Session]:
+    """Claim the session for one feeder; a fault of ours ends it, so that nobody goes on with half a state."""
+    with session.hold():
+        try:
+            yield session
+        except (ServiceError, IngestError, RequestValidationError, WebSocketDisconnect):
+            raise
+        except Exception:
+            host.end(session, InternalError(), InternalError.code)
+            raise
 
 
 def session_info(session: Session, host: SessionHost, with_layers: bool = False) -> SessionInfo:
@@ -133,7 +160,7 @@ def session_info(session: Session, host: SessionHost, with_layers: bool = False)
 
 async def parse_request(request: Request) -> SessionRequest:
     """The request for a new session, read with a limit of its own so that a refusal is a problem too."""
-    body = await read_body(request, MAX_REQUEST_BYTES, get_host(request).settings.idle_timeout_s)
+    body = await read_body(request, MAX_REQUEST_BYTES, get_host(request).settings)
     try:
         return SessionRequest.model_validate_json(body)
     except ValidationError as error:
@@ -142,7 +169,7 @@ async def parse_request(request: Request) -> SessionRequest:
 
 @router.post("", status_code=201, openapi_extra=SESSION_BODY)
 async def open_session(
-    wanted: Annotated[SessionRequest, Depends(parse_request)], host: Host, response: Response
+    wanted: Annotated[SessionRequest, Depends(parse_request)], host: Host, caller: Sender, response: Response
 ) -> SessionInfo:
     """Open a session. Its membranes start at rest and are carried from window to window.
 
@@ -151,18 +178,21 @@ async def open_session(
     spec = host.detector.spec
     if wanted.weights not in (None, spec.name):
         raise UnknownModel(f"no model {wanted.weights!r}; loaded is {spec.name!r}")
+    caller.check_room(host.sessions)
     if wanted.resume is not None:
-        session = await host.resume(wanted.resume)
+        session = await host.resume(caller.inside(wanted.resume))
     else:
-        session = host.open(session_options(wanted, spec), wanted.session_id)
+        own = wanted.session_id
+        session_id = caller.new_id() if own is None else caller.inside(own)
+        session = host.open(session_options(wanted, spec), session_id)
     response.headers["Location"] = f"/v1/sessions/{session.id}"
     return session_info(session, host)
 
 
 @router.get("")
-async def list_sessions(host: Host) -> SessionList:
-    """All open sessions."""
-    shown = [session_info(session, host) for session in host.sessions.values()]
+async def list_sessions(host: Host, caller: Sender) -> SessionList:
+    """All open sessions of the caller."""
+    shown = [session_info(session, host) for session in host.sessions.values() if caller.owns(session.id)]
     return SessionList(sessions=shown, max_sessions=host.settings.max_sessions)
 
 
@@ -180,14 +210,14 @@ async def post_events(
 
     An answer that was lost on the way is got again: send no bytes, and the first `seq` that is missing.
     """
-    with session.hold():
+    with held(session, host):
         go_on(session, offset, seq)
-        data = await read_body(request, host.settings.max_body_bytes, host.settings.idle_timeout_s)
+        data = await read_body(request, host.settings.max_body_bytes, host.settings)
         windows, error = await collect(session, _feed(session, data), host.settings.max_windows_per_post)
-    if error is None:
-        return Windows(windows=windows, accepted_bytes=session.accepted_bytes)
-    if not isinstance(error, ServiceError | IngestError):
-        raise error
+        if error is None:
+            return Windows(windows=windows, accepted_bytes=session.accepted_bytes)
+        if not isinstance(error, ServiceError | IngestError):
+            raise error
     problem = problem_of(error)
     host.end(session, SessionClosed(problem.detail), problem.code)
     host.metrics.refused.labels(problem.code).inc()
@@ -241,7 +271,7 @@ async def collect(session: Session, work: Any, limit: int) -> tuple[list[Window]
 @router.delete("/{session_id}")
 async def end_session(session: Open, host: Host) -> Ended:
     """Finish the open slice and window, then end the session."""
-    with session.hold():
+    with held(session, host):
         windows, error = await collect(session, session.flush(), host.settings.max_windows_per_post)
     totals = session.sums()
     host.end(session, SessionClosed("ended by the client"), "client")
@@ -267,8 +297,8 @@ async def put_state(session: Open, host: Host, request: Request) -> Position:
 
     Send the bytes of the saved stream from `accepted_bytes` on; the answer names it.
     """
-    with session.hold():
-        data = await read_body(request, host.settings.max_snapshot_bytes, host.settings.idle_timeout_s)
+    with held(session, host):
+        data = await read_body(request, host.settings.max_snapshot_bytes, host.settings)
         snapshot = await asyncio.to_thread(read_snapshot, data, host.detector, host.keeper.identity)
         await restore(session, snapshot, host.detector)
     return Position(
@@ -286,6 +316,6 @@ async def save_session(session: Open, host: Host) -> SavedState:
 
 
 @router.delete("/{session_id}/snapshot", status_code=204, response_class=Response)
-async def forget_snapshot(session_id: str, host: Host) -> None:
+async def forget_snapshot(session_id: str, host: Host, caller: Sender) -> None:
     """Forget the saved session, if there is one; a running session of this id goes on."""
-    await host.keeper.discard(session_id)
+    await host.keeper.discard(caller.inside(session_id))

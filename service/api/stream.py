@@ -10,6 +10,7 @@ Close codes: 1000 ended, 1001 the service stops, 1007 bad data, 1008 refused, 10
 
 import asyncio
 import contextlib
+import logging
 from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -17,13 +18,15 @@ from pydantic import Field, ValidationError
 
 from ingest.errors import IngestError
 from service.api.problems import problem_of
-from service.api.sessions import go_on, session_info
-from service.errors import BadRequest, ServiceError, SessionBusy, SessionClosed
+from service.api.sessions import get_caller, get_session, go_on, held, session_info
+from service.errors import BadRequest, InternalError, ServiceError, SessionBusy, SessionClosed
 from service.host import SessionHost
 from service.schemas import Wire
 from service.session import Session
 
 router = APIRouter()
+
+log = logging.getLogger("spikewatch.stream")
 
 
 class Place(Wire):
@@ -46,14 +49,14 @@ async def stream(socket: WebSocket, session_id: str) -> None:
     host: SessionHost = socket.app.state.host
     await socket.accept()
     try:
-        session = host.get(session_id)
+        session = get_session(session_id, host, get_caller(socket))
         place = Place.model_validate(
             {k: v for k, v in socket.query_params.items() if k in Place.model_fields}
         )
         if place.offset is not None and session.attended:
             session.check_offset(place.offset)
             await session.displace()
-        hold = session.hold()
+        session.check_free()
         go_on(session, place.offset, place.seq)
     except (ServiceError, ValidationError) as error:
         code = problem_of(error).code
@@ -61,7 +64,7 @@ async def stream(socket: WebSocket, session_id: str) -> None:
         await say_error(socket, error)
         await socket.close(1008, code)
         return
-    with hold, contextlib.suppress(WebSocketDisconnect):
+    with contextlib.suppress(WebSocketDisconnect), held(session, host):
         await Conversation(socket, session, host).run()
 
 
@@ -105,6 +108,8 @@ class Conversation:
                 await self._end_by_service(sender)
             elif receiver.done():
                 await self._end_by_client(receiver, sender)
+            else:
+                await self._end_by_fault(sender)
         finally:
             tasks = (sender, receiver, ending, notices, displaced)
             for task in tasks:
@@ -171,6 +176,11 @@ class Conversation:
             await self._finish(sender, error, problem_of(error).code, 1007)
         except ServiceError as error:
             await self._finish(sender, error, error.code, 1011)
+        except WebSocketDisconnect:
+            raise
+        except Exception:
+            log.exception("a session's bytes could not be taken", extra={"session": self._session.id})
+            await self._finish(sender, InternalError(), InternalError.code, 1011)
         else:
             await self._finish(sender, None, "client", 1000)
 
@@ -184,12 +194,26 @@ class Conversation:
                 await say_error(self._socket, error)
                 await self._socket.close(1008, error.code)
 
+    async def _end_by_fault(self, sender: "asyncio.Task[None]") -> None:
+        """No result can be sent: the client is gone, or the fault is ours."""
+        try:
+            sender.result()
+        except WebSocketDisconnect:
+            raise
+        except Exception:
+            log.exception("a session's results could not be sent", extra={"session": self._session.id})
+            await self._finish(sender, InternalError(), InternalError.code, 1011)
+
     async def _end_by_service(self, sender: "asyncio.Task[None]") -> None:
         closed = self._session.closed
         if closed is None:
-            if not await self._host.keeper.save_at_end(self._session):
-                await self._session.flush()
-            await self._finish(sender, None, "shutdown", 1001)
+            try:
+                if not await self._host.keeper.save_at_end(self._session):
+                    await self._session.flush()
+            except (IngestError, ServiceError) as fault:
+                await self._finish(sender, fault, problem_of(fault).code, 1011)
+            else:
+                await self._finish(sender, None, "shutdown", 1001)
         else:
             error = None if isinstance(closed, SessionClosed) else closed
             await self._finish(sender, error, self._session.reason, 1000 if error is None else 1011)
@@ -202,21 +226,23 @@ class Conversation:
             self._host.metrics.refused.labels(problem_of(error).code).inc()
         totals = self._session.sums()
         self._host.end(self._session, SessionClosed(ENDINGS.get(reason, str(error))), reason)
-        with contextlib.suppress(ServiceError, TimeoutError):
-            await asyncio.wait_for(sender, FAREWELL_S)
-        if error is not None:
-            await say_error(self._socket, error)
-        await self._say(
-            "closed",
-            {
-                "reason": reason,
-                "detail": str(error or self._session.closed),
-                "totals": totals.model_dump(),
-                "resumable": self._host.keeper.holds(self._session.id),
-                "saved_bytes": self._session.saved_bytes,
-            },
-        )
-        await self._socket.close(code, reason)
+        await asyncio.wait({sender}, timeout=FAREWELL_S)
+        if sender.done() and isinstance(sender.exception(), WebSocketDisconnect):
+            sender.result()
+        await _cancel(sender)
+        farewell = {
+            "reason": reason,
+            "detail": str(error or self._session.closed),
+            "totals": totals.model_dump(),
+            "resumable": self._host.keeper.holds(self._session.id),
+            "saved_bytes": self._session.saved_bytes,
+        }
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                if error is not None:
+                    await say_error(self._socket, error)
+                await self._say("closed", farewell)
+                await self._socket.close(code, reason)
 
     async def _say(self, kind: str, content: dict[str, Any] | None = None) -> None:
         await self._socket.send_json({"type": kind, **(content or {})})

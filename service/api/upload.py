@@ -1,27 +1,30 @@
 """One upload: reads a recording into a session of its own, and keeps the lines of its answer."""
 
 import asyncio
-import tempfile
+import logging
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from ingest.header import MAX_HEADER_BYTES
-from ingest.recording import open_recording, sniff
+from ingest.recording import sniff
+from service.access import Access
 from service.api.problems import problem_of
 from service.api.upload_body import UploadBody
 from service.api.upload_query import PLACE, UploadQuery, announced
-from service.errors import BadRequest, ClientGone, SessionClosed, WrongOffset
+from service.caller import Caller
+from service.errors import BadRequest, ClientGone, InternalError, SessionClosed, WrongOffset
 from service.host import SessionHost
-from service.options import stream_options
+from service.options import SessionOptions, stream_options
 from service.result_log import ResultLog
 from service.schemas import JobInfo, JobState, Summary
 from service.session import Session
-from service.source import RecordingSource
+from service.source import RecordingSource, Source
+
+log = logging.getLogger("spikewatch.uploads")
 
 SNIFF_BYTES = MAX_HEADER_BYTES + 2
 NEEDS_FILE = ("hdf5", "aedat4")
@@ -31,11 +34,21 @@ NEEDS_FILE = ("hdf5", "aedat4")
 class Upload:
     """Lives on the event loop, and beyond the request that began it."""
 
-    def __init__(self, job_id: str, request: Request, host: SessionHost, query: UploadQuery) -> None:
+    def __init__(
+        self,
+        job_id: str,
+        request: Request,
+        host: SessionHost,
+        query: UploadQuery,
+        caller: Caller,
+        access: Access,
+    ) -> None:
         self.job_id = job_id
         self.finished_s: float | None = None
         self.continuable = query.job_id is not None
         self._host = host
+        self._caller = caller
+        self._access = access
         self._query = query
         self._log = ResultLog(host.settings.max_pending_result_bytes)
         self._changed = asyncio.Event()
@@ -152,7 +165,8 @@ class Upload:
 
     async def _run(self) -> None:
         try:
-            await self._detect()
+            with self._access.upload(self._caller):
+                await self._detect()
         except (ClientDisconnect, asyncio.CancelledError):
             self._failure = ClientGone("the client went away")
         except Exception as error:
@@ -169,6 +183,8 @@ class Upload:
         problem = problem_of(self._failure)
         if not self._counted:
             self._counted = True
+            if problem.code == InternalError.code:
+                log.error("an upload failed", exc_info=self._failure)
             self._host.metrics.refused.labels(problem.code).inc()
         return b'{"error":' + problem.model_dump_json().encode() + b"}\n"
 
@@ -182,28 +198,27 @@ class Upload:
             kind = sniff(head)
         options = stream_options(self._query, self._host.detector.spec, kind)
         if kind not in NEEDS_FILE:
-            session = self._host.create(options)
+            session = self._create(options)
             await self._in_session(session, self._feed(session, head, body))
             return
-        with tempfile.TemporaryDirectory(prefix="spikewatch-") as folder:
-            path = Path(folder) / "upload"
-            await self._spool(path, head, body)
-            with await asyncio.to_thread(open_recording, path, options.width, options.height) as recording:
+        with self._host.spool.file() as file:
+            await file.write(head)
+            async for chunk in body:
+                await file.write(chunk)
+            with await file.open(options.width, options.height) as recording:
                 source = RecordingSource(recording, options.slice_us, options.representation)
-                session = self._host.create(options, source)
+                session = self._create(options, source)
                 await self._in_session(session, session.enqueue_all(source.slices()))
+
+    def _create(self, options: SessionOptions, source: Source | None = None) -> Session:
+        self._caller.check_room(self._host.sessions)
+        return self._host.create(options, source, self._caller.new_id())
 
     async def _feed(self, session: Session, head: bytes, body: AsyncIterator[bytes]) -> None:
         if head:
             await session.feed(head)
         async for chunk in body:
             await session.feed(chunk)
-
-    async def _spool(self, path: Path, head: bytes, body: AsyncIterator[bytes]) -> None:
-        with path.open("wb") as file:
-            await asyncio.to_thread(file.write, head)
-            async for chunk in body:
-                await asyncio.to_thread(file.write, chunk)
 
     async def _in_session(self, session: Session, work: Any) -> None:
         """Do the feeding, pass results on, and end with the summary."""

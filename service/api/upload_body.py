@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
+from service.api.body import Patience
 from service.errors import BadRequest, Draining, TooLarge, TooSlow
 from service.host import SessionHost
 
@@ -89,24 +91,23 @@ class UploadBody:
 
     async def _of_one(self, request: Request) -> AsyncIterator[bytes]:
         """What one request brings, until its body ends, its connection breaks or another takes its place."""
-        chunks = request.stream()
+        chunks, patience = request.stream(), Patience(self._host.settings)
         coming = asyncio.ensure_future(anext(chunks, None))
         other = asyncio.ensure_future(self._came.wait())
         try:
             while True:
-                await asyncio.wait(
-                    {coming, other},
-                    timeout=self._host.settings.idle_timeout_s,
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
+                start = time.monotonic()
+                first = asyncio.FIRST_COMPLETED
+                await asyncio.wait({coming, other}, timeout=patience.left_s, return_when=first)
                 if other.done():
                     return
                 try:
-                    chunk = self._result(coming)
+                    chunk = self._result(coming, patience)
                 except ClientDisconnect:
                     if self._continuable:
                         return
                     raise
+                patience.came(time.monotonic() - start, len(chunk or b""))
                 if chunk is None:
                     self.complete = self.length in (None, self.accepted_bytes)
                     return
@@ -120,11 +121,11 @@ class UploadBody:
             if not coming.cancel() and not coming.cancelled():
                 coming.exception()  # looked at, so that nobody is warned of it
 
-    def _result(self, coming: "asyncio.Future[bytes | None]") -> bytes | None:
+    def _result(self, coming: "asyncio.Future[bytes | None]", patience: Patience) -> bytes | None:
         if not coming.done():
             if self._continuable:
                 raise ClientDisconnect
-            raise TooSlow(f"no bytes came for {self._host.settings.idle_timeout_s:g} s")
+            raise patience.over()
         return coming.result()
 
     def _check(self, total: int) -> None:

@@ -10,8 +10,9 @@ from PIL import Image
 
 from model.letterbox import Letterbox
 from model.spec import ModelSpec
+from service.api.sessions import get_caller, get_session
 from service.api.stream import say_error
-from service.errors import ServiceError
+from service.errors import ServiceError, WatchersFull
 from service.host import SessionHost
 from service.session import Session
 from service.window import InputSlice, WindowResult
@@ -28,7 +29,9 @@ async def watch(socket: WebSocket, session_id: str) -> None:
     host: SessionHost = socket.app.state.host
     await socket.accept()
     try:
-        session = host.get(session_id)
+        session = get_session(session_id, host, get_caller(socket))
+        if len(session.watchers) >= host.settings.max_watchers:
+            raise WatchersFull(f"{host.settings.max_watchers} already look on at this session")
     except ServiceError as error:
         host.metrics.refused.labels(error.code).inc()
         await say_error(socket, error)
@@ -39,7 +42,9 @@ async def watch(socket: WebSocket, session_id: str) -> None:
     await asyncio.wait({gone, show}, return_when=asyncio.FIRST_COMPLETED)
     for task in (gone, show):
         task.cancel()
-    await asyncio.gather(gone, show, return_exceptions=True)
+    _, shown = await asyncio.gather(gone, show, return_exceptions=True)
+    if isinstance(shown, Exception) and not isinstance(shown, WebSocketDisconnect):
+        raise shown  # the guard tells the client
 
 
 async def _until_gone(socket: WebSocket) -> None:

@@ -14,6 +14,7 @@ from service.cli.export import export
 from service.cli.import_ import import_
 from service.cli.info import info
 from service.cli.init import init
+from service.cli.key import key
 from service.cli.serve import serve
 from service.cli.simulate import simulate
 from service.cli.stream import stream
@@ -28,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for command in (detect, energy, evaluate, export, info, init, serve, simulate, stream, train):
+for command in (detect, energy, evaluate, export, info, init, key, serve, simulate, stream, train):
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(bench)

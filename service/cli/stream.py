@@ -34,6 +34,9 @@ def stream(
     height: Height = None,
     hop: Hop = None,
     confidence: Confidence = 0.25,
+    key: Annotated[
+        str | None, typer.Option(envvar="SPIKEWATCH_KEY", help="API key, where the service asks for one.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print each message as a line of JSON.")] = False,
 ) -> None:
     """Play a recording over the WebSocket at its own pace and print each window as it comes back.
@@ -45,12 +48,13 @@ def stream(
         sensor = opened.sensor_size()
         wanted = {"format": "dat", "width": sensor[0], "height": sensor[1], "policy": policy}
         wanted |= {"confidence": confidence, "hop": hop}
+        headers = {} if key is None else {"X-API-Key": key}
         try:
-            answer = httpx.post(f"{url.rstrip('/')}/v1/sessions", json=wanted, timeout=30)
+            answer = httpx.post(f"{url.rstrip('/')}/v1/sessions", json=wanted, headers=headers, timeout=30)
             if answer.status_code != 201:
                 raise BadRequest(f"{url} answers {answer.status_code}: {answer.text[:300]}")
             address = url.rstrip("/").replace("http", "ws", 1) + answer.json()["stream_url"]
-            asyncio.run(_play(opened, address, speed, as_json))
+            asyncio.run(_play(opened, address, headers, speed, as_json))
         except (httpx.HTTPError, OSError, websockets.WebSocketException) as error:
             raise BadRequest(f"{url}: {error}") from error
 
@@ -71,8 +75,16 @@ def pieces(recording: Recording) -> Iterator[tuple[int, bytes]]:
             yield int(part["t"][-1]), dat_records(part)
 
 
-async def _play(recording: Recording, address: str, speed: float, as_json: bool) -> None:
-    async with websockets.connect(address, compression=None, max_size=None, ping_interval=None) as socket:
+async def _play(
+    recording: Recording, address: str, headers: dict[str, str], speed: float, as_json: bool
+) -> None:
+    options: dict[str, Any] = {
+        "compression": None,
+        "max_size": None,
+        "additional_headers": headers,
+        "ping_interval": None,
+    }
+    async with websockets.connect(address, **options) as socket:
         sender = asyncio.create_task(_send(recording, socket, speed))
         try:
             async for text in socket:

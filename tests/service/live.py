@@ -24,8 +24,10 @@ SENSOR = {"width": WIDTH, "height": HEIGHT}
 class Live:
     """Base address, a client, and the application inside."""
 
-    def __init__(self, port: int, app: Any, stop: Any) -> None:
+    def __init__(self, port: int, app: Any, stop: Any, server: Any) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self.port = port
+        self.server = server
         self.ws_url = f"ws://127.0.0.1:{port}"
         self.app = app
         self.stop = stop
@@ -74,7 +76,7 @@ def live_service(detector: Detector, **settings: Any) -> Iterator[Live]:
         thread.join(30)
         assert not thread.is_alive()
 
-    live = Live(server.servers[0].sockets[0].getsockname()[1], app, stop)
+    live = Live(server.servers[0].sockets[0].getsockname()[1], app, stop, server)
     try:
         yield live
     finally:

@@ -2,9 +2,11 @@
 
 import json
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import h5py
 import httpx
@@ -131,3 +133,32 @@ def test_a_client_that_goes_away_frees_its_slot(detector: Detector) -> None:
         while live.http.get("/v1/sessions").json()["sessions"] and time.monotonic() < deadline:
             time.sleep(0.02)
         assert upload(live, dat_file(1))[1]["windows"] == 1
+
+
+def hdf5_bytes(path: Path, **columns: object) -> bytes:
+    with h5py.File(path, "w") as file:
+        for name, values in columns.items():
+            file[f"events/{name}"] = values
+    return path.read_bytes()
+
+
+def test_errors_do_not_tell_where_an_upload_lay(live: Live, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    whole = hdf5_bytes(tmp_path / "r.h5", t=np.arange(9), x=[1] * 9, y=[1] * 9, p=[1] * 9)
+    for data in (whole, whole[:-50], whole[:600], b"#!AER-DAT4.0\r\n" + bytes(99), b"\x89HDF\r\n\x1a\n"):
+        answer = live.http.post("/v1/detections", content=data)
+        assert answer.status_code == 422, answer.text
+        assert str(tmp_path) not in answer.text
+        assert "upload" in answer.text
+    assert live.app.state.host.spool.used == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["r.h5"]
+
+
+def test_uploads_share_a_bounded_disk(detector: Detector, tmp_path: Path) -> None:
+    data = hdf5_bytes(tmp_path / "r.h5", t=np.arange(5000), x=[1] * 5000, y=[1] * 5000, p=[1] * 5000)
+    with live_service(detector, max_spool_bytes=len(data) - 1) as live:
+        answer = live.http.post("/v1/detections", content=data, params={"width": 9, "height": 9})
+        assert problem(answer) == (503, "spool_full")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert live.app.state.host.spool.used == 0
+        assert live.metric('spikewatch_refused_total{code="spool_full"}') == 1

@@ -1,0 +1,75 @@
+"""The keys of a service: those of a file, read again when it changes, or of a setting."""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from service.errors import BadSettings
+from service.keys import ApiKey, KeyLimits, parse_keys, read_key_file
+from service.settings import Settings
+
+log = logging.getLogger("spikewatch.keys")
+
+LOOK_S = 1.0
+"""How often the file is looked at, at most."""
+
+
+class KeyFile:
+    """Keys that may change while the service runs; a file that turns bad changes nothing.
+
+    Raises:
+        BadSettings: the file is bad from the beginning.
+    """
+
+    def __init__(self, path: Path, limits: KeyLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._limits = limits
+        self._clock = clock
+        self._seen = self._stamp()
+        self._looked_s = clock()
+        self._keys = self._read()
+
+    def __call__(self) -> list[ApiKey]:
+        """The keys as they are now."""
+        now_s = self._clock()
+        if now_s - self._looked_s >= LOOK_S:
+            self._looked_s = now_s
+            stamp = self._stamp()
+            if stamp != self._seen:
+                self._seen = stamp
+                self._take()
+        return self._keys
+
+    def _take(self) -> None:
+        try:
+            self._keys = self._read()
+        except BadSettings as error:
+            log.error("API keys stay as they were: %s", error)
+        else:
+            log.info("API keys read again", extra={"keys": len(self._keys)})
+
+    def _read(self) -> list[ApiKey]:
+        return parse_keys(read_key_file(self._path), str(self._path), self._limits)
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def load_keys(settings: Settings) -> Callable[[], list[ApiKey]]:
+    """What gives the keys; none at all if no setting names any.
+
+    Raises:
+        BadSettings: the keys cannot be read.
+    """
+    limits = KeyLimits(settings.key_max_sessions, settings.key_max_uploads, settings.key_max_bytes_per_s)
+    if settings.api_keys_file is not None:
+        return KeyFile(settings.api_keys_file, limits)
+    keys: list[ApiKey] = []
+    if settings.api_keys is not None:
+        keys = parse_keys(settings.api_keys.get_secret_value(), "SPIKEWATCH_API_KEYS", limits)
+    return lambda: keys

@@ -1,0 +1,85 @@
+"""Uploads that must lie on disk before they are read: bounded together, under a name that stays inside."""
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ingest.errors import IngestError
+from ingest.recording import Recording, open_recording
+from service.errors import SpoolFull
+
+
+class Spool:
+    """Disk space of all uploads of one process, at most `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.used = 0
+
+    @contextmanager
+    def file(self) -> Iterator["SpooledFile"]:
+        """An empty file, gone when the block ends. Errors about it do not tell where it lay."""
+        with tempfile.TemporaryDirectory(prefix="spikewatch-") as folder:
+            file = SpooledFile(self, Path(folder) / "upload")
+            try:
+                yield file
+            except IngestError as error:
+                raise type(error)(str(error).replace(str(file.path), "the upload")) from error
+            finally:
+                self.used -= file.size
+
+    def claim(self, count: int) -> None:
+        """Take `count` bytes more.
+
+        Raises:
+            SpoolFull: there are not as many.
+        """
+        if self.used + count > self._limit:
+            raise SpoolFull(f"uploads under way fill their {self._limit} bytes of disk; try again later")
+        self.used += count
+
+
+class SpooledFile:
+    """One upload on disk."""
+
+    def __init__(self, spool: Spool, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self._spool = spool
+
+    async def write(self, chunk: bytes) -> None:
+        """Append, in a helper thread.
+
+        Raises:
+            SpoolFull: all uploads together are too large.
+        """
+        self._spool.claim(len(chunk))
+        self.size += len(chunk)
+        await asyncio.to_thread(self._append, chunk)
+
+    async def open(self, width: int | None, height: int | None) -> Recording:
+        """The recording in the file, its libraries run in a child process.
+
+        Raises:
+            IngestError: see `open_recording`.
+        """
+        opening = asyncio.ensure_future(
+            asyncio.to_thread(open_recording, self.path, width, height, isolated=True)
+        )
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close)
+            raise
+
+    def _append(self, chunk: bytes) -> None:
+        with self.path.open("ab") as file:
+            file.write(chunk)
+
+
+def _close(opening: "asyncio.Future[Recording]") -> None:
+    """Nobody waits for this recording any more."""
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

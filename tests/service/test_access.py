@@ -1,0 +1,413 @@
+"""Who may use a service that has keys, against a real server."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import websockets
+from fastapi.routing import APIRoute
+from pydantic import ValidationError
+from websockets.sync.client import connect
+
+import service.access
+from model.detector import Detector
+from service.app import create_app
+from service.caller import Caller
+from service.errors import BadSettings, WrongKey
+from service.key_file import KeyFile
+from service.keys import KeyLimits, make_key
+from service.server import make_server
+from service.settings import Settings
+from tests.service.console import Done
+from tests.service.live import SENSOR, Live, comparable, dat_file, dat_stream, live_service, talk
+from tests.service.test_adversity import until
+from tests.service.test_sessions import problem
+
+ALICE, ALICE_LINE = make_key("alice")
+BOB, BOB_LINE = make_key("bob")
+SLOW, SLOW_LINE = make_key("slow")
+DEBTOR, DEBTOR_LINE = make_key("debtor")
+
+
+@pytest.fixture(scope="module")
+def guarded(detector: Detector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    """A service with the keys of Alice, Bob and two slow ones."""
+    path = tmp_path_factory.mktemp("keys") / "keys"
+    slow = f"{SLOW_LINE} sessions=1 uploads=1 bytes_per_s=20000"
+    path.write_text(f"{ALICE_LINE}\n{BOB_LINE}\n{slow}\n{DEBTOR_LINE} bytes_per_s=1000\n")
+    with live_service(detector, api_keys_file=path) as live:
+        yield live
+
+
+def with_key(live: Live, key: str) -> httpx.Client:
+    return httpx.Client(base_url=live.url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+
+
+@pytest.fixture
+def alice(guarded: Live) -> Iterator[httpx.Client]:
+    with with_key(guarded, ALICE) as client:
+        yield client
+
+
+@pytest.fixture
+def bob(guarded: Live) -> Iterator[httpx.Client]:
+    with with_key(guarded, BOB) as client:
+        yield client
+
+
+def opened(client: httpx.Client, **wanted: Any) -> str:
+    answer = client.post("/v1/sessions", json=SENSOR | wanted)
+    assert answer.status_code == 201, answer.text
+    session_id: str = answer.json()["session_id"]
+    return session_id
+
+
+def routes(live: Live) -> list[tuple[str, str]]:
+    paths = live.app.openapi()["paths"]
+    return [(method.upper(), path) for path, methods in paths.items() for method in methods]
+
+
+def test_every_route_asks_for_a_key(guarded: Live) -> None:
+    asked = 0
+    for method, path in routes(guarded):
+        path = path.format(session_id="x", name="y")
+        answer = guarded.http.request(method, path)
+        if path.startswith("/v2/health/"):
+            assert answer.status_code == 200
+            continue
+        asked += 1
+        assert problem(answer) == (401, "key_missing"), path
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        wrong = guarded.http.request(method, path, headers={"X-API-Key": ALICE[:-1]})
+        assert problem(wrong) == (401, "key_unknown"), path
+    assert asked > 10
+    for path in ("stream", "watch"):
+        with (
+            pytest.raises(websockets.InvalidStatus) as refused,
+            connect(f"{guarded.ws_url}/v1/sessions/x/{path}"),
+        ):
+            pass
+        assert refused.value.response.status_code == 401
+        assert json.loads(refused.value.response.body)["code"] == "key_missing"
+
+
+def test_both_headers_carry_a_key(guarded: Live) -> None:
+    for headers in ({"X-API-Key": ALICE}, {"Authorization": f"bearer {ALICE}"}):
+        assert guarded.http.get("/v1/models", headers=headers).status_code == 200
+    for headers in (
+        {"Authorization": f"Basic {ALICE}"},
+        {"Authorization": ALICE},
+        {"Cookie": f"key={ALICE}"},
+    ):
+        assert problem(guarded.http.get("/v1/models", headers=headers)) == (401, "key_missing")
+    assert problem(guarded.http.get("/v1/models", params={"key": ALICE})) == (401, "key_missing")
+
+
+def test_a_key_opens_only_its_own_sessions(guarded: Live, alice: httpx.Client, bob: httpx.Client) -> None:
+    hers, his, ended = opened(alice), opened(bob), opened(alice)
+    alice.delete(f"/v1/sessions/{ended}")
+    assert [s["session_id"] for s in alice.get("/v1/sessions").json()["sessions"]] == [hers]
+    assert [s["session_id"] for s in bob.get("/v1/sessions").json()["sessions"]] == [his]
+    for session_id in (hers, ended):
+        for method, path in routes(guarded):
+            if "{session_id}" not in path:
+                continue
+            answer = bob.request(method, path.format(session_id=session_id))
+            assert problem(answer) == (404, "session_unknown"), path
+            unknown = bob.request(method, path.format(session_id="0" * 32))
+            assert answer.json()["detail"].replace(session_id, "0" * 32) == unknown.json()["detail"]
+        for path in ("stream", "watch"):
+            address = f"{guarded.ws_url}/v1/sessions/{session_id}/{path}"
+            with connect(address, additional_headers={"X-API-Key": BOB}) as socket:
+                assert talk(socket)[0]["code"] == "session_unknown"
+    assert problem(alice.get(f"/v1/sessions/{ended}")) == (410, "session_closed")
+    assert alice.get(f"/v1/sessions/{hers}").json()["state"] == "open"
+    for client, session_id in ((alice, hers), (bob, his)):
+        assert client.delete(f"/v1/sessions/{session_id}").status_code == 200
+
+
+def test_results_are_those_of_a_service_without_keys(guarded: Live, live: Live, alice: httpx.Client) -> None:
+    ours = alice.post("/v1/detections", content=dat_file(8)).text.splitlines()[:-1]
+    theirs = live.http.post("/v1/detections", content=dat_file(8)).text.splitlines()[:-1]
+    assert comparable(list(map(json.loads, ours))) == comparable(list(map(json.loads, theirs)))
+    session_id = opened(alice)
+    address = f"{guarded.ws_url}/v1/sessions/{session_id}/stream"
+    with connect(address, additional_headers={"X-API-Key": ALICE}) as socket:
+        socket.send(dat_stream(8))
+        socket.send("close")
+        windows = [message for message in talk(socket) if message["type"] == "window"]
+    assert comparable(windows) == comparable(list(map(json.loads, ours)))
+
+
+def test_a_ticket_opens_one_websocket_once(
+    guarded: Live, alice: httpx.Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    first, second = opened(alice), opened(alice)
+    ticket = alice.post(f"/v1/sessions/{first}/ticket")
+    assert ticket.status_code == 201
+    told = ticket.json()
+    with connect(guarded.ws_url + told["stream_url"]) as socket:
+        assert json.loads(socket.recv())["session_id"] == first
+    other = alice.post(f"/v1/sessions/{first}/ticket").json()["ticket"]
+    for address in (told["stream_url"], f"/v1/sessions/{second}/stream?ticket={other}", told["watch_url"]):
+        with pytest.raises(websockets.InvalidStatus) as refused, connect(guarded.ws_url + address):
+            pass
+        assert json.loads(refused.value.response.body)["code"] == "key_unknown"
+    assert "accepted" in caplog.text, "addresses are logged"
+    assert "without completing handshake" not in caplog.text
+    ours = [r for r in caplog.records if not r.name.startswith(("websockets.client", "httpx", "httpcore"))]
+    logged = "\n".join(str(vars(record)) for record in ours)
+    for secret in (told["ticket"], other, ALICE):
+        assert secret not in logged
+    for session_id in (first, second):
+        alice.delete(f"/v1/sessions/{session_id}")
+
+
+def test_a_ticket_does_not_wait_for_ever(
+    guarded: Live, alice: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session_id = opened(alice)
+    monkeypatch.setattr(service.access, "TICKET_S", -1.0)
+    url = alice.post(f"/v1/sessions/{session_id}/ticket").json()["watch_url"]
+    with pytest.raises(websockets.InvalidStatus), connect(guarded.ws_url + url):
+        pass
+    alice.delete(f"/v1/sessions/{session_id}")
+
+
+def test_tickets_of_one_key_do_not_push_out_those_of_another() -> None:
+    tickets, a, b = service.access.Tickets(), Caller("a", None), Caller("b", None)
+    first = tickets.issue(a, "1")
+    most = service.access.MAX_TICKETS
+    few = [tickets.issue(b, "2") for _ in range(most)]
+    assert all(tickets.redeem(ticket, "/v1/sessions/2/watch") is b for ticket in few)
+    many = [tickets.issue(b, "2") for _ in range(most + 1)]
+    assert tickets.redeem(first, "/v1/sessions/1/stream") is a
+    with pytest.raises(WrongKey):
+        tickets.redeem(many[0], "/v1/sessions/2/stream")
+    assert all(tickets.redeem(ticket, "/v1/sessions/2/stream") is b for ticket in many[1:])
+
+
+def test_sessions_of_a_key_are_bounded(guarded: Live, alice: httpx.Client) -> None:
+    with with_key(guarded, SLOW) as slow:
+        session_id = opened(slow)
+        for path, content in (("sessions", b"{}"), ("detections", dat_file(1))):
+            until(lambda: caller(guarded, SLOW).spend(0) == 0)
+            answer = slow.post(f"/v1/{path}", content=content)
+            assert problem(answer) == (429, "key_sessions")
+            assert int(answer.headers["Retry-After"]) >= 1
+        slow.delete(f"/v1/sessions/{session_id}")
+    assert 'spikewatch_refused_total{code="key_sessions"} 2.0' in alice.get("/metrics").text
+    assert alice.post("/v1/detections", content=dat_file(1)).status_code == 200
+
+
+def caller(live: Live, key: str) -> Any:
+    return live.app.state.access.identify(key, "")
+
+
+def test_requests_of_a_key_wait_until_its_bytes_are_paid_for(guarded: Live, alice: httpx.Client) -> None:
+    with with_key(guarded, DEBTOR) as debtor:
+        session_id = opened(debtor)
+        until(lambda: caller(guarded, DEBTOR).spend(0) == 0)
+        events = f"/v1/sessions/{session_id}/events"
+        assert debtor.post(events, content=dat_stream(20)).status_code == 200
+        for path in (events, "/v1/detections", "/v1/sessions"):
+            answer = debtor.post(path)
+            assert problem(answer) == (429, "key_bytes")
+            assert 1 <= int(answer.headers["Retry-After"]) <= 49
+        assert debtor.get(f"/v1/sessions/{session_id}").status_code == 200
+        assert debtor.delete(f"/v1/sessions/{session_id}").status_code == 200
+    assert 'spikewatch_refused_total{code="key_bytes"} 3.0' in alice.get("/metrics").text
+
+
+def test_streams_of_a_key_are_held_back(guarded: Live, alice: httpx.Client) -> None:
+    data = dat_stream(20)
+    with with_key(guarded, SLOW) as slow:
+        until(lambda: caller(guarded, SLOW).spend(0) == 0)
+        session_id = opened(slow)
+        address = f"{guarded.ws_url}/v1/sessions/{session_id}/stream"
+        start = time.monotonic()
+        with connect(address, additional_headers={"X-API-Key": SLOW}) as socket:
+            for at in range(0, len(data), 6000):
+                socket.send(data[at : at + 6000])
+            socket.send("close")
+            closed = talk(socket)[-1]
+        assert (closed["reason"], closed["totals"]["events"]) == ("client", 20 * 300)
+        assert time.monotonic() - start > (len(data) - 20_000) / 20_000 * 0.9
+    metrics = alice.get("/metrics").text.splitlines()
+    (held,) = [line for line in metrics if line.startswith("spikewatch_held_back_seconds_total")]
+    assert float(held.split()[1]) > 0
+
+
+def test_uploads_at_once_are_bounded(detector: Detector) -> None:
+    lines = f"{ALICE_LINE} uploads=1\n{BOB_LINE}"
+    with (
+        live_service(detector, api_keys=lines, max_uploads=2) as live,
+        with_key(live, ALICE) as alice,
+        with_key(live, BOB) as bob,
+    ):
+        access = live.app.state.access
+        with access.upload(access.identify(ALICE, "")):
+            assert problem(alice.post("/v1/detections", content=dat_file(1))) == (429, "key_uploads")
+            with access.upload(access.identify(BOB, "")):
+                assert problem(bob.post("/v1/detections", content=dat_file(1))) == (503, "uploads_full")
+            assert bob.post("/v1/detections", content=dat_file(1)).status_code == 200
+
+
+def test_pages_and_metrics_are_switched_apart(detector: Detector) -> None:
+    pages = ("/", "/viewer/main.js", "/viewer/demo.dat", "/docs", "/openapi.json")
+    for metrics, viewer in ((True, False), (False, True)):
+        options = {"key_for_metrics": metrics, "key_for_viewer": viewer}
+        with live_service(detector, api_keys=ALICE_LINE, **options) as live:
+            assert live.http.get("/metrics").status_code == (401 if metrics else 200)
+            for path in pages:
+                assert live.http.get(path).status_code == (401 if viewer else 200), path
+            for path in ("/metrics", *pages):
+                assert live.http.get(path, headers={"X-API-Key": ALICE}).status_code == 200
+            assert problem(live.http.get("/viewer/../v1/sessions")) == (401, "key_missing")
+            assert problem(live.http.get("//v1/sessions")) == (401, "key_missing")
+
+
+def test_other_sites_may_not_use_it(live: Live, detector: Detector) -> None:
+    """Whoever opens a page in a browser on this machine lends it the way to a service on loopback."""
+    foreign = {"Origin": "https://evil.example"}
+    assert problem(live.http.post("/v1/sessions", json=SENSOR, headers=foreign)) == (403, "origin_refused")
+    for odd in ("null", "http://[::1", "//", live.url + "0"):
+        answer = live.http.post("/v1/sessions", headers={"Origin": odd})
+        assert problem(answer) == (403, "origin_refused"), odd
+    answer = live.http.get("/v1/sessions", headers=foreign)
+    assert "access-control-allow-origin" not in answer.headers
+    session_id = live.open()
+    address = f"{live.ws_url}/v1/sessions/{session_id}/watch"
+    with pytest.raises(websockets.InvalidStatus), connect(address, origin="https://evil.example"):
+        pass
+    with connect(address, origin=live.url):
+        pass
+    assert live.http.delete(f"/v1/sessions/{session_id}", headers={"Origin": live.url}).status_code == 200
+
+
+def test_listed_origins_may(detector: Detector) -> None:
+    friend = {"Origin": "https://friend.example"}
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
+    with live_service(
+        detector, cors_origins="https://friend.example, http://b:1", api_keys=ALICE_LINE
+    ) as live:
+        answer = live.http.options("/v1/sessions", headers=friend | asks)
+        assert answer.status_code == 200
+        assert answer.headers["access-control-allow-origin"] == "https://friend.example"
+        answer = live.http.post("/v1/sessions", json=SENSOR, headers=friend | {"X-API-Key": ALICE})
+        assert answer.status_code == 201
+        assert answer.headers["access-control-allow-origin"] == "https://friend.example"
+        assert "access-control-allow-credentials" not in answer.headers
+        refused = live.http.post("/v1/sessions", headers=friend)
+        assert refused.headers["access-control-allow-origin"] == "https://friend.example"
+        evil = live.http.options("/v1/sessions", headers={"Origin": "https://evil.example"} | asks)
+        assert "access-control-allow-origin" not in evil.headers
+
+
+def test_other_names_are_refused_where_the_own_are_known(detector: Detector) -> None:
+    with live_service(detector, allowed_hosts="localhost, 127.0.0.1") as live:
+        assert live.http.get("/v1/models").status_code == 200
+        for host in (f"evil.example:{live.port}", "[::", "localhost.evil.example", "@localhost:x@y"):
+            answer = live.http.get("/v1/models", headers={"Host": host})
+            assert problem(answer) == (400, "bad_request"), host
+
+
+@pytest.mark.parametrize("origins", ["*", "https://a.example/", "a.example", "https://*.example"])
+def test_origins_are_origins(origins: str) -> None:
+    with pytest.raises(ValidationError, match="no origin"):
+        Settings(cors_origins=origins)
+
+
+def test_settings_of_lists_and_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPIKEWATCH_CORS_ORIGINS", "https://a.example,http://b:8000")
+    monkeypatch.setenv("SPIKEWATCH_API_KEYS", ALICE_LINE)
+    assert Settings().cors_origins == ("https://a.example", "http://b:8000")
+    assert "sha256" not in repr(Settings())
+
+
+def test_a_file_that_cannot_be_read_stops_the_start(detector: Detector, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    for name in ("absent", "empty"):
+        with pytest.raises(BadSettings):
+            create_app(Settings(api_keys_file=tmp_path / name), detector)
+
+
+def test_a_file_that_changes_is_read_again(
+    detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, now = tmp_path / "keys", [0.0]
+    path.write_text(ALICE_LINE)
+    keys = KeyFile(path, KeyLimits(1, 1, 1), lambda: now[0])
+
+    def names_after(text: str | None) -> list[str]:
+        path.unlink() if text is None else path.write_text(text)
+        before = keys()
+        assert keys() is before, "it is not looked at all the time"
+        now[0] += 1
+        return [key.name for key in keys()]
+
+    assert names_after(f"{ALICE_LINE}\n{BOB_LINE}") == ["alice", "bob"]
+    assert names_after(f"{BOB_LINE} sessions=3") == ["bob"]
+    assert keys()[0].limits.sessions == 3
+    for bad in ("bob", "", None):
+        assert names_after(bad) == ["bob"]
+    assert caplog.text.count("API keys stay as they were") == 3
+    assert names_after(ALICE_LINE) == ["alice"]
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "warned"),
+    [
+        ("0.0.0.0", None, True),
+        ("::", None, True),
+        ("127.0.0.1", None, False),
+        ("localhost", None, False),
+        ("0.0.0.0", ALICE_LINE, False),
+    ],
+)
+def test_a_service_open_to_all_says_so(
+    detector: Detector, host: str, keys: str | None, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(host=host, api_keys=keys)
+    make_server(create_app(settings, detector), settings)
+    assert ("no API keys are set" in caplog.text) is warned
+
+
+def test_the_command_makes_a_key_that_opens(detector: Detector, run: Callable[..., Done]) -> None:
+    done = run("key", "camera-1")
+    assert done.status == 0
+    key = done.err.split("shown this once: ")[1].split()[0]
+    assert done.out.startswith("camera-1 sha256:")
+    assert key not in done.out
+    with live_service(detector, api_keys=done.out) as live:
+        assert live.http.get("/v1/models", headers={"X-API-Key": key}).status_code == 200
+    assert run("key", "two words").status == 1
+
+
+def test_stream_sends_its_key(
+    guarded: Live, run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "r.dat").write_bytes(dat_file(4))
+    options = ["stream", tmp_path / "r.dat", "--url", guarded.url, "--speed", 0, "--policy", "block"]
+    done = run(*options)
+    assert done.status == 1
+    assert "401" in done.err
+    monkeypatch.setenv("SPIKEWATCH_KEY", ALICE)
+    done = run(*options)
+    assert done.status == 0, done.err
+
+
+def test_no_route_escapes_the_openapi_list(guarded: Live) -> None:
+    """Routes hidden from the schema are pages; every other one is in the list that is checked above."""
+    hidden = {
+        route.path
+        for route in guarded.app.routes
+        if isinstance(route, APIRoute) and not route.include_in_schema
+    }
+    assert hidden <= {"/", "/viewer/demo.dat"}
