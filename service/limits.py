@@ -4,7 +4,7 @@ MIN_SLICE_US = 1_000
 MAX_SLICE_US = 10_000_000
 
 SESSION_ID = r"[A-Za-z0-9_-]{1,64}"
+"""Ids that a client may propose; safe as a file's name and in a path."""
 
 STORED_ID = r"[A-Za-z0-9_-]{1,80}"
 """The same behind the prefix of a key."""
-"""Ids that a client may propose; safe as a file's name and in a path."""

@@ -15,6 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
 (SCHEMA,) = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
 VALIDATOR = Draft202012Validator(SCHEMA)
+KNOWN = set(SCHEMA["$defs"]["other"]["properties"]["type"]["not"]["enum"])
 ANSWER_S = 60.0
 
 Message = dict[str, Any]
@@ -50,10 +51,12 @@ class Client:
         self.first = self.next()
 
     def next(self) -> Message:
-        """The next message."""
-        message: Message = json.loads(self.socket.recv(ANSWER_S))
-        VALIDATOR.validate(message)
-        return message
+        """The next message of a type that the page knows."""
+        while True:
+            message: Message = json.loads(self.socket.recv(ANSWER_S))
+            VALIDATOR.validate(message)
+            if message["type"] in KNOWN:
+                return message
 
     def rest(self) -> list[Message]:
         """All messages until the service closes the connection."""
