@@ -56,7 +56,7 @@ class Keeper:
 
     async def discard(self, session_id: str) -> None:
         """Delete a snapshot, once what is being written is written."""
-        if session_id in self._saving:
+        while session_id in self._saving:
             await asyncio.wait({self._saving[session_id]})
         await asyncio.to_thread(self.store.delete, session_id)
 
@@ -84,9 +84,8 @@ class Keeper:
         store = self.store
         if not session.durable:
             raise BadRequest("this session belongs to an upload and is not saved")
-        under_way = self._saving.get(session.id)
-        if under_way is not None:
-            await asyncio.wait({under_way})
+        while session.id in self._saving:
+            await asyncio.wait({self._saving[session.id]})
         return await asyncio.shield(self._begin(session, store))
 
     async def save_at_end(self, session: Session) -> bool:

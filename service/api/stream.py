@@ -38,9 +38,11 @@ class Place(Wire):
 
 ENDINGS = {"client": "ended by the client", "shutdown": "the service stops"}
 
-LEAVE_WORDS_S = 1.0
 FAREWELL_S = 10.0
 """How long a client may take to read what is left for it."""
+
+LAST_WORD_S = 1.0
+"""How long a connection that was displaced may take to be told."""
 
 
 @router.websocket("/v1/sessions/{session_id}/stream")
@@ -190,7 +192,7 @@ class Conversation:
             await _cancel(task)
         error = SessionBusy("the session goes on over another connection")
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LEAVE_WORDS_S):
+            async with asyncio.timeout(LAST_WORD_S):
                 await say_error(self._socket, error)
                 await self._socket.close(1008, error.code)
 
