@@ -5,7 +5,7 @@ import struct
 from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, Strict
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -21,11 +21,15 @@ from service.errors import BadSnapshot
 from service.options import SessionOptions
 
 VERSION = "spikewatch-session-1"
+MAX_TRACKS = 100_000
 
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 TimeUs = Annotated[int, Field(ge=-(2**53), le=2**53)]
 Operations = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
+Coordinate = Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)]
+Pair = Annotated[tuple[Coordinate, Coordinate], Strict(False)]
+"""x and y; a list, where it comes from JSON."""
 
 
 class Saved(BaseModel):
@@ -54,6 +58,25 @@ class SavedPending(Saved):
     ready_s: float
 
 
+class SavedTrack(Saved):
+    """`service.tracker.Track`."""
+
+    id: Annotated[int, Field(ge=1, le=2**32 - 1)]
+    class_id: Count
+    centre_px: Pair
+    size_px: Pair
+    velocity_px_s: Pair | None
+    t_us: TimeUs
+    missed: Count
+
+
+class SavedTracks(Saved):
+    """`service.tracker.Tracks`."""
+
+    next_id: Annotated[int, Field(ge=1, le=2**32 - 1)]
+    known: Annotated[list[SavedTrack], Field(max_length=MAX_TRACKS)]
+
+
 class SavedWindow(Saved):
     """What `WindowBuilder.save` gives."""
 
@@ -61,6 +84,7 @@ class SavedWindow(Saved):
     position_us: TimeUs | None
     logit_t0_us: list[TimeUs]
     pending: SavedPending
+    tracks: SavedTracks | None = None
 
 
 def _check_logits(

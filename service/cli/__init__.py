@@ -39,8 +39,8 @@ def main(arguments: list[str] | None = None) -> None:
     except (IngestError, ModelError, ServiceError, OSError) as error:
         print(f"spikewatch: {_describe(error)}", file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print("spikewatch: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"spikewatch: {str(interrupt) or 'interrupted'}", file=sys.stderr)
         raise SystemExit(130) from None
 
 
