@@ -13,7 +13,7 @@ from model.detector import Detector
 from model.runtime.choose import AUTO
 from model.spec import ModelSpec
 from service.annotated_video import AnnotatedVideo, banner
-from service.cli.interrupt import on_interrupt
+from service.cli.interrupt import Interrupted, on_interrupt
 from service.cli.live_table import live_table, pace
 from service.cli.tally import Tally
 from service.offline import OfflineRun
@@ -71,7 +71,7 @@ def _report(
     """Print what was found.
 
     Raises:
-        KeyboardInterrupt: once all is printed, if the run was stopped by hand.
+        Interrupted: once all is printed, if the run was stopped by hand.
     """
     if as_json:
         typer.echo(summary.model_dump_json())
@@ -81,7 +81,7 @@ def _report(
             typer.echo(f"wrote {path}")
     if summary.interrupted:
         files = "; the files hold what was found until then" if paths else ""
-        raise KeyboardInterrupt(f"interrupted {tally.stream_us / 1e6:.2f} s into the recording{files}")
+        raise Interrupted(f"interrupted {tally.stream_us / 1e6:.2f} s into the recording{files}")
 
 
 def _table(name: str, summary: Summary, tally: Tally, detector: Detector) -> Table:

@@ -7,6 +7,10 @@ from contextlib import contextmanager
 from types import FrameType
 
 
+class Interrupted(Exception):
+    """A command was ended by hand, and has tidied up; the message says what is left. Exit status 130."""
+
+
 @contextmanager
 def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
     """Within the block, the first SIGINT calls `stop` on the main thread; the next raises KeyboardInterrupt.

@@ -15,7 +15,7 @@ import websockets
 from ingest.errors import IngestError
 from ingest.events import Events
 from ingest.recording import Recording, open_recording
-from service.cli.interrupt import on_interrupt
+from service.cli.interrupt import Interrupted, on_interrupt
 from service.cli.options import Confidence, Height, Hop, RecordingPath, TrackBoxes, Width, check_size
 from service.cli.stream_output import Show, stream_output
 from service.errors import BadRequest
@@ -60,7 +60,7 @@ def stream(
         except (httpx.HTTPError, OSError, websockets.WebSocketException) as error:
             raise BadRequest(f"{url}: {error}") from error
     if interrupted:
-        raise KeyboardInterrupt("interrupted; the session was ended")
+        raise Interrupted("interrupted; the session was ended")
 
 
 def dat_records(events: Events) -> bytes:
