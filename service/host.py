@@ -11,7 +11,14 @@ from ingest.decoder import FORMATS
 from ingest.stream import SliceStream
 from model.detector import Detector
 from service.engine import Engine
-from service.errors import Draining, ServiceError, SessionClosed, TooManySessions, UnknownSession
+from service.errors import (
+    Draining,
+    ServiceError,
+    SessionBusy,
+    SessionClosed,
+    TooManySessions,
+    UnknownSession,
+)
 from service.metrics import Metrics
 from service.options import SessionOptions
 from service.scheduler import Scheduler
@@ -68,20 +75,25 @@ class SessionHost:
         """True if new sessions can be computed."""
         return self.worker.is_alive() and not self.draining
 
-    def create(self, options: SessionOptions, source: Source | None = None) -> Session:
+    def create(
+        self, options: SessionOptions, source: Source | None = None, session_id: str | None = None
+    ) -> Session:
         """A new session in a free slot, fed with bytes unless it has a source of its own.
 
         Raises:
+            SessionBusy: there is or was one of this id.
             TooManySessions: no slot is free.
             Draining: the service is stopping.
         """
         if self.draining:
             raise Draining("the service is stopping")
+        if session_id in self.sessions or session_id in self._ended:
+            raise SessionBusy(f"there is or was a session {session_id} already; choose another id")
         if not self._free:
             raise TooManySessions(f"all {self.settings.max_sessions} sessions are in use; try again later")
         slot = self._free.pop()
         session = Session(
-            uuid.uuid4().hex,
+            session_id or uuid.uuid4().hex,
             slot,
             options,
             self.detector,

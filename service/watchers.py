@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from service.window import InputSlice, WindowResult
 
@@ -18,12 +18,14 @@ class Watchers:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._queues: set[asyncio.Queue[Shown]] = set()
+        self._someone = asyncio.Event()
 
     @contextmanager
     def subscribe(self) -> Iterator[asyncio.Queue[Shown]]:
         """A queue of everything from now on."""
         queue: asyncio.Queue[Shown] = asyncio.Queue(WATCHER_QUEUE)
         self._queues.add(queue)
+        self._someone.set()
         try:
             yield queue
         finally:
@@ -32,6 +34,11 @@ class Watchers:
     def __len__(self) -> int:
         """How many look on."""
         return len(self._queues)
+
+    async def wait_for_someone(self, limit_s: float) -> None:
+        """Until the first looks on, or the limit has passed."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._someone.wait(), limit_s)
 
     def publish(self, item: Shown) -> None:
         """Show to all, from any thread."""

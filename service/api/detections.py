@@ -18,7 +18,7 @@ from service.api.problems import problem_of
 from service.api.sessions import OCTETS, PROBLEMS, Host
 from service.errors import ClientGone, SessionClosed, TooLarge, TooSlow
 from service.host import SessionHost
-from service.options import stream_options
+from service.options import SessionOptions, stream_options
 from service.schemas import StreamFormat, Summary, WindowRequest
 from service.session import Session
 from service.source import RecordingSource
@@ -26,6 +26,8 @@ from service.source import RecordingSource
 router = APIRouter(prefix="/v1", tags=["recordings"], responses=PROBLEMS)
 
 SNIFF_BYTES = MAX_HEADER_BYTES + 2
+WATCHER_S = 10.0
+"""How long an upload that is to be watched waits for somebody."""
 NEEDS_FILE = ("hdf5", "aedat4")
 """Formats that cannot be read front to back; an upload of them is put on disk first."""
 
@@ -34,6 +36,12 @@ class UploadQuery(WindowRequest):
     """Choices of an upload, as query parameters."""
 
     format: StreamFormat | None = Field(None, description="needed only for bytes without a header")
+    watched_as: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{32}$",
+        description="an id for the session, to look on at /v1/sessions/{id}/watch: the run begins once "
+        "somebody does, and the answer is the summary alone",
+    )
 
 
 @router.post(
@@ -131,7 +139,7 @@ class Upload:
             kind = sniff(head)
         options = stream_options(self._query, self._host.detector.spec, kind)
         if kind not in NEEDS_FILE:
-            session = self._host.create(options)
+            session = await self._open(options)
             await self._in_session(session, self._feed(session, head, body))
             return
         with tempfile.TemporaryDirectory(prefix="spikewatch-") as folder:
@@ -139,8 +147,14 @@ class Upload:
             await self._spool(path, head, body)
             with await asyncio.to_thread(open_recording, path, options.width, options.height) as recording:
                 source = RecordingSource(recording, options.slice_us, options.representation)
-                session = self._host.create(options, source)
+                session = await self._open(options, source)
                 await self._in_session(session, session.enqueue_all(source.slices()))
+
+    async def _open(self, options: SessionOptions, source: RecordingSource | None = None) -> Session:
+        session = self._host.create(options, source, self._query.watched_as)
+        if self._query.watched_as is not None:
+            await session.watchers.wait_for_someone(WATCHER_S)
+        return session
 
     async def _body(self) -> AsyncIterator[bytes]:
         """Chunks of the body, within the limits of size and patience."""
@@ -213,7 +227,8 @@ class Upload:
             result = await session.outbox.get()
             while self._pending_bytes > self._host.settings.max_pending_result_bytes:
                 await self._wait()
-            self._put(session.window(result).model_dump_json().encode() + b"\n")
+            if self._query.watched_as is None:
+                self._put(session.window(result).model_dump_json().encode() + b"\n")
 
     def _put(self, line: bytes) -> None:
         self._lines.append(line)
