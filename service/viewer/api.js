@@ -8,7 +8,7 @@
  *   firing_rate: number, energy_mj: {snn: number, ann: number}, latency_ms: number, dropped_windows: number,
  *   training: string, layer_rates: Record<string, number>}} Window
  * @typedef {{session_id: string, stream_url: string, format: string, width: ?number, height: ?number,
- *   slice_us: number, slices: number, hop: number, confidence: number, class_names?: string[]}} Session
+ *   slice_us: number, slices: number, hop: number, confidence: number, policy: string, class_names?: string[]}} Session
  * @typedef {{name: string, training: string, parameters: number, slice_us: number, slices: number}} Model
  */
 

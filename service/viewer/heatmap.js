@@ -47,6 +47,7 @@ export class HeatMap {
   #draw() {
     const sheet = freshSheet(this.#canvas);
     const layers = this.#layers;
+    this.#tell();
     if (!layers.length) return drawNothing(sheet);
     const rates = this.#windows.map((window) => layers.map((layer) => window.layer_rates[layer] ?? 0));
     const top = niceCeiling(Math.max(...rates.flat()) * 100) / 100;
@@ -57,7 +58,6 @@ export class HeatMap {
     pen.drawImage(cells(rates, top), width - shown, 0, shown, room[1]);
     drawParts(sheet, layers, room[1]);
     drawScale(sheet, top);
-    this.#tell();
   }
 
   #tell() {
@@ -97,9 +97,9 @@ function cells(rates, top) {
   return canvas;
 }
 
-/** @param {number} share 0 to 1 @returns {number[]} RGB */
+/** Weak rates are spread: most layers are weak. @param {number} share 0 to 1 @returns {number[]} RGB */
 function heat(share) {
-  const place = Math.max(0, Math.min(1, share)) * (RAMP.length - 1);
+  const place = Math.sqrt(Math.max(0, Math.min(1, share))) * (RAMP.length - 1);
   const i = Math.min(Math.floor(place), RAMP.length - 2);
   return RAMP[i].map((value, k) => value + (place - i) * (RAMP[i + 1][k] - value));
 }

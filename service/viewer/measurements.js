@@ -31,15 +31,15 @@ export class Measurements {
     ]);
     this.#latency.show([{ ink: "rate", values: values((window) => window.latency_ms) }]);
     this.#heat.show(windows);
-    this.#tell(lately(windows, session));
+    this.#tell(lately(windows, session), session?.policy === "block");
   }
 
-  /** @param {ReturnType<typeof lately>} now */
-  #tell(now) {
+  /** @param {ReturnType<typeof lately>} now @param {boolean} waits whether slices wait rather than being dropped */
+  #tell(now, waits) {
     this.#say("events-rate", now ? short(now.eventsPerS) : "–");
     this.#say("rate", now ? percent(now.firingRate) : "–");
     this.#say("latency", now ? duration(now.latencyMs) : "–");
-    this.#say("latency-note", now ? `slowest ${duration(now.slowestMs)}` : "last byte to result");
+    this.#say("latency-note", now ? `slowest ${duration(now.slowestMs)}${waits ? ", with waiting" : ""}` : "last byte to result");
     this.#say("dropped", now ? String(now.dropped) : "–");
     this.#page("dropped").classList.toggle("warn", Boolean(now?.dropped));
     this.#say("dropped-note", now?.dropped ? "events came too fast" : "since the session began");

@@ -13,7 +13,7 @@
 const KEPT = 2400;
 const FORGOTTEN_AT_ONCE = 200;
 /** Slices' worth of time for which the newest moment grows older; then it stands, until there is another. */
-const LONGEST_WAIT = 1.5;
+const LONGEST_WAIT = 1;
 
 export class Reel {
   #moments = /** @type {Moment[]} */ ([]);

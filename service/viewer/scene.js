@@ -1,6 +1,6 @@
 /** The picture of one session at one moment: fading events, trails, boxes, seen through a view. */
 
-import { drawBoxes, inkOf, tagOf } from "./boxes.js";
+import { drawBoxes, inkOf, tagsOf } from "./boxes.js";
 import { freshSheet } from "./canvas.js";
 import { Pictures } from "./pictures.js";
 import { SEEN_US, Surface } from "./surface.js";
@@ -78,6 +78,6 @@ export class Scene {
     const [right, bottom] = this.#onSheet(sheet, [box.x + box.w, box.y + box.h]);
     const [x, y] = [Math.max(1, left), Math.max(1, top)];
     const [w, h] = [Math.min(sheet.width - 1, right) - x, Math.min(sheet.height - 1, bottom) - y];
-    return { x, y, w, h, ink: inkOf(box), text: tagOf(box) };
+    return { x, y, w, h, ink: inkOf(box), tags: tagsOf(box) };
   }
 }

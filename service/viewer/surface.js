@@ -7,12 +7,12 @@
 import { NONE, OFF, ON } from "./pictures.js";
 
 /** Time after which an event is 1/e as bright. */
-const TAU_US = 70_000;
+const TAU_US = 100_000;
 /** Slices older than this are too faint to be seen. */
-export const SEEN_US = 5 * TAU_US;
+export const SEEN_US = 4 * TAU_US;
 
 const GROUND = [13, 17, 23];
-const INKS = { [OFF]: [84, 140, 220], [ON]: [214, 232, 250] };
+const INKS = { [OFF]: [90, 150, 240], [ON]: [214, 232, 250] };
 const BOTH_INK = [255, 255, 255];
 
 export class Surface {

@@ -1,6 +1,7 @@
 /** One session on the wall: its picture, timeline, controls and figures. */
 
 import { redrawOnResize } from "./canvas.js";
+import { showCounts } from "./counts.js";
 import { lately } from "./figures.js";
 import { listenForGestures } from "./gestures.js";
 import { Reel } from "./reel.js";
@@ -8,14 +9,16 @@ import { Scene } from "./scene.js";
 import { Timeline } from "./timeline.js";
 import { View } from "./view.js";
 import { Watcher } from "./watch.js";
-import { countsOf, duration, seconds, sessionFacts, short, shortId, stateText, watts } from "./words.js";
+import { duration, seconds, sessionFacts, short, shortId, stateText, watts } from "./words.js";
 
 const ZOOM_STEP = 1.5;
 const PAN_STEP = 0.1;
 const TIMELINE_MS = 150;
+const LEAST_MOMENTS = { live: 200, recording: 40 };
 
 /**
- * @typedef {{onSelect: (tile: Tile) => void, onClose: (tile: Tile) => void, onShown: (tile: Tile) => void}} Handlers
+ * @typedef {{onSelect: (tile: Tile) => void, onClose: (tile: Tile) => void, onShown: (tile: Tile) => void,
+ *   onSession: () => void}} Handlers
  * @typedef {{name?: string, recording?: boolean}} Origin what this page knows of a session that it runs itself
  */
 
@@ -48,7 +51,12 @@ export class Tile {
     this.root = /** @type {HTMLElement} */ (template.content.cloneNode(true)).firstElementChild;
     const sheet = this.#part("sheet");
     this.#scene = new Scene(sheet, this.#reel, this.#view, () => this.#redraw());
-    this.#timeline = new Timeline(this.#part("timeline"), this.#reel, (number) => this.#seek(number));
+    this.#timeline = new Timeline(
+      this.#part("timeline"),
+      this.#reel,
+      () => (this.ended ? 1 : LEAST_MOMENTS[origin.recording ? "recording" : "live"]),
+      (number) => this.#seek(number),
+    );
     listenForGestures(sheet, this.#view, () => this.#redraw());
     redrawOnResize(sheet, () => this.#redraw());
     this.#listen();
@@ -107,6 +115,7 @@ export class Tile {
   tick(elapsedMs, nowMs) {
     const before = this.#reel.elapsedUs;
     const moved = this.#reel.advance(elapsedMs * 1000);
+    if (this.ended && this.#reel.newest && this.#reel.mode !== "still") this.#stop();
     if (!moved && this.#reel.elapsedUs === before && !this.#dirty) return;
     this.#dirty = false;
     this.#scene.draw(this.#shown);
@@ -155,6 +164,12 @@ export class Tile {
 
   #shown = (/** @type {import("./api.js").Detection} */ box) => box.confidence >= this.#confidence;
 
+  /** There is no more to play. */
+  #stop() {
+    this.#reel.mode = "still";
+    this.#redraw(true);
+  }
+
   /** @param {number} number of a moment */
   #seek(number) {
     this.#reel.mode = "still";
@@ -175,9 +190,11 @@ export class Tile {
         this.session = session;
         if (session.width && session.height) this.#resize([session.width, session.height]);
         this.#nameIt();
+        this.#handlers.onSession();
       },
       onSlice: (slice) => {
         this.#resize(slice.sensor);
+        this.#nameIt();
         this.#reel.addSlice(slice);
         this.#redraw();
       },
@@ -194,13 +211,14 @@ export class Tile {
     if (this.ended && state !== "live") return;
     this.state = state;
     this.root.dataset.state = state;
-    const done = state === "closed" && this.#origin.recording && detail === "client";
-    this.#say("status", done ? "all of it has been run" : stateText(state, detail));
+    const own = this.#origin.recording && { live: "running", closed: detail === "client" && "finished" }[state];
+    this.#say("status", own || stateText(state, detail));
     this.#redraw(true);
   }
 
   /** @param {[number, number]} sensor */
   #resize(sensor) {
+    if (this.session) [this.session.width, this.session.height] = sensor;
     if (sensor[0] === this.#view.sensor[0] && sensor[1] === this.#view.sensor[1]) return;
     this.#view.fit(sensor);
     this.root.style.setProperty("--w", String(sensor[0]));
@@ -218,7 +236,7 @@ export class Tile {
     const playing = mode !== "still";
     this.#part("play").setAttribute("aria-label", playing ? "Pause" : "Play");
     this.root.classList.toggle("playing", playing);
-    this.#part("live").hidden = this.ended;
+    this.#part("live").hidden = this.ended || Boolean(this.#origin.recording);
     this.#part("live").setAttribute("aria-pressed", String(mode === "follow"));
     this.#part("forth").disabled = newest;
     this.#part("back").disabled = this.#reel.at <= this.#reel.first;
@@ -227,8 +245,8 @@ export class Tile {
     this.root.classList.toggle("zoomed", this.#view.zoom > 1);
     const figures = lately(this.#reel.windows(20), this.session);
     this.#say("time", now ? seconds(now.slice.t1_us) : "");
-    this.#say("count", now ? countsOf(this.boxes) : "");
-    this.#say("latency", figures ? `latency ${duration(figures.latencyMs)}` : "");
+    showCounts(this.#part("count"), now ? this.boxes : null);
+    this.#say("latency", figures && !this.#origin.recording ? `latency ${duration(figures.latencyMs)}` : "");
     this.#say("drops", figures ? `${figures.dropped} dropped` : "");
     this.#part("drops").classList.toggle("warn", Boolean(figures?.dropped));
     this.#say("events", figures ? `${short(figures.eventsPerS)} events/s` : "");

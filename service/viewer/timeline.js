@@ -4,24 +4,25 @@ import { inkOf } from "./boxes.js";
 import { colour, freshSheet, redrawOnResize } from "./canvas.js";
 import { countsOf, seconds } from "./words.js";
 
-/** Moments that fill the width at first. */
-const LEAST_MOMENTS = 200;
 const FAR = 20;
 const LABEL_PX = 66;
 
 export class Timeline {
   #canvas;
   #reel;
+  #leastMoments;
   #shown = /** @type {(box: import("./api.js").Detection) => boolean} */ (() => true);
   #onSeek;
 
   /**
    * @param {HTMLCanvasElement} canvas @param {import("./reel.js").Reel} reel
+   * @param {() => number} leastMoments that fill the width, however few there are
    * @param {(number: number) => void} onSeek
    */
-  constructor(canvas, reel, onSeek) {
+  constructor(canvas, reel, leastMoments, onSeek) {
     this.#canvas = canvas;
     this.#reel = reel;
+    this.#leastMoments = leastMoments;
     this.#onSeek = onSeek;
     redrawOnResize(canvas, () => this.draw(this.#shown));
     canvas.addEventListener("pointerdown", (event) => {
@@ -71,7 +72,7 @@ export class Timeline {
   }
 
   get #length() {
-    return Math.max(LEAST_MOMENTS, this.#reel.last - this.#reel.first + 1);
+    return Math.max(this.#leastMoments(), this.#reel.last - this.#reel.first + 1);
   }
 
   /** @param {number} number of a moment @param {number} width */
@@ -116,7 +117,8 @@ function drawRow({ pen, width }, label, ink, counts, top, bottom, x) {
   pen.fillStyle = ink;
   for (const [number, count] of counts) {
     const height = (count / most) * (bottom - top - 5);
-    pen.fillRect(x(number), bottom - 1 - height, Math.max(1, x(number + 1) - x(number)), height);
+    const left = Math.floor(x(number));
+    pen.fillRect(left, bottom - 1 - height, Math.max(1, Math.floor(x(number + 1)) - left), height);
   }
   pen.textAlign = "left";
   pen.textBaseline = "middle";

@@ -46,6 +46,7 @@ export class Wall {
     const tile = new Tile(id, origin, this.#confidence, {
       onSelect: (chosen) => this.select(chosen),
       onClose: (closed) => this.remove(closed),
+      onSession: () => this.#onChange(),
       onShown: (shown) => shown === this.#selected && this.#onShown(shown),
     });
     this.#unwanted.delete(id);
