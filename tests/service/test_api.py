@@ -56,7 +56,19 @@ def test_openapi_has_every_route_with_words(live: Live) -> None:
         assert entry.get("description"), route
     body = paths["/v1/sessions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"].keys() == {
-        *("width", "height", "format", "slice_us", "window", "slices", "hop", "policy", "confidence", "iou"),
+        *(
+            "width",
+            "height",
+            "format",
+            "slice_us",
+            "window",
+            "slices",
+            "hop",
+            "policy",
+            "confidence",
+            "iou",
+            "track",
+        ),
         "weights",
     }
     for path in ("/v1/detections", "/v1/sessions/{session_id}/events"):
@@ -112,6 +124,7 @@ def test_an_onlooker_sees_slices_windows_and_the_end(live: Live) -> None:
     with connect(f"{live.ws_url}/v1/sessions/{session_id}/watch") as socket:
         while not len(live.app.state.host.get(session_id).watchers):
             pass
+        assert json.loads(socket.recv())["type"] == "session"
         live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(5))
         messages = [json.loads(socket.recv()) for _ in range(5)]
         live.http.delete(f"/v1/sessions/{session_id}")
