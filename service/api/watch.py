@@ -70,7 +70,8 @@ class Onlooker:
                 if isinstance(item, WindowResult):
                     await self._say("window", self._window(item))
                 elif self._session.lane is not None:
-                    await self._say("slice", await self._slice(item, self._session.lane.sensor))
+                    shown = await self._slice(item, self._session.lane.sensor)
+                    await self._say("slice", {**shown, "missed_slices": queue.missed_slices})
         try:
             reason = {"reason": self._session.reason, "detail": str(self._session.closed)}
             await self._say("closed", reason)

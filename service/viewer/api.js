@@ -3,7 +3,8 @@
  *
  * @typedef {{x: number, y: number, w: number, h: number, class_id: number, label: string,
  *   confidence: number, track_id: number}} Detection
- * @typedef {{t0_us: number, t1_us: number, events: number, sensor: [number, number], png: string}} Slice
+ * @typedef {{t0_us: number, t1_us: number, events: number, sensor: [number, number], png: string,
+ *   missed_slices: number}} Slice
  * @typedef {{seq: number, t_start_us: number, t_end_us: number, events: number, detections: Detection[],
  *   firing_rate: number, energy_mj: {snn: number, ann: number}, latency_ms: number, dropped_windows: number,
  *   training: string, layer_rates: Record<string, number>}} Window

@@ -11,6 +11,8 @@
 
 /** Two minutes at 20 slices a second. */
 const KEPT = 2400;
+/** Ten minutes of a recording that runs faster than it is played. */
+const KEPT_UNPLAYED = 12_000;
 const FORGOTTEN_AT_ONCE = 200;
 /** Slices' worth of time for which the newest moment grows older; then it stands, until there is another. */
 const LONGEST_WAIT = 1;
@@ -22,7 +24,7 @@ export class Reel {
   #elapsedUs = 0;
   mode = /** @type {Mode} */ ("follow");
 
-  /** @param {Mode} mode @param {boolean} keepAll nothing is forgotten before it was played */
+  /** @param {Mode} mode @param {boolean} [keepAll] much is kept that was not played yet */
   constructor(mode, keepAll = false) {
     this.mode = mode;
     this.keepAll = keepAll;
@@ -120,8 +122,8 @@ export class Reel {
 
   #forget() {
     const played = this.#at - this.#first;
-    const over = this.#moments.length > KEPT + FORGOTTEN_AT_ONCE;
-    if (!over || (this.keepAll && played < FORGOTTEN_AT_ONCE)) return;
+    const most = this.keepAll && played < FORGOTTEN_AT_ONCE ? KEPT_UNPLAYED : KEPT;
+    if (this.#moments.length <= most + FORGOTTEN_AT_ONCE) return;
     this.#moments.splice(0, FORGOTTEN_AT_ONCE);
     this.#first += FORGOTTEN_AT_ONCE;
     if (this.#at < this.#first) this.seek(this.#first);

@@ -248,6 +248,8 @@ export class Tile {
     showCounts(this.#part("count"), now ? this.boxes : null);
     this.#say("latency", figures && !this.#origin.recording ? `latency ${duration(figures.latencyMs)}` : "");
     this.#say("drops", figures ? `${figures.dropped} dropped` : "");
+    const missed = now?.slice.missed_slices;
+    this.#say("missed", missed ? `${missed} slices not shown` : "");
     this.#part("drops").classList.toggle("warn", Boolean(figures?.dropped));
     this.#say("events", figures ? `${short(figures.eventsPerS)} events/s` : "");
     this.#say("power", figures ? `${watts(figures.snnW)}, as ANN ${watts(figures.annW)}` : "");
