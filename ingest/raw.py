@@ -8,7 +8,8 @@ from ingest.events import DecodeStats, Events
 from ingest.header import MAX_HEADER_BYTES
 from ingest.recording import Recording
 
-_READ_BYTES = 1 << 20
+_READ_BYTES = 1 << 16
+"""Small, so that progress comes in small steps; larger reads are no faster (they leave the cache)."""
 
 
 class RawRecording(Recording):

@@ -12,6 +12,10 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 TimeUs = Annotated[int, Field(ge=-(2**53), le=2**53)]
 Real = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
 Operations = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
+Pair = tuple[Real, Real]
+"""x and y."""
+
+MAX_TRACKS = 100_000
 Hex = Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$", max_length=2 * MAX_HEADER_BYTES + 16)]
 DropReason = Literal[
     "before_first_time", "before_first_address", "outside_sensor", "reserved_word", "truncated_record"
@@ -97,6 +101,25 @@ class SavedPending(Saved):
     ready_s: float
 
 
+class SavedTrack(Saved):
+    """`service.tracker.Track`."""
+
+    id: Annotated[int, Field(ge=1, le=2**32 - 1)]
+    class_id: Count
+    centre_px: Pair
+    size_px: Pair
+    velocity_px_s: Pair | None
+    t_us: TimeUs
+    missed: Count
+
+
+class SavedTracks(Saved):
+    """`service.tracker.Tracks`."""
+
+    next_id: Annotated[int, Field(ge=1, le=2**32 - 1)]
+    known: Annotated[list[SavedTrack], Field(max_length=MAX_TRACKS)]
+
+
 class SavedWindow(Saved):
     """What `WindowBuilder.save` gives."""
 
@@ -104,6 +127,7 @@ class SavedWindow(Saved):
     position_us: TimeUs | None
     logit_t0_us: list[TimeUs]
     pending: SavedPending
+    tracks: SavedTracks | None
 
 
 class SavedSlice(Saved):
@@ -143,11 +167,14 @@ class SavedResult(Saved):
     firing_rate: Operations
     energy: SavedEnergy
     latency_s: Real
+    track_ids: list[Count] | None
 
     @model_validator(mode="after")
     def _one_of_each(self) -> "SavedResult":
         if not len(self.xywh) == len(self.confidence) == len(self.class_id):
             raise ValueError("boxes, confidences and classes differ in number")
+        if self.track_ids is not None and len(self.track_ids) != len(self.xywh):
+            raise ValueError("boxes and tracks differ in number")
         return self
 
 

@@ -45,6 +45,7 @@ def _save(result: WindowResult) -> dict[str, Any]:
         "firing_rate": result.firing_rate,
         "energy": asdict(result.energy),
         "latency_s": result.latency_s,
+        "track_ids": None if result.track_ids is None else list(result.track_ids),
     }
 
 
@@ -65,4 +66,5 @@ def _load(saved: Mapping[str, Any]) -> WindowResult:
         energy=Energy(**saved["energy"]),
         layer_energy={},
         latency_s=saved["latency_s"],
+        track_ids=None if saved["track_ids"] is None else tuple(saved["track_ids"]),
     )

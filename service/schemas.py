@@ -1,5 +1,6 @@
 """What goes over the wire, as pydantic models; everything unknown is refused."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -41,6 +42,9 @@ class WindowRequest(Wire):
     hop: int | None = Field(None, ge=1, le=MAX_SLICES, description="slices from result to result; default T")
     confidence: Ratio = Field(0.25, description="boxes at or below it are left out")
     iou: Ratio = Field(0.45, description="overlap above which the weaker box of a class is dropped")
+    track: bool = Field(
+        default=False, description="give each box the `track_id` of the object that it follows"
+    )
 
     @model_validator(mode="after")
     def _both_sides(self) -> "WindowRequest":
@@ -81,14 +85,20 @@ class Detection(Wire):
     class_id: int
     label: str
     confidence: float
+    track_id: int | None = Field(
+        default=None, exclude_if=lambda value: value is None, description="only where tracks were asked for"
+    )
 
     @staticmethod
-    def all_of(found: Detections, labels: tuple[str, ...]) -> "list[Detection]":
+    def all_of(
+        found: Detections, labels: tuple[str, ...], track_ids: Sequence[int | None] | None = None
+    ) -> "list[Detection]":
         """Boxes as they are sent."""
-        rows = zip(found.xywh.tolist(), found.confidence.tolist(), found.class_id.tolist(), strict=True)
+        ids = track_ids or [None] * len(found)
+        rows = zip(found.xywh.tolist(), found.confidence.tolist(), found.class_id.tolist(), ids, strict=True)
         return [
-            Detection(x=x, y=y, w=w, h=h, class_id=c, label=labels[c], confidence=p)
-            for (x, y, w, h), p, c in rows
+            Detection(x=x, y=y, w=w, h=h, class_id=c, label=labels[c], confidence=p, track_id=track)
+            for (x, y, w, h), p, c, track in rows
         ]
 
 
@@ -123,7 +133,7 @@ class Window(Wire):
             t_start_us=result.t_start_us,
             t_end_us=result.t_end_us,
             events=result.events,
-            detections=Detection.all_of(result.detections, labels),
+            detections=Detection.all_of(result.detections, labels, result.track_ids),
             firing_rate=result.firing_rate,
             energy_mj=EnergyMj(snn=result.energy.snn_mj, ann=result.energy.ann_mj),
             latency_ms=round(result.latency_s * 1000, 3),
@@ -155,6 +165,11 @@ class Summary(Totals):
     t_end_us: int | None = Field(description="end of the last window")
     model: str
     training: str
+    interrupted: bool = Field(
+        default=False,
+        exclude_if=lambda value: not value,
+        description="stopped by hand before the recording's end",
+    )
 
 
 class StillResult(Wire):
@@ -186,6 +201,7 @@ class SessionInfo(Wire):
     policy: str
     confidence: float
     iou: float
+    track: bool
     model: str
     training: str
     queued_slices: int

@@ -191,6 +191,7 @@ def _ahead(session: Session) -> tuple[dict[str, Any], Tensor | None]:
             "policy": options.policy,
             "confidence": options.window.confidence,
             "iou": options.window.iou,
+            "track": options.window.track,
         },
         "accepted_bytes": session.accepted_bytes,
         "stream": stream,

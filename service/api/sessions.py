@@ -142,6 +142,7 @@ def session_info(session: Session, host: SessionHost, with_layers: bool = False)
         policy=options.policy,
         confidence=window.confidence,
         iou=window.iou,
+        track=window.track,
         model=spec.name,
         training=spec.training,
         queued_slices=len(session.inbox),

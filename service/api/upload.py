@@ -27,6 +27,9 @@ from service.source import RecordingSource, Source
 log = logging.getLogger("spikewatch.uploads")
 
 SNIFF_BYTES = MAX_HEADER_BYTES + 2
+WATCHER_S = 10.0
+"""How long an upload that is to be watched waits for somebody."""
+
 NEEDS_FILE = ("hdf5", "aedat4")
 """Formats that cannot be read front to back; an upload of them is put on disk first."""
 
@@ -198,7 +201,7 @@ class Upload:
             kind = sniff(head)
         options = stream_options(self._query, self._host.detector.spec, kind)
         if kind not in NEEDS_FILE:
-            session = self._create(options)
+            session = await self._open(options)
             await self._in_session(session, self._feed(session, head, body))
             return
         with self._host.spool.file() as file:
@@ -207,12 +210,17 @@ class Upload:
                 await file.write(chunk)
             with await file.open(options.width, options.height) as recording:
                 source = RecordingSource(recording, options.slice_us, options.representation)
-                session = self._create(options, source)
+                session = await self._open(options, source)
                 await self._in_session(session, session.enqueue_all(source.slices()))
 
-    def _create(self, options: SessionOptions, source: Source | None = None) -> Session:
-        self._caller.check_room(self._host.sessions)
-        return self._host.create(options, source, self._caller.new_id())
+    async def _open(self, options: SessionOptions, source: Source | None = None) -> Session:
+        caller, watched_as = self._caller, self._query.watched_as
+        caller.check_room(self._host.sessions)
+        session_id = caller.new_id() if watched_as is None else caller.inside(watched_as)
+        session = self._host.create(options, source, session_id)
+        if watched_as is not None:
+            await session.watchers.wait_for_someone(WATCHER_S)
+        return session
 
     async def _feed(self, session: Session, head: bytes, body: AsyncIterator[bytes]) -> None:
         if head:
@@ -250,8 +258,9 @@ class Upload:
             result = await session.outbox.get()
             while self._log.full:
                 await self._wait()
-            self._log.add(session.window(result).model_dump_json().encode() + b"\n")
-            self._changed.set()
+            if self._query.watched_as is None:
+                self._log.add(session.window(result).model_dump_json().encode() + b"\n")
+                self._changed.set()
 
     def _sums(self, session: Session) -> Summary:
         spec = self._host.detector.spec

@@ -23,6 +23,12 @@ class UploadQuery(WindowRequest):
     length: int | None = Field(
         None, ge=0, description="of the whole recording in bytes; default: it ends with this body"
     )
+    watched_as: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{32}$",
+        description="an id for the session, to look on at /v1/sessions/{id}/watch: the run begins once "
+        "somebody does, and the answer is the summary alone",
+    )
     seq: int = Field(0, ge=0, description="of the first result wanted, again if need be")
 
     @model_validator(mode="after")

@@ -63,6 +63,11 @@ Hop = Annotated[
 Confidence = Annotated[float, typer.Option(min=0, max=1, help="Leave out boxes at or below this.")]
 Iou = Annotated[float, typer.Option(min=0, max=1, help="Of two boxes that overlap more, keep the better.")]
 
+TrackBoxes = Annotated[
+    bool,
+    typer.Option("--track", help="Give each box the number of the object that it follows: `track_id`."),
+]
+
 
 def check_slice(slice_us: int | None, window: str | None) -> None:
     """Refuse two lengths of a slice at once."""
@@ -84,7 +89,7 @@ def check_no_recording_options(picture: Path, *given: object) -> None:
     """Refuse options that say how events are cut, for a picture."""
     if any(option is not None for option in given):
         raise typer.BadParameter(
-            f"{picture.name} is a picture: sensor size, length of slices and hop are for recordings"
+            f"{picture.name} is a picture: sensor size, length of slices, hop and tracks are for recordings"
         )
 
 

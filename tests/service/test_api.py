@@ -59,7 +59,7 @@ def test_openapi_has_every_route_with_words(live: Live) -> None:
     body = paths["/v1/sessions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"].keys() == {
         *("width", "height", "format", "slice_us", "window", "slices", "hop", "policy", "confidence", "iou"),
-        *("weights", "session_id", "resume"),
+        *("track", "weights", "session_id", "resume"),
     }
     for path in ("/v1/detections", "/v1/sessions/{session_id}/events"):
         assert "application/octet-stream" in paths[path]["post"]["requestBody"]["content"]
@@ -114,6 +114,7 @@ def test_an_onlooker_sees_slices_windows_and_the_end(live: Live) -> None:
     with connect(f"{live.ws_url}/v1/sessions/{session_id}/watch") as socket:
         while not len(live.app.state.host.get(session_id).watchers):
             pass
+        assert json.loads(socket.recv())["type"] == "session"
         live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(5))
         messages = [json.loads(socket.recv()) for _ in range(5)]
         live.http.delete(f"/v1/sessions/{session_id}")
