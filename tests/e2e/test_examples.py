@@ -15,6 +15,7 @@ import pytest
 from model.checkpoint import load_detector
 from service.schemas import Window
 from tests.e2e.chromium import Page, chromium_page
+from tests.model.fakes import small_detector
 from tests.service.live import Live, live_service
 
 pytestmark = pytest.mark.slow
@@ -212,6 +213,8 @@ def choose(page: Page, file: Path) -> None:
 def test_pages_are_served_only_where_a_folder_is_named(live: Live) -> None:
     assert live.http.get("/pages/browser.html").headers["content-type"].startswith("text/html")
     assert live.http.get("/pages/..%2fREADME.md").status_code == 404
+    with live_service(small_detector()) as other:
+        assert other.http.get("/pages/browser.html").status_code == 404
 
 
 # Two cameras
