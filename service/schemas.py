@@ -9,7 +9,7 @@ from ingest.events import MAX_SENSOR_PX
 from model.detections import Detections
 from model.spec import MAX_SLICES
 from service.lifecycle import State
-from service.limits import MAX_SLICE_US, MIN_SLICE_US, SESSION_ID, STORED_ID
+from service.limits import KNOWN_ID, MAX_SLICE_US, MIN_SLICE_US, SESSION_ID
 from service.window import WindowResult
 
 StreamFormat = Literal["dat", "evt2", "evt21", "evt3"]
@@ -65,7 +65,7 @@ class SessionRequest(WindowRequest):
         None, pattern=f"^{SESSION_ID}$", description="an id of the client's choice; default: a random one"
     )
     resume: str | None = Field(
-        None, pattern=f"^{STORED_ID}$", description="id of a saved session to go on with; all else is saved"
+        None, pattern=f"^{KNOWN_ID}$", description="id of a saved session to go on with; all else is saved"
     )
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from service.errors import BadSnapshot, TooLarge
-from service.limits import STORED_ID
+from service.limits import KNOWN_ID
 from service.settings import Settings
 
 _HEAD = b"spikewatch-snapshot sha256="
@@ -69,6 +69,8 @@ class DirectoryStore:
 
     def put(self, session_id: str, data: bytes) -> None:
         """See `SnapshotStore.put`."""
+        if re.fullmatch(KNOWN_ID, session_id) is None:
+            raise ValueError(f"{session_id!r} is no id of a session")
         size = _HEAD_BYTES + len(data)
         if size > self._max_bytes:
             raise TooLarge(f"a snapshot of {size} bytes; all together may have {self._max_bytes}")
@@ -91,7 +93,7 @@ class DirectoryStore:
 
     def get(self, session_id: str) -> bytes | None:
         """See `SnapshotStore.get`."""
-        if re.fullmatch(STORED_ID, session_id) is None:
+        if re.fullmatch(KNOWN_ID, session_id) is None:
             return None
         try:
             content = self._path(session_id).read_bytes()
@@ -112,7 +114,7 @@ class DirectoryStore:
 
     def holds(self, session_id: str) -> bool:
         """See `SnapshotStore.holds`."""
-        return re.fullmatch(STORED_ID, session_id) is not None and self._path(session_id).is_file()
+        return re.fullmatch(KNOWN_ID, session_id) is not None and self._path(session_id).is_file()
 
     def _path(self, session_id: str) -> Path:
         return self._folder / f"{session_id}.snapshot"

@@ -99,7 +99,7 @@ class UploadBody:
                 start = time.monotonic()
                 first = asyncio.FIRST_COMPLETED
                 await asyncio.wait({coming, other}, timeout=patience.left_s, return_when=first)
-                if other.done():
+                if self._came.is_set():
                     return
                 try:
                     chunk = self._result(coming, patience)
@@ -136,12 +136,9 @@ class UploadBody:
             raise BadRequest(f"more came than the {self.length} bytes that were announced")
 
     def _look_ahead(self, coming: "asyncio.Future[bytes | None]") -> None:
-        if coming.cancelled():
+        if coming.cancelled() or self._continuable:
             return
-        broken = coming.exception() is not None
-        if self._continuable:
-            return
-        if broken:
+        if coming.exception() is not None:
             self._gone()
         elif not coming.result() and self._watch is None:
             self._watch = asyncio.create_task(self._until_gone())

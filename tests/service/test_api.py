@@ -15,6 +15,9 @@ from tests.service.live import HEIGHT, WIDTH, Live, dat_file, dat_stream, upload
 
 ROUTES = {
     ("POST", "/v1/detections"),
+    ("GET", "/v1/detections/{job_id}"),
+    ("GET", "/v1/detections/{job_id}/results"),
+    ("DELETE", "/v1/detections/{job_id}"),
     ("POST", "/v1/sessions"),
     ("GET", "/v1/sessions"),
     ("GET", "/v1/sessions/{session_id}"),

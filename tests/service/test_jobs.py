@@ -1,11 +1,13 @@
 """Uploads that outlive their connection: looked up, read again, continued, forgotten."""
 
+import asyncio
 import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import h5py
@@ -14,8 +16,10 @@ import numpy as np
 import pytest
 
 from model.detector import Detector
+from service.api.upload_body import UploadBody
 from service.errors import ResultsGone
 from service.result_log import ResultLog
+from service.settings import Settings
 from tests.service.live import HEIGHT, WIDTH, Live, comparable, dat_file, dat_stream, live_service, upload
 from tests.service.test_adversity import until
 from tests.service.test_sessions import problem
@@ -194,6 +198,39 @@ def test_results_are_kept_within_limits(detector: Detector) -> None:
             send(live, dat_file(8), job_id=job_id)
         assert live.http.get("/v1/detections/a").status_code == 404
         assert live.metric('spikewatch_jobs_dropped_total{reason="bytes"}') >= 1
+
+
+class FakeRequest:
+    """A request all of whose body is there."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = chunks
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        for chunk in self._chunks:
+            yield chunk
+
+
+def test_what_a_displaced_request_has_brought_ahead_is_not_taken() -> None:
+    """The other request was told an offset; nothing may be added to it from here on."""
+
+    async def taken() -> list[bytes]:
+        host: Any = SimpleNamespace(settings=Settings(), draining=False)
+        body = UploadBody(host, True, 6, lambda: None, lambda: None)
+        first: Any = FakeRequest(b"ab", b"cd", b"ef")
+        other: Any = FakeRequest(b"CD", b"EF")
+        body.attach(first)
+        chunks = body.chunks()
+        got = [await anext(chunks)]
+        for _ in range(5):
+            await asyncio.sleep(0)  # the next chunk is fetched ahead
+        assert body.accepted_bytes == 2
+        body.attach(other)
+        got += [chunk async for chunk in chunks]
+        assert (body.complete, body.waiting) == (True, False)
+        return got
+
+    assert asyncio.run(taken()) == [b"ab", b"CD", b"EF"]
 
 
 def test_a_log_keeps_what_was_not_sent_and_trims_the_rest() -> None:
