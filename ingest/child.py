@@ -10,6 +10,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from typing import IO, Self
@@ -65,7 +66,8 @@ class Child:
         assert self._process.stdout is not None
         self._out: IO[bytes] = self._process.stdout
         if hasattr(fcntl, "F_SETPIPE_SZ"):
-            fcntl.fcntl(self._out, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            with suppress(OSError):  # a user may have so many large pipes only
+                fcntl.fcntl(self._out, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._poll = select.poll()
         self._poll.register(self._out, select.POLLIN | select.POLLHUP)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import Field, ValidationError
+from starlette.websockets import WebSocketState
 
 from ingest.errors import IngestError
 from service.api.problems import problem_of
@@ -181,6 +182,8 @@ class Conversation:
         except WebSocketDisconnect:
             raise
         except Exception:
+            if self._broken:
+                raise WebSocketDisconnect(1006) from None
             log.exception("a session's bytes could not be taken", extra={"session": self._session.id})
             await self._finish(sender, InternalError(), InternalError.code, 1011)
         else:
@@ -195,6 +198,12 @@ class Conversation:
             async with asyncio.timeout(LAST_WORD_S):
                 await say_error(self._socket, error)
                 await self._socket.close(1008, error.code)
+
+    @property
+    def _broken(self) -> bool:
+        """True once the client is gone; Starlette then takes whatever is sent for a fault."""
+        states = (self._socket.application_state, self._socket.client_state)
+        return WebSocketState.DISCONNECTED in states
 
     async def _end_by_fault(self, sender: "asyncio.Task[None]") -> None:
         """No result can be sent: the client is gone, or the fault is ours."""
