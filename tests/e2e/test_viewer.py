@@ -233,6 +233,20 @@ def test_recordings_side_by_side_and_what_goes_wrong(page: Page, service: str, t
     assert text(page, ".tile:nth-child(3) .kind") == "DAT 304 × 240"
 
 
+def test_a_recording_taken_off_the_wall_is_broken_off(page: Page, service: str, recordings: Path) -> None:
+    visit(page, service)
+    page.drop([recordings / "imx636_spinning_td.dat"])
+    wait_for_text(page, ".tile .status", "running")
+    with httpx.Client(base_url=service, trust_env=False) as client:
+        assert len(client.get("/v1/sessions").json()["sessions"]) == 1
+        click(page, ".tile .close")
+        deadline = time.monotonic() + LIMIT_S
+        while client.get("/v1/sessions").json()["sessions"]:
+            assert time.monotonic() < deadline, "the upload goes on"
+            time.sleep(0.1)
+    assert page.evaluate("document.querySelectorAll('.tile').length") == 0
+
+
 def test_real_traffic_shows_cars(page: Page, service: str, recordings: Path) -> None:
     visit(page, service)
     page.drop([recordings / "traffic_davis346_td.dat"])

@@ -51,6 +51,7 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
+@pytest.mark.slow
 def test_detect_shows_a_table_and_keeps_standard_output_to_machines(files: Path) -> None:
     options = [
         "--weights",
@@ -77,6 +78,7 @@ def test_detect_shows_a_table_and_keeps_standard_output_to_machines(files: Path)
         assert words in shown
 
 
+@pytest.mark.slow
 def test_stream_shows_a_table_and_the_end(live: Live, files: Path) -> None:
     command = [SCRIPT, "stream", files / "street_td.dat", "--url", live.url, "--speed", 4, "--track"]
     status, _, shown = at_terminal(command, stdout_too=True)
@@ -85,6 +87,7 @@ def test_stream_shows_a_table_and_the_end(live: Live, files: Path) -> None:
         assert words in shown
 
 
+@pytest.mark.slow
 def test_without_a_terminal_nothing_is_drawn(live: Live, files: Path) -> None:
     command = [
         SCRIPT,
