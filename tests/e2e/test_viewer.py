@@ -131,7 +131,7 @@ def test_sessions_are_shown_as_they_come_and_go(page: Page, tmp_path: Path) -> N
             assert session_id[:8] in text(page, ".tile .name")
             assert text(page, "#confidence-note") == "this session sends none below 0.25"
             client.delete(f"/v1/sessions/{session_id}")
-            wait_for_text(page, ".tile .status", "ended: its client ended it")
+            wait_for_text(page, ".tile .status", "ended by its client")
         click(page, ".tile .close")
         assert page.evaluate("document.body.classList.contains('empty')")
 
@@ -148,7 +148,7 @@ def test_sessions_are_shown_as_they_come_and_go(page: Page, tmp_path: Path) -> N
         page.screenshot(tmp_path / "desktop.png")
 
         click(page, "#demo")
-        wait_for_text(page, ".tile .status", "its client ended it")
+        wait_for_text(page, ".tile .status", "ended by its client")
         page.wait("document.getElementById('demo').textContent == 'Demo camera'", LIMIT_S)
         assert page.complaints == []
 
