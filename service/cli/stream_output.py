@@ -24,32 +24,38 @@ def stream_output(as_json: bool, share_done: Callable[[], float]) -> Iterator[Sh
     if as_json:
         yield lambda message: typer.echo(json.dumps(message))
     elif sys.stdout.isatty() and sys.stderr.isatty():
+        lines: list[str] = []
         with live_table("streaming", tally, share_done):
-            yield lambda message: _count(tally, message)
+            yield lambda message: lines.extend(_lines(tally, message, with_windows=False))
+        _echo(lines)
     else:
-        yield lambda message: _tell(tally, message)
+        yield lambda message: _echo(_lines(tally, message))
 
 
-def _count(tally: Tally, message: Message) -> None:
-    if message["type"] == "window":
-        tally.add(message)
-    else:
-        _tell(tally, message)
+def _echo(lines: list[str]) -> None:
+    for line in lines:
+        typer.echo(line)
 
 
-def _tell(tally: Tally, message: Message) -> None:
+def _lines(tally: Tally, message: Message, with_windows: bool = True) -> list[str]:
+    """What is to be said of a message, which is counted.
+
+    Raises:
+        BadRequest: the service reports an error, or ended the session.
+    """
     match message["type"]:
         case "ready":
-            typer.echo(f"session {message['session_id']}, {message['model']} ({message['training']})")
+            return [f"session {message['session_id']}, {message['model']} ({message['training']})"]
         case "window":
             tally.add(message)
-            typer.echo(window_line(message))
+            return [window_line(message)] if with_windows else []
         case "error":
             raise BadRequest(f"the service says: {message['detail']}")
         case "closed":
             if message["reason"] != "client":
                 raise BadRequest(f"the service ended the session ({message['reason']}): {message['detail']}")
-            typer.echo(farewell(message, tally))
+            return [farewell(message, tally)]
+    return []
 
 
 def window_line(message: Message) -> str:

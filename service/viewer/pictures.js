@@ -24,7 +24,8 @@ export class Pictures {
     const known = this.#decoded.get(slice);
     if (known !== undefined) return known;
     this.#decoded.set(slice, null);
-    while (this.#decoded.size > KEPT) this.#decoded.delete(this.#decoded.keys().next().value);
+    const [oldest] = this.#decoded.keys();
+    if (this.#decoded.size > KEPT) this.#decoded.delete(oldest);
     this.#decode(slice);
     return null;
   }

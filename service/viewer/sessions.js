@@ -1,4 +1,5 @@
-/** The open sessions, asked for again and again, as buttons that put them on the wall or take them off. */
+/** The open sessions, asked for again and again, as buttons that put them on the wall or take
+ * them off; hidden while all are on it. */
 
 import { listSessions } from "./api.js";
 import { sessionFacts, shortId } from "./words.js";
@@ -48,7 +49,7 @@ export class SessionList {
     const focused = document.activeElement?.getAttribute("data-session");
     this.#root.replaceChildren(...buttons.map((button) => this.#button(button)));
     if (focused) /** @type {?HTMLElement} */ (this.#root.querySelector(`[data-session="${focused}"]`))?.focus();
-    this.#root.hidden = buttons.length < 2 && buttons.every(({ on }) => on);
+    this.#root.hidden = buttons.every(({ on }) => on);
   }
 
   /** @param {{id: string, text: string, on: boolean}} wanted */

@@ -12,7 +12,8 @@ export const TRAIL_US = 1_000_000;
 export function trailsOf(reel, shown) {
   const now = reel.now?.latest;
   if (!now) return [];
-  const trails = new Map(now.detections.filter(shown).map((box) => [box.track_id, { box, points: [] }]));
+  const trails = /** @type {Map<number, Trail>} */ (new Map());
+  for (const box of now.detections.filter(shown)) trails.set(box.track_id, { box, points: [] });
   for (const window of recentWindows(reel, now.t_end_us)) {
     for (const { track_id, x, y, w, h } of window.detections) trails.get(track_id)?.points.push([x + w / 2, y + h]);
   }

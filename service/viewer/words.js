@@ -46,7 +46,7 @@ export function stateText(state, detail) {
     case "lost":
       return `connection lost, trying again in ${detail} s`;
     case "closed":
-      return `ended: ${ending(detail)}`;
+      return detail === "client" ? "ended by its client" : `ended: ${ending(detail)}`;
     case "refused":
       return detail;
     default:

@@ -131,7 +131,7 @@ def test_sessions_are_shown_as_they_come_and_go(page: Page, tmp_path: Path) -> N
             assert session_id[:8] in text(page, ".tile .name")
             assert text(page, "#confidence-note") == "this session sends none below 0.25"
             client.delete(f"/v1/sessions/{session_id}")
-            wait_for_text(page, ".tile .status", "ended: its client ended it")
+            wait_for_text(page, ".tile .status", "ended by its client")
         click(page, ".tile .close")
         assert page.evaluate("document.body.classList.contains('empty')")
 
@@ -148,7 +148,7 @@ def test_sessions_are_shown_as_they_come_and_go(page: Page, tmp_path: Path) -> N
         page.screenshot(tmp_path / "desktop.png")
 
         click(page, "#demo")
-        wait_for_text(page, ".tile .status", "its client ended it")
+        wait_for_text(page, ".tile .status", "ended by its client")
         page.wait("document.getElementById('demo').textContent == 'Demo camera'", LIMIT_S)
         assert page.complaints == []
 
@@ -231,6 +231,20 @@ def test_recordings_side_by_side_and_what_goes_wrong(page: Page, service: str, t
         wait_for_text(page, f".tile:nth-child({tile}) .status", "finished")
         wait_for_text(page, f".tile:nth-child({tile}) .count", "car|pedestrian")
     assert text(page, ".tile:nth-child(3) .kind") == "DAT 304 × 240"
+
+
+def test_a_recording_taken_off_the_wall_is_broken_off(page: Page, service: str, recordings: Path) -> None:
+    visit(page, service)
+    page.drop([recordings / "imx636_spinning_td.dat"])
+    wait_for_text(page, ".tile .status", "running")
+    with httpx.Client(base_url=service, trust_env=False) as client:
+        assert len(client.get("/v1/sessions").json()["sessions"]) == 1
+        click(page, ".tile .close")
+        deadline = time.monotonic() + LIMIT_S
+        while client.get("/v1/sessions").json()["sessions"]:
+            assert time.monotonic() < deadline, "the upload goes on"
+            time.sleep(0.1)
+    assert page.evaluate("document.querySelectorAll('.tile').length") == 0
 
 
 def test_real_traffic_shows_cars(page: Page, service: str, recordings: Path) -> None:

@@ -17,6 +17,8 @@ from model.detector import Detector
 from tests.service.console import Done
 from tests.service.live import HEIGHT, WIDTH, Live, comparable, dat_file
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(sys.executable).with_name("spikewatch")
 LIMIT_S = 60.0
 ENDINGS = (".ndjson", ".json", ".npy", ".mp4")

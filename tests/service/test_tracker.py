@@ -1,13 +1,17 @@
 """Tracks: boxes that cross, that vanish and come back, and a stream that starts anew."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from model.checkpoint import save_checkpoint
 from model.detections import Detections
+from model.detector import Detector
 from service.tracker import Track, Tracks, diou, follow
+from tests.service.console import Done
 from tests.service.live import Live, comparable, dat_file, dat_stream, talk, upload
 
 CAR, PEDESTRIAN = 0, 1
@@ -118,6 +122,22 @@ def test_streamed_tracks_are_those_of_an_upload(live: Live, piece: int) -> None:
         socket.send(data[start : start + piece])
     socket.send("close")
     assert comparable([m for m in talk(socket) if m["type"] == "window"]) == comparable(expected)
+
+
+def test_offline_tracks_are_those_of_an_upload(
+    live: Live, detector: Detector, tmp_path: Path, run: Callable[..., Done]
+) -> None:
+    weights, recording = tmp_path / "small.safetensors", tmp_path / "street_td.dat"
+    save_checkpoint(weights, detector.network, detector.spec)
+    recording.write_bytes(dat_file(10))
+    outs = [tmp_path / f"boxes{ending}" for ending in (".ndjson", ".npy", ".mp4")]
+    options = ["--weights", weights, "--confidence", 0.001, "--hop", 1, "--track"]
+    done = run("detect", recording, *options, *(x for out in outs for x in ("--out", out)))
+    assert done.status == 0, done.err
+    windows = [json.loads(line) for line in outs[0].read_text().splitlines()[:-1]]
+    expected, _ = upload(live, recording.read_bytes(), hop=1, **LOW)
+    assert comparable(windows) == comparable(expected)
+    assert np.load(outs[1])["track_id"].tolist() == [i for ids in ids_of(windows) for i in ids]
 
 
 def test_untracked_boxes_have_no_number(live: Live) -> None:
