@@ -1,5 +1,6 @@
 """`spikewatch serve`: the service, until it is told to stop."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,6 +20,9 @@ def serve(
     threads: Annotated[int | None, typer.Option(help="Compute threads; 0: as many as there are.")] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions at once.")] = None,
     idle_timeout_s: Annotated[float | None, typer.Option(help="Close sessions silent for this long.")] = None,
+    snapshot_dir: Annotated[
+        Path | None, typer.Option(help="Save sessions here, to be resumed after a restart.")
+    ] = None,
     log_json: Annotated[bool | None, typer.Option("--log-json/--log-text", help="Form of the log.")] = None,
 ) -> None:
     """Serve the REST and WebSocket API, metrics and the live viewer.
@@ -34,6 +38,7 @@ def serve(
         "threads": threads,
         "max_sessions": max_sessions,
         "idle_timeout_s": idle_timeout_s,
+        "snapshot_dir": snapshot_dir,
         "log_json": log_json,
     }
     try:

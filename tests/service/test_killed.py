@@ -45,8 +45,8 @@ def expected(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> list[di
 
 @pytest.fixture
 def start(weights: Path, tmp_path: Path) -> Start:
-    settings = {"SPIKEWATCH_SNAPSHOT_DIR": str(tmp_path / "saved"), "SPIKEWATCH_SNAPSHOT_EVERY_S": "0.3"}
-    return lambda: process(["--weights", str(weights)], settings, tmp_path / "log")
+    arguments = ["--weights", str(weights), "--snapshot-dir", str(tmp_path / "saved")]
+    return lambda: process(arguments, {"SPIKEWATCH_SNAPSHOT_EVERY_S": "0.3"}, tmp_path / "log")
 
 
 class Client:
