@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,13 +22,15 @@ SLICE_US, HOP = 10_000, 2
 SENSOR = {"width": 90, "height": 60}
 LIVELY = SENSOR | {"slice_us": SLICE_US, "slices": HOP, "confidence": 0.001}
 IDLE_S = 2.0
+KEPT = 4
+"""Results that wait, or may be read again."""
 BROKEN = 1006
 """What a client reads where no close frame came (RFC 6455)."""
 
 
 @pytest.fixture(scope="module")
 def live() -> Iterator[Live]:
-    with live_service(small_detector(), max_sessions=8) as service:
+    with live_service(small_detector(), max_sessions=8, outbox_windows=KEPT) as service:
         yield service
 
 
@@ -92,6 +95,7 @@ GIVEN = {
     "hop": 1,
     "confidence": 0.5,
     "iou": 0.6,
+    "session_id": "front-left_1",
 }
 
 
@@ -111,9 +115,20 @@ def test_fields_left_out_have_the_defaults_of_the_page(caller: Caller) -> None:
     for row in table("field"):
         values = row["default"].strip("`").split(", ")
         for name, value in zip(codes(row["field"]), values * 2, strict=False):
-            if value not in ("the model's", "T", "none", "from the stream's header", "the only one"):
+            if value not in (
+                "the model's",
+                "T",
+                "none",
+                "from the stream's header",
+                "the only one",
+                "a random one",
+            ):
                 assert str(session[name]) == value, name
     assert (session["width"], session["height"], session["hop"]) == (None, None, session["slices"])
+
+
+BEYOND = {"session_id": "no id!"}
+REFUSED = {"weights": (404, "model_unknown"), "resume": (400, "snapshots_off")}
 
 
 @pytest.mark.parametrize("row", table("field"), ids=lambda row: row["field"])
@@ -122,10 +137,9 @@ def test_values_beyond_those_of_the_page_are_refused(caller: Caller, row: dict[s
     beyond: Any = float(most) + 1 if most.isdecimal() else "another"
     sizes = SENSOR if row["field"].startswith("`width") else {}
     for name in codes(row["field"]):
-        wanted = sizes | {name: int(beyond) if most.isdecimal() else beyond}
+        wanted = sizes | {name: int(beyond) if most.isdecimal() else BEYOND.get(name, beyond)}
         answer = caller.http.post("/v1/sessions", json=wanted)
-        expected = (404, "model_unknown") if name == "weights" else (422, "invalid_request")
-        assert (answer.status_code, answer.json()["code"]) == expected
+        assert (answer.status_code, answer.json()["code"]) == REFUSED.get(name, (422, "invalid_request"))
         assert answer.headers["content-type"] == "application/problem+json"
 
 
@@ -222,6 +236,19 @@ def busy(caller: Caller, _: Live) -> tuple[list[Message], Client]:
     return refused(caller, session["stream_url"])
 
 
+def elsewhere(caller: Caller, _: Live) -> tuple[list[Message], Client]:
+    session = caller.open(**LIVELY)
+    return refused(caller, session["stream_url"] + "?offset=8")
+
+
+def too_late(caller: Caller, _: Live) -> tuple[list[Message], Client]:
+    session, client = caller.start(**LIVELY)
+    client.send(events(HOP * (KEPT + 3)), "flush")
+    client.until("flushed")
+    client.socket.close()
+    return refused(caller, session["stream_url"] + "?seq=0")
+
+
 def failing(caller: Caller, live: Live) -> tuple[list[Message], Client]:
     """The membranes of a session are no longer numbers."""
     session, client = caller.start(**LIVELY)
@@ -241,6 +268,8 @@ PROVOKED: dict[str, Provoke] = {
     "session_unknown": lambda caller, _: refused(caller, "/v1/sessions/none/stream"),
     "session_closed": ended,
     "session_busy": busy,
+    "wrong_offset": elsewhere,
+    "results_gone": too_late,
     "bad_request": after(events(1), "dance"),
     "time_order": after(events(2, first=200), events(1)),
     "bad_geometry": after(events(1), width=None, height=None),
@@ -389,3 +418,36 @@ def test_a_broken_connection_is_taken_up_at_the_byte_after_the_last(caller: Call
     second.send(data[accepted:], "close")
     found = before + [m for m in windows(second.rest()) if m["seq"] > before[-1]["seq"]]
     assert same(found) == same(whole)
+
+
+def test_offset_and_seq_lose_nothing_and_give_nothing_twice(caller: Caller) -> None:
+    data = events(9)
+    whole, _ = talk(caller, data, "close")
+    session, first = caller.start(**LIVELY)
+    first.send(data[:7013])
+    before = [first.next()]
+    first.socket.close()
+    look = caller.http.get(f"/v1/sessions/{session['session_id']}").json()
+    accepted, place = look["accepted_bytes"], f"?offset={look['accepted_bytes']}&seq={before[-1]['seq'] + 1}"
+    second = caller.connect(session["stream_url"] + place)
+    second.send(data[accepted:], "close")
+    assert same(before + second.rest()) == same(whole)
+
+
+def test_a_session_outlives_the_process(tmp_path: Path) -> None:
+    data = events(9)
+    found: dict[int, Message] = {}
+    settings: dict[str, Any] = {"snapshot_dir": tmp_path, "drain_timeout_s": 20}
+    with live_service(small_detector(), **settings) as live, Caller(live.url) as caller:
+        whole, _ = talk(caller, data, "close")
+        session, client = caller.start(**LIVELY)
+        client.send(data[:7013])
+        first = client.next()
+        live.stop()
+        found |= {m["seq"]: m for m in [first, *windows(client.rest())]}
+    with live_service(small_detector(), **settings) as live, Caller(live.url) as caller:
+        saved = caller.open(resume=session["session_id"])
+        client = caller.connect(saved["stream_url"])
+        client.send(data[saved["accepted_bytes"] :], "close")
+        found |= {m["seq"]: m for m in windows(client.rest())}
+    assert same(list(found.values())) == same(whole)
