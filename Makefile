@@ -1,12 +1,10 @@
-.PHONY: setup demo test serve check clean
+.PHONY: setup demo test bench serve clean
 
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 OUT := out
-# waiting threads give way: two processes on two cores would otherwise spin against each other
-export OMP_WAIT_POLICY ?= passive
-
+results = --out benchmarks/results/$(1).md --out benchmarks/results/$(1).json
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -19,8 +17,18 @@ demo: setup
 	$(BIN)/spikewatch detect service/assets/street_td.dat --hop 1 \
 	  --out $(OUT)/street.mp4 --out $(OUT)/street.ndjson
 
+# waiting threads give way: two processes on two cores would otherwise spin against each other
+test: export OMP_WAIT_POLICY ?= passive
 test: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
+
+bench: setup
+	@mkdir -p benchmarks/results
+	$(BIN)/spikewatch bench ingest $(call results,ingest)
+	$(BIN)/spikewatch bench model --scales default,n,s --engines $(call results,model)
+	$(BIN)/spikewatch bench model --scales t --size 512x640 --batches 1 $(call results,model_512x640)
+	$(BIN)/spikewatch bench service $(call results,websocket)
+	$(BIN)/spikewatch bench service --transport rest $(call results,rest)
 
 serve: setup
 	$(BIN)/spikewatch serve --log-text

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import h5py
 import hdf5plugin
-
 from benchmarks.ingest import HEIGHT, WIDTH, synthesize
+
 from ingest.recording import open_recording
 
 COMPRESSIONS = {"plain": {}, "blosc-zstd": {"chunks": (1 << 16,), **hdf5plugin.Blosc(cname="zstd")}}

@@ -6,6 +6,7 @@ Type 0x0C is CD; 0x00 is the older name of the same record (Gen1 and N-CARS file
 Source: docs.prophesee.ai, "DAT File Format". Time wraps after 2^32 µs, 71.6 minutes.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numba
@@ -78,6 +79,17 @@ class DatDecoder(RecordDecoder):
         super().finish()
         if self._parser.header is not None and len(self._preamble) < _PREAMBLE_BYTES:
             raise TruncatedError("the stream ends after its text header, before the DAT event type and size")
+
+    def save(self) -> dict[str, Any]:
+        """As `RecordDecoder.save`, with the event type and size."""
+        return super().save() | {"preamble": self._preamble.hex()}
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """As `RecordDecoder.load`."""
+        super().load(saved)
+        self._preamble = bytes.fromhex(saved["preamble"])
+        if len(self._preamble) >= _PREAMBLE_BYTES:
+            _check_preamble(*self._preamble)
 
     def _skip_preamble(self, view: memoryview) -> memoryview:
         missing = _PREAMBLE_BYTES - len(self._preamble)

@@ -1,7 +1,7 @@
 """The event decoders by the name of their format."""
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 from ingest.dat import DatDecoder
 from ingest.errors import FormatError
@@ -29,6 +29,12 @@ class EventDecoder(Protocol):
 
     def finish(self) -> None:
         """End the stream; a partial record is dropped and counted."""
+
+    def save(self) -> dict[str, Any]:
+        """All that a later decoder of this format needs to go on, as plain values."""
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what `save` gave."""
 
 
 def make_decoder(format: str, width: int | None = None, height: int | None = None) -> EventDecoder:

@@ -79,7 +79,7 @@ class Evt21Decoder(RecordDecoder):
 
     def __init__(self, width: int | None = None, height: int | None = None) -> None:
         super().__init__(width, height)
-        self._state = np.zeros(1, STATE)
+        self.state = np.zeros(1, STATE)
         self._swap_halves = False
 
     def _accept(self, header: Header) -> None:
@@ -94,6 +94,6 @@ class Evt21Decoder(RecordDecoder):
         if self._swap_halves:
             words = (words << np.uint64(32)) | (words >> np.uint64(32))
             words.flags.writeable = False
-        result: tuple[int, int] = decode_evt21(words, self._state, out, width, height)
-        self._count_drops(self._state)
+        result: tuple[int, int] = decode_evt21(words, self.state, out, width, height)
+        self._count_drops(self.state)
         return result

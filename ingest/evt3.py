@@ -98,9 +98,9 @@ class Evt3Decoder(RecordDecoder):
 
     def __init__(self, width: int | None = None, height: int | None = None) -> None:
         super().__init__(width, height)
-        self._state = np.zeros(1, _STATE)
+        self.state = np.zeros(1, _STATE)
 
     def _decode(self, words: NDArray[Any], out: Events, width: int, height: int) -> tuple[int, int]:
-        result: tuple[int, int] = decode_evt3(words, self._state, out, width, height)
-        self._count_drops(self._state)
+        result: tuple[int, int] = decode_evt3(words, self.state, out, width, height)
+        self._count_drops(self.state)
         return result

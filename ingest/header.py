@@ -7,6 +7,7 @@ with a line feed; `% end` is optional, else data begin where a line does not beg
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ingest.errors import FormatError, TruncatedError
 from ingest.geometry import size_from_header
@@ -94,6 +95,22 @@ class HeaderParser:
             tail = bytes(self._pending[-40:])
             raise TruncatedError(f"the stream ends within its text header, after {tail!r}")
         return b"" if self.done else self._end()
+
+    def save(self) -> dict[str, Any]:
+        """All that a later parser needs to go on, as plain values."""
+        return {"done": self.done, "lines": list(self._lines), "pending": self._pending.hex()}
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what `save` gave.
+
+        Raises:
+            FormatError, GeometryError: the lines are no header that `push` would have taken.
+            ValueError: `pending` is no hexadecimal.
+        """
+        self.done, self._lines = saved["done"], list(saved["lines"])
+        self._pending = bytearray.fromhex(saved["pending"])
+        self._consumed = sum(len(line) + 1 for line in self._lines)
+        self.header = _interpret(self._lines) if self.done and self._lines else None
 
     def _next_line(self) -> str | None:
         """The next header line, "" where data begin, None where more bytes are needed to tell."""

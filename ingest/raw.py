@@ -8,14 +8,15 @@ from ingest.events import DecodeStats, Events
 from ingest.header import MAX_HEADER_BYTES
 from ingest.recording import Recording
 
-_READ_BYTES = 1 << 20
+_READ_BYTES = 1 << 16
+"""Small, so that progress comes in small steps; larger reads are no faster (they leave the cache)."""
 
 
 class RawRecording(Recording):
     """A DAT, EVT2, EVT2.1 or EVT3 file.
 
     `seek` skips by decoding: the only way that is right for any of these files, whose times wrap, jitter and,
-    in RAW, are spread over several words. It runs at the speed of the decoder (see benchmarks.ingest).
+    in RAW, are spread over several words. It runs at the decoder's speed (`spikewatch bench ingest`).
     """
 
     def __init__(self, path: Path, format: str, width: int | None, height: int | None) -> None:

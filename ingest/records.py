@@ -1,7 +1,7 @@
 """What the decoders of fixed-size records share: header, partial records, blocks of bounded size."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numba
@@ -38,12 +38,14 @@ class RecordDecoder(ABC):
     Attributes:
         width, height: pixels, given or from the header; None while unknown. Events outside are dropped.
         stats: events delivered; what was dropped, by reason.
+        state: (1,) what the kernel carries from record to record; a subclass's own type.
     """
 
     format: ClassVar[str]
     word: ClassVar[np.dtype[Any]]
     address_limit: ClassVar[int]
     """One more than the largest coordinate that the format can write."""
+    state: NDArray[Any]
 
     def __init__(self, width: int | None = None, height: int | None = None) -> None:
         self.width, self.height = resolve_size((None, None), (width, height), "the caller")
@@ -97,6 +99,40 @@ class RecordDecoder(ABC):
                     pass
         self.stats.drop("truncated_record", int(bool(self._partial)))
         self._partial = b""
+
+    def save(self) -> dict[str, Any]:
+        """All that a later decoder of this format needs to go on, as plain values. Between two calls only."""
+        if self._drawing:
+            raise RuntimeError("a decoder is saved between two calls")
+        return {
+            "width": self.width,
+            "height": self.height,
+            "events": self.stats.events,
+            "dropped": dict(self.stats.dropped),
+            "header": self._parser.save(),
+            "partial": self._partial.hex(),
+            "carried": {name: int(self.state[name][0]) for name in self.state.dtype.names or ()},
+        }
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what `save` gave; called on a new decoder.
+
+        Raises:
+            IngestError, ValueError: no decoder of this format could have given that.
+        """
+        self._parser.load(saved["header"])
+        if self._parser.header is not None:
+            self._accept(self._parser.header)
+        self.width, self.height = resolve_size(
+            (None, None), (saved["width"], saved["height"]), "the saved state"
+        )
+        self.stats = DecodeStats(saved["events"], dict(saved["dropped"]))
+        self._partial = bytes.fromhex(saved["partial"])
+        carried, names = saved["carried"], self.state.dtype.names or ()
+        if len(self._partial) >= self.word.itemsize or carried.keys() != set(names):
+            raise ValueError(f"not the state of a decoder of {self.format}")
+        for name in names:
+            self.state[name] = carried[name]
 
     @abstractmethod
     def _decode(self, words: NDArray[Any], out: Events, width: int, height: int) -> tuple[int, int]:

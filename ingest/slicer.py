@@ -1,7 +1,7 @@
 """Events in, slices of equal duration out; every event in exactly one of them."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from numpy.typing import NDArray
@@ -112,6 +112,39 @@ class TimeSlicer:
         """End the open slice before its time; None if there is none. The next event begins afresh."""
         self._check_drawn()
         return None if self._open is None else self._emit()
+
+    def save(self) -> tuple[dict[str, Any], NDArray[Any] | None]:
+        """All that a later slicer needs to go on: plain values, and the open slice's frame (P, H, W)."""
+        self._check_drawn()
+        meta: dict[str, Any] = {"stats": asdict(self.stats), "open": None}
+        if self._open is None:
+            return meta, None
+        slice_ = self._open
+        meta["open"] = {
+            "t0_us": slice_.t0_us,
+            "n_events": slice_.n_events,
+            "discontinuity": slice_.discontinuity,
+        }
+        return meta, slice_.frame.copy()
+
+    def load(self, saved: Mapping[str, Any], frame: NDArray[Any] | None) -> None:
+        """Go on from what `save` gave.
+
+        Raises:
+            ValueError: the open slice is off the grid, or its frame not of this sensor and representation.
+        """
+        self.stats = SlicerStats(**saved["stats"])
+        self._open = None
+        if saved["open"] is None:
+            return
+        open_ = self._begin(saved["open"]["t0_us"], saved["open"]["discontinuity"])
+        blank = open_.frame
+        if frame is None or (frame.shape, frame.dtype) != (blank.shape, blank.dtype):
+            raise ValueError(f"the frame of the open slice is not {blank.dtype} {blank.shape}")
+        if open_.t0_us != saved["open"]["t0_us"]:
+            raise ValueError("the open slice is off the grid")
+        open_.frame, open_.n_events = frame.copy(), saved["open"]["n_events"]
+        self._open = open_
 
     def _check_drawn(self) -> None:
         if self._drawing:

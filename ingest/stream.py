@@ -1,7 +1,10 @@
 """Raw bytes of a live stream in, slices out: a decoder and a slicer in a row, block by block."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
+
+from numpy.typing import NDArray
 
 from ingest.dat import DatDecoder
 from ingest.decoder import make_decoder
@@ -89,6 +92,26 @@ class SliceStream:
         self._decoder.finish()
         last = None if self._slicer is None else self._slicer.flush()
         return iter(() if last is None else (last,))
+
+    def save(self) -> tuple[dict[str, Any], NDArray[Any] | None]:
+        """All that a later stream of equal arguments needs to go on, between two feeds.
+
+        Returns:
+            Plain values, and the frame (P, H, W) of the slice still open, if there is one.
+        """
+        self._check_drawn()
+        sliced, frame = (None, None) if self._slicer is None else self._slicer.save()
+        return {"decoder": self._decoder.save(), "slicer": sliced}, frame
+
+    def load(self, saved: Mapping[str, Any], frame: NDArray[Any] | None) -> None:
+        """Go on from what `save` gave; called on a new stream.
+
+        Raises:
+            IngestError, ValueError: no stream of this format and size could have given that.
+        """
+        self._decoder.load(saved["decoder"])
+        if saved["slicer"] is not None:
+            self._sized_slicer().load(saved["slicer"], frame)
 
     def _check_drawn(self) -> None:
         if self._drawing:

@@ -95,6 +95,7 @@ def load_detector(
     device: torch.device | str = "cpu",
     mode: str = "integer",
     runtime: str = "eager",
+    state_dtype: torch.dtype = torch.float32,
 ) -> Detector:
     """The detector in a weights file, by default in the one that comes with the package.
 
@@ -103,6 +104,7 @@ def load_detector(
         device: where to run.
         mode: `integer`, or `spike` for the same numbers from binary spikes at D times the work.
         runtime: of `model.runtime`, or `auto` for the fastest here; `spike` runs eagerly.
+        state_dtype: of the membranes between slices; bfloat16 only where the runtime is not eager.
 
     Raises:
         CheckpointError: see `load_checkpoint`.
@@ -118,7 +120,7 @@ def load_detector(
             raise ConfigError(f"binary spikes run eagerly: mode spike has no runtime {runtime}")
         return Detector(to_spike_driven(loaded.network), loaded.spec, device)
     chosen = choose_runtime(runtime, loaded.network, device)
-    return loaded if chosen == "eager" else Detector(loaded.network, loaded.spec, device, chosen)
+    return Detector(loaded.network, loaded.spec, device, chosen, state_dtype)
 
 
 def weights_digest(network: Network) -> str:

@@ -12,11 +12,13 @@ from torch import Tensor
 from model.accumulations import ExactStep
 from model.decode import average_logits, decode
 from model.detections import Detections
+from model.errors import ConfigError
 from model.geometry import Layer, trace
 from model.letterbox import Letterbox
 from model.network import Network, RawOutputs
 from model.nms import suppress
 from model.runtime.fused import FusedNetwork
+from model.runtime.ilif_kernel import MEMBRANES
 from model.spec import ModelSpec
 from model.state import StateBank, StateShapes, init_state
 from model.step import State, Step
@@ -50,6 +52,7 @@ class Detector:
     Attributes:
         network: the weights, as they were built.
         runtime: the arithmetic, see `model.runtime`.
+        state_dtype: type that membranes are kept in between slices: float32, or bfloat16 for half the memory.
     """
 
     def __init__(
@@ -58,12 +61,20 @@ class Detector:
         spec: ModelSpec,
         device: torch.device | str = "cpu",
         runtime: str = "eager",
+        state_dtype: torch.dtype = torch.float32,
     ) -> None:
-        """Make ready to run; ConfigError if the runtime does not know this network."""
+        """Make ready to run.
+
+        Raises:
+            ConfigError: the runtime does not know this network, or not this type of membranes.
+        """
+        if state_dtype not in MEMBRANES or (runtime == "eager" and state_dtype != torch.float32):
+            raise ConfigError(f"runtime {runtime} keeps no membranes of {state_dtype}")
         self.network = network.eval().to(device)
         self.spec = spec
         self.device = torch.device(device)
         self.runtime = runtime
+        self.state_dtype = state_dtype
         geometry = trace(network, spec.input_height, spec.input_width)
         self.layers: tuple[Layer, ...] = geometry.layers
         self.state_shapes: StateShapes = geometry.state_shapes
@@ -76,7 +87,7 @@ class Detector:
     def make_bank(self, slots: int) -> StateBank:
         """Membranes at rest of `slots` sessions, laid out as the runtime wants them."""
         layout = torch.contiguous_format if self._fused is None else torch.channels_last
-        return StateBank(self.state_shapes, slots, self.device, layout)
+        return StateBank(self.state_shapes, slots, self.device, layout, self.state_dtype)
 
     def blank_frames(self, batch: int = 1) -> Tensor:
         """Input without any event."""
@@ -96,9 +107,12 @@ class Detector:
             StateError: a membrane is missing or has another shape.
         """
         if self._fused is not None and not exact:
-            own = {name: h.clone(memory_format=torch.channels_last) for name, h in state.items()}
+            own = {
+                name: h.to(self.state_dtype, copy=True, memory_format=torch.channels_last)
+                for name, h in state.items()
+            }
             raw, spikes = self._fused.run(frames, self._fused.step(own, range(len(frames))))
-            return StepOutput(raw, own, spikes, {})
+            return StepOutput(raw, {name: h.float() for name, h in own.items()}, spikes, {})
         step = ExactStep(state) if exact else Step(state)
         raw = self.network(frames.to(self.device), step)
         counted = step.accumulations if isinstance(step, ExactStep) else {}

@@ -20,10 +20,11 @@ def init_state(
     batch: int,
     device: torch.device | str = "cpu",
     layout: torch.memory_format = torch.contiguous_format,
+    dtype: torch.dtype = torch.float32,
 ) -> State:
     """Membranes at rest, all zero, for `batch` samples."""
     return {
-        name: torch.zeros(batch, *shape, device=device).contiguous(memory_format=layout)
+        name: torch.zeros(batch, *shape, device=device, dtype=dtype).contiguous(memory_format=layout)
         for name, shape in shapes.items()
     }
 
@@ -61,11 +62,12 @@ class StateBank:
         slots: int,
         device: torch.device | str = "cpu",
         layout: torch.memory_format = torch.contiguous_format,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         self.slots = slots
         self.torn: set[int] = set()
         self._device = device
-        self._bank = init_state(shapes, slots, device, layout)
+        self._bank = init_state(shapes, slots, device, layout, dtype)
 
     @property
     def membranes(self) -> State:
@@ -78,9 +80,9 @@ class StateBank:
         return sum(t.numel() * t.element_size() for t in self._bank.values())
 
     def gather(self, slots: Sequence[int]) -> State:
-        """Copies of the membranes of `slots`, in that order, as one batch."""
+        """Copies of the membranes of `slots`, in that order, as one batch of float32."""
         index = self._index(slots)
-        return {name: bank.index_select(0, index) for name, bank in self._bank.items()}
+        return {name: bank.index_select(0, index).float() for name, bank in self._bank.items()}
 
     def scatter(self, slots: Sequence[int], state: State) -> None:
         """Write a batch back to its slots.
@@ -93,7 +95,7 @@ class StateBank:
             odd = sorted(state.keys() ^ self._bank.keys())
             raise StateError(f"the state and the bank differ in layers {odd[:3]}")
         for name, bank in self._bank.items():
-            bank.index_copy_(0, index, state[name])
+            bank.index_copy_(0, index, state[name].to(bank.dtype))
         self.torn.difference_update(slots)
 
     def reset(self, slots: Sequence[int]) -> None:

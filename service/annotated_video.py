@@ -38,6 +38,7 @@ class AnnotatedVideo:
             self._caption(seen.part.t1_us - self._t0_us, seen.part.n_events),
             f"{self._spec.name}: {banner(self._spec.training)}",
             scale=self._scale,
+            track_ids=[box.track_id for box in boxes],
         )
         if self._video is None:
             height, width = picture.shape[:2]

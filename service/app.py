@@ -14,8 +14,10 @@ from model.detector import Detector
 from service.access import Access
 from service.api import detections, health, problems, sessions, stream, tickets, viewer, watch
 from service.api.guard import Guard
+from service.api.jobs import Jobs
 from service.host import SessionHost
 from service.settings import Settings
+from service.store import make_store
 
 DESCRIPTION = """Streaming object detection for event cameras on a spiking network that remembers.
 
@@ -25,7 +27,7 @@ Errors are `application/problem+json` with a stable `code`."""
 CORS: dict[str, Any] = {
     "allow_methods": ("GET", "POST", "PUT", "DELETE"),
     "allow_headers": ("Authorization", "X-API-Key", "Content-Type"),
-    "expose_headers": ("Location", "Retry-After", "Spikewatch-Position-Us"),
+    "expose_headers": ("Location", "Retry-After", "Spikewatch-Accepted-Bytes", "Spikewatch-Position-Us"),
 }
 
 
@@ -35,23 +37,32 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     Raises:
         CheckpointError: the weights cannot be read.
         ConfigError: they look at still pictures, or the runtime does not know them.
+        OSError: the directory for snapshots cannot be used.
         BadSettings: the API keys cannot be read.
     """
     access = Access(settings)
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    detector = detector or load_detector(settings.weights, settings.device, runtime=settings.runtime)
+    detector = detector or load_detector(
+        settings.weights,
+        settings.device,
+        runtime=settings.runtime,
+        state_dtype=getattr(torch, settings.state_dtype),
+    )
     detector.spec.check_input(events=True, name="a live stream")
-    host = SessionHost(detector, settings, CollectorRegistry())
+    host = SessionHost(detector, settings, CollectorRegistry(), make_store(settings))
+
+    jobs = Jobs(host, access)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await host.start()
         yield
+        await jobs.stop()
         await host.stop()
 
     app = FastAPI(title="Spikewatch", version=settings.version, description=DESCRIPTION, lifespan=lifespan)
-    app.state.host = host
+    app.state.host, app.state.jobs = host, jobs
     app.state.access = access
     app.add_middleware(Guard, access=access, metrics=host.metrics)
     if settings.cors_origins:
@@ -60,4 +71,6 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     for module in (detections, sessions, tickets, stream, watch, health, viewer):
         app.include_router(module.router)
     app.mount("/viewer", viewer.files)
+    if settings.pages is not None:
+        app.mount("/pages", viewer.ViewerFiles(directory=settings.pages, html=True))
     return app

@@ -1,6 +1,7 @@
 """Annotated pictures of event frames; H, W: sensor pixels; S: scale, a whole enlargement; N boxes."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from math import ceil
 
 import numpy as np
@@ -58,11 +59,12 @@ def annotate(
     *,
     scale: int = 1,
     legend: bool = True,
+    track_ids: Sequence[int | None] = (),
 ) -> Picture:
     """The picture with boxes, a banner above and captions beneath: uint8 [H', S W, 3], H' even.
 
     boxes_xywh: [N, 4] sensor pixels, x, y the top-left corner; image: as `event_image` made it with scale.
-    legend: say what the colours of events mean.
+    legend: say what the colours of events mean; track_ids: of each box, where they are known.
     """
     boxes = np.asarray(boxes_xywh, np.float64).reshape(-1, 4)
     if not len(boxes) == len(labels) == len(confidences):
@@ -72,7 +74,9 @@ def annotate(
     outlines = [_outline(box, scale, picture.size) for box in boxes]
     for outline, label in zip(outlines, labels, strict=True):
         _draw_outline(pen, outline, label_colour(label), scale)
-    _draw_tags(pen, outlines, labels, confidences, picture.size)
+    names = [f"{label} #{i}" if i else label for label, i in zip_longest(labels, track_ids)]
+    tags = [f"{name} {confidence:.2f}" for name, confidence in zip(names, confidences, strict=True)]
+    _draw_tags(pen, outlines, labels, tags, picture.size)
     parts = [np.asarray(picture)]
     if banner:
         parts.insert(0, banner_band(banner, picture.width))
@@ -106,14 +110,13 @@ def _draw_tags(
     pen: ImageDraw.ImageDraw,
     outlines: Sequence[Rectangle],
     labels: Sequence[str],
-    confidences: Sequence[float],
+    tags: Sequence[str],
     size: tuple[int, int],
 ) -> None:
-    """Label and confidence of each box on a plate of its colour, where no other plate is in the way."""
+    """What each box is on a plate of its colour, where no other plate is in the way."""
     tag_font = font(TAG_FONT_PX)
     placed: list[Rectangle] = []
-    for outline, label, confidence in zip(outlines, labels, confidences, strict=True):
-        text = f"{label} {confidence:.2f}"
+    for outline, label, text in zip(outlines, labels, tags, strict=True):
         plate = (ceil(pen.textlength(text, tag_font)) + 10, TAG_FONT_PX + 6)
         tag = _free_place(outline, plate, placed, size)
         placed.append(tag)

@@ -3,8 +3,13 @@
 ServiceError                 500 internal
 ├── InternalError            500 internal
 ├── UnknownSession           404 session_unknown
-├── SessionClosed            410 session_closed
-├── SessionBusy              409 session_busy
+├── SessionClosed            410 session_closed    (reason, resumable)
+├── SessionExists            409 session_exists
+├── SessionBusy              409 session_busy      (Retry-After)
+├── WrongOffset              409 wrong_offset      (expected_offset)
+├── ResultsGone              410 results_gone      (oldest_seq)
+├── JobUnknown               404 job_unknown
+├── TooManyJobs              503 jobs_full         (Retry-After)
 ├── TooManySessions          503 sessions_full     (Retry-After)
 ├── Draining                 503 draining          (Retry-After)
 ├── TooLarge                 413 too_large
@@ -25,19 +30,33 @@ ServiceError                 500 internal
 ├── HeadTooLarge             431 headers_too_large
 ├── BadSettings              500 bad_settings      (at the start of the service only)
 ├── BadSnapshot              409 snapshot_mismatch
+├── NoSnapshots              400 snapshots_off
+├── SnapshotFailed           503 snapshot_failed   (Retry-After)
 └── StepFailed               500 step_failed
+
+In brackets: the header Retry-After, or further members of the problem.
 """
+
+from typing import Any
 
 CHALLENGE: dict[str, str] = {"WWW-Authenticate": 'Bearer realm="spikewatch"'}
 """RFC 9110: a 401 names the scheme that is expected."""
 
 
 class ServiceError(Exception):
-    """Base of all errors the service answers with; the message is for the client."""
+    """Base of all errors the service answers with; the message is for the client.
+
+    Attributes:
+        members: what a program may want to know, told beside the message.
+    """
 
     status = 500
     code = "internal"
     retry_after_s: int | None = None
+
+    def __init__(self, message: str = "", **members: Any) -> None:
+        super().__init__(message)
+        self.members = members
 
 
 class InternalError(ServiceError):
@@ -59,10 +78,40 @@ class SessionClosed(ServiceError):
     status, code = 410, "session_closed"
 
 
+class SessionExists(ServiceError):
+    """The proposed id is that of a session that runs or is saved."""
+
+    status, code = 409, "session_exists"
+
+
 class SessionBusy(ServiceError):
     """Another request feeds this session at this moment."""
 
-    status, code = 409, "session_busy"
+    status, code, retry_after_s = 409, "session_busy", 2
+
+
+class WrongOffset(ServiceError):
+    """The client's next byte is not the one that the service expects."""
+
+    status, code = 409, "wrong_offset"
+
+
+class ResultsGone(ServiceError):
+    """Results asked for again are no longer kept."""
+
+    status, code = 410, "results_gone"
+
+
+class JobUnknown(ServiceError):
+    """No upload has this id, or its results have expired."""
+
+    status, code = 404, "job_unknown"
+
+
+class TooManyJobs(ServiceError):
+    """As many uploads are under way as may be."""
+
+    status, code, retry_after_s = 503, "jobs_full", 5
 
 
 class TooManySessions(ServiceError):
@@ -111,6 +160,18 @@ class BadSnapshot(ServiceError):
     """A snapshot was made by other weights, another geometry or another version."""
 
     status, code = 409, "snapshot_mismatch"
+
+
+class NoSnapshots(ServiceError):
+    """The service keeps no snapshots."""
+
+    status, code = 400, "snapshots_off"
+
+
+class SnapshotFailed(ServiceError):
+    """A snapshot could not be written, or the session could not run what it had accepted in time."""
+
+    status, code, retry_after_s = 503, "snapshot_failed", 5
 
 
 class StepFailed(ServiceError):

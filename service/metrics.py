@@ -1,6 +1,7 @@
 """Everything that Prometheus sees. Base units, bounded labels, never a session id."""
 
 from collections import Counter as Counted
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
@@ -11,14 +12,21 @@ from model.detector import Detector
 from model.energy import firing_rates
 from service.engine import BatchResult
 from service.errors import ServiceError
+from service.memory import memory_limit_bytes
+from service.options import SessionOptions
+from service.schemas import Policy
 from service.window import WindowResult
 
 MJ_PER_J = 1000.0
+US_PER_S = 1e6
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
+LATENCY_BUCKETS_SLICES = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8, 16, 24, 32, 48)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 END_REASONS = ("client", "disconnected", "idle_timeout", "shutdown", "step_failed")
 DROP_REASONS = ("outside_sensor", "before_first_time", "truncated_record", "too_fast")
+JOB_DROP_REASONS = ("expired", "count", "bytes")
+SNAPSHOT_OUTCOMES = ("saved", "failed", "restored", "refused", "evicted")
 CODES = tuple(
     sorted({error.code for base in (ServiceError, IngestError) for error in (base, *base.__subclasses__())})
 )
@@ -61,6 +69,13 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        self.jobs = Gauge("spikewatch_jobs", "Uploads under way or kept", registry=registry)
+        self.jobs_dropped = Counter(
+            "spikewatch_jobs_dropped", "Uploads no longer kept, by reason", ["reason"], registry=registry
+        )
+        self.snapshots = Counter(
+            "spikewatch_snapshots", "Sessions saved and restored, by outcome", ["outcome"], registry=registry
+        )
         self.held_back = Counter(
             "spikewatch_held_back_seconds",
             "Time for which streams of a key waited for its rate of bytes",
@@ -89,6 +104,7 @@ class Metrics:
         self.energy = Counter(
             "spikewatch_energy_joules", "Estimated energy of synaptic operations", ["kind"], registry=registry
         )
+        self._add_bounds(registry)
         ProcessCollector(registry=registry)
         spec = detector.spec
         Info("spikewatch_model", "The loaded model", registry=registry).info(
@@ -102,6 +118,28 @@ class Metrics:
         )
         self._start_at_zero(spec.class_names)
 
+    def _add_bounds(self, registry: CollectorRegistry) -> None:
+        """What the other metrics are to be held against."""
+        self.lateness = Histogram(
+            "spikewatch_window_latency_ratio",
+            "Window latency over the length of the session's slices; above 1 a result is late",
+            ["policy"],
+            buckets=LATENCY_BUCKETS_SLICES,
+            registry=registry,
+        )
+        self.slice_length = Gauge(
+            "spikewatch_slice_seconds",
+            "Shortest slice of the open sessions; the model's own while none is open",
+            registry=registry,
+        )
+        self.max_sessions = Gauge(
+            "spikewatch_max_sessions", "Sessions that may be open at once", registry=registry
+        )
+        memory = Gauge(
+            "spikewatch_memory_limit_bytes", "What the process may use of memory", registry=registry
+        )
+        memory.set(memory_limit_bytes())
+
     def _start_at_zero(self, class_names: tuple[str, ...]) -> None:
         """Make every series exist, so that a rate over the first scrape is right."""
         for outcome in ("completed", "dropped", "unread"):
@@ -114,8 +152,14 @@ class Metrics:
             self.ended.labels(reason)
         for reason in DROP_REASONS:
             self.dropped_events.labels(reason)
+        for reason in JOB_DROP_REASONS:
+            self.jobs_dropped.labels(reason)
+        for outcome in SNAPSHOT_OUTCOMES:
+            self.snapshots.labels(outcome)
         for kind in DEGRADATIONS:
             self.degraded.labels(kind)
+        for policy in get_args(Policy):
+            self.lateness.labels(policy)
         for kind in ("ac", "mac"):
             self.operations.labels(kind)
         for kind in ("snn", "ann"):
@@ -142,9 +186,12 @@ class Metrics:
         for kind in DEGRADATIONS:
             self.degraded.labels(kind).set(found[kind])
 
-    def observe_window(self, result: WindowResult, class_names: tuple[str, ...]) -> None:
+    def observe_window(
+        self, result: WindowResult, class_names: tuple[str, ...], options: SessionOptions
+    ) -> None:
         """Count one result."""
         self.windows.labels("completed").inc()
         self.latency.observe(result.latency_s)
+        self.lateness.labels(options.policy).observe(result.latency_s / (options.slice_us / US_PER_S))
         for class_id in result.detections.class_id.tolist():
             self.detections.labels(class_names[class_id]).inc()

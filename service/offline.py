@@ -40,6 +40,7 @@ class OfflineRun:
         self._sensor = source.recording.sensor_size()
         self._lane = Lane(0, detector, self._sensor, options)
         self.totals = RunningTotals()
+        self._stopped = False
 
     def __iter__(self) -> Iterator[Seen]:
         """Run every slice in turn, the membranes carried from one to the next."""
@@ -53,9 +54,15 @@ class OfflineRun:
                     f"the network gave no finite logits at {part.t1_us / 1e6:.3f} s; bad weights?"
                 )
             yield self._count(part, before + batch.windows[0])
+            if self._stopped:
+                break
         rest = self._engine.flush(self._lane)
         if rest:
             yield self._count(None, rest)
+
+    def stop(self) -> None:
+        """End after the slice under way, as if the recording ended there."""
+        self._stopped = True
 
     def summary(self) -> Summary:
         """Sums over everything run so far."""
@@ -69,6 +76,7 @@ class OfflineRun:
             t_end_us=self.totals.t_end_us,
             model=spec.name,
             training=spec.training,
+            interrupted=self._stopped,
         )
 
     def _count(self, part: Slice | None, results: list[WindowResult]) -> Seen:

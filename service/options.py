@@ -40,7 +40,7 @@ def window_options(request: WindowRequest, spec: ModelSpec) -> WindowOptions:
     hop = request.hop or slices
     if spec.time_order == "newest_first" and hop != slices:
         raise BadRequest(f"{spec.name} runs each window of {slices} slices as a whole: hop must be {slices}")
-    return WindowOptions(slices, hop, request.confidence, request.iou)
+    return WindowOptions(slices, hop, request.confidence, request.iou, request.track)
 
 
 def slice_length_us(request: WindowRequest, spec: ModelSpec) -> int:

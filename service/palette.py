@@ -10,6 +10,7 @@ Colour = tuple[int, int, int]
 GROUND: Colour = (13, 17, 23)
 ON: Colour = (214, 232, 250)
 OFF: Colour = (58, 104, 168)
+BOTH: Colour = (250, 250, 250)
 STRIP: Colour = (22, 27, 34)
 TEXT: Colour = (230, 237, 243)
 BANNER: Colour = (240, 228, 66)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from service.engine import Engine
-from service.errors import ServiceError
+from service.errors import ResultsGone, ServiceError
 from service.window import InputSlice, WindowResult
 
 
@@ -50,6 +50,12 @@ class Inbox:
     def empty(self) -> bool:
         """True if neither slice nor control waits."""
         return not self._items
+
+    @property
+    def head(self) -> InputSlice | Control | None:
+        """The oldest item, which stays."""
+        with self._lock:
+            return self._items[0] if self._items else None
 
     def put(self, item: InputSlice | Control) -> bool:
         """Append; False if a slice was refused because the inbox is full."""
@@ -102,8 +108,28 @@ class Inbox:
         self._jumped = True
 
 
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What an outbox holds.
+
+    Attributes:
+        read: given out, kept to be read again; oldest first.
+        unread: waiting, oldest first.
+        gone: results before this `seq` were given out and are no longer kept.
+        dropped: how many were dropped unread.
+    """
+
+    read: tuple[WindowResult, ...]
+    unread: tuple[WindowResult, ...]
+    gone: int
+    dropped: int
+
+
 class Outbox:
-    """Results waiting for the client. Full: the session is not scheduled, or drops its oldest result."""
+    """Results waiting for the client. Full: the session is not scheduled, or drops its oldest result.
+
+    As many as may wait are kept after they were given out, for a client that lost them on the way.
+    """
 
     def __init__(
         self,
@@ -117,10 +143,18 @@ class Outbox:
         self._on_drop = on_drop
         self.dropped_windows = 0
         self._items: deque[WindowResult] = deque()
+        self._read: deque[WindowResult] = deque()
+        self._gone = 0
+        self._first = 0
         self._lock = threading.Lock()
         self._loop = loop
         self._changed = asyncio.Event()
         self._error: ServiceError | None = None
+
+    @property
+    def empty(self) -> bool:
+        """True if no result waits."""
+        return not self._items
 
     @property
     def full(self) -> bool:
@@ -128,9 +162,9 @@ class Outbox:
         return self.policy == "block" and len(self._items) >= self.capacity
 
     def put(self, result: WindowResult) -> None:
-        """Append, from the worker thread; ignored once closed."""
+        """Append, from the worker thread; ignored once closed, or if the client has it."""
         with self._lock:
-            if self._error is not None:
+            if self._error is not None or result.seq < self._first:
                 return
             dropped = self.policy == "drop_oldest" and len(self._items) >= self.capacity
             if dropped:
@@ -155,6 +189,7 @@ class Outbox:
         while True:
             with self._lock:
                 if self._items:
+                    self._keep(self._items[0])
                     return self._items.popleft()
                 if self._error is not None:
                     raise self._error
@@ -164,6 +199,7 @@ class Outbox:
     def put_back(self, result: WindowResult) -> None:
         """Return a result that could not be delivered, to be the next again."""
         with self._lock:
+            self._read.pop()
             self._items.appendleft(result)
         self._changed.set()
 
@@ -172,4 +208,42 @@ class Outbox:
         with self._lock:
             items = list(self._items)
             self._items.clear()
+            for item in items:
+                self._keep(item)
         return items
+
+    def rewind(self, seq: int) -> None:
+        """Give results from `seq` on, again if they were given before, and none before it.
+
+        Raises:
+            ResultsGone: some of them are no longer kept.
+        """
+        with self._lock:
+            if seq < self._gone:
+                raise ResultsGone(
+                    f"results before {self._gone} are no longer kept; asked for from {seq} on",
+                    oldest_seq=self._gone,
+                )
+            results = [*self._read, *self._items]
+            self._read = deque(r for r in results if r.seq < seq)
+            self._items = deque(r for r in results if r.seq >= seq)
+            self._first = seq
+        self._changed.set()
+
+    def save(self) -> Results:
+        """What is there now."""
+        with self._lock:
+            return Results(tuple(self._read), tuple(self._items), self._gone, self.dropped_windows)
+
+    def load(self, saved: Results) -> None:
+        """Hold what `save` gave, and nothing else; called on the worker thread."""
+        with self._lock:
+            self._read, self._items = deque(saved.read), deque(saved.unread)
+            self._gone, self.dropped_windows, self._first = saved.gone, saved.dropped, 0
+        self._loop.call_soon_threadsafe(self._changed.set)
+
+    def _keep(self, result: WindowResult) -> None:
+        """Keep a result that is given out, without what only onlookers and sums want."""
+        self._read.append(replace(result, layer_rates={}, layer_energy={}))
+        if len(self._read) > self.capacity:
+            self._gone = self._read.popleft().seq + 1

@@ -1,8 +1,10 @@
 """Which slices run together: round robin over the sessions, at most one slice of each in a batch."""
 
 import threading
+import time
 from dataclasses import dataclass
 
+from service.company import Company
 from service.queues import Control
 from service.session import Session
 from service.window import InputSlice
@@ -19,8 +21,9 @@ class Work:
 class Scheduler:
     """Shared by the event loop, which adds work, and the worker thread, which takes it."""
 
-    def __init__(self, max_batch: int) -> None:
+    def __init__(self, max_batch: int, company_share: float = 0.0) -> None:
         self._max_batch = max_batch
+        self._company = Company(company_share, max_batch)
         self._sessions: list[Session] = []
         self._next = 0
         self._changed = threading.Condition()
@@ -50,14 +53,17 @@ class Scheduler:
             return sum(len(session.inbox) for session in self._sessions)
 
     def next_batch(self, timeout_s: float) -> list[Work]:
-        """At most `max_batch` items of different sessions; waits up to timeout_s for the first."""
+        """At most `max_batch` items of different sessions.
+
+        Waits up to timeout_s for the first, and then for others as `Company` allows.
+        """
         with self._changed:
-            work = self._take()
-            if not work and not self._dirty:
+            if not self._dirty and not any(session.ready for session in self._sessions):
                 self._changed.wait(timeout_s)
-                work = self._take()
+            while wait_s := self._company.wait_s(self._sessions, time.monotonic()):
+                self._changed.wait(wait_s)
             self._dirty = False
-            return work
+            return self._take()
 
     def _take(self) -> list[Work]:
         work: list[Work] = []
@@ -68,6 +74,7 @@ class Scheduler:
             item = session.inbox.pop() if session.ready else None
             if item is not None:
                 work.append(Work(session, item))
+                self._company.ran(session, time.monotonic())
             if len(work) == self._max_batch:
                 self._next = (index + 1) % count
                 break

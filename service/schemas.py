@@ -1,5 +1,6 @@
 """What goes over the wire, as pydantic models; everything unknown is refused."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -7,11 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from ingest.events import MAX_SENSOR_PX
 from model.detections import Detections
 from model.spec import MAX_SLICES
-from service.limits import MAX_SLICE_US, MIN_SLICE_US
+from service.lifecycle import State
+from service.limits import KNOWN_ID, MAX_SLICE_US, MIN_SLICE_US, SESSION_ID
 from service.window import WindowResult
 
 StreamFormat = Literal["dat", "evt2", "evt21", "evt3"]
 Policy = Literal["block", "drop_oldest"]
+JobState = Literal["receiving", "waiting", "running", "done", "failed"]
 Pixels = Annotated[int, Field(ge=1, le=MAX_SENSOR_PX)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
@@ -39,6 +42,9 @@ class WindowRequest(Wire):
     hop: int | None = Field(None, ge=1, le=MAX_SLICES, description="slices from result to result; default T")
     confidence: Ratio = Field(0.25, description="boxes at or below it are left out")
     iou: Ratio = Field(0.45, description="overlap above which the weaker box of a class is dropped")
+    track: bool = Field(
+        default=False, description="give each box the `track_id` of the object that it follows"
+    )
 
     @model_validator(mode="after")
     def _both_sides(self) -> "WindowRequest":
@@ -55,6 +61,18 @@ class SessionRequest(WindowRequest):
     format: StreamFormat = Field("dat", description="format of the bytes that will be sent")
     policy: Policy = Field("block", description="what happens when slices come faster than they can be run")
     weights: str | None = Field(None, description="name of a loaded model; default: the only one")
+    session_id: str | None = Field(
+        None, pattern=f"^{SESSION_ID}$", description="an id of the client's choice; default: a random one"
+    )
+    resume: str | None = Field(
+        None, pattern=f"^{KNOWN_ID}$", description="id of a saved session to go on with; all else is saved"
+    )
+
+    @model_validator(mode="after")
+    def _resume_alone(self) -> "SessionRequest":
+        if self.resume is not None and self.model_fields_set != {"resume"}:
+            raise ValueError("resume comes alone: the saved session has its own choices")
+        return self
 
 
 class Detection(Wire):
@@ -67,14 +85,20 @@ class Detection(Wire):
     class_id: int
     label: str
     confidence: float
+    track_id: int | None = Field(
+        default=None, exclude_if=lambda value: value is None, description="only where tracks were asked for"
+    )
 
     @staticmethod
-    def all_of(found: Detections, labels: tuple[str, ...]) -> "list[Detection]":
+    def all_of(
+        found: Detections, labels: tuple[str, ...], track_ids: Sequence[int | None] | None = None
+    ) -> "list[Detection]":
         """Boxes as they are sent."""
-        rows = zip(found.xywh.tolist(), found.confidence.tolist(), found.class_id.tolist(), strict=True)
+        ids = track_ids or [None] * len(found)
+        rows = zip(found.xywh.tolist(), found.confidence.tolist(), found.class_id.tolist(), ids, strict=True)
         return [
-            Detection(x=x, y=y, w=w, h=h, class_id=c, label=labels[c], confidence=p)
-            for (x, y, w, h), p, c in rows
+            Detection(x=x, y=y, w=w, h=h, class_id=c, label=labels[c], confidence=p, track_id=track)
+            for (x, y, w, h), p, c, track in rows
         ]
 
 
@@ -109,7 +133,7 @@ class Window(Wire):
             t_start_us=result.t_start_us,
             t_end_us=result.t_end_us,
             events=result.events,
-            detections=Detection.all_of(result.detections, labels),
+            detections=Detection.all_of(result.detections, labels, result.track_ids),
             firing_rate=result.firing_rate,
             energy_mj=EnergyMj(snn=result.energy.snn_mj, ann=result.energy.ann_mj),
             latency_ms=round(result.latency_s * 1000, 3),
@@ -141,6 +165,11 @@ class Summary(Totals):
     t_end_us: int | None = Field(description="end of the last window")
     model: str
     training: str
+    interrupted: bool = Field(
+        default=False,
+        exclude_if=lambda value: not value,
+        description="stopped by hand before the recording's end",
+    )
 
 
 class StillResult(Wire):
@@ -161,7 +190,8 @@ class SessionInfo(Wire):
 
     session_id: str
     stream_url: str
-    state: Literal["open", "draining", "closed"]
+    state: State
+    closes_in_s: float | None = Field(description="seconds of silence until it is closed, once it is idle")
     format: str
     width: int | None
     height: int | None
@@ -171,10 +201,12 @@ class SessionInfo(Wire):
     policy: str
     confidence: float
     iou: float
+    track: bool
     model: str
     training: str
     queued_slices: int
-    accepted_bytes: int
+    accepted_bytes: int = Field(description="offset of the next byte of the stream")
+    saved_bytes: int | None = Field(description="the same, as of the last snapshot; None: not saved")
     idle_s: float
     totals: Totals
     layer_rates: dict[str, float] = Field(
@@ -194,6 +226,22 @@ class Windows(Wire):
     """Results of one POST of events."""
 
     windows: list[Window]
+    accepted_bytes: int = Field(description="offset of the next byte of the stream")
+
+
+class JobInfo(Wire):
+    """An upload as it stands."""
+
+    job_id: str
+    state: JobState = Field(
+        description="waiting: for a request that brings the rest; running: all bytes have come"
+    )
+    accepted_bytes: int = Field(description="offset of the next byte of the recording")
+    length: int | None = Field(description="of the whole recording in bytes, as far as is known")
+    windows: int = Field(description="results so far")
+    oldest_seq: int = Field(description="of the first result that is still kept")
+    summary: Summary | None
+    error: "Problem | None"
 
 
 class ModelInfo(Wire):
@@ -228,7 +276,9 @@ class ModelList(Wire):
 
 
 class Problem(BaseModel):
-    """RFC 9457 problem details, with a stable `code`."""
+    """RFC 9457 problem details, with a stable `code`; some have further members."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: str = "about:blank"
     title: str

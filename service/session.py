@@ -2,18 +2,20 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TypeVar
 
-from ingest.errors import GeometryError, IngestError
+from ingest.errors import GeometryError
 from ingest.slicer import Slice
 from model.detector import Detector
 from model.letterbox import Letterbox
 from service.engine import Engine, Lane
-from service.errors import ServiceError, SessionBusy
+from service.errors import ServiceError, SessionBusy, WrongOffset
+from service.lifecycle import SavedPoint, State
 from service.metrics import Metrics
+from service.notices import Notices
 from service.options import SessionOptions
+from service.pump import Pump
 from service.queues import Control, Inbox, Outbox
 from service.schemas import Totals, Window
 from service.source import LiveSource, Source
@@ -21,8 +23,12 @@ from service.totals import RunningTotals
 from service.watchers import Watchers
 from service.window import InputSlice, WindowResult, prepare
 
-DRAW_AT_ONCE = 4
-"""Slices prepared in one trip to a helper thread; bounds what a single message can hold in memory."""
+A = TypeVar("A")
+B = TypeVar("B")
+
+
+LEAVE_S = 5.0
+"""How long a feeder that is displaced may take to leave."""
 
 
 class Session:
@@ -38,6 +44,7 @@ class Session:
         notify: Callable[[], None],
         *,
         source: Source | None = None,
+        durable: bool = False,
         inbox_slices: int,
         outbox_windows: int,
     ) -> None:
@@ -48,12 +55,22 @@ class Session:
         self.inbox = Inbox(inbox_slices, options.policy, self._count_dropped_slice)
         self.outbox = Outbox(outbox_windows, options.policy, loop, metrics.windows.labels("unread").inc)
         self.watchers = Watchers(loop)
+        self.notices = Notices()
+        self.durable = durable
+        """It may be saved and resumed."""
+        self.saved: SavedPoint | None = None
+        self.warned = False
+        self.changes = 0
+        """Counts what a snapshot would have to hold."""
+        self.save_begun_s = time.monotonic()
         self.lane: Lane | None = None
         self.totals = RunningTotals()
         self.accepted_bytes = 0
         self.closed: ServiceError | None = None
         self.reason = ""
         self.ending = asyncio.Event()
+        self.displaced = asyncio.Event()
+        """Its feeder must leave: the client has come back on another connection."""
         self._detector = detector
         self._metrics = metrics
         self._reported: dict[str, int] = {}
@@ -61,11 +78,9 @@ class Session:
         self._loop = loop
         self._space = asyncio.Event()
         self._busy = False
+        self._pump = Pump(self._prepare, self._enqueue)
         self._touched_s = time.monotonic()
         self._received_s = self._touched_s
-        self._slices: Iterator[Slice] | None = None
-        self._draw: asyncio.Future[tuple[list[InputSlice], bool, IngestError | None]] | None = None
-        self._parts: deque[InputSlice] = deque()
         self._box: Letterbox | None = None
         self.source: Source = source or LiveSource(options)
 
@@ -85,6 +100,22 @@ class Session:
         return time.monotonic() - self._touched_s
 
     @property
+    def state(self) -> State:
+        """Where in its life the session is."""
+        if self.closed is not None:
+            return "closed"
+        if self.ending.is_set():
+            return "draining"
+        if self.warned:
+            return "idle"
+        return "streaming" if self.changes else "created"
+
+    @property
+    def saved_bytes(self) -> int | None:
+        """How far its snapshot goes, None if there is none."""
+        return None if self.saved is None else self.saved.accepted_bytes
+
+    @property
     def dropped_windows(self) -> int:
         """Whole windows' worth of slices dropped, and results dropped unread."""
         return self.inbox.dropped_slices // self.options.window.hop + self.outbox.dropped_windows
@@ -100,10 +131,27 @@ class Session:
         if self._busy:
             raise SessionBusy(f"session {self.id} is fed by another request")
 
+    async def displace(self) -> None:
+        """Send away a feeder whose connection has broken without its noticing, if it goes."""
+        deadline = time.monotonic() + LEAVE_S
+        while self._busy and time.monotonic() < deadline:
+            self.displaced.set()
+            await asyncio.sleep(0.02)
+        self.displaced.clear()
+
     def check_open(self) -> None:
         """Raise why the session has ended, if it has."""
         if self.closed is not None:
-            raise type(self.closed)(str(self.closed))
+            raise type(self.closed)(str(self.closed), **self.closed.members)
+
+    def check_offset(self, offset: int | None) -> None:
+        """Refuse bytes that are not the next ones: WrongOffset, naming the next."""
+        if offset is not None and offset != self.accepted_bytes:
+            raise WrongOffset(
+                f"{self.accepted_bytes} bytes of session {self.id} were accepted, so the next ones begin at "
+                f"offset {self.accepted_bytes}, not {offset}",
+                expected_offset=self.accepted_bytes,
+            )
 
     async def feed(self, data: bytes) -> None:
         """Cut the next bytes into slices and queue them, waiting for room as the policy says.
@@ -114,51 +162,67 @@ class Session:
         """
         self.check_open()
         self.touch()
-        await self._pump()
-        self._received_s = time.monotonic()
-        self.accepted_bytes += len(data)
-        await self.enqueue_all(self.source.feed(data))
+        async with self._pump.lock:
+            await self._pump.finish()
+            self._received_s = time.monotonic()
+            self.accepted_bytes += len(data)
+            self.changes += 1
+            await self._pump.move(self.source.feed(data))
+
+    async def catch_up(self) -> None:
+        """Queue what a feed that was broken off has left; IngestError if that is bad."""
+        async with self._pump.lock:
+            await self._pump.finish()
 
     async def finish(self) -> None:
         """Queue the open slice, shorter than the others though it may be."""
-        await self._pump()
-        await self.enqueue_all(self.source.finish())
+        async with self._pump.lock:
+            await self._pump.finish()
+            self.changes += 1
+            await self._pump.move(self.source.finish())
 
     async def enqueue_all(self, slices: Iterator[Slice]) -> None:
-        """Draw slices in a helper thread, a few at a time, and queue them.
+        """Queue slices of a source that is read rather than fed."""
+        await self._pump.move(slices)
 
-        If the caller goes away in between, the next feed, flush or reset goes on where this one stopped.
-        """
-        self._slices = slices
-        await self._pump()
-
-    async def _pump(self) -> None:
-        while True:
-            while self._parts:
-                await self._enqueue(self._parts[0])
-                self._parts.popleft()
-            if self._slices is None:
-                return
-            if self._draw is None:
-                self._draw = asyncio.ensure_future(asyncio.to_thread(self._draw_some, self._slices))
-            parts, more, error = await asyncio.shield(self._draw)
-            self._draw = None
-            self._parts.extend(parts)
-            if not more:
-                self._slices = None
-            if error is not None:
-                while self._parts:
-                    await self._enqueue(self._parts[0])
-                    self._parts.popleft()
-                raise error
-
-    async def run(self, action: Callable[[Engine], Any]) -> Any:
+    async def run(self, action: Callable[[Engine], B]) -> B:
         """Do something on the worker thread, after all slices queued so far."""
+        return await self._submit(action)
+
+    def _submit(self, action: Callable[[Engine], B]) -> "asyncio.Future[B]":
         self.check_open()
         control = Control(action)
         self.inbox.put(control)
         self._notify()
-        return await asyncio.wrap_future(control.done)
+        return asyncio.wrap_future(control.done)
+
+    async def between_feeds(self, front: Callable[[], A], back: Callable[[Engine], B]) -> tuple[A, B]:
+        """Look at both ends of the session at one and the same byte of its stream.
+
+        Args:
+            front: called on the event loop, when all bytes accepted have become slices and none come.
+            back: called on the worker thread, when exactly these slices have been run.
+
+        Raises:
+            IngestError: the bytes accepted are bad; the next feed raises it too.
+        """
+        async with self._pump.lock:
+            await self._pump.finish()
+            ahead, behind = front(), self._submit(back)
+        return ahead, await behind
+
+    async def replace(self, source: Source, accepted_bytes: int, back: Callable[[Engine], None]) -> None:
+        """Go on elsewhere: forget what was accepted and not yet queued, then call `back` on the worker.
+
+        If `back` raises, nothing else has changed.
+        """
+        async with self._pump.lock:
+            await self._pump.forget()
+            self.report_dropped()
+            await self._submit(back)
+            self.source, self.accepted_bytes = source, accepted_bytes
+            self._reported = self.sums().dropped_events
+            self.changes += 1
 
     async def barrier(self) -> None:
         """Wait until all slices queued so far have been run."""
@@ -172,19 +236,16 @@ class Session:
     async def reset(self) -> None:
         """Emit the window under way; then membranes at rest, decoder and slicer anew. Counters go on."""
         await self.flush()
-        self.replace_source()
-        await self.run(lambda engine: engine.reset(self.lane) if self.lane else None)
-
-    def replace_source(self, start_us: int | None = None) -> None:
-        """Decoder and slicer anew, going on at `start_us` if given; what the old dropped stays counted."""
         self.totals.retire(self.source)
-        self.source = LiveSource(self.options, self.source.size, start_us)
+        self.source = LiveSource(self.options, self.source.size)
+        self.changes += 1
+        await self.run(lambda engine: engine.reset(self.lane) if self.lane else None)
 
     def emit(self, results: list[WindowResult]) -> None:
         """Hand results to the client and to watchers; called on the worker thread."""
         for result in results:
             self.totals.add(result)
-            self._metrics.observe_window(result, self._detector.spec.class_names)
+            self._metrics.observe_window(result, self._detector.spec.class_names, self.options)
             self.outbox.put(result)
             self.watchers.publish(result)
 
@@ -199,6 +260,14 @@ class Session:
     def touch(self) -> None:
         """Note that bytes came, a slice was taken or a result was read."""
         self._touched_s = time.monotonic()
+        if self.warned:
+            self.warned = False
+            self.notices.take_back("idle_warning")
+
+    def warn(self, closes_in_s: float) -> None:
+        """Tell the client that silence will end the session."""
+        self.warned = True
+        self.notices.tell("idle_warning", closes_in_s=round(closes_in_s, 3))
 
     def close(self, error: ServiceError) -> None:
         """End the session: everyone who waits for it learns `error`."""
@@ -238,20 +307,12 @@ class Session:
         if self.inbox.dropped_slices % self.options.window.hop == 0:
             self._metrics.windows.labels("dropped").inc()
 
-    def _draw_some(self, slices: Iterator[Slice]) -> tuple[list[InputSlice], bool, IngestError | None]:
-        """Up to DRAW_AT_ONCE prepared slices; whether more may come; the error that ended the stream."""
-        parts: list[InputSlice] = []
-        try:
-            for part in slices:
-                self.ensure_lane()
-                if self._box is None:
-                    raise GeometryError("the stream does not name its sensor size; give width and height")
-                parts.append(prepare(part, self._box, self._detector.spec, self._received_s))
-                if len(parts) == DRAW_AT_ONCE:
-                    return parts, True, None
-        except IngestError as error:
-            return parts, False, error
-        return parts, False, None
+    def _prepare(self, part: Slice) -> InputSlice:
+        """A slice as the network wants it; called in a helper thread."""
+        self.ensure_lane()
+        if self._box is None:
+            raise GeometryError("the stream does not name its sensor size; give width and height")
+        return prepare(part, self._box, self._detector.spec, self._received_s)
 
     async def _enqueue(self, part: InputSlice) -> None:
         while True:

@@ -3,9 +3,9 @@
 import re
 from importlib.metadata import version as installed_version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import DirectoryPath, Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1 << 20
@@ -39,16 +39,30 @@ class Settings(BaseSettings):
     )
     device: str = "cpu"
     runtime: str = Field("auto", description="auto, eager, fp32, int8x2 or int8")
+    state_dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the membranes; bfloat16 takes half the memory, and a runtime but eager"
+    )
     threads: int = Field(0, ge=0, description="compute threads; 0: as many as torch finds")
     max_sessions: int = Field(16, ge=1, le=1024, description="slots; each holds one membrane state")
     max_batch: int = Field(8, ge=1, le=256, description="slices of different sessions run together")
+    company_share: float = Field(
+        0.1, ge=0, le=1, description="share of its length that a slice waits for those of other sessions"
+    )
     inbox_slices: int = Field(32, ge=1, description="slices waiting in one session")
     outbox_windows: int = Field(256, ge=1, description="results waiting for one client to read")
     idle_timeout_s: float = Field(60.0, gt=0, description="a session without bytes for this long is closed")
+    idle_warning_s: float = Field(10.0, gt=0, description="how long before that its client is warned")
+    snapshot_dir: Path | None = Field(None, description="where sessions are saved; none: they are not")
+    snapshot_every_s: float = Field(30.0, gt=0, description="how often a session that changes is saved")
+    snapshot_max_count: int = Field(64, ge=1, description="saved sessions; at least max_sessions")
+    snapshot_max_bytes: int = Field(8192 * MIB, ge=MIB, description="all saved sessions together")
     max_message_bytes: int = Field(4 * MIB, ge=1024, description="one WebSocket message")
     max_body_bytes: int = Field(16 * MIB, ge=1024, description="one POST of events")
     max_snapshot_bytes: int = Field(512 * MIB, ge=1024, description="one saved session state")
     max_upload_bytes: int = Field(8192 * MIB, ge=1024, description="one recording to /v1/detections")
+    jobs_max_count: int = Field(256, ge=1, description="uploads under way, and those whose results are kept")
+    jobs_max_bytes: int = Field(256 * MIB, ge=1024, description="results kept of all uploads that ended")
+    jobs_keep_s: float = Field(3600.0, gt=0, description="how long the results of an upload are kept")
     max_spool_bytes: int = Field(
         16384 * MIB, ge=1024, description="HDF5 and AEDAT4 uploads on disk, all together"
     )
@@ -64,6 +78,9 @@ class Settings(BaseSettings):
     )
     ping_timeout_s: float = Field(20.0, gt=0, description="between WebSocket pings, and for their answers")
     drain_timeout_s: float = Field(10.0, ge=0, description="time for open sessions when the service stops")
+    pages: DirectoryPath | None = Field(
+        None, description="folder of your own web pages, served at /pages: browsers let them talk to us there"
+    )
     log_level: str = "info"
     log_json: bool = Field(True, description="one JSON object a line; else plain text")
 

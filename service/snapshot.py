@@ -1,156 +1,244 @@
-"""A session's state as bytes: membranes, logits held for averaging, position. Taken between two slices."""
+"""A session between two slices, as bytes: decoder, open slice, membranes, window, results, counters.
+
+A session that goes on from its snapshot gives the results of one that was never interrupted.
+"""
 
 import json
 import struct
-from typing import Annotated, Any
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from ingest.errors import IngestError
 from model.checkpoint import weights_digest
 from model.detector import Detector
 from model.errors import StateError
-from model.head import STRIDES, output_channels
-from model.spec import MAX_SLICES
-from model.state import check_state
 from service.engine import Engine, Lane
-from service.errors import BadSnapshot
-from service.options import SessionOptions
+from service.errors import BadRequest, BadSnapshot, ServiceError
+from service.options import SessionOptions, session_options
+from service.saved import SavedSession
+from service.saved_results import load_results, save_results
+from service.schemas import SessionRequest
+from service.session import Session
+from service.snapshot_check import check_tensors, membranes
+from service.source import LiveSource
+from service.window import InputSlice
 
-VERSION = "spikewatch-session-1"
+VERSION = "spikewatch-session-2"
 
-
-Count = Annotated[int, Field(ge=0, le=2**53)]
-TimeUs = Annotated[int, Field(ge=-(2**53), le=2**53)]
-Operations = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
-
-
-class Saved(BaseModel):
-    """Base of what is read back; nothing is converted, nothing unknown taken."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
+Identity = dict[str, Any]
 
 
-class SavedEnergy(Saved):
-    """`model.energy.Energy`."""
-
-    ac: Operations
-    mac: Operations
-    ann_mac: Operations
-
-
-class SavedPending(Saved):
-    """Sums of the window under way."""
-
-    slices: Annotated[int, Field(ge=0, le=MAX_SLICES)]
-    events: Count
-    energy: SavedEnergy
-    spikes: dict[str, Count]
-    t0_us: TimeUs
-    t1_us: TimeUs
-    ready_s: float
+def identity_of(detector: Detector) -> Identity:
+    """What two services must share for one to go on from the other's snapshot."""
+    spec = detector.spec
+    identity = {
+        "version": VERSION,
+        "model": spec.name,
+        "weights": weights_digest(detector.network),
+        **asdict(spec.config),
+        "representation": spec.representation,
+        "count_cap": spec.count_cap,
+        "time_order": spec.time_order,
+        "runtime": detector.runtime,
+        "input": (spec.input_height, spec.input_width),
+    }
+    as_read_back: Identity = json.loads(json.dumps(identity))
+    return as_read_back
 
 
-class SavedWindow(Saved):
-    """What `WindowBuilder.save` gives."""
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A session at one byte of its stream.
 
-    seq: Count
-    position_us: TimeUs | None
-    logit_t0_us: list[TimeUs]
-    pending: SavedPending
+    Attributes:
+        facts: plain values, as `saved.SavedSession`.
+        tensors: `state.<layer>` [C,H,W], `logits.<i>.<level>` [1,K,H,W], `held.<i>` [P,h,w] and
+            `open_slice` [P,H,W].
+    """
+
+    facts: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    @property
+    def accepted_bytes(self) -> int:
+        """Offset of the next byte of the stream."""
+        return int(self.facts["accepted_bytes"])
+
+    @property
+    def next_seq(self) -> int:
+        """Of the first result that is not in it."""
+        return int(self.facts["window"]["seq"])
+
+    @property
+    def position_us(self) -> int | None:
+        """Time up to which events were run; None before the first slice."""
+        held = self.facts["held"]
+        position: int | None = held[0]["t0_us"] if held else self.facts["window"]["position_us"]
+        return position
+
+    def options(self, detector: Detector) -> SessionOptions:
+        """What the session was opened with."""
+        return session_options(SessionRequest(**self.facts["options"]), detector.spec)
+
+    def encode(self) -> bytes:
+        """Safetensors bytes; megabytes, so not on the event loop."""
+        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
+        return save(tensors, metadata={"session": json.dumps(self.facts)})
 
 
-def _check_logits(
-    saved: SavedWindow, tensors: dict[str, Tensor], detector: Detector, options: SessionOptions
-) -> None:
-    """Refuse logits or sums that this network and these options could not have made.
+async def take(session: Session, identity: Identity) -> Snapshot:
+    """A snapshot at the end of the bytes accepted, once their slices have been run.
 
     Raises:
-        ValueError: says which.
+        BadRequest: the session reads a recording, or its sensor size is not known yet.
+        IngestError: the bytes accepted are bad.
     """
-    spec, pending = detector.spec, saved.pending
-    spiking = {layer.name for layer in detector.layers if layer.spiking}
-    if pending.slices >= options.window.hop or len(saved.logit_t0_us) > options.window.slices:
-        raise ValueError("more slices than a window holds")
-    if pending.slices and (not saved.logit_t0_us or pending.spikes.keys() != spiking):
-        raise ValueError("a window under way without its logits or spikes")
-    channels = output_channels(spec.config)
-    for i in range(len(saved.logit_t0_us)):
-        for level, stride in enumerate(STRIDES):
-            tensor = tensors[f"logits.{i}.{level}"]
-            shape = (1, channels, spec.input_height // stride, spec.input_width // stride)
-            if tensor.dtype != torch.float32 or tensor.shape != shape or not torch.isfinite(tensor).all():
-                raise ValueError(f"logits.{i}.{level} is not finite float32 {shape}")
+    (ahead, frame), (behind, tensors) = await session.between_feeds(
+        lambda: _ahead(session), lambda engine: _behind(engine, session)
+    )
+    if frame is not None:
+        tensors["open_slice"] = frame
+    return Snapshot({"identity": identity, "session_id": session.id} | ahead | behind, tensors)
 
 
-def _identity(detector: Detector, lane: Lane, options: SessionOptions) -> dict[str, Any]:
-    """What two sessions must share for one to go on from the other's snapshot."""
+def read_snapshot(data: bytes, detector: Detector, identity: Identity) -> Snapshot:
+    """A snapshot from its bytes, checked; megabytes, so not on the event loop.
+
+    Raises:
+        BadSnapshot: not a snapshot, damaged, or of other weights, geometry or version; says which.
+    """
+    try:
+        tensors = load(data)
+        text = _metadata(data)
+        check_same(json.loads(text)["identity"], identity, "service")
+        snapshot = Snapshot(SavedSession.model_validate_json(text).model_dump(), tensors)
+        check_tensors(snapshot.facts, tensors, detector, snapshot.options(detector))
+        make_source(snapshot, detector)
+    except BadSnapshot:
+        raise
+    except (SafetensorError, StateError, IngestError, ServiceError, *_MALFORMED) as error:
+        raise BadSnapshot(f"not a usable snapshot: {str(error)[:500]}") from error
+    return Snapshot(
+        snapshot.facts, {k: t if k == "open_slice" else t.to(detector.device) for k, t in tensors.items()}
+    )
+
+
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RecursionError, struct.error)
+
+
+def check_same(theirs: Any, ours: Identity, whose: str) -> None:
+    """Refuse a snapshot that differs, naming the first thing that does: BadSnapshot."""
+    for key, value in ours.items():
+        if dict(theirs).get(key) != value:
+            raise BadSnapshot(f"the snapshot's {key} is {theirs.get(key)!r}, this {whose}'s {value!r}")
+
+
+def make_source(snapshot: Snapshot, detector: Detector) -> LiveSource:
+    """Decoder and slicer as they were; IngestError or ValueError if they could not have been so."""
+    source = LiveSource(snapshot.options(detector))
+    frame = snapshot.tensors.get("open_slice")
+    source.load(snapshot.facts["stream"], None if frame is None else frame.numpy())
+    return source
+
+
+async def restore(session: Session, snapshot: Snapshot, detector: Detector) -> None:
+    """Let a session go on from a snapshot that was read before; its own stream is forgotten.
+
+    Raises:
+        BadSnapshot: the session was opened with another format, sensor or window; it is unchanged.
+    """
+    if session.ensure_lane() is None:
+        raise BadRequest("open the session with width and height before restoring a state into it")
+    check_same(_cut(snapshot.options(detector)), _cut(session.options, session.source.size), "session")
+    source = make_source(snapshot, detector)
+    await session.replace(source, snapshot.accepted_bytes, lambda engine: _put(engine, session, snapshot))
+
+
+def _cut(options: SessionOptions, size: tuple[int | None, int | None] | None = None) -> Identity:
+    """How a stream is cut, which a session cannot change on its way."""
     return {
-        "version": VERSION,
-        "model": detector.spec.name,
-        "weights": weights_digest(detector.network),
-        "sensor": list(lane.sensor),
+        "format": options.format,
+        "sensor": list(size or (options.width, options.height)),
         "slice_us": options.slice_us,
         "slices": options.window.slices,
         "hop": options.window.hop,
     }
 
 
-def take_snapshot(engine: Engine, lane: Lane, options: SessionOptions) -> bytes:
-    """Safetensors bytes. Runs on the worker thread; events of the slice still open are not in it."""
-    window, logits = lane.windows.save()
-    window["position_us"] = lane.position_us
-    meta = {"identity": _identity(engine.detector, lane, options), "window": window}
-    membranes = {f"state.{name}": t[0].contiguous() for name, t in engine.bank.gather([lane.slot]).items()}
-    tensors = membranes | {name: t.contiguous() for name, t in logits.items()}
-    return save(tensors, metadata={"session": json.dumps(meta)})
+def _ahead(session: Session) -> tuple[dict[str, Any], Tensor | None]:
+    """What the event loop knows: everything in front of the inbox."""
+    source, options = session.source, session.options
+    if not isinstance(source, LiveSource):
+        raise BadRequest("a session that reads a recording cannot be saved")
+    if session.ensure_lane() is None:
+        raise BadRequest("the session has no state before its sensor size is known")
+    stream, frame = source.save()
+    width, height = source.size
+    facts = {
+        "options": {
+            "format": options.format,
+            "width": width,
+            "height": height,
+            "slice_us": options.slice_us,
+            "slices": options.window.slices,
+            "hop": options.window.hop,
+            "policy": options.policy,
+            "confidence": options.window.confidence,
+            "iou": options.window.iou,
+            "track": options.window.track,
+        },
+        "accepted_bytes": session.accepted_bytes,
+        "stream": stream,
+    }
+    return facts, None if frame is None else torch.from_numpy(frame)
 
 
-def restore_snapshot(engine: Engine, lane: Lane, options: SessionOptions, data: bytes) -> int | None:
-    """Put a snapshot into a lane. Runs on the worker thread; on an error the lane is unchanged.
-
-    Returns:
-        The time in microseconds from which events must be sent again; None: from the start.
-
-    Raises:
-        BadSnapshot: not a snapshot, damaged, or of other weights, geometry or version.
-    """
-    try:
-        tensors = load(data)
-        meta = _metadata(data)
-        theirs = dict(meta["identity"])
-        ours = _identity(engine.detector, lane, options)
-        for key, value in ours.items():
-            if theirs.get(key) != value:
-                raise BadSnapshot(f"the snapshot's {key} is {theirs.get(key)!r}, this session's {value!r}")
-        saved = SavedWindow.model_validate(meta["window"])
-        _check_logits(saved, tensors, engine.detector, options)
-        state = {
-            name.removeprefix("state."): t[None] for name, t in tensors.items() if name.startswith("state.")
-        }
-        check_state(state, engine.detector.state_shapes, 1)
-    except (
-        SafetensorError,
-        StateError,
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-    ) as error:
-        raise BadSnapshot(f"not a usable snapshot: {str(error)[:500]}") from error
-    lane.held = []
-    lane.windows.load(saved.model_dump(), tensors)
-    engine.bank.scatter([lane.slot], state)
-    return lane.windows.position_us
+def _behind(engine: Engine, session: Session) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What the worker thread knows: everything behind the inbox."""
+    lane = _lane(session)
+    window, tensors = lane.windows.save()
+    tensors |= {f"state.{name}": t[0] for name, t in engine.bank.gather([lane.slot]).items()}
+    tensors |= {f"held.{i}": part.frame for i, part in enumerate(lane.held)}
+    facts = {
+        "window": window,
+        "held": [{"t0_us": p.t0_us, "t1_us": p.t1_us, "n_events": p.n_events} for p in lane.held],
+        "totals": session.totals.save(),
+        "outbox": save_results(session.outbox.save()),
+        "dropped_slices": session.inbox.dropped_slices,
+        "dropped_events": session.inbox.dropped_events,
+    }
+    return facts, tensors
 
 
-def _metadata(data: bytes) -> dict[str, Any]:
-    """The JSON that `take_snapshot` stored (safetensors format: u64 length, then a JSON header)."""
+def _put(engine: Engine, session: Session, snapshot: Snapshot) -> None:
+    """The inverse of `_behind`, of what was checked before."""
+    facts, tensors, lane, now_s = snapshot.facts, snapshot.tensors, _lane(session), time.monotonic()
+    lane.held = [
+        InputSlice(p["t0_us"], p["t1_us"], p["n_events"], False, tensors[f"held.{i}"], now_s)
+        for i, p in enumerate(facts["held"])
+    ]
+    lane.windows.load(facts["window"], tensors)
+    engine.bank.scatter([lane.slot], membranes(tensors))
+    session.totals.load(facts["totals"])
+    session.outbox.load(load_results(facts["outbox"]))
+    session.inbox.dropped_slices = facts["dropped_slices"]
+    session.inbox.dropped_events = facts["dropped_events"]
+
+
+def _lane(session: Session) -> Lane:
+    assert session.lane is not None, "a session is saved only once its lane is there"
+    return session.lane
+
+
+def _metadata(data: bytes) -> str:
+    """The JSON that `encode` stored (safetensors format: u64 length, then a JSON header)."""
     (length,) = struct.unpack_from("<Q", data)
     header = json.loads(data[8 : 8 + length])
-    meta: dict[str, Any] = json.loads(header["__metadata__"]["session"])
-    return meta
+    text: str = header["__metadata__"]["session"]
+    return text

@@ -1,7 +1,9 @@
 """Where the slices of a session come from: bytes that are pushed, or a recording that is read."""
 
-from collections.abc import Iterator
-from typing import Protocol
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from ingest.errors import GeometryError
 from ingest.recording import Recording
@@ -34,13 +36,9 @@ class Source(Protocol):
 class LiveSource:
     """Bytes of a live stream or an upload. `size` overrides the options', once a header has named it."""
 
-    def __init__(
-        self, options: SessionOptions, size: Size = (None, None), start_us: int | None = None
-    ) -> None:
+    def __init__(self, options: SessionOptions, size: Size = (None, None)) -> None:
         width, height = options.width or size[0], options.height or size[1]
-        self._stream = SliceStream(
-            options.format, width, height, options.slice_us, options.representation, start_us=start_us
-        )
+        self._stream = SliceStream(options.format, width, height, options.slice_us, options.representation)
 
     @property
     def size(self) -> Size:
@@ -59,6 +57,14 @@ class LiveSource:
     def finish(self) -> Iterator[Slice]:
         """The open slice, at the end of the stream."""
         return self._stream.finish()
+
+    def save(self) -> tuple[dict[str, Any], NDArray[Any] | None]:
+        """All that a later source of equal options needs: plain values, and the open slice's frame."""
+        return self._stream.save()
+
+    def load(self, saved: Mapping[str, Any], frame: NDArray[Any] | None) -> None:
+        """Go on from what `save` gave; IngestError or ValueError if these options could not have given it."""
+        self._stream.load(saved, frame)
 
 
 class RecordingSource:

@@ -1,5 +1,9 @@
 """Sums over the results of one session or recording."""
 
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
 from model.energy import Energy
 from service.queues import Inbox
 from service.schemas import EnergyMj, Totals
@@ -37,6 +41,31 @@ class RunningTotals:
     def retire(self, source: Source) -> None:
         """Keep the counts of a source that a reset replaces."""
         self._dropped = _sum(self._dropped, source.dropped)
+
+    def save(self) -> dict[str, Any]:
+        """All of it, as plain values."""
+        return {
+            "windows": self.windows,
+            "events": self.events,
+            "detections": self.detections,
+            "snn_mj": self.snn_mj,
+            "ann_mj": self.ann_mj,
+            "rate_sum": self._rate_sum,
+            "layer_rates": dict(self.layer_rates),
+            "layer_energy": {name: asdict(energy) for name, energy in self.layer_energy.items()},
+            "t_start_us": self.t_start_us,
+            "t_end_us": self.t_end_us,
+            "dropped": dict(self._dropped),
+        }
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what `save` gave."""
+        self.windows, self.events, self.detections = saved["windows"], saved["events"], saved["detections"]
+        self.snn_mj, self.ann_mj, self._rate_sum = saved["snn_mj"], saved["ann_mj"], saved["rate_sum"]
+        self.layer_rates = dict(saved["layer_rates"])
+        self.layer_energy = {name: Energy(**energy) for name, energy in saved["layer_energy"].items()}
+        self.t_start_us, self.t_end_us = saved["t_start_us"], saved["t_end_us"]
+        self._dropped = dict(saved["dropped"])
 
     def as_totals(self, source: Source, inbox: Inbox | None = None, dropped_windows: int = 0) -> Totals:
         """Everything, with what was dropped on the way."""

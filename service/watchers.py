@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from service.window import InputSlice, WindowResult
 
@@ -12,18 +12,34 @@ Shown = InputSlice | WindowResult | None
 """A slice, a result, or None at the end of the session."""
 
 
+class Sight(asyncio.Queue[Shown]):
+    """What one onlooker has still to see; counts the slices that it missed."""
+
+    def __init__(self) -> None:
+        super().__init__(WATCHER_QUEUE)
+        self.missed_slices = 0
+
+    def show(self, item: Shown) -> None:
+        """Append; the oldest makes room."""
+        if self.full():
+            self.missed_slices += isinstance(self.get_nowait(), InputSlice)
+        self.put_nowait(item)
+
+
 class Watchers:
     """Queues of all who watch one session; filled from the worker thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._queues: set[asyncio.Queue[Shown]] = set()
+        self._queues: set[Sight] = set()
+        self._someone = asyncio.Event()
 
     @contextmanager
-    def subscribe(self) -> Iterator[asyncio.Queue[Shown]]:
+    def subscribe(self) -> Iterator[Sight]:
         """A queue of everything from now on."""
-        queue: asyncio.Queue[Shown] = asyncio.Queue(WATCHER_QUEUE)
+        queue = Sight()
         self._queues.add(queue)
+        self._someone.set()
         try:
             yield queue
         finally:
@@ -33,6 +49,11 @@ class Watchers:
         """How many look on."""
         return len(self._queues)
 
+    async def wait_for_someone(self, limit_s: float) -> None:
+        """Until the first looks on, or the limit has passed."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._someone.wait(), limit_s)
+
     def publish(self, item: Shown) -> None:
         """Show to all, from any thread."""
         if self._queues:
@@ -40,6 +61,4 @@ class Watchers:
 
     def _put(self, item: Shown) -> None:
         for queue in self._queues:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(item)
+            queue.show(item)

@@ -17,6 +17,7 @@ from model.energy import Energy, firing_rates, layer_energy, mean_firing_rate, s
 from model.letterbox import Letterbox, prepare_frame
 from model.network import RawOutputs
 from model.spec import ModelSpec
+from service.tracker import Track, Tracks, follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +54,14 @@ class WindowOptions:
         slices: T, the slices whose logits are averaged.
         hop: a result comes every `hop` slices.
         confidence, iou: thresholds of the boxes.
+        track: whether boxes are followed from result to result.
     """
 
     slices: int
     hop: int
     confidence: float
     iou: float
+    track: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,7 @@ class WindowResult:
         energy: synaptic operations since the result before.
         layer_energy: the same by layer, the encoder included.
         latency_s: from the last byte of the window to this result.
+        track_ids: of each box, where tracks were asked for.
     """
 
     seq: int
@@ -87,6 +91,7 @@ class WindowResult:
     energy: Energy
     layer_energy: dict[str, Energy]
     latency_s: float
+    track_ids: tuple[int, ...] | None = None
 
 
 @dataclass(slots=True)
@@ -112,6 +117,7 @@ class WindowBuilder:
         self._logits: deque[tuple[int, RawOutputs]] = deque(maxlen=options.slices)
         self._pending = _Pending()
         self._position_us: int | None = None
+        self._tracks = Tracks()
         self.seq = 0
 
     def add(
@@ -152,6 +158,7 @@ class WindowBuilder:
             "position_us": self._position_us,
             "logit_t0_us": [t0_us for t0_us, _ in self._logits],
             "pending": asdict(self._pending),
+            "tracks": asdict(self._tracks) if self._options.track else None,
         }
         tensors = {
             f"logits.{i}.{level}": tensor
@@ -164,6 +171,7 @@ class WindowBuilder:
         """Go on from what `save` gave, checked before."""
         pending = dict(meta["pending"])
         pending["energy"] = Energy(**pending["energy"])
+        pending["ready_s"] = time.monotonic()  # the clock of another process says nothing here
         logits = [
             (int(t0_us), (tensors[f"logits.{i}.0"], tensors[f"logits.{i}.1"], tensors[f"logits.{i}.2"]))
             for i, t0_us in enumerate(meta["logit_t0_us"])
@@ -171,11 +179,13 @@ class WindowBuilder:
         self._pending = _Pending(**pending)
         self._logits = deque(logits, maxlen=self._options.slices)
         self._position_us = meta["position_us"]
+        self._tracks = _loaded_tracks(meta["tracks"])
         self.seq = int(meta["seq"])
 
     def reset(self) -> None:
-        """Forget the slices seen, as after a jump in time; `seq` goes on."""
+        """Forget the slices and tracks seen, as after a jump in time; `seq` and the tracks' numbers go on."""
         self._logits.clear()
+        self._tracks = self._tracks.forget()
         self._pending = _Pending()
         self._position_us = None
 
@@ -200,9 +210,20 @@ class WindowBuilder:
                 for layer in self._detector.layers
             },
             latency_s=time.monotonic() - sums.ready_s,
+            track_ids=self._follow(found) if options.track else None,
         )
         self.seq += 1
         if spec.time_order == "newest_first":
             # windows run from rest: the next one, full or not, has nothing in common with this one
             self._logits.clear()
         return result
+
+    def _follow(self, found: Detections) -> tuple[int, ...]:
+        self._tracks, ids = follow(self._tracks, found)
+        return ids
+
+
+def _loaded_tracks(saved: dict[str, Any] | None) -> Tracks:
+    if saved is None:
+        return Tracks()
+    return Tracks(saved["next_id"], tuple(Track(**track) for track in saved["known"]))

@@ -85,7 +85,7 @@ class JsonWriter(_FileWriter):
 
 
 class BoxWriter(_FileWriter):
-    """All boxes as one structured array, stamped with the end of their window; track ids are zero."""
+    """All boxes as one structured array, stamped with the end of their window; untracked, their id is 0."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -93,7 +93,10 @@ class BoxWriter(_FileWriter):
 
     def write(self, seen: Seen) -> None:
         """Collect boxes, 40 bytes each."""
-        self._boxes += [prophesee_boxes(result.detections) for result in seen.results]
+        for result in seen.results:
+            boxes = prophesee_boxes(result.detections)
+            boxes["track_id"] = result.track_ids or 0
+            self._boxes.append(boxes)
 
     def finish(self, summary: Summary) -> None:
         """Write the array."""

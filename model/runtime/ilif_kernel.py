@@ -15,7 +15,15 @@ import torch
 from numba import carray  # type: ignore[attr-defined]
 from torch import Tensor
 
-from model.runtime.parallel import KERNEL, add_atomically, draw_ticket, pointer, run_parallel
+from model.runtime.parallel import (
+    KERNEL,
+    add_atomically,
+    bits_of_float,
+    draw_ticket,
+    float_of_bits,
+    pointer,
+    run_parallel,
+)
 
 PART = 1 << 15
 """Neurons of one ticket: work enough to pay for drawing it."""
@@ -24,28 +32,66 @@ LOST = -(1 << 48)
 """Added to the count of spikes where a membrane is not finite; less than all spikes together can make up."""
 
 
-@numba.njit(nogil=True, error_model="numpy", inline="always")
-def _fire(x: Any, h: Any, s: Any, constants: Any) -> Any:
-    """Equations 8, 10 and 11 on [N]: h becomes the new membrane, s the spikes; gives their sum."""
-    beta, gain, d_max = constants[0], constants[1], constants[2]
-    total, lost = np.int64(0), False
-    for i in range(x.size):
-        u = h[i] + gain * x[i]
-        fired = min(max(np.rint(u), np.float32(0)), d_max)
-        h[i] = beta * (u - fired)
-        lost |= h[i] - h[i] != 0
-        s[i] = fired
-        total += np.int32(fired)
-    return LOST if lost else total
+_inlined = numba.njit(nogil=True, error_model="numpy", inline="always")
+
+
+@_inlined
+def _as_is(value: Any) -> Any:
+    return value
+
+
+@_inlined
+def _widened(bits: Any) -> Any:
+    """A bfloat16, the upper half of a float32, as float32."""
+    return float_of_bits(np.uint32(bits) << np.uint32(16))
+
+
+@_inlined
+def _narrowed(value: Any) -> Any:
+    """A float32 as the nearest bfloat16, ties to even."""
+    bits = bits_of_float(value)
+    odd = (bits >> np.uint32(16)) & np.uint32(1)
+    return np.uint16((bits + np.uint32(0x7FFF) + odd) >> np.uint32(16))
+
+
+MEMBRANES: dict[torch.dtype, tuple[Any, Any, Any]] = {
+    torch.float32: (numba.float32, _as_is, _as_is),
+    torch.bfloat16: (numba.uint16, _widened, _narrowed),
+}
+"""By the type of a bank: how the kernel sees it, reads it and writes it."""
+
+
+def _neuron(load: Any, store: Any) -> Any:
+    """The inner loop, with membranes read and written by these."""
+
+    @_inlined
+    def fire(x: Any, h: Any, s: Any, constants: Any) -> Any:
+        """Equations 8, 10 and 11 on [N]: h becomes the new membrane, s the spikes; gives their sum."""
+        beta, gain, d_max = constants[0], constants[1], constants[2]
+        total, lost = np.int64(0), False
+        for i in range(x.size):
+            u = load(h[i]) + gain * x[i]
+            fired = min(max(np.rint(u), np.float32(0)), d_max)
+            left = beta * (u - fired)
+            lost |= left - left != 0
+            h[i] = store(left)
+            s[i] = fired
+            total += np.int32(fired)
+        return LOST if lost else total
+
+    return fire
 
 
 @cache
-def _kernel(dtype: torch.dtype) -> Any:
-    """The kernel for spikes of this type."""
+def _kernel(dtype: torch.dtype, bank_dtype: torch.dtype) -> Any:
+    """The kernel for spikes and a bank of these types."""
     spike_type: Any = {torch.uint8: numba.uint8, torch.float32: numba.float32}[dtype]
-    width = spike_type.bitwidth // 8
+    bank_type, load, store = MEMBRANES[bank_dtype]
+    width, bank_width = spike_type.bitwidth // 8, bank_type.bitwidth // 8
+    fire = _neuron(load, store)
 
-    @numba.cfunc(KERNEL, error_model="numpy", cache=True)
+    # compiled in half a second by each process: numba's cache would miss, since the kernel is a closure
+    @numba.cfunc(KERNEL, error_model="numpy")
     def kernel(arguments: Any) -> None:
         _, x, bank, spikes, counts, rows, constants, batch, neurons, parts = carray(arguments, 10)
         slots = carray(pointer(rows, numba.int64), batch)
@@ -57,9 +103,9 @@ def _kernel(dtype: torch.dtype) -> Any:
             row, part = ticket // parts, ticket % parts
             start, stop = neurons * part // parts, neurons * (part + 1) // parts
             here = row * neurons + start
-            fired = _fire(
+            fired = fire(
                 carray(pointer(x + 4 * here, numba.float32), stop - start),
-                carray(pointer(bank + 4 * (slots[row] * neurons + start), numba.float32), stop - start),
+                carray(pointer(bank + bank_width * (slots[row] * neurons + start), bank_type), stop - start),
                 carray(pointer(spikes + width * here, spike_type), stop - start),
                 numbers,
             )
@@ -84,7 +130,6 @@ class FusedILIF:
     def __init__(self, neurons: Neurons) -> None:
         self._dtype = neurons.dtype
         self._constants = np.array((neurons.beta, neurons.input_gain, neurons.d_max), np.float32)
-        self._kernel = _kernel(neurons.dtype)
         self._views: dict[torch.Size, tuple[Tensor, npt.NDArray[np.int64]]] = {}
 
     def __call__(self, x: Tensor, bank: Tensor, rows: int, counts: int) -> Tensor:
@@ -92,7 +137,7 @@ class FusedILIF:
 
         Args:
             x: input current, float32 [B,C,H,W] in channels_last.
-            bank: membranes, float32 [S,C,H,W] in channels_last.
+            bank: membranes, float32 or bfloat16 [S,C,H,W] in channels_last.
             rows: address of int64 [B], distinct rows of the bank.
             counts: address of int64 [B]; the spikes of each sample are added, LOST where one is not finite.
 
@@ -102,7 +147,7 @@ class FusedILIF:
         spikes, arguments = self._views.get(x.shape) or self._make_room(x.shape)
         arguments[1], arguments[2] = x.data_ptr(), bank.data_ptr()
         arguments[4], arguments[5] = counts, rows
-        run_parallel(self._kernel, arguments)
+        run_parallel(_kernel(self._dtype, bank.dtype), arguments)
         return spikes
 
     def _make_room(self, shape: torch.Size) -> tuple[Tensor, npt.NDArray[np.int64]]:

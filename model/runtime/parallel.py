@@ -56,10 +56,32 @@ def _add_atomically(_context: Any, address: Any, number: Any) -> Any:
     return types.int64(address, types.int64), emit
 
 
+@intrinsic
+def _float_of_bits(_context: Any, bits: Any) -> Any:
+    """The float32 whose memory reads as this uint32."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.FloatType())
+
+    return types.float32(types.uint32), emit
+
+
+@intrinsic
+def _bits_of_float(_context: Any, number: Any) -> Any:
+    """The memory of a float32, read as uint32."""
+
+    def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        return builder.bitcast(args[0], ir.IntType(32))
+
+    return types.uint32(types.float32), emit
+
+
 # intrinsics take their context from the compiler, which type checkers cannot know
 pointer: Any = _pointer
 draw_ticket: Any = _draw_ticket
 add_atomically: Any = _add_atomically
+float_of_bits: Any = _float_of_bits
+bits_of_float: Any = _bits_of_float
 
 
 @cache

@@ -19,7 +19,7 @@ class Patience:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._most_s = self._left_s = settings.idle_timeout_s
+        self._most_s = self.left_s = settings.idle_timeout_s
         self._bytes_per_s = settings.min_body_bytes_per_s
 
     async def wait(self, coming: Awaitable[bytes | None]) -> bytes | None:
@@ -30,12 +30,20 @@ class Patience:
         """
         start = time.monotonic()
         try:
-            piece = await asyncio.wait_for(coming, self._left_s)
+            piece = await asyncio.wait_for(coming, self.left_s)
         except TimeoutError:
-            raise TooSlow(self._complaint()) from None
-        left_s = self._left_s - (time.monotonic() - start) + len(piece or b"") / self._bytes_per_s
-        self._left_s = max(0.0, min(left_s, self._most_s))
+            raise self.over() from None
+        self.came(time.monotonic() - start, len(piece or b""))
         return piece
+
+    def came(self, waited_s: float, count: int) -> None:
+        """So many bytes came, after so long a wait."""
+        left_s = self.left_s - waited_s + count / self._bytes_per_s
+        self.left_s = max(0.0, min(left_s, self._most_s))
+
+    def over(self) -> TooSlow:
+        """What to raise once nothing is left."""
+        return TooSlow(self._complaint())
 
     def _complaint(self) -> str:
         return f"no bytes came for {self._most_s:g} s, or for longer fewer than {self._bytes_per_s} a second"

@@ -1,270 +1,84 @@
-"""A whole recording in one request: bytes in, one window result a line out, while the upload goes on."""
+"""A whole recording in one request: bytes in, one window result a line out, while the upload goes on.
 
-import asyncio
-import logging
-from collections import deque
-from collections.abc import AsyncIterator
+With a `job_id` it may be more than one request: an upload whose connection broke is continued.
+"""
+
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from ingest.header import MAX_HEADER_BYTES
-from ingest.recording import sniff
-from service.access import Access
-from service.api.body import Patience
-from service.api.problems import problem_of
-from service.api.sessions import OCTETS, PROBLEMS, Host, Sender
-from service.caller import Caller
-from service.errors import ClientGone, InternalError, SessionClosed, TooLarge
-from service.host import SessionHost
-from service.options import SessionOptions, stream_options
-from service.schemas import StreamFormat, Summary, WindowRequest
-from service.session import Session
-from service.source import RecordingSource, Source
+from service.api.jobs import Jobs
+from service.api.sessions import OCTETS, PROBLEMS, Host, Sender, Seq
+from service.api.upload import Upload
+from service.api.upload_query import UploadQuery
+from service.api.upload_response import UploadResponse
+from service.schemas import JobInfo
 
 router = APIRouter(prefix="/v1", tags=["recordings"], responses=PROBLEMS)
 
-log = logging.getLogger("spikewatch.uploads")
-
-SNIFF_BYTES = MAX_HEADER_BYTES + 2
-NEEDS_FILE = ("hdf5", "aedat4")
-"""Formats that cannot be read front to back; an upload of them is put on disk first."""
+NDJSON: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/x-ndjson": {}}, "description": "windows, then a summary"}
+}
 
 
-class UploadQuery(WindowRequest):
-    """Choices of an upload, as query parameters."""
+def get_jobs(request: Request) -> Jobs:
+    """The application's uploads."""
+    jobs: Jobs = request.app.state.jobs
+    return jobs
 
-    format: StreamFormat | None = Field(None, description="needed only for bytes without a header")
+
+Known = Annotated[Jobs, Depends(get_jobs)]
 
 
-@router.post(
-    "/detections",
-    openapi_extra=OCTETS,
-    response_class=Response,
-    responses={200: {"content": {"application/x-ndjson": {}}, "description": "windows, then a summary"}},
-)
+def get_upload(job_id: str, jobs: Known, caller: Sender) -> Upload:
+    """The upload of the path, if it is the caller's."""
+    return jobs.get(caller.inside(job_id))
+
+
+Job = Annotated[Upload, Depends(get_upload)]
+
+
+@router.post("/detections", openapi_extra=OCTETS, response_class=Response, responses=NDJSON)
 async def detect(
-    request: Request, host: Host, caller: Sender, query: Annotated[UploadQuery, Query()]
+    request: Request, host: Host, jobs: Known, caller: Sender, query: Annotated[UploadQuery, Query()]
 ) -> Response:
     """Upload a DAT, RAW (EVT2, EVT2.1, EVT3), HDF5 or AEDAT4 recording, whatever its name.
 
     The answer is NDJSON: a window result a line, the last line `{"summary": ...}`. If the recording turns
     out bad after the first line was sent, the last line is `{"error": ...}` instead.
+
+    An upload with a `job_id` survives its connection: send the same query again with `offset`, which is
+    `accepted_bytes` of `GET /v1/detections/{job_id}`, and `seq`, the first result that is missing. An answer
+    to a body that was only a part ends with `{"accepted_bytes": ...}`.
     """
-    upload = Upload(request, host, query, caller)
-    await upload.start()
-    return UploadResponse(upload)
-
-
-class Upload:
-    """One upload: reads the body into a session of its own, and keeps lines until they are sent."""
-
-    def __init__(self, request: Request, host: SessionHost, query: UploadQuery, caller: Caller) -> None:
-        self._request = request
-        self._caller = caller
-        self._host = host
-        self._query = query
-        self._lines: deque[bytes] = deque()
-        self._pending_bytes = 0
-        self._changed = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
-        self._watch: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        """Begin; returns with the first line, or raises what went wrong before it."""
-        self._task = asyncio.create_task(self._run())
-        while not self._lines and not self._task.done():
-            await self._wait()
-        if not self._lines:
-            try:
-                await self._task
-            except asyncio.CancelledError:
-                raise ClientGone("the client went away") from None
-            except ClientDisconnect:
-                raise ClientGone("the client went away") from None
-
-    async def lines(self) -> AsyncIterator[bytes]:
-        """Lines as they come, the last one a summary or an error."""
-        assert self._task is not None
-        while True:
-            while self._lines:
-                line = self._lines.popleft()
-                self._pending_bytes -= len(line)
-                self._changed.set()
-                yield line
-            if self._task.done():
-                break
-            await self._wait()
-        error = None if self._task.cancelled() else self._task.exception()
-        if error is not None and isinstance(error, Exception):
-            problem = problem_of(error)
-            if problem.code == InternalError.code:
-                log.error("an upload failed", exc_info=error)
-            self._host.metrics.refused.labels(problem.code).inc()
-            yield b'{"error":' + problem.model_dump_json().encode() + b"}\n"
-
-    async def stop(self) -> None:
-        """The client has gone, or all is sent."""
-        tasks = [task for task in (self._task, self._watch) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    async def _until_gone(self) -> None:
-        """The body is complete, so the next thing to be received is the end of the connection."""
-        while (await self._request.receive())["type"] != "http.disconnect":
-            pass
-        if self._task is not None:
-            self._task.cancel()
-
-    async def _wait(self) -> None:
-        self._changed.clear()
-        await self._changed.wait()
-
-    async def _run(self) -> None:
-        access: Access = self._request.app.state.access
+    known = None if query.job_id is None else caller.inside(query.job_id)
+    if known is not None and jobs.holds(known):
+        upload = jobs.get(known)
+        upload.go_on(request, query)
+    else:
+        upload = jobs.begin(request, query, caller)
         try:
-            with access.upload(self._caller):
-                await self._detect()
-        finally:
-            self._changed.set()
-
-    async def _detect(self) -> None:
-        body = self._body()
-        head = b""
-        kind: str | None = self._query.format
-        if kind is None:
-            while len(head) < SNIFF_BYTES and (chunk := await anext(body, b"")):
-                head += chunk
-            kind = sniff(head)
-        options = stream_options(self._query, self._host.detector.spec, kind)
-        if kind not in NEEDS_FILE:
-            session = self._create(options)
-            await self._in_session(session, self._feed(session, head, body))
-            return
-        with self._host.spool.file() as file:
-            await file.write(head)
-            async for chunk in body:
-                await file.write(chunk)
-            with await file.open(options.width, options.height) as recording:
-                source = RecordingSource(recording, options.slice_us, options.representation)
-                session = self._create(options, source)
-                await self._in_session(session, session.enqueue_all(source.slices()))
-
-    def _create(self, options: SessionOptions, source: Source | None = None) -> Session:
-        self._caller.check_room(self._host.sessions)
-        return self._host.create(options, source, self._caller.new_id())
-
-    async def _body(self) -> AsyncIterator[bytes]:
-        """Chunks of the body, within the limits of size and patience."""
-        settings, received = self._host.settings, 0
-        patience = Patience(settings)
-        chunks = self._request.stream()
-        coming = asyncio.ensure_future(anext(chunks, None))
-        while True:
-            chunk = await patience.wait(coming)
-            if chunk is None:
-                return
-            received += len(chunk)
-            if received > settings.max_upload_bytes:
-                raise TooLarge(f"an upload may have at most {settings.max_upload_bytes} bytes")
-            # fetched ahead, so that a client which goes away is noticed while this chunk is computed
-            coming = asyncio.ensure_future(anext(chunks, None))
-            coming.add_done_callback(self._look_ahead)
-            if chunk:
-                yield chunk
-
-    def _look_ahead(self, coming: "asyncio.Future[bytes | None]") -> None:
-        if coming.cancelled() or self._task is None:
-            return
-        if coming.exception() is not None:
-            self._task.cancel()
-        elif not coming.result() and self._watch is None:
-            self._watch = asyncio.create_task(self._until_gone())
-
-    async def _feed(self, session: Session, head: bytes, body: AsyncIterator[bytes]) -> None:
-        if head:
-            await session.feed(head)
-        async for chunk in body:
-            await session.feed(chunk)
-
-    async def _in_session(self, session: Session, work: Any) -> None:
-        """Do the feeding, pass results on, and end with the summary."""
-        reason = "client"
-        with session.hold():
-            collector = asyncio.create_task(self._collect(session))
-            try:
-                try:
-                    await work
-                    await session.flush()
-                finally:
-                    if session.closed is None:
-                        await session.barrier()
-                    session.outbox.close(SessionClosed("the upload has ended"))
-                    await asyncio.gather(collector, return_exceptions=True)
-                self._put(b'{"summary":' + self._summary(session).model_dump_json().encode() + b"}\n")
-            except (ClientDisconnect, asyncio.CancelledError):
-                reason = "disconnected"
-                raise
-            except Exception as error:
-                reason = problem_of(error).code
-                raise
-            finally:
-                collector.cancel()
-                self._host.end(session, SessionClosed("the upload has ended"), reason)
-
-    async def _collect(self, session: Session) -> None:
-        while True:
-            result = await session.outbox.get()
-            while self._pending_bytes > self._host.settings.max_pending_result_bytes:
-                await self._wait()
-            self._put(session.window(result).model_dump_json().encode() + b"\n")
-
-    def _put(self, line: bytes) -> None:
-        self._lines.append(line)
-        self._pending_bytes += len(line)
-        self._changed.set()
-
-    def _summary(self, session: Session) -> Summary:
-        spec = self._host.detector.spec
-        width, height = session.source.size
-        return Summary(
-            **session.sums().model_dump(),
-            format=session.options.format,
-            width=width,
-            height=height,
-            t_start_us=session.totals.t_start_us,
-            t_end_us=session.totals.t_end_us,
-            model=spec.name,
-            training=spec.training,
-        )
+            await upload.begun()
+        except BaseException:
+            if not upload.continuable:
+                await jobs.forget(upload)
+            raise
+    return UploadResponse(upload, request, query.seq, host.settings.idle_timeout_s)
 
 
-class UploadResponse(Response):
-    """Sends lines while the body still comes in, which Starlette's StreamingResponse would not allow:
-    it listens for a disconnect on the channel that the body comes through.
-    """
+@router.get("/detections/{job_id}")
+async def look(upload: Job) -> JobInfo:
+    """An upload: how far it has come, and its summary or error once it has ended."""
+    return upload.info
 
-    media_type = "application/x-ndjson"
 
-    def __init__(self, upload: Upload) -> None:
-        super().__init__()
-        self._upload = upload
+@router.get("/detections/{job_id}/results", response_class=Response, responses=NDJSON)
+async def results(upload: Job, seq: Seq = 0) -> Response:
+    """The results that there are now, from `seq` on; once the upload has ended, its last line too."""
+    return Response(upload.lines_so_far(seq or 0), media_type="application/x-ndjson")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream the lines; a client that does not read for the idle time is given up."""
-        headers = [(b"content-type", b"application/x-ndjson")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        timeout = self._upload._host.settings.idle_timeout_s
-        try:
-            async for line in self._upload.lines():
-                message = {"type": "http.response.body", "body": line, "more_body": True}
-                await asyncio.wait_for(send(message), timeout)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except (TimeoutError, OSError, ClientDisconnect):
-            pass
-        finally:
-            await self._upload.stop()
+
+@router.delete("/detections/{job_id}", status_code=204, response_class=Response)
+async def forget(upload: Job, jobs: Known) -> None:
+    """End an upload and drop its results."""
+    await jobs.forget(upload)

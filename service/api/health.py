@@ -39,7 +39,8 @@ def model_info(detector: Detector) -> ModelInfo:
         d_max=spec.config.d_max,
         input_height=spec.input_height,
         input_width=spec.input_width,
-        state_bytes=4 * sum(c * h * w for c, h, w in detector.state_shapes.values()),
+        state_bytes=detector.state_dtype.itemsize
+        * sum(c * h * w for c, h, w in detector.state_shapes.values()),
         layers=[layer.name for layer in detector.layers if layer.spiking],
         provenance=dict(spec.provenance),
     )

@@ -2,6 +2,9 @@
 
 import http
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -24,7 +27,7 @@ def problem_of(error: Exception) -> Problem:
     """The problem to answer with; what is not ours says nothing of its inside."""
     match error:
         case ServiceError():
-            return _problem(error.status, error.code, str(error))
+            return _problem(error.status, error.code, str(error), error.members)
         case IngestError():
             return _problem(INGEST_STATUS, error.code, str(error))
         case RequestValidationError() | ValidationError():
@@ -36,13 +39,16 @@ def problem_of(error: Exception) -> Problem:
             return problem_of(InternalError())
 
 
-def _problem(status: int, code: str, detail: str) -> Problem:
+def _problem(
+    status: int, code: str, detail: str, members: Mapping[str, Any] = MappingProxyType({})
+) -> Problem:
     known = status in set(http.HTTPStatus)
     return Problem(
         title=http.HTTPStatus(status).phrase if known else "Client Gone",
         status=status,
         code=code,
         detail=detail,
+        **members,
     )
 
 

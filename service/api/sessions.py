@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
@@ -16,7 +16,7 @@ from ingest.errors import IngestError
 from service.api.body import read_body
 from service.api.problems import problem_of, problem_response
 from service.caller import Caller
-from service.errors import BadRequest, InternalError, ServiceError, SessionClosed, TooLarge, UnknownModel
+from service.errors import InternalError, ServiceError, SessionClosed, TooLarge, UnknownModel
 from service.host import SessionHost
 from service.options import session_options
 from service.schemas import (
@@ -31,7 +31,7 @@ from service.schemas import (
     Wire,
 )
 from service.session import Session
-from service.snapshot import restore_snapshot, take_snapshot
+from service.snapshot import read_snapshot, restore, take
 
 OCTETS: dict[str, Any] = {
     "requestBody": {
@@ -52,7 +52,7 @@ SESSION_BODY: dict[str, Any] = {
 }
 SNAPSHOT: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    "description": "safetensors; the header Spikewatch-Position-Us tells up to when events were run",
+    "description": "safetensors; the header Spikewatch-Accepted-Bytes tells the offset of the next byte",
 }
 MAX_REQUEST_BYTES = 64 * 1024
 """JSON of a new session."""
@@ -70,7 +70,17 @@ class Ended(Wire):
 class Position(Wire):
     """Where to go on after a restored snapshot."""
 
-    position_us: int | None
+    position_us: int | None = Field(description="time up to which events were run")
+    accepted_bytes: int = Field(description="offset of the next byte of the stream")
+    next_seq: int = Field(description="of the next result")
+
+
+class SavedState(Wire):
+    """How far a stored snapshot goes."""
+
+    session_id: str
+    accepted_bytes: int = Field(description="offset of the next byte of the stream")
+    next_seq: int = Field(description="of the next result")
 
 
 def get_host(request: Request) -> SessionHost:
@@ -97,6 +107,8 @@ def get_session(session_id: str, host: Host, caller: Sender) -> Session:
 
 
 Open = Annotated[Session, Depends(get_session)]
+Offset = Annotated[int | None, Query(ge=0, description="of the first byte of the body in the stream")]
+Seq = Annotated[int | None, Query(ge=0, description="of the first result wanted, again if need be")]
 
 
 @contextmanager
@@ -119,7 +131,8 @@ def session_info(session: Session, host: SessionHost, with_layers: bool = False)
     return SessionInfo(
         session_id=session.id,
         stream_url=f"/v1/sessions/{session.id}/stream",
-        state="closed" if session.closed else "draining" if host.draining else "open",
+        state=session.state,
+        closes_in_s=round(host.idle.timeout_s - session.idle_s, 3) if session.warned else None,
         format=options.format,
         width=width,
         height=height,
@@ -129,10 +142,12 @@ def session_info(session: Session, host: SessionHost, with_layers: bool = False)
         policy=options.policy,
         confidence=window.confidence,
         iou=window.iou,
+        track=window.track,
         model=spec.name,
         training=spec.training,
         queued_slices=len(session.inbox),
         accepted_bytes=session.accepted_bytes,
+        saved_bytes=session.saved_bytes,
         idle_s=round(session.idle_s, 3),
         totals=session.sums(),
         layer_rates=session.totals.layer_rates if with_layers else {},
@@ -157,12 +172,20 @@ async def parse_request(request: Request) -> SessionRequest:
 async def open_session(
     wanted: Annotated[SessionRequest, Depends(parse_request)], host: Host, caller: Sender, response: Response
 ) -> SessionInfo:
-    """Open a session. Its membranes start at rest and are carried from window to window."""
+    """Open a session. Its membranes start at rest and are carried from window to window.
+
+    With `resume`, go on with a saved one instead: send bytes from `accepted_bytes` on.
+    """
     spec = host.detector.spec
     if wanted.weights not in (None, spec.name):
         raise UnknownModel(f"no model {wanted.weights!r}; loaded is {spec.name!r}")
     caller.check_room(host.sessions)
-    session = host.create(session_options(wanted, spec), session_id=caller.new_id())
+    if wanted.resume is not None:
+        session = await host.resume(caller.inside(wanted.resume))
+    else:
+        own = wanted.session_id
+        session_id = caller.new_id() if own is None else caller.inside(own)
+        session = host.open(session_options(wanted, spec), session_id)
     response.headers["Location"] = f"/v1/sessions/{session.id}"
     return session_info(session, host)
 
@@ -181,19 +204,37 @@ async def look(session: Open, host: Host) -> SessionInfo:
 
 
 @router.post("/{session_id}/events", openapi_extra=OCTETS, response_model=Windows)
-async def post_events(session: Open, host: Host, request: Request) -> Windows | JSONResponse:
-    """Send the next bytes, split anywhere; answers with the windows that they completed."""
+async def post_events(
+    session: Open, host: Host, request: Request, offset: Offset = None, seq: Seq = None
+) -> Windows | JSONResponse:
+    """Send the next bytes, split anywhere; answers with the windows that they completed.
+
+    An answer that was lost on the way is got again: send no bytes, and the first `seq` that is missing.
+    """
     with held(session, host):
+        go_on(session, offset, seq)
         data = await read_body(request, host.settings.max_body_bytes, host.settings)
         windows, error = await collect(session, _feed(session, data), host.settings.max_windows_per_post)
         if error is None:
-            return Windows(windows=windows)
+            return Windows(windows=windows, accepted_bytes=session.accepted_bytes)
         if not isinstance(error, ServiceError | IngestError):
             raise error
     problem = problem_of(error)
     host.end(session, SessionClosed(problem.detail), problem.code)
     host.metrics.refused.labels(problem.code).inc()
     return problem_response(error, windows)
+
+
+def go_on(session: Session, offset: int | None, seq: int | None) -> None:
+    """Check where a client goes on after a broken connection; called by who holds the session.
+
+    Raises:
+        WrongOffset: its next byte is not the one expected.
+        ResultsGone: results that it has not got are no longer kept.
+    """
+    session.check_offset(offset)
+    if seq is not None:
+        session.outbox.rewind(seq)
 
 
 async def _feed(session: Session, data: bytes) -> None:
@@ -241,28 +282,41 @@ async def end_session(session: Open, host: Host) -> Ended:
 
 
 @router.get("/{session_id}/state", response_class=Response, responses={200: SNAPSHOT})
-async def get_state(session: Open) -> Response:
-    """The session's state as safetensors: membranes and the window under way, after all slices queued."""
-    lane = session.ensure_lane()
-    if lane is None:
-        raise BadRequest("the session has no state before its sensor size is known")
-    data, position = await session.run(
-        lambda engine: (take_snapshot(engine, lane, session.options), lane.position_us)
-    )
-    headers = {} if position is None else {"Spikewatch-Position-Us": str(position)}
+async def get_state(session: Open, host: Host) -> Response:
+    """The whole session as safetensors, at the end of the bytes accepted and once they have been run."""
+    snapshot = await take(session, host.keeper.identity)
+    headers = {"Spikewatch-Accepted-Bytes": str(snapshot.accepted_bytes)}
+    if snapshot.position_us is not None:
+        headers["Spikewatch-Position-Us"] = str(snapshot.position_us)
+    data = await asyncio.to_thread(snapshot.encode)
     return Response(data, media_type="application/octet-stream", headers=headers)
 
 
 @router.put("/{session_id}/state", openapi_extra=OCTETS)
 async def put_state(session: Open, host: Host, request: Request) -> Position:
-    """Go on from a saved state. Send events from `position_us` on; the answer names it."""
+    """Go on from a saved state, in a session of the same format, sensor and window; what it was is forgotten.
+
+    Send the bytes of the saved stream from `accepted_bytes` on; the answer names it.
+    """
     with held(session, host):
         data = await read_body(request, host.settings.max_snapshot_bytes, host.settings)
-        lane = session.ensure_lane()
-        if lane is None:
-            raise BadRequest("open the session with width and height before restoring a state into it")
-        position: int | None = await session.run(
-            lambda engine: restore_snapshot(engine, lane, session.options, data)
-        )
-        session.replace_source(position)
-    return Position(position_us=position)
+        snapshot = await asyncio.to_thread(read_snapshot, data, host.detector, host.keeper.identity)
+        await restore(session, snapshot, host.detector)
+    return Position(
+        position_us=snapshot.position_us,
+        accepted_bytes=snapshot.accepted_bytes,
+        next_seq=snapshot.next_seq,
+    )
+
+
+@router.post("/{session_id}/snapshot")
+async def save_session(session: Open, host: Host) -> SavedState:
+    """Save the session now, to be resumed with `POST /v1/sessions` even after the service was killed."""
+    point = await host.keeper.save(session)
+    return SavedState(session_id=session.id, accepted_bytes=point.accepted_bytes, next_seq=point.next_seq)
+
+
+@router.delete("/{session_id}/snapshot", status_code=204, response_class=Response)
+async def forget_snapshot(session_id: str, host: Host, caller: Sender) -> None:
+    """Forget the saved session, if there is one; a running session of this id goes on."""
+    await host.keeper.discard(caller.inside(session_id))

@@ -1,7 +1,9 @@
 """The WebSocket of a session: bytes in, windows out.
 
-In:  binary: the next bytes. Text: `flush`, `reset`, `close`.
+In:  binary: the next bytes. Text: `flush`, `reset`, `close`. In the URL, to go on after a broken connection:
+     `offset` of the next byte, and `seq` of the first result that is missing.
 Out: JSON with a `type`: `ready` first; `window` for each result; `flushed` and `reset` when done;
+     `saved` when a snapshot was stored; `idle_warning` before silence ends the session;
      `error` with a code; `closed` with a reason last.
 Close codes: 1000 ended, 1001 the service stops, 1007 bad data, 1008 refused, 1011 failed.
 """
@@ -12,23 +14,36 @@ import logging
 from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from pydantic import Field, ValidationError
 from starlette.websockets import WebSocketState
 
 from ingest.errors import IngestError
 from service.api.problems import problem_of
-from service.api.sessions import get_caller, get_session, held, session_info
-from service.errors import BadRequest, InternalError, ServiceError, SessionClosed
+from service.api.sessions import get_caller, get_session, go_on, held, session_info
+from service.errors import BadRequest, InternalError, ServiceError, SessionBusy, SessionClosed
 from service.host import SessionHost
+from service.schemas import Wire
 from service.session import Session
 
 router = APIRouter()
 
 log = logging.getLogger("spikewatch.stream")
 
+
+class Place(Wire):
+    """Where a client goes on."""
+
+    offset: int | None = Field(None, ge=0)
+    seq: int | None = Field(None, ge=0)
+
+
 ENDINGS = {"client": "ended by the client", "shutdown": "the service stops"}
 
 FAREWELL_S = 10.0
 """How long a client may take to read what is left for it."""
+
+LAST_WORD_S = 1.0
+"""How long a connection that was displaced may take to be told."""
 
 
 @router.websocket("/v1/sessions/{session_id}/stream")
@@ -38,11 +53,19 @@ async def stream(socket: WebSocket, session_id: str) -> None:
     await socket.accept()
     try:
         session = get_session(session_id, host, get_caller(socket))
+        place = Place.model_validate(
+            {k: v for k, v in socket.query_params.items() if k in Place.model_fields}
+        )
+        if place.offset is not None and session.attended:
+            session.check_offset(place.offset)
+            await session.displace()
         session.check_free()
-    except ServiceError as error:
-        host.metrics.refused.labels(error.code).inc()
+        go_on(session, place.offset, place.seq)
+    except (ServiceError, ValidationError) as error:
+        code = problem_of(error).code
+        host.metrics.refused.labels(code).inc()
         await say_error(socket, error)
-        await socket.close(1008, error.code)
+        await socket.close(1008, code)
         return
     with contextlib.suppress(WebSocketDisconnect), held(session, host):
         await Conversation(socket, session, host).run()
@@ -51,7 +74,7 @@ async def stream(socket: WebSocket, session_id: str) -> None:
 async def say_error(socket: WebSocket, error: Exception) -> None:
     """Tell the client what is wrong."""
     problem = problem_of(error)
-    await socket.send_json({"type": "error", "code": problem.code, "detail": problem.detail})
+    await socket.send_json({"type": "error", **problem.model_dump(exclude={"type", "title", "status"})})
 
 
 async def _cancel(task: "asyncio.Task[None]") -> None:
@@ -66,6 +89,8 @@ class Conversation:
         self._socket = socket
         self._session = session
         self._host = host
+        self._sending = False
+        self._sent = asyncio.Event()
 
     async def run(self) -> None:
         """Talk until one side ends. A broken connection leaves the session open until it is idle."""
@@ -74,9 +99,14 @@ class Conversation:
         sender = asyncio.create_task(self._send_windows())
         receiver = asyncio.create_task(self._receive())
         ending = asyncio.create_task(self._session.ending.wait())
+        displaced = asyncio.create_task(self._session.displaced.wait())
+        notices = asyncio.create_task(self._send_notices())
         try:
-            await asyncio.wait({sender, receiver, ending}, return_when=asyncio.FIRST_COMPLETED)
-            if self._session.closed is not None or (ending.done() and not receiver.done()):
+            first = asyncio.FIRST_COMPLETED
+            await asyncio.wait({sender, receiver, ending, displaced}, return_when=first)
+            if displaced.done():
+                await self._leave(receiver, sender)
+            elif self._session.closed is not None or (ending.done() and not receiver.done()):
                 await _cancel(receiver)
                 await self._end_by_service(sender)
             elif receiver.done():
@@ -84,12 +114,14 @@ class Conversation:
             else:
                 await self._end_by_fault(sender)
         finally:
-            for task in (sender, receiver, ending):
+            tasks = (sender, receiver, ending, notices, displaced)
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(sender, receiver, ending, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _receive(self) -> None:
         """Take messages until `close`; pushes back on the sender, since it reads on only when fed."""
+        await self._session.catch_up()
         while True:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
@@ -101,9 +133,11 @@ class Conversation:
             match message.get("text"):
                 case "flush":
                     await self._session.flush()
+                    await self._all_sent()
                     await self._say("flushed")
                 case "reset":
                     await self._session.reset()
+                    await self._all_sent()
                     await self._say("reset")
                 case "close":
                     await self._session.flush()
@@ -116,6 +150,7 @@ class Conversation:
         outbox = self._session.outbox
         while True:
             result = await outbox.get()
+            self._sending = True
             line = '{"type":"window",' + self._session.window(result).model_dump_json()[1:]
             try:
                 await self._socket.send_text(line)
@@ -123,6 +158,18 @@ class Conversation:
                 outbox.put_back(result)
                 raise
             self._session.touch()
+            self._sending = False
+            self._sent.set()
+
+    async def _all_sent(self) -> None:
+        """Wait until a client, slow though it may be, has been sent every result so far."""
+        while self._sending or not self._session.outbox.empty:
+            self._sent.clear()
+            await self._sent.wait()
+
+    async def _send_notices(self) -> None:
+        while True:
+            await self._say(*await self._session.notices.next())
 
     async def _end_by_client(self, receiver: "asyncio.Task[None]", sender: "asyncio.Task[None]") -> None:
         try:
@@ -141,6 +188,16 @@ class Conversation:
             await self._finish(sender, InternalError(), InternalError.code, 1011)
         else:
             await self._finish(sender, None, "client", 1000)
+
+    async def _leave(self, *tasks: "asyncio.Task[None]") -> None:
+        """The client has come back on another connection; if this one still works, say so."""
+        for task in tasks:
+            await _cancel(task)
+        error = SessionBusy("the session goes on over another connection")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_S):
+                await say_error(self._socket, error)
+                await self._socket.close(1008, error.code)
 
     @property
     def _broken(self) -> bool:
@@ -162,7 +219,8 @@ class Conversation:
         closed = self._session.closed
         if closed is None:
             try:
-                await self._session.flush()
+                if not await self._host.keeper.save_at_end(self._session):
+                    await self._session.flush()
             except (IngestError, ServiceError) as fault:
                 await self._finish(sender, fault, problem_of(fault).code, 1011)
             else:
@@ -183,12 +241,18 @@ class Conversation:
         if sender.done() and isinstance(sender.exception(), WebSocketDisconnect):
             sender.result()
         await _cancel(sender)
-        detail = str(error or self._session.closed)
+        farewell = {
+            "reason": reason,
+            "detail": str(error or self._session.closed),
+            "totals": totals.model_dump(),
+            "resumable": self._host.keeper.holds(self._session.id),
+            "saved_bytes": self._session.saved_bytes,
+        }
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
                 if error is not None:
                     await say_error(self._socket, error)
-                await self._say("closed", {"reason": reason, "detail": detail, "totals": totals.model_dump()})
+                await self._say("closed", farewell)
                 await self._socket.close(code, reason)
 
     async def _say(self, kind: str, content: dict[str, Any] | None = None) -> None:

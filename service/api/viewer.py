@@ -16,7 +16,7 @@ NO_CACHE = {"Cache-Control": "no-cache"}
 
 
 class ViewerFiles(StaticFiles):
-    """The viewer's modules and styles."""
+    """Modules and styles, of the viewer or of pages of one's own."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         """A file, never reused without asking."""

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+from typing import Any
 
 import numpy as np
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
@@ -10,22 +11,24 @@ from PIL import Image
 
 from model.letterbox import Letterbox
 from model.spec import ModelSpec
-from service.api.sessions import get_caller, get_session
+from service.api.sessions import get_caller, get_session, session_info
 from service.api.stream import say_error
 from service.errors import ServiceError, WatchersFull
 from service.host import SessionHost
+from service.palette import BOTH, GROUND, OFF, ON
+from service.schemas import Detection
 from service.session import Session
+from service.tracker import Tracks, follow
 from service.window import InputSlice, WindowResult
 
 router = APIRouter()
 
-PALETTE = (14, 17, 22, 71, 133, 255, 255, 176, 59, 235, 235, 245)
-"""RGB of: no event, OFF, ON, both."""
+PALETTE = (*GROUND, *OFF, *ON, *BOTH)
 
 
 @router.websocket("/v1/sessions/{session_id}/watch")
 async def watch(socket: WebSocket, session_id: str) -> None:
-    """Send each slice as a small picture (PNG, base64) and each result with its firing rates by layer."""
+    """Say what the session is, then send each slice as a small picture and each result with its layers."""
     host: SessionHost = socket.app.state.host
     await socket.accept()
     try:
@@ -38,7 +41,7 @@ async def watch(socket: WebSocket, session_id: str) -> None:
         await socket.close(1008, error.code)
         return
     gone = asyncio.create_task(_until_gone(socket))
-    show = asyncio.create_task(_show(socket, session, host.detector.spec))
+    show = asyncio.create_task(Onlooker(socket, session, host).show())
     await asyncio.wait({gone, show}, return_when=asyncio.FIRST_COMPLETED)
     for task in (gone, show):
         task.cancel()
@@ -52,30 +55,62 @@ async def _until_gone(socket: WebSocket) -> None:
         pass
 
 
-async def _show(socket: WebSocket, session: Session, spec: ModelSpec) -> None:
-    with session.watchers.subscribe() as queue:
-        while (item := await queue.get()) is not None:
-            if isinstance(item, WindowResult):
-                window = session.window(item).model_dump()
-                await socket.send_json({"type": "window", **window, "layer_rates": item.layer_rates})
-            elif session.lane is not None:
-                box = Letterbox.fit(*session.lane.sensor, spec)
-                png = await asyncio.to_thread(picture, item, box, spec)
-                await socket.send_json(
-                    {
-                        "type": "slice",
-                        "t0_us": item.t0_us,
-                        "t1_us": item.t1_us,
-                        "events": item.n_events,
-                        "sensor": session.lane.sensor,
-                        "png": base64.b64encode(png).decode(),
-                    }
-                )
-    try:
-        await socket.send_json({"type": "closed", "reason": session.reason, "detail": str(session.closed)})
-        await socket.close(1000)
-    except (RuntimeError, WebSocketDisconnect):
-        return
+class Onlooker:
+    """One who watches; follows the boxes of a session that does not follow them itself."""
+
+    def __init__(self, socket: WebSocket, session: Session, host: SessionHost) -> None:
+        self._socket = socket
+        self._session = session
+        self._host = host
+        self._spec = host.detector.spec
+        self._tracks = Tracks()
+        self._end_us: int | None = None
+
+    async def show(self) -> None:
+        """Send all there is to see until the session ends, and say why it did."""
+        with self._session.watchers.subscribe() as queue:
+            await self._say("session", self._info())
+            while (item := await queue.get()) is not None:
+                if isinstance(item, WindowResult):
+                    await self._say("window", self._window(item))
+                elif self._session.lane is not None:
+                    shown = await self._slice(item, self._session.lane.sensor)
+                    await self._say("slice", {**shown, "missed_slices": queue.missed_slices})
+        try:
+            reason = {"reason": self._session.reason, "detail": str(self._session.closed)}
+            await self._say("closed", reason)
+            await self._socket.close(1000)
+        except (RuntimeError, WebSocketDisconnect):
+            return
+
+    def _info(self) -> dict[str, Any]:
+        info = session_info(self._session, self._host).model_dump(exclude={"layer_rates", "layer_energy_mj"})
+        return {**info, "class_names": self._spec.class_names}
+
+    def _window(self, result: WindowResult) -> dict[str, Any]:
+        ids = result.track_ids
+        if ids is None:
+            self._tracks, ids = follow(self._tracks, result.detections)
+        boxes = Detection.all_of(result.detections, self._spec.class_names, ids)
+        window = self._session.window(result).model_dump()
+        window["detections"] = [box.model_dump() for box in boxes]
+        return {**window, "layer_rates": result.layer_rates}
+
+    async def _slice(self, part: InputSlice, sensor: tuple[int, int]) -> dict[str, Any]:
+        if part.discontinuity or part.t0_us < (self._end_us or part.t0_us):
+            self._tracks = self._tracks.forget()
+        self._end_us = part.t1_us
+        png = await asyncio.to_thread(picture, part, Letterbox.fit(*sensor, self._spec), self._spec)
+        return {
+            "t0_us": part.t0_us,
+            "t1_us": part.t1_us,
+            "events": part.n_events,
+            "sensor": sensor,
+            "png": base64.b64encode(png).decode(),
+        }
+
+    async def _say(self, kind: str, content: dict[str, Any]) -> None:
+        await self._socket.send_json({"type": kind, **content})
 
 
 def picture(part: InputSlice, box: Letterbox, spec: ModelSpec) -> bytes:

@@ -1,4 +1,6 @@
-"""The command line: `spikewatch COMMAND`. Exit status 0 on success, 2 for wrong usage, 1 for bad input."""
+"""The command line: `spikewatch COMMAND`. Exit status 0 on success, 1 for bad input, 2 for wrong usage, 130
+after Ctrl-C.
+"""
 
 import sys
 
@@ -6,6 +8,7 @@ import typer
 
 from ingest.errors import IngestError
 from model.errors import ModelError
+from service.cli.bench import app as bench
 from service.cli.detect import detect
 from service.cli.energy import energy
 from service.cli.evaluate import evaluate
@@ -13,6 +16,7 @@ from service.cli.export import export
 from service.cli.import_ import import_
 from service.cli.info import info
 from service.cli.init import init
+from service.cli.interrupt import Interrupted
 from service.cli.key import key
 from service.cli.serve import serve
 from service.cli.simulate import simulate
@@ -31,6 +35,7 @@ app = typer.Typer(
 for command in (detect, energy, evaluate, export, info, init, key, serve, simulate, stream, train):
     app.command()(command)
 app.command("import")(import_)
+app.add_typer(bench)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -40,6 +45,9 @@ def main(arguments: list[str] | None = None) -> None:
     except (IngestError, ModelError, ServiceError, OSError) as error:
         print(f"spikewatch: {_describe(error)}", file=sys.stderr)
         raise SystemExit(1) from None
+    except Interrupted as interrupted:
+        print(f"spikewatch: {interrupted}", file=sys.stderr)
+        raise SystemExit(130) from None
     except KeyboardInterrupt:
         print("spikewatch: interrupted", file=sys.stderr)
         raise SystemExit(130) from None

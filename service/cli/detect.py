@@ -15,6 +15,7 @@ from service.cli.options import (
     Runtime,
     Slices,
     SliceUs,
+    TrackBoxes,
     Weights,
     Width,
     WindowPreset,
@@ -58,6 +59,7 @@ def detect(
     hop: Hop = None,
     confidence: Confidence = 0.25,
     iou: Iou = 0.45,
+    track: TrackBoxes = False,
     mode: Mode = "integer",
     runtime: Runtime = None,
     as_json: Annotated[
@@ -66,6 +68,7 @@ def detect(
 ) -> None:
     """Detect objects in a recording, the membrane state carried from its first slice to its last.
 
+    Ctrl-C ends the work early: files are finished with what was found until then, and the exit status is 130.
     A still picture is shown to the network T times, from rest; it needs weights trained on pictures.
     """
     check_size(width, height)
@@ -74,7 +77,7 @@ def detect(
     check_source(source)
     if is_still(source):
         check_outputs(paths, STILL_ENDINGS, source)
-        check_no_recording_options(source, slice_us, window, width, hop)
+        check_no_recording_options(source, slice_us, window, width, hop, track or None)
         from service.cli.still_detection import run_still_detection
 
         run_still_detection(source, slices, confidence, iou, weights, mode, runtime, paths, as_json)
@@ -93,5 +96,6 @@ def detect(
             hop=hop,
             confidence=confidence,
             iou=iou,
+            track=track,
         )
         run_detection(opened, request, weights, mode, runtime, paths, as_json)

@@ -1,6 +1,5 @@
 """The work of `spikewatch detect`; apart from the command, because torch takes seconds to import."""
 
-from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,7 +13,9 @@ from model.detector import Detector
 from model.runtime.choose import AUTO
 from model.spec import ModelSpec
 from service.annotated_video import AnnotatedVideo, banner
-from service.cli.progress import progress_bar
+from service.cli.interrupt import Interrupted, on_interrupt
+from service.cli.live_table import live_table, pace
+from service.cli.tally import Tally
 from service.offline import OfflineRun
 from service.options import slice_length_us, window_options
 from service.schemas import Summary, WindowRequest
@@ -37,17 +38,12 @@ def run_detection(
     slice_us = slice_length_us(request, detector.spec)
     source = RecordingSource(recording, slice_us, detector.spec.representation)
     run = OfflineRun(source, detector, window_options(request, detector.spec))
+    tally = Tally()
     with ExitStack() as stack:
         sensor = recording.sensor_size()
         writers = [stack.enter_context(_writer(path, sensor, slice_us, detector.spec)) for path in paths]
-        boxes = _run(run, source, writers)
-    summary = run.summary()
-    if as_json:
-        typer.echo(summary.model_dump_json())
-        return
-    Console().print(_table(recording.path.name, summary, boxes, detector))
-    for path in paths:
-        typer.echo(f"wrote {path}")
+        _run(run, source, writers, tally)
+    _report(run.summary(), recording.path.name, tally, detector, paths, as_json)
 
 
 def _writer(path: Path, sensor: tuple[int, int], slice_us: int, spec: ModelSpec) -> ResultWriter:
@@ -56,21 +52,39 @@ def _writer(path: Path, sensor: tuple[int, int], slice_us: int, spec: ModelSpec)
     return WRITERS[path.suffix](path)
 
 
-def _run(run: OfflineRun, source: RecordingSource, writers: list[ResultWriter]) -> Counter[str]:
-    """Run everything through all writers, with a progress bar; counts boxes by class."""
-    boxes: Counter[str] = Counter()
-    with progress_bar("detecting") as update:
-        for seen in run:
-            boxes.update(box.label for window in seen.windows for box in window.detections)
-            for writer in writers:
-                writer.write(seen)
-            update(source.recording.progress())
+def _run(run: OfflineRun, source: RecordingSource, writers: list[ResultWriter], tally: Tally) -> None:
+    """Run everything through all writers while people look on; Ctrl-C ends the recording early."""
+    with on_interrupt(run.stop):
+        with live_table("detecting", tally, source.recording.progress):
+            for seen in run:
+                for window in seen.windows:
+                    tally.add(window.model_dump())
+                for writer in writers:
+                    writer.write(seen)
         for writer in writers:
             writer.finish(run.summary())
-    return boxes
 
 
-def _table(name: str, summary: Summary, boxes: Counter[str], detector: Detector) -> Table:
+def _report(
+    summary: Summary, name: str, tally: Tally, detector: Detector, paths: list[Path], as_json: bool
+) -> None:
+    """Print what was found.
+
+    Raises:
+        Interrupted: once all is printed, if the run was stopped by hand.
+    """
+    if as_json:
+        typer.echo(summary.model_dump_json())
+    else:
+        Console().print(_table(name, summary, tally, detector))
+        for path in paths:
+            typer.echo(f"wrote {path}")
+    if summary.interrupted:
+        files = "; the files hold what was found until then" if paths else ""
+        raise Interrupted(f"interrupted {tally.stream_us / 1e6:.2f} s into the recording{files}")
+
+
+def _table(name: str, summary: Summary, tally: Tally, detector: Detector) -> Table:
     spec = detector.spec
     table = Table(title=name, caption=f"{spec.name}: {banner(spec.training)}", show_header=False)
     span_us = (summary.t_end_us or 0) - (summary.t_start_us or 0)
@@ -81,17 +95,20 @@ def _table(name: str, summary: Summary, boxes: Counter[str], detector: Detector)
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in summary.dropped_events.items())
         table.add_row("dropped", dropped)
     table.add_row("windows", f"{summary.windows:,}")
+    table.add_row("pace", pace(tally))
     table.add_row("runtime", detector.runtime)
-    counts = ", ".join(f"{boxes[label]:,} {label}" for label in spec.class_names)
+    counts = ", ".join(f"{tally.boxes[label]:,} {label}" for label in spec.class_names)
     table.add_row("boxes in all windows", counts)
+    if tally.tracks:
+        table.add_row("tracks", f"{len(tally.tracks):,}")
     if spec.config.spiking:
         table.add_row("firing rate", f"{summary.firing_rate:.1%} of neurons in each virtual step")
-        table.add_row("energy, spiking", _energy(energy.snn, summary.windows))
-    table.add_row("energy, as an ANN", _energy(energy.ann, summary.windows))
+        table.add_row("energy, spiking", _energy(energy.snn, summary.windows, tally.power_mw[0]))
+    table.add_row("energy, as an ANN", _energy(energy.ann, summary.windows, tally.power_mw[1]))
     if energy.snn and spec.config.spiking and spec.training != "untrained":
         table.add_row("saved by spikes", f"{energy.ann / energy.snn:.1f} times less (estimate, 45 nm)")
     return table
 
 
-def _energy(millijoules: float, windows: int) -> str:
-    return f"{millijoules:.2f} mJ, {millijoules / max(windows, 1):.3f} mJ a window"
+def _energy(millijoules: float, windows: int, power_mw: float) -> str:
+    return f"{millijoules:.2f} mJ, {millijoules / max(windows, 1):.3f} mJ a window, {power_mw:,.0f} mW"

@@ -13,6 +13,7 @@ from service.cli.options import (
     Runtime,
     Slices,
     SliceUs,
+    StateDtype,
     Weights,
     WindowPreset,
     check_outputs,
@@ -23,7 +24,9 @@ from service.errors import BadRequest
 ENDINGS = (".json", ".csv", ".png", ".html")
 MAX_BATCH = 1024
 FOR_RECORDINGS = "--state, --window, --slice-us, --protocol and --classes"
-FOR_WEIGHTS = "--weights, --state, --slices, --window, --slice-us, --batch, --device and --runtime"
+FOR_WEIGHTS = (
+    "--weights, --state, --slices, --window, --slice-us, --batch, --device, --runtime and --state-dtype"
+)
 
 
 def evaluate(
@@ -73,6 +76,7 @@ def evaluate(
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu (default), cuda or cuda:N.")] = None,
     runtime: Runtime = None,
+    state_dtype: StateDtype = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Take only the first recordings or pictures.")
     ] = None,
@@ -99,7 +103,7 @@ def evaluate(
         dataset, split = _annotations(dataset, split)
     check_outputs(paths, ENDINGS, dataset)
     for_recordings = (state, window, slice_us, protocol, classes)
-    for_weights = (weights, state, slices, window, slice_us, batch, device, runtime)
+    for_weights = (weights, state, slices, window, slice_us, batch, device, runtime, state_dtype)
     if kind == "coco" and any(option is not None for option in for_recordings):
         raise typer.BadParameter(f"{dataset.name} holds pictures: {FOR_RECORDINGS} are for recordings")
     if detections is not None:
@@ -131,6 +135,7 @@ def evaluate(
         batch or 1,
         device or "cpu",
         runtime or "auto",
+        state_dtype or "float32",
     )
     report_evaluation(wish, paths, as_json)
 

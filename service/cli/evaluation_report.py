@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import torch
 import typer
 
 from model.checkpoint import load_detector
@@ -47,6 +48,7 @@ class Wish:
     batch: int
     device: str
     runtime: str
+    state_dtype: str
 
 
 def report_evaluation(wish: Wish, paths: list[Path], print_json: bool) -> None:
@@ -72,9 +74,14 @@ def _recordings(wish: Wish) -> tuple[Evaluation, Setup, Look]:
     if wish.detections is not None:
         classes = match_classes(data.class_names, data.class_names, wish.classes)
         return evaluate_files(wish.detections, data, classes, wish.limit), _setup(wish, None), look
-    detector = load_detector(wish.weights, wish.device, runtime=wish.runtime)
+    detector = _load(wish)
     setup = _setup(wish, detector)
     return _run(wish, data, detector, setup.run), setup, look
+
+
+def _load(wish: Wish) -> Detector:
+    dtype = getattr(torch, wish.state_dtype)
+    return load_detector(wish.weights, wish.device, runtime=wish.runtime, state_dtype=dtype)
 
 
 def _run(wish: Wish, data: RecordingSet, detector: Detector, run: Run | None) -> Evaluation:
@@ -101,7 +108,7 @@ def _pictures(wish: Wish) -> tuple[Evaluation, Setup, Look]:
     if wish.detections is not None:
         found = read_results(wish.detections, images.categories, images.image_ids)
         return evaluate_picture_boxes(images, found), _setup(wish, None), look
-    detector = load_detector(wish.weights, wish.device, runtime=wish.runtime)
+    detector = _load(wish)
     setup = _setup(wish, detector)
     assert setup.run is not None
     with progress_bar("evaluating") as update:

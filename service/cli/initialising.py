@@ -16,6 +16,7 @@ from model.geometry import trace
 from model.paper import ROWS, Row
 from model.spec import REPRESENTATION_CHANNELS, WINDOW_US, ModelSpec
 from model.whole_file import whole_file
+from service.cli.options import parse_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ def specification(
     if preset is None and wish.slices and wish.row:
         slice_us = WINDOW_US["paper"] // slices
     slice_us = wish.slice_us or slice_us
-    height, width = _size(wish.size) or (start.input_height, start.input_width)
+    unchanged = (start.input_height, start.input_width)
+    height, width = unchanged if wish.size is None else parse_size(wish.size)
     return replace(
         start,
         name=f"{name}-untrained",
@@ -103,15 +105,6 @@ def _class_names(text: str | None) -> tuple[str, ...] | None:
     if not all(names) or len(set(names)) != len(names):
         raise ConfigError(f"class names {text!r}: every one must be given, and only once")
     return names
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    height, _, width = text.partition("x")
-    if not (height.isdecimal() and width.isdecimal()):
-        raise ConfigError(f"size {text!r}: expected HEIGHTxWIDTH, such as 256x320")
-    return int(height), int(width)
 
 
 def _rows() -> Table:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ingest.events import MAX_SENSOR_PX
+from model.errors import ConfigError
 from model.shipped import DEFAULT
 from model.spec import MAX_SLICES
 from service.limits import MAX_SLICE_US, MIN_SLICE_US
@@ -48,6 +49,10 @@ Runtime = Annotated[
         "as bytes; auto (default), the fastest here that keeps the scores."
     ),
 ]
+StateDtype = Annotated[
+    Literal["float32", "bfloat16"] | None,
+    typer.Option(help="Membranes between slices; bfloat16 takes half the memory; default: float32."),
+]
 Slices = Annotated[
     int | None,
     typer.Option(min=1, max=MAX_SLICES, help="T: slices averaged for one result; default: the model's."),
@@ -57,6 +62,11 @@ Hop = Annotated[
 ]
 Confidence = Annotated[float, typer.Option(min=0, max=1, help="Leave out boxes at or below this.")]
 Iou = Annotated[float, typer.Option(min=0, max=1, help="Of two boxes that overlap more, keep the better.")]
+
+TrackBoxes = Annotated[
+    bool,
+    typer.Option("--track", help="Give each box the number of the object that it follows: `track_id`."),
+]
 
 
 def check_slice(slice_us: int | None, window: str | None) -> None:
@@ -79,7 +89,7 @@ def check_no_recording_options(picture: Path, *given: object) -> None:
     """Refuse options that say how events are cut, for a picture."""
     if any(option is not None for option in given):
         raise typer.BadParameter(
-            f"{picture.name} is a picture: sensor size, length of slices and hop are for recordings"
+            f"{picture.name} is a picture: sensor size, length of slices, hop and tracks are for recordings"
         )
 
 
@@ -94,6 +104,14 @@ def check_outputs(paths: list[Path], endings: tuple[str, ...], source: Path | No
             raise typer.BadParameter(f"{path}: a folder, the input itself, or named twice")
         if not path.parent.is_dir():
             raise typer.BadParameter(f"{path.name}: there is no folder {path.parent}")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of a network's input, from HEIGHTxWIDTH: ConfigError if it is nothing like it."""
+    height, _, width = text.partition("x")
+    if not (height.isdecimal() and width.isdecimal()):
+        raise ConfigError(f"size {text!r}: expected HEIGHTxWIDTH, such as 256x320")
+    return int(height), int(width)
 
 
 def check_size(width: int | None, height: int | None) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from service.cli.options import Runtime, Weights
+from service.cli.options import Runtime, StateDtype, Weights
 from service.logs import configure_logging
 from service.settings import Settings
 
@@ -15,6 +15,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     weights: Weights = None,
     runtime: Runtime = None,
+    state_dtype: StateDtype = None,
     threads: Annotated[int | None, typer.Option(help="Compute threads; 0: as many as there are.")] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions at once.")] = None,
     idle_timeout_s: Annotated[float | None, typer.Option(help="Close sessions silent for this long.")] = None,
@@ -29,6 +30,7 @@ def serve(
         "port": port,
         "weights": weights,
         "runtime": runtime,
+        "state_dtype": state_dtype,
         "threads": threads,
         "max_sessions": max_sessions,
         "idle_timeout_s": idle_timeout_s,

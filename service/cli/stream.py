@@ -1,10 +1,11 @@
 """`spikewatch stream`: plays a recording to a service as a live camera would."""
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import httpx
 import numpy as np
@@ -14,7 +15,9 @@ import websockets
 from ingest.errors import IngestError
 from ingest.events import Events
 from ingest.recording import Recording, open_recording
-from service.cli.options import Confidence, Height, Hop, RecordingPath, Width, check_size
+from service.cli.interrupt import Interrupted, on_interrupt
+from service.cli.options import Confidence, Height, Hop, RecordingPath, TrackBoxes, Width, check_size
+from service.cli.stream_output import Show, stream_output
 from service.errors import BadRequest
 
 PIECE_US = 20_000
@@ -37,26 +40,31 @@ def stream(
     key: Annotated[
         str | None, typer.Option(envvar="SPIKEWATCH_KEY", help="API key, where the service asks for one.")
     ] = None,
+    track: TrackBoxes = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print each message as a line of JSON.")] = False,
 ) -> None:
     """Play a recording over the WebSocket at its own pace and print each window as it comes back.
 
-    Events of any format are sent as headerless DAT records.
+    Events of any format are sent as headerless DAT records. On a terminal, a table grows instead of lines.
+    Ctrl-C ends the session as `close` does; the exit status is 130.
     """
     check_size(width, height)
     with open_recording(recording, width, height) as opened:
         sensor = opened.sensor_size()
         wanted = {"format": "dat", "width": sensor[0], "height": sensor[1], "policy": policy}
-        wanted |= {"confidence": confidence, "hop": hop}
+        wanted |= {"confidence": confidence, "hop": hop} | ({"track": True} if track else {})
         headers = {} if key is None else {"X-API-Key": key}
         try:
             answer = httpx.post(f"{url.rstrip('/')}/v1/sessions", json=wanted, headers=headers, timeout=30)
             if answer.status_code != 201:
                 raise BadRequest(f"{url} answers {answer.status_code}: {answer.text[:300]}")
             address = url.rstrip("/").replace("http", "ws", 1) + answer.json()["stream_url"]
-            asyncio.run(_play(opened, address, headers, speed, as_json))
+            with stream_output(as_json, opened.progress) as show:
+                interrupted = asyncio.run(_play(opened, address, headers, speed, show))
         except (httpx.HTTPError, OSError, websockets.WebSocketException) as error:
             raise BadRequest(f"{url}: {error}") from error
+    if interrupted:
+        raise Interrupted("interrupted; the session was ended")
 
 
 def dat_records(events: Events) -> bytes:
@@ -76,62 +84,55 @@ def pieces(recording: Recording) -> Iterator[tuple[int, bytes]]:
 
 
 async def _play(
-    recording: Recording, address: str, headers: dict[str, str], speed: float, as_json: bool
+    recording: Recording, address: str, headers: dict[str, str], speed: float, show: Show
+) -> bool:
+    """Send and show until the session has ended; True if it was ended by hand."""
+    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def stop() -> None:
+        loop.call_soon_threadsafe(stopping.set)
+
+    with on_interrupt(stop):
+        async with websockets.connect(
+            address, compression=None, max_size=None, ping_interval=None, additional_headers=headers
+        ) as socket:
+            sender = asyncio.create_task(_send(recording, socket, speed, stopping))
+            try:
+                async for text in socket:
+                    show(json.loads(text))
+                if sender.done():
+                    sender.result()
+            finally:
+                sender.cancel()
+                await asyncio.gather(sender, return_exceptions=True)
+    return stopping.is_set()
+
+
+async def _send(
+    recording: Recording, socket: websockets.ClientConnection, speed: float, stopping: asyncio.Event
 ) -> None:
-    options: dict[str, Any] = {"compression": None, "max_size": None, "additional_headers": headers}
-    async with websockets.connect(address, **options) as socket:
-        sender = asyncio.create_task(_send(recording, socket, speed))
-        try:
-            async for text in socket:
-                _show(json.loads(text), as_json)
-            if sender.done():
-                sender.result()
-        finally:
-            sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
-
-
-async def _send(recording: Recording, socket: websockets.ClientConnection, speed: float) -> None:
     try:
-        await _send_in_time(recording, socket, speed)
+        await _send_in_time(recording, socket, speed, stopping)
     except IngestError:
         await socket.close()
         raise
 
 
-async def _send_in_time(recording: Recording, socket: websockets.ClientConnection, speed: float) -> None:
+async def _send_in_time(
+    recording: Recording, socket: websockets.ClientConnection, speed: float, stopping: asyncio.Event
+) -> None:
     start_s, t_first_us = time.monotonic(), None
     for t_us, records in pieces(recording):
         t_first_us = t_us if t_first_us is None else t_first_us
         if speed > 0:
-            due_s = start_s + (t_us - t_first_us) / 1e6 / speed
-            await asyncio.sleep(max(0.0, due_s - time.monotonic()))
+            await _pause(start_s + (t_us - t_first_us) / 1e6 / speed - time.monotonic(), stopping)
+        if stopping.is_set():
+            break
         await socket.send(records)
     await socket.send("close")
 
 
-def _show(message: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(message))
-        return
-    match message["type"]:
-        case "ready":
-            typer.echo(f"session {message['session_id']}, {message['model']} ({message['training']})")
-        case "window":
-            found = ", ".join(f"{box['label']} {box['confidence']:.2f}" for box in message["detections"])
-            energy = message["energy_mj"]
-            typer.echo(
-                f"{message['t_end_us'] / 1e6:9.3f} s  {message['events']:8,} events  "
-                f"rate {message['firing_rate']:5.1%}  {energy['snn']:6.2f} mJ (ANN {energy['ann']:.2f})  "
-                f"{message['latency_ms']:6.1f} ms  {found or '-'}"
-            )
-        case "error":
-            raise BadRequest(f"the service says: {message['detail']}")
-        case "closed":
-            totals = message["totals"]
-            if message["reason"] != "client":
-                raise BadRequest(f"the service ended the session ({message['reason']}): {message['detail']}")
-            typer.echo(
-                f"closed ({message['reason']}): {totals['windows']} windows, {totals['events']:,} events, "
-                f"{totals['dropped_windows']} windows dropped"
-            )
+async def _pause(seconds: float, stopping: asyncio.Event) -> None:
+    """Wait, but not beyond the end."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(stopping.wait(), max(0.0, seconds))

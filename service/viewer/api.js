@@ -2,18 +2,25 @@
  * The service's HTTP interface.
  *
  * @typedef {{x: number, y: number, w: number, h: number, class_id: number, label: string,
- *   confidence: number}} Detection
- * @typedef {{t0_us: number, t1_us: number, events: number, sensor: [number, number], png: string}} Slice
+ *   confidence: number, track_id: number}} Detection
+ * @typedef {{t0_us: number, t1_us: number, events: number, sensor: [number, number], png: string,
+ *   missed_slices: number}} Slice
  * @typedef {{seq: number, t_start_us: number, t_end_us: number, events: number, detections: Detection[],
  *   firing_rate: number, energy_mj: {snn: number, ann: number}, latency_ms: number, dropped_windows: number,
  *   training: string, layer_rates: Record<string, number>}} Window
  * @typedef {{session_id: string, stream_url: string, format: string, width: ?number, height: ?number,
- *   slice_us: number, slices: number, hop: number, confidence: number}} Session
+ *   slice_us: number, slices: number, hop: number, confidence: number, policy: string, class_names?: string[]}} Session
  * @typedef {{name: string, training: string, parameters: number, slice_us: number, slices: number}} Model
  */
 
-/** What the service says is wrong, in its own words. */
-export class Problem extends Error {}
+/** What the service says is wrong, in its own words, with its stable code. */
+export class Problem extends Error {
+  /** @param {string} detail @param {string} [code] */
+  constructor(detail, code = "") {
+    super(detail);
+    this.code = code;
+  }
+}
 
 /** @returns {Promise<Session[]>} all open sessions */
 export const listSessions = async () => (await request("/v1/sessions")).sessions;
@@ -31,6 +38,19 @@ export const openSession = (wanted) =>
     headers: { "content-type": "application/json" },
     body: JSON.stringify(wanted),
   });
+
+/**
+ * Run a recording; fulfilled once all of it has been run.
+ *
+ * @param {Blob} recording @param {Record<string, any>} wanted the query of `POST /v1/detections`
+ * @param {AbortSignal} signal breaks it off
+ */
+export async function runRecording(recording, wanted, signal) {
+  const query = new URLSearchParams(wanted);
+  const answer = await checked(`/v1/detections?${query}`, { method: "POST", body: recording, signal });
+  const last = JSON.parse((await answer.text()).trim().split("\n").pop() ?? "{}");
+  if (last.error) throw new Problem(last.error.detail, last.error.code);
+}
 
 /**
  * @param {string} path
@@ -56,10 +76,11 @@ async function checked(path, options) {
   let response;
   try {
     response = await fetch(path, options);
-  } catch {
+  } catch (error) {
+    if (options?.signal?.aborted) throw error;
     throw new Problem("The service does not answer.");
   }
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
-  throw new Problem(problem.detail ?? `The service answered ${response.status} to ${path}.`);
+  throw new Problem(problem.detail ?? `The service answered ${response.status} to ${path}.`, problem.code);
 }

@@ -1,14 +1,19 @@
-/** The page: connects the choice of a session, the watcher, the scene, the measurements and the demo camera. */
+/** The page: the wall of sessions, their list, the demo camera, recordings, keys and measurements. */
 
 import { getModel } from "./api.js";
 import { DemoCamera } from "./demo_camera.js";
+import { listenForFiles } from "./drop.js";
+import { listenForKeys } from "./keys.js";
 import { Measurements, PLOT_WINDOWS } from "./measurements.js";
-import { Scene } from "./scene.js";
-import { SessionChoice } from "./sessions.js";
-import { Watcher } from "./watch.js";
-import { badgeText, boxCount, ending, isUntrained, modelFacts, seconds, shortId } from "./words.js";
+import { Recordings } from "./recordings.js";
+import { SessionList } from "./sessions.js";
+import { Wall } from "./wall.js";
+import { badgeText, countsOf, isUntrained, modelFacts } from "./words.js";
 
 const MODEL_RETRY_MS = 3000;
+const SPEAK_MS = 4000;
+/** Sessions of this page ask for weak boxes too, for the slider to show or hide. */
+const LOWEST_CONFIDENCE = 0.1;
 
 /** @param {string} id @returns {any} */
 const element = (id) => document.getElementById(id);
@@ -20,79 +25,26 @@ const say = (id, text) => {
 
 const asked = new URLSearchParams(location.search);
 const problems = new Map();
-const scene = new Scene(element("scene"), element("events"), element("boxes"));
+const slider = element("confidence");
+slider.value = asked.get("confidence") ?? slider.value;
+const lowest = Math.min(LOWEST_CONFIDENCE, Number(slider.value));
 const measurements = new Measurements(element);
-let watched = "";
-let sliceText = "";
-let boxesText = "";
 
-const watcher = new Watcher({
-  onSlice(slice) {
-    scene.slice(slice);
-    sliceText = `${seconds(slice.t0_us)}, ${slice.events.toLocaleString("en")} events`;
-    say("caption", sliceText + boxesText);
+const wall = new Wall(element("wall"), Number(slider.value), {
+  onChange() {
+    recordings.prune();
+    sessions.show();
+    showConfidence();
+    say("measured", wall.selected?.name ?? "");
   },
-  onWindow(window) {
-    const session = sessions.get(watched);
-    scene.show(window.detections);
-    boxesText = `; last window: ${boxCount(window.detections, session?.confidence)}`;
-    say("caption", sliceText + boxesText);
-    measurements.add(window, session);
-  },
-  onState(state, detail) {
-    document.body.dataset.state = state;
-    say("status", statusText(state, detail));
-  },
+  onShown: (tile) => measurements.show(tile?.windows(PLOT_WINDOWS) ?? [], tile?.session ?? null),
 });
-
-const sessions = new SessionChoice(element("session"), {
-  onChoose: watch,
-  onList(ids) {
-    if (!watched && ids.length) watch(ids[0]);
-  },
-  onProblem: (text) => complain("service", text),
-});
-
+const sessions = new SessionList(element("sessions"), wall, (text) => complain("service", text));
+const recordings = new Recordings(wall, lowest);
 const camera = new DemoCamera((problem) => {
   complain("camera", problem && `Demo camera stopped: ${problem}.`);
-  sessions.setOwn(null);
   showCamera();
 });
-
-/** @param {string} id */
-function watch(id) {
-  if (!id) return;
-  watched = id;
-  sliceText = boxesText = "";
-  say("caption", "\u00a0");
-  scene.clear();
-  measurements.clear();
-  sessions.choose(id);
-  const { width, height } = sessions.get(id) ?? {};
-  if (width && height) scene.resize([width, height]);
-  watcher.watch(id);
-}
-
-/** @param {import("./watch.js").State} state @param {string} detail */
-function statusText(state, detail) {
-  const session = `session ${shortId(watched)}`;
-  switch (state) {
-    case "connecting":
-      return `Connecting to ${session}…`;
-    case "quiet":
-      return `Watching ${session}: waiting for events`;
-    case "live":
-      return `Watching ${session}, live`;
-    case "lost":
-      return `Connection lost. Trying ${session} again in ${detail} s`;
-    case "closed":
-      return `Session ${shortId(watched)} has ended: ${ending(detail)}`;
-    case "refused":
-      return `Cannot watch this session: ${detail}`;
-    default:
-      return "No session yet";
-  }
-}
 
 /** Show what is wrong, or with "" that it is no longer. @param {string} source @param {string} text */
 function complain(source, text) {
@@ -114,14 +66,19 @@ async function toggleCamera() {
   complain("camera", "");
   say("demo", "Starting…");
   try {
-    const confidence = asked.get("confidence");
-    const session = await camera.start(confidence === null ? {} : { confidence: Number(confidence) });
-    sessions.setOwn(session);
-    watch(session.session_id);
+    const session = await camera.start({ confidence: lowest, hop: 1, track: true });
+    wall.add(session.session_id, { name: "Demo camera" });
   } catch (error) {
     complain("camera", `Demo camera: ${/** @type {Error} */ (error).message}`);
   }
   showCamera();
+}
+
+function showConfidence() {
+  say("confidence-value", Number(slider.value).toFixed(2));
+  const session = wall.selected?.session;
+  const hidden = session && session.confidence > Number(slider.value);
+  say("confidence-note", hidden ? `this session sends none below ${session.confidence}` : "");
 }
 
 async function showModel() {
@@ -137,16 +94,30 @@ async function showModel() {
   }
 }
 
-say("status", statusText("idle", ""));
+/** Now and then, for those who hear the page. */
+function speak() {
+  const tile = wall.selected;
+  say("spoken", tile && !tile.ended ? `${tile.name}: ${countsOf(tile.boxes)}` : "");
+}
+
 say("plot-length", String(PLOT_WINDOWS));
 say(
   "curl",
-  `curl ${location.origin}/v1/sessions \\\n  -H 'content-type: application/json' -d '{"format": "dat"}'\n` +
+  `spikewatch stream recording.raw --url ${location.origin}\n\n` +
+    `curl ${location.origin}/v1/sessions \\\n  -H 'content-type: application/json' -d '{"format": "dat"}'\n` +
     `curl ${location.origin}/v1/sessions/SESSION_ID/events \\\n  --data-binary @recording.dat`,
 );
 element("demo").addEventListener("click", toggleCamera);
+element("open").addEventListener("click", () => element("file").click());
+slider.addEventListener("input", () => {
+  wall.setConfidence(Number(slider.value));
+  showConfidence();
+});
+listenForFiles(element("drop-sign"), element("file"), (files) => recordings.run(files));
+listenForKeys(wall);
 addEventListener("pagehide", () => camera.running && camera.stop());
+setInterval(speak, SPEAK_MS);
+showConfidence();
 showModel();
 sessions.poll();
-const linked = asked.get("session");
-if (linked) watch(linked);
+for (const id of asked.getAll("session")) wall.add(id);

@@ -1,101 +1,59 @@
-/** Numbers and plots of the windows that came lately. */
+/** Numbers and plots of one session, of the windows up to the moment that its tile shows. */
 
-import { LayerBars } from "./layers.js";
+import { lately, power } from "./figures.js";
+import { HeatMap } from "./heatmap.js";
 import { LinePlot } from "./plots.js";
-import { duration, figures, percent, short } from "./words.js";
+import { duration, percent, short, watts } from "./words.js";
 
-export const PLOT_WINDOWS = 80;
-const RATE_WINDOWS = 12;
+export const PLOT_WINDOWS = 120;
 
 export class Measurements {
   #page;
-  #energy;
-  #rate;
-  #layers;
-  #history = /** @type {{window: import("./api.js").Window, spanS: number, atMs: number}[]} */ ([]);
+  #power;
+  #latency;
+  #heat;
 
   /** @param {(id: string) => HTMLElement} page finds an element */
   constructor(page) {
     this.#page = page;
     const canvas = (id) => /** @type {HTMLCanvasElement} */ (page(id));
-    this.#energy = new LinePlot(canvas("energy-plot"), PLOT_WINDOWS, " mJ");
-    this.#rate = new LinePlot(canvas("rate-plot"), PLOT_WINDOWS, " %");
-    this.#layers = new LayerBars(canvas("layer-plot"), page("layer-note"));
+    this.#power = new LinePlot(canvas("power-plot"), PLOT_WINDOWS, watts);
+    this.#latency = new LinePlot(canvas("latency-plot"), PLOT_WINDOWS, duration);
+    this.#heat = new HeatMap(canvas("heat-map"), page("heat-note"), PLOT_WINDOWS);
   }
 
-  clear() {
-    this.#history = [];
-    for (const id of ["events-rate", "windows-rate", "latency", "dropped", "snn", "ann", "rate"]) this.#say(id, "–");
-    this.#say("saving", "\u00a0");
-    this.#say("windows-note", "results as they arrive");
-    this.#tellDropped(0);
-    this.#say("dropped", "–");
-    this.#plot();
-    this.#layers.show({});
-  }
-
-  /** @param {import("./api.js").Window} window @param {import("./api.js").Session} [session] if it is known */
-  add(window, session) {
-    const spanS = secondsOfWork(window, session);
-    this.#history.push({ window, spanS, atMs: performance.now() });
-    this.#history = this.#history.slice(-PLOT_WINDOWS);
-    this.#tellRates(session);
-    this.#say("latency", duration(window.latency_ms));
-    this.#tellDropped(window.dropped_windows);
-    this.#tellEnergy(window.energy_mj, spanS);
-    this.#say("rate", percent(window.firing_rate));
-    this.#plot();
-    this.#layers.show(window.layer_rates);
-  }
-
-  #plot() {
-    const values = (pick) => this.#history.map(({ window }) => pick(window));
-    this.#energy.show([
-      { ink: "ann", values: values((window) => window.energy_mj.ann) },
-      { ink: "snn", values: values((window) => window.energy_mj.snn) },
+  /** @param {import("./api.js").Window[]} windows oldest first @param {?import("./api.js").Session} session */
+  show(windows, session) {
+    const values = (pick) => windows.map(pick);
+    this.#power.show([
+      { ink: "ann", values: values((window) => power(window, session).ann) },
+      { ink: "snn", values: values((window) => power(window, session).snn) },
     ]);
-    this.#rate.show([{ ink: "rate", values: values((window) => window.firing_rate * 100) }]);
+    this.#latency.show([{ ink: "rate", values: values((window) => window.latency_ms) }]);
+    this.#heat.show(windows);
+    this.#tell(lately(windows, session), session?.policy === "block");
   }
 
-  /** @param {import("./api.js").Session} [session] */
-  #tellRates(session) {
-    const recent = this.#history.slice(-RATE_WINDOWS);
-    const sum = (pick) => recent.reduce((total, entry) => total + pick(entry), 0);
-    this.#say("events-rate", short(sum((entry) => entry.window.events) / sum((entry) => entry.spanS)));
-    if (recent.length < 3) return;
-    const elapsedS = (recent[recent.length - 1].atMs - recent[0].atMs) / 1000;
-    this.#say("windows-rate", figures((recent.length - 1) / elapsedS));
-    if (session) this.#say("windows-note", `real time is ${figures(1e6 / (session.hop * session.slice_us))}`);
-  }
-
-  /** @param {number} count */
-  #tellDropped(count) {
-    this.#say("dropped", String(count));
-    this.#page("dropped").classList.toggle("warn", count > 0);
-    this.#say("dropped-note", count > 0 ? "events came too fast" : "since the session began");
-  }
-
-  /** @param {{snn: number, ann: number}} energy in mJ @param {number} spanS */
-  #tellEnergy({ snn, ann }, spanS) {
-    this.#say("snn", `${figures(snn)} mJ, ${figures(snn / spanS)} mW`);
-    this.#say("ann", `${figures(ann)} mJ, ${figures(ann / spanS)} mW`);
-    const comparison = snn < ann ? `${(ann / snn).toFixed(1)} × less` : `${(snn / ann).toFixed(1)} × more`;
-    this.#say("saving", snn > 0 && ann > 0 ? `Spiking: ${comparison} energy than as ANN` : "\u00a0");
+  /** @param {ReturnType<typeof lately>} now @param {boolean} waits whether slices wait rather than being dropped */
+  #tell(now, waits) {
+    this.#say("events-rate", now ? short(now.eventsPerS) : "–");
+    this.#say("rate", now ? percent(now.firingRate) : "–");
+    this.#say("latency", now ? duration(now.latencyMs) : "–");
+    this.#say("latency-note", now ? `slowest ${duration(now.slowestMs)}${waits ? ", with waiting" : ""}` : "last byte to result");
+    this.#say("dropped", now ? String(now.dropped) : "–");
+    this.#page("dropped").classList.toggle("warn", Boolean(now?.dropped));
+    this.#say("dropped-note", now?.dropped ? "events came too fast" : "since the session began");
+    this.#say("snn", now ? watts(now.snnW) : "–");
+    this.#say("ann", now ? watts(now.annW) : "–");
+    this.#say("saving", now && now.snnW > 0 && now.annW > 0 ? saving(now.snnW, now.annW) : "\u00a0");
   }
 
   /** @param {string} id @param {string} text */
   #say(id, text) {
-    this.#page(id).textContent = text;
+    if (this.#page(id).textContent !== text) this.#page(id).textContent = text;
   }
 }
 
-/**
- * Stream time that a window's events and energy belong to. Windows may overlap (a hop shorter than they are),
- * have gaps where slices were dropped, or be cut short by a flush.
- *
- * @param {import("./api.js").Window} window @param {import("./api.js").Session} [session]
- */
-function secondsOfWork(window, session) {
-  const span = window.t_end_us - window.t_start_us;
-  return (session ? Math.min(span, session.hop * session.slice_us) : span) / 1e6;
-}
+/** @param {number} snn @param {number} ann */
+const saving = (snn, ann) =>
+  snn < ann ? `Spiking needs ${(ann / snn).toFixed(1)} × less` : `Spiking needs ${(snn / ann).toFixed(1)} × more`;

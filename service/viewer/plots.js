@@ -10,14 +10,17 @@ const BOTTOM = 6;
 export class LinePlot {
   #canvas;
   #length;
-  #unit;
+  #write;
   #lines = /** @type {Line[]} */ ([]);
 
-  /** @param {HTMLCanvasElement} canvas @param {number} length windows shown @param {string} unit */
-  constructor(canvas, length, unit) {
+  /**
+   * @param {HTMLCanvasElement} canvas @param {number} length windows shown
+   * @param {(value: number) => string} write a value with its unit
+   */
+  constructor(canvas, length, write) {
     this.#canvas = canvas;
     this.#length = length;
-    this.#unit = unit;
+    this.#write = write;
     redrawOnResize(canvas, () => this.#draw());
   }
 
@@ -32,7 +35,7 @@ export class LinePlot {
     if (!this.#lines.some((line) => line.values.length)) return drawNothing(sheet);
     const top = niceCeiling(Math.max(...this.#lines.flatMap((line) => line.values)));
     const y = (value) => sheet.height - BOTTOM - (value / top) * (sheet.height - TOP - BOTTOM);
-    const left = drawAxis(sheet, top, y, this.#unit);
+    const left = drawAxis(sheet, top, y, this.#write);
     const step = (sheet.width - left - 4) / (this.#length - 1);
     for (const { ink, values } of this.#lines) drawLine(sheet, colour(ink), values, step, y);
   }
@@ -66,12 +69,11 @@ export function drawNothing({ pen, width, height }) {
  * Lines at 0, half and all of `top`, with their values.
  *
  * @param {import("./canvas.js").Sheet} sheet @param {number} top @param {(value: number) => number} y
- * @param {string} unit
+ * @param {(value: number) => string} write
  * @returns {number} where the plot begins
  */
-export function drawAxis({ pen, width }, top, y, unit) {
-  const text = (value) => `${Number(value.toPrecision(3))}${value ? unit : ""}`;
-  const marks = [top, top / 2, 0].map((value) => ({ value, text: text(value) }));
+function drawAxis({ pen, width }, top, y, write) {
+  const marks = [top, top / 2, 0].map((value) => ({ value, text: value ? write(value).replace(/\.0+ /, " ") : "0" }));
   const left = Math.max(...marks.map(({ text }) => pen.measureText(text).width)) + 8;
   pen.strokeStyle = colour("line");
   pen.fillStyle = colour("muted");

@@ -1,75 +1,68 @@
-/** The list of open sessions, asked for again and again, as a choice. */
+/** The open sessions, asked for again and again, as buttons that put them on the wall or take
+ * them off; hidden while all are on it. */
 
 import { listSessions } from "./api.js";
-import { sessionName, shortId } from "./words.js";
+import { sessionFacts, shortId } from "./words.js";
 
-const PERIOD_MS = 2000;
+const PERIOD_MS = 1500;
 
-export class SessionChoice {
-  #select;
-  #open = /** @type {Map<string, import("./api.js").Session>} */ (new Map());
-  #own = /** @type {?import("./api.js").Session} */ (null);
+export class SessionList {
+  #root;
+  #wall;
+  #open = /** @type {import("./api.js").Session[]} */ ([]);
   #shown = "";
-  #onList;
   #onProblem;
 
   /**
-   * @param {HTMLSelectElement} select
-   * @param {{onChoose: (id: string) => void, onList: (ids: string[]) => void,
-   *   onProblem: (text: string) => void}} handlers
+   * @param {HTMLElement} root @param {import("./wall.js").Wall} wall
+   * @param {(text: string) => void} onProblem told what is wrong, "" when it no longer is
    */
-  constructor(select, { onChoose, onList, onProblem }) {
-    this.#select = select;
-    this.#onList = onList;
+  constructor(root, wall, onProblem) {
+    this.#root = root;
+    this.#wall = wall;
     this.#onProblem = onProblem;
-    select.addEventListener("change", () => onChoose(select.value));
-    this.#render("");
-  }
-
-  /** @param {string} id @returns {import("./api.js").Session | undefined} */
-  get(id) {
-    return this.#open.get(id);
-  }
-
-  /** The page's own session, listed at once; null when it has ended. @param {?import("./api.js").Session} session */
-  setOwn(session) {
-    this.#own = session;
-    if (session) this.#open.set(session.session_id, session);
-  }
-
-  /** @param {string} id */
-  choose(id) {
-    this.#render(id);
-    this.#select.value = id;
   }
 
   /** Ask now, and from then on every PERIOD_MS. */
   async poll() {
     try {
-      const sessions = await listSessions();
-      this.#open = new Map(sessions.map((session) => [session.session_id, session]));
-      this.setOwn(this.#own);
-      this.#render(this.#select.value);
+      this.#open = await listSessions();
+      this.#wall.fill(this.#open.map((session) => session.session_id));
+      this.show();
       this.#onProblem("");
-      this.#onList([...this.#open.keys()]);
     } catch (error) {
       this.#onProblem(`${/** @type {Error} */ (error).message} Trying again.`);
     }
     setTimeout(() => this.poll(), PERIOD_MS);
   }
 
-  /** Rebuild the options only when they changed: the list may be open. @param {string} chosen */
-  #render(chosen) {
-    const options = [...this.#open.values()].map((session) => {
-      const own = session.session_id === this.#own?.session_id ? ", demo camera" : "";
-      return { value: session.session_id, text: sessionName(session) + own };
+  /** Make the buttons anew, only when they changed: one of them may have the focus. */
+  show() {
+    const buttons = this.#open.map((session) => {
+      const tile = this.#wall.find(session.session_id);
+      const name = tile?.name ?? shortId(session.session_id);
+      return { id: session.session_id, text: `${name}, ${sessionFacts(session)}`, on: tile !== undefined };
     });
-    if (chosen && !this.#open.has(chosen)) options.unshift({ value: chosen, text: `${shortId(chosen)}, ended` });
-    if (!chosen) options.unshift({ value: "", text: options.length ? "Choose a session" : "No open session" });
-    const shown = JSON.stringify(options);
+    const shown = JSON.stringify(buttons);
     if (shown === this.#shown) return;
     this.#shown = shown;
-    this.#select.replaceChildren(...options.map(({ value, text }) => new Option(text, value)));
-    this.#select.value = chosen;
+    const focused = document.activeElement?.getAttribute("data-session");
+    this.#root.replaceChildren(...buttons.map((button) => this.#button(button)));
+    if (focused) /** @type {?HTMLElement} */ (this.#root.querySelector(`[data-session="${focused}"]`))?.focus();
+    this.#root.hidden = buttons.every(({ on }) => on);
+  }
+
+  /** @param {{id: string, text: string, on: boolean}} wanted */
+  #button({ id, text, on }) {
+    const button = document.createElement("button");
+    Object.assign(button, { type: "button", className: "chip", textContent: text });
+    button.dataset.session = id;
+    button.setAttribute("aria-pressed", String(on));
+    button.addEventListener("click", () => {
+      const tile = this.#wall.find(id);
+      if (tile) this.#wall.remove(tile);
+      else this.#wall.add(id);
+    });
+    return button;
   }
 }

@@ -7,6 +7,7 @@
  *
  * @typedef {"idle" | "connecting" | "quiet" | "live" | "lost" | "closed" | "refused"} State
  * @typedef {{
+ *   onSession: (session: import("./api.js").Session) => void,
  *   onSlice: (slice: import("./api.js").Slice) => void,
  *   onWindow: (window: import("./api.js").Window) => void,
  *   onState: (state: State, detail: string) => void,
@@ -16,26 +17,29 @@
 import { socketUrl } from "./api.js";
 
 const QUIET_MS = 2500;
+const SOON_MS = 250;
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 8000;
 
 export class Watcher {
+  #id;
   #socket = /** @type {?WebSocket} */ (null);
   #handlers;
   #state = /** @type {State} */ ("idle");
   #timer = 0;
   #retryMs = FIRST_RETRY_MS;
+  #expected;
 
-  /** @param {Handlers} handlers */
-  constructor(handlers) {
+  /**
+   * @param {string} sessionId
+   * @param {Handlers} handlers
+   * @param {boolean} [expected] the session is about to be opened: that there is none yet is no refusal
+   */
+  constructor(sessionId, handlers, expected = false) {
+    this.#id = sessionId;
     this.#handlers = handlers;
-  }
-
-  /** @param {string} sessionId */
-  watch(sessionId) {
-    this.stop();
-    this.#retryMs = FIRST_RETRY_MS;
-    this.#connect(sessionId);
+    this.#expected = expected;
+    this.#connect();
   }
 
   stop() {
@@ -45,20 +49,22 @@ export class Watcher {
     socket?.close();
   }
 
-  /** @param {string} sessionId */
-  #connect(sessionId) {
-    const socket = new WebSocket(socketUrl(`/v1/sessions/${encodeURIComponent(sessionId)}/watch`));
+  #connect() {
+    const socket = new WebSocket(socketUrl(`/v1/sessions/${encodeURIComponent(this.#id)}/watch`));
     this.#socket = socket;
     this.#enter("connecting");
     const current = (handle) => (event) => socket === this.#socket && handle(event);
-    socket.onopen = current(() => this.#enter("quiet"));
     socket.onmessage = current((event) => this.#take(JSON.parse(event.data)));
-    socket.onclose = current(() => this.#retry(sessionId));
+    socket.onclose = current(() => this.#retry());
   }
 
   /** @param {any} message */
   #take(message) {
     switch (message.type) {
+      case "session":
+        this.#expected = false;
+        this.#handlers.onSession(message);
+        return this.#enter("quiet");
       case "slice":
       case "window":
         this.#retryMs = FIRST_RETRY_MS;
@@ -69,6 +75,10 @@ export class Watcher {
         return this.#enter("closed", message.reason);
       case "error":
         this.stop();
+        if (this.#expected && message.code === "session_unknown") {
+          this.#timer = setTimeout(() => this.#connect(), SOON_MS);
+          return;
+        }
         return this.#enter("refused", message.detail);
     }
   }
@@ -79,11 +89,10 @@ export class Watcher {
     if (this.#state !== "live") this.#enter("live");
   }
 
-  /** @param {string} sessionId */
-  #retry(sessionId) {
+  #retry() {
     clearTimeout(this.#timer);
     this.#enter("lost", String(this.#retryMs / 1000));
-    this.#timer = setTimeout(() => this.#connect(sessionId), this.#retryMs);
+    this.#timer = setTimeout(() => this.#connect(), this.#retryMs);
     this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
   }
 

@@ -25,18 +25,41 @@ export const modelFacts = (model) =>
   `${short(model.parameters)} parameters, ${model.slices} slices of ${model.slice_us / 1000} ms a window`;
 
 /** @param {import("./api.js").Session} session */
-export function sessionName(session) {
+export function sessionFacts(session) {
   const size = session.width ? ` ${session.width} × ${session.height}` : "";
-  return `${shortId(session.session_id)}, ${session.format.toUpperCase()}${size}`;
+  return `${session.format.toUpperCase()}${size}`;
 }
 
 /**
- * @param {import("./api.js").Detection[]} found
- * @param {number} [confidence] the session's threshold
+ * What a session is doing, where that is not what anyone expects.
+ *
+ * @param {import("./watch.js").State} state @param {string} detail
  */
-export function boxCount(found, confidence) {
-  const count = found.length === 0 ? "no boxes" : found.length === 1 ? "1 box" : `${found.length} boxes`;
-  return confidence === undefined ? count : `${count} above confidence ${confidence}`;
+export function stateText(state, detail) {
+  switch (state) {
+    case "connecting":
+      return "connecting…";
+    case "quiet":
+      return "waiting for events";
+    case "live":
+      return "live";
+    case "lost":
+      return `connection lost, trying again in ${detail} s`;
+    case "closed":
+      return detail === "client" ? "ended by its client" : `ended: ${ending(detail)}`;
+    case "refused":
+      return detail;
+    default:
+      return "";
+  }
+}
+
+/** @param {{label: string}[]} found @returns {string} such as "2 cars, 1 pedestrian" */
+export function countsOf(found) {
+  const counts = new Map();
+  for (const { label } of found) counts.set(label, (counts.get(label) ?? 0) + 1);
+  const parts = [...counts].sort().map(([label, count]) => `${count} ${label}${count === 1 ? "" : "s"}`);
+  return parts.join(", ") || "no boxes";
 }
 
 /** @param {number} value such as 123456 -> "123 k" */
@@ -56,3 +79,6 @@ export const seconds = (us) => `${(us / 1e6).toFixed(3)} s`;
 
 /** @param {number} rate 0 to 1 */
 export const percent = (rate) => `${(rate * 100).toFixed(1)} %`;
+
+/** @param {number} watt */
+export const watts = (watt) => (watt < 1 ? `${figures(watt * 1000)} mW` : `${figures(watt)} W`);

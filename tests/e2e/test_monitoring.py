@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from model.degradation import SATURATED_ABOVE, SILENT_BELOW
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.e2e.test_deploy import COMPOSE, ROOT, load
@@ -19,7 +20,8 @@ from tests.model.fakes import small_detector
 
 PROMETHEUS = ROOT / "docker" / "prometheus"
 GRAFANA = ROOT / "docker" / "grafana"
-METRIC = re.compile(r"\bspikewatch_\w+")
+METRIC = re.compile(r"(?<![\w:])spikewatch_\w+")
+RECORDED = re.compile(r"\w+:spikewatch_\w+:\w+")
 SUFFIXES = {
     "counter": ("_total",),
     "gauge": ("",),
@@ -43,8 +45,17 @@ def expressions() -> list[tuple[str, str, str]]:
     return [(p["title"], t["legendFormat"], t["expr"]) for p in panels() for t in p["targets"]]
 
 
-def alerts() -> list[dict[str, Any]]:
+def rules() -> list[dict[str, Any]]:
     return [rule for group in load(PROMETHEUS / "rules.yml")["groups"] for rule in group["rules"]]
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for rule in rules() if "alert" in rule]
+
+
+def recorded() -> dict[str, str]:
+    """Name and PromQL of each recording rule."""
+    return {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
 
 
 @cache
@@ -90,6 +101,7 @@ def test_panel_says_what_it_answers_in_which_unit(panel: dict[str, Any]) -> None
     assert panel["fieldConfig"]["defaults"]["unit"]
     assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
     assert all(target["legendFormat"] for target in panel["targets"])
+    assert len({target["legendFormat"] for target in panel["targets"]}) == len(panel["targets"])
     if panel["type"] == "timeseries":
         assert panel["options"]["legend"]["showLegend"]
 
@@ -105,13 +117,15 @@ def test_panels_have_an_id_and_a_place_of_their_own() -> None:
 
 
 def test_dashboard_and_rules_use_only_metrics_that_exist() -> None:
-    used = [expr for _, _, expr in expressions()] + [rule["expr"] for rule in alerts()]
+    used = [expr for _, _, expr in expressions()] + [rule["expr"] for rule in rules()]
     used += [v["query"]["query"] for v in dashboard()["templating"]["list"] if v["type"] == "query"]
     assert {name for expr in used for name in METRIC.findall(expr)} <= exposed()
+    assert {name for expr in used for name in RECORDED.findall(expr)} <= set(recorded())
 
 
 def test_dashboard_leaves_no_metric_out() -> None:
     shown = {name for _, _, expr in expressions() for name in METRIC.findall(expr)}
+    shown |= {name for expr in recorded().values() for name in METRIC.findall(expr)}
     ends = ("_bucket", "_sum", "_count")
     own = {name for name in exposed() if name.startswith("spikewatch_") and not name.endswith(ends)}
     missing = own - shown
@@ -126,4 +140,31 @@ def test_rates_follow_the_resolution_of_the_dashboard() -> None:
 def test_alerts_say_what_is_wrong_and_what_to_do() -> None:
     for rule in alerts():
         assert rule["labels"]["severity"] in ("critical", "warning"), rule["alert"]
-        assert set(rule["annotations"]) == {"summary", "description"}, rule["alert"]
+        assert set(rule["annotations"]) == {"summary", "description", "runbook"}, rule["alert"]
+        assert rule["annotations"]["runbook"].startswith("1. "), rule["alert"]
+
+
+def test_runbooks_name_panels_and_settings_that_exist() -> None:
+    titles = {panel["title"] for panel in panels()}
+    for rule in alerts():
+        text = " ".join(rule["annotations"].values())
+        for words in re.findall(r"[Pp]anel ((?:[A-Z]\w*)(?: [\w-]+)*)", text):
+            assert any(words.startswith(title) for title in titles), f"{rule['alert']}: panel {words}"
+        for name in re.findall(r"SPIKEWATCH_(\w+)", text):
+            assert name.lower() in Settings.model_fields, f"{rule['alert']}: {name}"
+        for other in re.findall(r"\bSpikewatch[A-Z]\w+", text):
+            assert other in {rule["alert"] for rule in alerts()}, f"{rule['alert']}: {other}"
+
+
+def test_thresholds_of_the_rules_are_those_of_the_code() -> None:
+    expr = {rule["alert"]: rule["expr"] for rule in alerts()}
+    assert f"< {SILENT_BELOW})" in expr["SpikewatchLayersSilent"]
+    assert f"> {SATURATED_ABOVE})" in expr["SpikewatchLayersSaturated"]
+
+
+def test_every_rule_has_a_unit_test_in_which_it_speaks() -> None:
+    told = (PROMETHEUS / "rules_test.yml").read_text()
+    for rule in alerts():
+        assert re.search(rf'alertname[:=] ?"?{rule["alert"]}\b', told), rule["alert"]
+    for name in recorded():
+        assert f"labels: {name}{{" in told, name

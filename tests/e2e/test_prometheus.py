@@ -19,9 +19,9 @@ import pytest
 import yaml
 
 from tests.e2e.test_deploy import ROOT, load, probe, run
-from tests.e2e.test_monitoring import PROMETHEUS, dashboard, expressions
+from tests.e2e.test_monitoring import PROMETHEUS, alerts, dashboard, expressions, recorded
 from tests.model.fakes import small_detector
-from tests.service.live import Live, live_service
+from tests.service.live import Live, dat_stream, live_service
 
 pytestmark = [
     pytest.mark.slow,
@@ -32,6 +32,8 @@ pytestmark = [
 ]
 
 LIMIT_S = 30.0
+SLICE_US = 20_000
+"""Of the live camera; shorter than the model's own."""
 VARIABLES = {"$__rate_interval": "30s", "$__range": "1m", "$instance": ".+"}
 """What Grafana would put in their place."""
 
@@ -76,11 +78,15 @@ class Server:
 
 @dataclass(frozen=True)
 class Scene:
-    """The service after some traffic, and a Prometheus that has seen all of it."""
+    """The service after some traffic, and a Prometheus that has seen all of it.
+
+    `windows` are of all clients, `camera` of the live one.
+    """
 
     live: Live
     prometheus: Server
     windows: list[dict[str, Any]]
+    camera: list[dict[str, Any]]
     at_s: float
 
 
@@ -135,6 +141,14 @@ def upload(live: Live) -> list[dict[str, Any]]:
     return windows
 
 
+def watch(live: Live) -> list[dict[str, Any]]:
+    """The windows of a live camera, whose session stays open."""
+    session_id = live.open(policy="drop_oldest", slice_us=SLICE_US, hop=1)
+    answer = live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(8, slice_us=SLICE_US))
+    windows: list[dict[str, Any]] = answer.json()["windows"]
+    return windows
+
+
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("prometheus")
@@ -146,10 +160,11 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         with ThreadPoolExecutor(2) as pool:
             windows = [w for part in pool.map(upload, [live, live]) for w in part]
         assert live.http.post("/v1/detections", content=b"no recording").is_client_error
-        live.open(format="dat")
+        camera = watch(live)
         end_s = time.time()
-        server.wait_for(f"timestamp(spikewatch_energy_joules_total) > {end_s}")
-        yield Scene(live, server, windows, time.time())
+        for name in ("spikewatch_energy_joules_total", *recorded()):
+            server.wait_for(f"timestamp({name}) > {end_s}")
+        yield Scene(live, server, windows + camera, camera, time.time())
 
 
 def filled_in(expr: str) -> str:
@@ -181,6 +196,39 @@ def test_query_of_the_dashboard_returns_data(scene: Scene, title: str, legend: s
         assert all(one["metric"].get(label) for one in series), f"{title}: a legend without {label}"
 
 
+@pytest.mark.parametrize("name", recorded())
+def test_recording_rule_records(scene: Scene, name: str) -> None:
+    (value, *_) = [float(one["value"][1]) for one in scene.prometheus.query(name, scene.at_s)]
+    assert value > 0
+
+
+@pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
+def test_what_an_alert_compares_is_there(scene: Scene, rule: dict[str, Any]) -> None:
+    """With every threshold replaced by one that any number meets, it would fire."""
+    always = re.sub(r"(?:==|[<>]) [\d.]+", ">= 0", rule["expr"])
+    assert always != rule["expr"]
+    assert scene.prometheus.query(always, scene.at_s), always
+
+
+def test_recorded_power_is_the_energy_of_a_minute(scene: Scene) -> None:
+    joules = scene.prometheus.query("sum by (kind) (rate(spikewatch_energy_joules_total[1m]))", scene.at_s)
+    watts = scene.prometheus.query("sum by (kind) (instance_kind:spikewatch_power_watts:rate1m)", scene.at_s)
+    assert (
+        {one["metric"]["kind"] for one in watts}
+        == {one["metric"]["kind"] for one in joules}
+        == {"snn", "ann"}
+    )
+    for one, other in zip(watts, joules, strict=True):
+        assert float(one["value"][1]) == pytest.approx(float(other["value"][1]), rel=0.2)  # a scrape apart
+
+
+def test_bounds_are_those_of_the_settings(scene: Scene) -> None:
+    host = scene.live.app.state.host
+    assert scene.prometheus.value("spikewatch_max_sessions") == host.settings.max_sessions
+    assert scene.prometheus.value("spikewatch_slice_seconds") == SLICE_US / 1e6
+    assert scene.prometheus.value("spikewatch_memory_limit_bytes > process_resident_memory_bytes") > 0
+
+
 def test_process_can_be_chosen(scene: Scene) -> None:
     (query,) = [v["query"]["query"] for v in dashboard()["templating"]["list"] if v["name"] == "instance"]
     metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", query).groups()  # type: ignore[union-attr]
@@ -193,6 +241,7 @@ def test_process_can_be_chosen(scene: Scene) -> None:
     [
         ('spikewatch_windows_total{outcome="completed"}', lambda w: 1),
         ("spikewatch_window_latency_seconds_count", lambda w: 1),
+        ("sum(spikewatch_window_latency_ratio_count)", lambda w: 1),
         ("spikewatch_events_total", lambda w: w["events"]),
         ("sum(spikewatch_detections_total)", lambda w: len(w["detections"])),
         ('spikewatch_energy_joules_total{kind="snn"}', lambda w: w["energy_mj"]["snn"] / 1000),
@@ -205,14 +254,21 @@ def test_prometheus_counts_what_clients_were_told(scene: Scene, expr: str, of_wi
     assert scene.prometheus.value(expr) == pytest.approx(told, rel=1e-9)
 
 
+def test_lateness_is_counted_in_slices_of_the_session(scene: Scene) -> None:
+    told = math.fsum(window["latency_ms"] / (SLICE_US / 1000) for window in scene.camera)
+    of_camera = 'spikewatch_window_latency_ratio_sum{policy="drop_oldest"}'
+    assert scene.prometheus.value(of_camera) == pytest.approx(told, rel=1e-3)
+
+
 def test_alerts_are_evaluated_and_quiet(scene: Scene) -> None:
     deadline, health = time.monotonic() + LIMIT_S, {"unknown"}
     while "unknown" in health and time.monotonic() < deadline:
         time.sleep(0.1)
-        (group,) = scene.prometheus.get("rules")["groups"]
-        health = {rule["health"] for rule in group["rules"]}
-    assert health == {"ok"}, group
-    assert not [rule["name"] for rule in group["rules"] if rule["state"] == "firing"]
+        found = [rule for group in scene.prometheus.get("rules")["groups"] for rule in group["rules"]]
+        health = {rule["health"] for rule in found}
+    assert health == {"ok"}, found
+    assert len(found) == len(alerts()) + len(recorded())
+    assert not [rule["name"] for rule in found if rule.get("state") == "firing"]
 
 
 def test_health_check_of_the_image_tells_ready_from_gone(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""The viewer in a real browser on the real service: a session of others, the demo camera, a lost service."""
+"""The viewer in a real browser on the real service: others' sessions, the demo camera, dropped recordings."""
 
 import os
 import shutil
@@ -11,11 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from tests.e2e.chromium import Page, chromium_page
 
 ROOT = Path(__file__).parents[2]
+STREET = ROOT / "service" / "assets" / "street_td.dat"
 LIMIT_S = 40.0
 SERVE = """
 import asyncio, sys
@@ -25,12 +27,25 @@ from service.settings import Settings
 settings = Settings(port=int(sys.argv[1]), threads=1, log_json=False)
 asyncio.run(make_server(create_app(settings), settings).serve())
 """
-COLOURS_ON = """(id => {
-  const canvas = document.getElementById(id);
-  if (!canvas.width) return 0;
-  const {data} = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-  return new Set(new Uint32Array(data.buffer)).size;
+PIXELS = """(selector => {
+  const canvas = document.querySelector(selector);
+  if (!canvas?.width) return new Uint8ClampedArray();
+  const pen = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", {willReadFrequently: true});
+  pen.drawImage(canvas, 0, 0);
+  return pen.getImageData(0, 0, canvas.width, canvas.height).data;
 })"""
+COLOURS_ON = f"(selector => new Set(new Uint32Array({PIXELS}(selector).buffer)).size)"
+HAS_INK = f"""((selector, rgb) => {{
+  const data = {PIXELS}(selector);
+  let count = 0;
+  for (let i = 0; i < data.length; i += 4) count += rgb.every((value, k) => data[i + k] === value);
+  return count;
+}})"""
+CAR, PEDESTRIAN = [240, 160, 20], [0, 200, 140]
+UNLABELLED = """[...document.querySelectorAll("button, input:not([hidden]), canvas, [role=slider]")].filter(
+  element => element.offsetParent
+    && !(element.ariaLabel || element.textContent.trim() || element.labels?.length)
+).map(element => element.outerHTML)"""
 
 pytestmark = [
     pytest.mark.slow,
@@ -68,6 +83,12 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the service did not start")
 
 
+@pytest.fixture(scope="module")
+def service() -> Iterator[str]:
+    with running_service() as (url, _):
+        yield url
+
+
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
     with chromium_page(str(shutil.which("chromium")), tmp_path / "profile") as page:
@@ -75,48 +96,160 @@ def page(tmp_path: Path) -> Iterator[Page]:
         yield page
 
 
-def text(page: Page, element: str) -> str:
-    return str(page.evaluate(f"document.getElementById('{element}').textContent"))
+def visit(page: Page, url: str) -> None:
+    """Open the viewer, and wait until its modules run."""
+    page.open(url)
+    page.wait("document.getElementById('badge')?.offsetHeight > 0", LIMIT_S)
 
 
-def state(page: Page) -> str:
-    return str(page.evaluate("document.body.dataset.state"))
+def text(page: Page, selector: str) -> str:
+    return str(page.evaluate(f"document.querySelector({selector!r}).textContent"))
+
+
+def click(page: Page, selector: str) -> None:
+    page.evaluate(f"document.querySelector({selector!r}).click()")
+
+
+def wait_for_text(page: Page, selector: str, pattern: str) -> None:
+    page.wait(f"/{pattern}/.test(document.querySelector({selector!r})?.textContent)", LIMIT_S)
+
+
+def time_shown_s(page: Page) -> float:
+    page.wait("/ s$/.test(document.querySelector('.time')?.textContent)", LIMIT_S)
+    return float(text(page, ".time").removesuffix(" s"))
 
 
 def test_sessions_are_shown_as_they_come_and_go(page: Page, tmp_path: Path) -> None:
     with running_service() as (url, process):
-        page.open(f"{url}/?confidence=0.01")
-        page.wait("document.getElementById('badge')?.offsetHeight > 0", LIMIT_S)
-        assert text(page, "badge") == "weights: trained on simulated recordings"
-        assert state(page) == "idle"
-        assert f"{url}/v1/sessions" in text(page, "curl")
+        visit(page, f"{url}/?confidence=0.05")
+        assert text(page, "#badge") == "weights: trained on simulated recordings"
+        assert f"{url}/v1/sessions" in text(page, "#curl")
 
         with httpx.Client(base_url=url, trust_env=False) as client:
             session_id = client.post("/v1/sessions", json={"width": 64, "height": 48}).json()["session_id"]
-            page.wait("document.body.dataset.state == 'quiet'", LIMIT_S)
-            assert session_id[:8] in text(page, "status")
+            wait_for_text(page, ".tile .status", "waiting for events")
+            assert session_id[:8] in text(page, ".tile .name")
+            assert text(page, "#confidence-note") == "this session sends none below 0.25"
             client.delete(f"/v1/sessions/{session_id}")
-            page.wait("document.body.dataset.state == 'closed'", LIMIT_S)
+            wait_for_text(page, ".tile .status", "ended by its client")
+        click(page, ".tile .close")
+        assert page.evaluate("document.body.classList.contains('empty')")
 
-        page.evaluate("document.getElementById('demo').click()")
-        page.wait("document.body.dataset.state == 'live'", LIMIT_S)
-        page.wait(f"{COLOURS_ON}('events') >= 3", LIMIT_S)
-        page.wait("/^[1-9]\\d* box/.test(document.getElementById('boxes').ariaLabel)", LIMIT_S)
-        page.wait("Number(document.getElementById('windows-rate').textContent) > 0", LIMIT_S)
-        for canvas in ("boxes", "energy-plot", "rate-plot", "layer-plot"):
-            assert page.evaluate(f"{COLOURS_ON}('{canvas}')") > 3, f"{canvas} is blank"
-        assert "mW" in text(page, "snn")
-        assert "demo camera" in page.evaluate("document.getElementById('session').selectedOptions[0].text")
+        click(page, "#demo")
+        wait_for_text(page, ".tile .status", "live")
+        wait_for_text(page, ".tile .count", "[1-9]\\d* (car|pedestrian)")
+        page.wait(f"{COLOURS_ON}('.sheet') >= 20", LIMIT_S)
+        for canvas in (".timeline", "#power-plot", "#heat-map", "#latency-plot"):
+            page.wait(f"{COLOURS_ON}('{canvas}') > 3", LIMIT_S)
+        assert "mW" in text(page, "#snn")
+        assert "latency" in text(page, ".tile .facts")
+        assert "0 dropped" in text(page, ".tile .facts")
+        assert page.evaluate(UNLABELLED) == []
         page.screenshot(tmp_path / "desktop.png")
-        page.resize(390, 844)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        page.screenshot(tmp_path / "phone.png")
 
-        page.evaluate("document.getElementById('demo').click()")
-        page.wait("document.body.dataset.state == 'closed'", LIMIT_S)
-        assert text(page, "status").endswith("its client ended it")
+        click(page, "#demo")
+        wait_for_text(page, ".tile .status", "ended by its client")
         page.wait("document.getElementById('demo').textContent == 'Demo camera'", LIMIT_S)
         assert page.complaints == []
 
         process.terminate()
         page.wait("document.getElementById('alert').textContent.includes('does not answer')", LIMIT_S)
+
+
+def test_a_dropped_recording_is_run_and_played(page: Page, service: str, tmp_path: Path) -> None:
+    visit(page, service)
+    page.drop([STREET])
+    wait_for_text(page, ".tile .count", "1 car, \\d pedestrians")
+    page.wait(f"{HAS_INK}('.sheet', {CAR}) > 50 && {HAS_INK}('.sheet', {PEDESTRIAN}) > 50", LIMIT_S)
+    assert (text(page, ".name"), text(page, ".kind")) == ("street_td.dat", "DAT 304 × 240")
+    wait_for_text(page, ".tile .status", "finished")
+    page.wait("document.querySelector('.tile .play').ariaLabel == 'Play'", LIMIT_S)
+    assert time_shown_s(page) == 3.0
+    assert text(page, "#dropped") == "0"
+    assert page.evaluate("document.querySelector('.sheet').ariaLabel").startswith("Events and boxes: ")
+    page.screenshot(tmp_path / "finished.png")
+
+    page.evaluate("document.getElementById('confidence').value = 0.95")
+    page.evaluate("document.getElementById('confidence').dispatchEvent(new Event('input'))")
+    wait_for_text(page, ".tile .count", "no boxes")
+    page.resize(390, 844)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.screenshot(tmp_path / "phone.png")
+    assert page.complaints == []
+
+
+def test_pause_step_seek_and_zoom_by_keys(page: Page, service: str) -> None:
+    visit(page, service)
+    page.drop([STREET])
+    wait_for_text(page, ".tile .status", "running|finished")
+    wait_for_text(page, ".tile .time", "0\\.[1-9]")
+    page.press("k")
+    page.wait("document.querySelector('.tile .play').ariaLabel == 'Play'", LIMIT_S)
+    paused_s = time_shown_s(page)
+    time.sleep(0.4)
+    assert time_shown_s(page) == paused_s
+    page.press("ArrowLeft")
+    wait_for_text(page, ".tile .time", f"^{paused_s - 0.05:.3f} s")
+    page.press("ArrowRight")
+    page.press("ArrowRight")
+    wait_for_text(page, ".tile .time", f"^{paused_s + 0.05:.3f} s")
+
+    wait_for_text(page, ".tile .status", "finished")
+    page.evaluate("document.querySelector('.timeline').focus()")
+    page.press("Home")
+    wait_for_text(page, ".tile .time", "^0.050 s")
+    page.press("End")
+    wait_for_text(page, ".tile .time", "^3.000 s")
+    assert page.evaluate("document.querySelector('.timeline').getAttribute('aria-valuetext')").startswith(
+        "3.000 s, "
+    )
+
+    page.press("+")
+    page.wait("document.querySelector('.tile').classList.contains('zoomed')", LIMIT_S)
+    page.press("0")
+    page.wait("!document.querySelector('.tile').classList.contains('zoomed')", LIMIT_S)
+    page.press("k")
+    page.wait("parseFloat(document.querySelector('.time').textContent) < 2", LIMIT_S)
+
+
+def test_recordings_side_by_side_and_what_goes_wrong(page: Page, service: str, tmp_path: Path) -> None:
+    visit(page, service)
+    nameless = tmp_path / "nameless_td.dat"
+    data = STREET.read_bytes()
+    nameless.write_bytes(b"% Version 2\n\x00\x08" + data[data.index(b"\n\x00\x08") + 3 :][: 8 * 40_000])
+    damaged = tmp_path / "damaged.raw"
+    damaged.write_bytes(np.arange(4096, dtype="u1").tobytes())
+    page.drop([STREET, nameless, damaged])
+    page.wait("document.querySelectorAll('.tile').length == 3", LIMIT_S)
+    wait_for_text(page, ".tile:nth-child(3) .status", "which no known format does")
+    page.wait("document.getElementById('size').open", LIMIT_S)
+    assert text(page, "#size-name") == "nameless_td.dat"
+    page.evaluate("document.getElementById('size-width').value = 304")
+    page.evaluate("document.getElementById('size-height').value = 240")
+    click(page, "dialog button[value=run]")
+    for tile in (1, 3):
+        wait_for_text(page, f".tile:nth-child({tile}) .status", "finished")
+        wait_for_text(page, f".tile:nth-child({tile}) .count", "car|pedestrian")
+    assert text(page, ".tile:nth-child(3) .kind") == "DAT 304 × 240"
+
+
+def test_a_recording_taken_off_the_wall_is_broken_off(page: Page, service: str, recordings: Path) -> None:
+    visit(page, service)
+    page.drop([recordings / "imx636_spinning_td.dat"])
+    wait_for_text(page, ".tile .status", "running")
+    with httpx.Client(base_url=service, trust_env=False) as client:
+        assert len(client.get("/v1/sessions").json()["sessions"]) == 1
+        click(page, ".tile .close")
+        deadline = time.monotonic() + LIMIT_S
+        while client.get("/v1/sessions").json()["sessions"]:
+            assert time.monotonic() < deadline, "the upload goes on"
+            time.sleep(0.1)
+    assert page.evaluate("document.querySelectorAll('.tile').length") == 0
+
+
+def test_real_traffic_shows_cars(page: Page, service: str, recordings: Path) -> None:
+    visit(page, service)
+    page.drop([recordings / "traffic_davis346_td.dat"])
+    wait_for_text(page, ".tile .count", "\\d cars?")
+    page.wait(f"{HAS_INK}('.sheet', {CAR}) > 50", LIMIT_S)
+    assert page.complaints == []

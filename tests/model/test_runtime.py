@@ -152,6 +152,33 @@ def test_a_failure_names_the_slots_it_left_half_written(
         detector.step_in_bank(frames, bank, [1, 1])
 
 
+def test_bfloat16_membranes_are_rounded_between_slices_and_nowhere_else() -> None:
+    """Against the reference, its membranes rounded by torch."""
+    reference = calibrated_detector()
+    half = Detector(reference.network, reference.spec, runtime="fp32", state_dtype=torch.bfloat16)
+    expected, bank = reference.init_state(), half.make_bank(2)
+    frames = event_like_frames(SLICES, reference.spec)
+    full = on("fp32", reference)
+    for frame in frames.split(1):
+        out = full.step(frame, expected)
+        expected = {name: h.bfloat16().float() for name, h in out.state.items()}
+        found = half.step_in_bank(frame, bank, [1])
+        assert equal(out, found)
+        assert all(torch.equal(h, bank.gather([1])[name]) for name, h in expected.items())
+    assert bank.nbytes * 2 == full.make_bank(2).nbytes
+    state = half.init_state()
+    for frame in frames.split(1):
+        state = half.step(frame, state).state
+    assert all(torch.equal(h, state[name]) for name, h in expected.items())
+
+
+@pytest.mark.parametrize(("runtime", "dtype"), [("eager", torch.bfloat16), ("int8", torch.float16)])
+def test_membranes_of_other_types_are_refused(runtime: str, dtype: torch.dtype) -> None:
+    reference = small_detector()
+    with pytest.raises(ConfigError, match="membranes"):
+        Detector(reference.network, reference.spec, runtime=runtime, state_dtype=dtype)
+
+
 def test_two_bytes_hold_what_one_cannot() -> None:
     weight = torch.randn(16, 8, 3, 3, generator=torch.Generator().manual_seed(0))
     errors = []

@@ -33,18 +33,38 @@ def saved_meta(data: bytes) -> dict:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("seq", -5),
-        ("position_us", "soon"),
-        ("position_us", 10**30),
-        ("pending.events", "x"),
-        ("pending.slices", -1),
-        ("pending.slices", 10**9),
-        ("pending.spikes", []),
-        ("pending.energy", {"ac": "x", "mac": 0.0, "ann_mac": 0.0}),
-        ("logit_t0_us", [0.5]),
+        ("window.seq", -5),
+        ("window.position_us", "soon"),
+        ("window.position_us", 10**30),
+        ("window.pending.events", "x"),
+        ("window.pending.slices", -1),
+        ("window.pending.slices", 10**9),
+        ("window.pending.spikes", []),
+        ("window.pending.energy", {"ac": "x", "mac": 0.0, "ann_mac": 0.0}),
+        ("window.logit_t0_us", [0.5]),
         ("logits", "shape"),
         ("logits", "nan"),
         ("membranes", "float64"),
+        ("open_slice", "shape"),
+        ("accepted_bytes", -1),
+        ("accepted_bytes", 0.5),
+        ("options.hop", 10**6),
+        ("options.format", "evt3"),
+        ("options.width", 91),
+        ("options.resume", "other"),
+        ("stream.decoder.partial", "00" * 8),
+        ("stream.decoder.partial", "xyz"),
+        ("stream.decoder.carried", {"last": 0}),
+        ("stream.decoder.carried.last", 10**30),
+        ("stream.decoder.dropped", {"a_label_of_my_own": 1}),
+        ("stream.decoder.header.lines", ["% Width x"]),
+        ("stream.slicer.open.t0_us", 7),
+        ("stream.slicer.open.n_events", -1),
+        ("totals.dropped", {"a_label_of_my_own": 1}),
+        ("totals.snn_mj", float("nan")),
+        ("held", [{"t0_us": 0, "t1_us": 1, "n_events": 1}]),
+        ("outbox.gone", -1),
+        ("outbox.read", [{}]),
     ],
 )
 def test_a_lying_snapshot_is_refused_and_changes_nothing(live: Live, field: str, value: object) -> None:
@@ -52,12 +72,14 @@ def test_a_lying_snapshot_is_refused_and_changes_nothing(live: Live, field: str,
     live.http.post(f"/v1/sessions/{source}/events", content=dat_stream(7))
     data = live.http.get(f"/v1/sessions/{source}/state").content
     tensors, meta = load(data), saved_meta(data)
-    place = meta["window"]
+    place = meta
     if field == "logits":
         first = tensors["logits.0.0"]
         tensors["logits.0.0"] = first[:, :5].clone() if value == "shape" else first * float("nan")
     elif field == "membranes":
         tensors["state.down1"] = tensors["state.down1"].double()
+    elif field == "open_slice":
+        tensors["open_slice"] = tensors["open_slice"][:, :5].clone()
     else:
         *path, last = field.split(".")
         for step in path:

@@ -15,6 +15,9 @@ from tests.service.live import HEIGHT, WIDTH, Live, dat_file, dat_stream, upload
 
 ROUTES = {
     ("POST", "/v1/detections"),
+    ("GET", "/v1/detections/{job_id}"),
+    ("GET", "/v1/detections/{job_id}/results"),
+    ("DELETE", "/v1/detections/{job_id}"),
     ("POST", "/v1/sessions"),
     ("GET", "/v1/sessions"),
     ("GET", "/v1/sessions/{session_id}"),
@@ -22,6 +25,8 @@ ROUTES = {
     ("POST", "/v1/sessions/{session_id}/events"),
     ("GET", "/v1/sessions/{session_id}/state"),
     ("PUT", "/v1/sessions/{session_id}/state"),
+    ("POST", "/v1/sessions/{session_id}/snapshot"),
+    ("DELETE", "/v1/sessions/{session_id}/snapshot"),
     ("GET", "/v1/models"),
     ("GET", "/v2/health/live"),
     ("GET", "/v2/health/ready"),
@@ -57,7 +62,7 @@ def test_openapi_has_every_route_with_words(live: Live) -> None:
     body = paths["/v1/sessions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert body["properties"].keys() == {
         *("width", "height", "format", "slice_us", "window", "slices", "hop", "policy", "confidence", "iou"),
-        "weights",
+        *("track", "weights", "session_id", "resume"),
     }
     for path in ("/v1/detections", "/v1/sessions/{session_id}/events"):
         assert "application/octet-stream" in paths[path]["post"]["requestBody"]["content"]
@@ -112,6 +117,7 @@ def test_an_onlooker_sees_slices_windows_and_the_end(live: Live) -> None:
     with connect(f"{live.ws_url}/v1/sessions/{session_id}/watch") as socket:
         while not len(live.app.state.host.get(session_id).watchers):
             pass
+        assert json.loads(socket.recv())["type"] == "session"
         live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(5))
         messages = [json.loads(socket.recv()) for _ in range(5)]
         live.http.delete(f"/v1/sessions/{session_id}")

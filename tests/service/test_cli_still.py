@@ -106,7 +106,7 @@ def test_pictures_are_told_by_content_and_read_as_they_are_seen(folder: Path) ->
         ),
         (["cut.png", "--weights", "coco.safetensors"], 1, "cut.png: not a readable picture"),
         (["huge.png", "--weights", "coco.safetensors"], 1, "9000x6000 is too large"),
-        (["a.png", "--hop", "2"], 2, "hop are for recordings"),
+        (["a.png", "--hop", "2"], 2, "hop and tracks are for recordings"),
         (["a.png", "--width", "9", "--height", "9"], 2, "sensor size"),
         (["a.png", "--out", "x.mp4"], 2, "the ending must be one of .json, .npy, .png"),
     ],

@@ -1,6 +1,7 @@
 """Fairness and order, without a network: sessions are stood in for by their two queues."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 
 import torch
 
@@ -21,6 +22,7 @@ class FakeSession:
     name: str
     inbox: Inbox
     full: bool = False
+    options: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(slice_us=50_000))
 
     @property
     def ready(self) -> bool:

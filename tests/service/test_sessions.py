@@ -43,11 +43,12 @@ def test_what_a_session_says_of_itself(live: Live) -> None:
     info = live.http.get(f"/v1/sessions/{session_id}").json()
     assert info["stream_url"] == f"/v1/sessions/{session_id}/stream"
     assert (info["policy"], info["slices"], info["hop"], info["slice_us"]) == ("drop_oldest", 2, 1, 62_500)
-    assert (info["state"], info["training"]) == ("open", "untrained")
+    assert (info["state"], info["training"]) == ("created", "untrained")
     assert session_id in {s["session_id"] for s in live.http.get("/v1/sessions").json()["sessions"]}
     feed(live, session_id, dat_stream(3), 1 << 20)
     info = live.http.get(f"/v1/sessions/{session_id}").json()
     assert info["totals"]["windows"] == 2
+    assert info["state"] == "streaming"
     assert info["accepted_bytes"] == 3 * 300 * 8
     assert 0 < info["layer_rates"]["down1"] < 1
     by_layer = info["layer_energy_mj"]
@@ -109,16 +110,18 @@ def test_state_is_saved_and_restored_exactly(live: Live) -> None:
     live.http.delete(f"/v1/sessions/{session_id}")
 
     first, second = live.open(**LOW), live.open(**LOW)
-    before = comparable(feed(live, first, data[: cut + 8 * 10], 5000))
+    beyond = cut + 8 * 10 + 3  # ten events and a bit of the next slice
+    before = comparable(feed(live, first, data[:beyond], 5000))
     saved = live.http.get(f"/v1/sessions/{first}/state")
-    position = int(saved.headers["Spikewatch-Position-Us"])
-    assert position == 6 * 62_500
+    assert int(saved.headers["Spikewatch-Position-Us"]) == 6 * 62_500
+    assert int(saved.headers["Spikewatch-Accepted-Bytes"]) == beyond
     restored = live.http.put(f"/v1/sessions/{second}/state", content=saved.content)
-    assert restored.json() == {"position_us": position}
-    after = comparable(feed(live, second, data[cut:], 5000))
+    assert restored.json() == {"position_us": 6 * 62_500, "accepted_bytes": beyond, "next_seq": 1}
+    after = comparable(feed(live, second, data[beyond:], 5000))
     assert before + after == whole
-    for session_id in (first, second):
-        live.http.delete(f"/v1/sessions/{session_id}")
+    one, other = (live.http.delete(f"/v1/sessions/{s}").json() for s in (second, first))
+    assert one["totals"]["events"] == 12 * 300
+    assert other["totals"]["events"] == 6 * 300 + 10
 
 
 def test_a_restored_session_counts_the_silence_since_its_snapshot(live: Live) -> None:
@@ -129,13 +132,15 @@ def test_a_restored_session_counts_the_silence_since_its_snapshot(live: Live) ->
     before = comparable(feed(live, first, busy, 1 << 20))
     live.http.post(f"/v1/sessions/{first}/events", content=late[:8])
     saved = live.http.get(f"/v1/sessions/{first}/state").content
-    for session_id in (whole, first):
-        live.http.delete(f"/v1/sessions/{session_id}")
-    position = live.http.put(f"/v1/sessions/{second}/state", content=saved).json()["position_us"]
-    assert position == 6 * 62_500
+    live.http.delete(f"/v1/sessions/{first}")
+    live.http.put(f"/v1/sessions/{second}/state", content=saved).raise_for_status()
     assert len(before) == 3
-    assert comparable(feed(live, second, late, 1 << 20)) == expected[6:]
-    live.http.delete(f"/v1/sessions/{second}")
+    assert feed(live, second, late[8:], 1 << 20) == []
+    one, other = (live.http.delete(f"/v1/sessions/{s}").json() for s in (whole, second))
+    assert comparable(one["windows"]) == comparable(other["windows"])
+    assert [w["seq"] for w in expected + one["windows"]] == list(range(7))
+    for totals in (one["totals"], other["totals"]):
+        assert (totals["windows"], totals["events"]) == (7, 5 * 300)
 
 
 @pytest.mark.parametrize("spoil", ["bytes", "layer", "geometry", "identity"])

@@ -25,7 +25,7 @@ def test_uploads_sessions_and_snapshots(config: SpikeYOLOConfig) -> None:
         state = live.http.get(f"/v1/sessions/{first}/state")
         assert int(state.headers["Spikewatch-Position-Us"]) == 250_000
         live.http.put(f"/v1/sessions/{second}/state", content=state.content).raise_for_status()
-        rest = stream[4 * 300 * 8 :]
+        rest = stream[cut:]
         got += live.http.post(f"/v1/sessions/{second}/events", content=rest).json()["windows"]
         got += live.http.delete(f"/v1/sessions/{second}").json()["windows"]
         assert len(got) == 2

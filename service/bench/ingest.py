@@ -1,22 +1,12 @@
 """Speed of decoding and slicing, in million events a second of one core, beside what others do and the limit.
 
-    python -m benchmarks.ingest [--events N] [--repeats R] [--json FILE]
-
-Synthetic events, uniform over a 304x240 sensor at one million a second, cut into 50 ms slices. All rows are
-measured in turn, `repeats` times over, so that a busy machine slows all of them; a row is its median in CPU
-time. Prints a Markdown table.
+Synthetic events, uniform over a 304x240 sensor at one million a second, cut into 50 ms slices; CPU time.
 """
 
-import argparse
-import json
-import platform
-import statistics
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +14,8 @@ from ingest.decoder import make_decoder
 from ingest.events import EVENT_DTYPE, Events
 from ingest.slicer import TimeSlicer
 from ingest.stream import SliceStream
+from service.bench.report import Report, Spread
+from service.bench.turns import take_turns
 
 WIDTH, HEIGHT, SLICE_US = 304, 240, 50_000
 FEED_BYTES = 64 * 1024
@@ -131,34 +123,17 @@ def cases(events: Events) -> dict[str, Callable[[], object]]:
     }
 
 
-def measure(rows: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median CPU seconds of each row; the first round compiles and is not counted."""
-    seconds: dict[str, list[float]] = {name: [] for name in rows}
-    for _ in range(repeats + 1):
-        for name, run in rows.items():
-            before = time.process_time()
-            run()
-            seconds[name].append(time.process_time() - before)
-    return {name: statistics.median(taken[1:]) for name, taken in seconds.items()}
+COLUMNS = ("case", "M events/s", "share of the limit")
 
 
-def main() -> None:
-    """Measure, print the table, write the JSON if it is asked for."""
-    parser = argparse.ArgumentParser(description="Speed of decoding and slicing.")
-    parser.add_argument("--events", type=int, default=8_000_000)
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    arguments = parser.parse_args()
-    seconds = measure(cases(synthesize(arguments.events)), arguments.repeats)
-    speeds = {name: arguments.events / taken / 1e6 for name, taken in seconds.items()}
-    machine = f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"
-    print(f"{arguments.events:,} events, {arguments.repeats} repeats; {machine}, numba {numba.__version__}\n")
-    print("| case | M events/s | share of the limit |\n|---|---:|---:|")
-    for name, speed in speeds.items():
-        print(f"| {name} | {speed:.0f} | {speed / speeds[LIMIT]:.3f} |")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"machine": machine, "million_events_per_s": speeds}, indent=2))
-
-
-if __name__ == "__main__":
-    main()
+def measure_ingest(count: int, turns: int, tell: Callable[[float], None]) -> Report:
+    """Run all rows in turn; the first turn compiles and is not counted."""
+    seconds = take_turns(cases(synthesize(count)), turns + 1, clock=time.process_time, tell=tell)
+    speeds = {name: [count / each / 1e6 for each in taken[1:]] for name, taken in seconds.items()}
+    limit = Spread.of(speeds[LIMIT]).median
+    cells = [
+        (name, Spread.of(found).text(0), f"{Spread.of(found).median / limit:.3f}")
+        for name, found in speeds.items()
+    ]
+    title = f"{count:,} events, {turns} turns, median (5 to 95 %)."
+    return Report(title, COLUMNS, cells, {"events": count, "million_events_per_s": speeds})

@@ -1,0 +1,5 @@
+"""`python -m service` is `spikewatch`."""
+
+from service.cli import main
+
+main()

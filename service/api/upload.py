@@ -1,0 +1,277 @@
+"""One upload: reads a recording into a session of its own, and keeps the lines of its answer."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from ingest.header import MAX_HEADER_BYTES
+from ingest.recording import sniff
+from service.access import Access
+from service.api.problems import problem_of
+from service.api.upload_body import UploadBody
+from service.api.upload_query import PLACE, UploadQuery, announced
+from service.caller import Caller
+from service.errors import BadRequest, ClientGone, InternalError, SessionClosed, WrongOffset
+from service.host import SessionHost
+from service.options import SessionOptions, stream_options
+from service.result_log import ResultLog
+from service.schemas import JobInfo, JobState, Summary
+from service.session import Session
+from service.source import RecordingSource, Source
+
+log = logging.getLogger("spikewatch.uploads")
+
+SNIFF_BYTES = MAX_HEADER_BYTES + 2
+WATCHER_S = 10.0
+"""How long an upload that is to be watched waits for somebody."""
+
+NEEDS_FILE = ("hdf5", "aedat4")
+"""Formats that cannot be read front to back; an upload of them is put on disk first."""
+
+
+class Upload:
+    """Lives on the event loop, and beyond the request that began it."""
+
+    def __init__(
+        self,
+        job_id: str,
+        request: Request,
+        host: SessionHost,
+        query: UploadQuery,
+        caller: Caller,
+        access: Access,
+    ) -> None:
+        self.job_id = job_id
+        self.finished_s: float | None = None
+        self.continuable = query.job_id is not None
+        self._host = host
+        self._caller = caller
+        self._access = access
+        self._query = query
+        self._log = ResultLog(host.settings.max_pending_result_bytes)
+        self._changed = asyncio.Event()
+        self._summary: Summary | None = None
+        self._failure: Exception | None = None
+        self._counted = False
+        length = announced(request, query) if self.continuable else None
+        self._body = UploadBody(host, self.continuable, length, self._changed.set, self._cancel)
+        self._body.attach(request)
+        self._newest = request
+        self._task = asyncio.create_task(self._run())
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of its results."""
+        return self._log.nbytes
+
+    @property
+    def info(self) -> JobInfo:
+        """The upload as it stands."""
+        return JobInfo(
+            job_id=self.job_id,
+            state=self._state,
+            accepted_bytes=self._body.accepted_bytes,
+            length=self._body.length,
+            windows=self._log.end,
+            oldest_seq=self._log.first,
+            summary=self._summary,
+            error=None if self._failure is None else problem_of(self._failure),
+        )
+
+    @property
+    def _state(self) -> JobState:
+        if self.finished_s is not None:
+            return "done" if self._failure is None else "failed"
+        if self._body.waiting:
+            return "waiting"
+        return "running" if self._body.complete else "receiving"
+
+    async def begun(self) -> None:
+        """Wait for the first line, or raise what went wrong before it."""
+        while not self._log.end and self.finished_s is None and not self._body.waiting:
+            await self._wait()
+        if self._failure is not None and not self._log.end:
+            self._counted = True
+            raise self._failure
+
+    def go_on(self, request: Request, query: UploadQuery) -> None:
+        """Take the next bytes from another request; once all have come, there is nothing to take.
+
+        Raises:
+            BadRequest: it makes other choices than the first one did.
+            WrongOffset: its first byte is not the next one.
+            ResultsGone: results that it asks for are no longer kept.
+        """
+        ours, theirs = (q.model_dump(exclude=PLACE | {"length"}) for q in (self._query, query))
+        if theirs != ours or query.length not in (None, self._body.length):
+            raise BadRequest(f"upload {self.job_id} was begun with other choices or another length")
+        expected = self._body.accepted_bytes
+        if query.offset != expected:
+            raise WrongOffset(
+                f"the next byte of upload {self.job_id} has offset {expected}, not {query.offset}",
+                expected_offset=expected,
+            )
+        self._log.check(query.seq)
+        self._newest = request
+        self._changed.set()
+        if not self._body.complete and self.finished_s is None:
+            self._body.attach(request)
+
+    async def lines(self, request: Request, seq: int) -> AsyncIterator[bytes]:
+        """Lines as they come, the last one a summary or an error, or how far the upload has come.
+
+        Ends without a last line if another request has taken this one's place.
+        """
+        while self._newest is request:
+            if seq < self._log.end:
+                line = self._log.give(seq)
+                self._changed.set()
+                seq += 1
+                yield line
+            elif self.finished_s is not None:
+                yield self._last_line()
+                return
+            elif self._body.waiting:
+                yield b'{"accepted_bytes":%d}\n' % self._body.accepted_bytes
+                return
+            else:
+                await self._wait()
+
+    def lines_so_far(self, seq: int) -> bytes:
+        """What there is now; ResultsGone if it does not begin at `seq` any more."""
+        self._log.check(seq)
+        lines = [self._log.give(i) for i in range(seq, self._log.end)]
+        self._changed.set()
+        return b"".join([*lines, self._last_line()] if self.finished_s is not None else lines)
+
+    async def leave(self) -> None:
+        """A request has ended; only an upload that can be continued goes on without one."""
+        if not self.continuable:
+            await self.stop()
+
+    async def stop(self) -> None:
+        """End it, if it is under way."""
+        self._cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def _cancel(self) -> None:
+        self._task.cancel()
+
+    async def _wait(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def _run(self) -> None:
+        try:
+            with self._access.upload(self._caller):
+                await self._detect()
+        except (ClientDisconnect, asyncio.CancelledError):
+            self._failure = ClientGone("the client went away")
+        except Exception as error:
+            self._failure = error
+        finally:
+            self._body.stop()
+            self.finished_s = time.monotonic()
+            self._changed.set()
+
+    def _last_line(self) -> bytes:
+        if self._failure is None:
+            assert self._summary is not None
+            return b'{"summary":' + self._summary.model_dump_json().encode() + b"}\n"
+        problem = problem_of(self._failure)
+        if not self._counted:
+            self._counted = True
+            if problem.code == InternalError.code:
+                log.error("an upload failed", exc_info=self._failure)
+            self._host.metrics.refused.labels(problem.code).inc()
+        return b'{"error":' + problem.model_dump_json().encode() + b"}\n"
+
+    async def _detect(self) -> None:
+        body = self._body.chunks()
+        head = b""
+        kind: str | None = self._query.format
+        if kind is None:
+            while len(head) < SNIFF_BYTES and (chunk := await anext(body, b"")):
+                head += chunk
+            kind = sniff(head)
+        options = stream_options(self._query, self._host.detector.spec, kind)
+        if kind not in NEEDS_FILE:
+            session = await self._open(options)
+            await self._in_session(session, self._feed(session, head, body))
+            return
+        with self._host.spool.file() as file:
+            await file.write(head)
+            async for chunk in body:
+                await file.write(chunk)
+            with await file.open(options.width, options.height) as recording:
+                source = RecordingSource(recording, options.slice_us, options.representation)
+                session = await self._open(options, source)
+                await self._in_session(session, session.enqueue_all(source.slices()))
+
+    async def _open(self, options: SessionOptions, source: Source | None = None) -> Session:
+        caller, watched_as = self._caller, self._query.watched_as
+        caller.check_room(self._host.sessions)
+        session_id = caller.new_id() if watched_as is None else caller.inside(watched_as)
+        session = self._host.create(options, source, session_id)
+        if watched_as is not None:
+            await session.watchers.wait_for_someone(WATCHER_S)
+        return session
+
+    async def _feed(self, session: Session, head: bytes, body: AsyncIterator[bytes]) -> None:
+        if head:
+            await session.feed(head)
+        async for chunk in body:
+            await session.feed(chunk)
+
+    async def _in_session(self, session: Session, work: Any) -> None:
+        """Do the feeding, pass results on, and end with the summary."""
+        reason = "client"
+        with session.hold():
+            collector = asyncio.create_task(self._collect(session))
+            try:
+                try:
+                    await work
+                    await session.flush()
+                finally:
+                    if session.closed is None:
+                        await session.barrier()
+                    session.outbox.close(SessionClosed("the upload has ended"))
+                    await asyncio.gather(collector, return_exceptions=True)
+                self._summary = self._sums(session)
+            except (ClientDisconnect, asyncio.CancelledError):
+                reason = "disconnected"
+                raise
+            except Exception as error:
+                reason = problem_of(error).code
+                raise
+            finally:
+                collector.cancel()
+                self._host.end(session, SessionClosed("the upload has ended"), reason)
+
+    async def _collect(self, session: Session) -> None:
+        while True:
+            result = await session.outbox.get()
+            while self._log.full:
+                await self._wait()
+            if self._query.watched_as is None:
+                self._log.add(session.window(result).model_dump_json().encode() + b"\n")
+                self._changed.set()
+
+    def _sums(self, session: Session) -> Summary:
+        spec = self._host.detector.spec
+        width, height = session.source.size
+        return Summary(
+            **session.sums().model_dump(),
+            format=session.options.format,
+            width=width,
+            height=height,
+            t_start_us=session.totals.t_start_us,
+            t_end_us=session.totals.t_end_us,
+            model=spec.name,
+            training=spec.training,
+        )

@@ -1,0 +1,44 @@
+"""What a client says of an upload, as query parameters."""
+
+from fastapi import Request
+from pydantic import Field, model_validator
+
+from service.limits import SESSION_ID
+from service.schemas import StreamFormat, WindowRequest
+
+PLACE = {"offset", "seq"}
+"""What differs from request to request of one upload."""
+
+
+class UploadQuery(WindowRequest):
+    """Choices of an upload, as query parameters."""
+
+    format: StreamFormat | None = Field(None, description="needed only for bytes without a header")
+    job_id: str | None = Field(
+        None,
+        pattern=f"^{SESSION_ID}$",
+        description="an id of the client's choice: the upload can be continued",
+    )
+    offset: int = Field(0, ge=0, description="of the first byte of this body in the recording")
+    length: int | None = Field(
+        None, ge=0, description="of the whole recording in bytes; default: it ends with this body"
+    )
+    watched_as: str | None = Field(
+        None,
+        pattern="^[0-9a-f]{32}$",
+        description="an id for the session, to look on at /v1/sessions/{id}/watch: the run begins once "
+        "somebody does, and the answer is the summary alone",
+    )
+    seq: int = Field(0, ge=0, description="of the first result wanted, again if need be")
+
+    @model_validator(mode="after")
+    def _continued_by_id(self) -> "UploadQuery":
+        if self.job_id is None and (self.offset or self.seq or self.length is not None):
+            raise ValueError("offset, length and seq come with a job_id")
+        return self
+
+
+def announced(request: Request, query: UploadQuery) -> int | None:
+    """Length of the whole recording in bytes, as far as the first request tells."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if query.length is None and declared.isdecimal() else query.length

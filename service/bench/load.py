@@ -1,0 +1,221 @@
+"""How many cameras a service holds: more and more of them in real time, until it falls behind."""
+
+import asyncio
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from service.bench.cameras import PLAYERS, Heard, Piece, looped
+from service.bench.report import Report, Spread
+from service.errors import BadRequest
+
+PIECE_US = 10_000
+START_S = 60.0
+COLUMNS = (
+    "cameras",
+    "windows/s",
+    "latency p50, ms",
+    "p99, ms",
+    "dropped",
+    "mean batch",
+    "memory, MB",
+    "held",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is measured.
+
+    Attributes:
+        recording: that every camera plays, each a little later than the one before.
+        cameras: how many at once, one after the other, until the service falls behind.
+        seconds: of each.
+        transport: `websocket` or `rest`.
+        hop: slices from result to result; None: the model's.
+        serve: options for a service of our own.
+        url: of a service that runs already, if any.
+    """
+
+    recording: Path
+    cameras: tuple[int, ...]
+    seconds: float
+    transport: str
+    hop: int | None
+    serve: tuple[str, ...]
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One number of cameras."""
+
+    cameras: int
+    slice_ms: float
+    windows_per_s: float
+    latency_ms: list[float]
+    dropped: int
+    errors: list[str]
+    batch: float
+    memory_bytes: float
+
+    @property
+    def p99_ms(self) -> float:
+        """Latency that one window in a hundred exceeds."""
+        ordered = sorted(self.latency_ms)
+        return ordered[int(0.99 * (len(ordered) - 1))] if ordered else float("inf")
+
+    @property
+    def sustained(self) -> bool:
+        """Every window came, and all but one in a hundred within a slice."""
+        return not self.errors and not self.dropped and self.p99_ms < self.slice_ms
+
+
+@contextmanager
+def own_service(options: Sequence[str]) -> Iterator[str]:
+    """A service in a process of its own, on a free port; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "service", "serve", "--port", str(port), *options]
+    # the log goes nowhere: nobody reads it, and a full pipe would stop the service
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until_ready(url, process)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"{url}/v2/health/ready").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    raise BadRequest(f"no service answered at {url}")
+
+
+def measure_service(wish: Wish, tell: Callable[[float], None]) -> Report:
+    """Raise the number of cameras until the service falls behind, or the last was held."""
+    pieces, sensor = looped(wish.recording, wish.seconds, PIECE_US)
+    if wish.url is not None:
+        return _report(wish, list(_grow(wish, wish.url.rstrip("/"), pieces, sensor, tell)))
+    most = max(wish.cameras)
+    with own_service(("--max-sessions", str(most), *wish.serve)) as url:
+        return _report(wish, list(_grow(wish, url, pieces, sensor, tell)))
+
+
+def _grow(
+    wish: Wish, url: str, pieces: list[Piece], sensor: tuple[int, int], tell: Callable[[float], None]
+) -> Iterator[Held]:
+    for index, cameras in enumerate(wish.cameras):
+        try:
+            held = asyncio.run(_hold(wish, url, cameras, pieces, sensor))
+        except httpx.HTTPError as error:
+            raise BadRequest(f"{url}: {error}") from error
+        tell((index + 1) / len(wish.cameras))
+        yield held
+        if not held.sustained:
+            return
+
+
+async def _hold(wish: Wish, url: str, cameras: int, pieces: list[Piece], sensor: tuple[int, int]) -> Held:
+    """So many cameras at once, their slices spread evenly over a slice's length."""
+    wanted = {"format": "dat", "width": sensor[0], "height": sensor[1], "policy": "drop_oldest"}
+    async with httpx.AsyncClient(base_url=url, timeout=30) as client:
+        answers = [await client.post("/v1/sessions", json=wanted | {"hop": wish.hop}) for _ in range(cameras)]
+        for answer in answers:
+            if answer.status_code != 201:
+                raise BadRequest(f"{url} answers {answer.status_code}: {answer.text[:300]}")
+        sessions = [answer.json() for answer in answers]
+        slice_s = sessions[0]["slice_us"] / 1e6
+        before, start_s = await _metrics(client), time.monotonic() + 0.5
+        play = PLAYERS[wish.transport]
+        heard = await asyncio.gather(
+            *(play(url, each, pieces, start_s + i * slice_s / cameras) for i, each in enumerate(sessions))
+        )
+        after = await _metrics(client)
+    return _held(cameras, slice_s, heard, before, after, wish.seconds)
+
+
+def _held(
+    cameras: int,
+    slice_s: float,
+    heard: Sequence[Heard],
+    before: dict[str, float],
+    after: dict[str, float],
+    seconds: float,
+) -> Held:
+    grown = {name: after[name] - before[name] for name in after}
+    return Held(
+        cameras=cameras,
+        slice_ms=slice_s * 1e3,
+        windows_per_s=sum(len(each.latency_ms) for each in heard) / seconds,
+        latency_ms=[ms for each in heard for ms in each.latency_ms],
+        dropped=sum(each.dropped for each in heard),
+        errors=[each.error for each in heard if each.error],
+        batch=grown["spikewatch_batch_size_sum"] / max(grown["spikewatch_batch_size_count"], 1),
+        memory_bytes=after["process_resident_memory_bytes"],
+    )
+
+
+async def _metrics(client: httpx.AsyncClient) -> dict[str, float]:
+    """Series without labels."""
+    text = (await client.get("/metrics")).text
+    return {name: float(value) for name, value in re.findall(r"^(\w+) (\S+)$", text, re.MULTILINE)}
+
+
+def _report(wish: Wish, rows: Sequence[Held]) -> Report:
+    cells = [
+        (
+            str(row.cameras),
+            f"{row.windows_per_s:.1f}",
+            f"{Spread.of(row.latency_ms or [float('inf')]).median:.1f}",
+            f"{row.p99_ms:.1f}",
+            str(row.dropped),
+            f"{row.batch:.2f}",
+            f"{row.memory_bytes / 1e6:.0f}",
+            "yes" if row.sustained else "; ".join(row.errors[:1]) or "no",
+        )
+        for row in rows
+    ]
+    title = (
+        f"Cameras in real time over {wish.transport}, {wish.seconds:g} s each, {wish.recording.name}; slices "
+    )
+    title += (
+        f"of {rows[0].slice_ms:g} ms. Held: no window dropped, p99 of latency within a slice. The cameras "
+    )
+    title += "run on the same machine."
+    return Report(
+        title, COLUMNS, cells, {"transport": wish.transport, "rows": [_figures(row) for row in rows]}
+    )
+
+
+def _figures(row: Held) -> dict[str, Any]:
+    return {
+        "cameras": row.cameras,
+        "windows_per_s": row.windows_per_s,
+        "latency_ms": row.latency_ms,
+        "p99_ms": row.p99_ms,
+        "dropped": row.dropped,
+        "errors": row.errors,
+        "mean_batch": row.batch,
+        "memory_bytes": row.memory_bytes,
+        "held": row.sustained,
+    }

@@ -1,0 +1,73 @@
+"""What the windows of a run came to, window by window, for people who look on."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+
+class Tally:
+    """Filled with windows as they are sent; `now` is the latest of them.
+
+    Attributes:
+        boxes: by label, in all windows.
+        events: in all windows.
+        stream_us: time of the recording that the windows cover, each part once.
+        snn_mj, ann_mj: energy of all windows.
+    """
+
+    def __init__(self) -> None:
+        self.now: Mapping[str, Any] | None = None
+        self.boxes: Counter[str] = Counter()
+        self.tracks: set[int] = set()
+        self.events = self.windows = self.stream_us = 0
+        self.snn_mj = self.ann_mj = 0.0
+        self._start_s = time.monotonic()
+
+    def add(self, window: Mapping[str, Any]) -> None:
+        """Count a window."""
+        self.stream_us += _new_us(window, self.now)
+        self.now = window
+        self.windows += 1
+        self.events += window["events"]
+        self.snn_mj += window["energy_mj"]["snn"]
+        self.ann_mj += window["energy_mj"]["ann"]
+        for box in window["detections"]:
+            self.boxes[box["label"]] += 1
+            if (track := box.get("track_id")) is not None:
+                self.tracks.add(track)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the beginning, by the wall clock."""
+        return time.monotonic() - self._start_s
+
+    @property
+    def events_per_s(self) -> float:
+        """Events run for each second of the wall clock."""
+        return self.events / max(self.elapsed_s, 1e-9)
+
+    @property
+    def times_real_time(self) -> float:
+        """Seconds of the recording run in a second of the wall clock."""
+        return self.stream_us / 1e6 / max(self.elapsed_s, 1e-9)
+
+    @property
+    def power_mw(self) -> tuple[float, float]:
+        """Mean over the recording's own time: spiking, and as an ANN."""
+        stream_s = max(self.stream_us / 1e6, 1e-9)
+        return self.snn_mj / stream_s, self.ann_mj / stream_s
+
+    @property
+    def boxes_now(self) -> Counter[str]:
+        """By label, in the latest window."""
+        return Counter(box["label"] for box in self.now["detections"]) if self.now else Counter()
+
+
+def _new_us(window: Mapping[str, Any], last: Mapping[str, Any] | None) -> int:
+    """Time that this window covers and the last did not: windows overlap where the hop is shorter than T."""
+    span_us: int = window["t_end_us"] - window["t_start_us"]
+    if last is None or window["t_end_us"] <= last["t_end_us"]:
+        return span_us
+    new_us: int = window["t_end_us"] - last["t_end_us"]
+    return min(span_us, new_us)

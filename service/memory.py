@@ -1,0 +1,38 @@
+"""How much memory the process may use before the kernel ends it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+OWN_CGROUP = Path("/proc/self/cgroup")
+
+
+def memory_limit_bytes(cgroup: Path = CGROUP, own: Path = OWN_CGROUP) -> int:
+    """The tightest limit of the process's control groups, or the machine's memory where that is less."""
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min([physical, *_limits(cgroup, own)])
+
+
+def _limits(cgroup: Path, own: Path) -> Iterator[int]:
+    """Limits of versions 2 and 1; a group without one says `max`, or has no such file."""
+    files = [cgroup / "memory" / "memory.limit_in_bytes"]
+    files += [folder / "memory.max" for folder in _folders(cgroup, own)]
+    for file in files:
+        try:
+            text = file.read_text().strip()
+        except OSError:
+            continue
+        if text.isdecimal():
+            yield int(text)
+
+
+def _folders(cgroup: Path, own: Path) -> list[Path]:
+    """The process's group in the unified hierarchy, and all above it: each limits what is below."""
+    try:
+        lines = own.read_text().splitlines()
+    except OSError:
+        lines = []
+    path = next((line.removeprefix("0::").strip("/") for line in lines if line.startswith("0::")), "")
+    group = cgroup / path
+    return [folder for folder in (group, *group.parents) if folder.is_relative_to(cgroup)]

@@ -1,0 +1,22 @@
+/** How many boxes of each class there are, each class with its colour. */
+
+import { inkOf } from "./boxes.js";
+import { countsOf } from "./words.js";
+
+/** @param {HTMLElement} root @param {?import("./api.js").Detection[]} found null: nothing to say yet */
+export function showCounts(root, found) {
+  const text = found ? countsOf(found) : "";
+  if (root.textContent === text) return;
+  const labels = [...new Set((found ?? []).map((box) => box.label))].sort();
+  const parts = text.split(", ").map((part, i) => {
+    const box = found?.find(({ label }) => label === labels[i]);
+    const span = document.createElement("span");
+    span.textContent = part;
+    if (box) {
+      span.className = "class";
+      span.style.setProperty("--ink", inkOf(box));
+    }
+    return span;
+  });
+  root.replaceChildren(...parts.flatMap((part, i) => (i ? [", ", part] : [part])));
+}

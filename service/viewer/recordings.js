@@ -1,0 +1,56 @@
+/** Recordings of the user's own: each is uploaded into a session with a tile, and played there. */
+
+import { runRecording } from "./api.js";
+import { askSize } from "./size_dialog.js";
+
+const HEX = 16;
+
+export class Recordings {
+  #wall;
+  #lowest;
+  #running = /** @type {Map<import("./tile.js").Tile, AbortController>} */ (new Map());
+
+  /** @param {import("./wall.js").Wall} wall @param {number} lowest confidence at which boxes are asked for */
+  constructor(wall, lowest) {
+    this.#wall = wall;
+    this.#lowest = lowest;
+  }
+
+  /** @param {File[]} files */
+  run(files) {
+    for (const file of files) this.#run(file, {});
+  }
+
+  /** Break off what has no tile any more. */
+  prune() {
+    for (const [tile, control] of this.#running) if (!this.#wall.tiles.includes(tile)) control.abort();
+  }
+
+  /** @param {File} file @param {Record<string, number>} size width and height, if they had to be asked for */
+  async #run(file, size) {
+    const id = randomId();
+    const tile = this.#wall.add(id, { name: file.name, recording: true });
+    const control = new AbortController();
+    this.#running.set(tile, control);
+    const wanted = { watched_as: id, hop: 1, track: true, confidence: this.#lowest, ...size };
+    try {
+      await runRecording(file, wanted, control.signal);
+    } catch (error) {
+      if (!control.signal.aborted) this.#fail(file, tile, /** @type {import("./api.js").Problem} */ (error));
+    }
+    this.#running.delete(tile);
+  }
+
+  /** @param {File} file @param {import("./tile.js").Tile} tile @param {import("./api.js").Problem} problem */
+  async #fail(file, tile, problem) {
+    tile.fail(problem.message);
+    if (problem.code !== "bad_geometry" || !/does not name its sensor size/.test(problem.message)) return;
+    const size = await askSize(file.name);
+    if (!size) return;
+    this.#wall.remove(tile);
+    this.#run(file, size);
+  }
+}
+
+const randomId = () =>
+  [...crypto.getRandomValues(new Uint8Array(HEX))].map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,0 +1,113 @@
+/** The sessions that are shown, side by side; one of them is selected: keys and measurements are about it. */
+
+import { Tile } from "./tile.js";
+
+/** Tiles that fill up by themselves; more can be asked for. */
+const FULL = matchMedia("(max-width: 900px)").matches ? 2 : 4;
+
+export class Wall {
+  #root;
+  #tiles = /** @type {Tile[]} */ ([]);
+  #selected = /** @type {?Tile} */ (null);
+  #confidence;
+  #unwanted = /** @type {Set<string>} */ (new Set());
+  #onChange;
+  #onShown;
+  #tickMs = performance.now();
+
+  /**
+   * @param {HTMLElement} root @param {number} confidence
+   * @param {{onChange: () => void, onShown: (tile: ?Tile) => void}} handlers told when tiles come, go or are
+   *   selected; when the selected one shows another moment
+   */
+  constructor(root, confidence, { onChange, onShown }) {
+    this.#root = root;
+    this.#confidence = confidence;
+    this.#onChange = onChange;
+    this.#onShown = onShown;
+    requestAnimationFrame((nowMs) => this.#tick(nowMs));
+  }
+
+  get tiles() {
+    return this.#tiles;
+  }
+
+  get selected() {
+    return this.#selected;
+  }
+
+  /** @param {string} id @returns {Tile | undefined} */
+  find(id) {
+    return this.#tiles.find((tile) => tile.id === id);
+  }
+
+  /** @param {string} id of a session @param {import("./tile.js").Origin} [origin] @returns {Tile} */
+  add(id, origin = {}) {
+    const tile = new Tile(id, origin, this.#confidence, {
+      onSelect: (chosen) => this.select(chosen),
+      onClose: (closed) => this.remove(closed),
+      onSession: () => this.#onChange(),
+      onShown: (shown) => shown === this.#selected && this.#onShown(shown),
+    });
+    this.#unwanted.delete(id);
+    this.#tiles.push(tile);
+    this.#root.append(tile.root);
+    this.#changed();
+    if (!this.#selected || origin.name) this.select(tile);
+    return tile;
+  }
+
+  /** Show open sessions by themselves, as far as there is room; ended ones make room. @param {string[]} ids */
+  fill(ids) {
+    for (const id of ids) {
+      if (this.find(id) || this.#unwanted.has(id)) continue;
+      if (this.#tiles.length >= FULL) {
+        const ended = this.#tiles.find((tile) => tile.ended && tile !== this.#selected);
+        if (!ended) return;
+        this.remove(ended);
+      }
+      this.add(id);
+    }
+  }
+
+  /** @param {Tile} tile */
+  remove(tile) {
+    tile.close();
+    this.#unwanted.add(tile.id);
+    this.#tiles = this.#tiles.filter((other) => other !== tile);
+    if (tile === this.#selected) {
+      this.#selected = null;
+      if (this.#tiles.length) this.select(this.#tiles[0]);
+      else this.#onShown(null);
+    }
+    this.#changed();
+  }
+
+  /** @param {Tile} tile */
+  select(tile) {
+    if (tile === this.#selected) return;
+    this.#selected = tile;
+    for (const other of this.#tiles) other.setSelected(other === tile);
+    this.#onShown(tile);
+    this.#onChange();
+  }
+
+  /** @param {number} confidence */
+  setConfidence(confidence) {
+    this.#confidence = confidence;
+    for (const tile of this.#tiles) tile.setConfidence(confidence);
+  }
+
+  #changed() {
+    this.#root.dataset.count = String(Math.min(4, this.#tiles.length));
+    document.body.classList.toggle("empty", this.#tiles.length === 0);
+    this.#onChange();
+  }
+
+  /** @param {number} nowMs */
+  #tick(nowMs) {
+    for (const tile of this.#tiles) tile.tick(nowMs - this.#tickMs, nowMs);
+    this.#tickMs = nowMs;
+    requestAnimationFrame((laterMs) => this.#tick(laterMs));
+  }
+}

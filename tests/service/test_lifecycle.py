@@ -1,0 +1,113 @@
+"""A session's life as its client sees it: states, reasons, warnings, ids."""
+
+import asyncio
+import json
+import time
+
+import pytest
+
+from model.detector import Detector
+from service.lifecycle import IdleRule
+from service.notices import Notices
+from tests.service.live import SENSOR, Live, dat_stream, live_service, talk
+from tests.service.test_adversity import until
+from tests.service.test_sessions import problem
+
+
+def state(live: Live, session_id: str) -> str:
+    found: str = live.http.get(f"/v1/sessions/{session_id}").json()["state"]
+    return found
+
+
+def test_a_whole_life(detector: Detector) -> None:
+    with live_service(detector, idle_timeout_s=1.6, idle_warning_s=0.8) as live:
+        session_id = live.open()
+        assert state(live, session_id) == "created"
+        live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(1))
+        assert state(live, session_id) == "streaming"
+        until(lambda: state(live, session_id) == "idle")
+        info = live.http.get(f"/v1/sessions/{session_id}").json()
+        assert 0 < info["closes_in_s"] <= 0.8
+        live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(2)[2400:])
+        info = live.http.get(f"/v1/sessions/{session_id}").json()
+        assert (info["state"], info["closes_in_s"]) == ("streaming", None)
+        until(lambda: state(live, session_id) == "closed")
+        answer = live.http.get(f"/v1/sessions/{session_id}")
+        assert problem(answer) == (410, "session_closed")
+        assert (answer.json()["reason"], answer.json()["resumable"]) == ("idle_timeout", False)
+
+
+def test_a_client_is_warned_and_told(detector: Detector) -> None:
+    with live_service(detector, idle_timeout_s=1.0, idle_warning_s=0.5) as live:
+        session_id = live.open()
+        client, begun_s = live.connect(session_id), time.monotonic()
+        warning = json.loads(client.recv())
+        assert warning["type"] == "idle_warning"
+        assert 0 < warning["closes_in_s"] <= 0.5
+        assert 0.4 < time.monotonic() - begun_s < 1.0
+        client.send(dat_stream(1))
+        assert json.loads(client.recv())["type"] == "idle_warning", "one for each silence"
+        closed = talk(client)[-1]
+        assert (closed["type"], closed["reason"], closed["resumable"]) == ("closed", "idle_timeout", False)
+        assert client.close_code == 1000
+
+
+def test_a_warning_comes_first_however_short_the_time() -> None:
+    for timeout_s, warning_s in ((0.1, 10), (1, 10), (60, 10), (60, 0.01)):
+        rule = IdleRule(timeout_s, warning_s)
+        assert timeout_s / 2 <= rule.warned_after_s < timeout_s
+        assert rule.sweep_s < timeout_s / 2
+
+
+def test_a_stopping_service_says_so(detector: Detector) -> None:
+    with live_service(detector, inbox_slices=1, outbox_windows=1) as live:
+        session_id = live.open(hop=1)
+        client = live.connect(session_id)
+        client.send(dat_stream(40))
+        host = live.app.state.host
+        host.get(session_id).ending.set()
+        until(lambda: host.get(session_id).state == "draining")
+        assert talk(client)[-1]["reason"] == "shutdown"
+
+
+def test_a_client_chooses_its_id_once(live: Live) -> None:
+    assert live.open(session_id="cam-7_front") == "cam-7_front"
+    again = live.http.post("/v1/sessions", json=SENSOR | {"session_id": "cam-7_front"})
+    assert problem(again) == (409, "session_exists")
+    live.http.delete("/v1/sessions/cam-7_front")
+    gone = live.http.get("/v1/sessions/cam-7_front")
+    assert (problem(gone), gone.json()["reason"]) == ((410, "session_closed"), "client")
+    live.open(session_id="cam-7_front")
+    assert state(live, "cam-7_front") == "created"
+    live.http.delete("/v1/sessions/cam-7_front")
+
+
+@pytest.mark.parametrize("session_id", ["", "a b", "../x", "x" * 65, "ü"])
+def test_an_id_has_plain_letters(live: Live, session_id: str) -> None:
+    answer = live.http.post("/v1/sessions", json={"session_id": session_id})
+    assert problem(answer) == (422, "invalid_request")
+
+
+def test_of_each_kind_of_notice_the_newest_waits() -> None:
+    async def told() -> list[tuple[str, dict]]:
+        notices = Notices()
+        notices.tell("saved", accepted_bytes=1)
+        notices.tell("idle_warning", closes_in_s=5)
+        notices.tell("saved", accepted_bytes=2)
+        notices.tell("other")
+        notices.take_back("other")
+        notices.take_back("never")
+        return [await notices.next(), await notices.next()]
+
+    assert asyncio.run(told()) == [("saved", {"accepted_bytes": 2}), ("idle_warning", {"closes_in_s": 5})]
+
+
+def test_a_service_without_snapshots_says_so(live: Live) -> None:
+    session_id = live.open()
+    assert problem(live.http.post(f"/v1/sessions/{session_id}/snapshot")) == (400, "snapshots_off")
+    assert problem(live.http.post("/v1/sessions", json={"resume": "x"})) == (400, "snapshots_off")
+    assert problem(live.http.delete("/v1/sessions/x/snapshot")) == (400, "snapshots_off")
+    mixed = live.http.post("/v1/sessions", json={"resume": "x", "hop": 1})
+    assert problem(mixed) == (422, "invalid_request")
+    assert "resume comes alone" in mixed.json()["detail"]
+    live.http.delete(f"/v1/sessions/{session_id}")

@@ -1,0 +1,47 @@
+"""The memory limit, read from control groups as Linux lays them out."""
+
+from pathlib import Path
+
+import pytest
+
+from service.memory import memory_limit_bytes
+
+GIB = 1 << 30
+
+
+def written(file: Path, text: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text + "\n")
+    return file
+
+
+@pytest.fixture
+def nothing(tmp_path: Path) -> int:
+    """The machine's memory: no group limits it."""
+    return memory_limit_bytes(tmp_path / "absent", tmp_path / "absent")
+
+
+def test_without_control_groups_the_machine_is_the_limit(nothing: int) -> None:
+    assert nothing > GIB // 4
+
+
+def test_a_container_sees_its_own_group_as_the_root(tmp_path: Path) -> None:
+    own = written(tmp_path / "own", "0::/")
+    written(tmp_path / "fs" / "memory.max", "123456789")
+    assert memory_limit_bytes(tmp_path / "fs", own) == 123_456_789
+
+
+def test_the_tightest_of_nested_groups_counts(tmp_path: Path) -> None:
+    own = written(tmp_path / "own", "0::/system.slice/spikewatch.service")
+    written(tmp_path / "fs" / "system.slice" / "spikewatch.service" / "memory.max", "max")
+    written(tmp_path / "fs" / "system.slice" / "memory.max", "100000000")
+    written(tmp_path / "fs" / "other.slice" / "memory.max", "1000")
+    assert memory_limit_bytes(tmp_path / "fs", own) == 100_000_000
+
+
+def test_version_1_has_a_file_of_its_own(tmp_path: Path, nothing: int) -> None:
+    own = written(tmp_path / "own", "4:memory:/docker/abc\n1:name=systemd:/")
+    file = written(tmp_path / "fs" / "memory" / "memory.limit_in_bytes", "200000000")
+    assert memory_limit_bytes(tmp_path / "fs", own) == 200_000_000
+    written(file, "9223372036854771712")
+    assert memory_limit_bytes(tmp_path / "fs", own) == nothing
