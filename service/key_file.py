@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service.errors import BadSettings
-from service.keys import ApiKey, KeyLimits, parse_keys, read_key_file
+from service.keys import ApiKey, KeyLimits, parse_keys, read_key_file, require_some
 from service.settings import Settings
 
 log = logging.getLogger("spikewatch.keys")
@@ -16,10 +16,10 @@ LOOK_S = 1.0
 
 
 class KeyFile:
-    """Keys that may change while the service runs; a file that turns bad changes nothing.
+    """Keys that may change while the service runs: a bad file changes nothing, an empty one locks all out.
 
     Raises:
-        BadSettings: the file is bad from the beginning.
+        BadSettings: the file is bad or empty from the beginning.
     """
 
     def __init__(self, path: Path, limits: KeyLimits, clock: Callable[[], float] = time.monotonic) -> None:
@@ -28,7 +28,7 @@ class KeyFile:
         self._clock = clock
         self._seen = self._stamp()
         self._looked_s = clock()
-        self._keys = self._read()
+        self._keys = require_some(self._read(), str(path))
 
     def __call__(self) -> list[ApiKey]:
         """The keys as they are now."""
@@ -71,5 +71,6 @@ def load_keys(settings: Settings) -> Callable[[], list[ApiKey]]:
         return KeyFile(settings.api_keys_file, limits)
     keys: list[ApiKey] = []
     if settings.api_keys is not None:
-        keys = parse_keys(settings.api_keys.get_secret_value(), "SPIKEWATCH_API_KEYS", limits)
+        where = "SPIKEWATCH_API_KEYS"
+        keys = require_some(parse_keys(settings.api_keys.get_secret_value(), where, limits), where)
     return lambda: keys

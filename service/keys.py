@@ -62,7 +62,7 @@ def parse_keys(text: str, where: str, limits: KeyLimits) -> list[ApiKey]:
     """The keys of a file: one a line, empty lines and comments (#) aside; `limits` unless the line says else.
 
     Raises:
-        BadSettings: names the line, and not what stands there; or there is no key at all.
+        BadSettings: names the line, and not what stands there.
     """
     keys: dict[str, ApiKey] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -73,11 +73,20 @@ def parse_keys(text: str, where: str, limits: KeyLimits) -> list[ApiKey]:
         if key.name in keys or any(key.digest == other.digest for other in keys.values()):
             raise BadSettings(f"{where}, line {number}: this name or key stands further up already")
         keys[key.name] = key
+    return list(keys.values())
+
+
+def require_some(keys: list[ApiKey], where: str) -> list[ApiKey]:
+    """The keys again.
+
+    Raises:
+        BadSettings: there is none.
+    """
     if not keys:
         raise BadSettings(
             f"{where} holds no key, so that nobody could come in; make one with `spikewatch key`"
         )
-    return list(keys.values())
+    return keys
 
 
 def _parse_line(line: str, where: str, limits: KeyLimits) -> ApiKey:

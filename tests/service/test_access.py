@@ -355,10 +355,21 @@ def test_a_file_that_changes_is_read_again(
     assert names_after(f"{ALICE_LINE}\n{BOB_LINE}") == ["alice", "bob"]
     assert names_after(f"{BOB_LINE} sessions=3") == ["bob"]
     assert keys()[0].limits.sessions == 3
-    for bad in ("bob", "", None):
+    for bad in ("bob", None):
         assert names_after(bad) == ["bob"]
-    assert caplog.text.count("API keys stay as they were") == 3
+    assert caplog.text.count("API keys stay as they were") == 2
+    assert names_after("") == []
     assert names_after(ALICE_LINE) == ["alice"]
+
+
+def test_a_file_that_was_emptied_locks_out_all(detector: Detector, tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(ALICE_LINE)
+    with live_service(detector, api_keys_file=path) as live, with_key(live, ALICE) as alice:
+        assert alice.get("/v1/models").status_code == 200
+        path.write_text("")
+        until(lambda: alice.get("/v1/models").status_code == 401)
+        assert problem(live.http.get("/v1/models")) == (401, "key_missing")
 
 
 @pytest.mark.parametrize(

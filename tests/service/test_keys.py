@@ -7,7 +7,7 @@ import pytest
 
 from service.caller import Bucket, Caller
 from service.errors import BadRequest, BadSettings, KeySessions, KeyTooFast, KeyUploads
-from service.keys import KeyLimits, find_key, make_key, parse_keys
+from service.keys import KeyLimits, find_key, make_key, parse_keys, require_some
 
 LIMITS = KeyLimits(sessions=2, uploads=1, bytes_per_s=1000)
 
@@ -28,8 +28,6 @@ def test_a_key_is_found_by_its_text_and_not_in_its_line() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "holds no key"),
-        ("# only words", "holds no key"),
         ("camera", "line 1: expected NAME sha256:HEX"),
         ("camera secret-in-clear", "line 1: expected"),
         (f"a sha256:{'0' * 63}", "line 1: expected"),
@@ -45,6 +43,13 @@ def test_wrong_lines_are_named_and_not_shown(text: str, message: str) -> None:
         parse_keys(text, "keys", LIMITS)
     assert "secret-in-clear" not in str(told.value)
     assert "0000" not in str(told.value)
+
+
+def test_a_file_without_keys_is_none() -> None:
+    keys = parse_keys("\n# only words\n", "keys", LIMITS)
+    assert keys == []
+    with pytest.raises(BadSettings, match="keys holds no key"):
+        require_some(keys, "keys")
 
 
 def test_names_are_plain() -> None:
