@@ -1,6 +1,7 @@
 /** What windows say of a session: rates, power, latency, drops. Pure: windows in, numbers out. */
 
-const RECENT = 20;
+/** Windows over which figures are taken. */
+export const RECENT = 20;
 
 /**
  * Stream time that a window's events and energy belong to. Windows may overlap (a hop shorter than they are),

@@ -1,15 +1,15 @@
 /** One session on the wall: its picture, timeline, controls and figures. */
 
 import { redrawOnResize } from "./canvas.js";
-import { showCounts } from "./counts.js";
-import { lately } from "./figures.js";
+import { Face } from "./face.js";
+import { lately, RECENT } from "./figures.js";
 import { listenForGestures } from "./gestures.js";
 import { Reel } from "./reel.js";
 import { Scene } from "./scene.js";
 import { Timeline } from "./timeline.js";
 import { View } from "./view.js";
 import { Watcher } from "./watch.js";
-import { duration, seconds, sessionFacts, short, shortId, stateText, watts } from "./words.js";
+import { shortId, stateText } from "./words.js";
 
 const ZOOM_STEP = 1.5;
 const PAN_STEP = 0.1;
@@ -25,7 +25,7 @@ const LEAST_MOMENTS = { live: 200, recording: 40 };
 export class Tile {
   session = /** @type {?import("./api.js").Session} */ (null);
   state = /** @type {import("./watch.js").State} */ ("connecting");
-  root;
+  #face;
   #id;
   #origin;
   #reel;
@@ -47,25 +47,27 @@ export class Tile {
     this.#confidence = confidence;
     this.#handlers = handlers;
     this.#reel = new Reel(origin.recording ? "play" : "follow", origin.recording);
-    const template = /** @type {HTMLTemplateElement} */ (document.getElementById("tile"));
-    this.root = /** @type {HTMLElement} */ (template.content.cloneNode(true)).firstElementChild;
-    const sheet = this.#part("sheet");
+    this.#face = new Face(this.#acts(), () => handlers.onSelect(this));
+    const sheet = this.#face.part("sheet");
     this.#scene = new Scene(sheet, this.#reel, this.#view, () => this.#redraw());
     this.#timeline = new Timeline(
-      this.#part("timeline"),
+      this.#face.part("timeline"),
       this.#reel,
       () => (this.ended ? 1 : LEAST_MOMENTS[origin.recording ? "recording" : "live"]),
       (number) => this.#seek(number),
     );
     listenForGestures(sheet, this.#view, () => this.#redraw());
     redrawOnResize(sheet, () => this.#redraw());
-    this.#listen();
     this.#watcher = new Watcher(id, this.#handlersOfWatcher(), origin.recording);
     this.#nameIt();
   }
 
   get id() {
     return this.#id;
+  }
+
+  get root() {
+    return this.#face.root;
   }
 
   get name() {
@@ -94,15 +96,14 @@ export class Tile {
 
   /** @param {boolean} selected */
   setSelected(selected) {
-    this.root.classList.toggle("selected", selected);
-    this.#part("pick").setAttribute("aria-pressed", String(selected));
+    this.#face.setSelected(selected);
   }
 
   /** Say why nothing more will come. @param {string} problem */
   fail(problem) {
     this.#watcher.stop();
-    this.state = this.root.dataset.state = "refused";
-    this.#say("status", problem);
+    this.state = "refused";
+    this.#face.setState("refused", problem);
     this.#redraw(true);
   }
 
@@ -210,9 +211,8 @@ export class Tile {
   #enter(state, detail) {
     if (this.ended && state !== "live") return;
     this.state = state;
-    this.root.dataset.state = state;
     const own = this.#origin.recording && { live: "running", closed: detail === "client" && "finished" }[state];
-    this.#say("status", own || stateText(state, detail));
+    this.#face.setState(state, own || stateText(state, detail));
     this.#redraw(true);
   }
 
@@ -221,64 +221,29 @@ export class Tile {
     if (this.session) [this.session.width, this.session.height] = sensor;
     if (sensor[0] === this.#view.sensor[0] && sensor[1] === this.#view.sensor[1]) return;
     this.#view.fit(sensor);
-    this.root.style.setProperty("--w", String(sensor[0]));
-    this.root.style.setProperty("--h", String(sensor[1]));
+    this.#face.setShape(sensor);
   }
 
   #nameIt() {
-    this.#say("name", this.name);
-    this.#say("kind", this.session ? sessionFacts(this.session) : "");
-    this.root.setAttribute("aria-label", this.name);
+    this.#face.setName(this.name, this.session);
   }
 
   #tell() {
-    const { mode, now, newest } = this.#reel;
-    const playing = mode !== "still";
-    this.#part("play").setAttribute("aria-label", playing ? "Pause" : "Play");
-    this.root.classList.toggle("playing", playing);
-    this.#part("live").hidden = this.ended || Boolean(this.#origin.recording);
-    this.#part("live").setAttribute("aria-pressed", String(mode === "follow"));
-    this.#part("forth").disabled = newest;
-    this.#part("back").disabled = this.#reel.at <= this.#reel.first;
-    this.#part("fit").disabled = this.#view.zoom === 1;
-    this.#part("out").disabled = this.#view.zoom === 1;
-    this.root.classList.toggle("zoomed", this.#view.zoom > 1);
-    const figures = lately(this.#reel.windows(20), this.session);
-    this.#say("time", now ? seconds(now.slice.t1_us) : "");
-    showCounts(this.#part("count"), now ? this.boxes : null);
-    this.#say("latency", figures && !this.#origin.recording ? `latency ${duration(figures.latencyMs)}` : "");
-    this.#say("drops", figures ? `${figures.dropped} dropped` : "");
-    const missed = now?.slice.missed_slices;
-    this.#say("missed", missed ? `${missed} slices not shown` : "");
-    this.#part("drops").classList.toggle("warn", Boolean(figures?.dropped));
-    this.#say("events", figures ? `${short(figures.eventsPerS)} events/s` : "");
-    this.#say("power", figures ? `${watts(figures.snnW)}, as ANN ${watts(figures.annW)}` : "");
-    const boxes = this.boxes.map((box) => `${box.label} ${box.confidence.toFixed(2)}`).join(", ");
-    this.#part("sheet").setAttribute("aria-label", `Events and boxes: ${boxes || "no boxes"}`);
+    const live = !this.#origin.recording;
+    this.#face.showControls(this.#reel, this.#view.zoom > 1, live && !this.ended);
+    this.#face.showFigures(this.#reel, this.boxes, lately(this.#reel.windows(RECENT), this.session), live);
   }
 
-  #listen() {
-    const on = (name, act) => this.#part(name).addEventListener("click", act);
-    on("play", () => this.toggle());
-    on("back", () => this.step(-1));
-    on("forth", () => this.step(1));
-    on("live", () => this.follow());
-    on("in", () => this.zoom(1));
-    on("out", () => this.zoom(-1));
-    on("fit", () => this.zoom(0));
-    on("close", () => this.#handlers.onClose(this));
-    for (const event of ["pointerdown", "focusin"]) {
-      this.root.addEventListener(event, () => this.#handlers.onSelect(this));
-    }
-  }
-
-  /** @param {string} name @returns {any} */
-  #part(name) {
-    return this.root.querySelector(`.${name}`);
-  }
-
-  /** @param {string} name @param {string} text */
-  #say(name, text) {
-    if (this.#part(name).textContent !== text) this.#part(name).textContent = text;
+  #acts() {
+    return {
+      play: () => this.toggle(),
+      back: () => this.step(-1),
+      forth: () => this.step(1),
+      live: () => this.follow(),
+      in: () => this.zoom(1),
+      out: () => this.zoom(-1),
+      fit: () => this.zoom(0),
+      close: () => this.#handlers.onClose(this),
+    };
   }
 }
