@@ -22,7 +22,7 @@ MAX_TICKETS = 64
 HEALTH = "/v2/health/"
 METRICS = "/metrics"
 PAGES = ("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
-VIEWER = "/viewer/"
+PAGE_FOLDERS = ("/viewer/", "/pages/")
 """Paths that hold no data of anyone; METRICS and the pages can be put behind a key all the same."""
 
 
@@ -131,7 +131,7 @@ class Access:
     def _is_open(self, path: str) -> bool:
         if path == METRICS:
             return not self._settings.key_for_metrics
-        if path in PAGES or path.startswith(VIEWER):
+        if path in PAGES or path.startswith(PAGE_FOLDERS):
             return not self._settings.key_for_viewer
         return path.startswith(HEALTH)
 

@@ -40,7 +40,7 @@ def guarded(detector: Detector, tmp_path_factory: pytest.TempPathFactory) -> Ite
     path = tmp_path_factory.mktemp("keys") / "keys"
     slow = f"{SLOW_LINE} sessions=1 uploads=1 bytes_per_s=20000"
     path.write_text(f"{ALICE_LINE}\n{BOB_LINE}\n{slow}\n{DEBTOR_LINE} bytes_per_s=1000\n")
-    with live_service(detector, api_keys_file=path) as live:
+    with live_service(detector, api_keys_file=path, snapshot_dir=path.parent / "saved") as live:
         yield live
 
 
@@ -75,7 +75,7 @@ def routes(live: Live) -> list[tuple[str, str]]:
 def test_every_route_asks_for_a_key(guarded: Live) -> None:
     asked = 0
     for method, path in routes(guarded):
-        path = path.format(session_id="x", name="y")
+        path = path.format(session_id="x", job_id="x", name="y")
         answer = guarded.http.request(method, path)
         if path.startswith("/v2/health/"):
             assert answer.status_code == 200
@@ -115,8 +115,8 @@ def test_a_key_opens_only_its_own_sessions(guarded: Live, alice: httpx.Client, b
     assert [s["session_id"] for s in bob.get("/v1/sessions").json()["sessions"]] == [his]
     for session_id in (hers, ended):
         for method, path in routes(guarded):
-            if "{session_id}" not in path:
-                continue
+            if "{session_id}" not in path or (method, path.rsplit("/", 1)[1]) == ("DELETE", "snapshot"):
+                continue  # forgetting what never was saved is no error
             answer = bob.request(method, path.format(session_id=session_id))
             assert problem(answer) == (404, "session_unknown"), path
             unknown = bob.request(method, path.format(session_id="0" * 32))
@@ -126,9 +126,46 @@ def test_a_key_opens_only_its_own_sessions(guarded: Live, alice: httpx.Client, b
             with connect(address, additional_headers={"X-API-Key": BOB}) as socket:
                 assert talk(socket)[0]["code"] == "session_unknown"
     assert problem(alice.get(f"/v1/sessions/{ended}")) == (410, "session_closed")
-    assert alice.get(f"/v1/sessions/{hers}").json()["state"] == "open"
+    assert alice.get(f"/v1/sessions/{hers}").status_code == 200
     for client, session_id in ((alice, hers), (bob, his)):
         assert client.delete(f"/v1/sessions/{session_id}").status_code == 200
+
+
+def test_keys_may_choose_the_same_names(guarded: Live, alice: httpx.Client, bob: httpx.Client) -> None:
+    assert opened(alice, session_id="camera") != opened(bob, session_id="camera")
+    alice.post("/v1/sessions/camera/events", content=dat_stream(1))
+    accepted = [client.get("/v1/sessions/camera").json()["accepted_bytes"] for client in (alice, bob)]
+    assert accepted == [len(dat_stream(1)), 0]
+    job = {"job_id": "recording"}
+    assert alice.post("/v1/detections", content=dat_file(2), params=job).status_code == 200
+    assert alice.get("/v1/detections/recording").json()["state"] == "done"
+    whole_id = alice.get("/v1/detections/recording").json()["job_id"]
+    for name in ("recording", whole_id):
+        for path in ("", "/results"):
+            assert bob.get(f"/v1/detections/{name}{path}").status_code == 404
+        assert bob.delete(f"/v1/detections/{name}").status_code == 404
+    for client in (alice, bob):
+        assert client.delete("/v1/sessions/camera").status_code == 200
+
+
+def test_a_saved_session_is_resumed_by_its_key_alone(detector: Detector, tmp_path: Path) -> None:
+    """Also by a service that was started later."""
+    options = {"api_keys": f"{ALICE_LINE}\n{BOB_LINE}", "snapshot_dir": tmp_path}
+    data = dat_stream(8)
+    with live_service(detector, **options) as live, with_key(live, ALICE) as alice:
+        session_id = opened(alice, session_id="camera")
+        assert alice.post("/v1/sessions/camera/events", content=data[:9600]).status_code == 200
+    with live_service(detector, **options) as live:
+        with with_key(live, BOB) as bob:
+            for name in ("camera", session_id):
+                assert problem(bob.get(f"/v1/sessions/{name}")) == (404, "session_unknown")
+                answer = bob.post("/v1/sessions", json={"resume": name})
+                assert problem(answer) == (404, "session_unknown")
+                bob.delete(f"/v1/sessions/{name}/snapshot")
+        with with_key(live, ALICE) as alice:
+            answer = alice.post("/v1/sessions", json={"resume": "camera"})
+            assert answer.status_code == 201, answer.text
+            assert (answer.json()["session_id"], answer.json()["accepted_bytes"]) == (session_id, 9600)
 
 
 def test_results_are_those_of_a_service_without_keys(guarded: Live, live: Live, alice: httpx.Client) -> None:
@@ -259,10 +296,11 @@ def test_uploads_at_once_are_bounded(detector: Detector) -> None:
             assert bob.post("/v1/detections", content=dat_file(1)).status_code == 200
 
 
-def test_pages_and_metrics_are_switched_apart(detector: Detector) -> None:
-    pages = ("/", "/viewer/main.js", "/viewer/demo.dat", "/docs", "/openapi.json")
+def test_pages_and_metrics_are_switched_apart(detector: Detector, tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("mine")
+    pages = ("/", "/viewer/main.js", "/viewer/demo.dat", "/pages/a.html", "/docs", "/openapi.json")
     for metrics, viewer in ((True, False), (False, True)):
-        options = {"key_for_metrics": metrics, "key_for_viewer": viewer}
+        options = {"key_for_metrics": metrics, "key_for_viewer": viewer, "pages": tmp_path}
         with live_service(detector, api_keys=ALICE_LINE, **options) as live:
             assert live.http.get("/metrics").status_code == (401 if metrics else 200)
             for path in pages:

@@ -63,7 +63,7 @@ def test_a_failing_route_tells_nothing_of_its_inside(broken: Live) -> None:
     failing = [*requests(broken), ("GET", "/viewer/main.js")]
     assert len(failing) > 15
     for method, path in failing:
-        answer = broken.http.request(method, path.format(session_id="x", name="y"), content=b"{}")
+        answer = broken.http.request(method, path.format(session_id="x", job_id="x", name="y"), content=b"{}")
         assert answer.status_code == 500, (method, path, answer.text)
         assert answer.headers["content-type"] == "application/problem+json", (method, path)
         if method != "HEAD":
