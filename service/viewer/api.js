@@ -10,8 +10,11 @@
  *   training: string, layer_rates: Record<string, number>}} Window
  * @typedef {{session_id: string, stream_url: string, format: string, width: ?number, height: ?number,
  *   slice_us: number, slices: number, hop: number, confidence: number, policy: string, class_names?: string[]}} Session
+ * @typedef {{ticket: string, stream_url: string, watch_url: string}} Ticket
  * @typedef {{name: string, training: string, parameters: number, slice_us: number, slices: number}} Model
  */
+
+import { askKey, heldKey, isLocked } from "./key_dialog.js";
 
 /** What the service says is wrong, in its own words, with its stable code. */
 export class Problem extends Error {
@@ -59,11 +62,14 @@ export async function runRecording(recording, wanted, signal) {
 export const getBytes = async (path) => (await checked(path)).arrayBuffer();
 
 /**
- * @param {string} path such as a session's `stream_url`
- * @returns {string} its WebSocket address on this host
+ * @param {string} id of a session @param {"watch" | "stream"} kind
+ * @returns {Promise<string>} a WebSocket's address, good for one connection: browsers send no headers there, so
+ *   whoever has a key gets a ticket for it
  */
-export function socketUrl(path) {
-  const url = new URL(path, location.href);
+export async function socketUrl(id, kind) {
+  const path = `/v1/sessions/${encodeURIComponent(id)}`;
+  const ticket = heldKey() && /** @type {Ticket} */ (await request(`${path}/ticket`, { method: "POST" }));
+  const url = new URL(ticket ? ticket[`${kind}_url`] : `${path}/${kind}`, location.href);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   return url.href;
 }
@@ -71,16 +77,28 @@ export function socketUrl(path) {
 /** @param {string} path @param {RequestInit} [options] */
 const request = async (path, options) => (await checked(path, options)).json();
 
-/** @param {string} path @param {RequestInit} [options] */
+/**
+ * The answer to a request that went well. Where the service takes no key but another, the user is asked for it.
+ *
+ * @param {string} path @param {RequestInit} [options] @returns {Promise<Response>}
+ */
 async function checked(path, options) {
-  let response;
-  try {
-    response = await fetch(path, options);
-  } catch (error) {
-    if (options?.signal?.aborted) throw error;
-    throw new Problem("The service does not answer.");
-  }
+  if (isLocked()) throw new Problem("This service asks for a key.", "key_missing");
+  const key = heldKey();
+  const headers = { ...options?.headers, ...(key && { "x-api-key": key }) };
+  const response = await answer(path, { ...options, headers });
   if (response.ok) return response;
+  if (response.status === 401 && (await askKey(key))) return checked(path, options);
   const problem = await response.json().catch(() => ({}));
   throw new Problem(problem.detail ?? `The service answered ${response.status} to ${path}.`, problem.code);
+}
+
+/** @param {string} path @param {RequestInit} options */
+async function answer(path, options) {
+  try {
+    return await fetch(path, options);
+  } catch (error) {
+    if (options.signal?.aborted) throw error;
+    throw new Problem("The service does not answer.");
+  }
 }

@@ -35,7 +35,7 @@ export class DemoCamera {
     this.#recording ??= new DatRecording(await getBytes("/viewer/demo.dat"));
     const { width, height } = this.#recording;
     const session = await openSession({ format: "dat", policy: "drop_oldest", width, height, ...options });
-    this.#connect(session.stream_url);
+    this.#connect(await socketUrl(session.session_id, "stream"));
     return session;
   }
 
@@ -46,9 +46,9 @@ export class DemoCamera {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send("close");
   }
 
-  /** @param {string} url */
+  /** @param {string} url of the session's stream */
   #connect(url) {
-    const socket = new WebSocket(socketUrl(url));
+    const socket = new WebSocket(url);
     this.#socket = socket;
     this.#stopping = false;
     let problem = "the connection to the service was lost";

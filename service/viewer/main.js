@@ -3,6 +3,7 @@
 import { getModel } from "./api.js";
 import { DemoCamera } from "./demo_camera.js";
 import { listenForFiles } from "./drop.js";
+import { heldKey } from "./key_dialog.js";
 import { listenForKeys } from "./keys.js";
 import { Measurements, PLOT_WINDOWS } from "./measurements.js";
 import { Recordings } from "./recordings.js";
@@ -94,6 +95,16 @@ async function showModel() {
   }
 }
 
+function showCommands() {
+  const key = heldKey() && ` -H "X-API-Key: $SPIKEWATCH_KEY"`;
+  say(
+    "curl",
+    `spikewatch stream recording.raw --url ${location.origin}\n\n` +
+      `curl${key} ${location.origin}/v1/sessions \\\n  -H 'content-type: application/json' -d '{"format": "dat"}'\n` +
+      `curl${key} ${location.origin}/v1/sessions/SESSION_ID/events \\\n  --data-binary @recording.dat`,
+  );
+}
+
 /** Now and then, for those who hear the page. */
 function speak() {
   const tile = wall.selected;
@@ -101,12 +112,6 @@ function speak() {
 }
 
 say("plot-length", String(PLOT_WINDOWS));
-say(
-  "curl",
-  `spikewatch stream recording.raw --url ${location.origin}\n\n` +
-    `curl ${location.origin}/v1/sessions \\\n  -H 'content-type: application/json' -d '{"format": "dat"}'\n` +
-    `curl ${location.origin}/v1/sessions/SESSION_ID/events \\\n  --data-binary @recording.dat`,
-);
 element("demo").addEventListener("click", toggleCamera);
 element("open").addEventListener("click", () => element("file").click());
 slider.addEventListener("input", () => {
@@ -118,6 +123,7 @@ listenForKeys(wall);
 addEventListener("pagehide", () => camera.running && camera.stop());
 setInterval(speak, SPEAK_MS);
 showConfidence();
-showModel();
-sessions.poll();
+await showModel(); // asks for a key, where one is needed
+showCommands();
 for (const id of asked.getAll("session")) wall.add(id);
+sessions.poll();

@@ -1,14 +1,18 @@
 /** Recordings of the user's own: each is uploaded into a session with a tile, and played there. */
 
 import { runRecording } from "./api.js";
+import { randomId } from "./ids.js";
 import { askSize } from "./size_dialog.js";
 
-const HEX = 16;
+/** Browsers open six connections to a service; what looks on at the uploads needs some of them, too. */
+const AT_ONCE = 4;
 
 export class Recordings {
   #wall;
   #lowest;
   #running = /** @type {Map<import("./tile.js").Tile, AbortController>} */ (new Map());
+  #uploading = 0;
+  #waiting = /** @type {(() => void)[]} */ ([]);
 
   /** @param {import("./wall.js").Wall} wall @param {number} lowest confidence at which boxes are asked for */
   constructor(wall, lowest) {
@@ -33,12 +37,28 @@ export class Recordings {
     const control = new AbortController();
     this.#running.set(tile, control);
     const wanted = { watched_as: id, hop: 1, track: true, confidence: this.#lowest, ...size };
+    await this.#turn();
     try {
       await runRecording(file, wanted, control.signal);
+      tile.expectNoMore();
     } catch (error) {
       if (!control.signal.aborted) this.#fail(file, tile, /** @type {import("./api.js").Problem} */ (error));
     }
     this.#running.delete(tile);
+    this.#next();
+  }
+
+  /** Fulfilled when one more may be uploaded. */
+  async #turn() {
+    if (this.#uploading < AT_ONCE) this.#uploading += 1;
+    else await new Promise((go) => this.#waiting.push(() => go(null)));
+  }
+
+  /** Whoever waits longest takes the place of one that has ended. */
+  #next() {
+    const go = this.#waiting.shift();
+    if (go) go();
+    else this.#uploading -= 1;
   }
 
   /** @param {File} file @param {import("./tile.js").Tile} tile @param {import("./api.js").Problem} problem */
@@ -51,6 +71,3 @@ export class Recordings {
     this.#run(file, size);
   }
 }
-
-const randomId = () =>
-  [...crypto.getRandomValues(new Uint8Array(HEX))].map((byte) => byte.toString(16).padStart(2, "0")).join("");

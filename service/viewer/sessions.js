@@ -2,7 +2,8 @@
  * them off; hidden while all are on it. */
 
 import { listSessions } from "./api.js";
-import { sessionFacts, shortId } from "./words.js";
+import { shortId } from "./ids.js";
+import { sessionFacts } from "./words.js";
 
 const PERIOD_MS = 1500;
 

@@ -4,12 +4,13 @@ import { redrawOnResize } from "./canvas.js";
 import { Face } from "./face.js";
 import { lately, RECENT } from "./figures.js";
 import { listenForGestures } from "./gestures.js";
+import { shortId } from "./ids.js";
 import { Reel } from "./reel.js";
 import { Scene } from "./scene.js";
 import { Timeline } from "./timeline.js";
 import { View } from "./view.js";
 import { Watcher } from "./watch.js";
-import { shortId, stateText } from "./words.js";
+import { stateText } from "./words.js";
 
 const ZOOM_STEP = 1.5;
 const PAN_STEP = 0.1;
@@ -105,6 +106,11 @@ export class Tile {
     this.state = "refused";
     this.#face.setState("refused", problem);
     this.#redraw(true);
+  }
+
+  /** The session of this recording is open now, or never will be. */
+  expectNoMore() {
+    this.#watcher.expectNoMore();
   }
 
   close() {

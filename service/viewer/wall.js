@@ -1,5 +1,6 @@
 /** The sessions that are shown, side by side; one of them is selected: keys and measurements are about it. */
 
+import { isSame, ownPart } from "./ids.js";
 import { Tile } from "./tile.js";
 
 /** Tiles that fill up by themselves; more can be asked for. */
@@ -38,7 +39,7 @@ export class Wall {
 
   /** @param {string} id @returns {Tile | undefined} */
   find(id) {
-    return this.#tiles.find((tile) => tile.id === id);
+    return this.#tiles.find((tile) => isSame(tile.id, id));
   }
 
   /** @param {string} id of a session @param {import("./tile.js").Origin} [origin] @returns {Tile} */
@@ -49,7 +50,7 @@ export class Wall {
       onSession: () => this.#onChange(),
       onShown: (shown) => shown === this.#selected && this.#onShown(shown),
     });
-    this.#unwanted.delete(id);
+    this.#unwanted.delete(ownPart(id));
     this.#tiles.push(tile);
     this.#root.append(tile.root);
     this.#changed();
@@ -60,7 +61,7 @@ export class Wall {
   /** Show open sessions by themselves, as far as there is room; ended ones make room. @param {string[]} ids */
   fill(ids) {
     for (const id of ids) {
-      if (this.find(id) || this.#unwanted.has(id)) continue;
+      if (this.find(id) || this.#unwanted.has(ownPart(id))) continue;
       if (this.#tiles.length >= FULL) {
         const ended = this.#tiles.find((tile) => tile.ended && tile !== this.#selected);
         if (!ended) return;
@@ -73,7 +74,7 @@ export class Wall {
   /** @param {Tile} tile */
   remove(tile) {
     tile.close();
-    this.#unwanted.add(tile.id);
+    this.#unwanted.add(ownPart(tile.id));
     this.#tiles = this.#tiles.filter((other) => other !== tile);
     if (tile === this.#selected) {
       this.#selected = null;

@@ -14,7 +14,8 @@
  * }} Handlers
  */
 
-import { socketUrl } from "./api.js";
+import { listSessions, socketUrl } from "./api.js";
+import { isSame } from "./ids.js";
 
 const QUIET_MS = 2500;
 const SOON_MS = 250;
@@ -29,30 +30,60 @@ export class Watcher {
   #timer = 0;
   #retryMs = FIRST_RETRY_MS;
   #expected;
+  #attempt = 0;
 
   /**
    * @param {string} sessionId
    * @param {Handlers} handlers
-   * @param {boolean} [expected] the session is about to be opened: that there is none yet is no refusal
+   * @param {boolean} [expected] the session is about to be opened: wait until it is listed
    */
   constructor(sessionId, handlers, expected = false) {
     this.#id = sessionId;
     this.#handlers = handlers;
     this.#expected = expected;
-    this.#connect();
+    if (expected) this.#expect();
+    else this.#connect();
+  }
+
+  /** Look now, listed or not. */
+  expectNoMore() {
+    if (this.#expected) this.#connect();
   }
 
   stop() {
     clearTimeout(this.#timer);
+    this.#expected = false;
+    this.#attempt += 1;
     const socket = this.#socket;
     this.#socket = null;
     socket?.close();
   }
 
-  #connect() {
-    const socket = new WebSocket(socketUrl(`/v1/sessions/${encodeURIComponent(this.#id)}/watch`));
-    this.#socket = socket;
+  async #expect() {
     this.#enter("connecting");
+    const open = await listSessions().catch(() => []);
+    if (!this.#expected) return;
+    if (open.some(({ session_id }) => isSame(session_id, this.#id))) this.#connect();
+    else this.#timer = setTimeout(() => this.#expect(), SOON_MS);
+  }
+
+  async #connect() {
+    clearTimeout(this.#timer);
+    this.#expected = false;
+    const attempt = ++this.#attempt;
+    this.#enter("connecting");
+    try {
+      const url = await socketUrl(this.#id, "watch");
+      if (attempt === this.#attempt) this.#open(url);
+    } catch (error) {
+      if (attempt === this.#attempt) this.#fail(/** @type {import("./api.js").Problem} */ (error));
+    }
+  }
+
+  /** @param {string} url */
+  #open(url) {
+    const socket = new WebSocket(url);
+    this.#socket = socket;
     const current = (handle) => (event) => socket === this.#socket && handle(event);
     socket.onmessage = current((event) => this.#take(JSON.parse(event.data)));
     socket.onclose = current(() => this.#retry());
@@ -62,7 +93,6 @@ export class Watcher {
   #take(message) {
     switch (message.type) {
       case "session":
-        this.#expected = false;
         this.#handlers.onSession(message);
         return this.#enter("quiet");
       case "slice":
@@ -75,12 +105,14 @@ export class Watcher {
         return this.#enter("closed", message.reason);
       case "error":
         this.stop();
-        if (this.#expected && message.code === "session_unknown") {
-          this.#timer = setTimeout(() => this.#connect(), SOON_MS);
-          return;
-        }
         return this.#enter("refused", message.detail);
     }
+  }
+
+  /** There is no ticket. @param {import("./api.js").Problem} problem */
+  #fail(problem) {
+    if (problem.code.startsWith("session_")) this.#enter("refused", problem.message);
+    else this.#retry();
   }
 
   #alive() {

@@ -10,9 +10,6 @@ const ENDINGS = {
 /** @param {string} reason a session's closing reason */
 export const ending = (reason) => ENDINGS[reason] ?? (reason ? `error ${reason}` : "no reason given");
 
-/** @param {string} id a session's id, shortened for people */
-export const shortId = (id) => id.slice(0, 8);
-
 /** @param {string} training how the weights came to be */
 export const isUntrained = (training) => training.startsWith("untrained");
 

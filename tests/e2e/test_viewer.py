@@ -14,6 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
+from service.keys import make_key
 from tests.e2e.chromium import Page, chromium_page
 
 ROOT = Path(__file__).parents[2]
@@ -54,12 +55,12 @@ pytestmark = [
 
 
 @contextmanager
-def running_service() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The service in a process of its own, on a free port."""
+def running_service(**settings: str) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The service in a process of its own, on a free port; `settings` as in its environment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive", **settings}
     command = [sys.executable, "-c", SERVE, str(port)]
     with subprocess.Popen(command, cwd=ROOT, env=environment) as process:
         try:
@@ -252,4 +253,68 @@ def test_real_traffic_shows_cars(page: Page, service: str, recordings: Path) -> 
     page.drop([recordings / "traffic_davis346_td.dat"])
     wait_for_text(page, ".tile .count", "\\d cars?")
     page.wait(f"{HAS_INK}('.sheet', {CAR}) > 50", LIMIT_S)
+    assert page.complaints == []
+
+
+def enter_key(page: Page, key: str) -> None:
+    page.wait("document.getElementById('key').open", LIMIT_S)
+    page.evaluate(f"document.getElementById('key-text').value = {key!r}")
+    click(page, "#key button[value=use]")
+
+
+def refused(client: httpx.Client) -> dict[str, float]:
+    """How often the service refused something, by code."""
+    lines = client.get("/metrics").text.splitlines()
+    pairs = (line.removeprefix('spikewatch_refused_total{code="').split('"} ') for line in lines)
+    return {pair[0]: float(pair[1]) for pair in pairs if len(pair) == 2}
+
+
+def test_a_service_with_keys_is_looked_at_with_one(page: Page) -> None:
+    key, line = make_key("browser")
+    with running_service(SPIKEWATCH_API_KEYS=line) as (url, _):
+        page.open(url)
+        page.wait("document.getElementById('key')?.open", LIMIT_S)
+        assert page.evaluate("document.getElementById('key-wrong').hidden")
+        enter_key(page, "sw_wrong")
+        page.wait("!document.getElementById('key-wrong').hidden", LIMIT_S)
+        click(page, "#key button[value='']")
+        wait_for_text(page, "#alert", "This service asks for a key")
+        click(page, "#enter-key")
+        enter_key(page, key)
+        page.wait("document.getElementById('badge').offsetHeight > 0", LIMIT_S)
+        page.wait("document.getElementById('alert').hidden", LIMIT_S)
+
+        click(page, "#demo")
+        wait_for_text(page, ".tile .status", "live")
+        wait_for_text(page, ".tile .count", "[1-9]\\d* (car|pedestrian)")
+        page.drop([STREET])
+        wait_for_text(page, ".tile:nth-child(2) .name", "street_td.dat")
+        wait_for_text(page, ".tile:nth-child(2) .count", "1 car, \\d pedestrians")
+        wait_for_text(page, ".tile:nth-child(2) .status", "finished")
+        assert page.evaluate("document.querySelectorAll('.tile').length") == 2, "each session has one tile"
+
+        page.open(url)
+        page.wait("document.getElementById('badge')?.offsetHeight > 0", LIMIT_S)
+        assert not page.evaluate("document.getElementById('key').open"), "the tab keeps the key"
+        assert page.evaluate("[localStorage.length, document.cookie.length]") == [0, 0]
+        assert key not in page.evaluate("performance.getEntries().map(entry => entry.name).join() + location")
+        with httpx.Client(base_url=url, headers={"X-API-Key": key}, trust_env=False) as client:
+            assert set(refused(client)) == {"key_missing", "key_unknown"}
+    assert all("401" in complaint for complaint in page.complaints), page.complaints
+
+
+def test_without_keys_nothing_is_refused_and_no_ticket_asked_for(page: Page, tmp_path: Path) -> None:
+    with running_service() as (url, _), httpx.Client(base_url=url, trust_env=False) as client:
+        visit(page, url)
+        copies = [tmp_path / f"street{i}_td.dat" for i in range(7)]
+        for copy in copies:
+            copy.write_bytes(STREET.read_bytes())
+        page.drop(copies)
+        for tile in range(1, 8):
+            wait_for_text(page, f".tile:nth-child({tile}) .status", "finished")
+            wait_for_text(page, f".tile:nth-child({tile}) .count", "car|pedestrian")
+        asked = page.evaluate("performance.getEntriesByType('resource').map(entry => entry.name).join(' ')")
+        assert "/v1/sessions" in asked
+        assert "/ticket" not in asked
+        assert refused(client) == {}
     assert page.complaints == []
