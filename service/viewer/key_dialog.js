@@ -6,7 +6,13 @@ const KEPT_AS = "spikewatch-key";
 const element = (id) => document.getElementById(id);
 
 /** @returns {string} the key to send, "" if there is none */
-export const heldKey = () => sessionStorage.getItem(KEPT_AS) ?? "";
+export function heldKey() {
+  try {
+    return sessionStorage.getItem(KEPT_AS) ?? "";
+  } catch {
+    return ""; // a browser that lets pages keep nothing
+  }
+}
 
 /** True from when the user left the dialog without a key until they enter one: asking again and again would annoy. */
 export const isLocked = () => !element("enter-key").hidden;

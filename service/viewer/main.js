@@ -123,6 +123,7 @@ listenForKeys(wall);
 addEventListener("pagehide", () => camera.running && camera.stop());
 setInterval(speak, SPEAK_MS);
 showConfidence();
+showCommands();
 await showModel(); // asks for a key, where one is needed
 showCommands();
 for (const id of asked.getAll("session")) wall.add(id);
