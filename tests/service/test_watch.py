@@ -64,11 +64,11 @@ def test_a_slice_is_a_picture_of_four_colours(live: Live) -> None:
     assert reds == {13, 58, 214, 250}, "the viewer tells them apart by their red"
 
 
-def test_an_id_is_used_once(live: Live) -> None:
-    used = ID[1:] + "0"
-    watched_upload(live, used, dat_file(1))
+def test_an_id_in_use_is_refused(live: Live) -> None:
+    used = live.open(session_id=ID[1:] + "0")
     answer = live.http.post("/v1/detections", content=dat_file(1), params={"watched_as": used})
-    assert (answer.status_code, answer.json()["code"]) == (409, "session_busy")
+    assert (answer.status_code, answer.json()["code"]) == (409, "session_exists")
+    live.http.delete(f"/v1/sessions/{used}")
 
 
 @pytest.mark.parametrize("wrong", ["", "short", ID.upper(), ID + "0", "../" + ID[3:]])
