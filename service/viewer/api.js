@@ -67,6 +67,7 @@ export const getBytes = async (path) => (await checked(path)).arrayBuffer();
  *   whoever has a key gets a ticket for it
  */
 export async function socketUrl(id, kind) {
+  checkLock();
   const path = `/v1/sessions/${encodeURIComponent(id)}`;
   const ticket = heldKey() && /** @type {Ticket} */ (await request(`${path}/ticket`, { method: "POST" }));
   const url = new URL(ticket ? ticket[`${kind}_url`] : `${path}/${kind}`, location.href);
@@ -83,7 +84,7 @@ const request = async (path, options) => (await checked(path, options)).json();
  * @param {string} path @param {RequestInit} [options] @returns {Promise<Response>}
  */
 async function checked(path, options) {
-  if (isLocked()) throw new Problem("This service asks for a key.", "key_missing");
+  checkLock();
   const key = heldKey();
   const headers = { ...options?.headers, ...(key && { "x-api-key": key }) };
   const response = await answer(path, { ...options, headers });
@@ -91,6 +92,11 @@ async function checked(path, options) {
   if (response.status === 401 && (await askKey(key))) return checked(path, options);
   const problem = await response.json().catch(() => ({}));
   throw new Problem(problem.detail ?? `The service answered ${response.status} to ${path}.`, problem.code);
+}
+
+/** Ask for nothing that would be refused. */
+function checkLock() {
+  if (isLocked()) throw new Problem("This service asks for a key.", "key_missing");
 }
 
 /** @param {string} path @param {RequestInit} options */

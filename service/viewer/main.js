@@ -90,6 +90,7 @@ async function showModel() {
     say("badge", badgeText(model.training));
     element("badge").classList.toggle("warn", isUntrained(model.training));
     element("badge").hidden = false;
+    showCommands();
   } catch {
     setTimeout(showModel, MODEL_RETRY_MS);
   }
@@ -125,6 +126,5 @@ setInterval(speak, SPEAK_MS);
 showConfidence();
 showCommands();
 await showModel(); // asks for a key, where one is needed
-showCommands();
 for (const id of asked.getAll("session")) wall.add(id);
 sessions.poll();

@@ -284,6 +284,7 @@ def test_a_service_with_keys_is_looked_at_with_one(page: Page, tmp_path: Path) -
         enter_key(page, key)
         page.wait("document.getElementById('badge').offsetHeight > 0", LIMIT_S)
         page.wait("document.getElementById('alert').hidden", LIMIT_S)
+        wait_for_text(page, "#curl", "X-API-Key: .SPIKEWATCH_KEY")
 
         click(page, "#demo")
         wait_for_text(page, ".tile .status", "live")
