@@ -78,7 +78,9 @@ class Detector:
         geometry = trace(network, spec.input_height, spec.input_width)
         self.layers: tuple[Layer, ...] = geometry.layers
         self.state_shapes: StateShapes = geometry.state_shapes
-        self._fused = None if runtime == "eager" else FusedNetwork(self.network, self.layers, runtime)
+        self._fused = (
+            None if runtime == "eager" else FusedNetwork(self.network, self.layers, runtime, state_dtype)
+        )
 
     def init_state(self, batch: int = 1) -> State:
         """Membranes at rest."""

@@ -16,13 +16,16 @@ from model.factored import factored
 from model.geometry import Layer
 from model.network import Network, RawOutputs
 from model.neuron import ILIF
-from model.runtime.ilif_kernel import FusedILIF, Neurons
+from model.runtime.ilif_kernel import FusedILIF, Neurons, make_kernel
 from model.runtime.packed import ByteConv, FloatConv, Geometry, Packed
 from model.spikeyolo import Encoder, SpikeYOLO
 from model.step import State, Step
 
 PARTS = {"fp32": 0, "int8": 1, "int8x2": 2}
 """Signed bytes of one weight that spikes meet, by precision."""
+
+SPIKES = {name: torch.uint8 if parts else torch.float32 for name, parts in PARTS.items()}
+"""Type that spikes are written as."""
 
 
 class InPlaceStep(Step):
@@ -130,9 +133,9 @@ def fusible(network: Network) -> bool:
     )
 
 
-def _pack(layer: SpikeConv, at: Layer, parts: int, index: int) -> FusedSpikeConv:
+def _pack(layer: SpikeConv, at: Layer, precision: str, index: int) -> FusedSpikeConv:
     """A factored layer, packed."""
-    height, width = at.in_height, at.in_width
+    height, width, parts = at.in_height, at.in_width, PARTS[precision]
     convs: list[Packed] = []
     for conv in layer.conv if isinstance(layer.conv, nn.Sequential) else [layer.conv]:
         assert isinstance(conv, nn.Conv2d)
@@ -144,7 +147,7 @@ def _pack(layer: SpikeConv, at: Layer, parts: int, index: int) -> FusedSpikeConv
             else FloatConv(conv.weight, conv.bias, geometry)
         )
         height, width = geometry.output_size(conv.kernel_size[0])
-    return FusedSpikeConv(layer, convs, torch.uint8 if parts else torch.float32, index)
+    return FusedSpikeConv(layer, convs, SPIKES[precision], index)
 
 
 class FusedNetwork:
@@ -156,9 +159,12 @@ class FusedNetwork:
         ConfigError: the network has layers that only `eager` knows.
     """
 
-    def __init__(self, network: Network, layers: Sequence[Layer], precision: str) -> None:
+    def __init__(
+        self, network: Network, layers: Sequence[Layer], precision: str, state_dtype: torch.dtype
+    ) -> None:
         if not fusible(network):
             raise ConfigError(f"runtime {precision} runs the SpikeYOLO of the paper only; choose eager")
+        make_kernel(SPIKES[precision], state_dtype)
         at = {layer.name: layer for layer in layers}
         self._names = [layer.name for layer in layers if layer.spiking]
         self._network = factored(network)
@@ -169,7 +175,7 @@ class FusedNetwork:
                     self._swap(name, PackedEncoder(module, place.in_height, place.in_width))
                 case SpikeConv():
                     index = self._names.index(module.name)
-                    self._swap(name, _pack(module, at[module.name], PARTS[precision], index))
+                    self._swap(name, _pack(module, at[module.name], precision, index))
         for name, module in list(self._network.named_modules()):
             if isinstance(module, SNNBlock):
                 self._swap(name, FusedBlock(module))

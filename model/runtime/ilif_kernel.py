@@ -83,8 +83,8 @@ def _neuron(load: Any, store: Any) -> Any:
 
 
 @cache
-def _kernel(dtype: torch.dtype, bank_dtype: torch.dtype) -> Any:
-    """The kernel for spikes and a bank of these types."""
+def make_kernel(dtype: torch.dtype, bank_dtype: torch.dtype) -> Any:
+    """The kernel for spikes and a bank of these types; compiled at the first call for them."""
     spike_type: Any = {torch.uint8: numba.uint8, torch.float32: numba.float32}[dtype]
     bank_type, load, store = MEMBRANES[bank_dtype]
     width, bank_width = spike_type.bitwidth // 8, bank_type.bitwidth // 8
@@ -147,7 +147,7 @@ class FusedILIF:
         spikes, arguments = self._views.get(x.shape) or self._make_room(x.shape)
         arguments[1], arguments[2] = x.data_ptr(), bank.data_ptr()
         arguments[4], arguments[5] = counts, rows
-        run_parallel(_kernel(self._dtype, bank.dtype), arguments)
+        run_parallel(make_kernel(self._dtype, bank.dtype), arguments)
         return spikes
 
     def _make_room(self, shape: torch.Size) -> tuple[Tensor, npt.NDArray[np.int64]]:
