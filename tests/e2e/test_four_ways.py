@@ -21,7 +21,7 @@ ODD_SIZES = (1, 7, 4099, 65_521, 33, 20_011)
 @pytest.fixture(scope="module")
 def real_live() -> Iterator[Live]:
     """The service as it is installed: the default model at its full input size."""
-    with live_service(load_detector(), idle_timeout_s=120) as service:
+    with live_service(load_detector(runtime="auto"), idle_timeout_s=120) as service:
         yield service
 
 
@@ -70,7 +70,7 @@ def test_traffic_four_ways(real_live: Live, recordings: Path, tmp_path: Path) ->
     windows, summary = upload(real_live, path.read_bytes(), confidence=LOW)
     expected = comparable(windows)
     assert (summary["windows"], summary["events"], summary["width"], summary["height"]) == (
-        24,
+        48,
         78_830,
         346,
         260,
@@ -88,7 +88,7 @@ def test_a_large_sensor_in_bounded_memory(real_live: Live, recordings: Path, tmp
     windows, summary = upload(real_live, path.read_bytes(), confidence=LOW)
     expected = comparable(windows)
     assert summary["events"] == sum(window["events"] for window in expected) == 1_218_618
-    assert (summary["width"], summary["height"], summary["windows"]) == (1280, 720, 108)
+    assert (summary["width"], summary["height"], summary["windows"]) == (1280, 720, 216)
     assert command_line(path, tmp_path / "r.ndjson", limit_bytes=1_500_000_000) == expected
     assert streamed(real_live, path.read_bytes()) == expected
     assert posted(real_live, path.read_bytes()) == expected
