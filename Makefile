@@ -25,7 +25,8 @@ test: setup
 bench: setup
 	@mkdir -p benchmarks/results
 	$(BIN)/spikewatch bench ingest $(call results,ingest)
-	$(BIN)/spikewatch bench model --scales default,n,s --engines $(call results,model)
+	$(BIN)/spikewatch bench model --scales default --engines $(call results,model_default)
+	$(BIN)/spikewatch bench model --scales n,s $(call results,model_n_s)
 	$(BIN)/spikewatch bench model --scales t --size 512x640 --batches 1 $(call results,model_512x640)
 	$(BIN)/spikewatch bench service $(call results,websocket)
 	$(BIN)/spikewatch bench service --transport rest $(call results,rest)
