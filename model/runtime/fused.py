@@ -162,6 +162,8 @@ class FusedNetwork:
     def __init__(
         self, network: Network, layers: Sequence[Layer], precision: str, state_dtype: torch.dtype
     ) -> None:
+        if precision not in PARTS:
+            raise ConfigError(f"runtime {precision!r} is unknown; known are eager, {', '.join(PARTS)}")
         if not fusible(network):
             raise ConfigError(f"runtime {precision} runs the SpikeYOLO of the paper only; choose eager")
         make_kernel(SPIKES[precision], state_dtype)

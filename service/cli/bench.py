@@ -62,9 +62,7 @@ def model(
 
     if threads:
         torch.set_num_threads(threads)
-    wish = Wish(
-        _list(scales), _list(runtimes), tuple(map(int, _list(batches))), parse_size(size), turns, engines
-    )
+    wish = Wish(_list(scales), _list(runtimes), _numbers(batches), parse_size(size), turns, engines)
     with progress_bar("measuring") as update:
         report = measure_model(wish, update)
     _tell(report, paths)
@@ -100,7 +98,7 @@ def service(
 
     given = {"--weights": weights, "--runtime": runtime}
     serve = [word for name, value in given.items() if value is not None for word in (name, value)]
-    numbers = tuple(map(int, _list(cameras)))
+    numbers = _numbers(cameras)
     wish = Wish(recording or BUNDLED, numbers, seconds, transport, hop, tuple(serve), url)
     with progress_bar("playing") as update:
         report = measure_service(wish, update)
@@ -109,6 +107,13 @@ def service(
 
 def _list(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    words = _list(text)
+    if not words or not all(word.isdecimal() and int(word) for word in words):
+        raise typer.BadParameter(f"{text!r}: expected numbers from 1, with commas")
+    return tuple(map(int, words))
 
 
 def _tell(report: "Report", paths: list[Path]) -> None:

@@ -130,3 +130,19 @@ def test_options_that_contradict_each_other(run: Callable[..., Done]) -> None:
     done = run("bench", "service", "--url", "http://127.0.0.1:1", "--runtime", "int8")
     assert done.status == 2
     assert run("bench", "service", "--url", "http://127.0.0.1:1", "--cameras", "1").status == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["service", "--cameras", "many"], 2, "expected numbers from 1"),
+        (["model", "--batches", "0"], 2, "expected numbers from 1"),
+        (["model", "--scales", "t", "--batches", "1", "--runtimes", "int4"], 1, "unknown"),
+    ],
+)
+def test_what_cannot_be_measured_is_told(
+    run: Callable[..., Done], arguments: list[str], status: int, words: str
+) -> None:
+    done = run("bench", *arguments)
+    assert done.status == status
+    assert words in done.err
