@@ -2,13 +2,15 @@
 
 One short recipe for all, which ranks them and no more. A window of 100 ms is cut into T slices, and a step of
 the optimiser sees equally many windows, so that T slices cost T times as much. Of labels that are closer than
-100 ms, those at multiples of 100 ms are kept, or windows would be cut shorter. A stopped run goes on.
+100 ms, those at multiples of 100 ms are kept, or windows would be cut shorter. A stopped run goes on; what is
+trained or scored already is left as it is.
 """
 
 import argparse
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from typing import Any
 import numpy as np
 
 WINDOW_US = 100_000
-RECIPE = ("--optimizer", "adamw", "--learning-rate", "0.002", "--warmup", "0.5", "--epochs", "2")
+EPOCHS = 2
+RECIPE = ("--optimizer", "adamw", "--learning-rate", "0.002", "--warmup", "0.5", "--epochs", EPOCHS)
 STATES = ("carry", "reset")
 BIN = Path(sys.executable).parent
 
@@ -45,9 +48,19 @@ VARIANTS = (
 )
 
 
-def train(variant: Variant, given: argparse.Namespace, folder: Path) -> None:
-    """Weights in `folder`/last.safetensors."""
-    launch = [BIN / "torchrun", "--nproc-per-node", given.processes, "--no-python", BIN / "spikewatch"]
+def trained(folder: Path) -> bool:
+    """Whether all epochs are in the journal."""
+    journal = folder / "progress.csv"
+    return journal.exists() and len(journal.read_text().splitlines()) > EPOCHS
+
+
+def train(variant: Variant, given: argparse.Namespace) -> None:
+    """Weights in the variant's folder, last.safetensors."""
+    folder = given.out / variant.name
+    if trained(folder):
+        return
+    alone = ("--standalone", "--nproc-per-node", given.processes, "--no-python")
+    launch = (BIN / "torchrun", *alone, BIN / "spikewatch")
     network = ("--slices", variant.slices, "--spikes", variant.d_max, "--beta", variant.beta)
     cut = ("--slice-us", WINDOW_US // variant.slices, "--size", given.size, "--steps", variant.slices)
     data = (
@@ -57,6 +70,7 @@ def train(variant: Variant, given: argparse.Namespace, folder: Path) -> None:
         given.batch,
         "--batches",
         given.batches,
+        *(() if given.limit is None else ("--limit", given.limit)),
     )
     run(
         *launch,
@@ -123,14 +137,16 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1, help="one a core or GPU")
     parser.add_argument("--batch", type=int, default=16, help="windows a step, in each process")
     parser.add_argument("--batches", type=int, default=400, help="steps an epoch")
+    parser.add_argument("--limit", type=int, help="train on the first recordings only")
+    parser.add_argument("--at-once", type=int, default=1, help="rows that are trained side by side")
     given = parser.parse_args()
     given.dataset = thinned(given.dataset, given.out / "data")
-    rows = []
-    for variant in VARIANTS:
-        folder = given.out / variant.name
-        if not all((folder / f"{state}.json").exists() for state in STATES):
-            train(variant, given, folder)
-        rows.append(row(variant, *(score(folder, given.dataset, state) for state in STATES)))
+    with ThreadPoolExecutor(given.at_once) as pool:
+        list(pool.map(lambda variant: train(variant, given), VARIANTS))
+    rows = [
+        row(variant, *(score(given.out / variant.name, given.dataset, state) for state in STATES))
+        for variant in VARIANTS
+    ]
     print("| T x D | beta | AP50 carried | AP | AP50 reset | AP | firing rate | mJ | mJ as ANN |")
     print("|---|---|---|---|---|---|---|---|---|")
     print("\n".join(rows))
