@@ -8,6 +8,7 @@ trained or scored already is left as it is.
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -100,6 +101,9 @@ def thinned(dataset: Path, out: Path) -> Path:
         labels = np.load(boxes)
         time_us = labels["t" if "t" in labels.dtype.names else "ts"]
         np.save(folder / boxes.name, labels[time_us % WINDOW_US == 0])
+    origin = dataset / "simulation.json"
+    if origin.exists():
+        shutil.copy(origin, out)
     return out
 
 
