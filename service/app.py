@@ -1,6 +1,5 @@
 """The application, made from settings; nothing happens on import."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -32,11 +31,6 @@ CORS: dict[str, Any] = {
 }
 
 
-def _spare_threads() -> int:
-    """Leaves a core to the event loop: a compute thread that lost its core keeps all others waiting."""
-    return max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0)) - 1))
-
-
 def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     """The service with one detector, loaded from the settings unless given.
 
@@ -47,7 +41,8 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
         BadSettings: the API keys cannot be read.
     """
     access = Access(settings)
-    torch.set_num_threads(settings.threads or _spare_threads())
+    threads = settings.threads or torch.get_num_threads()
+    torch.set_num_threads(1)  # all but the worker's, see `share_cores_with_none`
     detector = detector or load_detector(
         settings.weights,
         settings.device,
@@ -55,7 +50,7 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
         state_dtype=getattr(torch, settings.state_dtype),
     )
     detector.spec.check_input(events=True, name="a live stream")
-    host = SessionHost(detector, settings, CollectorRegistry(), make_store(settings))
+    host = SessionHost(detector, settings, CollectorRegistry(), make_store(settings), threads)
 
     jobs = Jobs(host, access)
 

@@ -49,13 +49,18 @@ class SessionHost:
         settings: Settings,
         registry: CollectorRegistry,
         store: SnapshotStore | None = None,
+        threads: int = 1,
     ) -> None:
         self.detector = detector
         self.settings = settings
         self.metrics = Metrics(registry, detector)
         self.scheduler = Scheduler(settings.max_batch, settings.company_share)
         self.worker = Worker(
-            Engine(detector, settings.max_sessions), self.scheduler, self.metrics, self._fail_from_worker
+            Engine(detector, settings.max_sessions),
+            self.scheduler,
+            self.metrics,
+            self._fail_from_worker,
+            threads,
         )
         self.spool = Spool(settings.max_spool_bytes)
         self.draining = False
@@ -76,8 +81,8 @@ class SessionHost:
     async def start(self) -> None:
         """Warm the network up, then take work."""
         self._loop = asyncio.get_running_loop()
-        await asyncio.to_thread(self._warm_up)
         self.worker.start()
+        await asyncio.wrap_future(self.worker.call(self._warm_up))
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
@@ -270,13 +275,12 @@ class SessionHost:
         open_us = [session.options.slice_us for session in list(self.sessions.values())]
         return min(open_us, default=self.detector.spec.slice_us) / US_PER_S
 
-    def _warm_up(self) -> None:
+    def _warm_up(self, engine: Engine) -> None:
         """First steps of a batch size and first calls of a kernel are slow; nobody should wait for them."""
         for format in FORMATS:
             stream = SliceStream(format, 1, 1, 1000, self.detector.spec.representation)
             list(stream.feed(bytes(16)))
             list(stream.finish())
-        engine = self.worker.engine
         for batch in range(min(self.settings.max_batch, engine.bank.slots), 0, -1):
             slots = range(batch)
             self.detector.step_in_bank(self.detector.blank_frames(batch), engine.bank, slots)

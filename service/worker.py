@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from model.runtime.parallel import share_cores_with_none
 from service.engine import BatchResult, Engine, Lane
 from service.errors import ServiceError, StepFailed
 from service.metrics import Metrics
@@ -29,13 +30,16 @@ Fail = Callable[[Session, ServiceError], None]
 class Worker(threading.Thread):
     """Takes batches from the scheduler, runs them, and hands results to their sessions."""
 
-    def __init__(self, engine: Engine, scheduler: Scheduler, metrics: Metrics, fail: Fail) -> None:
+    def __init__(
+        self, engine: Engine, scheduler: Scheduler, metrics: Metrics, fail: Fail, threads: int = 1
+    ) -> None:
         super().__init__(name="spikewatch-worker", daemon=True)
         self.engine = engine
         self._scheduler = scheduler
         self._metrics = metrics
         engine.on_flush = lambda result: metrics.observe_batch(engine.detector, 1, result)
         self._fail = fail
+        self._threads = threads
         self._calls: deque[tuple[Callable[[Engine], object], Future[object]]] = deque()
         self._stop_asked = threading.Event()
 
@@ -54,6 +58,7 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         """Loop until stopped."""
+        share_cores_with_none(self._threads)
         while not self._stop_asked.is_set():
             work = self._scheduler.next_batch(WAIT_S)
             # a slot changes hands by a call: before it the old owner's work, after it the new owner's

@@ -6,7 +6,6 @@ work, waiting for more. So kernels are handed to the same pool, by the entry poi
 """
 
 import ctypes
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -85,14 +84,31 @@ bits_of_float: Any = _bits_of_float
 
 
 @cache
-def _openmp() -> Callable[..., None] | None:
+def _openmp() -> ctypes.CDLL | None:
     path = Path(torch.__file__).parent / "lib" / "libgomp.so.1"
     if not path.exists():
         return None
-    run: Callable[..., None] = ctypes.CDLL(str(path)).GOMP_parallel
-    run.restype = None  # type: ignore[attr-defined]
-    run.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)  # type: ignore[attr-defined]
-    return run
+    library = ctypes.CDLL(str(path))
+    library.GOMP_parallel.restype = library.omp_set_num_threads.restype = None
+    library.GOMP_parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+    library.omp_set_num_threads.argtypes = (ctypes.c_int,)
+    return library
+
+
+def share_cores_with_none(threads: int) -> None:
+    """Let the calling thread compute with so many threads, and all others alone.
+
+    libgomp keeps a pool of threads for each thread that ever computed in parallel. Once all pools together
+    have more threads than there are cores, they no longer spin at their barriers but sleep, and a step of
+    scale t takes twice as long. So one thread has a pool, and the others have none.
+    """
+    torch.set_num_threads(1)
+    torch.get_num_threads()  # a thread's own number is set when it first asks, and not again
+    openmp = _openmp()
+    if openmp is None:
+        torch.set_num_threads(threads)
+    else:
+        openmp.omp_set_num_threads(threads)
 
 
 def run_parallel(kernel: Any, arguments: Arguments) -> None:
@@ -102,4 +118,4 @@ def run_parallel(kernel: Any, arguments: Arguments) -> None:
     if openmp is None:
         kernel.ctypes(arguments.ctypes.data_as(ctypes.POINTER(ctypes.c_int64)))
     else:
-        openmp(kernel.address, arguments.ctypes.data, torch.get_num_threads(), 0)
+        openmp.GOMP_parallel(kernel.address, arguments.ctypes.data, torch.get_num_threads(), 0)
