@@ -78,7 +78,8 @@ class Detector:
         geometry = trace(network, spec.input_height, spec.input_width)
         self.layers: tuple[Layer, ...] = geometry.layers
         self.state_shapes: StateShapes = geometry.state_shapes
-        self._packed, self._packed_in_bank = in_place(self.network, self.layers, runtime, state_dtype)
+        packed = in_place(self.network, self.layers, runtime, state_dtype)
+        self._packed, self._packed_in_bank = packed or (None, None)
 
     def init_state(self, batch: int = 1) -> State:
         """Membranes at rest."""

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from model.network import RawOutputs
-from model.runtime.half import HalfNetwork, HalfStep, Outputs
+from model.runtime.half import HalfNetwork, Outputs
 from model.step import State
 
 WARM_UP = 3
@@ -31,12 +31,17 @@ class GraphedStep:
     touched: bool = False
 
 
+def pinned(shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    """Memory of the host that the device reads and writes by itself."""
+    return torch.empty(shape, dtype=dtype, pin_memory=True)
+
+
 class _Mailbox:
-    """The same tensor on the host, in memory that the device reads and writes by itself, and on the device."""
+    """The same tensor here, on the host, and there, on the device."""
 
     def __init__(self, there: Tensor) -> None:
         self.there = there
-        self.here = torch.empty(there.shape, dtype=there.dtype, pin_memory=True)
+        self.here = pinned(there.shape, there.dtype)
 
     def send(self, values: Tensor) -> None:
         """To the device, converted; the one sent before must have arrived."""
@@ -61,12 +66,12 @@ class StepGraph:
         side.stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(side.stream):
             for _ in range(WARM_UP):
-                network.forward(frames, HalfStep(rest, rows))
+                network.forward(frames, network.step_at(rest, rows))
         side.stream.synchronize()
         self._graph = torch.cuda.CUDAGraph()
         # other threads may go on with their own work on the device
         with torch.cuda.graph(self._graph, side.pool, side.stream, capture_error_mode="thread_local"):
-            outputs = network.forward(frames, HalfStep(bank, rows))
+            outputs = network.forward(frames, network.step_at(bank, rows))
         self._outputs = [_Mailbox(each) for each in outputs]
 
     def replay(self, frames: Tensor, rows: Sequence[int]) -> Outputs:
@@ -81,10 +86,10 @@ class StepGraph:
 
 
 class Side:
-    """Where the graphs of one bank are captured, and the memory that they share: one of them runs at a time."""
+    """The graphs of one bank, where they are captured, and the memory they share: one runs at a time."""
 
     def __init__(self, device: torch.device) -> None:
-        self.stream = torch.cuda.Stream(device)
+        self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.pool = torch.cuda.graph_pool_handle()
         self.graphs: dict[torch.Size, StepGraph] = {}
 
@@ -112,7 +117,7 @@ class GraphedNetwork:
 
     def _graph(self, shape: torch.Size, bank: State) -> StepGraph:
         first = next(iter(bank.values()))
-        side: Side | None = self._sides.get(first)
+        side: Side | None = self._sides.get(first)  # type: ignore[no-untyped-call]
         if side is None:
             side = self._sides[first] = Side(self._network.device)
         if shape not in side.graphs:

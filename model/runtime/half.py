@@ -4,7 +4,7 @@
     membranes                    as the bank holds them, float32 or bfloat16; the neuron computes in float32
     counts                       exact, kept on the device until the end of the step
 
-Shapes: S slots, B batch, P input channels, C channels, H height, W width, N = H W C neurons, L layers.
+Shapes: S slots, B batch, P input channels, C channels, H height, W width, L layers.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ from model.network import Network, RawOutputs
 from model.neuron import ILIF
 from model.runtime.bank_step import BankStep
 from model.runtime.fused import fusible
+from model.runtime.ilif_gpu import Constants, Fire, fire_by_torch
 from model.step import Kernel, State
 
 HALF = "half"
@@ -49,50 +50,45 @@ class HalfStep(BankStep):
 
     Attributes:
         rows: int64 [B] on the device, distinct.
+        counts: spikes of each layer and sample, float64 [L,B]; NaN where a membrane is not finite.
     """
 
-    def __init__(self, bank: State, rows: Tensor) -> None:
+    def __init__(self, bank: State, rows: Tensor, layers: int) -> None:
         super().__init__(bank)
         self.rows = rows
+        self.counts = torch.zeros(layers, len(rows), dtype=torch.float64, device=rows.device)
 
     def feed(self, name: str, x: Tensor, kernel: Kernel, spiking: bool, trains: int = 1) -> None:
         """Nothing: the neurons count what they fire."""
 
 
-def _flat(x: Tensor) -> Tensor:
-    """[B,C,H,W] in channels_last as [B,N], in the same memory."""
-    return x.permute(0, 2, 3, 1).view(len(x), -1)
+def _channels_last(x: Tensor) -> Tensor:
+    """[B,C,H,W] in channels_last as [B,H,W,C], contiguous, in the same memory."""
+    x = x.permute(0, 2, 3, 1)
+    return x.view(x.shape)
 
 
 class HalfILIF(nn.Module):
-    """I-LIF on rows of a bank (equations 8, 10 and 11)."""
+    """I-LIF on rows of a bank; `index` is its row in the counts."""
 
-    def __init__(self, lif: ILIF, dtype: torch.dtype) -> None:
+    def __init__(self, lif: ILIF, fire: Fire, index: int) -> None:
         super().__init__()
         self._name = lif.name
-        self._beta = float(torch.as_tensor(lif.beta).clamp(0, 1))
-        self._gain = lif.input_gain
-        self._d_max = float(lif.d_max)
-        self._dtype = dtype
+        beta = float(torch.as_tensor(lif.beta).clamp(0, 1))
+        self._constants = Constants(beta, lif.input_gain, lif.d_max)
+        self._fire = fire
+        self._index = index
 
     def forward(self, x: Tensor, step: HalfStep) -> Tensor:
-        """Input current [B,C,H,W] -> spikes in channels_last; NaN in the count of a lost sample.
+        """Input current [B,C,H,W] -> spikes in channels_last.
 
         Raises:
             StateError: the bank has no such layer, or one of another shape.
         """
-        bank = _flat(step.membrane(self._name, x))
-        batch, channels, height, width = x.shape
-        current = _flat(x.contiguous(memory_format=torch.channels_last)).float()
-        u = bank.index_select(0, step.rows).float().add_(current, alpha=self._gain)
-        fired = u.round().clamp_(0, self._d_max)
-        left = u.sub_(fired).mul_(self._beta)
+        bank = _channels_last(step.membrane(self._name, x))
+        x = _channels_last(x.contiguous(memory_format=torch.channels_last))
         step.touched = True
-        bank.index_copy_(0, step.rows, left.to(bank.dtype))
-        spikes = fired.to(self._dtype).view(batch, height, width, channels)
-        # over channels in float32, which holds whole numbers below 2^24, then over pixels in float64
-        count = spikes.sum(3, dtype=torch.float32).sum((1, 2), dtype=torch.float64)
-        step.spikes[self._name] = count + 0 * left.sum(1)
+        spikes = self._fire(x, bank, step.rows, step.counts[self._index], self._constants)
         return spikes.permute(0, 3, 1, 2)
 
 
@@ -105,7 +101,13 @@ class HalfNetwork:
         ConfigError: the network has layers that only `eager` knows.
     """
 
-    def __init__(self, network: Network, layers: Sequence[Layer], dtype: torch.dtype = torch.float16) -> None:
+    def __init__(
+        self,
+        network: Network,
+        layers: Sequence[Layer],
+        dtype: torch.dtype = torch.float16,
+        fire: Fire = fire_by_torch,
+    ) -> None:
         if not fusible(network) or network.config.d_max > MAX_D:
             raise ConfigError("runtime half runs the SpikeYOLO of the paper only; choose eager")
         self.names = [layer.name for layer in layers if layer.spiking]
@@ -115,7 +117,7 @@ class HalfNetwork:
         for module in self._network.modules():
             if isinstance(module, SpikeConv):
                 assert isinstance(module.lif, ILIF)
-                module.add_module("lif", HalfILIF(module.lif, dtype))
+                module.add_module("lif", HalfILIF(module.lif, fire, self.names.index(module.name)))
         self.device = next(self._network.parameters()).device
 
     def forward(self, frames: Tensor, step: HalfStep) -> Outputs:
@@ -123,17 +125,20 @@ class HalfNetwork:
 
         Args:
             frames: [B,P,H,W] on the device, in `dtype`.
-            step: from `on_rows`.
+            step: whose rows are on the device too.
         """
         raw: RawOutputs = self._network(frames.contiguous(memory_format=torch.channels_last), step)
-        counts = torch.stack([step.spikes[name] for name in self.names])
-        lost = counts.isnan().any(0).view(-1, 1, 1, 1)
+        lost = step.counts.sum(0).isnan().view(-1, 1, 1, 1)
         p3, p4, p5 = (level.masked_fill(lost, torch.nan).contiguous() for level in raw)
-        return Outputs(p3, p4, p5, counts.nan_to_num(0.0, 0.0, 0.0).to(torch.int64))
+        return Outputs(p3, p4, p5, step.counts.nan_to_num(0.0).to(torch.int64))
 
     def step(self, bank: State, rows: Sequence[int]) -> HalfStep:
         """A step on some rows of a bank of membranes in channels_last."""
-        return HalfStep(bank, torch.tensor(list(rows), dtype=torch.int64, device=self.device))
+        return self.step_at(bank, torch.tensor(list(rows), dtype=torch.int64, device=self.device))
+
+    def step_at(self, bank: State, rows: Tensor) -> HalfStep:
+        """The same, rows on the device."""
+        return HalfStep(bank, rows, len(self.names))
 
     def run(self, frames: Tensor, step: HalfStep) -> tuple[RawOutputs, dict[str, Tensor]]:
         """Run one slice: logits, float32, and the spikes of each layer and sample, int64 [B], on the host."""

@@ -10,22 +10,26 @@ from model.runtime.bank_step import InPlace
 from model.runtime.fused import FusedNetwork
 from model.runtime.graphed import GraphedNetwork
 from model.runtime.half import HALF, HalfNetwork
+from model.runtime.ilif_gpu import choose_fire
 
 
 def in_place(
     network: Network, layers: Sequence[Layer], runtime: str, state_dtype: torch.dtype
-) -> tuple[InPlace, InPlace] | tuple[None, None]:
+) -> tuple[InPlace, InPlace] | None:
     """For `Detector.step` and for `Detector.step_in_bank`; None where the network runs as it was built.
 
     Raises:
         ConfigError: the runtime is unknown, or does not know this network.
     """
     if runtime == "eager":
-        return None, None
+        return None
     if runtime != HALF:
         fused = FusedNetwork(network, layers, runtime, state_dtype)
         return fused, fused
-    on_gpu = next(network.parameters()).is_cuda
-    # elsewhere it is for tests only, where float16 is slow or missing
-    half = HalfNetwork(network, layers, torch.float16 if on_gpu else torch.float32)
-    return half, GraphedNetwork(half) if on_gpu else half
+    device = next(network.parameters()).device
+    if device.type != "cuda":
+        # for tests only; float16 is slow here, or missing
+        half = HalfNetwork(network, layers, torch.float32)
+        return half, half
+    half = HalfNetwork(network, layers, fire=choose_fire(device))
+    return half, GraphedNetwork(half)
