@@ -29,6 +29,7 @@ from benchmarks.gpu_checks import (
     other_thread,
     require_same,
     sick_alone,
+    step_alone,
 )
 from model.checkpoint import load_detector, untrained_detector
 from model.detector import Detector
@@ -115,6 +116,7 @@ def check_all(findings: Findings) -> None:
     findings.check("bfloat16: graph = no graph", require_same, in_bank(brief), plain, brief)
     findings.check("bfloat16: kernel = torch", require_same, plain, by_torch, brief)
     findings.check("bfloat16: against eager", against_eager, in_bank(brief), brief, eager)
+    findings.check("step = step in bank", step_alone, graphed, half)
     findings.check("not finite", sick_alone, graphed, half)
     findings.check("not finite, no graph", sick_alone, plain, half)
     findings.check("not finite, torch", sick_alone, by_torch, half)
@@ -202,12 +204,13 @@ def profile(network: str, batch: int) -> list[dict[str, Any]]:
 
 
 def facts() -> dict[str, Any]:
-    """The machine, with its GPU."""
+    """The GPU, and what drives it."""
     gpu = torch.cuda.get_device_properties(0)
-    return machine() | {
+    return {
         "gpu": gpu.name,
         "gpu_memory_mb": gpu.total_memory / 1e6,
         "neurons": choose_fire(torch.device("cuda")).__name__,  # type: ignore[attr-defined]
+        "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
         "eager_convolutions_in_tf32": torch.backends.cudnn.allow_tf32,
@@ -252,7 +255,7 @@ def main() -> int:
     given = parser.parse_args()
     began = time.monotonic()
     findings = Findings(began + given.seconds)
-    about = findings.attempt("machine", facts)
+    about = (findings.attempt("machine", machine) or {}) | (findings.attempt("GPU", facts) or {})
     print(json.dumps(about), flush=True)
     findings.attempt("checks", check_all, findings)
     write(given.out, findings, about)

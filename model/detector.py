@@ -78,8 +78,7 @@ class Detector:
         geometry = trace(network, spec.input_height, spec.input_width)
         self.layers: tuple[Layer, ...] = geometry.layers
         self.state_shapes: StateShapes = geometry.state_shapes
-        packed = in_place(self.network, self.layers, runtime, state_dtype)
-        self._packed, self._packed_in_bank = packed or (None, None)
+        self._packed = in_place(self.network, self.layers, runtime, state_dtype)
 
     def init_state(self, batch: int = 1) -> State:
         """Membranes at rest."""
@@ -112,7 +111,8 @@ class Detector:
                 name: h.to(self.state_dtype, copy=True, memory_format=torch.channels_last)
                 for name, h in state.items()
             }
-            raw, spikes = self._packed.run(frames, self._packed.step(own, range(len(frames))))
+            network = self._packed.loose
+            raw, spikes = network.run(frames, network.step(own, range(len(frames))))
             return StepOutput(raw, {name: h.float() for name, h in own.items()}, spikes, {})
         step = ExactStep(state) if exact else Step(state)
         raw = self.network(frames.to(self.device), step)
@@ -134,14 +134,15 @@ class Detector:
         Raises:
             StateError: the bank does not fit, or a slot is named twice.
         """
-        if self._packed_in_bank is None:
+        if self._packed is None:
             out = self.step(frames, bank.gather(slots))
             bank.scatter(slots, out.state)
             return replace(out, state={})
         bank.check(slots)
-        step = self._packed_in_bank.step(bank.membranes, slots)
+        network = self._packed.in_bank
+        step = network.step(bank.membranes, slots)
         try:
-            raw, spikes = self._packed_in_bank.run(frames, step)
+            raw, spikes = network.run(frames, step)
         except BaseException:
             bank.torn.update(slots if step.touched else ())
             raise

@@ -14,7 +14,7 @@ ROUNDER: tl.constexpr = tl.constexpr(12582912.0)
 """1.5 * 2^23: added to a float32 in 0..2^22 and taken away again, it rounds half to even."""
 
 
-@triton.jit
+@triton.jit  # type: ignore[untyped-decorator]
 def _fire(x, bank, rows, spikes, count, neurons, beta, gain, d_max, block: tl.constexpr):  # type: ignore[no-untyped-def]
     sample = tl.program_id(1).to(tl.int64)
     at = tl.program_id(0) * block + tl.arange(0, block)

@@ -1,6 +1,7 @@
-"""The networks behind a runtime's name, for a state that comes and goes and for one that stays in a bank."""
+"""The networks behind a runtime's name."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -13,10 +14,18 @@ from model.runtime.half import HALF, HalfNetwork
 from model.runtime.ilif_gpu import choose_fire
 
 
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """One network, for membranes that come and go, and for those that stay in a bank."""
+
+    loose: InPlace
+    in_bank: InPlace
+
+
 def in_place(
     network: Network, layers: Sequence[Layer], runtime: str, state_dtype: torch.dtype
-) -> tuple[InPlace, InPlace] | None:
-    """For `Detector.step` and for `Detector.step_in_bank`; None where the network runs as it was built.
+) -> Packed | None:
+    """What runs on a runtime; None: the network as it was built.
 
     Raises:
         ConfigError: the runtime is unknown, or does not know this network.
@@ -25,11 +34,11 @@ def in_place(
         return None
     if runtime != HALF:
         fused = FusedNetwork(network, layers, runtime, state_dtype)
-        return fused, fused
+        return Packed(fused, fused)
     device = next(network.parameters()).device
     if device.type != "cuda":
         # for tests only; float16 is slow here, or missing
         half = HalfNetwork(network, layers, torch.float32)
-        return half, half
+        return Packed(half, half)
     half = HalfNetwork(network, layers, fire=choose_fire(device))
-    return half, GraphedNetwork(half)
+    return Packed(half, GraphedNetwork(half))
