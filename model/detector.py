@@ -17,8 +17,8 @@ from model.geometry import Layer, trace
 from model.letterbox import Letterbox
 from model.network import Network, RawOutputs
 from model.nms import suppress
-from model.runtime.fused import FusedNetwork
 from model.runtime.ilif_kernel import MEMBRANES
+from model.runtime.in_place import in_place
 from model.spec import ModelSpec
 from model.state import StateBank, StateShapes, init_state
 from model.step import State, Step
@@ -78,9 +78,7 @@ class Detector:
         geometry = trace(network, spec.input_height, spec.input_width)
         self.layers: tuple[Layer, ...] = geometry.layers
         self.state_shapes: StateShapes = geometry.state_shapes
-        self._fused = (
-            None if runtime == "eager" else FusedNetwork(self.network, self.layers, runtime, state_dtype)
-        )
+        self._packed = in_place(self.network, self.layers, runtime, state_dtype)
 
     def init_state(self, batch: int = 1) -> State:
         """Membranes at rest."""
@@ -88,7 +86,7 @@ class Detector:
 
     def make_bank(self, slots: int) -> StateBank:
         """Membranes at rest of `slots` sessions, laid out as the runtime wants them."""
-        layout = torch.contiguous_format if self._fused is None else torch.channels_last
+        layout = torch.contiguous_format if self._packed is None else torch.channels_last
         return StateBank(self.state_shapes, slots, self.device, layout, self.state_dtype)
 
     def blank_frames(self, batch: int = 1) -> Tensor:
@@ -108,12 +106,13 @@ class Detector:
         Raises:
             StateError: a membrane is missing or has another shape.
         """
-        if self._fused is not None and not exact:
+        if self._packed is not None and not exact:
             own = {
                 name: h.to(self.state_dtype, copy=True, memory_format=torch.channels_last)
                 for name, h in state.items()
             }
-            raw, spikes = self._fused.run(frames, self._fused.step(own, range(len(frames))))
+            network = self._packed.loose
+            raw, spikes = network.run(frames, network.step(own, range(len(frames))))
             return StepOutput(raw, {name: h.float() for name, h in own.items()}, spikes, {})
         step = ExactStep(state) if exact else Step(state)
         raw = self.network(frames.to(self.device), step)
@@ -135,14 +134,15 @@ class Detector:
         Raises:
             StateError: the bank does not fit, or a slot is named twice.
         """
-        if self._fused is None:
+        if self._packed is None:
             out = self.step(frames, bank.gather(slots))
             bank.scatter(slots, out.state)
             return replace(out, state={})
         bank.check(slots)
-        step = self._fused.step(bank.membranes, slots)
+        network = self._packed.in_bank
+        step = network.step(bank.membranes, slots)
         try:
-            raw, spikes = self._fused.run(frames, step)
+            raw, spikes = network.run(frames, step)
         except BaseException:
             bank.torn.update(slots if step.touched else ())
             raise

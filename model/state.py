@@ -95,7 +95,7 @@ class StateBank:
             odd = sorted(state.keys() ^ self._bank.keys())
             raise StateError(f"the state and the bank differ in layers {odd[:3]}")
         for name, bank in self._bank.items():
-            bank.index_copy_(0, index, state[name].to(bank.dtype))
+            bank.index_copy_(0, index, state[name].to(bank))
         self.torn.difference_update(slots)
 
     def reset(self, slots: Sequence[int]) -> None:

@@ -253,7 +253,7 @@ class ModelInfo(Wire):
     architecture: str
     neuron: str
     scale: str
-    runtime: str = Field(description="the arithmetic: eager, fp32, int8x2 or int8")
+    runtime: str = Field(description="the arithmetic: eager, fp32, int8x2, int8 or half")
     parameters: int
     classes: list[str]
     representation: str

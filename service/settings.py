@@ -38,7 +38,7 @@ class Settings(BaseSettings):
         None, description="safetensors file, name of shipped weights, or untrained; none: shipped"
     )
     device: str = "cpu"
-    runtime: str = Field("auto", description="auto, eager, fp32, int8x2 or int8")
+    runtime: str = Field("auto", description="auto, eager, fp32, int8x2, int8 or half")
     state_dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the membranes; bfloat16 takes half the memory, and a runtime but eager"
     )

@@ -124,9 +124,7 @@ def read_snapshot(data: bytes, detector: Detector, identity: Identity) -> Snapsh
         raise
     except (SafetensorError, StateError, IngestError, ServiceError, *_MALFORMED) as error:
         raise BadSnapshot(f"not a usable snapshot: {str(error)[:500]}") from error
-    return Snapshot(
-        snapshot.facts, {k: t if k == "open_slice" else t.to(detector.device) for k, t in tensors.items()}
-    )
+    return snapshot
 
 
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RecursionError, struct.error)

@@ -131,7 +131,8 @@ class WindowBuilder:
             layer.name: spikes[layer.name] / layer.neurons for layer in self._detector.layers if layer.spiking
         }
         energy = slice_energy(self._detector.layers, mean_spikes)
-        self._logits.append((part.t0_us, raw))
+        p3, p4, p5 = (level.cpu() for level in raw)
+        self._logits.append((part.t0_us, (p3, p4, p5)))
         self._position_us = part.t1_us
         sums.slices += 1
         sums.events += part.n_events

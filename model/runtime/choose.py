@@ -7,11 +7,12 @@ import torch
 from model.errors import ConfigError
 from model.network import Network
 from model.runtime.fused import PARTS, fusible
+from model.runtime.half import HALF
 
 log = logging.getLogger("spikewatch.runtime")
 
 AUTO = "auto"
-RUNTIMES = ("eager", *PARTS)
+RUNTIMES = ("eager", *PARTS, HALF)
 """What can be asked for, besides AUTO."""
 
 
@@ -27,15 +28,18 @@ def choose_runtime(asked: str, network: Network, device: torch.device | str) -> 
     Raises:
         ConfigError: no such runtime, or not on this device.
     """
-    packs = torch.device(device).type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    kind = torch.device(device).type
+    packs = kind == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if asked not in (AUTO, *RUNTIMES):
         raise ConfigError(f"runtime {asked!r} is unknown; known are {', '.join((AUTO, *RUNTIMES))}")
-    if asked not in (AUTO, "eager") and not packs:
+    if asked == HALF and kind != "cuda":
+        raise ConfigError(f"runtime {asked} needs a CUDA device")
+    if asked in PARTS and not packs:
         raise ConfigError(f"runtime {asked} needs a CPU and a torch built with oneDNN")
     if asked != AUTO:
         return asked
-    if not (packs and fusible(network)):
+    if not fusible(network) or not (packs or kind == "cuda"):
         return "eager"
-    chosen = "int8" if has_byte_products() else "fp32"
+    chosen = HALF if kind == "cuda" else "int8" if has_byte_products() else "fp32"
     log.info("runtime chosen", extra={"runtime": chosen})
     return chosen

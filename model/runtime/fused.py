@@ -11,11 +11,12 @@ from torch import Tensor, nn
 
 from model.blocks import SNNBlock
 from model.convolutions import SpikeConv
-from model.errors import ConfigError, StateError
+from model.errors import ConfigError
 from model.factored import factored
 from model.geometry import Layer
 from model.network import Network, RawOutputs
 from model.neuron import ILIF
+from model.runtime.bank_step import BankStep
 from model.runtime.ilif_kernel import FusedILIF, Neurons, make_kernel
 from model.runtime.packed import ByteConv, FloatConv, Geometry, Packed
 from model.spikeyolo import Encoder, SpikeYOLO
@@ -28,13 +29,12 @@ SPIKES = {name: torch.uint8 if parts else torch.float32 for name, parts in PARTS
 """Type that spikes are written as."""
 
 
-class InPlaceStep(Step):
+class InPlaceStep(BankStep):
     """One slice of samples whose membranes are rows of a bank, which it overwrites.
 
     Attributes:
         counts: spikes of each layer and sample, int64 [L,B].
         rows_address: of the rows, int64 [B].
-        touched: some membranes have been written.
     """
 
     def __init__(self, bank: State, rows: Sequence[int], layers: int) -> None:
@@ -43,16 +43,6 @@ class InPlaceStep(Step):
         self.rows_address = self._rows.ctypes.data
         self.counts = np.zeros((layers, len(rows)), np.int64)
         self._counts_address = self.counts.ctypes.data
-        self.touched = False
-
-    def membrane(self, name: str, x: Tensor) -> Tensor:
-        """The bank of layer `name`, checked against the layer's input."""
-        bank = self.state.get(name)
-        if bank is None:
-            raise StateError(f"the state has no membrane for layer {name!r}; start from init_state()")
-        if bank.shape[1:] != x.shape[1:]:
-            raise StateError(f"membrane {name!r} is {tuple(bank.shape[1:])}, its input {tuple(x.shape[1:])}")
-        return bank
 
     def counts_address(self, layer: int) -> int:
         """Where the spikes of each sample in a layer are added up."""

@@ -5,7 +5,7 @@ import platform
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,16 @@ def machine() -> dict[str, Any]:
         "byte_products": any(able.get(name, False) for name in ("avx512_vnni", "avx_vnni", "amx_int8")),
         "system": platform.system(),
         "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: _version(name) for name in PACKAGES},
     }
+
+
+def _version(package: str) -> str:
+    """Of a package, or of sources that were not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def machine_line() -> str:

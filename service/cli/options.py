@@ -43,10 +43,10 @@ Mode = Annotated[
     typer.Option(help="Run on integers, or on binary spikes: the same numbers at D times the work."),
 ]
 Runtime = Annotated[
-    Literal["auto", "eager", "fp32", "int8x2", "int8"] | None,
+    Literal["auto", "eager", "fp32", "int8x2", "int8", "half"] | None,
     typer.Option(
         help="Arithmetic: eager, the reference; fp32, folded and packed; int8x2 and int8, spikes and weights "
-        "as bytes; auto (default), the fastest here that keeps the scores."
+        "as bytes; half, float16 on a GPU; auto (default), the fastest here that keeps the scores."
     ),
 ]
 StateDtype = Annotated[

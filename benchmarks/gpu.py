@@ -1,0 +1,283 @@
+"""Is `--runtime half` right on this GPU, and how fast is it? In about a minute.
+
+    python -m benchmarks.gpu --out FILE.json [--seconds 50]
+
+First the checks of `gpu_checks`, then one slice with the state carried: frames from the host's memory, logits
+and counts back in it. The rows of a network take turns. A part that fails is told, and the rest goes on; the
+exit status then is 1. Needs no more of the service than its tables.
+"""
+
+import argparse
+import gc
+import json
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.gpu_checks import (
+    Run,
+    against_eager,
+    event_like,
+    graphs_go_with_their_bank,
+    in_bank,
+    of_network,
+    other_thread,
+    require_same,
+    sick_alone,
+    step_alone,
+)
+from model.checkpoint import load_detector, untrained_detector
+from model.detector import Detector
+from model.runtime.graphed import GraphedNetwork
+from model.runtime.half import HalfNetwork
+from model.runtime.ilif_gpu import Fire, choose_fire, fire_by_torch
+from service.bench.report import Spread, machine
+from service.bench.turns import take_turns
+
+SCALES = ("default", "n", "s")
+BATCHES = {"eager": (1, 8, 32), "half, no graph": (1, 8, 32, 128), "half": (1, 8, 32, 128)}
+FOR_THE_CURIOUS = {"half, neurons by torch": (1, 8, 32), "half, cudnn tuned": (1, 8, 32)}
+"""Left out where time is short."""
+
+COLUMNS = ("network", "runtime", "batch", "ms a step", "slices/s", "against eager", "peak memory, MB")
+PROFILED = (("default", 1), ("s", 8))
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is written, and until when to go on."""
+
+    ends_s: float
+    checks: dict[str, Any] = field(default_factory=dict)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    profiles: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def attempt(self, name: str, part: Callable[..., Any], *given: Any) -> Any:
+        """Do a part; if it fails, say so and go on."""
+        began = time.monotonic()
+        try:
+            found = part(*given)
+        except Exception:
+            self.failures.append(f"{name}: {traceback.format_exc()}")
+            print(f"FAILED {name}\n{traceback.format_exc()}", flush=True)
+            return None
+        print(f"{name}: {time.monotonic() - began:.1f} s", flush=True)
+        return found
+
+    def check(self, name: str, part: Callable[..., Any], *given: Any) -> None:
+        """Do a check and keep what it found."""
+        found = self.attempt(name, part, *given)
+        self.checks[name] = "FAILED" if found is None else found
+        print(f"  {found}", flush=True)
+
+
+def as_built(network: str) -> Detector:
+    """Eager, on the GPU: weights that come with the package, or untrained ones of a scale."""
+    return load_detector(device="cuda") if network == "default" else untrained_detector(network, "cuda")
+
+
+def half_of(eager: Detector, state_dtype: torch.dtype = torch.float32) -> Detector:
+    """The same weights by graphs."""
+    return Detector(eager.network, eager.spec, "cuda", "half", state_dtype)
+
+
+def half_network(eager: Detector, fire: Fire | None = None) -> HalfNetwork:
+    """The same weights by themselves."""
+    return HalfNetwork(eager.network, eager.layers, fire=fire or choose_fire(eager.device))
+
+
+def runs_of(eager: Detector) -> dict[str, tuple[Run, Detector]]:
+    """By runtime: a step, and whose bank it takes."""
+    half = half_of(eager)
+    return {
+        "eager": (in_bank(eager), eager),
+        "half, no graph": (of_network(half_network(eager)), half),
+        "half": (in_bank(half), half),
+        "half, neurons by torch": (of_network(GraphedNetwork(half_network(eager, fire_by_torch))), half),
+        "half, cudnn tuned": (of_network(GraphedNetwork(half_network(eager))), half),
+    }
+
+
+def check_all(findings: Findings) -> None:
+    """All checks, on dyadic weights and on the default ones."""
+    for name, eager in (("dyadic", untrained_detector(device="cuda")), ("default", as_built("default"))):
+        half, plain = half_of(eager), of_network(half_network(eager))
+        graphed, by_torch = in_bank(half), of_network(half_network(eager, fire_by_torch))
+        findings.check(f"{name}: graph = no graph", require_same, graphed, plain, half)
+        findings.check(f"{name}: kernel = torch", require_same, plain, by_torch, half)
+        findings.check(f"{name}: against eager", against_eager, graphed, half, eager)
+    brief = half_of(eager, torch.bfloat16)
+    findings.check("bfloat16: graph = no graph", require_same, in_bank(brief), plain, brief)
+    findings.check("bfloat16: kernel = torch", require_same, plain, by_torch, brief)
+    findings.check("bfloat16: against eager", against_eager, in_bank(brief), brief, eager)
+    findings.check("step = step in bank", step_alone, graphed, half)
+    findings.check("not finite", sick_alone, graphed, half)
+    findings.check("not finite, no graph", sick_alone, plain, half)
+    findings.check("not finite, torch", sick_alone, by_torch, half)
+    findings.check("another thread", other_thread, half)
+    findings.check("graphs go with their bank", graphs_go_with_their_bank, half)
+
+
+def stream(run: Run, detector: Detector, batch: int) -> Callable[[], object]:
+    """A function that runs the next slice of `batch` endless streams, once warm."""
+    bank, frames = detector.make_bank(batch), event_like(detector, batch)
+    slots = list(range(batch))[::-1]
+    return lambda: run(frames, bank, slots)
+
+
+def warm_rows(network: str, until_s: float, findings: Findings) -> dict[str, dict[str, Any]]:
+    """By name: a row, what it runs, and the memory that its first steps took beyond what was there."""
+    rows: dict[str, dict[str, Any]] = {}
+    runs = runs_of(as_built(network))
+    for runtime, batches in (BATCHES | FOR_THE_CURIOUS).items():
+        run, detector = runs[runtime]
+        for batch in batches:
+            if runtime in FOR_THE_CURIOUS and time.monotonic() > until_s:
+                continue
+            name = f"{network} {runtime} {batch}"
+            torch.backends.cudnn.benchmark = "tuned" in runtime
+            row = findings.attempt(f"warm up {name}", warm, run, detector, batch)
+            torch.backends.cudnn.benchmark = False
+            if row is not None:
+                rows[name] = {"network": network, "runtime": runtime, "batch": batch} | row
+    return rows
+
+
+def warm(run: Run, detector: Detector, batch: int) -> dict[str, Any]:
+    """First steps, and the most memory that they held."""
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    before = torch.cuda.memory_reserved()
+    torch.cuda.reset_peak_memory_stats()
+    began, go = time.monotonic(), stream(run, detector, batch)
+    go()
+    first_s = time.monotonic() - began
+    go()
+    peak_mb = (torch.cuda.max_memory_reserved() - before) / 1e6
+    return {"run": go, "first_step_s": first_s, "peak_mb": peak_mb}
+
+
+def time_rows(rows: dict[str, dict[str, Any]], until_s: float, findings: Findings) -> None:
+    """Turns until time is up, at least two; keeps what was measured."""
+    timed = {name: row.pop("run") for name, row in rows.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in rows}
+    turns = 0
+    while turns < 2 or time.monotonic() < until_s:
+        for name, found in take_turns(timed, 1, repeats=3, warm_up=1).items():
+            seconds[name] += found
+        turns += 1
+    for name, row in rows.items():
+        median = Spread.of(seconds[name]).median
+        eager = seconds.get(f"{row['network']} eager {row['batch']}")
+        row["ms"] = [each * 1e3 for each in seconds[name]]
+        row["slices_per_s"] = row["batch"] / median
+        row["against_eager"] = Spread.of(eager).median / median if eager else None
+        findings.rows.append(row)
+
+
+def profile(network: str, batch: int) -> list[dict[str, Any]]:
+    """The kernels of a step in half precision that take longest, in microseconds a step."""
+    run, detector = runs_of(as_built(network))["half, no graph"]
+    go, steps = stream(run, detector, batch), 3
+    go()
+    activities = [torch.profiler.ProfilerActivity.CUDA]
+    with torch.profiler.profile(activities=activities) as traced:
+        for _ in range(steps):
+            go()
+        torch.cuda.synchronize()
+    events = sorted(traced.key_averages(), key=lambda event: event.self_device_time_total, reverse=True)
+    kernels = [
+        {"kernel": e.key[:100], "us": e.self_device_time_total / steps, "calls": e.count / steps}
+        for e in events
+        if e.self_device_time_total > 0
+    ]
+    print(f"{network}, batch {batch}: {sum(k['us'] for k in kernels):.0f} us of kernels a step")
+    for each in kernels[:16]:
+        print(f"  {each['us']:9.1f} us  {each['calls']:5.0f}  {each['kernel']}")
+    return kernels[:40]
+
+
+def facts() -> dict[str, Any]:
+    """The GPU, and what drives it."""
+    gpu = torch.cuda.get_device_properties(0)
+    return {
+        "gpu": gpu.name,
+        "gpu_memory_mb": gpu.total_memory / 1e6,
+        "neurons": choose_fire(torch.device("cuda")).__name__,  # type: ignore[attr-defined]
+        "torch": torch.__version__,
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),
+        "eager_convolutions_in_tf32": torch.backends.cudnn.allow_tf32,
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---|---|" + "---:|" * (len(COLUMNS) - 2)]
+    for row in rows:
+        ratio = row["against_eager"]
+        cells = (
+            row["network"],
+            row["runtime"],
+            str(row["batch"]),
+            Spread.of(row["ms"]).text(2),
+            f"{row['slices_per_s']:.0f}",
+            "-" if ratio is None else f"{ratio:.2f}",
+            f"{row['peak_mb']:.0f}",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def write(path: Path, findings: Findings, about: Any) -> None:
+    """All that was found so far."""
+    found = {
+        "machine": about,
+        "checks": findings.checks,
+        "rows": findings.rows,
+        "profiles": findings.profiles,
+        "failures": findings.failures,
+    }
+    path.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def main() -> int:
+    """Check, measure, print and write; gives the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=50.0, help="about how long to go on")
+    given = parser.parse_args()
+    began = time.monotonic()
+    findings = Findings(began + given.seconds)
+    about = (findings.attempt("machine", machine) or {}) | (findings.attempt("GPU", facts) or {})
+    print(json.dumps(about), flush=True)
+    findings.attempt("checks", check_all, findings)
+    write(given.out, findings, about)
+    for index, network in enumerate(SCALES):
+        gc.collect()
+        # a share of the time that is left to the networks that are left, half of it to warm up
+        now_s = time.monotonic()
+        share_s = (findings.ends_s - now_s) / (len(SCALES) - index)
+        half_time_s = now_s + share_s / 2
+        rows = findings.attempt(f"warm up {network}", warm_rows, network, half_time_s, findings) or {}
+        findings.attempt(f"time {network}", time_rows, rows, now_s + share_s, findings)
+        write(given.out, findings, about)
+    for network, batch in PROFILED:
+        name = f"profile {network} {batch}"
+        findings.profiles[name] = findings.attempt(name, profile, network, batch) or []
+    write(given.out, findings, about)
+    print(f"\n{table(findings.rows)}\n")
+    print(f"{time.monotonic() - began:.0f} s; {len(findings.failures)} parts failed")
+    for failure in findings.failures:
+        print(failure)
+    return 1 if findings.failures else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

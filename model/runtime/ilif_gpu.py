@@ -1,0 +1,73 @@
+"""A layer of I-LIF on a GPU: by torch's own operations, or by one kernel that reads and writes memory once.
+
+Shapes: S slots, B batch, H height, W width, C channels.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger("spikewatch.runtime")
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """Of a layer of I-LIF."""
+
+    beta: float
+    input_gain: float
+    d_max: int
+
+
+class Fire(Protocol):
+    """One slice (equations 8, 10 and 11), in float32 whatever the types of its tensors."""
+
+    def __call__(self, x: Tensor, bank: Tensor, rows: Tensor, count: Tensor, constants: Constants) -> Tensor:
+        """Overwrites membranes.
+
+        Args:
+            x: input current [B,H,W,C].
+            bank: membranes [S,H,W,C].
+            rows: int64 [B], rows of the bank.
+            count: float64 [B], zero; becomes the spikes of each sample, NaN if a membrane is not finite.
+            constants: of the layer.
+
+        Returns:
+            Spikes [B,H,W,C], of the type of x.
+        """
+        ...
+
+
+def fire_by_torch(x: Tensor, bank: Tensor, rows: Tensor, count: Tensor, constants: Constants) -> Tensor:
+    """See `Fire`."""
+    u = bank.index_select(0, rows).float().add_(x, alpha=constants.input_gain)
+    fired = u.round().clamp_(0, constants.d_max)
+    left = u.sub_(fired).mul_(constants.beta)
+    bank.index_copy_(0, rows, left.to(bank.dtype))
+    spikes = fired.to(x.dtype)
+    # over channels in float32, which holds whole numbers below 2^24, then over pixels in float64
+    count.add_(spikes.sum(3, dtype=torch.float32).sum((1, 2), dtype=torch.float64))
+    count.add_(left.flatten(1).sum(1), alpha=0.0)
+    return spikes
+
+
+def choose_fire(device: torch.device) -> Fire:
+    """The kernel where triton is there and works, else torch."""
+    if device.type != "cuda":
+        return fire_by_torch
+    try:
+        from model.runtime.ilif_triton import fire_by_triton
+
+        x, rows = torch.zeros(1, 1, 1, 8, device=device), torch.zeros(1, dtype=torch.int64, device=device)
+        fire_by_triton(
+            x, x.clone(), rows, torch.zeros(1, dtype=torch.float64, device=device), Constants(0.5, 1.0, 1)
+        )
+    except Exception as error:  # no triton, no compiler, a GPU that it does not know
+        log.warning(
+            "no kernel for neurons, torch's operations take its place", extra={"error": str(error)[:500]}
+        )
+        return fire_by_torch
+    return fire_by_triton
