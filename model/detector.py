@@ -12,7 +12,7 @@ from torch import Tensor
 from model.accumulations import ExactStep
 from model.decode import average_logits, decode
 from model.detections import Detections
-from model.errors import ConfigError
+from model.errors import ConfigError, StateError
 from model.geometry import Layer, trace
 from model.letterbox import Letterbox
 from model.network import Network, RawOutputs
@@ -43,7 +43,11 @@ class StepOutput:
     def sample(self, i: int) -> tuple[RawOutputs, dict[str, int]]:
         """Logits (still with a batch axis of one) and spike sums of sample i."""
         p3, p4, p5 = (level[i : i + 1] for level in self.raw)
-        return (p3, p4, p5), {name: int(count[i]) for name, count in self.spikes.items()}
+        if not self.spikes:
+            return (p3, p4, p5), {}
+        # all layers together: one by one they would take longer than the step itself
+        counts: list[int] = torch.stack(tuple(self.spikes.values()))[:, i].tolist()
+        return (p3, p4, p5), dict(zip(self.spikes, counts, strict=True))
 
 
 class Detector:
@@ -139,6 +143,8 @@ class Detector:
             bank.scatter(slots, out.state)
             return replace(out, state={})
         bank.check(slots)
+        if len(slots) != len(frames):
+            raise StateError(f"{len(frames)} frames for {len(slots)} slots")
         network = self._packed.in_bank
         step = network.step(bank.membranes, slots)
         try:

@@ -149,6 +149,8 @@ def test_a_failure_names_the_slots_it_left_half_written(monkeypatch: pytest.Monk
     bank, frames = detector.make_bank(3), event_like_frames(2, detector.spec)
     with pytest.raises(StateError):
         detector.step_in_bank(frames[:, :, :32], bank, [0, 2])
+    with pytest.raises(StateError, match="2 frames"):
+        detector.step_in_bank(frames, bank, [1])
     assert bank.torn == set()
 
     def broken(*_: object, **__: object) -> Tensor:

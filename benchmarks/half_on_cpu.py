@@ -1,0 +1,52 @@
+"""Scores of `--runtime half` without a GPU: its roundings, played in float32.
+
+    python -m benchmarks.half_on_cpu DATASET --split test --state carry [any option of evaluate but --runtime]
+
+Kernels, currents and sums of branches are rounded to float16 and computed with in float32, as a GPU's
+convolutions do inside. A float16 convolution of torch on a CPU does the same a hundred times slower.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import model.detector
+from model.blocks import SNNBlock
+from model.geometry import Layer
+from model.network import Network
+from model.runtime.half import HalfNetwork
+from model.runtime.in_place import Packed
+from model.step import Step
+from service.cli import main
+
+
+def rounded(x: Tensor) -> Tensor:
+    """To float16 and back."""
+    return x.half().float()
+
+
+def block(self: SNNBlock, x: Tensor, step: Step) -> Tensor:
+    """SNNBlock.forward, its sums rounded."""
+    x = rounded(x + self.token(x, step))
+    return rounded(x + self.conv2(self.conv1(x, step), step))
+
+
+def imitated(network: Network, layers: Sequence[Layer], *_: Any) -> Packed:
+    """What stands in for every runtime."""
+    half = HalfNetwork(network, layers, torch.float32)
+    for conv in half._network.modules():
+        if isinstance(conv, nn.Conv2d):
+            for values in conv.parameters():
+                values.data = rounded(values.data)
+            conv.register_forward_hook(lambda _conv, _given, out: rounded(out))
+    return Packed(half, half)
+
+
+if __name__ == "__main__":
+    model.detector.in_place = imitated  # type: ignore[assignment]
+    SNNBlock.forward = block  # type: ignore[method-assign]
+    sys.argv = ["spikewatch", "evaluate", *sys.argv[1:], "--runtime", "fp32"]
+    main()
