@@ -1,5 +1,6 @@
 """The application, made from settings; nothing happens on import."""
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -31,6 +32,11 @@ CORS: dict[str, Any] = {
 }
 
 
+def _spare_threads() -> int:
+    """Leaves a core to the event loop: a compute thread that lost its core keeps all others waiting."""
+    return max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0)) - 1))
+
+
 def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     """The service with one detector, loaded from the settings unless given.
 
@@ -41,7 +47,7 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
         BadSettings: the API keys cannot be read.
     """
     access = Access(settings)
-    threads = settings.threads or torch.get_num_threads()
+    threads = settings.threads or _spare_threads()
     torch.set_num_threads(1)  # all but the worker's, see `share_cores_with_none`
     detector = detector or load_detector(
         settings.weights,

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     state_dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="of the membranes; bfloat16 takes half the memory, and a runtime but eager"
     )
-    threads: int = Field(0, ge=0, description="compute threads; 0: one a core")
+    threads: int = Field(0, ge=0, description="compute threads; 0: one fewer than there are cores")
     max_sessions: int = Field(16, ge=1, le=1024, description="slots; each holds one membrane state")
     max_batch: int = Field(8, ge=1, le=256, description="slices of different sessions run together")
     company_share: float = Field(
