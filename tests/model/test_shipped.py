@@ -17,7 +17,7 @@ def test_they_are_small() -> None:
 def test_the_default_says_what_it_was_trained_on() -> None:
     spec = load_detector().spec
     assert (spec.name, spec.training) == (DEFAULT, "trained on simulated recordings")
-    assert spec.provenance["data"] == "sim"
+    assert spec.provenance["data"] == "sim6"
 
 
 def test_shipped_weights_see_what_moves() -> None:
