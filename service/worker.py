@@ -1,4 +1,4 @@
-"""The one thread that owns the detector and the bank of membranes."""
+"""The thread that owns a detector and its bank of membranes; one for each model that is loaded."""
 
 import logging
 import threading
@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from model.runtime.parallel import share_cores_with_none
 from service.engine import BatchResult, Engine, Lane
 from service.errors import ServiceError, StepFailed
-from service.metrics import Metrics
+from service.fair_lock import FairLock
+from service.model_metrics import ModelMetrics
 from service.queues import Control
 from service.scheduler import Scheduler, Work
 from service.session import Session
@@ -28,18 +29,21 @@ Fail = Callable[[Session, ServiceError], None]
 
 
 class Worker(threading.Thread):
-    """Takes batches from the scheduler, runs them, and hands results to their sessions."""
+    """Takes batches from the scheduler, runs them, and hands results to their sessions.
+
+    `turn` is shared by the workers of all models: they run a batch each in turn, on the same cores.
+    """
 
     def __init__(
-        self, engine: Engine, scheduler: Scheduler, metrics: Metrics, fail: Fail, threads: int = 1
+        self, engine: Engine, scheduler: Scheduler, metrics: ModelMetrics, fail: Fail, turn: FairLock
     ) -> None:
         super().__init__(name="spikewatch-worker", daemon=True)
         self.engine = engine
         self._scheduler = scheduler
         self._metrics = metrics
-        engine.on_flush = lambda result: metrics.observe_batch(engine.detector, 1, result)
+        engine.on_flush = lambda result: metrics.observe_batch(1, result)
         self._fail = fail
-        self._threads = threads
+        self._turn = turn
         self._calls: deque[tuple[Callable[[Engine], object], Future[object]]] = deque()
         self._stop_asked = threading.Event()
 
@@ -57,18 +61,26 @@ class Worker(threading.Thread):
         self.join()
 
     def run(self) -> None:
-        """Loop until stopped."""
-        share_cores_with_none(self._threads)
-        while not self._stop_asked.is_set():
-            work = self._scheduler.next_batch(WAIT_S)
-            # a slot changes hands by a call: before it the old owner's work, after it the new owner's
-            self._run_calls()
-            try:
+        """Loop until stopped; who looks whether the thread is alive learns of a fault."""
+        try:
+            while not self._stop_asked.is_set():
+                self._run_once()
+        except Exception:
+            log.exception("the worker has ended")
+
+    def _run_once(self) -> None:
+        work = self._scheduler.next_batch(WAIT_S)
+        # a slot changes hands by a call: before it the old owner's work, after it the new owner's
+        self._run_calls()
+        if not work:
+            return
+        try:
+            with self._turn:
                 self._run_work(work)
-            except Exception:
-                log.exception("the worker failed on a batch")
-                for entry in work:
-                    self._fail(entry.session, StepFailed("the worker failed on a slice of this session"))
+        except Exception:
+            log.exception("the worker failed on a batch")
+            for entry in work:
+                self._fail(entry.session, StepFailed("the worker failed on a slice of this session"))
 
     def _run_work(self, work: Sequence[Work]) -> None:
         slices: list[tuple[Session, InputSlice]] = []
@@ -123,7 +135,7 @@ class Worker(threading.Thread):
         return True
 
     def _deliver(self, batch: Sequence[tuple[Session, InputSlice]], result: BatchResult) -> None:
-        self._metrics.observe_batch(self.engine.detector, len(batch), result)
+        self._metrics.observe_batch(len(batch), result)
         for (session, part), windows, healthy in zip(batch, result.windows, result.healthy, strict=True):
             if not healthy:
                 self._fail(session, StepFailed("the membranes of this session are no longer finite"))
