@@ -150,7 +150,7 @@ class Catalog:
                     return entry
         known = ", ".join(f"{entry.digest} ({entry.name})" for entry in self.entries)
         theirs = f"{identity.get('weights')!r:.40} ({identity.get('model')!r:.70})"
-        raise BadSnapshot(f"the snapshot's weights are {theirs}, this service's {known}")
+        raise BadSnapshot(f"the snapshot's weights is {theirs}, this service's {known}")
 
 
 def _named(models: Sequence[str]) -> Iterator[tuple[str, str, bool]]:

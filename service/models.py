@@ -12,10 +12,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from model.detector import Detector
-from model.errors import ModelError
+from model.errors import CheckpointError, ModelError
 from service.catalog import Catalog, Entry, load_weights
 from service.errors import BadSettings, ModelFailed, ModelMemory
 from service.fair_lock import FairLock
+from service.identity import identity_of
 from service.metrics import Metrics
 from service.running import RunningModel
 from service.settings import Settings
@@ -139,7 +140,10 @@ class Models:
     def _read(self, entry: Entry) -> RunningModel:
         """Load and warm up, in a helper thread; what clients are told names no file."""
         try:
-            model = self._make(entry, load_weights(entry.weights, self._settings))
+            detector = load_weights(entry.weights, self._settings)
+            if (identity_of(detector), detector.spec) != (entry.identity, entry.spec):
+                raise CheckpointError("the file has changed since the service was started")
+            model = self._make(entry, detector)
             model.warm_up()
         except (ModelError, OSError) as error:
             log.exception("weights cannot be loaded", extra={"model": entry.name})

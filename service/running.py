@@ -10,6 +10,7 @@ from service.berth import Berth
 from service.catalog import Entry
 from service.engine import Engine
 from service.fair_lock import FairLock
+from service.memory import trim
 from service.model_metrics import ModelFamilies
 from service.scheduler import Scheduler
 from service.session import Session
@@ -87,6 +88,7 @@ class RunningModel:
         self._metrics.forget()
         self.worker.engine.bank.release()
         self.detector.release()
+        trim()
 
     def berth(self) -> Berth:
         """A free slot. There is one: a model has as many as there may be sessions."""
