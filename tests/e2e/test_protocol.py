@@ -120,11 +120,25 @@ def test_fields_left_out_have_the_defaults_of_the_page(caller: Caller) -> None:
                 "T",
                 "none",
                 "from the stream's header",
-                "the only one",
+                "the first there",
                 "a random one",
             ):
                 assert str(session[name]) == value, name
     assert (session["width"], session["height"], session["hop"]) == (None, None, session["slices"])
+
+
+def test_weights_are_those_of_the_list(caller: Caller) -> None:
+    with live_service(small_detector(), models=("spikewatch-t-sim",)) as live, Caller(live.url) as other:
+        listed = live.http.get("/v1/models").json()["models"]
+        assert [model["name"] for model in listed] == ["spikewatch-t-untrained", "spikewatch-t-sim"]
+        for wanted, model in (({}, listed[0]), *(({"weights": m["name"]}, m) for m in listed)):
+            session, client = other.start(**SENSOR | wanted)
+            for told in (session, client.first):
+                assert {name: told[name] for name in ("training", "digest")} == {
+                    name: model[name] for name in ("training", "digest")
+                }
+                assert (told["model"], told["slice_us"]) == (model["name"], model["slice_us"])
+    assert caller.open()["model"] == "spikewatch-t-untrained"
 
 
 BEYOND = {"session_id": "no id!"}
