@@ -74,7 +74,7 @@ class SessionHost:
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
-        """End what is left and the worker threads."""
+        """End what is left and the worker thread."""
         if self._sweeper is not None:
             self._sweeper.cancel()
         self._end_all()
@@ -260,7 +260,7 @@ class SessionHost:
                     self.keeper.look(session)
 
     async def _end_with(self, model: RunningModel) -> None:
-        """End the sessions of a model whose worker has failed; those of others go on."""
+        """End the sessions of a model that has failed; those of others go on."""
         for session in [self.sessions[id] for id, its in self._model_of.items() if its is model]:
             self.end(session, StepFailed("the worker of this session has failed"), StepFailed.code)
         await self.models.discard(model)

@@ -15,12 +15,12 @@ from model.detector import Detector
 from model.errors import CheckpointError, ModelError
 from service.catalog import Catalog, Entry, load_weights
 from service.errors import BadSettings, ModelFailed, ModelMemory
-from service.fair_lock import FairLock
 from service.identity import identity_of
 from service.metrics import Metrics
+from service.runner import Fail
 from service.running import RunningModel
 from service.settings import Settings
-from service.worker import Fail
+from service.worker import Worker
 
 log = logging.getLogger("spikewatch.models")
 
@@ -45,7 +45,7 @@ class Models:
         self._settings = settings
         self._metrics = metrics.models
         self._fail = fail
-        self._turn = FairLock()
+        self._worker = Worker(threads)
         self._loading: dict[str, asyncio.Task[RunningModel]] = {}
         self._one_at_a_time = asyncio.Lock()
         self._wanted: Counter[str] = Counter()
@@ -58,15 +58,15 @@ class Models:
 
     async def start(self) -> None:
         """Make the default ready."""
-        await asyncio.to_thread(self.default.warm_up)
+        self._worker.start()
+        await self.default.warm_up()
         self.default.start()
         self._metrics.loads.labels(self.default.entry.name, "loaded").inc()
 
     async def stop(self) -> None:
-        """Unload all, once what is being loaded is there."""
+        """End the worker, once what is being loaded is there."""
         await asyncio.gather(*self._loading.values(), return_exceptions=True)
-        for model in self.running:
-            await asyncio.to_thread(model.worker.stop if model is self.default else model.stop)
+        await asyncio.to_thread(self._worker.stop)
 
     @property
     def running(self) -> list[RunningModel]:
@@ -102,7 +102,7 @@ class Models:
             self._wanted[entry.name] -= 1
 
     def failed(self) -> list[RunningModel]:
-        """Those whose worker has ended, though nobody asked it to."""
+        """Those whose work the worker cannot take any more."""
         return [model for model in self.running if not model.alive]
 
     async def discard(self, model: RunningModel) -> None:
@@ -129,7 +129,7 @@ class Models:
         async with self._one_at_a_time:
             await self._make_room(entry)
             start_s = time.monotonic()
-            model = await asyncio.to_thread(self._read, entry)
+            model = await self._make_ready(entry)
             model.start()
             self._running[entry.name] = model
         self._metrics.loads.labels(entry.name, "loaded").inc()
@@ -137,14 +137,11 @@ class Models:
         log.info("a model was loaded", extra={"model": entry.name, "bytes": model.nbytes, "took_s": took_s})
         return model
 
-    def _read(self, entry: Entry) -> RunningModel:
-        """Load and warm up, in a helper thread; what clients are told names no file."""
+    async def _make_ready(self, entry: Entry) -> RunningModel:
+        """Load and warm up; what clients are told of a failure names no file."""
         try:
-            detector = load_weights(entry.weights, self._settings)
-            if (identity_of(detector), detector.spec) != (entry.identity, entry.spec):
-                raise CheckpointError("the file has changed since the service was started")
-            model = self._make(entry, detector)
-            model.warm_up()
+            model = await asyncio.to_thread(self._read, entry)
+            await model.warm_up()
         except (ModelError, OSError) as error:
             log.exception("weights cannot be loaded", extra={"model": entry.name})
             reason = str(error).replace(str(entry.weights), "the file")
@@ -154,8 +151,14 @@ class Models:
             raise ModelFailed(f"weights {entry.name} cannot be loaded; the log has more") from None
         return model
 
+    def _read(self, entry: Entry) -> RunningModel:
+        detector = load_weights(entry.weights, self._settings)
+        if (identity_of(detector), detector.spec) != (entry.identity, entry.spec):
+            raise CheckpointError("the file has changed since the service was started")
+        return self._make(entry, detector)
+
     def _make(self, entry: Entry, detector: Detector) -> RunningModel:
-        return RunningModel(entry, detector, self._settings, self._metrics, self._turn, self._fail)
+        return RunningModel(entry, detector, self._settings, self._metrics, self._worker, self._fail)
 
     async def _make_room(self, entry: Entry) -> None:
         """Unload what is not used until the model fits; nothing, if that would not help.
@@ -183,7 +186,7 @@ class Models:
         if self._running.get(model.entry.name) is not model:
             return
         del self._running[model.entry.name]
-        await asyncio.to_thread(model.stop)
+        await model.stop()
         self._metrics.unloads.labels(model.entry.name).inc()
         log.info("a model was unloaded", extra={"model": model.entry.name, "bytes": model.nbytes})
 

@@ -53,9 +53,9 @@ class Live:
         self.http.close()
 
     @property
-    def worker(self) -> Any:
-        """The worker of the default model."""
-        return self.app.state.host.models.default.worker
+    def model(self) -> Any:
+        """The default model, as it runs."""
+        return self.app.state.host.models.default
 
     def metric(self, line: str) -> float:
         """Sum of the series of this name with these labels among theirs, as `name{label="value"}`."""

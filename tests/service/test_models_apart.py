@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 
 from model.detector import Detector
-from service.fair_lock import FairLock
+from service.queues import Inbox
+from service.rotation import Rotation
+from service.scheduler import Scheduler
 from tests.service.live import Live, comparable, dat_file, dat_stream, upload
 from tests.service.many import LOW, ask, at_once, listing, loaded, many, save, third_detector, whole
 from tests.service.test_adversity import until
+from tests.service.test_scheduler import FakeSession, slice_at
 from tests.service.test_sessions import problem
 
 SLICES = 8
@@ -26,32 +29,51 @@ def expected(live: Live, **query: Any) -> list[dict[str, Any]]:
     return comparable(upload(live, dat_file(SLICES), **LOW, **query)[0])
 
 
-def test_a_fair_lock_goes_round() -> None:
-    """Each of three threads would have it all the time; while all want it, they have it in turn."""
-    lock, order, ready = FairLock(), [], threading.Barrier(3)
-
-    def run(name: int) -> None:
-        ready.wait()
-        for _ in range(20):
-            with lock:
-                order.append(name)
-                time.sleep(0.001)
-
-    threads = [threading.Thread(target=run, args=(i,)) for i in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    contended = order[3:-6]
-    assert all(len(set(contended[i : i + 3])) == 3 for i in range(len(contended) - 2)), order
+def rotation_of(*slices: int, max_batch: int = 2) -> tuple[Rotation, dict[Scheduler, str]]:
+    """Schedulers a, b, ... of one session each, with so many slices waiting."""
+    rotation, names = Rotation(), {}
+    for name, count in zip("abc", slices, strict=False):
+        scheduler = Scheduler(rotation.changed, max_batch)
+        session = FakeSession(name, Inbox(100, "block"))
+        for t in range(count):
+            session.inbox.put(slice_at(t))
+        scheduler.add(session)  # type: ignore[arg-type]
+        rotation.add(scheduler)
+        names[scheduler] = name
+    return rotation, names
 
 
-def test_a_fair_lock_is_free_after_a_failure() -> None:
-    lock = FairLock()
-    with pytest.raises(KeyError), lock:
-        raise KeyError
-    with lock:
-        pass
+def turns_of(rotation: Rotation, names: dict[Scheduler, str]) -> str:
+    turns = ""
+    while (turn := rotation.next(0)) is not None:
+        turns += names[turn.scheduler]
+    return turns
+
+
+def test_models_with_work_take_turns() -> None:
+    assert turns_of(*rotation_of(6, 2, 4)) == "abcabcacacaa"
+    assert turns_of(*rotation_of(3, 0, 3)) == "acacac"
+
+
+def test_a_scheduler_that_fails_leaves_the_others_their_turns() -> None:
+    for method in ("take", "wait_s"):
+        rotation, names = rotation_of(2, 2, 2)
+        broken = next(scheduler for scheduler, name in names.items() if name == "b")
+        setattr(broken, method, crash)
+        assert turns_of(rotation, names) == "acac"
+        assert rotation.broken == {broken}
+
+
+def test_a_call_does_not_wait_for_work() -> None:
+    rotation, _ = rotation_of(0)
+    rotation.wake()
+    start = time.monotonic()
+    assert rotation.next(10) is None
+    assert time.monotonic() - start < 1
+
+
+def crash(*_: object) -> Any:
+    raise RuntimeError("the scheduler is broken")
 
 
 def test_a_busy_model_does_not_starve_another(detector: Detector, weights: Path) -> None:
@@ -86,13 +108,13 @@ def test_a_busy_model_does_not_starve_another(detector: Detector, weights: Path)
 
 def note(model: Any, turns: list[str]) -> None:
     """Write down whose batch runs."""
-    run = model.worker.engine.run
+    run = model.engine.run
 
     def noted(batch: Any) -> Any:
         turns.append(model.entry.name)
         return run(batch)
 
-    model.worker.engine.run = noted
+    model.engine.run = noted
 
 
 def test_membranes_that_turn_to_nan_leave_the_other_model_alone(detector: Detector, weights: Path) -> None:
@@ -106,7 +128,7 @@ def test_membranes_that_turn_to_nan_leave_the_other_model_alone(detector: Detect
             state = engine.bank.gather([slot])
             engine.bank.scatter([slot], {name: t * float("nan") for name, t in state.items()})
 
-        host.models.get("third").worker.call(poison).result(10)
+        host.models.get("third").call(poison).result(10)
         answer, windows = at_once(
             lambda: live.http.post(f"/v1/sessions/{sick}/events", content=dat_stream(SLICES)),
             lambda: whole(live, well, SLICES),
@@ -123,10 +145,7 @@ def test_a_worker_that_ends_takes_its_own_sessions_only(detector: Detector, weig
         sick, well = ask(live, "third").json()["session_id"], live.open(**LOW)
         model = live.app.state.host.models.get("third")
 
-        def crash(_timeout_s: float) -> Any:
-            raise RuntimeError("the scheduler is broken")
-
-        model.scheduler.next_batch = crash
+        model.scheduler.take = crash
         answer, windows = at_once(
             lambda: live.http.post(f"/v1/sessions/{sick}/events", content=dat_stream(SLICES)),
             lambda: whole(live, well, SLICES),
@@ -145,10 +164,8 @@ def test_a_default_whose_worker_ends_is_not_ready_and_others_go_on(detector: Det
         of_third = expected(live, weights="third")
         sick, well = live.open(**LOW), ask(live, "third").json()["session_id"]
 
-        def crash(_timeout_s: float) -> Any:
-            raise RuntimeError("the scheduler is broken")
-
-        live.app.state.host.models.default.scheduler.next_batch = crash
+        live.app.state.host.models.default.scheduler.take = crash
+        live.http.post(f"/v1/sessions/{sick}/events", content=dat_stream(3))
         until(lambda: live.http.get("/v2/health/ready").status_code == 503)
         until(lambda: live.http.get(f"/v1/sessions/{sick}").status_code == 410)
         assert problem(live.http.post("/v1/sessions", json={})) == (500, "model_failed")

@@ -262,7 +262,7 @@ def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
         host = live.app.state.host
         session = host.get(session_id)
         stuck = threading.Event()
-        host.models.default.worker.call(lambda _: stuck.wait(20))
+        host.models.default.call(lambda _: stuck.wait(20))
         with stream(live, session_id) as client:
             client.recv()
             client.send(data[5000:])
