@@ -167,7 +167,7 @@ class SessionHost:
         """A session in a free slot of a model; looks for room again, as others came too."""
         self._check_room(session_id, caller)
         if not model.alive:
-            raise ModelFailed(f"the worker of weights {model.entry.name} has failed; the log has more")
+            raise ModelFailed(f"weights {model.entry.name} have failed; the log has more")
         session = Session(
             session_id,
             model.berth(),
@@ -262,7 +262,7 @@ class SessionHost:
     async def _end_with(self, model: RunningModel) -> None:
         """End the sessions of a model that has failed; those of others go on."""
         for session in [self.sessions[id] for id, its in self._model_of.items() if its is model]:
-            self.end(session, StepFailed("the worker of this session has failed"), StepFailed.code)
+            self.end(session, StepFailed("the model of this session has failed"), StepFailed.code)
         await self.models.discard(model)
 
     def _expire(self, session: Session) -> None:

@@ -88,7 +88,7 @@ class Models:
 
         Raises:
             ModelMemory: it does not fit beside models that have sessions.
-            ModelFailed: it cannot be loaded, or its worker has failed.
+            ModelFailed: it cannot be loaded, or has failed since.
         """
         self._wanted[entry.name] += 1
         try:
@@ -96,7 +96,7 @@ class Models:
             if model is None:
                 model = await asyncio.shield(self._load_once(entry))
             if not model.alive:
-                raise ModelFailed(f"the worker of weights {entry.name} has failed; the log has more")
+                raise ModelFailed(f"weights {entry.name} have failed; the log has more")
             yield model
         finally:
             self._wanted[entry.name] -= 1

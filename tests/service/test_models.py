@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from model.detector import Detector
 from service.app import create_app
 from service.errors import BadSettings
 from service.settings import Settings
+from tests.service.console import Done
 from tests.service.live import SENSOR, Live, comparable, dat_file, dat_stream, upload
 from tests.service.many import (
     LOW,
@@ -28,6 +30,7 @@ from tests.service.many import (
     third_detector,
     whole,
 )
+from tests.service.process import process
 from tests.service.test_sessions import problem
 
 DEFAULT = "spikewatch-t-untrained"
@@ -127,6 +130,13 @@ def test_all_sessions_count_together(detector: Detector, weights: Path) -> None:
         assert ask(live, "third").status_code == 201
 
 
+def test_who_waits_for_a_load_counts_too(detector: Detector, weights: Path) -> None:
+    """All of them found room before the load; there is room for two."""
+    with many(detector, weights, max_sessions=2) as live:
+        answers = at_once(*[lambda: ask(live, "other")] * 4)
+        assert sorted(answer.status_code for answer in answers) == [201, 201, 503, 503]
+
+
 def test_a_session_goes_on_with_the_weights_that_made_it(
     detector: Detector, weights: Path, tmp_path: Path
 ) -> None:
@@ -183,6 +193,21 @@ def test_what_looks_at_pictures_is_passed_over_in_a_folder(detector: Detector, t
     with many(detector, tmp_path) as live:
         assert [model for model in listing(live) if model != "default"] == [DEFAULT]
     assert "these are events, but stills looks at pictures" in refusal(detector, f"stills={file}")
+
+
+def test_the_command_line_offers_and_asks(weights: Path, tmp_path: Path, run: Callable[..., Done]) -> None:
+    third = f"third={weights / 'third.safetensors'}"
+    with process(["--models", "untrained", "--models", third], {}, tmp_path / "log") as running:
+        names = [model["name"] for model in running.http.get("/v1/models").json()["models"]]
+        assert names == ["spikewatch-t-sim", "untrained", "third"]
+        street, url = "service/assets/street_td.dat", f"http://127.0.0.1:{running.port}"
+        done = run("stream", street, "--url", url, "--weights", "third", "--speed", "0", "--json")
+        assert done.status == 0, done.err
+        ready = json.loads(done.out.splitlines()[0])
+        assert (ready["model"], ready["slices"], ready["training"]) == ("third", 3, "untrained")
+    bad = process([], {"SPIKEWATCH_MODELS": "untrained, gpt"}, tmp_path / "bad")
+    with pytest.raises(AssertionError, match="spikewatch: models: 'gpt' is none of "), bad:
+        pass
 
 
 def test_the_default_by_any_name_is_loaded_once(tmp_path: Path, detector: Detector) -> None:
