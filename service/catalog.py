@@ -19,6 +19,7 @@ from model.shipped import UNTRAINED, shipped
 from model.spec import ModelSpec
 from service.errors import BadSettings, BadSnapshot, UnknownModel
 from service.identity import VERSION, Identity, identity_of
+from service.memory import trim
 from service.settings import Settings
 
 log = logging.getLogger("spikewatch.catalog")
@@ -98,6 +99,7 @@ class Catalog:
             detector = _read(name, weights, of_folder, settings)
             if detector is not None:
                 self._add(_entry(detector, (name,), weights))
+        trim()
 
     def _add(self, found: Entry) -> None:
         """Add an entry, or its name to the one that is the same."""

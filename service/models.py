@@ -166,18 +166,16 @@ class Models:
         Raises:
             ModelMemory: it would not.
         """
-        need = entry.memory_bytes(self._settings.max_sessions)
-        idle = sorted(filter(self._is_idle, self.running), key=lambda model: model.used_s)
-        in_use = self.used_bytes - sum(model.nbytes for model in idle)
-        room = self._settings.model_memory_bytes - in_use
-        if need > room:
-            left = f"{max(0, room) / MB:.0f} of {self._settings.model_memory_bytes / MB:.0f} MB"
-            raise ModelMemory(
-                f"weights {entry.name} need {need / MB:.0f} MB; models in use leave {left}; try again later"
-            )
-        for model in idle:
-            if self.used_bytes + need > self._settings.model_memory_bytes:
-                await self._unload(model)
+        need, budget = entry.memory_bytes(self._settings.max_sessions), self._settings.model_memory_bytes
+        while self.used_bytes + need > budget:
+            idle = sorted(filter(self._is_idle, self.running), key=lambda model: model.used_s)
+            room = budget - self.used_bytes + sum(model.nbytes for model in idle)
+            if need > room:
+                left = f"{max(0, room) / MB:.0f} of {budget / MB:.0f} MB"
+                raise ModelMemory(
+                    f"weights {entry.name} need {need / MB:.0f} MB; models in use leave {left}; try again later"
+                )
+            await self._unload(idle[0])
 
     def _is_idle(self, model: RunningModel) -> bool:
         return model is not self.default and not model.sessions and not self._wanted[model.entry.name]
