@@ -96,10 +96,10 @@ class Catalog:
         names = (default.spec.name, *filter(None, asked_as))
         self.entries: tuple[Entry, ...] = (_entry(default, names, settings.weights),)
         for name, weights, of_folder in _named(settings.models):
-            detector = _read(name, weights, of_folder, settings)
-            if detector is not None:
-                self._add(_entry(detector, (name,), weights))
-        trim()
+            found = _read(name, weights, of_folder, settings)
+            if found is not None:
+                self._add(found)
+                trim()
 
     def _add(self, found: Entry) -> None:
         """Add an entry, or its name to the one that is the same."""
@@ -170,14 +170,14 @@ def _named(models: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
             raise BadSettings(f"models: {given!r} is none of {known}, no NAME=FILE and no folder of weights")
 
 
-def _read(name: str, weights: str, of_folder: bool, settings: Settings) -> Detector | None:
-    """The detector; None for a file of a folder that is sound, but not for event streams on this runtime."""
+def _read(name: str, weights: str, of_folder: bool, settings: Settings) -> Entry | None:
+    """What there is to know; None for a file of a folder that is sound, but not for event streams on this runtime."""
     if not re.fullmatch(NAME, name):
         raise BadSettings(
             f"models: {name!r} is no name: letters, digits, '.', '_' and '-', at most 64; give NAME=FILE"
         )
     try:
-        return load_weights(weights, settings)
+        return _entry(load_weights(weights, settings), (name,), weights)
     except ConfigError as error:
         if not of_folder:
             raise BadSettings(f"models: {name}: {error}") from error

@@ -171,9 +171,9 @@ class Models:
             idle = sorted(filter(self._is_idle, self.running), key=lambda model: model.used_s)
             room = budget - self.used_bytes + sum(model.nbytes for model in idle)
             if need > room:
-                left = f"{max(0, room) / MB:.0f} of {budget / MB:.0f} MB"
                 raise ModelMemory(
-                    f"weights {entry.name} need {need / MB:.0f} MB; models in use leave {left}; try again later"
+                    f"weights {entry.name} need {need / MB:.0f} MB; models in use leave "
+                    f"{max(0, room) / MB:.0f} of {budget / MB:.0f} MB; try again later"
                 )
             await self._unload(idle[0])
 

@@ -24,7 +24,9 @@ def serve(
     ] = None,
     runtime: Runtime = None,
     state_dtype: StateDtype = None,
-    threads: Annotated[int | None, typer.Option(help="Compute threads; 0: one a core.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="Compute threads; 0: one fewer than there are cores.")
+    ] = None,
     max_sessions: Annotated[int | None, typer.Option(help="Sessions at once.")] = None,
     idle_timeout_s: Annotated[float | None, typer.Option(help="Close sessions silent for this long.")] = None,
     snapshot_dir: Annotated[
