@@ -171,7 +171,7 @@ def _named(models: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
 
 
 def _read(name: str, weights: str, of_folder: bool, settings: Settings) -> Entry | None:
-    """What there is to know; None for a file of a folder that is sound, but not for event streams on this runtime."""
+    """What there is to know; None for a sound file of a folder that is not for streams of events here."""
     if not re.fullmatch(NAME, name):
         raise BadSettings(
             f"models: {name!r} is no name: letters, digits, '.', '_' and '-', at most 64; give NAME=FILE"
