@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,7 @@ def show(message: dict[str, Any]) -> None:
     if message["type"] == "window":
         boxes = message["detections"]
         first = "".join(f", a {b['label']} at {b['x']:.0f},{b['y']:.0f}" for b in boxes[:1])
-        print(
-            f"{message['t_end_us'] / 1e6:7.3f} s  {message['events']:7} events  {len(boxes):3} boxes{first}"
-        )
+        print(f"{message['t_end_us'] / 1e6:7.3f} s {message['events']:7} events {len(boxes):3} boxes{first}")
     elif message["type"] == "error" or message.get("reason", "client") != "client":
         raise SystemExit(f"{message.get('code', 'closed')}: {message['detail']}")
     elif message["type"] == "closed":
@@ -33,11 +32,12 @@ def show(message: dict[str, Any]) -> None:
 
 async def main(data: bytes, url: str, wanted: dict[str, Any]) -> None:
     """Open a session; then send and read at the same time."""
-    answer = httpx.post(f"{url}/v1/sessions", json=wanted)
+    key = {"X-API-Key": os.environ["SPIKEWATCH_KEY"]} if "SPIKEWATCH_KEY" in os.environ else {}
+    answer = httpx.post(f"{url}/v1/sessions", json=wanted, headers=key)
     if answer.is_error:
         raise SystemExit(answer.text)
     address = url.replace("http", "ws", 1) + answer.json()["stream_url"]
-    async with websockets.connect(address, compression=None, ping_interval=None) as socket:
+    async with websockets.connect(address, ping_interval=None, additional_headers=key) as socket:
         sending = asyncio.create_task(send(socket, data))
         try:
             async for text in socket:

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # A session with curl, from opening it to its totals:  examples/session.sh [RECORDING.dat]
-# Needs curl and jq, and a service at $SPIKEWATCH_URL (make serve).
+# Needs curl and jq, and a service at $SPIKEWATCH_URL (make serve); its key, if it asks for one, in $SPIKEWATCH_KEY.
 set -euo pipefail
 
 url=${SPIKEWATCH_URL:-http://127.0.0.1:8000}
 recording=${1:-service/assets/street_td.dat}
 piece_bytes=262144
+key=(${SPIKEWATCH_KEY:+--header "X-API-Key: $SPIKEWATCH_KEY"})
 
 # The answer, or the service's own words on standard error.
 ask() {
   local answer
-  answer=$(curl --silent --show-error --fail-with-body "$@") || { echo "$answer" >&2; return 1; }
+  answer=$(curl --silent --show-error --fail-with-body "${key[@]}" "$@") || { echo "$answer" >&2; return 1; }
   echo "$answer"
 }
 

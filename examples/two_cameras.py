@@ -3,11 +3,13 @@
 python examples/two_cameras.py service/assets/street_td.dat traffic.dat --out drive.ndjson
 
 A line is a window of one camera as it came back, `camera` and `received_s` (Unix time) before its fields.
+Where the service asks for a key, put it in SPIKEWATCH_KEY.
 """
 
 import argparse
 import asyncio
 import json
+import os
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +27,7 @@ from service.cli.stream import dat_records
 
 PIECE_US = 20_000
 NAMES = ("front", "rear")
+KEY = {"X-API-Key": os.environ["SPIKEWATCH_KEY"]} if "SPIKEWATCH_KEY" in os.environ else {}
 
 
 class Ended(Exception):
@@ -63,7 +66,9 @@ class Camera:
 
     async def drive(self, start_s: float, laps: int, out: TextIO) -> None:
         """Send and receive until the service has answered everything."""
-        async with websockets.connect(self.stream_url, compression=None, ping_interval=None) as socket:
+        async with websockets.connect(
+            self.stream_url, compression=None, ping_interval=None, additional_headers=KEY
+        ) as socket:
             sending = asyncio.create_task(self.send(socket, start_s, laps))
             try:
                 async for text in socket:
@@ -109,7 +114,7 @@ def mount(name: str, path: Path, url: str) -> Camera:
     recording = open_recording(path)
     width, height = recording.sensor_size()
     wanted = {"format": "dat", "width": width, "height": height, "policy": "drop_oldest"}
-    answer = httpx.post(f"{url}/v1/sessions", json=wanted)
+    answer = httpx.post(f"{url}/v1/sessions", json=wanted, headers=KEY)
     if answer.is_error:
         raise Ended(answer.text)
     return Camera(name, recording, url.replace("http", "ws", 1) + answer.json()["stream_url"])

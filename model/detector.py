@@ -84,6 +84,23 @@ class Detector:
         self.state_shapes: StateShapes = geometry.state_shapes
         self._packed = in_place(self.network, self.layers, runtime, state_dtype)
 
+    @property
+    def weights_bytes(self) -> int:
+        """Memory of the weights, as they were built and as they are packed."""
+        built: int = sum(t.numel() * t.element_size() for t in self.network.state_dict().values())
+        return built + (0 if self._packed is None else self._packed.in_bank.nbytes)
+
+    @property
+    def state_bytes(self) -> int:
+        """Memory of the membranes of one session."""
+        values = sum(c * h * w for c, h, w in self.state_shapes.values())
+        return int(self.state_dtype.itemsize * values)
+
+    def release(self) -> None:
+        """Give the memory of the weights back, whoever may still hold the detector; it never runs again."""
+        self.network.to_empty(device="meta")
+        self._packed = None
+
     def init_state(self, batch: int = 1) -> State:
         """Membranes at rest."""
         return init_state(self.state_shapes, batch, self.device)

@@ -79,6 +79,10 @@ class StateBank:
         """Memory of all membranes."""
         return sum(t.numel() * t.element_size() for t in self._bank.values())
 
+    def release(self) -> None:
+        """Give the memory back, whoever may still hold the bank; it is of no use any more."""
+        self._bank.clear()
+
     def gather(self, slots: Sequence[int]) -> State:
         """Copies of the membranes of `slots`, in that order, as one batch of float32."""
         index = self._index(slots)

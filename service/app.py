@@ -10,12 +10,12 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
-from model.checkpoint import load_detector
 from model.detector import Detector
 from service.access import Access
-from service.api import detections, health, problems, sessions, stream, tickets, viewer, watch
+from service.api import detections, health, models, problems, sessions, stream, tickets, viewer, watch
 from service.api.guard import Guard
 from service.api.jobs import Jobs
+from service.catalog import load_weights
 from service.host import SessionHost
 from service.settings import Settings
 from service.store import make_store
@@ -38,23 +38,18 @@ def _spare_threads() -> int:
 
 
 def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
-    """The service with one detector, loaded from the settings unless given.
+    """The service; its default model is loaded from the settings unless given.
 
     Raises:
         CheckpointError: the weights cannot be read.
         ConfigError: they look at still pictures, or the runtime does not know them.
         OSError: the directory for snapshots cannot be used.
-        BadSettings: the API keys cannot be read.
+        BadSettings: the API keys, or weights that clients may ask for, cannot be read.
     """
     access = Access(settings)
     threads = settings.threads or _spare_threads()
     torch.set_num_threads(1)  # all but the worker's, see `share_cores_with_none`
-    detector = detector or load_detector(
-        settings.weights,
-        settings.device,
-        runtime=settings.runtime,
-        state_dtype=getattr(torch, settings.state_dtype),
-    )
+    detector = detector or load_weights(settings.weights, settings)
     detector.spec.check_input(events=True, name="a live stream")
     host = SessionHost(detector, settings, CollectorRegistry(), make_store(settings), threads)
 
@@ -74,7 +69,7 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     problems.install(app, host.metrics)
-    for module in (detections, sessions, tickets, stream, watch, health, viewer):
+    for module in (detections, sessions, tickets, stream, watch, models, health, viewer):
         app.include_router(module.router)
     app.mount("/viewer", viewer.files)
     if settings.pages is not None:

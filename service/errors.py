@@ -16,7 +16,9 @@ ServiceError                 500 internal
 ├── ClientGone               499 client_gone       (nobody reads it; for the log and the metric)
 ├── TooSlow                  408 too_slow
 ├── BadRequest               400 bad_request
-├── UnknownModel             404 model_unknown
+├── UnknownModel             404 model_unknown     (known)
+├── ModelMemory              503 model_memory      (Retry-After)
+├── ModelFailed              500 model_failed
 ├── NoKey                    401 key_missing
 ├── WrongKey                 401 key_unknown
 ├── KeySessions              429 key_sessions      (Retry-After)
@@ -151,9 +153,21 @@ class BadRequest(ServiceError):
 
 
 class UnknownModel(ServiceError):
-    """The named weights are not loaded here."""
+    """No weights of this name may be asked for here."""
 
     status, code = 404, "model_unknown"
+
+
+class ModelMemory(ServiceError):
+    """The weights asked for do not fit into memory beside those that are in use."""
+
+    status, code, retry_after_s = 503, "model_memory", 10
+
+
+class ModelFailed(ServiceError):
+    """The weights asked for cannot be loaded, or what ran them has failed."""
+
+    status, code = 500, "model_failed"
 
 
 class BadSnapshot(ServiceError):

@@ -1,47 +1,47 @@
-"""All sessions of one process: slots, lifecycle, limits."""
+"""All sessions of one process: lifecycle, limits, and which model runs each."""
 
 import asyncio
 import logging
 import uuid
-from collections import OrderedDict
 
 from prometheus_client import CollectorRegistry
 
-from ingest.decoder import FORMATS
-from ingest.stream import SliceStream
 from model.detector import Detector
-from service.engine import Engine
+from service.caller import Caller
+from service.catalog import Entry
+from service.endings import Endings
 from service.errors import (
     Draining,
+    ModelFailed,
     ServiceError,
     SessionClosed,
     SessionExists,
+    StepFailed,
     TooManySessions,
-    UnknownSession,
 )
 from service.keeper import Keeper
 from service.lifecycle import Ending, IdleRule, SavedPoint
-from service.metrics import US_PER_S, Metrics
+from service.metrics import Metrics
+from service.model_metrics import US_PER_S
+from service.models import Models
 from service.options import SessionOptions
-from service.scheduler import Scheduler
+from service.running import RunningModel
 from service.session import Session
 from service.settings import Settings
-from service.snapshot import restore
+from service.snapshot import identity_in, read_snapshot, restore
 from service.source import Source
 from service.spool import Spool
 from service.store import SnapshotStore
-from service.worker import Worker
 
 log = logging.getLogger("spikewatch.host")
 
-REMEMBERED = 256
-"""Ended sessions whose reason is still told."""
-
-INTERRUPTED = Ending("interrupted", "the service was restarted")
-
 
 class SessionHost:
-    """Creates, finds and ends sessions. Lives on the event loop; owns the worker thread."""
+    """Creates, finds and ends sessions. Lives on the event loop.
+
+    Raises:
+        BadSettings: weights that clients may ask for cannot be used.
+    """
 
     def __init__(
         self,
@@ -51,38 +51,26 @@ class SessionHost:
         store: SnapshotStore | None = None,
         threads: int = 1,
     ) -> None:
-        self.detector = detector
         self.settings = settings
-        self.metrics = Metrics(registry, detector)
-        self.scheduler = Scheduler(settings.max_batch, settings.company_share)
-        self.worker = Worker(
-            Engine(detector, settings.max_sessions),
-            self.scheduler,
-            self.metrics,
-            self._fail_from_worker,
-            threads,
-        )
+        self.metrics = Metrics(registry)
+        self.models = Models(detector, settings, self.metrics, self._fail_from_worker, threads)
         self.spool = Spool(settings.max_spool_bytes)
         self.draining = False
         self.sessions: dict[str, Session] = {}
-        self.keeper = Keeper(detector, self.metrics, store, settings.snapshot_every_s)
+        self.keeper = Keeper(self.metrics, store, settings.snapshot_every_s)
         self.idle = IdleRule(settings.idle_timeout_s, settings.idle_warning_s)
-        self._ended: OrderedDict[str, Ending] = OrderedDict()
+        self._model_of: dict[str, RunningModel] = {}
+        self._endings = Endings()
         self._expiring: dict[str, asyncio.Task[None]] = {}
-        self._free = list(range(settings.max_sessions))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.Task[None] | None = None
-        self.metrics.state.set(self.worker.engine.bank.nbytes)
-        self.metrics.sessions.set_function(lambda: len(self.sessions))
-        self.metrics.queued.set_function(lambda: self.scheduler.queued_slices)
         self.metrics.max_sessions.set(settings.max_sessions)
         self.metrics.slice_length.set_function(self._shortest_slice_s)
 
     async def start(self) -> None:
-        """Warm the network up, then take work."""
+        """Warm the default model up, then take work."""
         self._loop = asyncio.get_running_loop()
-        self.worker.start()
-        await asyncio.wrap_future(self.worker.call(self._warm_up))
+        await self.models.start()
         self._sweeper = asyncio.create_task(self._sweep())
 
     async def stop(self) -> None:
@@ -91,83 +79,112 @@ class SessionHost:
             self._sweeper.cancel()
         self._end_all()
         await self.keeper.finish()
-        await asyncio.to_thread(self.worker.stop)
+        await self.models.stop()
 
     @property
     def ready(self) -> bool:
-        """True if new sessions can be computed."""
-        return self.worker.is_alive() and not self.draining
+        """True if new sessions of the default model can be computed."""
+        return self.models.default.alive and not self.draining
 
-    def open(self, options: SessionOptions, session_id: str | None = None) -> Session:
+    async def open(
+        self, entry: Entry, options: SessionOptions, caller: Caller, session_id: str | None = None
+    ) -> Session:
         """A new session that a client feeds, on request under an id of its own choice.
 
         Raises:
             SessionExists: a session of this id runs or is saved.
-            TooManySessions, Draining: see `create`.
+            ServiceError: see `create`.
         """
         if session_id is not None and self.keeper.holds(session_id):
             raise SessionExists(
                 f"session {session_id} is saved: resume it, or forget it with "
                 f"DELETE /v1/sessions/{session_id}/snapshot"
             )
-        return self.create(options, session_id=session_id, durable=True)
+        return await self.create(entry, options, caller, session_id=session_id, durable=True)
 
-    async def resume(self, session_id: str) -> Session:
-        """A saved session, in a free slot, exactly as it was.
+    async def resume(self, session_id: str, caller: Caller) -> Session:
+        """A saved session, in a free slot of the model that made it, exactly as it was.
 
         Raises:
             SessionExists: it runs.
             SessionClosed, UnknownSession: it is not saved.
             BadSnapshot: it is damaged, or of another network, geometry or version.
-            TooManySessions, Draining, NoSnapshots: as they say.
+            NoSnapshots: as it says.
+            ServiceError: see `create`.
         """
-        self._check_room(session_id)
-        snapshot = await self.keeper.read(session_id)
-        if snapshot is None:
+        self._check_room(session_id, caller)
+        with self.keeper.refusing():
+            data = await self.keeper.read(session_id)
+        if data is None:
             raise self._absent(session_id)
-        session = self.create(snapshot.options(self.detector), session_id=session_id, durable=True)
+        with self.keeper.refusing():
+            entry = self.models.catalog.of_snapshot(await asyncio.to_thread(identity_in, data))
+        async with self.models.use(entry) as model:
+            with self.keeper.refusing():
+                snapshot = await asyncio.to_thread(read_snapshot, data, model.detector, entry.identity)
+            session = self._admit(model, snapshot.options(entry.spec), caller, session_id, durable=True)
         with session.hold():
             try:
-                await restore(session, snapshot, self.detector)
+                await restore(session, snapshot)
             except ServiceError as error:
                 self.end(session, error, error.code)
                 raise
+        self.metrics.snapshots.labels("restored").inc()
         session.saved = SavedPoint(snapshot.accepted_bytes, snapshot.next_seq, session.changes)
         return session
 
-    def create(
+    async def create(
         self,
+        entry: Entry,
         options: SessionOptions,
+        caller: Caller,
         source: Source | None = None,
         session_id: str | None = None,
         durable: bool = False,
     ) -> Session:
-        """A new session in a free slot, fed with bytes unless it has a source of its own.
+        """A new session of a model, fed with bytes unless it has a source of its own.
 
         Raises:
             SessionExists: a session of this id runs.
-            TooManySessions: no slot is free.
+            TooManySessions, KeySessions: as many are open as may be, of all or of this caller.
             Draining: the service is stopping.
+            ModelMemory, ModelFailed: the model cannot be loaded, see `Models.use`.
         """
         session_id = session_id or uuid.uuid4().hex
-        self._check_room(session_id)
-        slot = self._free.pop()
+        self._check_room(session_id, caller)
+        async with self.models.use(entry) as model:
+            return self._admit(model, options, caller, session_id, source, durable)
+
+    def _admit(
+        self,
+        model: RunningModel,
+        options: SessionOptions,
+        caller: Caller,
+        session_id: str,
+        source: Source | None = None,
+        durable: bool = False,
+    ) -> Session:
+        """A session in a free slot of a model; looks for room again, as others came too."""
+        self._check_room(session_id, caller)
+        if not model.alive:
+            raise ModelFailed(f"weights {model.entry.name} have failed; the log has more")
         session = Session(
             session_id,
-            slot,
+            model.berth(),
             options,
-            self.detector,
-            self.metrics,
-            self.scheduler.notify,
             source=source,
             durable=durable,
             inbox_slices=self.settings.inbox_slices,
             outbox_windows=self.settings.outbox_windows,
         )
         self.sessions[session.id] = session
-        self._ended.pop(session.id, None)
-        self.scheduler.add(session)
-        log.info("session opened", extra={"session": session.id, "format": options.format})
+        self._model_of[session.id] = model
+        self._endings.forget(session.id)
+        model.scheduler.add(session)
+        log.info(
+            "session opened",
+            extra={"session": session.id, "format": options.format, "model": model.entry.name},
+        )
         return session
 
     def get(self, session_id: str) -> Session:
@@ -182,43 +199,30 @@ class SessionHost:
             return session
         raise self._absent(session_id)
 
-    def _check_room(self, session_id: str) -> None:
+    def _check_room(self, session_id: str, caller: Caller) -> None:
         if self.draining:
             raise Draining("the service is stopping")
         if session_id in self.sessions:
             raise SessionExists(f"session {session_id} is open already")
-        if not self._free:
+        caller.check_room(self.sessions)
+        if len(self.sessions) >= self.settings.max_sessions:
             raise TooManySessions(f"all {self.settings.max_sessions} sessions are in use; try again later")
 
     def _absent(self, session_id: str) -> ServiceError:
         """Why a session is not there."""
-        resumable = self.keeper.holds(session_id)
-        if session_id not in self._ended and not resumable:
-            return UnknownSession(f"no session {session_id[:64]!r}")
-        ending = self._ended.get(session_id, INTERRUPTED)
-        more = '; it is saved: POST {"resume": "..."} to /v1/sessions' if resumable else ""
-        return SessionClosed(
-            f"session {session_id} has ended ({ending.reason}): {ending.detail}{more}",
-            state="closed",
-            reason=ending.reason,
-            resumable=resumable,
-        )
+        return self._endings.absent(session_id, self.keeper.holds(session_id))
 
     def end(self, session: Session, error: ServiceError, reason: str) -> None:
         """End a session at once; its slot is cleaned before anyone else gets it."""
         if self.sessions.pop(session.id, None) is None:
             return
         session.reason = reason
-        self.scheduler.remove(session)
         session.close(error)
+        self._model_of.pop(session.id).leave(session)
         if reason == "client":
             self.keeper.forget(session.id)
-        self._ended[session.id] = Ending(reason, str(error))
-        while len(self._ended) > REMEMBERED:
-            self._ended.popitem(last=False)
+        self._endings.note(session.id, Ending(reason, str(error)))
         self.metrics.ended.labels(reason).inc()
-        self.worker.call(lambda engine: engine.bank.reset([session.slot]))
-        self._free.append(session.slot)
         session.report_dropped()
         log.info("session ended", extra={"session": session.id, "reason": reason})
 
@@ -244,6 +248,8 @@ class SessionHost:
         """Warn and end sessions whose client has gone quiet, save others; bring metrics up to date."""
         while True:
             await asyncio.sleep(self.idle.sweep_s)
+            for model in self.models.failed():
+                await self._end_with(model)
             for session in list(self.sessions.values()):
                 session.report_dropped()
                 if session.warned and session.idle_s > self.idle.timeout_s:
@@ -252,6 +258,12 @@ class SessionHost:
                     session.warn(self.idle.timeout_s - session.idle_s)
                 else:
                     self.keeper.look(session)
+
+    async def _end_with(self, model: RunningModel) -> None:
+        """End the sessions of a model that has failed; those of others go on."""
+        for session in [self.sessions[id] for id, its in self._model_of.items() if its is model]:
+            self.end(session, StepFailed("the model of this session has failed"), StepFailed.code)
+        await self.models.discard(model)
 
     def _expire(self, session: Session) -> None:
         if session.id not in self._expiring:
@@ -273,16 +285,5 @@ class SessionHost:
     def _shortest_slice_s(self) -> float:
         """The one that leaves the least time for a step."""
         open_us = [session.options.slice_us for session in list(self.sessions.values())]
-        return min(open_us, default=self.detector.spec.slice_us) / US_PER_S
-
-    def _warm_up(self, engine: Engine) -> None:
-        """First steps of a batch size and first calls of a kernel are slow; nobody should wait for them."""
-        for format in FORMATS:
-            stream = SliceStream(format, 1, 1, 1000, self.detector.spec.representation)
-            list(stream.feed(bytes(16)))
-            list(stream.finish())
-        for batch in range(min(self.settings.max_batch, engine.bank.slots), 0, -1):
-            slots = range(batch)
-            self.detector.step_in_bank(self.detector.blank_frames(batch), engine.bank, slots)
-            engine.bank.reset(slots)
-            log.debug("warmed up", extra={"batch": batch})
+        own_us = self.models.catalog.default.spec.slice_us
+        return min(open_us, default=own_us) / US_PER_S

@@ -3,14 +3,15 @@
 import asyncio
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ingest.errors import IngestError
-from model.detector import Detector
 from service.errors import BadRequest, NoSnapshots, ServiceError, SnapshotFailed
 from service.lifecycle import SavedPoint
 from service.metrics import Metrics
 from service.session import Session
-from service.snapshot import Snapshot, identity_of, read_snapshot, take
+from service.snapshot import take
 from service.store import SnapshotStore
 
 log = logging.getLogger("spikewatch.keeper")
@@ -25,11 +26,7 @@ PATIENCE_S = 5.0
 class Keeper:
     """Saves sessions to a store, if there is one, and reads them back. Lives on the event loop."""
 
-    def __init__(
-        self, detector: Detector, metrics: Metrics, store: SnapshotStore | None, every_s: float
-    ) -> None:
-        self.identity = identity_of(detector)
-        self._detector = detector
+    def __init__(self, metrics: Metrics, store: SnapshotStore | None, every_s: float) -> None:
         self._metrics = metrics
         self._store = store
         if store is not None:
@@ -99,25 +96,23 @@ class Keeper:
                 log.warning("a session ends unsaved", extra={"session": session.id, "error": str(error)})
         return self.holds(session.id)
 
-    async def read(self, session_id: str) -> Snapshot | None:
+    async def read(self, session_id: str) -> bytes | None:
         """The snapshot of a session, None if there is none.
 
         Raises:
             NoSnapshots: there is no store.
-            BadSnapshot: it is damaged, or of another network, geometry or version.
+            BadSnapshot: it is damaged.
         """
+        return await asyncio.to_thread(self.store.get, session_id)
+
+    @contextmanager
+    def refusing(self) -> Iterator[None]:
+        """While a snapshot is read and checked: counts that it is refused."""
         try:
-            snapshot = await asyncio.to_thread(self._read, session_id)
+            yield
         except ServiceError:
             self._metrics.snapshots.labels("refused").inc()
             raise
-        if snapshot is not None:
-            self._metrics.snapshots.labels("restored").inc()
-        return snapshot
-
-    def _read(self, session_id: str) -> Snapshot | None:
-        data = self.store.get(session_id)
-        return None if data is None else read_snapshot(data, self._detector, self.identity)
 
     def _has_news(self, session: Session) -> bool:
         saved = session.saved
@@ -144,7 +139,7 @@ class Keeper:
             changes = session.changes
             try:
                 async with asyncio.timeout(PATIENCE_S):
-                    snapshot = await take(session, self.identity)
+                    snapshot = await take(session)
                 await asyncio.to_thread(lambda: store.put(session.id, snapshot.encode()))
             except TimeoutError:
                 raise SnapshotFailed(f"what was accepted could not be run within {PATIENCE_S:g} s") from None

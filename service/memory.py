@@ -1,5 +1,6 @@
-"""How much memory the process may use before the kernel ends it."""
+"""How much memory the process may use before the kernel ends it, and giving back what is free."""
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,13 @@ def memory_limit_bytes(cgroup: Path = CGROUP, own: Path = OWN_CGROUP) -> int:
     """The tightest limit of the process's control groups, or the machine's memory where that is less."""
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([physical, *_limits(cgroup, own)])
+
+
+def trim() -> None:
+    """Give freed memory back to the system; the C library (glibc) would keep it for the next allocation."""
+    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if give_back is not None:
+        give_back(0)
 
 
 def _limits(cgroup: Path, own: Path) -> Iterator[int]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ingest.slicer import Slice
+from model.checkpoint import weights_digest
 from model.detector import Detector
 from model.letterbox import Letterbox
 from service.engine import Engine, Lane
@@ -75,6 +76,7 @@ class OfflineRun:
             t_start_us=self.totals.t_start_us,
             t_end_us=self.totals.t_end_us,
             model=spec.name,
+            digest=weights_digest(self._detector.network),
             training=spec.training,
             interrupted=self._stopped,
         )

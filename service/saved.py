@@ -191,7 +191,7 @@ class SavedSession(Saved):
     """All of it.
 
     Attributes:
-        identity: what the service must share, see `snapshot.identity_of`.
+        identity: what the service must share, see `identity.identity_of`.
         session_id: whose it is.
         options: what the session was opened with, the size that its header named included.
         accepted_bytes: bytes of the stream that are in it; the next one has this offset.

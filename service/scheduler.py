@@ -1,4 +1,4 @@
-"""Which slices run together: round robin over the sessions, at most one slice of each in a batch."""
+"""Which slices of a model run together: round robin over its sessions, at most one of each in a batch."""
 
 import threading
 import time
@@ -19,15 +19,17 @@ class Work:
 
 
 class Scheduler:
-    """Shared by the event loop, which adds work, and the worker thread, which takes it."""
+    """Shared by the event loop, which adds work, and the thread that computes, which takes it.
 
-    def __init__(self, max_batch: int, company_share: float = 0.0) -> None:
+    `changed` is the lock that `wait_s` and `take` are called under, and notified when there may be work.
+    """
+
+    def __init__(self, changed: threading.Condition, max_batch: int, company_share: float = 0.0) -> None:
         self._max_batch = max_batch
         self._company = Company(company_share, max_batch)
         self._sessions: list[Session] = []
         self._next = 0
-        self._changed = threading.Condition()
-        self._dirty = False
+        self._changed = changed
 
     def add(self, session: Session) -> None:
         """Schedule a session from now on."""
@@ -43,7 +45,6 @@ class Scheduler:
     def notify(self) -> None:
         """There may be work."""
         with self._changed:
-            self._dirty = True
             self._changed.notify()
 
     @property
@@ -52,20 +53,14 @@ class Scheduler:
         with self._changed:
             return sum(len(session.inbox) for session in self._sessions)
 
-    def next_batch(self, timeout_s: float) -> list[Work]:
-        """At most `max_batch` items of different sessions.
+    def wait_s(self, now_s: float) -> float | None:
+        """Seconds that what is ready should wait for others, as `Company` allows; None: nothing is ready."""
+        if not any(session.ready for session in self._sessions):
+            return None
+        return self._company.wait_s(self._sessions, now_s)
 
-        Waits up to timeout_s for the first, and then for others as `Company` allows.
-        """
-        with self._changed:
-            if not self._dirty and not any(session.ready for session in self._sessions):
-                self._changed.wait(timeout_s)
-            while wait_s := self._company.wait_s(self._sessions, time.monotonic()):
-                self._changed.wait(wait_s)
-            self._dirty = False
-            return self._take()
-
-    def _take(self) -> list[Work]:
+    def take(self) -> list[Work]:
+        """At most `max_batch` items of different sessions."""
         work: list[Work] = []
         count = len(self._sessions)
         for offset in range(count):

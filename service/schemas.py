@@ -17,6 +17,10 @@ Policy = Literal["block", "drop_oldest"]
 JobState = Literal["receiving", "waiting", "running", "done", "failed"]
 Pixels = Annotated[int, Field(ge=1, le=MAX_SENSOR_PX)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
+WeightsName = Annotated[
+    str | None,
+    Field(description="a name from GET /v1/models, loaded if need be; default: the first of them"),
+]
 
 
 class Wire(BaseModel):
@@ -60,7 +64,7 @@ class SessionRequest(WindowRequest):
 
     format: StreamFormat = Field("dat", description="format of the bytes that will be sent")
     policy: Policy = Field("block", description="what happens when slices come faster than they can be run")
-    weights: str | None = Field(None, description="name of a loaded model; default: the only one")
+    weights: WeightsName = None
     session_id: str | None = Field(
         None, pattern=f"^{SESSION_ID}$", description="an id of the client's choice; default: a random one"
     )
@@ -164,6 +168,7 @@ class Summary(Totals):
     t_start_us: int | None = Field(description="start of the first window")
     t_end_us: int | None = Field(description="end of the last window")
     model: str
+    digest: str = Field(description="of the weights")
     training: str
     interrupted: bool = Field(
         default=False,
@@ -202,7 +207,8 @@ class SessionInfo(Wire):
     confidence: float
     iou: float
     track: bool
-    model: str
+    model: str = Field(description="name of the weights, as in GET /v1/models")
+    digest: str = Field(description="of the weights")
     training: str
     queued_slices: int
     accepted_bytes: int = Field(description="offset of the next byte of the stream")
@@ -242,37 +248,6 @@ class JobInfo(Wire):
     oldest_seq: int = Field(description="of the first result that is still kept")
     summary: Summary | None
     error: "Problem | None"
-
-
-class ModelInfo(Wire):
-    """A loaded model."""
-
-    name: str
-    training: str
-    digest: str
-    architecture: str
-    neuron: str
-    scale: str
-    runtime: str = Field(description="the arithmetic: eager, fp32, int8x2, int8 or half")
-    parameters: int
-    classes: list[str]
-    representation: str
-    slice_us: int
-    slices: int
-    time_order: str
-    beta: float
-    d_max: int
-    input_height: int
-    input_width: int
-    state_bytes: int = Field(description="membranes of one session")
-    layers: list[str]
-    provenance: dict[str, str] = Field(description="where the weights came from")
-
-
-class ModelList(Wire):
-    """All loaded models."""
-
-    models: list[ModelInfo]
 
 
 class Problem(BaseModel):

@@ -7,12 +7,11 @@ from typing import TypeVar
 
 from ingest.errors import GeometryError
 from ingest.slicer import Slice
-from model.detector import Detector
 from model.letterbox import Letterbox
+from service.berth import Berth
 from service.engine import Engine, Lane
 from service.errors import ServiceError, SessionBusy, WrongOffset
 from service.lifecycle import SavedPoint, State
-from service.metrics import Metrics
 from service.notices import Notices
 from service.options import SessionOptions
 from service.pump import Pump
@@ -37,11 +36,8 @@ class Session:
     def __init__(
         self,
         session_id: str,
-        slot: int,
+        berth: Berth,
         options: SessionOptions,
-        detector: Detector,
-        metrics: Metrics,
-        notify: Callable[[], None],
         *,
         source: Source | None = None,
         durable: bool = False,
@@ -50,10 +46,10 @@ class Session:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.id = session_id
-        self.slot = slot
+        self.model, self.detector, self.slot = berth.model, berth.detector, berth.slot
         self.options = options
         self.inbox = Inbox(inbox_slices, options.policy, self._count_dropped_slice)
-        self.outbox = Outbox(outbox_windows, options.policy, loop, metrics.windows.labels("unread").inc)
+        self.outbox = Outbox(outbox_windows, options.policy, loop, berth.metrics.unread.inc)
         self.watchers = Watchers(loop)
         self.notices = Notices()
         self.durable = durable
@@ -71,10 +67,9 @@ class Session:
         self.ending = asyncio.Event()
         self.displaced = asyncio.Event()
         """Its feeder must leave: the client has come back on another connection."""
-        self._detector = detector
-        self._metrics = metrics
+        self._metrics = berth.metrics
         self._reported: dict[str, int] = {}
-        self._notify = notify
+        self._notify = berth.notify
         self._loop = loop
         self._space = asyncio.Event()
         self._busy = False
@@ -245,7 +240,7 @@ class Session:
         """Hand results to the client and to watchers; called on the worker thread."""
         for result in results:
             self.totals.add(result)
-            self._metrics.observe_window(result, self._detector.spec.class_names, self.options)
+            self._metrics.observe_window(result, self.options)
             self.outbox.put(result)
             self.watchers.publish(result)
 
@@ -282,13 +277,13 @@ class Session:
         """The lane, made as soon as the sensor size is known."""
         width, height = self.source.size
         if self.lane is None and width is not None and height is not None:
-            self._box = Letterbox.fit(width, height, self._detector.spec)
-            self.lane = Lane(self.slot, self._detector, (width, height), self.options.window)
+            self._box = Letterbox.fit(width, height, self.detector.spec)
+            self.lane = Lane(self.slot, self.detector, (width, height), self.options.window)
         return self.lane
 
     def window(self, result: WindowResult) -> Window:
         """A result as it is sent."""
-        spec = self._detector.spec
+        spec = self.model.spec
         return Window.of(result, spec.class_names, spec.training, self.dropped_windows)
 
     def sums(self) -> Totals:
@@ -299,20 +294,20 @@ class Session:
         """Add what was left out since the last call to the metrics."""
         now = self.sums().dropped_events
         for reason, count in now.items():
-            self._metrics.dropped_events.labels(reason).inc(count - self._reported.get(reason, 0))
+            self._metrics.drop_events(reason, count - self._reported.get(reason, 0))
         self._reported = now
 
     def _count_dropped_slice(self) -> None:
         self._metrics.dropped_slices.inc()
         if self.inbox.dropped_slices % self.options.window.hop == 0:
-            self._metrics.windows.labels("dropped").inc()
+            self._metrics.dropped_windows.inc()
 
     def _prepare(self, part: Slice) -> InputSlice:
         """A slice as the network wants it; called in a helper thread."""
         self.ensure_lane()
         if self._box is None:
             raise GeometryError("the stream does not name its sensor size; give width and height")
-        return prepare(part, self._box, self._detector.spec, self._received_s)
+        return prepare(part, self._box, self.detector.spec, self._received_s)
 
     async def _enqueue(self, part: InputSlice) -> None:
         while True:

@@ -37,6 +37,14 @@ class Settings(BaseSettings):
     weights: str | None = Field(
         None, description="safetensors file, name of shipped weights, or untrained; none: shipped"
     )
+    models: Listed = Field(
+        (),
+        description="weights that clients may ask for besides: names of shipped ones, untrained, NAME=FILE, "
+        "or a folder of safetensors files, which are then known by their names",
+    )
+    model_memory_bytes: int = Field(
+        2048 * MIB, ge=MIB, description="weights and membranes of all models that are loaded"
+    )
     device: str = "cpu"
     runtime: str = Field("auto", description="auto, eager, fp32, int8x2, int8 or half")
     state_dtype: Literal["float32", "bfloat16"] = Field(
@@ -84,7 +92,7 @@ class Settings(BaseSettings):
     log_level: str = "info"
     log_json: bool = Field(True, description="one JSON object a line; else plain text")
 
-    @field_validator("allowed_hosts", "cors_origins", mode="before")
+    @field_validator("allowed_hosts", "cors_origins", "models", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         """Lists are written with commas."""

@@ -6,7 +6,7 @@ A session that goes on from its snapshot gives the results of one that was never
 import json
 import struct
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,11 +15,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from ingest.errors import IngestError
-from model.checkpoint import weights_digest
 from model.detector import Detector
 from model.errors import StateError
+from model.spec import ModelSpec
 from service.engine import Engine, Lane
 from service.errors import BadRequest, BadSnapshot, ServiceError
+from service.identity import Identity, check_same
 from service.options import SessionOptions, session_options
 from service.saved import SavedSession
 from service.saved_results import load_results, save_results
@@ -28,28 +29,6 @@ from service.session import Session
 from service.snapshot_check import check_tensors, membranes
 from service.source import LiveSource
 from service.window import InputSlice
-
-VERSION = "spikewatch-session-2"
-
-Identity = dict[str, Any]
-
-
-def identity_of(detector: Detector) -> Identity:
-    """What two services must share for one to go on from the other's snapshot."""
-    spec = detector.spec
-    identity = {
-        "version": VERSION,
-        "model": spec.name,
-        "weights": weights_digest(detector.network),
-        **asdict(spec.config),
-        "representation": spec.representation,
-        "count_cap": spec.count_cap,
-        "time_order": spec.time_order,
-        "runtime": detector.runtime,
-        "input": (spec.input_height, spec.input_width),
-    }
-    as_read_back: Identity = json.loads(json.dumps(identity))
-    return as_read_back
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +61,9 @@ class Snapshot:
         position: int | None = held[0]["t0_us"] if held else self.facts["window"]["position_us"]
         return position
 
-    def options(self, detector: Detector) -> SessionOptions:
+    def options(self, spec: ModelSpec) -> SessionOptions:
         """What the session was opened with."""
-        return session_options(SessionRequest(**self.facts["options"]), detector.spec)
+        return session_options(SessionRequest(**self.facts["options"]), spec)
 
     def encode(self) -> bytes:
         """Safetensors bytes; megabytes, so not on the event loop."""
@@ -92,7 +71,7 @@ class Snapshot:
         return save(tensors, metadata={"session": json.dumps(self.facts)})
 
 
-async def take(session: Session, identity: Identity) -> Snapshot:
+async def take(session: Session) -> Snapshot:
     """A snapshot at the end of the bytes accepted, once their slices have been run.
 
     Raises:
@@ -104,7 +83,16 @@ async def take(session: Session, identity: Identity) -> Snapshot:
     )
     if frame is not None:
         tensors["open_slice"] = frame
-    return Snapshot({"identity": identity, "session_id": session.id} | ahead | behind, tensors)
+    facts = {"identity": session.model.identity, "session_id": session.id}
+    return Snapshot(facts | ahead | behind, tensors)
+
+
+def identity_in(data: bytes) -> Identity:
+    """Whose snapshot it says it is; BadSnapshot if it is none."""
+    try:
+        return dict(json.loads(_metadata(data))["identity"])
+    except _MALFORMED as error:
+        raise BadSnapshot(f"not a usable snapshot: {str(error)[:500]}") from error
 
 
 def read_snapshot(data: bytes, detector: Detector, identity: Identity) -> Snapshot:
@@ -118,8 +106,8 @@ def read_snapshot(data: bytes, detector: Detector, identity: Identity) -> Snapsh
         text = _metadata(data)
         check_same(json.loads(text)["identity"], identity, "service")
         snapshot = Snapshot(SavedSession.model_validate_json(text).model_dump(), tensors)
-        check_tensors(snapshot.facts, tensors, detector, snapshot.options(detector))
-        make_source(snapshot, detector)
+        check_tensors(snapshot.facts, tensors, detector, snapshot.options(detector.spec))
+        make_source(snapshot, detector.spec)
     except BadSnapshot:
         raise
     except (SafetensorError, StateError, IngestError, ServiceError, *_MALFORMED) as error:
@@ -130,22 +118,15 @@ def read_snapshot(data: bytes, detector: Detector, identity: Identity) -> Snapsh
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError, RecursionError, struct.error)
 
 
-def check_same(theirs: Any, ours: Identity, whose: str) -> None:
-    """Refuse a snapshot that differs, naming the first thing that does: BadSnapshot."""
-    for key, value in ours.items():
-        if dict(theirs).get(key) != value:
-            raise BadSnapshot(f"the snapshot's {key} is {theirs.get(key)!r}, this {whose}'s {value!r}")
-
-
-def make_source(snapshot: Snapshot, detector: Detector) -> LiveSource:
+def make_source(snapshot: Snapshot, spec: ModelSpec) -> LiveSource:
     """Decoder and slicer as they were; IngestError or ValueError if they could not have been so."""
-    source = LiveSource(snapshot.options(detector))
+    source = LiveSource(snapshot.options(spec))
     frame = snapshot.tensors.get("open_slice")
     source.load(snapshot.facts["stream"], None if frame is None else frame.numpy())
     return source
 
 
-async def restore(session: Session, snapshot: Snapshot, detector: Detector) -> None:
+async def restore(session: Session, snapshot: Snapshot) -> None:
     """Let a session go on from a snapshot that was read before; its own stream is forgotten.
 
     Raises:
@@ -153,8 +134,9 @@ async def restore(session: Session, snapshot: Snapshot, detector: Detector) -> N
     """
     if session.ensure_lane() is None:
         raise BadRequest("open the session with width and height before restoring a state into it")
-    check_same(_cut(snapshot.options(detector)), _cut(session.options, session.source.size), "session")
-    source = make_source(snapshot, detector)
+    spec = session.model.spec
+    check_same(_cut(snapshot.options(spec)), _cut(session.options, session.source.size), "session")
+    source = make_source(snapshot, spec)
     await session.replace(source, snapshot.accepted_bytes, lambda engine: _put(engine, session, snapshot))
 
 

@@ -37,6 +37,11 @@ class BankStep(Step):
 class InPlace(Protocol):
     """A network that overwrites the membranes it is given."""
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of its weights."""
+        ...
+
     def step(self, bank: State, rows: Sequence[int]) -> Any:
         """A step, with `touched`, on some rows of a bank of membranes in channels_last."""
         ...

@@ -66,6 +66,7 @@ class FusedSpikeConv(nn.Module):
         neurons = Neurons(beta, layer.lif.input_gain, layer.lif.d_max, dtype)
         self._lif = FusedILIF(neurons)
         self._convs = convs
+        self.nbytes = sum(conv.nbytes for conv in convs)
 
     def forward(self, x: Tensor, step: InPlaceStep, onto: Tensor | None = None) -> Tensor:
         """Real values in, real values out; with `onto` added to it and given back.
@@ -106,6 +107,7 @@ class PackedEncoder(nn.Module):
         self._conv = FloatConv(
             encoder.conv.weight, encoder.conv.bias, Geometry.of(encoder.conv, height, width)
         )
+        self.nbytes = self._conv.nbytes
 
     def forward(self, frames: Tensor, step: Step) -> Tensor:
         """[B,P,H,W] -> [B,C,H/4,W/4]."""
@@ -171,6 +173,12 @@ class FusedNetwork:
         for name, module in list(self._network.named_modules()):
             if isinstance(module, SNNBlock):
                 self._swap(name, FusedBlock(module))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the packed weights."""
+        packed = (m for m in self._network.modules() if isinstance(m, FusedSpikeConv | PackedEncoder))
+        return sum(module.nbytes for module in packed)
 
     def _swap(self, name: str, module: nn.Module) -> None:
         parent, _, child = name.rpartition(".")

@@ -104,6 +104,11 @@ class GraphedNetwork:
         self._network = network
         self._sides = WeakTensorKeyDictionary()
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of its weights."""
+        return self._network.nbytes
+
     def step(self, bank: State, rows: Sequence[int]) -> GraphedStep:
         """A step on some rows of a bank of membranes in channels_last."""
         return GraphedStep(bank, rows)

@@ -120,6 +120,11 @@ class HalfNetwork:
                 module.add_module("lif", HalfILIF(module.lif, fire, self.names.index(module.name)))
         self.device = next(self._network.parameters()).device
 
+    @property
+    def nbytes(self) -> int:
+        """Memory of its weights."""
+        return sum(t.numel() * t.element_size() for t in self._network.state_dict().values())
+
     def forward(self, frames: Tensor, step: HalfStep) -> Outputs:
         """Run one slice without waiting for the device.
 

@@ -14,7 +14,13 @@ FIRST_BATCH = 1
 
 
 class Packed(Protocol):
-    """[B,C,H,W] -> [B,O,H',W'], float32 in channels_last."""
+    """[B,C,H,W] -> [B,O,H',W'], float32 in channels_last.
+
+    Attributes:
+        nbytes: memory of the weights.
+    """
+
+    nbytes: int
 
     def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """Gives a new tensor, or adds to `onto`, overwrites it and gives it back."""
@@ -55,6 +61,7 @@ class FloatConv:
             weight.to_mkldnn(), at.padding, at.stride, [1, 1], at.groups, at.input_shape
         )
         self._given = (packed, bias, at.padding, at.stride, [1, 1], at.groups)
+        self.nbytes = weight.numel() * weight.element_size()
 
     def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
         """See `Packed`."""
@@ -98,6 +105,7 @@ class ByteConv:
         at = geometry
         zero, nothing = torch.zeros(len(weight), dtype=torch.int32), torch.zeros(len(weight))
         self._parts: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = []
+        self.nbytes = weight.numel() * parts
         for part, scale in split_weight(weight.detach(), parts):
             packed = torch.ops.onednn.qconv_prepack(
                 part.contiguous(), scale, 1.0, 0, at.stride, at.padding, [1, 1], at.groups, at.input_shape

@@ -16,7 +16,7 @@ from ingest.errors import IngestError
 from service.api.body import read_body
 from service.api.problems import problem_of, problem_response
 from service.caller import Caller
-from service.errors import InternalError, ServiceError, SessionClosed, TooLarge, UnknownModel
+from service.errors import InternalError, ServiceError, SessionClosed, TooLarge
 from service.host import SessionHost
 from service.options import session_options
 from service.schemas import (
@@ -126,7 +126,7 @@ def held(session: Session, host: SessionHost) -> Iterator[Session]:
 
 def session_info(session: Session, host: SessionHost, with_layers: bool = False) -> SessionInfo:
     """A session as it is shown, on request with the firing rates of its layers."""
-    options, window, spec = session.options, session.options.window, host.detector.spec
+    options, window, model = session.options, session.options.window, session.model
     width, height = session.source.size
     return SessionInfo(
         session_id=session.id,
@@ -143,8 +143,9 @@ def session_info(session: Session, host: SessionHost, with_layers: bool = False)
         confidence=window.confidence,
         iou=window.iou,
         track=window.track,
-        model=spec.name,
-        training=spec.training,
+        model=model.name,
+        digest=model.digest,
+        training=model.spec.training,
         queued_slices=len(session.inbox),
         accepted_bytes=session.accepted_bytes,
         saved_bytes=session.saved_bytes,
@@ -174,18 +175,16 @@ async def open_session(
 ) -> SessionInfo:
     """Open a session. Its membranes start at rest and are carried from window to window.
 
-    With `resume`, go on with a saved one instead: send bytes from `accepted_bytes` on.
+    `weights` that are not loaded are loaded first, which takes a second or a few; if they do not fit into
+    memory beside those that are in use, the answer is 503 `model_memory`. With `resume`, go on with a saved
+    session instead: send bytes from `accepted_bytes` on.
     """
-    spec = host.detector.spec
-    if wanted.weights not in (None, spec.name):
-        raise UnknownModel(f"no model {wanted.weights!r}; loaded is {spec.name!r}")
-    caller.check_room(host.sessions)
     if wanted.resume is not None:
-        session = await host.resume(caller.inside(wanted.resume))
+        session = await host.resume(caller.inside(wanted.resume), caller)
     else:
-        own = wanted.session_id
+        own, entry = wanted.session_id, host.models.catalog.find(wanted.weights)
         session_id = caller.new_id() if own is None else caller.inside(own)
-        session = host.open(session_options(wanted, spec), session_id)
+        session = await host.open(entry, session_options(wanted, entry.spec), caller, session_id)
     response.headers["Location"] = f"/v1/sessions/{session.id}"
     return session_info(session, host)
 
@@ -282,9 +281,9 @@ async def end_session(session: Open, host: Host) -> Ended:
 
 
 @router.get("/{session_id}/state", response_class=Response, responses={200: SNAPSHOT})
-async def get_state(session: Open, host: Host) -> Response:
+async def get_state(session: Open) -> Response:
     """The whole session as safetensors, at the end of the bytes accepted and once they have been run."""
-    snapshot = await take(session, host.keeper.identity)
+    snapshot = await take(session)
     headers = {"Spikewatch-Accepted-Bytes": str(snapshot.accepted_bytes)}
     if snapshot.position_us is not None:
         headers["Spikewatch-Position-Us"] = str(snapshot.position_us)
@@ -300,8 +299,9 @@ async def put_state(session: Open, host: Host, request: Request) -> Position:
     """
     with held(session, host):
         data = await read_body(request, host.settings.max_snapshot_bytes, host.settings)
-        snapshot = await asyncio.to_thread(read_snapshot, data, host.detector, host.keeper.identity)
-        await restore(session, snapshot, host.detector)
+        identity = session.model.identity
+        snapshot = await asyncio.to_thread(read_snapshot, data, session.detector, identity)
+        await restore(session, snapshot)
     return Position(
         position_us=snapshot.position_us,
         accepted_bytes=snapshot.accepted_bytes,

@@ -53,6 +53,7 @@ class Upload:
         self._caller = caller
         self._access = access
         self._query = query
+        self._model = host.models.catalog.find(query.weights)
         self._log = ResultLog(host.settings.max_pending_result_bytes)
         self._changed = asyncio.Event()
         self._summary: Summary | None = None
@@ -199,7 +200,7 @@ class Upload:
             while len(head) < SNIFF_BYTES and (chunk := await anext(body, b"")):
                 head += chunk
             kind = sniff(head)
-        options = stream_options(self._query, self._host.detector.spec, kind)
+        options = stream_options(self._query, self._model.spec, kind)
         if kind not in NEEDS_FILE:
             session = await self._open(options)
             await self._in_session(session, self._feed(session, head, body))
@@ -215,9 +216,8 @@ class Upload:
 
     async def _open(self, options: SessionOptions, source: Source | None = None) -> Session:
         caller, watched_as = self._caller, self._query.watched_as
-        caller.check_room(self._host.sessions)
         session_id = caller.new_id() if watched_as is None else caller.inside(watched_as)
-        session = self._host.create(options, source, session_id)
+        session = await self._host.create(self._model, options, caller, source, session_id)
         if watched_as is not None:
             await session.watchers.wait_for_someone(WATCHER_S)
         return session
@@ -263,7 +263,6 @@ class Upload:
                 self._changed.set()
 
     def _sums(self, session: Session) -> Summary:
-        spec = self._host.detector.spec
         width, height = session.source.size
         return Summary(
             **session.sums().model_dump(),
@@ -272,6 +271,7 @@ class Upload:
             height=height,
             t_start_us=session.totals.t_start_us,
             t_end_us=session.totals.t_end_us,
-            model=spec.name,
-            training=spec.training,
+            model=self._model.name,
+            digest=self._model.digest,
+            training=self._model.spec.training,
         )

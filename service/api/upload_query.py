@@ -4,7 +4,7 @@ from fastapi import Request
 from pydantic import Field, model_validator
 
 from service.limits import SESSION_ID
-from service.schemas import StreamFormat, WindowRequest
+from service.schemas import StreamFormat, WeightsName, WindowRequest
 
 PLACE = {"offset", "seq"}
 """What differs from request to request of one upload."""
@@ -14,6 +14,7 @@ class UploadQuery(WindowRequest):
     """Choices of an upload, as query parameters."""
 
     format: StreamFormat | None = Field(None, description="needed only for bytes without a header")
+    weights: WeightsName = None
     job_id: str | None = Field(
         None,
         pattern=f"^{SESSION_ID}$",

@@ -62,7 +62,7 @@ class Onlooker:
         self._socket = socket
         self._session = session
         self._host = host
-        self._spec = host.detector.spec
+        self._spec = session.model.spec
         self._tracks = Tracks()
         self._end_us: int | None = None
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -176,9 +177,11 @@ def _held(
 
 
 async def _metrics(client: httpx.AsyncClient) -> dict[str, float]:
-    """Series without labels."""
-    text = (await client.get("/metrics")).text
-    return {name: float(value) for name, value in re.findall(r"^(\w+) (\S+)$", text, re.MULTILINE)}
+    """The sum of all series of a name."""
+    text, sums = (await client.get("/metrics")).text, defaultdict[str, float](float)
+    for name, value in re.findall(r"^(\w+)(?:\{.*\})? (\S+)$", text, re.MULTILINE):
+        sums[name] += float(value)
+    return sums
 
 
 def _report(wish: Wish, rows: Sequence[Held]) -> Report:

@@ -15,6 +15,13 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
     weights: Weights = None,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="More weights that clients may ask for, loaded when they do: name of shipped weights, "
+            "`untrained`, NAME=FILE or a folder of safetensors files; may be given several times."
+        ),
+    ] = None,
     runtime: Runtime = None,
     state_dtype: StateDtype = None,
     threads: Annotated[
@@ -35,6 +42,7 @@ def serve(
         "host": host,
         "port": port,
         "weights": weights,
+        "models": models,
         "runtime": runtime,
         "state_dtype": state_dtype,
         "threads": threads,

@@ -33,6 +33,9 @@ def stream(
     policy: Annotated[
         Literal["drop_oldest", "block"], typer.Option(help="What the service does when it cannot keep up.")
     ] = "drop_oldest",
+    weights: Annotated[
+        str | None, typer.Option(help="Weights of the service, by their name there (GET /v1/models).")
+    ] = None,
     width: Width = None,
     height: Height = None,
     hop: Hop = None,
@@ -52,7 +55,9 @@ def stream(
     with open_recording(recording, width, height) as opened:
         sensor = opened.sensor_size()
         wanted = {"format": "dat", "width": sensor[0], "height": sensor[1], "policy": policy}
-        wanted |= {"confidence": confidence, "hop": hop} | ({"track": True} if track else {})
+        wanted |= {"confidence": confidence, "hop": hop, "weights": weights} | (
+            {"track": True} if track else {}
+        )
         headers = {} if key is None else {"X-API-Key": key}
         try:
             answer = httpx.post(f"{url.rstrip('/')}/v1/sessions", json=wanted, headers=headers, timeout=30)

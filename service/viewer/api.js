@@ -9,7 +9,8 @@
  *   firing_rate: number, energy_mj: {snn: number, ann: number}, latency_ms: number, dropped_windows: number,
  *   training: string, layer_rates: Record<string, number>}} Window
  * @typedef {{session_id: string, stream_url: string, format: string, width: ?number, height: ?number,
- *   slice_us: number, slices: number, hop: number, confidence: number, policy: string, class_names?: string[]}} Session
+ *   slice_us: number, slices: number, hop: number, confidence: number, policy: string, model: string,
+ *   class_names?: string[]}} Session
  * @typedef {{ticket: string, stream_url: string, watch_url: string}} Ticket
  * @typedef {{name: string, training: string, parameters: number, slice_us: number, slices: number}} Model
  */
@@ -28,8 +29,8 @@ export class Problem extends Error {
 /** @returns {Promise<Session[]>} all open sessions */
 export const listSessions = async () => (await request("/v1/sessions")).sessions;
 
-/** @returns {Promise<Model>} the loaded model */
-export const getModel = async () => (await request("/v1/models")).models[0];
+/** @returns {Promise<Model[]>} those that may be asked for, the service's own choice first */
+export const listModels = async () => (await request("/v1/models")).models;
 
 /**
  * @param {object} wanted the choices of `POST /v1/sessions`
@@ -60,6 +61,9 @@ export async function runRecording(recording, wanted, signal) {
  * @returns {Promise<ArrayBuffer>}
  */
 export const getBytes = async (path) => (await checked(path)).arrayBuffer();
+
+/** @param {string} path @returns {Promise<string>} */
+export const getText = async (path) => (await checked(path)).text();
 
 /**
  * @param {string} id of a session @param {"watch" | "stream"} kind

@@ -34,6 +34,7 @@ export class Face {
   setName(name, session) {
     this.#say("name", name);
     this.#say("kind", session ? sessionFacts(session) : "");
+    this.#say("session-weights", session?.model ?? "");
     this.root.setAttribute("aria-label", name);
   }
 

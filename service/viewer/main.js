@@ -1,11 +1,12 @@
 /** The page: the wall of sessions, their list, the demo camera, recordings, keys and measurements. */
 
-import { getModel } from "./api.js";
 import { DemoCamera } from "./demo_camera.js";
 import { listenForFiles } from "./drop.js";
 import { heldKey } from "./key_dialog.js";
 import { listenForKeys } from "./keys.js";
+import { unlock } from "./locked_links.js";
 import { Measurements, PLOT_WINDOWS } from "./measurements.js";
+import { Models } from "./models.js";
 import { Recordings } from "./recordings.js";
 import { SessionList } from "./sessions.js";
 import { Wall } from "./wall.js";
@@ -29,6 +30,7 @@ const problems = new Map();
 const slider = element("confidence");
 slider.value = asked.get("confidence") ?? slider.value;
 const lowest = Math.min(LOWEST_CONFIDENCE, Number(slider.value));
+const models = new Models(element("weights"), showModel);
 const measurements = new Measurements(element);
 
 const wall = new Wall(element("wall"), Number(slider.value), {
@@ -41,7 +43,7 @@ const wall = new Wall(element("wall"), Number(slider.value), {
   onShown: (tile) => measurements.show(tile?.windows(PLOT_WINDOWS) ?? [], tile?.session ?? null),
 });
 const sessions = new SessionList(element("sessions"), wall, (text) => complain("service", text));
-const recordings = new Recordings(wall, lowest);
+const recordings = new Recordings(wall, () => ({ confidence: lowest, ...models.wanted }));
 const camera = new DemoCamera((problem) => {
   complain("camera", problem && `Demo camera stopped: ${problem}.`);
   showCamera();
@@ -67,7 +69,7 @@ async function toggleCamera() {
   complain("camera", "");
   say("demo", "Starting…");
   try {
-    const session = await camera.start({ confidence: lowest, hop: 1, track: true });
+    const session = await camera.start({ confidence: lowest, hop: 1, track: true, ...models.wanted });
     wall.add(session.session_id, { name: "Demo camera" });
   } catch (error) {
     complain("camera", `Demo camera: ${/** @type {Error} */ (error).message}`);
@@ -82,26 +84,34 @@ function showConfidence() {
   say("confidence-note", hidden ? `this session sends none below ${session.confidence}` : "");
 }
 
-async function showModel() {
+async function loadModels() {
   try {
-    const model = await getModel();
-    say("model-name", model.name);
-    say("model-facts", modelFacts(model));
-    say("badge", badgeText(model.training));
-    element("badge").classList.toggle("warn", isUntrained(model.training));
-    element("badge").hidden = false;
-    showCommands();
+    await models.load();
+    showModel();
   } catch {
-    setTimeout(showModel, MODEL_RETRY_MS);
+    setTimeout(loadModels, MODEL_RETRY_MS);
   }
+}
+
+function showModel() {
+  const model = models.chosen;
+  if (!model) return;
+  say("model-name", model.name);
+  say("model-facts", modelFacts(model));
+  say("badge", badgeText(model.training));
+  element("badge").classList.toggle("warn", isUntrained(model.training));
+  element("badge").hidden = false;
+  showCommands();
 }
 
 function showCommands() {
   const key = heldKey() && ` -H "X-API-Key: $SPIKEWATCH_KEY"`;
+  const { weights } = models.wanted;
+  const wanted = JSON.stringify({ format: "dat", ...models.wanted });
   say(
     "curl",
-    `spikewatch stream recording.raw --url ${location.origin}\n\n` +
-      `curl${key} ${location.origin}/v1/sessions \\\n  -H 'content-type: application/json' -d '{"format": "dat"}'\n` +
+    `spikewatch stream recording.raw --url ${location.origin}${weights ? ` --weights ${weights}` : ""}\n\n` +
+      `curl${key} ${location.origin}/v1/sessions \\\n  -H 'content-type: application/json' -d '${wanted}'\n` +
       `curl${key} ${location.origin}/v1/sessions/SESSION_ID/events \\\n  --data-binary @recording.dat`,
   );
 }
@@ -121,10 +131,11 @@ slider.addEventListener("input", () => {
 });
 listenForFiles(element("drop-sign"), element("file"), (files) => recordings.run(files));
 listenForKeys(wall);
+unlock(element("metrics"), (problem) => complain("metrics", problem));
 addEventListener("pagehide", () => camera.running && camera.stop());
 setInterval(speak, SPEAK_MS);
 showConfidence();
 showCommands();
-await showModel(); // asks for a key, where one is needed
+await loadModels(); // asks for a key, where one is needed
 for (const id of asked.getAll("session")) wall.add(id);
 sessions.poll();

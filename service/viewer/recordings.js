@@ -9,15 +9,15 @@ const AT_ONCE = 4;
 
 export class Recordings {
   #wall;
-  #lowest;
+  #choices;
   #running = /** @type {Map<import("./tile.js").Tile, AbortController>} */ (new Map());
   #uploading = 0;
   #waiting = /** @type {(() => void)[]} */ ([]);
 
-  /** @param {import("./wall.js").Wall} wall @param {number} lowest confidence at which boxes are asked for */
-  constructor(wall, lowest) {
+  /** @param {import("./wall.js").Wall} wall @param {() => object} choices for the next upload, such as `confidence` */
+  constructor(wall, choices) {
     this.#wall = wall;
-    this.#lowest = lowest;
+    this.#choices = choices;
   }
 
   /** @param {File[]} files */
@@ -36,7 +36,7 @@ export class Recordings {
     const tile = this.#wall.add(id, { name: file.name, recording: true });
     const control = new AbortController();
     this.#running.set(tile, control);
-    const wanted = { watched_as: id, hop: 1, track: true, confidence: this.#lowest, ...size };
+    const wanted = { watched_as: id, hop: 1, track: true, ...this.#choices(), ...size };
     await this.#turn();
     try {
       await runRecording(file, wanted, control.signal);

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from model.checkpoint import load_detector
+from service.keys import make_key
 from service.schemas import Window
 from tests.e2e.chromium import Page, chromium_page
 from tests.model.fakes import small_detector
@@ -254,6 +255,41 @@ def test_two_cameras_on_different_sensors(live: Live, traffic: Path, tmp_path: P
     printed, results = drive(live, STREET, traffic, tmp_path / "drive.ndjson")
     check_drive(printed, results, tmp_path / "drive.ndjson")
     assert {line["camera"] for line in results if line["detections"]} == {"front", "rear"}
+
+
+# Where a key is asked for
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[tuple[Live, str]]:
+    """A service that takes requests with a key only, and the key."""
+    key, line = make_key("examples")
+    with live_service(small_detector(), api_keys=line) as service:
+        yield service, key
+
+
+def commands(live: Live, folder: Path) -> dict[str, list[str | Path]]:
+    address = ["--url", live.url]
+    return {
+        "client.py": [sys.executable, EXAMPLES / "client.py", STREET, *address],
+        "two_cameras.py": [
+            *(sys.executable, EXAMPLES / "two_cameras.py", STREET, STREET),
+            *("--out", folder / "drive.ndjson", *address),
+        ],
+        "session.sh": [EXAMPLES / "session.sh"],
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["client.py", "two_cameras.py", pytest.param("session.sh", marks=needs_curl)]
+)
+def test_the_key_is_taken_from_the_environment(guarded: tuple[Live, str], name: str, tmp_path: Path) -> None:
+    live, key = guarded
+    command = commands(live, tmp_path)[name]
+    refused = run(*command, SPIKEWATCH_URL=live.url)
+    assert refused.returncode != 0
+    assert "key_missing" in refused.stderr
+    assert lines(*command, SPIKEWATCH_URL=live.url, SPIKEWATCH_KEY=key)
 
 
 # What is said about them

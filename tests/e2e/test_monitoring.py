@@ -16,7 +16,6 @@ from model.degradation import SATURATED_ABOVE, SILENT_BELOW
 from service.metrics import Metrics
 from service.settings import Settings
 from tests.e2e.test_deploy import COMPOSE, ROOT, load
-from tests.model.fakes import small_detector
 
 PROMETHEUS = ROOT / "docker" / "prometheus"
 GRAFANA = ROOT / "docker" / "grafana"
@@ -61,7 +60,7 @@ def recorded() -> dict[str, str]:
 @cache
 def exposed() -> set[str]:
     """Names of all series that the service has, as Prometheus spells them."""
-    families = Metrics(CollectorRegistry(), small_detector()).registry.collect()
+    families = Metrics(CollectorRegistry()).registry.collect()
     return {family.name + suffix for family in families for suffix in SUFFIXES[family.type]}
 
 

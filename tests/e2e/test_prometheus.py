@@ -34,7 +34,7 @@ pytestmark = [
 LIMIT_S = 30.0
 SLICE_US = 20_000
 """Of the live camera; shorter than the model's own."""
-VARIABLES = {"$__rate_interval": "30s", "$__range": "1m", "$instance": ".+"}
+VARIABLES = {"$__rate_interval": "30s", "$__range": "1m", "$instance": ".+", "$model": ".+"}
 """What Grafana would put in their place."""
 
 

@@ -120,11 +120,25 @@ def test_fields_left_out_have_the_defaults_of_the_page(caller: Caller) -> None:
                 "T",
                 "none",
                 "from the stream's header",
-                "the only one",
+                "the first there",
                 "a random one",
             ):
                 assert str(session[name]) == value, name
     assert (session["width"], session["height"], session["hop"]) == (None, None, session["slices"])
+
+
+def test_weights_are_those_of_the_list(caller: Caller) -> None:
+    with live_service(small_detector(), models=("spikewatch-t-sim",)) as live, Caller(live.url) as other:
+        listed = live.http.get("/v1/models").json()["models"]
+        assert [model["name"] for model in listed] == ["spikewatch-t-untrained", "spikewatch-t-sim"]
+        for wanted, model in (({}, listed[0]), *(({"weights": m["name"]}, m) for m in listed)):
+            session, client = other.start(**SENSOR | wanted)
+            for told in (session, client.first):
+                assert {name: told[name] for name in ("training", "digest")} == {
+                    name: model[name] for name in ("training", "digest")
+                }
+                assert (told["model"], told["slice_us"]) == (model["name"], model["slice_us"])
+    assert caller.open()["model"] == "spikewatch-t-untrained"
 
 
 BEYOND = {"session_id": "no id!"}
@@ -259,7 +273,7 @@ def failing(caller: Caller, live: Live) -> tuple[list[Message], Client]:
         state = engine.bank.gather([slot])
         engine.bank.scatter([slot], {name: t * float("nan") for name, t in state.items()})
 
-    host.worker.call(poison).result(10)
+    host.models.default.call(poison).result(10)
     client.send(events(4))
     return client.rest(), client
 
@@ -359,7 +373,7 @@ def test_each_close_code_of_the_page_was_seen_here() -> None:
 def hold_back(live: Live) -> threading.Event:
     """Keep the detector from its work until the event is set."""
     held = threading.Event()
-    live.app.state.host.worker.call(lambda _engine: held.wait(30))
+    live.model.call(lambda _engine: held.wait(30))
     return held
 
 

@@ -44,7 +44,9 @@ HAS_INK = f"""((selector, rgb) => {{
   return count;
 }})"""
 CAR, PEDESTRIAN = [240, 160, 20], [0, 200, 140]
-UNLABELLED = """[...document.querySelectorAll("button, input:not([hidden]), canvas, [role=slider]")].filter(
+UNLABELLED = """[...document.querySelectorAll(
+  "button, select, input:not([hidden]), canvas, [role=slider]"
+)].filter(
   element => element.offsetParent
     && !(element.ariaLabel || element.textContent.trim() || element.labels?.length)
 ).map(element => element.outerHTML)"""
@@ -304,6 +306,60 @@ def test_a_service_with_keys_is_looked_at_with_one(page: Page, tmp_path: Path) -
         with httpx.Client(base_url=url, headers={"X-API-Key": key}, trust_env=False) as client:
             assert set(refused(client)) == {"key_missing", "key_unknown"}
     assert all("401" in complaint for complaint in page.complaints), page.complaints
+
+
+def test_metrics_are_shown_with_the_key(page: Page) -> None:
+    """A link carries no key, so the page fetches them; into a tab that this stands in for."""
+    key, line = make_key("browser")
+    with running_service(SPIKEWATCH_API_KEYS=line) as (url, _):
+        page.open(url)
+        page.wait("document.getElementById('key')?.open", LIMIT_S)
+        page.evaluate("window.open = () => window.tab = {location: {}, close() { this.closed = true; }}")
+        click(page, "#key button[value='']")
+        wait_for_text(page, "#alert", "This service asks for a key")
+        click(page, "#metrics")
+        wait_for_text(page, "#alert", "Metrics: This service asks for a key")
+        assert page.evaluate("window.tab.closed")
+        click(page, "#enter-key")
+        enter_key(page, key)
+        page.wait("document.getElementById('enter-key').hidden", LIMIT_S)
+        click(page, "#metrics")
+        page.wait("window.tab.location.href?.startsWith('blob:')", LIMIT_S)
+        shown = "(async () => window.shown = await (await fetch(window.tab.location.href)).text())()"
+        page.evaluate(shown)
+        page.wait("window.shown?.includes('spikewatch_events_total')", LIMIT_S)
+
+
+def test_weights_are_chosen_where_there_are_several(page: Page, service: str, tmp_path: Path) -> None:
+    visit(page, service)
+    assert page.evaluate("document.getElementById('weights').offsetParent") is None, "nothing to choose"
+    with running_service(SPIKEWATCH_MODELS="untrained") as (url, _):
+        visit(page, url)
+        options = "[...document.getElementById('weights').options].map(option => option.value)"
+        assert page.evaluate(options) == ["spikewatch-t-sim", "untrained"]
+        assert page.evaluate("document.getElementById('weights').offsetHeight > 0")
+        assert page.evaluate(UNLABELLED) == []
+        page.drop([STREET])
+        wait_for_text(page, ".tile:nth-child(1) .session-weights", "spikewatch-t-sim")
+        page.evaluate("document.getElementById('weights').value = 'untrained'")
+        page.evaluate("document.getElementById('weights').dispatchEvent(new Event('change'))")
+        assert text(page, "#model-name") == "untrained"
+        assert "boxes mean nothing" in text(page, "#badge")
+        assert "--weights untrained" in text(page, "#curl")
+        click(page, "#demo")
+        wait_for_text(page, ".tile:nth-child(2) .name", "Demo camera")
+        page.drop([STREET])
+        for tile in (2, 3):
+            wait_for_text(page, f".tile:nth-child({tile}) .session-weights", "^untrained$")
+        for tile in (1, 3):
+            page.wait(
+                f"/finished/.test(document.querySelector('.tile:nth-child({tile}) .status').textContent)", 60
+            )
+        page.screenshot(tmp_path / "weights.png")
+        page.resize(390, 844)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        page.screenshot(tmp_path / "weights_phone.png")
+    assert page.complaints == []
 
 
 def test_without_keys_nothing_is_refused_and_no_ticket_asked_for(page: Page, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -51,12 +52,22 @@ class Live:
         self._sockets.close()
         self.http.close()
 
+    @property
+    def model(self) -> Any:
+        """The default model, as it runs."""
+        return self.app.state.host.models.default
+
     def metric(self, line: str) -> float:
-        """Value of the series that begins with `line`."""
-        for text in self.http.get("/metrics").text.splitlines():
-            if text.startswith(line + " "):
-                return float(text.split()[-1])
-        raise AssertionError(f"no series {line}")
+        """Sum of the series of this name with these labels among theirs, as `name{label="value"}`."""
+        name, _, labels = line.partition("{")
+        wanted = set(re.findall(r'\w+="[^"]*"', labels))
+        found = [
+            float(text.split()[-1])
+            for text in self.http.get("/metrics").text.splitlines()
+            if re.match(rf"{name}[{{ ]", text) and wanted <= set(re.findall(r'\w+="[^"]*"', text))
+        ]
+        assert found, f"no series {line}"
+        return sum(found)
 
 
 @contextmanager

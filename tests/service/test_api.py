@@ -90,7 +90,7 @@ def test_metrics_have_their_names_types_and_bounded_labels(live: Live) -> None:
     assert session_id not in text
     (info,) = families["spikewatch_model_info"].samples
     assert info.labels["training"] == "untrained"
-    assert len(families["spikewatch_firing_rate"].samples) == len(live.app.state.host.detector.state_shapes)
+    assert len(families["spikewatch_firing_rate"].samples) == len(live.model.engine.detector.state_shapes)
     live.http.delete(f"/v1/sessions/{session_id}")
 
 
@@ -128,7 +128,7 @@ def test_an_onlooker_sees_slices_windows_and_the_end(live: Live) -> None:
     picture = Image.open(io.BytesIO(base64.b64decode(messages[0]["png"])))
     assert picture.size == (96, 64), "the sensor is scaled to fill the network's input"
     assert len(picture.getcolors()) == 4
-    assert messages[4]["layer_rates"].keys() == live.app.state.host.detector.state_shapes.keys()
+    assert messages[4]["layer_rates"].keys() == live.model.engine.detector.state_shapes.keys()
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

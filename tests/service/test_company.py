@@ -8,6 +8,7 @@ import pytest
 
 from service.company import Company
 from service.queues import Control, Inbox
+from service.rotation import Rotation
 from service.scheduler import Scheduler
 from tests.service.test_scheduler import FakeSession, names, slice_at
 
@@ -70,12 +71,14 @@ def test_controls_do_not_wait() -> None:
 
 
 def test_two_cameras_that_are_slightly_apart_run_together() -> None:
-    scheduler = Scheduler(8, company_share=1.0)
+    rotation = Rotation()
+    scheduler = Scheduler(rotation.changed, 8, company_share=1.0)
+    rotation.add(scheduler)
     a, b = session("a"), session("b")
     for one in (a, b):
         scheduler.add(one)  # type: ignore[arg-type]
         one.inbox.put(replace(slice_at(0), ready_s=time.monotonic()))
-    assert names(scheduler.next_batch(0)) == "ab"
+    assert names(rotation.next(0).work) == "ab"
     a.inbox.put(replace(slice_at(1), ready_s=time.monotonic()))
 
     def follow() -> None:
@@ -84,5 +87,5 @@ def test_two_cameras_that_are_slightly_apart_run_together() -> None:
 
     timer = threading.Timer(0.005, follow)
     timer.start()
-    assert names(scheduler.next_batch(0)) == "ab"
+    assert names(rotation.next(0).work) == "ab"
     timer.join()

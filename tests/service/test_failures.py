@@ -104,7 +104,7 @@ def neighbours(live: Live, sick: str, data: bytes, hurt: Callable[[], None]) -> 
     well = live.open(**LOW)
     hurt()
     held = threading.Event()
-    host.worker.call(lambda _: held.wait(20))
+    host.models.default.call(lambda _: held.wait(20))
     answers: dict[str, httpx.Response] = {}
 
     def run(name: str, session_id: str) -> None:
@@ -185,7 +185,7 @@ def test_a_restore_that_breaks_half_way_ends_the_session(live: Live) -> None:
     session_id = live.open()
     post(live, session_id, dat_stream(2))
     data = live.http.get(f"/v1/sessions/{session_id}/state").content
-    with failing(live.app.state.host.worker.engine.bank, "scatter"):
+    with failing(live.model.engine.bank, "scatter"):
         answer = live.http.put(f"/v1/sessions/{session_id}/state", content=data)
     assert problem(answer) == (500, "internal")
     assert ended_reason(live, session_id) == "internal"

@@ -1,5 +1,6 @@
 """Fairness and order, without a network: sessions are stood in for by their two queues."""
 
+import threading
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
@@ -7,7 +8,7 @@ import torch
 
 from service.errors import SessionClosed
 from service.queues import Control, Inbox
-from service.scheduler import Scheduler
+from service.scheduler import Scheduler, Work
 from service.window import InputSlice
 
 
@@ -30,7 +31,7 @@ class FakeSession:
 
 
 def make(names: str, slices: int, max_batch: int) -> tuple[Scheduler, list[FakeSession]]:
-    scheduler = Scheduler(max_batch)
+    scheduler = Scheduler(threading.Condition(), max_batch)
     sessions = [FakeSession(name, Inbox(100, "block")) for name in names]
     for session in sessions:
         for t in range(slices):
@@ -39,36 +40,40 @@ def make(names: str, slices: int, max_batch: int) -> tuple[Scheduler, list[FakeS
     return scheduler, sessions
 
 
+def batch(scheduler: Scheduler) -> list[Work]:
+    return [] if scheduler.wait_s(0) is None else scheduler.take()
+
+
 def names(work: list) -> str:
     return "".join(entry.session.name for entry in work)
 
 
 def test_at_most_one_slice_of_a_session_in_a_batch_and_in_order() -> None:
     scheduler, _ = make("abc", 2, 8)
-    first, second = scheduler.next_batch(0), scheduler.next_batch(0)
+    first, second = batch(scheduler), batch(scheduler)
     assert (names(first), names(second)) == ("abc", "abc")
     assert [entry.item.t0_us for entry in first + second] == [0, 0, 0, 1, 1, 1]
-    assert scheduler.next_batch(0) == []
+    assert batch(scheduler) == []
 
 
 def test_nobody_waits_more_than_a_round() -> None:
     scheduler, _ = make("abcde", 10, 2)
-    served = "".join(names(scheduler.next_batch(0)) for _ in range(10))
+    served = "".join(names(batch(scheduler)) for _ in range(10))
     assert served == "abcdeabcdeabcdeabcde"
 
 
 def test_a_session_that_cannot_deliver_is_passed_over() -> None:
     scheduler, sessions = make("ab", 2, 8)
     sessions[0].full = True
-    assert names(scheduler.next_batch(0)) == "b"
+    assert names(batch(scheduler)) == "b"
     sessions[0].full = False
-    assert names(scheduler.next_batch(0)) == "ab"
+    assert names(batch(scheduler)) == "ab"
 
 
 def test_removed_sessions_are_not_served() -> None:
     scheduler, sessions = make("ab", 2, 8)
     scheduler.remove(sessions[0])  # type: ignore[arg-type]
-    assert names(scheduler.next_batch(0)) == "b"
+    assert names(batch(scheduler)) == "b"
 
 
 def test_a_full_inbox_refuses_or_drops_the_oldest() -> None:

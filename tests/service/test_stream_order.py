@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from model.detector import Detector
 from service.api.stream import Conversation
+from service.caller import Caller
 from service.host import SessionHost
 from service.options import session_options
 from service.schemas import SessionRequest
@@ -43,7 +44,8 @@ async def converse(socket: SlowSocket, detector: Detector) -> None:
     host = SessionHost(detector, Settings(max_sessions=1), CollectorRegistry())
     await host.start()
     wanted = SessionRequest(width=WIDTH, height=HEIGHT, hop=1)
-    session = host.create(session_options(wanted, detector.spec))
+    caller = Caller("anyone", None)
+    session = await host.create(host.models.catalog.default, session_options(wanted, detector.spec), caller)
     await Conversation(socket, session, host).run()  # type: ignore[arg-type]
     await host.stop()
 

@@ -1,0 +1,41 @@
+"""Why sessions that are no longer there have ended."""
+
+from collections import OrderedDict
+
+from service.errors import ServiceError, SessionClosed, UnknownSession
+from service.lifecycle import Ending
+
+REMEMBERED = 256
+"""Ended sessions whose reason is still told."""
+
+INTERRUPTED = Ending("interrupted", "the service was restarted")
+
+
+class Endings:
+    """Remembers the latest."""
+
+    def __init__(self) -> None:
+        self._ended: OrderedDict[str, Ending] = OrderedDict()
+
+    def note(self, session_id: str, ending: Ending) -> None:
+        """A session has ended."""
+        self._ended[session_id] = ending
+        while len(self._ended) > REMEMBERED:
+            self._ended.popitem(last=False)
+
+    def forget(self, session_id: str) -> None:
+        """A session of this id runs again."""
+        self._ended.pop(session_id, None)
+
+    def absent(self, session_id: str, resumable: bool) -> ServiceError:
+        """Why a session is not there: UnknownSession or SessionClosed, to be raised."""
+        if session_id not in self._ended and not resumable:
+            return UnknownSession(f"no session {session_id[:64]!r}")
+        ending = self._ended.get(session_id, INTERRUPTED)
+        more = '; it is saved: POST {"resume": "..."} to /v1/sessions' if resumable else ""
+        return SessionClosed(
+            f"session {session_id} has ended ({ending.reason}): {ending.detail}{more}",
+            state="closed",
+            reason=ending.reason,
+            resumable=resumable,
+        )
