@@ -24,6 +24,7 @@ LATENCY_BUCKETS_SLICES = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8, 16, 24, 32, 48)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 END_REASONS = ("client", "disconnected", "idle_timeout", "shutdown", "step_failed")
+SLICE_OUTCOMES = ("accepted", "run", "discarded")
 DROP_REASONS = ("outside_sensor", "before_first_time", "truncated_record", "too_fast")
 JOB_DROP_REASONS = ("expired", "count", "bytes")
 SNAPSHOT_OUTCOMES = ("saved", "failed", "restored", "refused", "evicted")
@@ -60,6 +61,12 @@ class Metrics:
         self.ended = Counter("spikewatch_sessions_ended", "Sessions by reason", ["reason"], registry=registry)
         self.refused = Counter("spikewatch_refused", "Requests refused, by code", ["code"], registry=registry)
         self.queued = Gauge("spikewatch_queued_slices", "Slices waiting", registry=registry)
+        self.slices = Counter(
+            "spikewatch_slices",
+            "Slices taken into an inbox, and those that were run, or thrown away with a session that ended",
+            ["outcome"],
+            registry=registry,
+        )
         self.dropped_slices = Counter(
             "spikewatch_dropped_slices", "Slices dropped by the policy drop_oldest", registry=registry
         )
@@ -144,6 +151,8 @@ class Metrics:
         """Make every series exist, so that a rate over the first scrape is right."""
         for outcome in ("completed", "dropped", "unread"):
             self.windows.labels(outcome)
+        for outcome in SLICE_OUTCOMES:
+            self.slices.labels(outcome)
         for label in class_names:
             self.detections.labels(label)
         for code in CODES:

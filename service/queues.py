@@ -80,14 +80,15 @@ class Inbox:
             self._slices -= isinstance(item, InputSlice)
             return item
 
-    def clear(self, error: ServiceError) -> None:
-        """Throw all away; waiting controls fail with `error`."""
+    def clear(self, error: ServiceError) -> int:
+        """Throw all away; waiting controls fail with `error`. Gives the number of slices."""
         with self._lock:
             items, self._items = self._items, deque()
-            self._slices = 0
+            slices, self._slices = self._slices, 0
         for item in items:
             if isinstance(item, Control) and item.done.set_running_or_notify_cancel():
                 item.done.set_exception(error)
+        return slices
 
     def _drop_oldest(self) -> None:
         index, oldest = next((i, x) for i, x in enumerate(self._items) if isinstance(x, InputSlice))

@@ -272,7 +272,7 @@ class Session:
     def close(self, error: ServiceError) -> None:
         """End the session: everyone who waits for it learns `error`."""
         self.closed = error
-        self.inbox.clear(error)
+        self._metrics.slices.labels("discarded").inc(self.inbox.clear(error))
         self.outbox.close(error)
         self.watchers.publish(None)
         self._space.set()
@@ -319,6 +319,7 @@ class Session:
             self.check_open()
             self._space.clear()
             if self.inbox.put(part):
+                self._metrics.slices.labels("accepted").inc()
                 self.touch()
                 self._notify()
                 return

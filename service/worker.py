@@ -73,7 +73,7 @@ class Worker(threading.Thread):
             if isinstance(entry.item, Control) and closed is not None:
                 _refuse(entry.item.done, closed)
             elif closed is not None:
-                continue
+                self._count("discarded")
             elif isinstance(entry.item, Control):
                 _settle(entry.item.done, entry.item.action, self.engine)
             else:
@@ -98,6 +98,7 @@ class Worker(threading.Thread):
             log.exception("a batch failed", extra={"batch": len(batch)})
             for session, part in batch:
                 if len(batch) == 1 or _lane(session).slot in self.engine.bank.torn:
+                    self._count("discarded")
                     self._fail(session, StepFailed("the detector failed on a slice of this session"))
                 else:
                     self._run_slices([(session, replace(part, discontinuity=False))])
@@ -113,6 +114,7 @@ class Worker(threading.Thread):
             session.emit(self.engine.jump(lane))
         except Exception:
             log.exception("a window before a jump failed")
+            self._count("discarded")
             self._fail(session, StepFailed("the detector failed on a window of this session"))
             return False
         return True
@@ -120,6 +122,7 @@ class Worker(threading.Thread):
     def _deliver(self, batch: Sequence[tuple[Session, InputSlice]], result: BatchResult) -> None:
         self._metrics.observe_batch(self.engine.detector, len(batch), result)
         for (session, part), windows, healthy in zip(batch, result.windows, result.healthy, strict=True):
+            self._count("run" if healthy else "discarded")
             if not healthy:
                 self._fail(session, StepFailed("the membranes of this session are no longer finite"))
                 continue
@@ -131,6 +134,9 @@ class Worker(threading.Thread):
                 self._fail(session, StepFailed("a result of this session could not be handed on"))
                 continue
             self._metrics.events.inc(part.n_events)
+
+    def _count(self, outcome: str) -> None:
+        self._metrics.slices.labels(outcome).inc()
 
 
 def _lane(session: Session) -> Lane:
