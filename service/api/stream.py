@@ -219,7 +219,8 @@ class Conversation:
         closed = self._session.closed
         if closed is None:
             try:
-                if not await self._host.keeper.save_at_end(self._session):
+                patience_s = self._host.settings.drain_timeout_s
+                if not await self._host.keeper.save_at_end(self._session, patience_s):
                     await self._session.flush()
             except (IngestError, ServiceError) as fault:
                 await self._finish(sender, fault, problem_of(fault).code, 1011)

@@ -3,6 +3,7 @@
 import itertools
 import json
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -252,7 +253,8 @@ def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its client reads no results, so what it sent cannot all be run; it is told from where to send again."""
-    monkeypatch.setattr("service.keeper.PATIENCE_S", 0.5)
+    for patience in ("PATIENCE_S", "LAST_PATIENCE_S"):
+        monkeypatch.setattr(f"service.keeper.{patience}", 0.5)
     data = dat_stream(40)
     with service(detector, tmp_path, inbox_slices=2, outbox_windows=2) as live:
         expected, _ = upload(live, dat_file(40), hop=1, **LOW)
@@ -272,11 +274,51 @@ def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
             assert "Retry-After" in answer.headers
             stuck.set()
             live.stop()
+            got += [message for message in talk(client) if message["type"] == "window"]
     with service(detector, tmp_path) as live:
         accepted = resume(live, session_id)["accepted_bytes"]
         assert accepted in (5000, len(data))
         got += post(live, session_id, data[accepted:], seq=len(got)).json()["windows"]
         assert comparable(got + ended(live, session_id)["windows"]) == comparable(expected)
+
+
+def slow_down(monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:
+    fast = Detector.step_in_bank
+    monkeypatch.setattr(Detector, "step_in_bank", lambda *args: (time.sleep(step_s), fast(*args))[1])
+
+
+def test_a_service_that_stops_saves_what_takes_long_to_run(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all inboxes full it takes longer than for one session; none has been saved before."""
+    monkeypatch.setattr("service.keeper.LAST_PATIENCE_S", 0.2)
+    data = dat_stream(20)
+    with service(detector, tmp_path) as live:
+        client = live.connect(live.open(**LOW))
+        slow_down(monkeypatch, 0.1)
+        client.send(data)
+        client.recv()
+        live.stop()
+        closed = talk(client)[-1]
+    assert (closed["reason"], closed["resumable"], closed["saved_bytes"]) == ("shutdown", True, len(data))
+
+
+def test_a_session_that_cannot_run_on_keeps_no_other_from_being_saved(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two whose clients are gone, and one more: no more than two are saved at once."""
+    with service(detector, tmp_path, outbox_windows=1, snapshot_every_s=0.1) as live:
+        host = live.app.state.host
+        slow_down(monkeypatch, 0.05)
+        for _ in range(2):
+            session = host.get(live.open(hop=1))
+            with stream(live, session.id) as feeder:
+                feeder.recv()
+                feeder.send(dat_stream(20))
+            until(lambda session=session: session.outbox.full)
+        other = live.open()
+        post(live, other, dat_stream(2))
+        until(lambda: host.keeper.holds(other))
 
 
 def test_a_disk_that_fails_is_told_and_the_session_goes_on(
