@@ -138,8 +138,8 @@ class Keeper:
     def _done(self, session: Session, task: "asyncio.Task[SavedPoint]") -> None:
         if self._saving.get(session.id) is task:
             del self._saving[session.id]
-        if task.cancelled() or task.exception() is None:
-            return
+        if task.cancelled() or task.exception() is None or session.reason == "client":
+            return  # what its client has ended nobody needs
         self._metrics.snapshots.labels("failed").inc()
         log.warning("a snapshot failed", extra={"session": session.id, "error": str(task.exception())})
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from service.engine import Engine
@@ -18,10 +19,18 @@ from service.window import InputSlice, WindowResult
 
 @dataclass(slots=True)
 class Control:
-    """Something to do between two slices of a session, in order, on the worker thread."""
+    """Something to do between two slices of a session, in order, on the worker thread.
+
+    Attributes:
+        action: what.
+        done: its result.
+        later_slices, later_events: dropped while it waited, of those that came after it.
+    """
 
     action: Callable[[Engine], Any]
     done: Future[Any] = field(default_factory=Future)
+    later_slices: int = 0
+    later_events: int = 0
 
 
 class Inbox:
@@ -37,6 +46,8 @@ class Inbox:
         self._on_drop = on_drop
         self.dropped_slices = 0
         self.dropped_events = 0
+        self.dropped_before_control = (0, 0)
+        """Slices and events dropped of those that came before the control taken last."""
         self._items: deque[InputSlice | Control] = deque()
         self._slices = 0
         self._jumped = False
@@ -78,6 +89,11 @@ class Inbox:
                 return None
             item = self._items.popleft()
             self._slices -= isinstance(item, InputSlice)
+            if isinstance(item, Control):
+                self.dropped_before_control = (
+                    self.dropped_slices - item.later_slices,
+                    self.dropped_events - item.later_events,
+                )
             return item
 
     def clear(self, error: ServiceError) -> int:
@@ -92,6 +108,10 @@ class Inbox:
 
     def _drop_oldest(self) -> None:
         index, oldest = next((i, x) for i, x in enumerate(self._items) if isinstance(x, InputSlice))
+        for control in islice(self._items, index):
+            assert isinstance(control, Control)
+            control.later_slices += 1
+            control.later_events += oldest.n_events
         del self._items[index]
         self._slices -= 1
         self.dropped_slices += 1
