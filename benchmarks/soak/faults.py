@@ -57,7 +57,13 @@ async def jump_back(stage: Stage, session_id: str, rng: Random) -> None:
     """Time runs backwards in the middle of a stream."""
     recording = next(r for r in stage.recordings if r.name == "cut.raw")
     wanted = WIDE | {"format": recording.format}
-    await _say(stage, session_id, wanted, recording.data[: 4 * rng.randrange(50_000)], recording.data)
+    await _say(
+        stage,
+        session_id,
+        wanted,
+        recording.data[: 4 * rng.randrange(len(recording.data) // 4)],
+        recording.data,
+    )
 
 
 async def nonsense(stage: Stage, session_id: str, rng: Random) -> None:

@@ -98,14 +98,16 @@ class Poster:
         self._stage.tally.errors[kind] += 1
         await asyncio.sleep(PAUSE_S)
 
-    async def _take(self, answer: httpx.Response) -> None:
+    async def _take(self, answer: httpx.Response) -> bool:
+        """Take the windows of an answer; False if there are none, since another request is under way."""
         if answer.is_success:
             self._add(answer.json()["windows"])
-            return
+            return True
         self._stage.tally.errors[f"POST: {code_of(answer)}"] += 1
         if code_of(answer) not in LATER:
             raise Wrong(f"a piece was refused: {answer.text[:300]}")
         await asyncio.sleep(PAUSE_S)
+        return False
 
     def _add(self, windows: list[dict[str, Any]]) -> None:
         for window in windows:
@@ -117,14 +119,15 @@ class Poster:
         """Get what was lost on the way, then end the session."""
         try:
             place = {"offset": len(self._data), "seq": len(self._windows)}
-            await self._take(await self._stage.http.post(f"{self._path}/events", content=b"", params=place))
+            missing = await self._stage.http.post(f"{self._path}/events", content=b"", params=place)
+            if not await self._take(missing):
+                return False
             answer = await self._stage.http.delete(self._path)
         except httpx.TransportError as error:
             await self._lost(error)
             return False
         if not answer.is_success:
-            await self._take(answer)
-            return False
+            return await self._take(answer)
         self._add(answer.json()["windows"])
         self._totals = answer.json()["totals"]
         return True

@@ -44,11 +44,18 @@ class Recording:
         return {} if self.size is None else {"width": self.size[0], "height": self.size[1]}
 
 
-def make_recordings(folder: Path, real: Path | None) -> list[Recording]:
-    """Write all into a folder, the small real ones too if there is a folder of them."""
+def make_recordings(folder: Path, real: Path | None, street_s: float) -> list[Recording]:
+    """Write all into a folder, the small real ones too if there is a folder of them.
+
+    Args:
+        folder: where to.
+        real: where the real ones are.
+        street_s: how much of the street is played.
+    """
     with open_recording(STREET) as source:
         street = np.concatenate(list(source.chunks()))
         width, height = source.sensor_size()
+    street = street[street["t"] < street_s * 1e6]
     made = [_write(folder, name, *how, (width, height)) for name, how in _variants(street, width, height)]
     for name, format in REAL.items():
         if real is not None and (real / name).is_file():
@@ -67,19 +74,18 @@ def _variants(
             events[name] = values
         return events
 
-    def span(from_us: int, to_us: int) -> Events:
-        return street[(street["t"] >= from_us) & (street["t"] < to_us)]
-
     t, x, y, p = (street[name] for name in "txyp")
-    later = np.where(t < 1_500_000, t, t + 15_000_000)
-    quiet = np.where(t < 900_000, t, t + 2_000_000)
+    half_us = int(t[-1]) // 2
+    later = np.where(t < half_us, t, t + 15_000_000)
+    quiet = np.where(t < half_us, t, t + 2_000_000)
+    inner = street[(t > half_us // 2) & (t < half_us * 3 // 2)]
     yield "street.dat", ("dat", True, lambda: street)
     yield "mirrored.raw", ("evt3", True, lambda: changed(x=width - 1 - x))
     yield "inverted.raw", ("evt2", True, lambda: changed(p=1 - p))
     yield "upside_down.raw", ("evt21", True, lambda: changed(y=height - 1 - y))
-    yield "wrapping.dat", ("dat", False, lambda: changed(t=t + WRAP_US - 1_400_000))
-    yield "cut.raw", ("evt2", False, lambda: span(700_000, 2_100_000))
-    yield "hour_later.raw", ("evt3", False, lambda: changed(span(0, 2_000_000), t=t[t < 2_000_000] + HOUR_US))
+    yield "wrapping.dat", ("dat", False, lambda: changed(t=t + WRAP_US - half_us))
+    yield "cut.raw", ("evt2", False, lambda: inner)
+    yield "hour_later.raw", ("evt3", False, lambda: changed(t=t + HOUR_US))
     yield "jumping.dat", ("dat", True, lambda: changed(t=later))
     yield "quiet.raw", ("evt21", False, lambda: changed(t=quiet))
     yield "sparse.dat", ("dat", True, lambda: changed(street[::10], t=t[::10] * 4))

@@ -21,7 +21,7 @@ from benchmarks.soak.tally import Tally, Wrong
 KILLS = ((1 / 6, signal.SIGKILL), (1 / 2, signal.SIGTERM))
 BUSY_SESSIONS = 3
 """The service is ended while so many have been saved and go on, at least; or so, if that takes too long."""
-MOST_BUSY_S = 60.0
+MOST_BUSY_S = 10.0
 MOST_QUIET_S = 120.0
 
 
@@ -36,6 +36,7 @@ class Plan:
         at_once: clients.
         weights: as the service takes them; None: the shipped.
         recordings: folder of real ones, if any.
+        street_s: how much of the bundled recording is played.
         sample_s: between two samples.
         idle_s: silence that ends a session.
     """
@@ -46,6 +47,7 @@ class Plan:
     at_once: int = 8
     weights: str | None = None
     recordings: Path | None = None
+    street_s: float = 3.0
     sample_s: float = 5.0
     idle_s: float = 15.0
 
@@ -54,12 +56,12 @@ class Plan:
         return {
             "SPIKEWATCH_IDLE_TIMEOUT_S": f"{self.idle_s:g}",
             "SPIKEWATCH_IDLE_WARNING_S": f"{self.idle_s / 3:g}",
-            "SPIKEWATCH_SNAPSHOT_EVERY_S": "3",
+            "SPIKEWATCH_SNAPSHOT_EVERY_S": f"{self.idle_s / 5:g}",
             "SPIKEWATCH_SNAPSHOT_MAX_COUNT": "24",
             "SPIKEWATCH_MAX_SESSIONS": str(self.at_once),
             "SPIKEWATCH_MAX_BATCH": "4",
             "SPIKEWATCH_DRAIN_TIMEOUT_S": "60",
-            "SPIKEWATCH_JOBS_MAX_COUNT": "16",
+            "SPIKEWATCH_JOBS_MAX_BYTES": str(8 << 20),
         }
 
 
@@ -80,7 +82,7 @@ class Outcome:
 async def soak(plan: Plan, folder: Path) -> Outcome:
     """Run it all; what is wrong is in `tally.failures`."""
     expected = Expected(plan.weights, folder)
-    recordings = make_recordings(folder, plan.recordings)
+    recordings = make_recordings(folder, plan.recordings, plan.street_s)
     lives = Lives(plan.weights, plan.settings(), folder)
     limits = httpx.Limits(max_connections=None)
     async with httpx.AsyncClient(base_url=lives.url, timeout=120, limits=limits, trust_env=False) as http:
