@@ -21,6 +21,7 @@ from service.errors import (
 )
 from service.keeper import Keeper
 from service.lifecycle import Ending, IdleRule, SavedPoint
+from service.memory import give_back_now_and_then
 from service.metrics import US_PER_S, Metrics
 from service.options import SessionOptions
 from service.scheduler import Scheduler
@@ -66,7 +67,7 @@ class SessionHost:
         self._expiring: dict[str, asyncio.Task[None]] = {}
         self._free = list(range(settings.max_sessions))
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sweeper: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.metrics.state.set(self.worker.engine.bank.nbytes)
         self.metrics.sessions.set_function(lambda: len(self.sessions))
         self.metrics.queued.set_function(lambda: self.scheduler.queued_slices)
@@ -78,12 +79,12 @@ class SessionHost:
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._warm_up)
         self.worker.start()
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._tasks = [asyncio.create_task(self._sweep()), asyncio.create_task(give_back_now_and_then())]
 
     async def stop(self) -> None:
         """End what is left and the worker thread."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._end_all()
         await self.keeper.finish()
         await asyncio.to_thread(self.worker.stop)
