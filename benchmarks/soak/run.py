@@ -19,9 +19,9 @@ from benchmarks.soak.stage import Stage
 from benchmarks.soak.tally import Tally, Wrong
 
 KILLS = ((1 / 6, signal.SIGKILL), (1 / 2, signal.SIGTERM))
-BUSY_SESSIONS = 3
-"""The service is ended while so many have been saved and go on, at least; or so, if that takes too long."""
-MOST_BUSY_S = 10.0
+BUSY_SHARE = 0.3
+"""The service is ended while so many clients have been saved and go on; or so, if that takes too long."""
+MOST_BUSY_S = 20.0
 MOST_QUIET_S = 120.0
 
 
@@ -138,7 +138,7 @@ async def _direct(outcome: Outcome, stage: Stage, cast: Cast) -> None:
         await asyncio.sleep(max(begun_s + share * all_s - time.monotonic(), 0))
         await _balance(outcome, stage, cast)
         cast.go_on()
-        await _busy(stage)
+        await _busy(stage, plan.at_once)
         await lives.end(how)
         await lives.start()
         stage.tally.counts["restarts"] += 1
@@ -160,12 +160,12 @@ async def _balance(outcome: Outcome, stage: Stage, cast: Cast) -> None:
     outcome.books.append(books)
 
 
-async def _busy(stage: Stage) -> None:
+async def _busy(stage: Stage, at_once: int) -> None:
     """Wait until several sessions are in the middle of their streams."""
     deadline = time.monotonic() + MOST_BUSY_S
     while time.monotonic() < deadline:
         sessions = (await stage.ask("GET", "/v1/sessions")).json()["sessions"]
-        if sum(session["saved_bytes"] is not None for session in sessions) >= BUSY_SESSIONS:
+        if sum(session["saved_bytes"] is not None for session in sessions) >= BUSY_SHARE * at_once:
             return
         await asyncio.sleep(0.1)
 

@@ -33,7 +33,7 @@ def test_a_short_soak_with_a_kill_passes(tmp_path: Path) -> None:
     weights = tmp_path / "small.safetensors"
     save_checkpoint(weights, detector.network, detector.spec)
     kills = ((0.5, signal.SIGKILL),)
-    plan = Plan(0.05, kills, seed=1, at_once=4, weights=str(weights), street_s=0.6, idle_s=2)
+    plan = Plan(0.04, kills, seed=1, at_once=4, weights=str(weights), street_s=0.5, idle_s=1.5)
     outcome = asyncio.run(soak(plan, tmp_path))
     assert outcome.tally.failures == []
     assert outcome.tally.counts["restarts"] == 1
