@@ -15,9 +15,9 @@ from pathlib import Path
 
 import h5py
 import hdf5plugin
-from benchmarks.ingest import HEIGHT, WIDTH, synthesize
 
 from ingest.recording import open_recording
+from service.bench.ingest import HEIGHT, WIDTH, synthesize
 
 COMPRESSIONS = {"plain": {}, "blosc-zstd": {"chunks": (1 << 16,), **hdf5plugin.Blosc(cname="zstd")}}
 

@@ -19,7 +19,7 @@ from model.shipped import UNTRAINED, shipped
 from model.spec import ModelSpec
 from service.errors import BadSettings, BadSnapshot, UnknownModel
 from service.identity import VERSION, Identity, identity_of
-from service.memory import trim
+from service.memory import give_back
 from service.settings import Settings
 
 log = logging.getLogger("spikewatch.catalog")
@@ -99,7 +99,7 @@ class Catalog:
             found = _read(name, weights, of_folder, settings)
             if found is not None:
                 self._add(found)
-                trim()
+                give_back()
 
     def _add(self, found: Entry) -> None:
         """Add an entry, or its name to the one that is the same."""

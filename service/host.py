@@ -21,6 +21,7 @@ from service.errors import (
 )
 from service.keeper import Keeper
 from service.lifecycle import Ending, IdleRule, SavedPoint
+from service.memory import give_back_now_and_then
 from service.metrics import Metrics
 from service.model_metrics import US_PER_S
 from service.models import Models
@@ -63,7 +64,7 @@ class SessionHost:
         self._endings = Endings()
         self._expiring: dict[str, asyncio.Task[None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._sweeper: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.metrics.max_sessions.set(settings.max_sessions)
         self.metrics.slice_length.set_function(self._shortest_slice_s)
 
@@ -71,12 +72,12 @@ class SessionHost:
         """Warm the default model up, then take work."""
         self._loop = asyncio.get_running_loop()
         await self.models.start()
-        self._sweeper = asyncio.create_task(self._sweep())
+        self._tasks = [asyncio.create_task(self._sweep()), asyncio.create_task(give_back_now_and_then())]
 
     async def stop(self) -> None:
         """End what is left and the worker thread."""
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._end_all()
         await self.keeper.finish()
         await self.models.stop()

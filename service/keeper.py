@@ -19,8 +19,11 @@ log = logging.getLogger("spikewatch.keeper")
 AT_ONCE = 2
 """Snapshots in memory at the same time."""
 
-PATIENCE_S = 5.0
-"""How long an ending session may take to run what it has accepted; else its last snapshot must do."""
+PATIENCE_S = 30.0
+"""How long a session may take to run what it has accepted; full inboxes on a busy machine take their time."""
+
+LAST_PATIENCE_S = 5.0
+"""The same for a session that ends; else its last snapshot must do."""
 
 
 class Keeper:
@@ -66,10 +69,11 @@ class Keeper:
         now_s = time.monotonic()
         if self._store is None or now_s - session.save_begun_s < self._every_s:
             return
-        if self._has_news(session) and session.id not in self._saving:
-            self._begin(session, self._store)
+        # a full outbox: it runs on only when its client reads, and would keep others from being saved
+        if self._has_news(session) and session.id not in self._saving and not session.outbox.full:
+            self._begin(session, self._store, PATIENCE_S)
 
-    async def save(self, session: Session) -> SavedPoint:
+    async def save(self, session: Session, patience_s: float | None = None) -> SavedPoint:
         """Save a session now, after all it has accepted.
 
         Raises:
@@ -83,15 +87,15 @@ class Keeper:
             raise BadRequest("this session belongs to an upload and is not saved")
         while session.id in self._saving:
             await asyncio.wait({self._saving[session.id]})
-        return await asyncio.shield(self._begin(session, store))
+        return await asyncio.shield(self._begin(session, store, patience_s or PATIENCE_S))
 
-    async def save_at_end(self, session: Session) -> bool:
+    async def save_at_end(self, session: Session, patience_s: float | None = None) -> bool:
         """Save a session that will end; True if it can be resumed, from now or from an earlier snapshot."""
         if self._store is None or not session.durable:
             return False
         if self._has_news(session):
             try:
-                await self.save(session)
+                await self.save(session, patience_s or LAST_PATIENCE_S)
             except (ServiceError, IngestError) as error:
                 log.warning("a session ends unsaved", extra={"session": session.id, "error": str(error)})
         return self.holds(session.id)
@@ -119,9 +123,9 @@ class Keeper:
         known = session.durable and session.closed is None and session.ensure_lane() is not None
         return known and (saved is None or saved.changes != session.changes)
 
-    def _begin(self, session: Session, store: SnapshotStore) -> "asyncio.Task[SavedPoint]":
+    def _begin(self, session: Session, store: SnapshotStore, patience_s: float) -> "asyncio.Task[SavedPoint]":
         session.save_begun_s = time.monotonic()
-        task = asyncio.create_task(self._save(session, store))
+        task = asyncio.create_task(self._save(session, store, patience_s))
         self._saving[session.id] = task
         task.add_done_callback(lambda _: self._done(session, task))
         return task
@@ -129,20 +133,20 @@ class Keeper:
     def _done(self, session: Session, task: "asyncio.Task[SavedPoint]") -> None:
         if self._saving.get(session.id) is task:
             del self._saving[session.id]
-        if task.cancelled() or task.exception() is None:
-            return
+        if task.cancelled() or task.exception() is None or session.reason == "client":
+            return  # what its client has ended nobody needs
         self._metrics.snapshots.labels("failed").inc()
         log.warning("a snapshot failed", extra={"session": session.id, "error": str(task.exception())})
 
-    async def _save(self, session: Session, store: SnapshotStore) -> SavedPoint:
+    async def _save(self, session: Session, store: SnapshotStore, patience_s: float) -> SavedPoint:
         async with self._room:
             changes = session.changes
             try:
-                async with asyncio.timeout(PATIENCE_S):
+                async with asyncio.timeout(patience_s):
                     snapshot = await take(session)
                 await asyncio.to_thread(lambda: store.put(session.id, snapshot.encode()))
             except TimeoutError:
-                raise SnapshotFailed(f"what was accepted could not be run within {PATIENCE_S:g} s") from None
+                raise SnapshotFailed(f"what was accepted could not be run within {patience_s:g} s") from None
             except OSError as error:
                 raise SnapshotFailed(f"the snapshot could not be written: {error.strerror}") from error
         if session.reason == "client":

@@ -1,25 +1,21 @@
-"""How much memory the process may use before the kernel ends it, and giving back what is free."""
+"""How much memory the process may use before the kernel ends it, and giving back what it does not need."""
 
+import asyncio
 import ctypes
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
+GIVE_BACK_EVERY_S = 60.0
 
 
 def memory_limit_bytes(cgroup: Path = CGROUP, own: Path = OWN_CGROUP) -> int:
     """The tightest limit of the process's control groups, or the machine's memory where that is less."""
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([physical, *_limits(cgroup, own)])
-
-
-def trim() -> None:
-    """Give freed memory back to the system; the C library (glibc) would keep it for the next allocation."""
-    give_back = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if give_back is not None:
-        give_back(0)
 
 
 def _limits(cgroup: Path, own: Path) -> Iterator[int]:
@@ -44,3 +40,20 @@ def _folders(cgroup: Path, own: Path) -> list[Path]:
     path = next((line.removeprefix("0::").strip("/") for line in lines if line.startswith("0::")), "")
     group = cgroup / path
     return [folder for folder in (group, *group.parents) if folder.is_relative_to(cgroup)]
+
+
+def give_back() -> None:
+    """Return pages that the C library holds free to the system: glibc on Linux only.
+
+    It takes snapshots and frames, megabytes each, from the same heaps as everything else, and then keeps what
+    lies between smaller things that are still used. Memory would grow for hours though nothing leaks.
+    """
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
+
+
+async def give_back_now_and_then() -> None:
+    """Until cancelled; in a helper thread, since it takes milliseconds."""
+    while True:
+        await asyncio.sleep(GIVE_BACK_EVERY_S)
+        await asyncio.to_thread(give_back)

@@ -44,6 +44,11 @@ class ModelFamilies:
         self.events = counter("events", "Events run through the detector")
         self.windows = counter("windows", "Windows by outcome", "outcome")
         self.detections = counter("detections", "Boxes returned", "label")
+        self.slices = counter(
+            "slices",
+            "Slices taken into an inbox, and those that were run, or thrown away with a session that ended",
+            "outcome",
+        )
         self.dropped_slices = counter("dropped_slices", "Slices dropped by the policy drop_oldest")
         self.dropped_events = counter("dropped_events", "Events or records left out, by reason", "reason")
         self.spikes = counter("spikes", "Spikes fired")
@@ -97,6 +102,9 @@ class ModelMetrics:
         self._d_max = detector.spec.config.d_max
         self._class_names = detector.spec.class_names
         self.events = families.events.labels(name)
+        self.accepted = families.slices.labels(name, "accepted")
+        self.run = families.slices.labels(name, "run")
+        self.discarded = families.slices.labels(name, "discarded")
         self.dropped_slices = families.dropped_slices.labels(name)
         self.unread = families.windows.labels(name, "unread")
         self.dropped_windows = families.windows.labels(name, "dropped")

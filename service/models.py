@@ -45,7 +45,7 @@ class Models:
         self._settings = settings
         self._metrics = metrics.models
         self._fail = fail
-        self._worker = Worker(threads)
+        self.worker = Worker(threads)
         self._loading: dict[str, asyncio.Task[RunningModel]] = {}
         self._one_at_a_time = asyncio.Lock()
         self._wanted: Counter[str] = Counter()
@@ -58,7 +58,7 @@ class Models:
 
     async def start(self) -> None:
         """Make the default ready."""
-        self._worker.start()
+        self.worker.start()
         await self.default.warm_up()
         self.default.start()
         self._metrics.loads.labels(self.default.entry.name, "loaded").inc()
@@ -66,7 +66,7 @@ class Models:
     async def stop(self) -> None:
         """End the worker, once what is being loaded is there."""
         await asyncio.gather(*self._loading.values(), return_exceptions=True)
-        await asyncio.to_thread(self._worker.stop)
+        await asyncio.to_thread(self.worker.stop)
 
     @property
     def running(self) -> list[RunningModel]:
@@ -158,7 +158,7 @@ class Models:
         return self._make(entry, detector)
 
     def _make(self, entry: Entry, detector: Detector) -> RunningModel:
-        return RunningModel(entry, detector, self._settings, self._metrics, self._worker, self._fail)
+        return RunningModel(entry, detector, self._settings, self._metrics, self.worker, self._fail)
 
     async def _make_room(self, entry: Entry) -> None:
         """Unload what is not used until the model fits; nothing, if that would not help.

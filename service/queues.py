@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 from service.engine import Engine
@@ -18,10 +19,18 @@ from service.window import InputSlice, WindowResult
 
 @dataclass(slots=True)
 class Control:
-    """Something to do between two slices of a session, in order, on the worker thread."""
+    """Something to do between two slices of a session, in order, on the worker thread.
+
+    Attributes:
+        action: what.
+        done: its result.
+        later_slices, later_events: dropped while it waited, of those that came after it.
+    """
 
     action: Callable[[Engine], Any]
     done: Future[Any] = field(default_factory=Future)
+    later_slices: int = 0
+    later_events: int = 0
 
 
 class Inbox:
@@ -37,6 +46,8 @@ class Inbox:
         self._on_drop = on_drop
         self.dropped_slices = 0
         self.dropped_events = 0
+        self.dropped_before_control = (0, 0)
+        """Slices and events dropped of those that came before the control taken last."""
         self._items: deque[InputSlice | Control] = deque()
         self._slices = 0
         self._jumped = False
@@ -78,19 +89,29 @@ class Inbox:
                 return None
             item = self._items.popleft()
             self._slices -= isinstance(item, InputSlice)
+            if isinstance(item, Control):
+                self.dropped_before_control = (
+                    self.dropped_slices - item.later_slices,
+                    self.dropped_events - item.later_events,
+                )
             return item
 
-    def clear(self, error: ServiceError) -> None:
-        """Throw all away; waiting controls fail with `error`."""
+    def clear(self, error: ServiceError) -> int:
+        """Throw all away; waiting controls fail with `error`. Gives the number of slices."""
         with self._lock:
             items, self._items = self._items, deque()
-            self._slices = 0
+            slices, self._slices = self._slices, 0
         for item in items:
             if isinstance(item, Control) and item.done.set_running_or_notify_cancel():
                 item.done.set_exception(error)
+        return slices
 
     def _drop_oldest(self) -> None:
         index, oldest = next((i, x) for i, x in enumerate(self._items) if isinstance(x, InputSlice))
+        for control in islice(self._items, index):
+            assert isinstance(control, Control)
+            control.later_slices += 1
+            control.later_events += oldest.n_events
         del self._items[index]
         self._slices -= 1
         self.dropped_slices += 1

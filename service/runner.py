@@ -48,7 +48,7 @@ class Runner:
             if isinstance(entry.item, Control) and closed is not None:
                 _refuse(entry.item.done, closed)
             elif closed is not None:
-                continue
+                self._metrics.discarded.inc()
             elif isinstance(entry.item, Control):
                 settle(entry.item.done, partial(entry.item.action, self.engine))
             else:
@@ -68,6 +68,7 @@ class Runner:
             log.exception("a batch failed", extra={"batch": len(batch)})
             for session, part in batch:
                 if len(batch) == 1 or _lane(session).slot in self.engine.bank.torn:
+                    self._metrics.discarded.inc()
                     self._fail(session, StepFailed("the detector failed on a slice of this session"))
                 else:
                     self._run_slices([(session, replace(part, discontinuity=False))])
@@ -83,6 +84,7 @@ class Runner:
             session.emit(self.engine.jump(lane))
         except Exception:
             log.exception("a window before a jump failed")
+            self._metrics.discarded.inc()
             self._fail(session, StepFailed("the detector failed on a window of this session"))
             return False
         return True
@@ -90,6 +92,7 @@ class Runner:
     def _deliver(self, batch: Sequence[tuple[Session, InputSlice]], result: BatchResult) -> None:
         self._metrics.observe_batch(len(batch), result)
         for (session, part), windows, healthy in zip(batch, result.windows, result.healthy, strict=True):
+            (self._metrics.run if healthy else self._metrics.discarded).inc()
             if not healthy:
                 self._fail(session, StepFailed("the membranes of this session are no longer finite"))
                 continue

@@ -14,7 +14,7 @@ from model.detector import Detector
 from service.berth import Berth
 from service.catalog import Entry
 from service.engine import Engine
-from service.memory import trim
+from service.memory import give_back
 from service.model_metrics import ModelFamilies
 from service.runner import Fail, Runner
 from service.scheduler import Scheduler
@@ -97,7 +97,7 @@ class RunningModel:
         """Take no more work, of which there is none, and give the memory back."""
         self._metrics.forget()
         await asyncio.wrap_future(self._worker.remove(self.scheduler, self.release))
-        await asyncio.to_thread(trim)
+        await asyncio.to_thread(give_back)
 
     def release(self) -> None:
         """Give the memory of weights and bank back, whoever may still refer to them."""

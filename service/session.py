@@ -267,7 +267,7 @@ class Session:
     def close(self, error: ServiceError) -> None:
         """End the session: everyone who waits for it learns `error`."""
         self.closed = error
-        self.inbox.clear(error)
+        self._metrics.discarded.inc(self.inbox.clear(error))
         self.outbox.close(error)
         self.watchers.publish(None)
         self._space.set()
@@ -314,6 +314,7 @@ class Session:
             self.check_open()
             self._space.clear()
             if self.inbox.put(part):
+                self._metrics.accepted.inc()
                 self.touch()
                 self._notify()
                 return

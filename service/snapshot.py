@@ -81,6 +81,7 @@ async def take(session: Session) -> Snapshot:
     (ahead, frame), (behind, tensors) = await session.between_feeds(
         lambda: _ahead(session), lambda engine: _behind(engine, session)
     )
+    behind["totals"]["dropped"] = ahead.pop("retired")
     if frame is not None:
         tensors["open_slice"] = frame
     facts = {"identity": session.model.identity, "session_id": session.id}
@@ -175,6 +176,7 @@ def _ahead(session: Session) -> tuple[dict[str, Any], Tensor | None]:
         },
         "accepted_bytes": session.accepted_bytes,
         "stream": stream,
+        "retired": session.totals.retired,
     }
     return facts, None if frame is None else torch.from_numpy(frame)
 
@@ -183,6 +185,7 @@ def _behind(engine: Engine, session: Session) -> tuple[dict[str, Any], dict[str,
     """What the worker thread knows: everything behind the inbox."""
     lane = _lane(session)
     window, tensors = lane.windows.save()
+    dropped_slices, dropped_events = session.inbox.dropped_before_control
     tensors |= {f"state.{name}": t[0] for name, t in engine.bank.gather([lane.slot]).items()}
     tensors |= {f"held.{i}": part.frame for i, part in enumerate(lane.held)}
     facts = {
@@ -190,8 +193,8 @@ def _behind(engine: Engine, session: Session) -> tuple[dict[str, Any], dict[str,
         "held": [{"t0_us": p.t0_us, "t1_us": p.t1_us, "n_events": p.n_events} for p in lane.held],
         "totals": session.totals.save(),
         "outbox": save_results(session.outbox.save()),
-        "dropped_slices": session.inbox.dropped_slices,
-        "dropped_events": session.inbox.dropped_events,
+        "dropped_slices": dropped_slices,
+        "dropped_events": dropped_events,
     }
     return facts, tensors
 

@@ -12,7 +12,10 @@ from service.window import WindowResult
 
 
 class RunningTotals:
-    """Filled result by result; keeps what a decoder dropped when a reset replaces it."""
+    """Filled result by result; keeps what a decoder dropped when a reset replaces it.
+
+    One thread fills, others look: dictionaries are replaced, never changed, or copied at once.
+    """
 
     def __init__(self) -> None:
         self.windows = self.events = self.detections = 0
@@ -33,8 +36,10 @@ class RunningTotals:
         self.ann_mj += result.energy.ann_mj
         self._rate_sum += result.firing_rate
         self.layer_rates = result.layer_rates
-        for name, energy in result.layer_energy.items():
-            self.layer_energy[name] = self.layer_energy.get(name, Energy()) + energy
+        self.layer_energy = self.layer_energy | {
+            name: self.layer_energy.get(name, Energy()) + energy
+            for name, energy in result.layer_energy.items()
+        }
         self.t_start_us = result.t_start_us if self.t_start_us is None else self.t_start_us
         self.t_end_us = result.t_end_us
 
@@ -42,8 +47,13 @@ class RunningTotals:
         """Keep the counts of a source that a reset replaces."""
         self._dropped = _sum(self._dropped, source.dropped)
 
+    @property
+    def retired(self) -> dict[str, int]:
+        """Dropped by sources that are no more; of the thread that feeds, unlike the rest."""
+        return dict(self._dropped)
+
     def save(self) -> dict[str, Any]:
-        """All of it, as plain values."""
+        """All but `retired`, as plain values."""
         return {
             "windows": self.windows,
             "events": self.events,
@@ -55,7 +65,6 @@ class RunningTotals:
             "layer_energy": {name: asdict(energy) for name, energy in self.layer_energy.items()},
             "t_start_us": self.t_start_us,
             "t_end_us": self.t_end_us,
-            "dropped": dict(self._dropped),
         }
 
     def load(self, saved: Mapping[str, Any]) -> None:
@@ -85,7 +94,7 @@ class RunningTotals:
 def _sum(*counts: dict[str, int]) -> dict[str, int]:
     total: dict[str, int] = {}
     for count in counts:
-        for reason, number in count.items():
+        for reason, number in dict(count).items():
             if number:
                 total[reason] = total.get(reason, 0) + number
     return total

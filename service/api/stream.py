@@ -153,6 +153,7 @@ class Conversation:
             self._sending = True
             line = '{"type":"window",' + self._session.window(result).model_dump_json()[1:]
             try:
+                self._check_connected()
                 await self._socket.send_text(line)
             except BaseException:
                 outbox.put_back(result)
@@ -193,6 +194,7 @@ class Conversation:
         """The client has come back on another connection; if this one still works, say so."""
         for task in tasks:
             await _cancel(task)
+        self._check_connected()
         error = SessionBusy("the session goes on over another connection")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_S):
@@ -204,6 +206,11 @@ class Conversation:
         """True once the client is gone; Starlette then takes whatever is sent for a fault."""
         states = (self._socket.application_state, self._socket.client_state)
         return WebSocketState.DISCONNECTED in states
+
+    def _check_connected(self) -> None:
+        """Before anything is sent, since another task may have found out that the client is gone."""
+        if self._broken:
+            raise WebSocketDisconnect(1006)
 
     async def _end_by_fault(self, sender: "asyncio.Task[None]") -> None:
         """No result can be sent: the client is gone, or the fault is ours."""
@@ -219,7 +226,8 @@ class Conversation:
         closed = self._session.closed
         if closed is None:
             try:
-                if not await self._host.keeper.save_at_end(self._session):
+                patience_s = self._host.settings.drain_timeout_s
+                if not await self._host.keeper.save_at_end(self._session, patience_s):
                     await self._session.flush()
             except (IngestError, ServiceError) as fault:
                 await self._finish(sender, fault, problem_of(fault).code, 1011)
@@ -251,9 +259,11 @@ class Conversation:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
                 if error is not None:
+                    self._check_connected()
                     await say_error(self._socket, error)
                 await self._say("closed", farewell)
                 await self._socket.close(code, reason)
 
     async def _say(self, kind: str, content: dict[str, Any] | None = None) -> None:
+        self._check_connected()
         await self._socket.send_json({"type": kind, **(content or {})})

@@ -212,4 +212,4 @@ def test_counts_survive_a_restored_state(live: Live) -> None:
     time.sleep(1.2)
     ended = live.http.delete(f"/v1/sessions/{session_id}")
     assert ended.json()["totals"]["dropped_events"] == {"outside_sensor": 3}
-    assert not live.app.state.host._sweeper.done()
+    assert not any(task.done() for task in live.app.state.host._tasks)

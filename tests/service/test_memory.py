@@ -1,5 +1,7 @@
 """The memory limit, read from control groups as Linux lays them out."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +47,26 @@ def test_version_1_has_a_file_of_its_own(tmp_path: Path, nothing: int) -> None:
     assert memory_limit_bytes(tmp_path / "fs", own) == 200_000_000
     written(file, "9223372036854771712")
     assert memory_limit_bytes(tmp_path / "fs", own) == nothing
+
+
+HOLES = """
+import os
+from service.memory import give_back
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+held = [b"x" * 100_000 for _ in range(2000)]
+held = held[::2]
+full = resident()
+give_back()
+print(full - resident())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there")
+def test_what_is_free_between_things_in_use_is_given_back() -> None:
+    """100 MB in holes of 100 kB."""
+    command = [sys.executable, "-c", HOLES]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert int(done.stdout) > 80_000_000

@@ -108,3 +108,16 @@ def test_a_jump_in_time_survives_the_slice_before_it_being_dropped() -> None:
         empty.put(item)
     assert [waiting.pop().discontinuity, waiting.pop().discontinuity] == [True, False]
     assert empty.pop().discontinuity
+
+
+def test_what_is_dropped_behind_a_control_was_not_dropped_before_it() -> None:
+    """A snapshot is a cut: slices after it come again, and are counted then."""
+    inbox = Inbox(2, "drop_oldest")
+    for t in range(3):
+        inbox.put(slice_at(t, n_events=10))
+    inbox.put(Control(lambda _: None))
+    for t in range(3, 8):
+        inbox.put(slice_at(t, n_events=100))
+    assert (inbox.dropped_slices, inbox.dropped_events) == (6, 330)
+    inbox.pop()
+    assert inbox.dropped_before_control == (3, 30)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from starlette.websockets import WebSocketState
 
 from model.detector import Detector
 from service.api.stream import Conversation
@@ -23,6 +24,7 @@ class SlowSocket:
 
     def __init__(self, *messages: bytes | str) -> None:
         self._messages = list(messages)
+        self.application_state = self.client_state = WebSocketState.CONNECTED
         self.taken: list[str] = []
 
     async def receive(self) -> dict[str, Any]:

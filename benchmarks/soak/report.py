@@ -1,0 +1,158 @@
+"""The run as Markdown, JSON and a plot."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from benchmarks.soak.growth import FLAT_MB_PER_H, WARM_S, Growth
+from benchmarks.soak.run import Outcome
+from benchmarks.soak.samples import Books
+from model.whole_file import whole_file
+from service.bench.report import Report, machine_line
+
+CURVE_POINTS = 400
+
+
+def write(outcome: Outcome, folder: Path) -> None:
+    """Write soak.md, soak.json and soak.png."""
+    folder.mkdir(parents=True, exist_ok=True)
+    Report("", (), (), figures(outcome)).write(folder / "soak.json")
+    with whole_file(folder / "soak.md") as partial:
+        partial.write_text(markdown(outcome))
+    draw(outcome, folder / "soak.png")
+
+
+def figures(outcome: Outcome) -> dict[str, Any]:
+    """All of it as plain values."""
+    tally = outcome.tally
+    step = max(len(outcome.samples) // CURVE_POINTS, 1)
+    return {
+        "model": outcome.model,
+        "minutes": round(outcome.minutes, 2),
+        "seed": outcome.plan.seed,
+        "clients_at_once": outcome.plan.at_once,
+        "settings": outcome.plan.settings(),
+        "passed": not tally.failures,
+        "failures": tally.failures,
+        "counts": _sorted(tally.counts),
+        "clients": _sorted(tally.roles),
+        "errors": _sorted(tally.errors),
+        "lives": [asdict(life) for life in outcome.lives.all],
+        "growth": [asdict(growth) for growth in outcome.growths],
+        "books": [asdict(books) for books in outcome.books],
+        "samples": [asdict(sample) for sample in outcome.samples[::step]],
+    }
+
+
+def markdown(outcome: Outcome) -> str:
+    """For people."""
+    tally, plan = outcome.tally, outcome.plan
+    lines = [
+        f"A soak of {outcome.minutes:.1f} minutes: {outcome.model}, {plan.at_once} clients at once, "
+        f"seed {plan.seed}. **{'Failed' if tally.failures else 'Passed'}.**",
+        "",
+        machine_line(),
+        "",
+    ]
+    lines += [f"- {failure}" for failure in tally.failures]
+    lines += ["## What happened", "", *_table(("", "number"), _sorted(tally.counts).items()), ""]
+    lines += ["## Memory", "", "![memory of the service](soak.png)", "", *_memory(outcome.growths), ""]
+    lines += [
+        f"Slope of a line through means of half minutes, from {WARM_S / 60:g} minutes after the begin of a "
+        f"life on, with its 95 % confidence interval; certain growth beyond {FLAT_MB_PER_H:g} MB/h fails.",
+        "",
+        *_most(outcome),
+        "",
+    ]
+    lines += ["## Lives of the service", "", *_lives(outcome), ""]
+    lines += [
+        "## The service's own counts of slices and snapshots, when nothing was under way",
+        "",
+        *_books(outcome),
+        "",
+    ]
+    lines += ["## Clients", "", *_table(("role", "clients"), _sorted(tally.roles).items()), ""]
+    lines += ["## Errors that clients saw, most of them provoked", ""]
+    return "\n".join([*lines, *_table(("kind", "number"), _sorted(tally.errors).items()), ""])
+
+
+def _sorted(counter: Counter[str]) -> dict[str, int]:
+    return {name: count for name, count in sorted(counter.items()) if count}
+
+
+def _table(columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> list[str]:
+    lines = [f"| {' | '.join(columns)} |", "|---|" + "---:|" * (len(columns) - 1)]
+    return lines + [f"| {' | '.join(map(str, row))} |" for row in rows]
+
+
+def _memory(growths: list[Growth]) -> list[str]:
+    rows = [
+        (
+            growth.life,
+            f"{growth.minutes:.1f}",
+            "too short" if growth.mb_per_h is None else f"{growth.mb_per_h:+.1f}",
+            "" if growth.low is None else f"{growth.low:+.1f} to {growth.high:+.1f}",
+            "" if growth.first_mb is None else f"{growth.first_mb:.0f}, {growth.last_mb:.0f}",
+            f"{growth.max_mb:.0f}",
+        )
+        for growth in growths
+    ]
+    heads = (
+        "life",
+        "minutes fitted",
+        "MB an hour",
+        "95 % interval",
+        "begin, end of the line, MB",
+        "most, MB",
+    )
+    return _table(heads, rows)
+
+
+def _most(outcome: Outcome) -> list[str]:
+    names = ("descriptors", "threads", "sessions", "queued_slices", "jobs")
+    rows = [
+        (
+            name.replace("_", " "),
+            *(f(getattr(sample, name) for sample in outcome.samples) for f in (min, max)),
+        )
+        for name in names
+        if outcome.samples
+    ]
+    return _table(("sampled", "least", "most"), rows)
+
+
+def _lives(outcome: Outcome) -> list[str]:
+    rows = [
+        (life.number, f"{life.ready_s:.0f}", f"{life.ended_s or 0:.0f}", life.how)
+        for life in outcome.lives.all
+    ]
+    return _table(("life", "ready, s", "ended, s", "by"), rows)
+
+
+def _books(outcome: Outcome) -> list[str]:
+    names = [field.name for field in fields(Books)]
+    heads = tuple(name.replace("_", " ") for name in names)
+    return _table(heads, [tuple(getattr(books, name) for name in names) for books in outcome.books])
+
+
+def draw(outcome: Outcome, path: Path) -> None:
+    """Memory over time, with the lives of the service and the lines fitted."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 3), dpi=100, layout="constrained")
+    for life in outcome.lives.all:
+        mine = [sample for sample in outcome.samples if sample.life == life.number]
+        minutes = [sample.t_s / 60 for sample in mine]
+        axes.plot(minutes, [sample.rss / 1e6 for sample in mine], label=f"life {life.number}")
+        if life.ended_s is not None:
+            axes.axvline(life.ended_s / 60, color="grey", linestyle=":")
+            axes.annotate(life.how, (life.ended_s / 60, 0.02), xycoords=("data", "axes fraction"), ha="right")
+    axes.set(xlabel="minutes", ylabel="memory of the service, MB", ylim=(0, None))
+    axes.legend(loc="lower left")
+    figure.savefig(path)
+    pyplot.close(figure)

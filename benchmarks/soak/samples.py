@@ -1,0 +1,134 @@
+"""What the service uses, looked at every few seconds, and what it counts."""
+
+import asyncio
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from benchmarks.soak.lives import Lives
+
+PROC = Path("/proc")
+_SERIES = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
+_MODEL = re.compile(r'model="[^"]*",?')
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The service at one moment; memory in bytes, children on their own."""
+
+    t_s: float
+    life: int
+    rss: int
+    children_rss: int
+    descriptors: int
+    threads: int
+    sessions: int
+    queued_slices: int
+    jobs: int
+
+
+async def scrape(http: httpx.AsyncClient) -> dict[str, float]:
+    """All series of /metrics with their labels but for the model, over which they are summed up."""
+    answer = await http.get("/metrics")
+    answer.raise_for_status()
+    sums: dict[str, float] = {}
+    for name, value in _SERIES.findall(answer.text):
+        name = _MODEL.sub("", name).replace("{}", "")
+        sums[name] = sums.get(name, 0.0) + float(value)
+    return sums
+
+
+async def watch(lives: Lives, every_s: float, samples: list[Sample]) -> None:
+    """Take samples until cancelled; none while the service is not there."""
+    async with httpx.AsyncClient(base_url=lives.url, trust_env=False) as http:
+        while True:
+            life = lives.current
+            try:
+                counted = await scrape(http)
+                if life.ended_s is None:
+                    samples.append(_look(lives.now_s, life.number, life.pid, counted))
+            except (OSError, httpx.HTTPError):
+                pass
+            await asyncio.sleep(every_s)
+
+
+def _look(t_s: float, life: int, pid: int, counted: Mapping[str, float]) -> Sample:
+    status = _status(pid)
+    return Sample(
+        t_s=t_s,
+        life=life,
+        rss=_kib(status["VmRSS"]),
+        children_rss=sum(_kib(_status(child).get("VmRSS", "0 kB")) for child in _children(pid)),
+        descriptors=len(os.listdir(PROC / str(pid) / "fd")),
+        threads=int(status["Threads"]),
+        sessions=int(counted["spikewatch_sessions"]),
+        queued_slices=int(counted["spikewatch_queued_slices"]),
+        jobs=int(counted["spikewatch_jobs"]),
+    )
+
+
+def _status(pid: int) -> dict[str, str]:
+    try:
+        lines = (PROC / str(pid) / "status").read_text().splitlines()
+    except OSError:  # it has just ended
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    for task in (PROC / str(pid) / "task").iterdir():
+        try:
+            found += map(int, (task / "children").read_text().split())
+        except OSError:  # a thread that has ended
+            continue
+    return found
+
+
+def _kib(text: str) -> int:
+    return int(text.split()[0]) * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """The service's own counts while nothing is under way: of slices, all that came in went somewhere."""
+
+    life: int
+    accepted: int
+    run: int
+    dropped: int
+    discarded: int
+    queued: int
+    sessions: int
+    saved: int
+    not_saved: int
+    restored: int
+
+    @staticmethod
+    def of(life: int, counted: Mapping[str, float]) -> "Books":
+        """As scraped."""
+
+        def number(series: str, outcome: str) -> int:
+            return int(counted[f'spikewatch_{series}_total{{outcome="{outcome}"}}'])
+
+        return Books(
+            life=life,
+            accepted=number("slices", "accepted"),
+            run=number("slices", "run"),
+            discarded=number("slices", "discarded"),
+            saved=number("snapshots", "saved"),
+            not_saved=number("snapshots", "failed"),
+            restored=number("snapshots", "restored"),
+            dropped=int(counted["spikewatch_dropped_slices_total"]),
+            queued=int(counted["spikewatch_queued_slices"]),
+            sessions=int(counted["spikewatch_sessions"]),
+        )
+
+    @property
+    def balanced(self) -> bool:
+        """Every slice accepted was run, dropped as the policy says, discarded with its session, or waits."""
+        return self.accepted == self.run + self.dropped + self.discarded + self.queued

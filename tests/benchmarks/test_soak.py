@@ -1,0 +1,154 @@
+"""The soak itself: a short one that must pass, and what it must not let pass."""
+
+import asyncio
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.soak.expected import CHOICES, COUNTED, Run, text_of
+from benchmarks.soak.growth import FLAT_MB_PER_H, fit, growth
+from benchmarks.soak.lives import Lives
+from benchmarks.soak.recordings import Recording, make_recordings
+from benchmarks.soak.report import write
+from benchmarks.soak.run import Plan, soak
+from benchmarks.soak.samples import Books, Sample
+from benchmarks.soak.stage import Reel, whole
+from benchmarks.soak.streamer import Habits, Streamer
+from benchmarks.soak.tally import Wrong, check_windows
+from ingest.recording import open_recording
+from model.checkpoint import save_checkpoint
+from tests.model.fakes import small_detector
+
+MB = 1_000_000
+STEADY = Sample(0.0, 1, 500 * MB, 0, 20, 12, 3, 40, 2)
+
+
+@pytest.mark.slow
+def test_a_short_soak_with_a_kill_passes(tmp_path: Path) -> None:
+    detector = small_detector()
+    weights = tmp_path / "small.safetensors"
+    save_checkpoint(weights, detector.network, detector.spec)
+    kills = ((0.5, signal.SIGKILL),)
+    plan = Plan(0.04, kills, seed=1, at_once=4, weights=str(weights), street_s=0.5, idle_s=1.5)
+    outcome = asyncio.run(soak(plan, tmp_path))
+    assert outcome.tally.failures == []
+    assert outcome.tally.counts["restarts"] == 1
+    assert outcome.tally.counts["windows compared"] > 50
+    assert outcome.tally.counts["connections cut"] > 0
+    write(outcome, tmp_path / "report")
+    assert json.loads((tmp_path / "report" / "soak.json").read_text())["passed"]
+    assert "**Passed.**" in (tmp_path / "report" / "soak.md").read_text()
+    assert (tmp_path / "report" / "soak.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("got", "words"),
+    [
+        ("abd", "window 2 differs"),
+        ("ab", "2 windows came"),
+        ("abcc", "4 windows came"),
+        ("aabc", "window 1 differs"),
+        ("acb", "window 1 differs"),
+    ],
+)
+def test_a_window_that_is_lost_doubled_or_another_is_found(got: str, words: str) -> None:
+    with pytest.raises(Wrong, match=words):
+        check_windows(list(got), list("abc"), whole=True)
+    check_windows(list("abc"), list("abc"), whole=True)
+    check_windows(list("ab"), list("abc"), whole=False)
+
+
+def test_a_window_is_equal_to_the_last_bit() -> None:
+    window = {"seq": 0, "firing_rate": 0.1, "latency_ms": 3.0, "dropped_windows": 0, "type": "window"}
+    assert text_of(window) == text_of(window | {"latency_ms": 4.0})
+    assert text_of(window) != text_of(window | {"firing_rate": float(np.nextafter(0.1, 1))})
+
+
+def streamer(recording: Recording) -> Streamer:
+    reel = Reel((whole(recording),))
+    return Streamer(None, "someone", reel, CHOICES[0], Habits(), None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_number_that_is_not_due_is_found(number: int) -> None:
+    client = streamer(Recording("r.dat", "dat", Path(), b"", b"12345678", None))
+    client._take({"type": "window", "seq": 0})
+    with pytest.raises(Wrong, match=f"window {number} came where 1 was due"):
+        client._take({"type": "window", "seq": number})
+
+
+def test_sums_that_differ_are_found() -> None:
+    client = streamer(Recording("r.dat", "dat", Path(), b"", b"12345678", None))
+    sums = dict.fromkeys(COUNTED, 0) | {"dropped_events": {}}
+    client._totals = sums | {"events": 1}
+    with pytest.raises(Wrong, match="totals are"):
+        client._check(Run([], sums))
+
+
+def test_recordings_are_all_others_and_whole(tmp_path: Path) -> None:
+    made = make_recordings(tmp_path, None, 0.05)
+    assert {recording.format for recording in made} == {"dat", "evt2", "evt21", "evt3", ""}
+    assert len({recording.data for recording in made}) == len(made)
+    for recording in made:
+        with open_recording(recording.path, *(recording.size or ())) as opened:
+            events = sum(map(len, opened.chunks()))
+            assert opened.sensor_size() == (304, 240)
+        assert events > 100, recording.name
+        assert opened.stats.dropped == {}, recording.name
+
+
+def samples(mb_per_h: float, noise_mb: float = 5.0) -> list[Sample]:
+    rng = np.random.default_rng(0)
+    return [
+        replace(STEADY, t_s=t, rss=int((500 + mb_per_h * t / 3600 + rng.normal(0, noise_mb)) * MB))
+        for t in np.arange(0.0, 900.0, 5.0)
+    ]
+
+
+def test_memory_that_grows_is_told_from_memory_that_does_not() -> None:
+    flat, leaking = growth(samples(0.0), 1), growth(samples(400.0), 1)
+    assert flat.low is not None
+    assert flat.high is not None
+    assert flat.low < 0 < flat.high
+    assert not flat.grows
+    assert leaking.mb_per_h == pytest.approx(400, abs=40)
+    assert leaking.grows
+    assert leaking.minutes == pytest.approx(10, abs=0.2)
+    assert growth(samples(FLAT_MB_PER_H * 100), 1, warm_s=890).mb_per_h is None, "too little to tell"
+
+
+def test_the_interval_of_a_slope_is_students() -> None:
+    """The 97.5 % quantile of ten degrees of freedom is 2.228; the expansion is good to a few thousandths."""
+    x = np.arange(12.0)
+    y = np.array([1.0, -1.0] * 6)
+    slope, start, margin = fit(x, y)
+    reference, covariance = np.polyfit(x, y, 1, cov="unscaled")
+    residuals = y - np.polyval(reference, x)
+    error = float(np.sqrt(covariance[0, 0] * residuals @ residuals / 10))
+    assert (slope, start) == pytest.approx(tuple(reference))
+    assert margin == pytest.approx(2.228 * error, rel=3e-3)
+
+
+def test_books_that_do_not_balance_are_found() -> None:
+    scraped = {
+        f'spikewatch_slices_total{{outcome="{n}"}}': v
+        for n, v in (("accepted", 10.0), ("run", 6.0), ("discarded", 1.0))
+    }
+    scraped |= dict.fromkeys(
+        (f'spikewatch_snapshots_total{{outcome="{n}"}}' for n in ("saved", "failed", "restored")), 0.0
+    )
+    scraped |= {"spikewatch_dropped_slices_total": 2.0, "spikewatch_queued_slices": 1.0}
+    scraped |= {"spikewatch_sessions": 0.0}
+    assert Books.of(1, scraped).balanced
+    assert not Books.of(1, scraped | {"spikewatch_dropped_slices_total": 1.0}).balanced
+
+
+def test_what_the_service_complains_of_is_found(tmp_path: Path) -> None:
+    lives = Lives(None, {}, tmp_path)
+    lines = ['{"level": "info", "message": "fine"}', '{"level": "error", "message": "bad"}', "Traceback"]
+    lives.log.write_text("viewer and API at http://127.0.0.1:1/\n" + "\n".join(lines))
+    assert list(lives.complaints()) == lines[1:]
