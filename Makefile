@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 OUT := out
-results = --out benchmarks/results/$(1).md --out benchmarks/results/$(1).json
+results = --out benchmarks/results/$(1).md --out benchmarks/results/$(1).json --out benchmarks/results/$(1).png
 setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt

@@ -36,7 +36,8 @@ from model.detector import Detector
 from model.runtime.graphed import GraphedNetwork
 from model.runtime.half import HalfNetwork
 from model.runtime.ilif_gpu import Fire, choose_fire, fire_by_torch
-from service.bench.report import Spread, machine
+from service.bench.report import machine
+from service.bench.spread import Spread
 from service.bench.turns import take_turns
 
 SCALES = ("default", "n", "s")

@@ -14,7 +14,8 @@ from ingest.decoder import make_decoder
 from ingest.events import EVENT_DTYPE, Events
 from ingest.slicer import TimeSlicer
 from ingest.stream import SliceStream
-from service.bench.report import Report, Spread
+from service.bench.report import Chart, Report
+from service.bench.spread import Spread
 from service.bench.turns import take_turns
 
 WIDTH, HEIGHT, SLICE_US = 304, 240, 50_000
@@ -136,4 +137,6 @@ def measure_ingest(count: int, turns: int, tell: Callable[[float], None]) -> Rep
         for name, found in speeds.items()
     ]
     title = f"{count:,} events, {turns} turns, median (5 to 95 %)."
-    return Report(title, COLUMNS, cells, {"events": count, "million_events_per_s": speeds})
+    figures = {"events": count, "million_events_per_s": speeds}
+    chart = Chart("million events a second of one core", [(n, Spread.of(s)) for n, s in speeds.items()])
+    return Report(title, COLUMNS, cells, figures, chart)

@@ -18,7 +18,8 @@ from model.runtime.packed import ByteConv, FloatConv, Geometry
 from model.spike_driven import to_spike_driven
 from model.step import Step
 from service.bench.engines import other_engines
-from service.bench.report import Report, Spread
+from service.bench.report import Chart, Report
+from service.bench.spread import Spread
 from service.bench.turns import take_turns
 
 PEAK_CHANNELS, PEAK_HEIGHT, PEAK_WIDTH = 256, 32, 40
@@ -145,7 +146,17 @@ def measure_model(wish: Wish, tell: Callable[[float], None]) -> Report:
         f" %). Peak of a {PEAK_CHANNELS}-channel 3x3 convolution: {peak['peak fp32']:.0f} GMAC/s in fp32, "
     )
     title += f"{peak['peak int8']:.0f} in int8."
-    return Report(title, COLUMNS, cells, {"peak_gmac_per_s": peak, "rows": figures})
+    chart = Chart(
+        "slices a second",
+        [
+            (
+                f"{row.scale}, {row.runtime}, batch {row.batch}",
+                Spread.of([row.batch / s for s in seconds[row.name]]),
+            )
+            for row in rows
+        ],
+    )
+    return Report(title, COLUMNS, cells, {"peak_gmac_per_s": peak, "rows": figures}, chart)
 
 
 def _figures(row: Row, seconds: dict[str, list[float]], peak: dict[str, float]) -> dict[str, object]:

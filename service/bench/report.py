@@ -1,8 +1,7 @@
-"""What a benchmark found, with the machine it ran on, as Markdown and JSON."""
+"""What a benchmark found, with the machine it ran on, as Markdown, JSON and a picture."""
 
 import json
 import platform
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -12,30 +11,26 @@ from typing import Any
 import torch
 
 from model.whole_file import whole_file
+from service.bench.spread import Spread
+from service.errors import BadRequest
 
-ENDINGS = (".md", ".json")
+ENDINGS = (".md", ".json", ".png")
 PACKAGES = ("spikewatch", "torch", "numpy", "numba")
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """Median, and what nine of ten lie within."""
+class Chart:
+    """Bars.
 
-    median: float
-    low: float
-    high: float
+    Attributes:
+        unit: of the numbers.
+        rows: name and measurements, the first on top.
+        limit: drawn as a line, and what it is; bars beyond it are orange.
+    """
 
-    @staticmethod
-    def of(values: Sequence[float]) -> "Spread":
-        """Of one value or more."""
-        if len(values) == 1:
-            return Spread(values[0], values[0], values[0])
-        cuts = statistics.quantiles(values, n=20, method="inclusive")
-        return Spread(statistics.median(values), cuts[0], cuts[-1])
-
-    def text(self, digits: int = 1) -> str:
-        """As a cell of a table."""
-        return f"{self.median:.{digits}f} ({self.low:.{digits}f}-{self.high:.{digits}f})"
+    unit: str
+    rows: Sequence[tuple[str, Spread]]
+    limit: tuple[float, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +42,14 @@ class Report:
         columns: headings; the first column is text.
         cells: rows of text, as long as `columns`.
         figures: the same as plain values, and more, for programs.
+        chart: what is drawn of it.
     """
 
     title: str
     columns: tuple[str, ...]
     cells: Sequence[tuple[str, ...]]
     figures: dict[str, Any]
+    chart: Chart | None = None
 
     def markdown(self) -> str:
         """Title, machine and table."""
@@ -61,12 +58,27 @@ class Report:
         return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in self.cells), ""])
 
     def write(self, path: Path) -> None:
-        """By the ending of the name, one of ENDINGS."""
+        """By the ending of the name, one of ENDINGS.
+
+        Raises:
+            BadRequest: matplotlib is not installed, or there is nothing to draw.
+        """
         with whole_file(path) as partial:
-            if path.suffix == ".md":
+            if path.suffix == ".png":
+                self._draw(partial)
+            elif path.suffix == ".md":
                 partial.write_text(self.markdown())
             else:
                 partial.write_text(json.dumps({"machine": machine()} | self.figures, indent=1) + "\n")
+
+    def _draw(self, path: Path) -> None:
+        try:
+            from service.bench.chart import draw
+        except ImportError as error:
+            raise BadRequest(f"a plot needs matplotlib ({error}): pip install 'spikewatch[plot]'") from error
+        if self.chart is None:
+            raise BadRequest("this benchmark has nothing to draw")
+        draw(self.chart, f"{self.title}\n{machine_line()}").savefig(path, format="png", dpi=110)
 
 
 def machine() -> dict[str, Any]:

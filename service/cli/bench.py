@@ -11,7 +11,7 @@ from service.cli.progress import progress_bar
 if TYPE_CHECKING:
     from service.bench.report import Report
 
-ENDINGS = (".md", ".json")
+ENDINGS = (".md", ".json", ".png")
 BUNDLED = Path(__file__).parents[1] / "assets" / "street_td.dat"
 RUNTIMES = "eager,fp32,int8x2,int8"
 

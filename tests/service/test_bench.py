@@ -7,13 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
+from PIL import Image
 
 from ingest.decoder import make_decoder
 from service.bench.cameras import Heard, looped
+from service.bench.chart import BAR, LATE, draw
 from service.bench.load import Held
 from service.bench.model import factored_gmac
-from service.bench.report import Report, Spread
+from service.bench.report import Chart, Report
+from service.bench.spread import Spread
 from service.bench.turns import take_turns
+from service.errors import BadRequest
 from tests.model.fakes import small_detector
 from tests.service.console import Done
 from tests.service.live import Live, dat_file
@@ -42,6 +47,19 @@ def test_a_report_is_a_table_and_json(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "r.json").read_text())
     assert written["rows"] == [1.0]
     assert written["machine"]["versions"]["torch"]
+
+
+def test_a_chart_is_a_picture_of_its_rows(tmp_path: Path) -> None:
+    rows = [("fast", Spread(10.0, 9.0, 11.0)), ("late", Spread(40.0, 30.0, 60.0))]
+    axes = draw(Chart("ms", rows, (50.0, "a slice")), "Title.").axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [10.0, 40.0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["fast", "late"]
+    assert [bar.get_facecolor()[:3] for bar in axes.patches] == [to_rgb(BAR), to_rgb(LATE)]
+    Report("Title.", ("row",), [], {}, Chart("ms", rows)).write(tmp_path / "r.png")
+    assert Image.open(tmp_path / "r.png").size[0] > 500
+    with pytest.raises(BadRequest, match="nothing to draw"):
+        Report("Title.", ("row",), [], {}).write(tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_multiply_accumulates_are_those_of_the_factored_network() -> None:
