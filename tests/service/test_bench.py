@@ -56,7 +56,8 @@ def test_a_chart_is_a_picture_of_its_rows(tmp_path: Path) -> None:
     assert [text.get_text() for text in axes.get_yticklabels()] == ["fast", "late"]
     assert [bar.get_facecolor()[:3] for bar in axes.patches] == [to_rgb(BAR), to_rgb(LATE)]
     Report("Title.", ("row",), [], {}, Chart("ms", rows)).write(tmp_path / "r.png")
-    assert Image.open(tmp_path / "r.png").size[0] > 500
+    with Image.open(tmp_path / "r.png") as picture:
+        assert picture.width > 500
     with pytest.raises(BadRequest, match="nothing to draw"):
         Report("Title.", ("row",), [], {}).write(tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
