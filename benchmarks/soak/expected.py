@@ -84,7 +84,6 @@ class Expected:
 
     def __init__(self, weights: str | None, folder: Path) -> None:
         self._detector = load_detector(weights, runtime="auto")
-        self.training = self._detector.spec.training
         self.model = f"{self._detector.spec.name}, runtime {self._detector.runtime}"
         self._folder = folder
         self._known: dict[tuple[Part, Choice], Run] = {}

@@ -51,8 +51,8 @@ async def watch(lives: Lives, every_s: float, samples: list[Sample]) -> None:
                 counted = await scrape(http)
                 if life.ended_s is None:
                     samples.append(_look(lives.now_s, life.number, life.pid, counted))
-            except (OSError, httpx.HTTPError):
-                pass
+            except (OSError, httpx.HTTPError, KeyError):
+                pass  # it is about to end; a process that has ended has no memory
             await asyncio.sleep(every_s)
 
 

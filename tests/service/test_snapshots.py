@@ -1,11 +1,8 @@
 """Sessions that outlive the service: saved on demand, now and then, when it stops and when they are idle."""
 
-import asyncio
 import itertools
 import json
-import shutil
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +11,6 @@ import pytest
 
 from model.config import SpikeYOLOConfig
 from model.detector import Detector
-from service.engine import Engine, Lane
-from service.errors import SessionClosed
 from service.store import DirectoryStore
 from tests.ingest.encoders import ENCODERS
 from tests.model.fakes import small_detector
@@ -212,7 +207,7 @@ def test_ids_of_saved_sessions_are_taken_until_they_are_forgotten(detector: Dete
         live.http.delete("/v1/sessions/cam")
         assert problem(live.http.post("/v1/sessions", json={"resume": "cam"})) == (410, "session_closed")
         assert problem(live.http.post("/v1/sessions", json={"resume": "x"})) == (404, "session_unknown")
-        host._endings._ended.clear()
+        host._ended.clear()
         live.open(session_id="cam")
         post(live, "cam", dat_stream(1))
     with service(detector, tmp_path) as live:
@@ -268,7 +263,7 @@ def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
         host = live.app.state.host
         session = host.get(session_id)
         stuck = threading.Event()
-        host.models.default.call(lambda _: stuck.wait(20))
+        host.models.worker.call(lambda: stuck.wait(20))
         with stream(live, session_id) as client:
             client.recv()
             client.send(data[5000:])
@@ -284,65 +279,6 @@ def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
         assert accepted in (5000, len(data))
         got += post(live, session_id, data[accepted:], seq=len(got)).json()["windows"]
         assert comparable(got + ended(live, session_id)["windows"]) == comparable(expected)
-
-
-def slow_down(monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:
-    fast = Detector.step_in_bank
-    monkeypatch.setattr(Detector, "step_in_bank", lambda *args: (time.sleep(step_s), fast(*args))[1])
-
-
-def test_a_service_that_stops_saves_what_takes_long_to_run(
-    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With all inboxes full it takes longer than for one session; none has been saved before."""
-    monkeypatch.setattr("service.keeper.LAST_PATIENCE_S", 0.2)
-    data = dat_stream(20)
-    with service(detector, tmp_path) as live:
-        client = live.connect(live.open(**LOW))
-        slow_down(monkeypatch, 0.1)
-        client.send(data)
-        client.recv()
-        live.stop()
-        closed = talk(client)[-1]
-    assert (closed["reason"], closed["resumable"], closed["saved_bytes"]) == ("shutdown", True, len(data))
-
-
-def test_a_session_that_its_client_ends_while_it_is_saved_is_no_failure(
-    detector: Detector, tmp_path: Path
-) -> None:
-    with service(detector, tmp_path) as live:
-        host, stuck = live.app.state.host, threading.Event()
-        session_id = live.open()
-        post(live, session_id, dat_stream(2))
-        session = host.get(session_id)
-        host.models.worker.call(lambda: stuck.wait(20))
-        saving = threading.Thread(target=live.http.post, args=(f"/v1/sessions/{session_id}/snapshot",))
-        saving.start()
-        until(lambda: session_id in host.keeper._saving)
-        session._loop.call_soon_threadsafe(host.end, session, SessionClosed("ended by the client"), "client")
-        stuck.set()
-        saving.join()
-        until(lambda: not host.keeper._saving)
-        assert live.metric('spikewatch_snapshots_total{outcome="failed"}') == 0
-        assert not host.keeper.holds(session_id)
-
-
-def test_a_session_that_cannot_run_on_keeps_no_other_from_being_saved(
-    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two whose clients are gone, and one more: no more than two are saved at once."""
-    with service(detector, tmp_path, outbox_windows=1, snapshot_every_s=0.1) as live:
-        host = live.app.state.host
-        slow_down(monkeypatch, 0.05)
-        for _ in range(2):
-            session = host.get(live.open(hop=1))
-            with stream(live, session.id) as feeder:
-                feeder.recv()
-                feeder.send(dat_stream(20))
-            until(lambda session=session: session.outbox.full)
-        other = live.open()
-        post(live, other, dat_stream(2))
-        until(lambda: host.keeper.holds(other))
 
 
 def test_a_disk_that_fails_is_told_and_the_session_goes_on(
@@ -368,36 +304,3 @@ def test_uploads_are_not_saved(detector: Detector, tmp_path: Path) -> None:
     with service(detector, tmp_path, snapshot_every_s=0.01) as live:
         upload(live, dat_file(20))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_was_left_out_is_counted_once_though_a_reset_is_under_way(
-    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Saved after the reset has flushed, written down once it has retired the decoder."""
-    with service(detector, tmp_path / "saved") as live:
-        host, session = live.app.state.host, live.app.state.host.get(live.open())
-        post(live, session.id, dat_stream(2) + b"abc")
-        flush = Engine.flush
-
-        def flush_and_wait(engine: Engine, lane: Lane) -> list:
-            host.models.worker.call(lambda: time.sleep(0.3))  # before whatever comes next
-            return flush(engine, lane)
-
-        monkeypatch.setattr(Engine, "flush", flush_and_wait)
-
-        async def reset_and_save() -> None:
-            stuck = threading.Event()
-            host.models.worker.call(lambda: stuck.wait(20))
-            reset = asyncio.ensure_future(session.reset())
-            while not session.inbox.head:
-                await asyncio.sleep(0)
-            save = asyncio.ensure_future(host.keeper.save(session))
-            while len(session.inbox._items) < 3:  # the last slice, its flush, the snapshot
-                await asyncio.sleep(0)
-            stuck.set()
-            await asyncio.gather(reset, save)
-
-        asyncio.run_coroutine_threadsafe(reset_and_save(), session._loop).result(20)
-        shutil.copytree(tmp_path / "saved", tmp_path / "as it was")
-    with service(detector, tmp_path / "as it was") as live:
-        assert resume(live, session.id)["totals"]["dropped_events"] == {"truncated_record": 1}
