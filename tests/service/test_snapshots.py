@@ -207,7 +207,7 @@ def test_ids_of_saved_sessions_are_taken_until_they_are_forgotten(detector: Dete
         live.http.delete("/v1/sessions/cam")
         assert problem(live.http.post("/v1/sessions", json={"resume": "cam"})) == (410, "session_closed")
         assert problem(live.http.post("/v1/sessions", json={"resume": "x"})) == (404, "session_unknown")
-        host._ended.clear()
+        host._endings._ended.clear()
         live.open(session_id="cam")
         post(live, "cam", dat_stream(1))
     with service(detector, tmp_path) as live:
@@ -263,7 +263,7 @@ def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
         host = live.app.state.host
         session = host.get(session_id)
         stuck = threading.Event()
-        host.models.worker.call(lambda: stuck.wait(20))
+        host.models.default.call(lambda _: stuck.wait(20))
         with stream(live, session_id) as client:
             client.recv()
             client.send(data[5000:])
