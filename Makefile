@@ -28,6 +28,7 @@ bench: setup
 	$(BIN)/spikewatch bench model --scales default --engines $(call results,model_default)
 	$(BIN)/spikewatch bench model --scales n,s $(call results,model_n_s)
 	$(BIN)/spikewatch bench model --scales t --size 512x640 --batches 1 $(call results,model_512x640)
+	$(BIN)/python -m benchmarks.profile --out benchmarks/results/profile.md
 	$(BIN)/spikewatch bench service $(call results,websocket)
 	$(BIN)/spikewatch bench service --transport rest $(call results,rest)
 

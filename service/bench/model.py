@@ -100,7 +100,10 @@ def _peaks() -> tuple[dict[str, Callable[[], object]], float]:
     }, c * c * 9 * h * w / 1e9
 
 
-def _untrained(scale: str, size: tuple[int, int]) -> Detector:
+def load(scale: str, size: tuple[int, int]) -> Detector:
+    """The default weights, or untrained ones of a scale, for a height and width; eagerly."""
+    if scale == "default":
+        return load_detector()
     made = untrained_detector(scale)
     return Detector(made.network, replace(made.spec, input_height=size[0], input_width=size[1]))
 
@@ -115,7 +118,7 @@ def _on(runtime: str, loaded: Detector) -> Detector:
 def _rows(wish: Wish, threads: int) -> dict[Row, Callable[[], object]]:
     rows: dict[Row, Callable[[], object]] = {}
     for scale in wish.scales:
-        loaded = load_detector() if scale == "default" else _untrained(scale, wish.size)
+        loaded = load(scale, wish.size)
         gmac = factored_gmac(loaded)
         for batch in wish.batches:
             for runtime in wish.runtimes:
