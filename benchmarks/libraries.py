@@ -1,0 +1,107 @@
+"""Decoding of files beside other people's libraries, which live in an environment of their own.
+
+    python -m venv other && other/bin/pip install expelliarmus faery
+    python -m benchmarks.libraries other/bin/python [--out FILE.md]
+
+Neither is a dependency: expelliarmus is GPL-2, faery LGPL-3. Each decodes the same synthetic recordings in a
+process of its own, piece by piece but for expelliarmus, whose fast way is a whole file at once. What they get
+wrong is not looked at here.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from ingest.recording import open_recording
+from service.bench.ingest import HEIGHT, WIDTH, encode_dat, encode_evt2, encode_evt3, synthesize
+from service.bench.report import machine_line
+from service.bench.spread import Spread
+
+TURNS = 5
+FORMATS: dict[str, tuple[str, Callable[..., bytes]]] = {
+    "dat": ("td.dat", encode_dat),
+    "evt2": ("evt2.raw", encode_evt2),
+    "evt3": ("evt3.raw", encode_evt3),
+}
+PROGRAMS = {
+    "expelliarmus": """
+from expelliarmus import Wizard
+def decode(path, format):
+    return len(Wizard(encoding=format, fpath=path).read())
+""",
+    "faery": """
+import faery
+def decode(path, format):
+    return sum(len(each) for each in faery.events_stream_from_file(path))
+""",
+}
+TIMED = """
+import json, sys, time
+path, format = sys.argv[1:]
+decode(path, format)
+began = time.perf_counter()
+count = decode(path, format)
+print(json.dumps([count, time.perf_counter() - began]))
+"""
+
+
+def ours(path: str, format: str) -> int:
+    """As `detect` reads a file."""
+    with open_recording(path) as recording:
+        return sum(len(events) for events in recording.chunks())
+
+
+def header(format: str) -> bytes:
+    """What the makers of cameras write before the data."""
+    if format == "dat":
+        return b"% Data file containing Event2D events.\n% Version 2\n" + (
+            f"% Height {HEIGHT}\n% Width {WIDTH}\n".encode() + bytes((12, 8))
+        )
+    number = format.removeprefix("evt")
+    return f"% evt {number}.0\n% format EVT{number};height={HEIGHT};width={WIDTH}\n% end\n".encode()
+
+
+def run(python: str, program: str, path: Path, format: str) -> tuple[int, float]:
+    """Events and seconds of the second of two decodings; 0 events where it fails."""
+    command = [python, "-c", program + TIMED, str(path), format]
+    done = subprocess.run(command, capture_output=True, text=True)
+    return tuple(json.loads(done.stdout.splitlines()[-1])) if done.returncode == 0 else (0, 1.0)
+
+
+def main() -> None:
+    """Print, and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("python", help="of the environment that has them")
+    parser.add_argument("--events", type=int, default=8_000_000)
+    parser.add_argument("--out", type=Path)
+    given = parser.parse_args()
+    own = "from benchmarks.libraries import ours as decode\n"
+    who = {"Spikewatch": (sys.executable, own)} | {n: (given.python, p) for n, p in PROGRAMS.items()}
+    events = synthesize(given.events)
+    lines = [f"{given.events:,} events from a file, {TURNS} runs. {machine_line()}", ""]
+    lines += [f"| M events/s | {' | '.join(who)} |", "|---|" + "---:|" * len(who)]
+    with tempfile.TemporaryDirectory() as folder:
+        for format, (name, encode) in FORMATS.items():
+            path = Path(folder) / name
+            path.write_bytes(header(format) + encode(events))
+            found = {n: [run(*each, path, format) for _ in range(TURNS)] for n, each in who.items()}
+            lines.append(f"| {format.upper()} | {' | '.join(map(cell, found.values()))} |")
+    text = "\n".join(lines)
+    print(text)
+    if given.out is not None:
+        given.out.write_text(text + "\n")
+
+
+def cell(found: list[tuple[int, float]]) -> str:
+    """Million events a second."""
+    if not all(count for count, _ in found):
+        return "fails"
+    return Spread.of([count / seconds / 1e6 for count, seconds in found]).text(0)
+
+
+if __name__ == "__main__":
+    main()
