@@ -28,6 +28,11 @@ class DecodeStats:
             self.dropped[reason] = self.dropped.get(reason, 0) + count
 
 
+def copy_events(events: Events) -> Events:
+    """The same events (N,) in memory of their own; numpy's copy goes field by field, twenty times slower."""
+    return events.view(f"V{EVENT_DTYPE.itemsize}").copy().view(EVENT_DTYPE)
+
+
 def empty_events(n: int = 0) -> Events:
     """An uninitialised array of n events."""
     return np.empty(n, EVENT_DTYPE)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ingest.decoder import make_decoder
-from ingest.events import DecodeStats, Events
+from ingest.events import DecodeStats, Events, copy_events
 from ingest.header import MAX_HEADER_BYTES
 from ingest.recording import Recording
 
@@ -53,7 +53,7 @@ class RawRecording(Recording):
             for block in decoder.blocks(data):
                 kept = block if self._from_us is None else block[block["t"] >= self._from_us]
                 for start in range(0, len(kept), max_events):
-                    chunk = kept[start : start + max_events].copy()
+                    chunk = copy_events(kept[start : start + max_events])
                     stats.events += len(chunk)
                     yield chunk
         decoder.finish()

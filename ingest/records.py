@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ingest.errors import FormatError
-from ingest.events import DecodeStats, Events, empty_events
+from ingest.events import DecodeStats, Events, copy_events, empty_events
 from ingest.geometry import resolve_size
 from ingest.header import Header, HeaderParser
 
@@ -62,7 +62,7 @@ class RecordDecoder(ABC):
             FormatError: the header is another format's, or malformed.
             GeometryError: the header contradicts the given size.
         """
-        parts = [block.copy() for block in self.blocks(data)]
+        parts = [copy_events(block) for block in self.blocks(data)]
         if len(parts) == 1:
             return parts[0]
         return np.concatenate(parts) if parts else empty_events()
