@@ -12,7 +12,18 @@ from starlette.middleware.cors import CORSMiddleware
 
 from model.detector import Detector
 from service.access import Access
-from service.api import detections, health, models, problems, sessions, stream, tickets, viewer, watch
+from service.api import (
+    detections,
+    health,
+    models,
+    problems,
+    sessions,
+    snapshots,
+    stream,
+    tickets,
+    viewer,
+    watch,
+)
 from service.api.guard import Guard
 from service.api.jobs import Jobs
 from service.catalog import load_weights
@@ -69,7 +80,7 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
     problems.install(app, host.metrics)
-    for module in (detections, sessions, tickets, stream, watch, models, health, viewer):
+    for module in (detections, sessions, snapshots, tickets, stream, watch, models, health, viewer):
         app.include_router(module.router)
     app.mount("/viewer", viewer.files)
     if settings.pages is not None:

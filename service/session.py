@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from ingest.errors import GeometryError
@@ -115,10 +116,16 @@ class Session:
         """Whole windows' worth of slices dropped, and results dropped unread."""
         return self.inbox.dropped_slices // self.options.window.hop + self.outbox.dropped_windows
 
-    def hold(self) -> "Hold":
-        """Claim the session for one feeder, as a context manager; SessionBusy if another has it."""
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Claim the session for one feeder while the block runs; SessionBusy if another has it."""
         self.check_free()
-        return Hold(self)
+        self._busy = True
+        try:
+            yield
+        finally:
+            self._busy = False
+            self.touch()
 
     def check_free(self) -> None:
         """Raise SessionBusy if another request feeds the session, or why it has ended."""
@@ -319,20 +326,3 @@ class Session:
                 self._notify()
                 return
             await self._space.wait()
-
-
-class Hold:
-    """Exclusive right to feed a session."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def __enter__(self) -> Session:
-        """Claim."""
-        self._session._busy = True
-        return self._session
-
-    def __exit__(self, *_: object) -> None:
-        """Release."""
-        self._session._busy = False
-        self._session.touch()

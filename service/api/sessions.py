@@ -1,4 +1,4 @@
-"""Sessions over HTTP: open, look, feed, save, restore, end."""
+"""Sessions over HTTP: open, look, feed, end."""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
@@ -31,7 +31,6 @@ from service.schemas import (
     Wire,
 )
 from service.session import Session
-from service.snapshot import read_snapshot, restore, take
 
 OCTETS: dict[str, Any] = {
     "requestBody": {
@@ -50,10 +49,6 @@ SESSION_BODY: dict[str, Any] = {
         "content": {"application/json": {"schema": SessionRequest.model_json_schema()}},
     }
 }
-SNAPSHOT: dict[str, Any] = {
-    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    "description": "safetensors; the header Spikewatch-Accepted-Bytes tells the offset of the next byte",
-}
 MAX_REQUEST_BYTES = 64 * 1024
 """JSON of a new session."""
 
@@ -65,22 +60,6 @@ class Ended(Wire):
 
     windows: list[Window]
     totals: Totals
-
-
-class Position(Wire):
-    """Where to go on after a restored snapshot."""
-
-    position_us: int | None = Field(description="time up to which events were run")
-    accepted_bytes: int = Field(description="offset of the next byte of the stream")
-    next_seq: int = Field(description="of the next result")
-
-
-class SavedState(Wire):
-    """How far a stored snapshot goes."""
-
-    session_id: str
-    accepted_bytes: int = Field(description="offset of the next byte of the stream")
-    next_seq: int = Field(description="of the next result")
 
 
 def get_host(request: Request) -> SessionHost:
@@ -278,45 +257,3 @@ async def end_session(session: Open, host: Host) -> Ended:
     if error is not None:
         raise error
     return Ended(windows=windows, totals=totals)
-
-
-@router.get("/{session_id}/state", response_class=Response, responses={200: SNAPSHOT})
-async def get_state(session: Open) -> Response:
-    """The whole session as safetensors, at the end of the bytes accepted and once they have been run."""
-    snapshot = await take(session)
-    headers = {"Spikewatch-Accepted-Bytes": str(snapshot.accepted_bytes)}
-    if snapshot.position_us is not None:
-        headers["Spikewatch-Position-Us"] = str(snapshot.position_us)
-    data = await asyncio.to_thread(snapshot.encode)
-    return Response(data, media_type="application/octet-stream", headers=headers)
-
-
-@router.put("/{session_id}/state", openapi_extra=OCTETS)
-async def put_state(session: Open, host: Host, request: Request) -> Position:
-    """Go on from a saved state, in a session of the same format, sensor and window; what it was is forgotten.
-
-    Send the bytes of the saved stream from `accepted_bytes` on; the answer names it.
-    """
-    with held(session, host):
-        data = await read_body(request, host.settings.max_snapshot_bytes, host.settings)
-        identity = session.model.identity
-        snapshot = await asyncio.to_thread(read_snapshot, data, session.detector, identity)
-        await restore(session, snapshot)
-    return Position(
-        position_us=snapshot.position_us,
-        accepted_bytes=snapshot.accepted_bytes,
-        next_seq=snapshot.next_seq,
-    )
-
-
-@router.post("/{session_id}/snapshot")
-async def save_session(session: Open, host: Host) -> SavedState:
-    """Save the session now, to be resumed with `POST /v1/sessions` even after the service was killed."""
-    point = await host.keeper.save(session)
-    return SavedState(session_id=session.id, accepted_bytes=point.accepted_bytes, next_seq=point.next_seq)
-
-
-@router.delete("/{session_id}/snapshot", status_code=204, response_class=Response)
-async def forget_snapshot(session_id: str, host: Host, caller: Sender) -> None:
-    """Forget the saved session, if there is one; a running session of this id goes on."""
-    await host.keeper.discard(caller.inside(session_id))

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.errors import FormatError, GeometryError, IngestError, TruncatedError
+from ingest.events import EVENT_DTYPE, copy_events
 from ingest.recording import RecordingInfo, open_recording, sniff
 from tests.ingest.cases import as_array, same
 from tests.ingest.encoders import dat, evt3
@@ -169,3 +170,13 @@ def test_sniff_knows_or_refuses(head, at):
     data[at : at + len(head)] = head
     with suppress(IngestError):
         assert sniff(bytes(data)) in {"dat", "evt2", "evt21", "evt3", "hdf5", "aedat4"}
+
+
+def test_copied_events_are_the_same_elsewhere() -> None:
+    events = np.zeros(6, EVENT_DTYPE)
+    events["t"], events["x"], events["p"] = np.arange(6), 7, 1
+    for part in (events[1:4], events[::2], events[:0]):
+        copied = copy_events(part)
+        assert copied.dtype == EVENT_DTYPE
+        assert np.array_equal(copied, part)
+        assert not np.shares_memory(copied, events)

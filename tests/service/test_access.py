@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,27 +11,26 @@ import httpx
 import pytest
 import websockets
 from fastapi.routing import APIRoute
-from pydantic import ValidationError
 from websockets.sync.client import connect
 
 import service.access
 from model.detector import Detector
-from service.app import create_app
 from service.caller import Caller
-from service.errors import BadSettings, WrongKey
-from service.key_file import KeyFile
-from service.keys import KeyLimits, make_key
-from service.server import make_server
-from service.settings import Settings
-from tests.service.console import Done
+from service.errors import WrongKey
+from tests.service.keyring import (
+    ALICE,
+    ALICE_LINE,
+    BOB,
+    BOB_LINE,
+    DEBTOR,
+    DEBTOR_LINE,
+    SLOW,
+    SLOW_LINE,
+    with_key,
+)
 from tests.service.live import SENSOR, Live, comparable, dat_file, dat_stream, live_service, talk
 from tests.service.test_adversity import until
 from tests.service.test_sessions import problem
-
-ALICE, ALICE_LINE = make_key("alice")
-BOB, BOB_LINE = make_key("bob")
-SLOW, SLOW_LINE = make_key("slow")
-DEBTOR, DEBTOR_LINE = make_key("debtor")
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +41,6 @@ def guarded(detector: Detector, tmp_path_factory: pytest.TempPathFactory) -> Ite
     path.write_text(f"{ALICE_LINE}\n{BOB_LINE}\n{slow}\n{DEBTOR_LINE} bytes_per_s=1000\n")
     with live_service(detector, api_keys_file=path, snapshot_dir=path.parent / "saved") as live:
         yield live
-
-
-def with_key(live: Live, key: str) -> httpx.Client:
-    return httpx.Client(base_url=live.url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
 
 
 @pytest.fixture
@@ -294,163 +289,6 @@ def test_uploads_at_once_are_bounded(detector: Detector) -> None:
             with access.upload(access.identify(BOB, "")):
                 assert problem(bob.post("/v1/detections", content=dat_file(1))) == (503, "uploads_full")
             assert bob.post("/v1/detections", content=dat_file(1)).status_code == 200
-
-
-def test_pages_and_metrics_are_switched_apart(detector: Detector, tmp_path: Path) -> None:
-    (tmp_path / "a.html").write_text("mine")
-    pages = ("/", "/viewer/main.js", "/viewer/demo.dat", "/pages/a.html", "/docs", "/openapi.json")
-    for metrics, viewer in ((True, False), (False, True)):
-        options = {"key_for_metrics": metrics, "key_for_viewer": viewer, "pages": tmp_path}
-        with live_service(detector, api_keys=ALICE_LINE, **options) as live:
-            assert live.http.get("/metrics").status_code == (401 if metrics else 200)
-            for path in pages:
-                assert live.http.get(path).status_code == (401 if viewer else 200), path
-            for path in ("/metrics", *pages):
-                assert live.http.get(path, headers={"X-API-Key": ALICE}).status_code == 200
-            assert problem(live.http.get("/viewer/../v1/sessions")) == (401, "key_missing")
-            assert problem(live.http.get("//v1/sessions")) == (401, "key_missing")
-
-
-def test_other_sites_may_not_use_it(live: Live, detector: Detector) -> None:
-    """Whoever opens a page in a browser on this machine lends it the way to a service on loopback."""
-    foreign = {"Origin": "https://evil.example"}
-    assert problem(live.http.post("/v1/sessions", json=SENSOR, headers=foreign)) == (403, "origin_refused")
-    for odd in ("null", "http://[::1", "//", live.url + "0"):
-        answer = live.http.post("/v1/sessions", headers={"Origin": odd})
-        assert problem(answer) == (403, "origin_refused"), odd
-    answer = live.http.get("/v1/sessions", headers=foreign)
-    assert "access-control-allow-origin" not in answer.headers
-    session_id = live.open()
-    address = f"{live.ws_url}/v1/sessions/{session_id}/watch"
-    with pytest.raises(websockets.InvalidStatus), connect(address, origin="https://evil.example"):
-        pass
-    with connect(address, origin=live.url):
-        pass
-    assert live.http.delete(f"/v1/sessions/{session_id}", headers={"Origin": live.url}).status_code == 200
-
-
-def test_listed_origins_may(detector: Detector) -> None:
-    friend = {"Origin": "https://friend.example"}
-    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
-    with live_service(
-        detector, cors_origins="https://friend.example, http://b:1", api_keys=ALICE_LINE
-    ) as live:
-        answer = live.http.options("/v1/sessions", headers=friend | asks)
-        assert answer.status_code == 200
-        assert answer.headers["access-control-allow-origin"] == "https://friend.example"
-        answer = live.http.post("/v1/sessions", json=SENSOR, headers=friend | {"X-API-Key": ALICE})
-        assert answer.status_code == 201
-        assert answer.headers["access-control-allow-origin"] == "https://friend.example"
-        assert "access-control-allow-credentials" not in answer.headers
-        refused = live.http.post("/v1/sessions", headers=friend)
-        assert refused.headers["access-control-allow-origin"] == "https://friend.example"
-        evil = live.http.options("/v1/sessions", headers={"Origin": "https://evil.example"} | asks)
-        assert "access-control-allow-origin" not in evil.headers
-
-
-def test_other_names_are_refused_where_the_own_are_known(detector: Detector) -> None:
-    with live_service(detector, allowed_hosts="localhost, 127.0.0.1") as live:
-        assert live.http.get("/v1/models").status_code == 200
-        for host in (f"evil.example:{live.port}", "[::", "localhost.evil.example", "@localhost:x@y"):
-            answer = live.http.get("/v1/models", headers={"Host": host})
-            assert problem(answer) == (400, "bad_request"), host
-
-
-@pytest.mark.parametrize("origins", ["*", "https://a.example/", "a.example", "https://*.example"])
-def test_origins_are_origins(origins: str) -> None:
-    with pytest.raises(ValidationError, match="no origin"):
-        Settings(cors_origins=origins)
-
-
-def test_settings_of_lists_and_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SPIKEWATCH_CORS_ORIGINS", "https://a.example,http://b:8000")
-    monkeypatch.setenv("SPIKEWATCH_API_KEYS", ALICE_LINE)
-    assert Settings().cors_origins == ("https://a.example", "http://b:8000")
-    assert "sha256" not in repr(Settings())
-
-
-def test_a_file_that_cannot_be_read_stops_the_start(detector: Detector, tmp_path: Path) -> None:
-    (tmp_path / "empty").write_text("\n")
-    for name in ("absent", "empty"):
-        with pytest.raises(BadSettings):
-            create_app(Settings(api_keys_file=tmp_path / name), detector)
-
-
-def test_a_file_that_changes_is_read_again(
-    detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    path, now = tmp_path / "keys", [0.0]
-    path.write_text(ALICE_LINE)
-    keys = KeyFile(path, KeyLimits(1, 1, 1), lambda: now[0])
-
-    def names_after(text: str | None) -> list[str]:
-        path.unlink() if text is None else path.write_text(text)
-        before = keys()
-        assert keys() is before, "it is not looked at all the time"
-        now[0] += 1
-        return [key.name for key in keys()]
-
-    assert names_after(f"{ALICE_LINE}\n{BOB_LINE}") == ["alice", "bob"]
-    assert names_after(f"{BOB_LINE} sessions=3") == ["bob"]
-    assert keys()[0].limits.sessions == 3
-    for bad in ("bob", None):
-        assert names_after(bad) == ["bob"]
-    assert caplog.text.count("API keys stay as they were") == 2
-    assert names_after("") == []
-    assert names_after(ALICE_LINE) == ["alice"]
-
-
-def test_a_file_that_was_emptied_locks_out_all(detector: Detector, tmp_path: Path) -> None:
-    path = tmp_path / "keys"
-    path.write_text(ALICE_LINE)
-    with live_service(detector, api_keys_file=path) as live, with_key(live, ALICE) as alice:
-        assert alice.get("/v1/models").status_code == 200
-        path.write_text("")
-        until(lambda: alice.get("/v1/models").status_code == 401)
-        assert problem(live.http.get("/v1/models")) == (401, "key_missing")
-
-
-@pytest.mark.parametrize(
-    ("host", "keys", "warned"),
-    [
-        ("0.0.0.0", None, True),
-        ("::", None, True),
-        ("127.0.0.1", None, False),
-        ("localhost", None, False),
-        # the key differs from process to process, and the test's name must not
-        pytest.param("0.0.0.0", ALICE_LINE, False, id="keys"),
-    ],
-)
-def test_a_service_open_to_all_says_so(
-    detector: Detector, host: str, keys: str | None, warned: bool, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings = Settings(host=host, api_keys=keys)
-    make_server(create_app(settings, detector), settings)
-    assert ("no API keys are set" in caplog.text) is warned
-
-
-def test_the_command_makes_a_key_that_opens(detector: Detector, run: Callable[..., Done]) -> None:
-    done = run("key", "camera-1")
-    assert done.status == 0
-    key = done.err.split("shown this once: ")[1].split()[0]
-    assert done.out.startswith("camera-1 sha256:")
-    assert key not in done.out
-    with live_service(detector, api_keys=done.out) as live:
-        assert live.http.get("/v1/models", headers={"X-API-Key": key}).status_code == 200
-    assert run("key", "two words").status == 1
-
-
-def test_stream_sends_its_key(
-    guarded: Live, run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "r.dat").write_bytes(dat_file(4))
-    options = ["stream", tmp_path / "r.dat", "--url", guarded.url, "--speed", 0, "--policy", "block"]
-    done = run(*options)
-    assert done.status == 1
-    assert "401" in done.err
-    monkeypatch.setenv("SPIKEWATCH_KEY", ALICE)
-    done = run(*options)
-    assert done.status == 0, done.err
 
 
 def test_no_route_escapes_the_openapi_list(guarded: Live) -> None:

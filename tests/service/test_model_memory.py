@@ -160,9 +160,7 @@ def answers_until(live: Live, session_id: str, over: threading.Event) -> int:
     return n
 
 
-def test_a_load_in_earnest_lets_others_stream(
-    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_load_in_earnest_lets_others_stream(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     """8 batch sizes of a large network are warmed up; had the loop to wait, one post would be answered."""
     with many(detector, "untrained", max_batch=8, max_sessions=8) as live:
         loads, over = Loads(monkeypatch), threading.Event()

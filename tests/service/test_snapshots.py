@@ -25,7 +25,6 @@ from tests.service.live import (
     talk,
     upload,
 )
-from tests.service.test_adversity import until
 from tests.service.test_resume import post, stream
 from tests.service.test_sessions import problem
 
@@ -246,39 +245,6 @@ def test_what_does_not_fit_is_refused_by_name(detector: Detector, tmp_path: Path
         assert live.metric('spikewatch_snapshots_total{outcome="refused"}') == 2
         store.put("cam", good)
         assert resume(live, "cam")["accepted_bytes"] == 7200
-
-
-def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
-    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its client reads no results, so what it sent cannot all be run; it is told from where to send again."""
-    for patience in ("PATIENCE_S", "LAST_PATIENCE_S"):
-        monkeypatch.setattr(f"service.keeper.{patience}", 0.5)
-    data = dat_stream(40)
-    with service(detector, tmp_path, inbox_slices=2, outbox_windows=2) as live:
-        expected, _ = upload(live, dat_file(40), hop=1, **LOW)
-        session_id = live.open(hop=1, **LOW)
-        got = post(live, session_id, data[:5000]).json()["windows"]
-        live.http.post(f"/v1/sessions/{session_id}/snapshot").raise_for_status()
-        host = live.app.state.host
-        session = host.get(session_id)
-        stuck = threading.Event()
-        host.models.default.call(lambda _: stuck.wait(20))
-        with stream(live, session_id) as client:
-            client.recv()
-            client.send(data[5000:])
-            until(lambda: len(session.inbox) == 2)
-            answer = live.http.post(f"/v1/sessions/{session_id}/snapshot")
-            assert problem(answer) == (503, "snapshot_failed")
-            assert "Retry-After" in answer.headers
-            stuck.set()
-            live.stop()
-            got += [message for message in talk(client) if message["type"] == "window"]
-    with service(detector, tmp_path) as live:
-        accepted = resume(live, session_id)["accepted_bytes"]
-        assert accepted in (5000, len(data))
-        got += post(live, session_id, data[accepted:], seq=len(got)).json()["windows"]
-        assert comparable(got + ended(live, session_id)["windows"]) == comparable(expected)
 
 
 def test_a_disk_that_fails_is_told_and_the_session_goes_on(

@@ -11,10 +11,11 @@ import pytest
 from model.detector import Detector
 from service.engine import Engine, Lane
 from service.errors import SessionClosed
-from tests.service.live import dat_stream, talk
+from tests.service.live import comparable, dat_file, dat_stream, talk, upload
 from tests.service.test_adversity import until
 from tests.service.test_resume import post, stream
-from tests.service.test_snapshots import LOW, resume, service
+from tests.service.test_sessions import problem
+from tests.service.test_snapshots import LOW, ended, resume, service
 
 
 def slow_down(monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:
@@ -107,3 +108,36 @@ def test_what_was_left_out_is_counted_once_though_a_reset_is_under_way(
         shutil.copytree(tmp_path / "saved", tmp_path / "as it was")
     with service(detector, tmp_path / "as it was") as live:
         assert resume(live, session.id)["totals"]["dropped_events"] == {"truncated_record": 1}
+
+
+def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its client reads no results, so what it sent cannot all be run; it is told from where to send again."""
+    for patience in ("PATIENCE_S", "LAST_PATIENCE_S"):
+        monkeypatch.setattr(f"service.keeper.{patience}", 0.5)
+    data = dat_stream(40)
+    with service(detector, tmp_path, inbox_slices=2, outbox_windows=2) as live:
+        expected, _ = upload(live, dat_file(40), hop=1, **LOW)
+        session_id = live.open(hop=1, **LOW)
+        got = post(live, session_id, data[:5000]).json()["windows"]
+        live.http.post(f"/v1/sessions/{session_id}/snapshot").raise_for_status()
+        host = live.app.state.host
+        session = host.get(session_id)
+        stuck = threading.Event()
+        host.models.default.call(lambda _: stuck.wait(20))
+        with stream(live, session_id) as client:
+            client.recv()
+            client.send(data[5000:])
+            until(lambda: len(session.inbox) == 2)
+            answer = live.http.post(f"/v1/sessions/{session_id}/snapshot")
+            assert problem(answer) == (503, "snapshot_failed")
+            assert "Retry-After" in answer.headers
+            stuck.set()
+            live.stop()
+            got += [message for message in talk(client) if message["type"] == "window"]
+    with service(detector, tmp_path) as live:
+        accepted = resume(live, session_id)["accepted_bytes"]
+        assert accepted in (5000, len(data))
+        got += post(live, session_id, data[accepted:], seq=len(got)).json()["windows"]
+        assert comparable(got + ended(live, session_id)["windows"]) == comparable(expected)

@@ -1,0 +1,111 @@
+"""Where keys come from, and who uses them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from model.detector import Detector
+from service.app import create_app
+from service.errors import BadSettings
+from service.key_file import KeyFile
+from service.keys import KeyLimits
+from service.server import make_server
+from service.settings import Settings
+from tests.service.console import Done
+from tests.service.keyring import ALICE, ALICE_LINE, BOB_LINE, with_key
+from tests.service.live import dat_file, live_service
+from tests.service.test_adversity import until
+from tests.service.test_sessions import problem
+
+
+def test_settings_of_lists_and_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPIKEWATCH_CORS_ORIGINS", "https://a.example,http://b:8000")
+    monkeypatch.setenv("SPIKEWATCH_API_KEYS", ALICE_LINE)
+    assert Settings().cors_origins == ("https://a.example", "http://b:8000")
+    assert "sha256" not in repr(Settings())
+
+
+def test_a_file_that_cannot_be_read_stops_the_start(detector: Detector, tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+    for name in ("absent", "empty"):
+        with pytest.raises(BadSettings):
+            create_app(Settings(api_keys_file=tmp_path / name), detector)
+
+
+def test_a_file_that_changes_is_read_again(
+    detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, now = tmp_path / "keys", [0.0]
+    path.write_text(ALICE_LINE)
+    keys = KeyFile(path, KeyLimits(1, 1, 1), lambda: now[0])
+
+    def names_after(text: str | None) -> list[str]:
+        path.unlink() if text is None else path.write_text(text)
+        before = keys()
+        assert keys() is before, "it is not looked at all the time"
+        now[0] += 1
+        return [key.name for key in keys()]
+
+    assert names_after(f"{ALICE_LINE}\n{BOB_LINE}") == ["alice", "bob"]
+    assert names_after(f"{BOB_LINE} sessions=3") == ["bob"]
+    assert keys()[0].limits.sessions == 3
+    for bad in ("bob", None):
+        assert names_after(bad) == ["bob"]
+    assert caplog.text.count("API keys stay as they were") == 2
+    assert names_after("") == []
+    assert names_after(ALICE_LINE) == ["alice"]
+
+
+def test_a_file_that_was_emptied_locks_out_all(detector: Detector, tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text(ALICE_LINE)
+    with live_service(detector, api_keys_file=path) as live, with_key(live, ALICE) as alice:
+        assert alice.get("/v1/models").status_code == 200
+        path.write_text("")
+        until(lambda: alice.get("/v1/models").status_code == 401)
+        assert problem(live.http.get("/v1/models")) == (401, "key_missing")
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "warned"),
+    [
+        ("0.0.0.0", None, True),
+        ("::", None, True),
+        ("127.0.0.1", None, False),
+        ("localhost", None, False),
+        # the key differs from process to process, and the test's name must not
+        pytest.param("0.0.0.0", ALICE_LINE, False, id="keys"),
+    ],
+)
+def test_a_service_open_to_all_says_so(
+    detector: Detector, host: str, keys: str | None, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(host=host, api_keys=keys)
+    make_server(create_app(settings, detector), settings)
+    assert ("no API keys are set" in caplog.text) is warned
+
+
+def test_the_command_makes_a_key_that_opens(detector: Detector, run: Callable[..., Done]) -> None:
+    done = run("key", "camera-1")
+    assert done.status == 0
+    key = done.err.split("shown this once: ")[1].split()[0]
+    assert done.out.startswith("camera-1 sha256:")
+    assert key not in done.out
+    with live_service(detector, api_keys=done.out) as live:
+        assert live.http.get("/v1/models", headers={"X-API-Key": key}).status_code == 200
+    assert run("key", "two words").status == 1
+
+
+def test_stream_sends_its_key(
+    detector: Detector, run: Callable[..., Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "r.dat").write_bytes(dat_file(4))
+    with live_service(detector, api_keys=ALICE_LINE) as live:
+        options = ["stream", tmp_path / "r.dat", "--url", live.url, "--speed", 0, "--policy", "block"]
+        done = run(*options)
+        assert done.status == 1
+        assert "401" in done.err
+        monkeypatch.setenv("SPIKEWATCH_KEY", ALICE)
+        done = run(*options)
+        assert done.status == 0, done.err
