@@ -14,8 +14,9 @@ import pytest
 from model.checkpoint import load_detector, save_checkpoint
 from model.detector import Detector
 from model.state import StateBank
-from service import models
+from service import models, running
 from service.catalog import load_weights
+from service.engine import Engine
 from service.running import RunningModel
 from tests.model.fakes import small_detector
 from tests.service.live import Live, comparable, dat_file, dat_stream, upload
@@ -151,31 +152,34 @@ def test_a_slow_load_holds_nobody_up(
         assert answers == [201]
 
 
-def answers_until(live: Live, session_id: str, over: threading.Event) -> int:
-    """How many small posts are answered."""
-    data, n = dat_stream(400, per_slice=3), 0
-    while not over.is_set():
-        live.http.post(f"/v1/sessions/{session_id}/events", content=data[n * 24 : n * 24 + 24])
-        n += 1
-    return n
+def test_others_stream_between_the_steps_of_a_warm_up(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch size of a large network is a turn of its own, and the event loop waits for none."""
+    answered, before_step, over = [0], [], threading.Event()
+    step = running._blank_step
 
+    def blank_step(batch: int, engine: Engine) -> None:
+        before_step.append(answered[0])
+        step(batch, engine)
 
-def test_a_load_in_earnest_lets_others_stream(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
-    """8 batch sizes of a large network are warmed up; had the loop to wait, one post would be answered."""
     with many(detector, "untrained", max_batch=8, max_sessions=8) as live:
-        loads, over = Loads(monkeypatch), threading.Event()
-        session_id = live.open(**LOW)
+        monkeypatch.setattr(running, "_blank_step", blank_step)
+        session_id, data = live.open(**LOW), dat_stream(2000, per_slice=3)
 
         def load() -> None:
             assert ask(live, "untrained").status_code == 201
             over.set()
 
-        def stream_meanwhile() -> int:
-            until(lambda: loads.count == 1)
-            return answers_until(live, session_id, over)
+        def stream_meanwhile() -> None:
+            while not over.is_set():
+                piece = data[answered[0] * 24 : answered[0] * 24 + 24]
+                live.http.post(f"/v1/sessions/{session_id}/events", content=piece).raise_for_status()
+                answered[0] += 1
 
-        answered, _ = at_once(stream_meanwhile, load)
-        assert answered > 3
+        at_once(stream_meanwhile, load)
+    assert len(before_step) == 8
+    assert before_step[-1] - before_step[0] >= 3
 
 
 def test_a_load_that_fails_costs_nobody_else(
