@@ -6,10 +6,14 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 CGROUP = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
 GIVE_BACK_EVERY_S = 60.0
+HEAPS = 2
+M_ARENA_MAX = -8
+"""Of glibc's malloc.h."""
 
 
 def memory_limit_bytes(cgroup: Path = CGROUP, own: Path = OWN_CGROUP) -> int:
@@ -42,14 +46,28 @@ def _folders(cgroup: Path, own: Path) -> list[Path]:
     return [folder for folder in (group, *group.parents) if folder.is_relative_to(cgroup)]
 
 
+def share_heaps() -> None:
+    """Let all threads allocate from two heaps; glibc on Linux only, and only before there are threads.
+
+    It would give each thread a heap of its own, and frames are made by one thread and freed by another: what
+    is free in one heap is of no use to the others.
+    """
+    if (mallopt := _libc("mallopt")) is not None:
+        mallopt(M_ARENA_MAX, HEAPS)
+
+
 def give_back() -> None:
     """Return pages that the C library holds free to the system: glibc on Linux only.
 
     It takes snapshots and frames, megabytes each, from the same heaps as everything else, and then keeps what
     lies between smaller things that are still used. Memory would grow for hours though nothing leaks.
     """
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+    if (trim := _libc("malloc_trim")) is not None:
         trim(0)
+
+
+def _libc(name: str) -> Any:
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
 async def give_back_now_and_then() -> None:

@@ -1,6 +1,6 @@
-"""Does memory grow? A line through the means of half minutes, with the confidence interval of its slope.
+"""Does memory grow? A line through what is used at rest, with the confidence interval of its slope.
 
-Neighbouring samples are far from independent: a mean of many of them counts as one.
+At rest, since under load memory tells how many clients there are rather than what they have left behind.
 """
 
 import math
@@ -13,11 +13,10 @@ import numpy as np
 from benchmarks.soak.samples import Sample
 
 MB = 1e6
-BLOCK_S = 30.0
-FEWEST_BLOCKS = 6
+FEWEST = 5
 WARM_S = 300.0
 FLAT_MB_PER_H = 30.0
-"""The least growth that fails a run, if it is certain; a fault that costs a client 30 kB grows faster."""
+"""A fault that costs a client 30 kB grows faster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,52 +25,45 @@ class Growth:
 
     Attributes:
         life: which.
-        minutes: fitted, after those that it was given to warm up.
+        rests: fitted; those after the life was given some time to warm up.
+        minutes: from the first of them to the last.
         mb_per_h: slope, None where there is too little to fit.
         low, high: its 95 % confidence interval.
         first_mb, last_mb: the line at both ends.
-        max_mb: the most of the whole life.
     """
 
     life: int
+    rests: int
     minutes: float
-    mb_per_h: float | None
-    low: float | None
-    high: float | None
-    first_mb: float | None
-    last_mb: float | None
-    max_mb: float
+    mb_per_h: float | None = None
+    low: float | None = None
+    high: float | None = None
+    first_mb: float | None = None
+    last_mb: float | None = None
 
     @property
     def grows(self) -> bool:
         """Beyond doubt, and by more than nothing."""
         return self.low is not None and self.low > FLAT_MB_PER_H
 
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.high is None:
+            return "too short to tell"
+        return "grows" if self.grows else "flat" if self.high < FLAT_MB_PER_H else "not certain"
 
-def growth(samples: Sequence[Sample], life: int, warm_s: float = WARM_S) -> Growth:
-    """Of one life, once it is warm."""
-    mine = [sample for sample in samples if sample.life == life]
-    max_mb = max(sample.rss for sample in mine) / MB
-    begun_s = mine[0].t_s
-    warm = [sample for sample in mine if sample.t_s - begun_s >= warm_s]
-    t_s, rss = _blocks(warm)
+
+def growth(rests: Sequence[Sample], life: int, ready_s: float, warm_s: float = WARM_S) -> Growth:
+    """Of one life that was ready at `ready_s`, from its samples at rest."""
+    warm = [rest for rest in rests if rest.life == life and rest.t_s - ready_s >= warm_s]
     minutes = (warm[-1].t_s - warm[0].t_s) / 60 if warm else 0.0
-    if len(t_s) < FEWEST_BLOCKS:
-        return Growth(life, minutes, None, None, None, None, None, max_mb)
-    hours = (t_s - t_s[0]) / 3600
-    slope, start, margin = fit(hours, rss / MB)
-    return Growth(
-        life, minutes, slope, slope - margin, slope + margin, start, start + slope * float(hours[-1]), max_mb
-    )
-
-
-def _blocks(samples: Sequence[Sample]) -> tuple[np.ndarray, np.ndarray]:
-    if not samples:
-        return np.empty(0), np.empty(0)
-    t_s = np.array([sample.t_s for sample in samples])
-    rss = np.array([sample.rss for sample in samples], float)
-    block = ((t_s - t_s[0]) // BLOCK_S).astype(int)
-    return tuple(np.array([v[block == b].mean() for b in np.unique(block)]) for v in (t_s, rss))  # type: ignore[return-value]
+    if len(warm) < FEWEST:
+        return Growth(life, len(warm), minutes)
+    hours = np.array([rest.t_s - warm[0].t_s for rest in warm]) / 3600
+    slope, start, margin = fit(hours, np.array([rest.memory for rest in warm]) / MB)
+    low, high = slope - margin, slope + margin
+    return Growth(life, len(warm), minutes, slope, low, high, start, start + slope * float(hours[-1]))
 
 
 def fit(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
@@ -91,4 +83,5 @@ def _student(freedom: int) -> float:
     z = NormalDist().inv_cdf(0.975)
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
-    return z + first / freedom + second / freedom**2
+    third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+    return z + first / freedom + second / freedom**2 + third / freedom**3

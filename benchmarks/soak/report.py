@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from benchmarks.soak.growth import FLAT_MB_PER_H, WARM_S, Growth
+from benchmarks.soak.growth import FLAT_MB_PER_H, MB, WARM_S, Growth
 from benchmarks.soak.run import Outcome
 from benchmarks.soak.samples import Books
 from model.whole_file import whole_file
@@ -40,7 +40,8 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "clients": _sorted(tally.roles),
         "errors": _sorted(tally.errors),
         "lives": [asdict(life) for life in outcome.lives.all],
-        "growth": [asdict(growth) for growth in outcome.growths],
+        "growth": [asdict(growth) | {"verdict": growth.verdict} for growth in outcome.growths],
+        "rests": [asdict(rest) for rest in outcome.rests],
         "books": [asdict(books) for books in outcome.books],
         "samples": [asdict(sample) for sample in outcome.samples[::step]],
     }
@@ -58,10 +59,13 @@ def markdown(outcome: Outcome) -> str:
     ]
     lines += [f"- {failure}" for failure in tally.failures]
     lines += ["## What happened", "", *_table(("", "number"), _sorted(tally.counts).items()), ""]
-    lines += ["## Memory", "", "![memory of the service](soak.png)", "", *_memory(outcome.growths), ""]
+    lines += ["## Memory", "", "![memory of the service](soak.png)", "", *_memory(outcome), ""]
     lines += [
-        f"Slope of a line through means of half minutes, from {WARM_S / 60:g} minutes after the begin of a "
-        f"life on, with its 95 % confidence interval; certain growth beyond {FLAT_MB_PER_H:g} MB/h fails.",
+        f"Memory is what is resident without pages of files. Every {plan.play_s / 60:g} minutes the clients "
+        f"come to an end, nobody comes for {plan.rest_s:g} s, and then it is measured: at rest. The slope is "
+        f"that of a line through these, from {WARM_S / 60:g} minutes after the begin of a life on, with its "
+        f"95 % confidence interval. Flat: the interval lies below {FLAT_MB_PER_H:g} MB/h. Grows: it lies "
+        "above, which fails.",
         "",
         *_most(outcome),
         "",
@@ -87,27 +91,35 @@ def _table(columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> list
     return lines + [f"| {' | '.join(map(str, row))} |" for row in rows]
 
 
-def _memory(growths: list[Growth]) -> list[str]:
-    rows = [
-        (
-            growth.life,
-            f"{growth.minutes:.1f}",
-            "too short" if growth.mb_per_h is None else f"{growth.mb_per_h:+.1f}",
-            "" if growth.low is None else f"{growth.low:+.1f} to {growth.high:+.1f}",
-            "" if growth.first_mb is None else f"{growth.first_mb:.0f}, {growth.last_mb:.0f}",
-            f"{growth.max_mb:.0f}",
-        )
-        for growth in growths
-    ]
+def _memory(outcome: Outcome) -> list[str]:
+    rows = [(*_slope(growth), _most_mb(outcome, growth.life)) for growth in outcome.growths]
     heads = (
         "life",
-        "minutes fitted",
+        "memory",
+        "rests fitted",
+        "minutes",
         "MB an hour",
         "95 % interval",
         "begin, end of the line, MB",
-        "most, MB",
+        "most, under load, MB",
     )
     return _table(heads, rows)
+
+
+def _slope(growth: Growth) -> tuple[object, ...]:
+    numbers = ("", "", "")
+    if growth.mb_per_h is not None:
+        numbers = (
+            f"{growth.mb_per_h:+.1f}",
+            f"{growth.low:+.1f} to {growth.high:+.1f}",
+            f"{growth.first_mb:.0f}, {growth.last_mb:.0f}",
+        )
+    return growth.life, growth.verdict, growth.rests, f"{growth.minutes:.1f}", *numbers
+
+
+def _most_mb(outcome: Outcome, life: int) -> str:
+    mine = [sample.memory / MB for sample in outcome.samples if sample.life == life]
+    return f"{max(mine):.0f}" if mine else ""
 
 
 def _most(outcome: Outcome) -> list[str]:
@@ -148,10 +160,12 @@ def draw(outcome: Outcome, path: Path) -> None:
     for life in outcome.lives.all:
         mine = [sample for sample in outcome.samples if sample.life == life.number]
         minutes = [sample.t_s / 60 for sample in mine]
-        axes.plot(minutes, [sample.rss / 1e6 for sample in mine], label=f"life {life.number}")
+        axes.plot(minutes, [sample.memory / MB for sample in mine], label=f"life {life.number}")
         if life.ended_s is not None:
             axes.axvline(life.ended_s / 60, color="grey", linestyle=":")
             axes.annotate(life.how, (life.ended_s / 60, 0.02), xycoords=("data", "axes fraction"), ha="right")
+    at_rest = [(rest.t_s / 60, rest.memory / MB) for rest in outcome.rests]
+    axes.plot(*zip(*at_rest, strict=True), "k.", label="at rest")
     axes.set(xlabel="minutes", ylabel="memory of the service, MB", ylim=(0, None))
     axes.legend(loc="lower left")
     figure.savefig(path)

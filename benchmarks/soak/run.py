@@ -14,9 +14,10 @@ from benchmarks.soak.expected import Expected
 from benchmarks.soak.growth import Growth, growth
 from benchmarks.soak.lives import Lives
 from benchmarks.soak.recordings import make_recordings
-from benchmarks.soak.samples import Books, Sample, scrape, watch
+from benchmarks.soak.samples import Books, Sample, look, scrape, watch
 from benchmarks.soak.stage import Stage
 from benchmarks.soak.tally import Tally, Wrong
+from service.memory import GIVE_BACK_EVERY_S
 
 KILLS = ((1 / 6, signal.SIGKILL), (1 / 2, signal.SIGTERM))
 BUSY_SHARE = 0.3
@@ -39,6 +40,8 @@ class Plan:
         street_s: how much of the bundled recording is played.
         sample_s: between two samples.
         idle_s: silence that ends a session.
+        play_s: between two rests, in which nobody comes and memory is measured.
+        rest_s: how long nothing is under way by then; longer than the service takes to give back memory.
     """
 
     minutes: float
@@ -50,6 +53,8 @@ class Plan:
     street_s: float = 3.0
     sample_s: float = 5.0
     idle_s: float = 15.0
+    play_s: float = 180.0
+    rest_s: float = GIVE_BACK_EVERY_S + 10
 
     def settings(self) -> dict[str, str]:
         """Of the service: small limits, so that they are reached, and soon."""
@@ -74,6 +79,7 @@ class Outcome:
     lives: Lives
     model: str
     samples: list[Sample] = field(default_factory=list)
+    rests: list[Sample] = field(default_factory=list)
     books: list[Books] = field(default_factory=list)
     growths: list[Growth] = field(default_factory=list)
     minutes: float = 0.0
@@ -133,20 +139,29 @@ async def _direct(outcome: Outcome, stage: Stage, cast: Cast) -> None:
     """Let the clients play; end the service when it is time, in the middle of their streams."""
     plan, lives = outcome.plan, outcome.lives
     begun_s, all_s = time.monotonic(), plan.minutes * 60
-    cast.go_on()
     for share, how in sorted(plan.kills):
-        await asyncio.sleep(max(begun_s + share * all_s - time.monotonic(), 0))
-        await _balance(outcome, stage, cast)
+        await _play_until(begun_s + share * all_s, outcome, stage, cast)
         cast.go_on()
         await _busy(stage, plan.at_once)
         await lives.end(how)
         await lives.start()
         stage.tally.counts["restarts"] += 1
-    await asyncio.sleep(max(begun_s + all_s - time.monotonic(), 0))
-    await _balance(outcome, stage, cast)
+    await _play_until(begun_s + all_s, outcome, stage, cast)
     await cast.finish()
     await lives.end(signal.SIGTERM)
     outcome.minutes = (time.monotonic() - begun_s) / 60
+
+
+async def _play_until(end_s: float, outcome: Outcome, stage: Stage, cast: Cast) -> None:
+    """Let the clients play, once at least, with a rest now and then and one at the end."""
+    plan, left_s = outcome.plan, 1.0
+    while left_s > 0:
+        cast.go_on()
+        await asyncio.sleep(min(plan.play_s, max(end_s - time.monotonic(), 0)))
+        await _balance(outcome, stage, cast)
+        await asyncio.sleep(plan.rest_s)
+        outcome.rests.append(await look(outcome.lives, stage.http))
+        left_s = end_s - time.monotonic()
 
 
 async def _balance(outcome: Outcome, stage: Stage, cast: Cast) -> None:
@@ -179,9 +194,8 @@ def _judge(outcome: Outcome) -> None:
         if not books.balanced:
             tally.fail(f"the service's counts of slices do not balance: {books}")
     for life in outcome.lives.all:
-        if any(sample.life == life.number for sample in outcome.samples):
-            outcome.growths.append(growth(outcome.samples, life.number))
-    for grown in outcome.growths:
+        grown = growth(outcome.rests, life.number, life.ready_s)
+        outcome.growths.append(grown)
         if grown.grows:
             tally.fail(f"memory grows in life {grown.life}: {grown}")
     if not tally.counts["windows compared"]:

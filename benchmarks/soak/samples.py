@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +19,20 @@ _MODEL = re.compile(r'model="[^"]*",?')
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The service at one moment; memory in bytes, children on their own."""
+    """The service at one moment.
+
+    Attributes:
+        t_s: since the run began.
+        life: number of the process.
+        memory: resident, in bytes, without pages of files, which the kernel may drop at will.
+        children_memory: resident memory of its children.
+        descriptors, threads, sessions, queued_slices, jobs: how many.
+    """
 
     t_s: float
     life: int
-    rss: int
-    children_rss: int
+    memory: int
+    children_memory: int
     descriptors: int
     threads: int
     sessions: int
@@ -46,24 +55,26 @@ async def watch(lives: Lives, every_s: float, samples: list[Sample]) -> None:
     """Take samples until cancelled; none while the service is not there."""
     async with httpx.AsyncClient(base_url=lives.url, trust_env=False) as http:
         while True:
-            life = lives.current
-            try:
-                counted = await scrape(http)
-                if life.ended_s is None:
-                    samples.append(_look(lives.now_s, life.number, life.pid, counted))
-            except (OSError, httpx.HTTPError, KeyError):
-                pass  # it is about to end; a process that has ended has no memory
+            with suppress(OSError, httpx.HTTPError, KeyError):
+                # it is about to end; a process that has ended has no memory
+                samples.append(await look(lives, http))
             await asyncio.sleep(every_s)
 
 
-def _look(t_s: float, life: int, pid: int, counted: Mapping[str, float]) -> Sample:
-    status = _status(pid)
+async def look(lives: Lives, http: httpx.AsyncClient) -> Sample:
+    """A sample now.
+
+    Raises:
+        OSError, httpx.HTTPError, KeyError: the service is about to end.
+    """
+    life, counted = lives.current, await scrape(http)
+    status = _status(life.pid)
     return Sample(
-        t_s=t_s,
-        life=life,
-        rss=_kib(status["VmRSS"]),
-        children_rss=sum(_kib(_status(child).get("VmRSS", "0 kB")) for child in _children(pid)),
-        descriptors=len(os.listdir(PROC / str(pid) / "fd")),
+        t_s=lives.now_s,
+        life=life.number,
+        memory=_kib(status["RssAnon"]),
+        children_memory=sum(_kib(_status(child).get("VmRSS", "0 kB")) for child in _children(life.pid)),
+        descriptors=len(os.listdir(PROC / str(life.pid) / "fd")),
         threads=int(status["Threads"]),
         sessions=int(counted["spikewatch_sessions"]),
         queued_slices=int(counted["spikewatch_queued_slices"]),

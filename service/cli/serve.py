@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from service.cli.options import Runtime, StateDtype, Weights
 from service.logs import configure_logging
+from service.memory import share_heaps
 from service.settings import Settings
 
 
@@ -56,6 +57,7 @@ def serve(
     except ValidationError as error:
         first = error.errors()[0]
         raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    share_heaps()
     from service.app import create_app
     from service.server import make_server
 

@@ -33,10 +33,14 @@ def test_a_short_soak_with_a_kill_passes(tmp_path: Path) -> None:
     weights = tmp_path / "small.safetensors"
     save_checkpoint(weights, detector.network, detector.spec)
     kills = ((0.5, signal.SIGKILL),)
-    plan = Plan(0.04, kills, seed=1, at_once=4, weights=str(weights), street_s=0.5, idle_s=1.5)
+    plan = Plan(
+        0.06, kills, seed=1, at_once=4, weights=str(weights), street_s=0.5, idle_s=1.5, play_s=1.0, rest_s=0.1
+    )
     outcome = asyncio.run(soak(plan, tmp_path))
     assert outcome.tally.failures == []
     assert outcome.tally.counts["restarts"] == 1
+    assert [rest.life for rest in outcome.rests].count(2) >= 1
+    assert all(rest.sessions == rest.queued_slices == 0 for rest in outcome.rests)
     assert outcome.tally.counts["windows compared"] > 50
     assert outcome.tally.counts["connections cut"] > 0
     write(outcome, tmp_path / "report")
@@ -101,24 +105,41 @@ def test_recordings_are_all_others_and_whole(tmp_path: Path) -> None:
         assert opened.stats.dropped == {}, recording.name
 
 
-def samples(mb_per_h: float, noise_mb: float = 5.0) -> list[Sample]:
+def rests(mb_per_h: float, noise_mb: float = 2.0) -> list[Sample]:
     rng = np.random.default_rng(0)
     return [
-        replace(STEADY, t_s=t, rss=int((500 + mb_per_h * t / 3600 + rng.normal(0, noise_mb)) * MB))
-        for t in np.arange(0.0, 900.0, 5.0)
+        replace(STEADY, t_s=t, memory=int((500 + mb_per_h * t / 3600 + rng.normal(0, noise_mb)) * MB))
+        for t in np.arange(0.0, 1800.0, 150.0)
     ]
 
 
-def test_memory_that_grows_is_told_from_memory_that_does_not() -> None:
-    flat, leaking = growth(samples(0.0), 1), growth(samples(400.0), 1)
-    assert flat.low is not None
-    assert flat.high is not None
-    assert flat.low < 0 < flat.high
-    assert not flat.grows
-    assert leaking.mb_per_h == pytest.approx(400, abs=40)
-    assert leaking.grows
-    assert leaking.minutes == pytest.approx(10, abs=0.2)
-    assert growth(samples(FLAT_MB_PER_H * 100), 1, warm_s=890).mb_per_h is None, "too little to tell"
+@pytest.mark.parametrize(
+    ("mb_per_h", "noise_mb", "verdict"),
+    [
+        (0.0, 2.0, "flat"),
+        (-400.0, 2.0, "flat"),
+        (0.0, 50.0, "not certain"),
+        (FLAT_MB_PER_H, 2.0, "not certain"),
+        (FLAT_MB_PER_H + 25, 2.0, "grows"),
+    ],
+)
+def test_memory_that_grows_is_told_from_memory_that_does_not(
+    mb_per_h: float, noise_mb: float, verdict: str
+) -> None:
+    found = growth(rests(mb_per_h, noise_mb), 1, ready_s=0.0)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < mb_per_h < found.high
+    assert found.verdict == verdict
+    assert found.grows == (verdict == "grows")
+
+
+def test_a_life_that_is_short_or_cold_is_not_judged() -> None:
+    warm = growth(rests(400.0), 1, ready_s=0.0)
+    assert (warm.rests, warm.minutes) == (10, 22.5), "the first five minutes do not count"
+    for cold in (growth(rests(4000.0), 1, ready_s=1000.0), growth(rests(4000.0), 2, ready_s=0.0)):
+        assert cold.verdict == "too short to tell"
+        assert not cold.grows
 
 
 def test_the_interval_of_a_slope_is_students() -> None:

@@ -1,4 +1,4 @@
-"""The memory limit, read from control groups as Linux lays them out."""
+"""The memory limit, read from control groups as Linux lays them out; and what the C library holds."""
 
 import subprocess
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.memory import memory_limit_bytes
+from service.memory import HEAPS, memory_limit_bytes
 
 GIB = 1 << 30
 
@@ -62,6 +62,40 @@ full = resident()
 give_back()
 print(full - resident())
 """
+
+
+COUNT_HEAPS = """
+import ctypes, threading
+from service.memory import share_heaps
+
+if {shared}:
+    share_heaps()
+together = threading.Barrier(8)
+
+def work():
+    held = bytearray(1000)
+    together.wait()
+
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+out = ctypes.c_void_p(libc.fdopen(1, b"w"))
+libc.malloc_info(0, out)
+libc.fflush(out)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there")
+@pytest.mark.parametrize("shared", [True, False])
+def test_threads_share_heaps(shared: bool) -> None:
+    """As the C library itself counts them."""
+    command = [sys.executable, "-c", COUNT_HEAPS.format(shared=shared)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert (done.stdout.count("<heap nr=") <= HEAPS) is shared
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there")
