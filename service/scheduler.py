@@ -1,7 +1,6 @@
 """Which slices of a model run together: round robin over its sessions, at most one of each in a batch."""
 
 import threading
-import time
 from dataclasses import dataclass
 
 from service.company import Company
@@ -69,7 +68,8 @@ class Scheduler:
             item = session.inbox.pop() if session.ready else None
             if item is not None:
                 work.append(Work(session, item))
-                self._company.ran(session, time.monotonic())
+                if isinstance(item, InputSlice):
+                    self._company.ran(session, item)
             if len(work) == self._max_batch:
                 self._next = (index + 1) % count
                 break

@@ -28,10 +28,10 @@ def wait_s(company: Company, sessions: list[FakeSession], now_s: float) -> float
     return company.wait_s(sessions, now_s)  # type: ignore[arg-type]
 
 
-def company_of(*ran: tuple[FakeSession, float], max_batch: int = 8) -> Company:
+def company_of(*last: tuple[FakeSession, float], max_batch: int = 8) -> Company:
     company = Company(SHARE, max_batch)
-    for one, at_s in ran:
-        company.ran(one, at_s)  # type: ignore[arg-type]
+    for one, ready_s in last:
+        company.ran(one, replace(slice_at(0), ready_s=ready_s))  # type: ignore[arg-type]
     return company
 
 
@@ -40,12 +40,19 @@ def test_a_slice_alone_never_waits() -> None:
     assert wait_s(company_of((a, 9.95)), [a, silent], 10.0) == 0
 
 
-def test_it_waits_for_a_session_that_was_just_here_but_not_beyond_the_budget() -> None:
+def test_it_waits_for_a_session_that_is_due_but_not_beyond_the_budget() -> None:
     a, late = session("a", 10.0), session("b")
-    company = company_of((late, 9.95))
-    assert wait_s(company, [a, late], 10.0) == pytest.approx(BUDGET_S)
-    assert wait_s(company, [a, late], 10.0 + 0.4 * BUDGET_S) == pytest.approx(0.6 * BUDGET_S)
-    assert wait_s(company, [a, late], 10.0 + BUDGET_S) == 0
+    for due_s in (9.96, 10.0, 10.0 + 0.9 * BUDGET_S):
+        company = company_of((late, due_s - SLICE_S))
+        assert wait_s(company, [a, late], 10.0) == pytest.approx(BUDGET_S)
+        assert wait_s(company, [a, late], 10.0 + 0.4 * BUDGET_S) == pytest.approx(0.6 * BUDGET_S)
+        assert wait_s(company, [a, late], 10.0 + BUDGET_S) == 0
+
+
+def test_it_does_not_wait_for_one_whose_turn_is_yet_to_come() -> None:
+    a, later = session("a", 10.0), session("b")
+    assert wait_s(company_of((later, 10.0 + 1.1 * BUDGET_S - SLICE_S)), [a, later], 10.0) == 0
+    assert wait_s(company_of((later, 9.975)), [a, later], 10.0) == 0
 
 
 def test_it_does_not_wait_for_one_that_went_silent() -> None:
@@ -61,13 +68,13 @@ def test_nobody_waits_once_all_are_here_or_the_batch_is_full() -> None:
 
 def test_a_slice_that_has_waited_for_the_worker_waits_no_more() -> None:
     a, late = session("a", 9.9), session("b")
-    assert wait_s(company_of((late, 9.98)), [a, late], 10.0) == 0
+    assert wait_s(company_of((late, 9.95)), [a, late], 10.0) == 0
 
 
 def test_controls_do_not_wait() -> None:
     a, late = session("a"), session("b")
     a.inbox.put(Control(lambda _: None))
-    assert wait_s(company_of((late, 9.98)), [a, late], 10.0) == 0
+    assert wait_s(company_of((late, 9.95)), [a, late], 10.0) == 0
 
 
 def test_two_cameras_that_are_slightly_apart_run_together() -> None:
