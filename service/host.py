@@ -3,9 +3,11 @@
 import asyncio
 import logging
 import uuid
+from contextlib import suppress
 
 from prometheus_client import CollectorRegistry
 
+from ingest.errors import IngestError
 from model.detector import Detector
 from service.caller import Caller
 from service.catalog import Entry
@@ -19,6 +21,7 @@ from service.errors import (
     StepFailed,
     TooManySessions,
 )
+from service.farewell import Farewell
 from service.keeper import Keeper
 from service.lifecycle import Ending, IdleRule, SavedPoint
 from service.memory import give_back_now_and_then
@@ -35,6 +38,9 @@ from service.spool import Spool
 from service.store import SnapshotStore
 
 log = logging.getLogger("spikewatch.host")
+
+LAST_FLUSH_S = 5.0
+"""How long a silent session that is not saved may take to run what it has left."""
 
 
 class SessionHost:
@@ -177,6 +183,7 @@ class SessionHost:
             durable=durable,
             inbox_slices=self.settings.inbox_slices,
             outbox_windows=self.settings.outbox_windows,
+            kept_windows=max(self.settings.outbox_windows, self.settings.max_windows_per_post),
         )
         self.sessions[session.id] = session
         self._model_of[session.id] = model
@@ -200,6 +207,10 @@ class SessionHost:
             return session
         raise self._absent(session_id)
 
+    def farewell(self, session_id: str) -> Farewell | None:
+        """The last results of a session that its client has ended, None if it runs or they are gone."""
+        return self._endings.farewell(session_id)
+
     def _check_room(self, session_id: str, caller: Caller) -> None:
         if self.draining:
             raise Draining("the service is stopping")
@@ -220,9 +231,11 @@ class SessionHost:
         session.reason = reason
         session.close(error)
         self._model_of.pop(session.id).leave(session)
+        farewell = None
         if reason == "client":
             self.keeper.forget(session.id)
-        self._endings.note(session.id, Ending(reason, str(error)))
+            farewell = session.farewell() if session.durable else None
+        self._endings.note(session.id, Ending(reason, str(error)), farewell)
         self.metrics.ended.labels(reason).inc()
         session.report_dropped()
         log.info("session ended", extra={"session": session.id, "reason": reason})
@@ -253,10 +266,10 @@ class SessionHost:
                 await self._end_with(model)
             for session in list(self.sessions.values()):
                 session.report_dropped()
-                if session.warned and session.idle_s > self.idle.timeout_s:
+                if session.pulse.warned and session.pulse.idle_s > self.idle.timeout_s:
                     self._expire(session)
-                elif session.idle_s > self.idle.warned_after_s and not session.warned:
-                    session.warn(self.idle.timeout_s - session.idle_s)
+                elif session.pulse.idle_s > self.idle.warned_after_s and not session.pulse.warned:
+                    session.pulse.warn(self.idle.timeout_s - session.pulse.idle_s)
                 else:
                     self.keeper.look(session)
 
@@ -272,12 +285,17 @@ class SessionHost:
             task.add_done_callback(lambda _: self._expiring.pop(session.id))
 
     async def _save_and_end(self, session: Session) -> None:
-        """End an idle session, unless bytes come while it is saved."""
-        accepted_bytes = session.accepted_bytes
-        await self.keeper.save_at_end(session)
-        if session.accepted_bytes == accepted_bytes:
-            words = f"no bytes came for {self.idle.timeout_s:g} s"
-            self.end(session, SessionClosed(words), "idle_timeout")
+        """End an idle session, unless its client gives a sign of life while it is saved."""
+        signs = session.pulse.signs
+        saved = await self.keeper.save_at_end(session)
+        if session.pulse.signs != signs:
+            return
+        if not saved:
+            with suppress(ServiceError, IngestError, TimeoutError):
+                async with asyncio.timeout(LAST_FLUSH_S):
+                    await session.flush()
+        words = f"no bytes came for {self.idle.timeout_s:g} s"
+        self.end(session, SessionClosed(words), "idle_timeout")
 
     def _fail_from_worker(self, session: Session, error: ServiceError) -> None:
         assert self._loop is not None

@@ -145,11 +145,19 @@ class Results:
     gone: int
     dropped: int
 
+    def check_kept(self, seq: int) -> None:
+        """Raise ResultsGone if some from `seq` on are no longer kept."""
+        if seq < self.gone:
+            raise ResultsGone(
+                f"results before {self.gone} are no longer kept; asked for from {seq} on",
+                oldest_seq=self.gone,
+            )
+
 
 class Outbox:
     """Results waiting for the client. Full: the session is not scheduled, or drops its oldest result.
 
-    As many as may wait are kept after they were given out, for a client that lost them on the way.
+    `keep` results are kept after they were given out, for a client that lost them on the way.
     """
 
     def __init__(
@@ -158,9 +166,11 @@ class Outbox:
         policy: str,
         loop: asyncio.AbstractEventLoop,
         on_drop: Callable[[], None] = lambda: None,
+        keep: int | None = None,
     ) -> None:
         self.capacity = capacity
         self.policy = policy
+        self._most_kept = capacity if keep is None else keep
         self._on_drop = on_drop
         self.dropped_windows = 0
         self._items: deque[WindowResult] = deque()
@@ -239,12 +249,8 @@ class Outbox:
         Raises:
             ResultsGone: some of them are no longer kept.
         """
+        self.save().check_kept(seq)
         with self._lock:
-            if seq < self._gone:
-                raise ResultsGone(
-                    f"results before {self._gone} are no longer kept; asked for from {seq} on",
-                    oldest_seq=self._gone,
-                )
             results = [*self._read, *self._items]
             self._read = deque(r for r in results if r.seq < seq)
             self._items = deque(r for r in results if r.seq >= seq)
@@ -266,5 +272,5 @@ class Outbox:
     def _keep(self, result: WindowResult) -> None:
         """Keep a result that is given out, without what only onlookers and sums want."""
         self._read.append(replace(result, layer_rates={}, layer_energy={}))
-        if len(self._read) > self.capacity:
+        if len(self._read) > self._most_kept:
             self._gone = self._read.popleft().seq + 1

@@ -12,9 +12,11 @@ from model.letterbox import Letterbox
 from service.berth import Berth
 from service.engine import Engine, Lane
 from service.errors import ServiceError, SessionBusy, WrongOffset
+from service.farewell import Farewell
 from service.lifecycle import SavedPoint, State
 from service.notices import Notices
 from service.options import SessionOptions
+from service.pulse import Pulse
 from service.pump import Pump
 from service.queues import Control, Inbox, Outbox
 from service.schemas import Totals, Window
@@ -44,19 +46,20 @@ class Session:
         durable: bool = False,
         inbox_slices: int,
         outbox_windows: int,
+        kept_windows: int,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.id = session_id
         self.model, self.detector, self.slot = berth.model, berth.detector, berth.slot
         self.options = options
         self.inbox = Inbox(inbox_slices, options.policy, self._count_dropped_slice)
-        self.outbox = Outbox(outbox_windows, options.policy, loop, berth.metrics.unread.inc)
+        self.outbox = Outbox(outbox_windows, options.policy, loop, berth.metrics.unread.inc, kept_windows)
         self.watchers = Watchers(loop)
         self.notices = Notices()
+        self.pulse = Pulse(self.notices)
         self.durable = durable
         """It may be saved and resumed."""
         self.saved: SavedPoint | None = None
-        self.warned = False
         self.changes = 0
         """Counts what a snapshot would have to hold."""
         self.save_begun_s = time.monotonic()
@@ -75,8 +78,7 @@ class Session:
         self._space = asyncio.Event()
         self._busy = False
         self._pump = Pump(self._prepare, self._enqueue)
-        self._touched_s = time.monotonic()
-        self._received_s = self._touched_s
+        self._received_s = time.monotonic()
         self._box: Letterbox | None = None
         self.source: Source = source or LiveSource(options)
 
@@ -91,18 +93,13 @@ class Session:
         return self._busy
 
     @property
-    def idle_s(self) -> float:
-        """Seconds since anything last moved: bytes in, a slice run, a result read."""
-        return time.monotonic() - self._touched_s
-
-    @property
     def state(self) -> State:
         """Where in its life the session is."""
         if self.closed is not None:
             return "closed"
         if self.ending.is_set():
             return "draining"
-        if self.warned:
+        if self.pulse.warned:
             return "idle"
         return "streaming" if self.changes else "created"
 
@@ -121,11 +118,12 @@ class Session:
         """Claim the session for one feeder while the block runs; SessionBusy if another has it."""
         self.check_free()
         self._busy = True
+        self.pulse.touch()
         try:
             yield
         finally:
             self._busy = False
-            self.touch()
+            self.pulse.touch()
 
     def check_free(self) -> None:
         """Raise SessionBusy if another request feeds the session, or why it has ended."""
@@ -163,7 +161,7 @@ class Session:
             SessionClosed: the session ended meanwhile.
         """
         self.check_open()
-        self.touch()
+        self.pulse.touch()
         async with self._pump.lock:
             await self._pump.finish()
             self._received_s = time.monotonic()
@@ -233,6 +231,10 @@ class Session:
     async def flush(self) -> None:
         """Run the open slice and emit the window under way, full or not."""
         await self.finish()
+        await self.emit_open_window()
+
+    async def emit_open_window(self) -> None:
+        """Emit the window under way, full or not, once all slices queued so far have been run."""
         await self.run(lambda engine: self.emit(engine.flush(self.lane)) if self.lane else None)
 
     async def reset(self) -> None:
@@ -256,20 +258,8 @@ class Session:
         self._loop.call_soon_threadsafe(self._progress)
 
     def _progress(self) -> None:
-        self.touch()
+        self.pulse.move()
         self._space.set()
-
-    def touch(self) -> None:
-        """Note that bytes came, a slice was taken or a result was read."""
-        self._touched_s = time.monotonic()
-        if self.warned:
-            self.warned = False
-            self.notices.take_back("idle_warning")
-
-    def warn(self, closes_in_s: float) -> None:
-        """Tell the client that silence will end the session."""
-        self.warned = True
-        self.notices.tell("idle_warning", closes_in_s=round(closes_in_s, 3))
 
     def close(self, error: ServiceError) -> None:
         """End the session: everyone who waits for it learns `error`."""
@@ -292,6 +282,15 @@ class Session:
         """A result as it is sent."""
         spec = self.model.spec
         return Window.of(result, spec.class_names, spec.training, self.dropped_windows)
+
+    def farewell(self) -> Farewell:
+        """What its client may still ask for once it has ended."""
+        spec, dropped = self.model.spec, self.dropped_windows
+        return Farewell(
+            self.outbox.save(),
+            self.sums(),
+            lambda result: Window.of(result, spec.class_names, spec.training, dropped),
+        )
 
     def sums(self) -> Totals:
         """Everything counted so far."""
@@ -322,7 +321,7 @@ class Session:
             self._space.clear()
             if self.inbox.put(part):
                 self._metrics.accepted.inc()
-                self.touch()
+                self.pulse.move()
                 self._notify()
                 return
             await self._space.wait()

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -49,7 +49,9 @@ class Patience:
         return f"no bytes came for {self._most_s:g} s, or for longer fewer than {self._bytes_per_s} a second"
 
 
-async def read_body(request: Request, limit: int, settings: Settings) -> bytes:
+async def read_body(
+    request: Request, limit: int, settings: Settings, on_bytes: Callable[[], None] = lambda: None
+) -> bytes:
     """The whole body; refused as soon as it is known to be longer than `limit` bytes.
 
     Raises:
@@ -70,6 +72,7 @@ async def read_body(request: Request, limit: int, settings: Settings) -> bytes:
             raise ClientGone("the client went away") from None
         if chunk is None:
             break
+        on_bytes()
         body += chunk
         if len(body) > limit:
             raise too_large

@@ -1,8 +1,5 @@
 """Sessions over HTTP: open, look, feed, end."""
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -10,13 +7,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
-from starlette.websockets import WebSocketDisconnect
 
-from ingest.errors import IngestError
 from service.api.body import read_body
-from service.api.problems import problem_of, problem_response
+from service.api.feeding import collect, end_by_fault, feed, go_on, held, make_way, unless_displaced
 from service.caller import Caller
-from service.errors import InternalError, ServiceError, SessionClosed, TooLarge
+from service.errors import SessionClosed
 from service.host import SessionHost
 from service.options import session_options
 from service.schemas import (
@@ -90,19 +85,6 @@ Offset = Annotated[int | None, Query(ge=0, description="of the first byte of the
 Seq = Annotated[int | None, Query(ge=0, description="of the first result wanted, again if need be")]
 
 
-@contextmanager
-def held(session: Session, host: SessionHost) -> Iterator[Session]:
-    """Claim the session for one feeder; a fault of ours ends it, so that nobody goes on with half a state."""
-    with session.hold():
-        try:
-            yield session
-        except (ServiceError, IngestError, RequestValidationError, WebSocketDisconnect):
-            raise
-        except Exception:
-            host.end(session, InternalError(), InternalError.code)
-            raise
-
-
 def session_info(session: Session, host: SessionHost, with_layers: bool = False) -> SessionInfo:
     """A session as it is shown, on request with the firing rates of its layers."""
     options, window, model = session.options, session.options.window, session.model
@@ -111,7 +93,7 @@ def session_info(session: Session, host: SessionHost, with_layers: bool = False)
         session_id=session.id,
         stream_url=f"/v1/sessions/{session.id}/stream",
         state=session.state,
-        closes_in_s=round(host.idle.timeout_s - session.idle_s, 3) if session.warned else None,
+        closes_in_s=round(host.idle.timeout_s - session.pulse.idle_s, 3) if session.pulse.warned else None,
         format=options.format,
         width=width,
         height=height,
@@ -128,7 +110,7 @@ def session_info(session: Session, host: SessionHost, with_layers: bool = False)
         queued_slices=len(session.inbox),
         accepted_bytes=session.accepted_bytes,
         saved_bytes=session.saved_bytes,
-        idle_s=round(session.idle_s, 3),
+        idle_s=round(session.pulse.idle_s, 3),
         totals=session.sums(),
         layer_rates=session.totals.layer_rates if with_layers else {},
         layer_energy_mj={
@@ -189,71 +171,34 @@ async def post_events(
 
     An answer that was lost on the way is got again: send no bytes, and the first `seq` that is missing.
     """
+    await make_way(session, offset)
     with held(session, host):
         go_on(session, offset, seq)
-        data = await read_body(request, host.settings.max_body_bytes, host.settings)
-        windows, error = await collect(session, _feed(session, data), host.settings.max_windows_per_post)
-        if error is None:
-            return Windows(windows=windows, accepted_bytes=session.accepted_bytes)
-        if not isinstance(error, ServiceError | IngestError):
-            raise error
-    problem = problem_of(error)
-    host.end(session, SessionClosed(problem.detail), problem.code)
-    host.metrics.refused.labels(problem.code).inc()
-    return problem_response(error, windows)
+        body = read_body(request, host.settings.max_body_bytes, host.settings, session.pulse.touch)
+        data = await unless_displaced(session, body)
+        windows, error = await collect(session, feed(session, data), host.settings.max_windows_per_post)
+    if error is None:
+        return Windows(windows=windows, accepted_bytes=session.accepted_bytes)
+    return end_by_fault(session, host, error, windows)
 
 
-def go_on(session: Session, offset: int | None, seq: int | None) -> None:
-    """Check where a client goes on after a broken connection; called by who holds the session.
+@router.delete("/{session_id}", response_model=Ended)
+async def end_session(session_id: str, host: Host, caller: Sender, seq: Seq = None) -> Ended | JSONResponse:
+    """Finish the open slice and window, then end the session.
 
-    Raises:
-        WrongOffset: its next byte is not the one expected.
-        ResultsGone: results that it has not got are no longer kept.
+    An answer that was lost on the way is got again, for a while: ask the same once more.
     """
-    session.check_offset(offset)
-    if seq is not None:
-        session.outbox.rewind(seq)
-
-
-async def _feed(session: Session, data: bytes) -> None:
-    try:
-        await session.feed(data)
-    finally:
-        if session.closed is None:
-            await session.barrier()
-
-
-async def collect(session: Session, work: Any, limit: int) -> tuple[list[Window], Exception | None]:
-    """Await `work` while taking the results it makes; more than `limit` of them is an error."""
-    windows: list[Window] = []
-
-    async def take() -> None:
-        while len(windows) <= limit:
-            windows.append(session.window(await session.outbox.get()))
-
-    feeder, taker = asyncio.ensure_future(work), asyncio.ensure_future(take())
-    await asyncio.wait({feeder, taker}, return_when=asyncio.FIRST_COMPLETED)
-    error: Exception | None = None
-    if taker.done() and not feeder.done() and taker.exception() is None:
-        error = TooLarge(
-            f"more than {limit} windows from one request; send smaller pieces or use the WebSocket"
-        )
-    for task in (feeder, taker):
-        task.cancel()
-    done = await asyncio.gather(feeder, taker, return_exceptions=True)
-    if error is None and isinstance(done[0], Exception):
-        error = done[0]
-    windows += [session.window(result) for result in session.outbox.drain()]
-    return windows, error
-
-
-@router.delete("/{session_id}")
-async def end_session(session: Open, host: Host) -> Ended:
-    """Finish the open slice and window, then end the session."""
+    last = host.farewell(caller.inside(session_id))
+    if last is not None:
+        return Ended(windows=last.since(seq), totals=last.totals)
+    session = get_session(session_id, host, caller)
     with held(session, host):
+        go_on(session, None, seq)
         windows, error = await collect(session, session.flush(), host.settings.max_windows_per_post)
+    if error is not None:
+        return end_by_fault(session, host, error, windows)
+    if windows:
+        session.outbox.rewind(windows[0].seq)
     totals = session.sums()
     host.end(session, SessionClosed("ended by the client"), "client")
-    if error is not None:
-        raise error
     return Ended(windows=windows, totals=totals)

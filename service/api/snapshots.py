@@ -7,7 +7,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from service.api.body import read_body
-from service.api.sessions import OCTETS, PROBLEMS, Host, Open, Sender, held
+from service.api.feeding import held
+from service.api.sessions import OCTETS, PROBLEMS, Host, Open, Sender
 from service.schemas import Wire
 from service.snapshot import read_snapshot, restore, take
 

@@ -18,8 +18,9 @@ from pydantic import Field, ValidationError
 from starlette.websockets import WebSocketState
 
 from ingest.errors import IngestError
+from service.api.feeding import go_on, held, make_way
 from service.api.problems import problem_of
-from service.api.sessions import get_caller, get_session, go_on, held, session_info
+from service.api.sessions import get_caller, get_session, session_info
 from service.errors import BadRequest, InternalError, ServiceError, SessionBusy, SessionClosed
 from service.host import SessionHost
 from service.schemas import Wire
@@ -56,9 +57,7 @@ async def stream(socket: WebSocket, session_id: str) -> None:
         place = Place.model_validate(
             {k: v for k, v in socket.query_params.items() if k in Place.model_fields}
         )
-        if place.offset is not None and session.attended:
-            session.check_offset(place.offset)
-            await session.displace()
+        await make_way(session, place.offset)
         session.check_free()
         go_on(session, place.offset, place.seq)
     except (ServiceError, ValidationError) as error:
@@ -129,7 +128,7 @@ class Conversation:
             if message.get("bytes") is not None:
                 await self._session.feed(message["bytes"])
                 continue
-            self._session.touch()
+            self._session.pulse.touch()
             match message.get("text"):
                 case "flush":
                     await self._session.flush()
@@ -158,7 +157,7 @@ class Conversation:
             except BaseException:
                 outbox.put_back(result)
                 raise
-            self._session.touch()
+            self._session.pulse.touch()
             self._sending = False
             self._sent.set()
 
@@ -175,8 +174,11 @@ class Conversation:
     async def _end_by_client(self, receiver: "asyncio.Task[None]", sender: "asyncio.Task[None]") -> None:
         try:
             receiver.result()
-        except (IngestError, BadRequest) as error:
-            await self._session.barrier()
+        except BadRequest as error:
+            await self._session.flush()
+            await self._finish(sender, error, error.code, 1007)
+        except IngestError as error:
+            await self._session.emit_open_window()
             await self._finish(sender, error, problem_of(error).code, 1007)
         except ServiceError as error:
             await self._finish(sender, error, error.code, 1011)

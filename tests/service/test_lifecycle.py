@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+import socket
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from model.detector import Detector
 from service.lifecycle import IdleRule
 from service.notices import Notices
+from service.session import Session
 from tests.service.live import SENSOR, Live, dat_stream, live_service, talk
 from tests.service.test_adversity import until
 from tests.service.test_sessions import problem
@@ -50,6 +54,59 @@ def test_a_client_is_warned_and_told(detector: Detector) -> None:
         closed = talk(client)[-1]
         assert (closed["type"], closed["reason"], closed["resumable"]) == ("closed", "idle_timeout", False)
         assert client.close_code == 1000
+
+
+def test_silence_costs_no_event_where_nothing_is_saved(detector: Detector) -> None:
+    """The open slice, and a window of which two slices have come, are run and sent before the end."""
+    with live_service(detector, idle_timeout_s=1.0, idle_warning_s=0.5) as live:
+        session_id = live.open(slices=4, hop=4)
+        client = live.connect(session_id)
+        client.send(dat_stream(7))
+        messages = talk(client)
+        windows = [m for m in messages if m["type"] == "window"]
+        assert messages[-1]["reason"] == "idle_timeout"
+        assert sum(window["events"] for window in windows) == 7 * 300
+
+
+def test_who_comes_back_late_is_not_ended_at_once(detector: Detector) -> None:
+    with live_service(detector, idle_timeout_s=1.2, idle_warning_s=0.6) as live:
+        session_id = live.open()
+        live.connect(session_id).socket.shutdown(socket.SHUT_RDWR)
+        until(lambda: state(live, session_id) == "idle")
+        client, begun_s = live.connect(session_id), time.monotonic()
+        assert state(live, session_id) == "created"
+        warning = json.loads(client.recv())
+        assert warning["type"] == "idle_warning"
+        assert 0 < warning["closes_in_s"] <= 0.6
+        assert talk(client)[-1]["reason"] == "idle_timeout"
+        assert time.monotonic() - begun_s > 1.1
+
+
+def test_a_sign_of_life_while_it_is_saved_keeps_a_session(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with live_service(detector, idle_timeout_s=1.0, idle_warning_s=0.5, snapshot_dir=tmp_path) as live:
+        keeper = live.app.state.host.keeper
+        saving, go_on, save = threading.Event(), threading.Event(), keeper.save_at_end
+
+        async def slow(session: Session) -> bool:
+            saving.set()
+            await asyncio.to_thread(go_on.wait)
+            saved: bool = await save(session)
+            return saved
+
+        monkeypatch.setattr(keeper, "save_at_end", slow)
+        session_id = live.open()
+        client = live.connect(session_id)
+        client.send(dat_stream(1))
+        assert saving.wait(30)
+        client.send(b"")
+        until(lambda: not live.app.state.host.get(session_id).pulse.warned)
+        go_on.set()
+        time.sleep(0.3)
+        assert state(live, session_id) == "streaming"
+        saving.clear()
+        assert talk(client)[-1]["reason"] == "idle_timeout"
 
 
 def test_a_warning_comes_first_however_short_the_time() -> None:

@@ -2,7 +2,8 @@
 
 import json
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
@@ -114,8 +115,50 @@ def test_a_client_that_is_back_takes_the_place_of_its_broken_connection(live: Li
     assert comparable(got) == comparable(expected)
 
 
+def half_a_post(live: Live, session_id: str, data: bytes, offset: int) -> socket.socket:
+    """A POST whose client vanishes in the middle of its body, and nobody notices."""
+    hanging = socket.create_connection(("127.0.0.1", live.port))
+    head = f"POST /v1/sessions/{session_id}/events?offset={offset} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    hanging.sendall(head.encode() + f"Content-Length: {len(data)}\r\n\r\n".encode() + data[: len(data) // 2])
+    until(lambda: live.app.state.host.get(session_id).attended)
+    return hanging
+
+
+def test_a_client_that_is_back_takes_the_place_of_its_broken_post(live: Live) -> None:
+    data, size = dat_stream(10), 2400
+    expected, _ = upload(live, dat_file(10), **LOW)
+    for over_socket in (False, True):
+        session_id = live.open(**LOW)
+        got = post(live, session_id, data[: 5 * size], offset=0).json()["windows"]
+        with half_a_post(live, session_id, data[5 * size :], 5 * size) as hanging:
+            assert problem(post(live, session_id, b"")) == (409, "session_busy")
+            assert problem(post(live, session_id, b"", offset=7)) == (409, "wrong_offset")
+            if over_socket:
+                with stream(live, session_id, offset=5 * size, seq=len(got)) as client:
+                    client.send(data[5 * size :])
+                    client.send("close")
+                    got += [m for m in talk(client) if m["type"] == "window"]
+            else:
+                got += post(live, session_id, data[5 * size :], offset=5 * size).json()["windows"]
+                got += live.http.delete(f"/v1/sessions/{session_id}").json()["windows"]
+            assert b"session_busy" in hanging.recv(10_000)
+        assert comparable(got) == comparable(expected)
+
+
+def test_a_body_that_comes_slowly_keeps_its_session(detector: Detector) -> None:
+    with live_service(detector, idle_timeout_s=0.8, min_body_bytes_per_s=100) as live:
+        session_id = live.open(**LOW)
+
+        def slowly() -> Iterator[bytes]:
+            for i in range(0, 2400, 240):
+                time.sleep(0.2)
+                yield dat_stream(1)[i : i + 240]
+
+        assert live.http.post(f"/v1/sessions/{session_id}/events", content=slowly()).status_code == 200
+
+
 def test_results_are_kept_within_a_limit(detector: Detector) -> None:
-    with live_service(detector, outbox_windows=4) as live:
+    with live_service(detector, outbox_windows=4, max_windows_per_post=4) as live:
         session_id = live.open(**LOW)
         for i in range(9):
             post(live, session_id, dat_stream(10)[i * 2400 : (i + 1) * 2400])
@@ -124,6 +167,14 @@ def test_results_are_kept_within_a_limit(detector: Detector) -> None:
         assert answer.json()["oldest_seq"] == 4
         windows = post(live, session_id, b"", seq=4).json()["windows"]
         assert [w["seq"] for w in windows] == [4, 5, 6, 7]
+
+
+def test_the_results_of_the_largest_answer_are_kept(detector: Detector) -> None:
+    with live_service(detector, outbox_windows=2, max_windows_per_post=8) as live:
+        session_id = live.open(**LOW)
+        lost = post(live, session_id, dat_stream(9)).json()["windows"]
+        assert len(lost) == 8
+        assert post(live, session_id, b"", seq=0).json()["windows"] == lost
 
 
 def test_a_client_that_has_seen_more_is_not_told_again(live: Live) -> None:

@@ -1,0 +1,95 @@
+"""The last results of a session, when the answer that brings them is lost."""
+
+import json
+import socket
+
+from model.detector import Detector
+from service.endings import ANSWERED_AGAIN, Endings
+from service.farewell import Farewell
+from service.lifecycle import Ending
+from service.queues import Results
+from service.schemas import Totals
+from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, upload
+from tests.service.test_adversity import until
+from tests.service.test_resume import LOW, post, stream
+from tests.service.test_sessions import problem
+
+
+def end(live: Live, session_id: str, **place: int) -> dict:
+    answer = live.http.delete(f"/v1/sessions/{session_id}", params=place)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_to_end_a_session_twice_gives_the_same_answer(live: Live) -> None:
+    expected, summary = upload(live, dat_file(9), **LOW)
+    session_id = live.open(**LOW)
+    first = post(live, session_id, dat_stream(9)).json()["windows"]
+    ended = end(live, session_id)
+    assert comparable(first + ended["windows"]) == comparable(expected)
+    assert ended["windows"]
+    assert ended["totals"]["events"] == summary["events"]
+    assert end(live, session_id) == ended
+    assert end(live, session_id, seq=0) == {"windows": first + ended["windows"], "totals": ended["totals"]}
+    assert end(live, session_id, seq=len(expected))["windows"] == []
+    assert problem(live.http.get(f"/v1/sessions/{session_id}")) == (410, "session_closed")
+
+
+def test_an_open_session_can_be_ended_with_all_that_is_missing(live: Live) -> None:
+    expected, _ = upload(live, dat_file(9), **LOW)
+    session_id = live.open(**LOW)
+    post(live, session_id, dat_stream(9))
+    assert comparable(end(live, session_id, seq=3)["windows"]) == comparable(expected)[3:]
+    assert comparable(end(live, session_id)["windows"]) == comparable(expected)[3:]
+
+
+def test_a_connection_that_breaks_after_close_costs_nothing(live: Live) -> None:
+    expected, summary = upload(live, dat_file(20), **LOW)
+    session_id = live.open(**LOW)
+    with stream(live, session_id) as client:
+        client.recv()
+        client.send(dat_stream(20))
+        got = [json.loads(client.recv()) for _ in range(3)]
+        client.send("close")
+        client.socket.shutdown(socket.SHUT_RDWR)
+    until(lambda: session_id not in live.app.state.host.sessions or not attended(live, session_id))
+    ended = end(live, session_id, seq=3)
+    assert comparable(got + ended["windows"]) == comparable(expected)
+    assert ended["totals"]["windows"] == summary["windows"]
+
+
+def attended(live: Live, session_id: str) -> bool:
+    return live.app.state.host.get(session_id).attended
+
+
+def test_results_that_are_gone_are_told_of(detector: Detector) -> None:
+    with live_service(detector, outbox_windows=2, max_windows_per_post=2) as live:
+        session_id = live.open(**LOW)
+        for i in range(6):
+            post(live, session_id, dat_stream(6)[i * 2400 : (i + 1) * 2400])
+        end(live, session_id)
+        answer = live.http.delete(f"/v1/sessions/{session_id}", params={"seq": 0})
+        assert problem(answer) == (410, "results_gone")
+        assert answer.json()["oldest_seq"] > 0
+
+
+def test_an_end_that_fails_gives_what_it_has_and_why(detector: Detector) -> None:
+    with live_service(detector, max_windows_per_post=3) as live:
+        session_id = live.open(**LOW)
+        for i in range(6):
+            post(live, session_id, dat_stream(6)[i * 2400 : (i + 1) * 2400])
+        answer = live.http.delete(f"/v1/sessions/{session_id}", params={"seq": 0})
+        assert problem(answer) == (413, "too_large")
+        assert [window["seq"] for window in answer.json()["windows"]][:3] == [0, 1, 2]
+        assert live.http.get(f"/v1/sessions/{session_id}").json()["reason"] == "too_large"
+
+
+def test_the_latest_are_kept() -> None:
+    endings = Endings()
+    farewell = Farewell(Results((), (), 0, 0), Totals(), lambda result: result)  # type: ignore[arg-type,return-value]
+    for number in range(ANSWERED_AGAIN + 1):
+        endings.note(str(number), Ending("client", ""), farewell)
+    assert endings.farewell("0") is None
+    assert endings.farewell("1") is farewell
+    endings.forget("1")
+    assert endings.farewell("1") is None
