@@ -99,7 +99,7 @@ class Conversation:
         receiver = asyncio.create_task(self._receive())
         ending = asyncio.create_task(self._session.ending.wait())
         displaced = asyncio.create_task(self._session.displaced.wait())
-        notices = asyncio.create_task(self._send_notices())
+        self._notices = asyncio.create_task(self._send_notices())
         try:
             first = asyncio.FIRST_COMPLETED
             await asyncio.wait({sender, receiver, ending, displaced}, return_when=first)
@@ -113,7 +113,7 @@ class Conversation:
             else:
                 await self._end_by_fault(sender)
         finally:
-            tasks = (sender, receiver, ending, notices, displaced)
+            tasks = (sender, receiver, ending, self._notices, displaced)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -248,6 +248,7 @@ class Conversation:
         totals = self._session.sums()
         self._host.end(self._session, SessionClosed(ENDINGS.get(reason, str(error))), reason)
         await asyncio.wait({sender}, timeout=FAREWELL_S)
+        await _cancel(self._notices)
         if sender.done() and isinstance(sender.exception(), WebSocketDisconnect):
             sender.result()
         await _cancel(sender)

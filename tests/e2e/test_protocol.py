@@ -30,7 +30,9 @@ BROKEN = 1006
 
 @pytest.fixture(scope="module")
 def live() -> Iterator[Live]:
-    with live_service(small_detector(), max_sessions=8, outbox_windows=KEPT) as service:
+    with live_service(
+        small_detector(), max_sessions=8, outbox_windows=KEPT, max_windows_per_post=KEPT
+    ) as service:
         yield service
 
 
