@@ -80,7 +80,8 @@ def test_bad_bytes_end_the_session_with_the_reason(live: Live) -> None:
     socket = live.connect(live.open())
     socket.send(dat_stream(20) + dat_stream(1))
     messages = talk(socket)
-    assert [m["type"] for m in messages] == ["window"] * 4 + ["error", "closed"]
+    assert [m["type"] for m in messages] == ["window"] * 5 + ["error", "closed"]
+    assert [m["events"] for m in messages[:5]] == [1200] * 4 + [900], "the window under way is cut short"
     assert (messages[-2]["code"], messages[-1]["reason"]) == ("time_order", "time_order")
     assert socket.close_code == 1007
 
