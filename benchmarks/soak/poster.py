@@ -42,21 +42,18 @@ class Poster:
     async def play(self) -> None:
         """Until all is compared; Wrong if something differs."""
         await self._stage.open(self._id, self._reel.wanted(self._choice))
-        ended = False
-        while not ended:
+        while self._totals is None:
             offset = await self._place()
-            if offset is None:
-                break
-            ended = await (self._end() if offset == len(self._data) else self._post(offset))
+            await (self._end() if offset == len(self._data) else self._post(offset))
         expected = await self._stage.expected.of(self._reel.parts, self._choice)
-        check_windows(self._windows, expected.windows, whole=self._totals is not None)
-        if self._totals is not None and counted(self._totals) != expected.totals:
+        check_windows(self._windows, expected.windows, whole=True)
+        if counted(self._totals) != expected.totals:
             raise Wrong(f"totals are {counted(self._totals)}, offline {expected.totals}")
         self._stage.tally.counts["sessions compared"] += 1
         self._stage.tally.counts["windows compared"] += len(self._windows)
 
-    async def _place(self) -> int | None:
-        """Offset of the next byte; None: the session was ended, and the answer to that was lost."""
+    async def _place(self) -> int:
+        """Offset of the next byte."""
         answer = await self._stage.ask("GET", self._path)
         if answer.is_success:
             return int(answer.json()["accepted_bytes"])
@@ -66,13 +63,13 @@ class Poster:
             self._stage.tally.counts["sessions restored from a snapshot"] += 1
             return await self._place()
         if problem.get("reason") == "client":
-            self._stage.tally.counts["last answers lost"] += 1
-            return None
+            self._stage.tally.counts["last answers lost and got again"] += 1
+            return len(self._data)
         self._stage.tally.counts["sessions begun anew, unsaved before a kill"] += 1
         await self._stage.open(self._id, self._reel.wanted(self._choice))
         return 0
 
-    async def _post(self, offset: int) -> bool:
+    async def _post(self, offset: int) -> None:
         """Send one piece, which may break off or whose answer may be lost."""
         piece = self._data[offset : offset + self._rng.randrange(1, MAX_PIECE_BYTES)]
         place = {"offset": offset, "seq": len(self._windows)}
@@ -85,7 +82,6 @@ class Poster:
             await self._lost(error)
         else:
             await self._take(answer)
-        return False
 
     async def _broken(self, piece: bytes) -> AsyncIterator[bytes]:
         yield piece[: self._rng.randrange(len(piece)) or 1]
@@ -98,16 +94,15 @@ class Poster:
         self._stage.tally.errors[kind] += 1
         await asyncio.sleep(PAUSE_S)
 
-    async def _take(self, answer: httpx.Response) -> bool:
-        """Take the windows of an answer; False if there are none, since another request is under way."""
+    async def _take(self, answer: httpx.Response) -> None:
+        """Take the windows of an answer; there are none if another request is under way."""
         if answer.is_success:
             self._add(answer.json()["windows"])
-            return True
+            return
         self._stage.tally.errors[f"POST: {code_of(answer)}"] += 1
         if code_of(answer) not in LATER:
             raise Wrong(f"a piece was refused: {answer.text[:300]}")
         await asyncio.sleep(PAUSE_S)
-        return False
 
     def _add(self, windows: list[dict[str, Any]]) -> None:
         for window in windows:
@@ -115,22 +110,19 @@ class Poster:
                 raise Wrong(f"window {window['seq']} came where {len(self._windows)} was due")
             self._windows.append(text_of(window))
 
-    async def _end(self) -> bool:
-        """Get what was lost on the way, then end the session."""
+    async def _end(self) -> None:
+        """End the session and get what was lost on the way; the answer to that may be lost too."""
+        ending = self._stage.http.delete(self._path, params={"seq": len(self._windows)})
         try:
-            place = {"offset": len(self._data), "seq": len(self._windows)}
-            missing = await self._stage.http.post(f"{self._path}/events", content=b"", params=place)
-            if not await self._take(missing):
-                return False
-            answer = await self._stage.http.delete(self._path)
-        except httpx.TransportError as error:
+            answer = await (
+                asyncio.wait_for(ending, ANSWER_S) if self._rng.random() < BREAK_SHARE else ending
+            )
+        except (httpx.TransportError, TimeoutError) as error:
             await self._lost(error)
-            return False
-        if not answer.is_success:
-            return await self._take(answer)
-        self._add(answer.json()["windows"])
-        self._totals = answer.json()["totals"]
-        return True
+            return
+        await self._take(answer)
+        if answer.is_success:
+            self._totals = answer.json()["totals"]
 
 
 async def leave_silently(stage: Stage, session_id: str, reel: Reel, choice: Choice, rng: Random) -> None:
