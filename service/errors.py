@@ -105,7 +105,7 @@ class ResultsGone(ServiceError):
 
 
 class JobUnknown(ServiceError):
-    """No upload has this id, or its results have expired."""
+    """No upload has this id; it never was, was refused, or has expired."""
 
     status, code = 404, "job_unknown"
 

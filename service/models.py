@@ -160,22 +160,37 @@ class Models:
     def _make(self, entry: Entry, detector: Detector) -> RunningModel:
         return RunningModel(entry, detector, self._settings, self._metrics, self.worker, self._fail)
 
-    async def _make_room(self, entry: Entry) -> None:
-        """Unload what is not used until the model fits; nothing, if that would not help.
+    def check_room(self, entry: Entry) -> None:
+        """Look for room for a model, without loading it.
 
         Raises:
-            ModelMemory: it would not.
+            ModelMemory: it is not loaded, and does not fit beside models in use.
+        """
+        if entry.name not in self._running:
+            self._in_the_way(entry)
+
+    async def _make_room(self, entry: Entry) -> None:
+        """Unload what is not used until the model fits; nothing, if that would not help."""
+        while idle := self._in_the_way(entry):
+            await self._unload(idle[0])
+
+    def _in_the_way(self, entry: Entry) -> list[RunningModel]:
+        """What is not used, the least recently used first; nothing, if the model fits beside it.
+
+        Raises:
+            ModelMemory: it would not fit without it either.
         """
         need, budget = entry.memory_bytes(self._settings.max_sessions), self._settings.model_memory_bytes
-        while self.used_bytes + need > budget:
-            idle = sorted(filter(self._is_idle, self.running), key=lambda model: model.used_s)
-            room = budget - self.used_bytes + sum(model.nbytes for model in idle)
-            if need > room:
-                raise ModelMemory(
-                    f"weights {entry.name} need {need / MB:.0f} MB; models in use leave "
-                    f"{max(0, room) / MB:.0f} of {budget / MB:.0f} MB; try again later"
-                )
-            await self._unload(idle[0])
+        if self.used_bytes + need <= budget:
+            return []
+        idle = sorted(filter(self._is_idle, self.running), key=lambda model: model.used_s)
+        room = budget - self.used_bytes + sum(model.nbytes for model in idle)
+        if need > room:
+            raise ModelMemory(
+                f"weights {entry.name} need {need / MB:.0f} MB; models in use leave "
+                f"{max(0, room) / MB:.0f} of {budget / MB:.0f} MB; try again later"
+            )
+        return idle
 
     def _is_idle(self, model: RunningModel) -> bool:
         return model is not self.default and not model.sessions and not self._wanted[model.entry.name]

@@ -14,7 +14,7 @@ from benchmarks.soak.stage import FULL, PAUSE_S, Stage, code_of
 from benchmarks.soak.tally import Wrong, check_windows
 
 AGAIN = (*FULL, "client_gone", "too_slow", "session_closed", "job_unknown", "wrong_offset")
-"""Ends of an upload that a restart, a full house or a break explains: it is begun or continued again."""
+"""Answers that a restart, a full house or a break explains: the upload is begun or continued again."""
 PIECE_BYTES = 32_768
 
 
@@ -68,17 +68,22 @@ class Uploader:
             return place | {"offset": 0}
         job = answer.json()
         if job["state"] == "failed":
-            await self._failed(job["error"])
+            await self._forget(job)
             return place | {"offset": 0}
         return place | {"offset": job["accepted_bytes"]}
 
+    async def _forget(self, job: dict[str, Any]) -> None:
+        """Drop an upload that broke too often; one that was refused must not be there."""
+        if job["error"]["code"] in FULL and not job["windows"]:
+            raise Wrong(f"an upload that was refused stands in its own way: {job['error']}")
+        await self._failed(job["error"])
+        await self._stage.ask("DELETE", f"/v1/detections/{self._job}")
+
     async def _failed(self, problem: dict[str, Any]) -> None:
-        """Forget an upload that has failed for a reason that is no fault."""
+        """Wait a little, if the reason is no fault."""
         self._stage.tally.errors[f"upload: {problem['code']}"] += 1
         if problem["code"] not in AGAIN:
             raise Wrong(f"the upload failed: {problem}")
-        if self._job is not None:
-            await self._stage.ask("DELETE", f"/v1/detections/{self._job}")
         await asyncio.sleep(PAUSE_S)
 
     async def _request(self, place: dict[str, Any]) -> None:

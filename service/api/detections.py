@@ -30,8 +30,8 @@ def get_jobs(request: Request) -> Jobs:
 Known = Annotated[Jobs, Depends(get_jobs)]
 
 
-def get_upload(job_id: str, jobs: Known, caller: Sender) -> Upload:
-    """The upload of the path, if it is the caller's."""
+async def get_upload(job_id: str, jobs: Known, caller: Sender) -> Upload:
+    """The upload of the path, if it is the caller's; found on the event loop, where `Jobs` lives."""
     return jobs.get(caller.inside(job_id))
 
 
@@ -57,12 +57,12 @@ async def detect(
         upload.go_on(request, query)
     else:
         upload = jobs.begin(request, query, caller)
-        try:
-            await upload.begun()
-        except BaseException:
-            if not upload.continuable:
-                await jobs.forget(upload)
-            raise
+    try:
+        await upload.begun(request)
+    except BaseException:
+        if not upload.continuable:
+            await jobs.forget(upload)
+        raise
     return UploadResponse(upload, request, query.seq, host.settings.idle_timeout_s)
 
 

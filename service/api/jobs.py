@@ -1,6 +1,7 @@
 """Uploads by their id: those under way, and the results of those that ended, for a while.
 
 Policy `drop_oldest_job`: beyond a number, a sum of bytes or an age, what ended longest ago is forgotten.
+What was refused for want of room is forgotten at once, so that it can be sent again under its id.
 """
 
 import asyncio
@@ -65,8 +66,10 @@ class Jobs:
         await asyncio.gather(*(self.forget(upload) for upload in list(self._jobs.values())))
 
     def tidy(self, room: int = 0) -> None:
-        """Forget what has been kept long enough, or has no room beside `room` new ones."""
+        """Forget what was refused, has been kept long enough, or has no room beside `room` new ones."""
         settings, now_s = self._host.settings, time.monotonic()
+        for upload in [job for job in self._jobs.values() if job.refused]:
+            del self._jobs[upload.job_id]
         for upload, ended_s in list(self._ended()):
             if now_s - ended_s > settings.jobs_keep_s:
                 self._drop(upload, "expired")
@@ -85,4 +88,4 @@ class Jobs:
         self._host.metrics.jobs_dropped.labels(reason).inc()
 
     def _unknown(self, job_id: str) -> JobUnknown:
-        return JobUnknown(f"no upload {job_id[:64]!r}; it never was, or its results have expired")
+        return JobUnknown(f"no upload {job_id[:64]!r}; it never was, was refused, or has expired")

@@ -20,6 +20,7 @@ from service.errors import BadRequest, ClientGone, InternalError, SessionClosed,
 from service.host import SessionHost
 from service.options import SessionOptions, stream_options
 from service.result_log import ResultLog
+from service.room import Room
 from service.schemas import JobInfo, JobState, Summary
 from service.session import Session
 from service.source import RecordingSource, Source
@@ -54,6 +55,7 @@ class Upload:
         self._access = access
         self._query = query
         self._model = host.models.catalog.find(query.weights)
+        self._room = Room(host, self._model, caller)
         self._log = ResultLog(host.settings.max_pending_result_bytes)
         self._changed = asyncio.Event()
         self._summary: Summary | None = None
@@ -85,6 +87,11 @@ class Upload:
         )
 
     @property
+    def refused(self) -> bool:
+        """True if it has failed without results, for want of something that there may be later."""
+        return getattr(self._failure, "retry_after_s", None) is not None and not self._log.end
+
+    @property
     def _state(self) -> JobState:
         if self.finished_s is not None:
             return "done" if self._failure is None else "failed"
@@ -92,9 +99,9 @@ class Upload:
             return "waiting"
         return "running" if self._body.complete else "receiving"
 
-    async def begun(self) -> None:
+    async def begun(self, request: Request) -> None:
         """Wait for the first line, or raise what went wrong before it."""
-        while not self._log.end and self.finished_s is None and not self._body.waiting:
+        while self._newest is request and not (self._log.end or self._body.waiting or self.finished_s):
             await self._wait()
         if self._failure is not None and not self._log.end:
             self._counted = True
@@ -205,13 +212,14 @@ class Upload:
             session = await self._open(options)
             await self._in_session(session, self._feed(session, head, body))
             return
+        self._room.check()
         with self._host.spool.file() as file:
             await file.write(head)
             async for chunk in body:
                 await file.write(chunk)
             with await file.open(options.width, options.height) as recording:
                 source = RecordingSource(recording, options.slice_us, options.representation)
-                session = await self._open(options, source)
+                session = await self._room.soon(lambda: self._open(options, source))
                 await self._in_session(session, session.enqueue_all(source.slices()))
 
     async def _open(self, options: SessionOptions, source: Source | None = None) -> Session:

@@ -5,6 +5,7 @@ import json
 import signal
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from benchmarks.soak.samples import Books, Sample
 from benchmarks.soak.stage import Reel, whole
 from benchmarks.soak.streamer import Habits, Streamer
 from benchmarks.soak.tally import Wrong, check_windows
+from benchmarks.soak.uploader import Uploader
 from ingest.recording import open_recording
 from model.checkpoint import save_checkpoint
 from tests.model.fakes import small_detector
@@ -83,6 +85,13 @@ def test_a_number_that_is_not_due_is_found(number: int) -> None:
     client._take({"type": "window", "seq": 0})
     with pytest.raises(Wrong, match=f"window {number} came where 1 was due"):
         client._take({"type": "window", "seq": number})
+
+
+def test_an_upload_that_was_refused_and_stays_is_found() -> None:
+    part = whole(Recording("r.dat", "dat", Path(), b"", b"12345678", None))
+    client = Uploader(None, "job", part, CHOICES[0], Random(0), 0)  # type: ignore[arg-type]
+    with pytest.raises(Wrong, match="stands in its own way"):
+        asyncio.run(client._forget({"error": {"code": "sessions_full"}, "windows": 0}))
 
 
 def test_sums_that_differ_are_found() -> None:

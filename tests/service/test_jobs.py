@@ -140,6 +140,19 @@ def test_another_request_takes_the_place_of_one_that_hangs(live: Live) -> None:
     live.http.delete("/v1/detections/hangs")
 
 
+def test_one_that_hangs_before_the_first_result_is_let_go(live: Live, tmp_path: Path) -> None:
+    """At once, not when a result comes."""
+    data, at = as_hdf5(tmp_path, 20), ("127.0.0.1", live.port)
+    head = "POST /v1/detections?job_id=hangs{} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n"
+    with socket.create_connection(at) as raw, socket.create_connection(at) as other:
+        raw.sendall(head.format("", len(data)).encode() + data[:1000])
+        until(lambda: job_at(live, "hangs") == 1000)
+        other.sendall(head.format("&offset=1000", len(data) - 1000).encode())
+        raw.settimeout(20)
+        assert raw.recv(65536).startswith(b"HTTP/1.1 200")
+    live.http.delete("/v1/detections/hangs")
+
+
 def test_other_choices_or_ids_are_refused(live: Live) -> None:
     data = dat_file(3)
     assert problem(send(live, data, offset=5)) == (422, "invalid_request")
