@@ -77,8 +77,7 @@ class Onlooker:
                     shown = await self._slice(item, self._session.lane.sensor)
                     await self._say("slice", {**shown, "missed_slices": queue.missed_slices})
         try:
-            reason = {"reason": self._session.reason, "detail": str(self._session.closed)}
-            await self._say("closed", reason)
+            await self._say("closed", self._ending())
             await self._socket.close(1000)
         except (RuntimeError, WebSocketDisconnect):
             return
@@ -86,6 +85,14 @@ class Onlooker:
     def _info(self) -> dict[str, Any]:
         info = session_info(self._session, self._host).model_dump(exclude={"layer_rates", "layer_energy_mj"})
         return {**info, "class_names": self._spec.class_names}
+
+    def _ending(self) -> dict[str, Any]:
+        resumable = self._host.keeper.holds(self._session.id)
+        return {
+            "reason": self._session.reason,
+            "detail": str(self._session.closed),
+            "resumable": resumable,
+        }
 
     def _window(self, result: WindowResult) -> dict[str, Any]:
         ids = result.track_ids

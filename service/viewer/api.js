@@ -19,10 +19,11 @@ import { askKey, heldKey, isLocked } from "./key_dialog.js";
 
 /** What the service says is wrong, in its own words, with its stable code. */
 export class Problem extends Error {
-  /** @param {string} detail @param {string} [code] */
-  constructor(detail, code = "") {
+  /** @param {string} detail @param {string} [code] @param {object} [members] what else it says, by name */
+  constructor(detail, code = "", members = {}) {
     super(detail);
     this.code = code;
+    this.members = members;
   }
 }
 
@@ -95,7 +96,7 @@ async function checked(path, options) {
   if (response.ok) return response;
   if (response.status === 401 && (await askKey(key))) return checked(path, options);
   const problem = await response.json().catch(() => ({}));
-  throw new Problem(problem.detail ?? `The service answered ${response.status} to ${path}.`, problem.code);
+  throw new Problem(problem.detail ?? `The service answered ${response.status} to ${path}.`, problem.code, problem);
 }
 
 /** Ask for nothing that would be refused. */

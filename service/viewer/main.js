@@ -119,7 +119,7 @@ function showCommands() {
 /** Now and then, for those who hear the page. */
 function speak() {
   const tile = wall.selected;
-  say("spoken", tile && !tile.ended ? `${tile.name}: ${countsOf(tile.boxes)}` : "");
+  say("spoken", tile?.running ? `${tile.name}: ${countsOf(tile.boxes)}` : "");
 }
 
 say("plot-length", String(PLOT_WINDOWS));

@@ -22,6 +22,7 @@ export class Reel {
   #first = 0;
   #at = -1;
   #elapsedUs = 0;
+  #brokenOff = false;
   mode = /** @type {Mode} */ ("follow");
 
   /** @param {Mode} mode @param {boolean} [keepAll] much is kept that was not played yet */
@@ -64,11 +65,19 @@ export class Reel {
     return this.moment(this.#at);
   }
 
+  /** What comes next was not seen in one piece with what came before: numbers of tracks may begin anew. */
+  breakOff() {
+    this.#brokenOff = true;
+  }
+
   /** @param {import("./api.js").Slice} slice */
   addSlice(slice) {
+    if (this.#brokenOff) this.#rewind(slice);
     const before = this.#moments.at(-1);
-    const jumped = before !== undefined && slice.t0_us !== before.slice.t1_us;
-    this.#moments.push({ slice, windows: [], latest: before?.latest ?? null, jumped });
+    const jumped = before !== undefined && (this.#brokenOff || slice.t0_us !== before.slice.t1_us);
+    const latest = this.#brokenOff ? null : (before?.latest ?? null);
+    this.#brokenOff = false;
+    this.#moments.push({ slice, windows: [], latest, jumped });
     if (this.mode === "follow" || this.#at < this.#first) this.seek(this.mode === "follow" ? this.last : this.#first);
     this.#forget();
   }
@@ -113,6 +122,13 @@ export class Reel {
       found.push(...(this.moment(i)?.windows.toReversed() ?? []));
     }
     return found.slice(0, count).reverse();
+  }
+
+  /** Forget what is sent again, or was of another stream. @param {import("./api.js").Slice} next */
+  #rewind({ t0_us, sensor }) {
+    const goesBefore = ({ slice }) => slice.t1_us <= t0_us && String(slice.sensor) === String(sensor);
+    while (this.#moments.length && !goesBefore(this.#moments[this.#moments.length - 1])) this.#moments.pop();
+    this.#at = Math.min(this.#at, this.last);
   }
 
   #spanUs() {

@@ -6,12 +6,14 @@ import { shortId } from "./ids.js";
 import { sessionFacts } from "./words.js";
 
 const PERIOD_MS = 1500;
+const LONGEST_PERIOD_MS = 6000;
 
 export class SessionList {
   #root;
   #wall;
   #open = /** @type {import("./api.js").Session[]} */ ([]);
   #shown = "";
+  #periodMs = PERIOD_MS;
   #onProblem;
 
   /**
@@ -24,17 +26,19 @@ export class SessionList {
     this.#onProblem = onProblem;
   }
 
-  /** Ask now, and from then on every PERIOD_MS. */
+  /** Ask now, and from then on every PERIOD_MS; less often while there is no answer. */
   async poll() {
     try {
       this.#open = await listSessions();
       this.#wall.fill(this.#open.map((session) => session.session_id));
       this.show();
       this.#onProblem("");
+      this.#periodMs = PERIOD_MS;
     } catch (error) {
       this.#onProblem(`${/** @type {Error} */ (error).message} Trying again.`);
+      this.#periodMs = Math.min(2 * this.#periodMs, LONGEST_PERIOD_MS);
     }
-    setTimeout(() => this.poll(), PERIOD_MS);
+    setTimeout(() => this.poll(), this.#periodMs);
   }
 
   /** Make the buttons anew, only when they changed: one of them may have the focus. */

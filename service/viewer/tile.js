@@ -79,6 +79,10 @@ export class Tile {
     return this.state === "closed" || this.state === "refused";
   }
 
+  get running() {
+    return this.state === "quiet" || this.state === "live";
+  }
+
   /** Boxes at the moment shown, above the confidence asked for. */
   get boxes() {
     return (this.#reel.now?.latest?.detections ?? []).filter(this.#shown);
@@ -106,6 +110,11 @@ export class Tile {
     this.state = "refused";
     this.#face.setState("refused", problem);
     this.#redraw(true);
+  }
+
+  /** The service answers now. @param {boolean} listed whether it lists the session as open */
+  look(listed) {
+    this.#watcher.look(listed);
   }
 
   /** The session of this recording is open now, or never will be. */
@@ -195,6 +204,7 @@ export class Tile {
     return {
       onSession: (session) => {
         this.session = session;
+        this.#reel.breakOff();
         if (session.width && session.height) this.#resize([session.width, session.height]);
         this.#nameIt();
         this.#handlers.onSession();
@@ -215,8 +225,9 @@ export class Tile {
 
   /** @param {import("./watch.js").State} state @param {string} detail */
   #enter(state, detail) {
-    if (this.ended && state !== "live") return;
+    const returns = this.ended && !this.#origin.recording;
     this.state = state;
+    if (returns && !this.ended && this.#reel.newest) this.#reel.mode = "follow";
     const own = this.#origin.recording && { live: "running", closed: detail === "client" && "finished" }[state];
     this.#face.setState(state, own || stateText(state, detail));
     this.#redraw(true);

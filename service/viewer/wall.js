@@ -58,8 +58,13 @@ export class Wall {
     return tile;
   }
 
-  /** Show open sessions by themselves, as far as there is room; ended ones make room. @param {string[]} ids */
+  /**
+   * Show open sessions by themselves, also those that come back, as far as there is room; ended ones make room.
+   *
+   * @param {string[]} ids
+   */
   fill(ids) {
+    for (const tile of this.#tiles) tile.look(ids.some((id) => isSame(id, tile.id)));
     for (const id of ids) {
       if (this.find(id) || this.#unwanted.has(ownPart(id))) continue;
       if (this.#tiles.length >= FULL) {
@@ -71,10 +76,10 @@ export class Wall {
     }
   }
 
-  /** @param {Tile} tile */
+  /** Taken off while it runs it stays off, else it comes back with its session. @param {Tile} tile */
   remove(tile) {
+    if (!tile.ended && tile.state !== "paused") this.#unwanted.add(ownPart(tile.id));
     tile.close();
-    this.#unwanted.add(ownPart(tile.id));
     this.#tiles = this.#tiles.filter((other) => other !== tile);
     if (tile === this.#selected) {
       this.#selected = null;

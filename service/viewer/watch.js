@@ -1,11 +1,13 @@
 /**
- * Looking on at one session over its WebSocket, with retries.
+ * Looking on at one session over its WebSocket, through all of its lives.
  *
- * idle -> connecting -> quiet <-> live -> closed            the session ended, and said why
- *              |           \_______/ \--> lost -> connecting  the connection broke
- *              \--> refused                                 no such session
+ * idle -> connecting -> quiet <-> live -> closed     the session ended, and said why
+ *          |      ^        \_______/ \--> paused     its service stopped, and has saved it
+ *          |      |                   \-> lost       the connection broke
+ *          |      \---- from these three and refused, once `look` says that it may be there
+ *          \--> refused                              no such session
  *
- * @typedef {"idle" | "connecting" | "quiet" | "live" | "lost" | "closed" | "refused"} State
+ * @typedef {"idle" | "connecting" | "quiet" | "live" | "lost" | "paused" | "closed" | "refused"} State
  * @typedef {{
  *   onSession: (session: import("./api.js").Session) => void,
  *   onSlice: (slice: import("./api.js").Slice) => void,
@@ -21,6 +23,9 @@ const QUIET_MS = 2500;
 const SOON_MS = 250;
 const FIRST_RETRY_MS = 1000;
 const LAST_RETRY_MS = 8000;
+const INTERRUPTIONS = ["shutdown", "interrupted"];
+/** Looks, about a minute of them, after which a paused session counts as ended. */
+const PATIENCE = 40;
 
 export class Watcher {
   #id;
@@ -29,6 +34,9 @@ export class Watcher {
   #state = /** @type {State} */ ("idle");
   #timer = 0;
   #retryMs = FIRST_RETRY_MS;
+  #retryAtMs = 0;
+  #reason = "";
+  #absences = 0;
   #expected;
   #attempt = 0;
 
@@ -50,7 +58,24 @@ export class Watcher {
     if (this.#expected) this.#connect();
   }
 
+  /** The service answers now. @param {boolean} listed whether it lists the session as open */
+  look(listed) {
+    const away = ["lost", "paused", "closed", "refused"].includes(this.#state);
+    if (away && (listed || this.#state === "lost")) {
+      if (performance.now() >= this.#retryAtMs) this.#connect();
+    } else if (this.#state === "paused") {
+      this.#absences += 1;
+      if (this.#absences > PATIENCE) this.#enter("closed", this.#reason);
+    }
+  }
+
+  /** For good. */
   stop() {
+    this.#leave();
+    this.#state = "idle";
+  }
+
+  #leave() {
     clearTimeout(this.#timer);
     this.#expected = false;
     this.#attempt += 1;
@@ -86,7 +111,7 @@ export class Watcher {
     this.#socket = socket;
     const current = (handle) => (event) => socket === this.#socket && handle(event);
     socket.onmessage = current((event) => this.#take(JSON.parse(event.data)));
-    socket.onclose = current(() => this.#retry());
+    socket.onclose = current(() => this.#goAway("lost"));
   }
 
   /** @param {any} message */
@@ -101,18 +126,29 @@ export class Watcher {
         this.#alive();
         return message.type === "slice" ? this.#handlers.onSlice(message) : this.#handlers.onWindow(message);
       case "closed":
-        this.stop();
-        return this.#enter("closed", message.reason);
+        return this.#end(message);
       case "error":
-        this.stop();
-        return this.#enter("refused", message.detail);
+        return this.#refuse(message);
     }
   }
 
   /** There is no ticket. @param {import("./api.js").Problem} problem */
   #fail(problem) {
-    if (problem.code.startsWith("session_")) this.#enter("refused", problem.message);
-    else this.#retry();
+    if (problem.code.startsWith("session_")) this.#refuse({ detail: problem.message, ...problem.members });
+    else this.#goAway("lost");
+  }
+
+  /** @param {{detail: string, reason?: string, resumable?: boolean}} problem */
+  #refuse({ detail, reason, resumable = false }) {
+    if (reason) this.#end({ reason, resumable });
+    else this.#goAway("refused", detail);
+  }
+
+  /** @param {{reason: string, resumable: boolean}} ending */
+  #end({ reason, resumable }) {
+    this.#reason = reason;
+    this.#absences = 0;
+    this.#goAway(resumable && INTERRUPTIONS.includes(reason) ? "paused" : "closed", reason);
   }
 
   #alive() {
@@ -121,11 +157,12 @@ export class Watcher {
     if (this.#state !== "live") this.#enter("live");
   }
 
-  #retry() {
-    clearTimeout(this.#timer);
-    this.#enter("lost", String(this.#retryMs / 1000));
-    this.#timer = setTimeout(() => this.#connect(), this.#retryMs);
+  /** @param {State} state @param {string} [detail] */
+  #goAway(state, detail) {
+    this.#leave();
+    this.#retryAtMs = performance.now() + this.#retryMs;
     this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
+    this.#enter(state, detail);
   }
 
   /** @param {State} state @param {string} [detail] */

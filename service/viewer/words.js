@@ -4,7 +4,8 @@ const ENDINGS = {
   client: "its client ended it",
   disconnected: "its client disconnected",
   idle_timeout: "no bytes came for too long",
-  shutdown: "the service is stopping",
+  shutdown: "the service stopped",
+  interrupted: "the service was restarted",
 };
 
 /** @param {string} reason a session's closing reason */
@@ -41,7 +42,9 @@ export function stateText(state, detail) {
     case "live":
       return "live";
     case "lost":
-      return `connection lost, trying again in ${detail} s`;
+      return "connection lost, waiting for the service";
+    case "paused":
+      return `paused: ${ending(detail)}; waiting for its client`;
     case "closed":
       return detail === "client" ? "ended by its client" : `ended: ${ending(detail)}`;
     case "refused":

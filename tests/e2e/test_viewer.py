@@ -16,11 +16,11 @@ import numpy as np
 import pytest
 
 from service.keys import make_key
-from tests.e2e.chromium import Page, chromium_page
+from tests.e2e.chromium import Page
+from tests.e2e.viewer import LIMIT_S, click, enter_key, text, visit, wait_for_text
 
 ROOT = Path(__file__).parents[2]
 STREET = ROOT / "service" / "assets" / "street_td.dat"
-LIMIT_S = 40.0
 SERVE = """
 import asyncio, sys
 from service.app import create_app
@@ -91,31 +91,6 @@ def wait_until_ready(url: str, process: subprocess.Popen[bytes]) -> None:
 def service() -> Iterator[str]:
     with running_service() as (url, _):
         yield url
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    with chromium_page(str(shutil.which("chromium")), tmp_path / "profile") as page:
-        page.resize(1280, 800)
-        yield page
-
-
-def visit(page: Page, url: str) -> None:
-    """Open the viewer, and wait until its modules run."""
-    page.open(url)
-    page.wait("document.getElementById('badge')?.offsetHeight > 0", LIMIT_S)
-
-
-def text(page: Page, selector: str) -> str:
-    return str(page.evaluate(f"document.querySelector({selector!r}).textContent"))
-
-
-def click(page: Page, selector: str) -> None:
-    page.evaluate(f"document.querySelector({selector!r}).click()")
-
-
-def wait_for_text(page: Page, selector: str, pattern: str) -> None:
-    page.wait(f"/{pattern}/.test(document.querySelector({selector!r})?.textContent)", LIMIT_S)
 
 
 def time_shown_s(page: Page) -> float:
@@ -257,12 +232,6 @@ def test_real_traffic_shows_cars(page: Page, service: str, recordings: Path) -> 
     wait_for_text(page, ".tile .count", "\\d cars?")
     page.wait(f"{HAS_INK}('.sheet', {CAR}) > 50", LIMIT_S)
     assert page.complaints == []
-
-
-def enter_key(page: Page, key: str) -> None:
-    page.wait("document.getElementById('key').open", LIMIT_S)
-    page.evaluate(f"document.getElementById('key-text').value = {key!r}")
-    click(page, "#key button[value=use]")
 
 
 def refused(client: httpx.Client) -> dict[str, float]:

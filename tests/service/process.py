@@ -25,8 +25,8 @@ def free_port() -> int:
 class Process:
     """A running `spikewatch serve`."""
 
-    def __init__(self, arguments: list[str], settings: dict[str, str], log: Path) -> None:
-        self.port = free_port()
+    def __init__(self, arguments: list[str], settings: dict[str, str], log: Path, port: int = 0) -> None:
+        self.port = port or free_port()
         code = "from service.cli import main; main()"
         settings |= {"SPIKEWATCH_PORT": str(self.port), "SPIKEWATCH_MAX_BATCH": "2"}
         with log.open("ab") as out:
@@ -73,8 +73,8 @@ class Process:
 
 
 @contextmanager
-def process(arguments: list[str], settings: dict[str, str], log: Path) -> Iterator[Process]:
-    running = Process(arguments, settings, log)
+def process(arguments: list[str], settings: dict[str, str], log: Path, port: int = 0) -> Iterator[Process]:
+    running = Process(arguments, settings, log, port)
     try:
         yield running
     finally:
