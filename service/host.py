@@ -212,10 +212,14 @@ class SessionHost:
         return self._endings.farewell(session_id)
 
     def _check_room(self, session_id: str, caller: Caller) -> None:
+        if session_id in self.sessions and not self.draining:
+            raise SessionExists(f"session {session_id} is open already")
+        self.check_room(caller)
+
+    def check_room(self, caller: Caller) -> None:
+        """Raise Draining, KeySessions or TooManySessions if a caller may open no more sessions."""
         if self.draining:
             raise Draining("the service is stopping")
-        if session_id in self.sessions:
-            raise SessionExists(f"session {session_id} is open already")
         caller.check_room(self.sessions)
         if len(self.sessions) >= self.settings.max_sessions:
             raise TooManySessions(f"all {self.settings.max_sessions} sessions are in use; try again later")

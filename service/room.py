@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from service.caller import Caller
 from service.catalog import Entry
-from service.errors import Draining, KeySessions, ModelMemory, TooManySessions
+from service.errors import KeySessions, ModelMemory, TooManySessions
 from service.host import SessionHost
 from service.session import Session
 
@@ -33,12 +33,7 @@ class Room:
         Raises:
             Draining, TooManySessions, KeySessions, ModelMemory: as they say.
         """
-        limit = self._host.settings.max_sessions
-        if self._host.draining:
-            raise Draining("the service is stopping")
-        self._caller.check_room(self._host.sessions)
-        if len(self._host.sessions) >= limit:
-            raise TooManySessions(f"all {limit} sessions are in use; try again later")
+        self._host.check_room(self._caller)
         self._host.models.check_room(self._entry)
 
     async def soon(self, create: Callable[[], Awaitable[Session]]) -> Session:

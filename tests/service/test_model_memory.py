@@ -1,11 +1,14 @@
 """Loading on demand: once for all who ask, within a budget, off the event loop; unloading frees memory."""
 
+import asyncio
 import gc
 import re
 import threading
 import weakref
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +17,8 @@ import pytest
 from model.checkpoint import load_detector, save_checkpoint
 from model.detector import Detector
 from model.state import StateBank
-from service import models, running
+from service import models
 from service.catalog import load_weights
-from service.engine import Engine
 from service.running import RunningModel
 from tests.model.fakes import small_detector
 from tests.service.live import Live, comparable, dat_file, dat_stream, upload
@@ -152,34 +154,29 @@ def test_a_slow_load_holds_nobody_up(
         assert answers == [201]
 
 
-def test_others_stream_between_the_steps_of_a_warm_up(
-    detector: Detector, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each batch size of a large network is a turn of its own, and the event loop waits for none."""
-    answered, before_step, over = [0], [], threading.Event()
-    step = running._blank_step
+def test_a_warm_up_leaves_turns_to_others(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch size is a call of its own, between which the worker runs slices; the event loop waits for none."""
+    turns: list[int] = []
+    passed = 0
 
-    def blank_step(batch: int, engine: Engine) -> None:
-        before_step.append(answered[0])
-        step(batch, engine)
+    def call(action: partial[None]) -> Future[None]:
+        turns.append(passed)
+        assert action.args == (live.model._largest_batch - len(turns) + 1,)
+        done: Future[None] = Future()
+        threading.Timer(0.05, done.set_result, [None]).start()
+        return done
 
-    with many(detector, "untrained", max_batch=8, max_sessions=8) as live:
-        monkeypatch.setattr(running, "_blank_step", blank_step)
-        session_id, data = live.open(**LOW), dat_stream(2000, per_slice=3)
+    async def warm_up() -> None:
+        nonlocal passed
+        task = asyncio.create_task(live.model.warm_up())
+        while not task.done():
+            passed += 1
+            await asyncio.sleep(0.005)
+        await task
 
-        def load() -> None:
-            assert ask(live, "untrained").status_code == 201
-            over.set()
-
-        def stream_meanwhile() -> None:
-            while not over.is_set():
-                piece = data[answered[0] * 24 : answered[0] * 24 + 24]
-                live.http.post(f"/v1/sessions/{session_id}/events", content=piece).raise_for_status()
-                answered[0] += 1
-
-        at_once(stream_meanwhile, load)
-    assert len(before_step) == 8
-    assert before_step[-1] - before_step[0] >= 3
+    monkeypatch.setattr(live.model, "call", call)
+    asyncio.run(warm_up())
+    assert len(turns) == len(set(turns)) > 1
 
 
 def test_a_load_that_fails_costs_nobody_else(
