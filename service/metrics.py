@@ -9,7 +9,7 @@ from service.model_metrics import ModelFamilies
 
 END_REASONS = ("client", "disconnected", "idle_timeout", "shutdown", "step_failed")
 JOB_DROP_REASONS = ("expired", "count", "bytes")
-SNAPSHOT_OUTCOMES = ("saved", "failed", "restored", "refused", "evicted")
+SNAPSHOT_OUTCOMES = ("saved", "failed", "skipped", "restored", "refused", "evicted")
 CODES = tuple(
     sorted({error.code for base in (ServiceError, IngestError) for error in (base, *base.__subclasses__())})
 )
