@@ -21,8 +21,12 @@ _HEAD = b"spikewatch-snapshot sha256="
 _HEAD_BYTES = len(_HEAD) + 64 + 1
 
 
-def make_store(settings: Settings) -> "SnapshotStore | None":
+def make_store(settings: Settings, state_bytes: int) -> "SnapshotStore | None":
     """The store that the settings ask for, if any.
+
+    Args:
+        settings: of the service.
+        state_bytes: of the membranes of one session, the least that a snapshot has.
 
     Raises:
         OSError: its directory cannot be used.
@@ -30,10 +34,16 @@ def make_store(settings: Settings) -> "SnapshotStore | None":
     """
     if settings.snapshot_dir is None:
         return None
-    if settings.snapshot_max_count < settings.max_sessions:
+    sessions, count, size = settings.max_sessions, settings.snapshot_max_count, settings.snapshot_max_bytes
+    if count < sessions:
         raise BadSettings(
-            f"snapshot_max_count is {settings.snapshot_max_count}: fewer than max_sessions, "
-            f"{settings.max_sessions}, so open sessions could not all be saved"
+            f"snapshot_max_count is {count}, fewer than max_sessions, {sessions}: "
+            "open sessions could not all be saved"
+        )
+    if size < sessions * state_bytes:
+        raise BadSettings(
+            f"snapshot_max_bytes is {size}: as many sessions as max_sessions, {sessions}, "
+            f"of at least {state_bytes} bytes each, could not all be saved"
         )
     return DirectoryStore(settings.snapshot_dir, settings.snapshot_max_count, settings.snapshot_max_bytes)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import BadSettings, BadSnapshot, StoreFailed
-from service.settings import Settings
+from service.settings import MIB, Settings
 from service.store import DirectoryStore, make_store
 
 LINE = len("spikewatch-snapshot sha256=") + 64 + 1
@@ -81,15 +81,17 @@ def test_those_that_are_spared_never_go(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*.part")) == []
 
 
-@pytest.mark.parametrize(("count", "sessions"), [(8, 8), (9, 8), (7, 8)])
-def test_each_open_session_has_its_place(tmp_path: Path, count: int, sessions: int) -> None:
-    limits = {"snapshot_max_count": count, "max_sessions": sessions}
-    assert make_store(Settings(**limits)) is None
-    if count >= sessions:
-        assert make_store(Settings(snapshot_dir=tmp_path, **limits)) is not None
-    else:
-        with pytest.raises(BadSettings, match="snapshot_max_count is 7: fewer than max_sessions, 8"):
-            make_store(Settings(snapshot_dir=tmp_path, **limits))
+def test_each_open_session_has_its_place(tmp_path: Path) -> None:
+    def made(count: int, max_bytes: int, folder: Path | None = tmp_path) -> bool:
+        limits = {"snapshot_max_count": count, "snapshot_max_bytes": max_bytes, "max_sessions": 8}
+        return make_store(Settings(snapshot_dir=folder, **limits), MIB) is not None
+
+    assert made(8, 8 * MIB)
+    with pytest.raises(BadSettings, match="snapshot_max_count is 7, fewer than max_sessions, 8"):
+        made(7, 8 * MIB)
+    with pytest.raises(BadSettings, match="snapshot_max_bytes is 8388607"):
+        made(8, 8 * MIB - 1)
+    assert not made(7, MIB, folder=None), "where nothing is saved, nothing is asked for"
 
 
 @pytest.mark.parametrize(
