@@ -291,16 +291,3 @@ def test_only_so_many_onlookers(detector: Detector) -> None:
             until(lambda: len(live.app.state.host.get(session_id).watchers) == 1)
             with connect(address) as second:
                 assert json.loads(second.recv())["code"] == "watchers_full"
-
-
-def test_an_upload_whose_results_nobody_reads_is_held_back(detector: Detector) -> None:
-    with live_service(detector, max_pending_result_bytes=2000) as live:
-        send_through_small_buffers(live)
-        data, query = dat_file(30), "hop=1&confidence=0&iou=1"
-        head = f"POST /v1/detections?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
-        with raw(live, head.encode() + data, small_buffer=True) as client:
-            until(lambda: met(live, "unread_upload") > 0)
-            received = b""
-            while b'"summary"' not in received:
-                received += client.recv(65536)
-        assert received.count(b'"seq"') == 30
