@@ -26,6 +26,7 @@ from service.api import (
 )
 from service.api.guard import Guard
 from service.api.jobs import Jobs
+from service.api.states import States
 from service.catalog import load_weights
 from service.host import SessionHost
 from service.settings import Settings
@@ -55,14 +56,16 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
         CheckpointError: the weights cannot be read.
         ConfigError: they look at still pictures, or the runtime does not know them.
         OSError: the directory for snapshots cannot be used.
-        BadSettings: the API keys, or weights that clients may ask for, cannot be read.
+        BadSettings: the API keys, or weights that clients may ask for, cannot be read; or all sessions could
+            not be saved.
     """
     access = Access(settings)
     threads = settings.threads or _spare_threads()
     torch.set_num_threads(1)  # all but the worker's, see `share_cores_with_none`
     detector = detector or load_weights(settings.weights, settings)
     detector.spec.check_input(events=True, name="a live stream")
-    host = SessionHost(detector, settings, CollectorRegistry(), make_store(settings), threads)
+    store = make_store(settings, detector.state_bytes)
+    host = SessionHost(detector, settings, CollectorRegistry(), store, threads)
 
     jobs = Jobs(host, access)
 
@@ -75,7 +78,7 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
 
     app = FastAPI(title="Spikewatch", version=settings.version, description=DESCRIPTION, lifespan=lifespan)
     app.state.host, app.state.jobs = host, jobs
-    app.state.access = access
+    app.state.access, app.state.states = access, States(settings.max_states)
     app.add_middleware(Guard, access=access, metrics=host.metrics)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)

@@ -33,6 +33,7 @@ class ConnectionLimits:
         head_s: seconds from the first byte, or from connecting, to the end of the headers.
         unread_s: seconds that sent bytes may wait for the client to read or acknowledge them.
         on_refused: told the code of each refusal.
+        on_closed: told the bound for which a connection was closed without an answer.
     """
 
     connections: int
@@ -40,6 +41,12 @@ class ConnectionLimits:
     head_s: float
     unread_s: float
     on_refused: Callable[[str], None] = lambda _code: None
+    on_closed: Callable[[str], None] = lambda _bound: None
+
+    def lost(self, error: Exception | None) -> None:
+        """Note why a connection has ended, if the system gave it up."""
+        if isinstance(error, TimeoutError):
+            self.on_closed("unread_answer")
 
 
 class GuardedHttp(HttpToolsProtocol):
@@ -67,6 +74,7 @@ class GuardedHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timer."""
         self._stop_timer()
+        self._limits.lost(exc)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -170,9 +178,15 @@ class GuardedHttp(HttpToolsProtocol):
 class GuardedWebSocket(WebSocketsSansIOProtocol):
     """WebSockets whose client must read, and may not be told that it is gone while it is not listened to."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, limits: ConnectionLimits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._limits = limits
         self.conn.debug = False  # at level debug it would log headers, and with them keys
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note why."""
+        self._limits.lost(exc)
+        super().connection_lost(exc)
 
     async def send(self, message: Any) -> None:
         """Send; a refused handshake is complete, though uvicorn would log it as a fault of ours."""
@@ -194,12 +208,20 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
             self.conn.fail(CloseCode.MESSAGE_TOO_BIG, f"more than {MAX_FRAGMENTS} frames")
             self.handle_parser_exception()
 
+    def handle_parser_exception(self) -> None:
+        """Close on what cannot be taken; note if that is a message which is too long."""
+        if self.conn.close_sent is not None and self.conn.close_sent.code == CloseCode.MESSAGE_TOO_BIG:
+            self._limits.on_closed("message_size")
+        super().handle_parser_exception()
+
     def keepalive_timeout(self) -> None:
         """No answer to a ping: wait on if none was read, else drop the connection with all that is unsent."""
         if self.read_paused and not self.transport.is_closing():
             assert self.ping_timeout is not None
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
             return
+        if not self.close_sent and not self.transport.is_closing():
+            self._limits.on_closed("unanswered_ping")
         super().keepalive_timeout()
         if self.transport.get_write_buffer_size():
             self.transport.abort()

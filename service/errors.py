@@ -34,6 +34,8 @@ ServiceError                 500 internal
 ├── BadSnapshot              409 snapshot_mismatch
 ├── NoSnapshots              400 snapshots_off
 ├── SnapshotFailed           503 snapshot_failed   (Retry-After)
+│   └── StoreFailed          503 snapshot_failed   (Retry-After; a fault of the store, not of the session)
+├── StatesFull               503 states_full       (Retry-After)
 └── StepFailed               500 step_failed
 
 In brackets: the header Retry-After, or further members of the problem.
@@ -183,9 +185,19 @@ class NoSnapshots(ServiceError):
 
 
 class SnapshotFailed(ServiceError):
-    """A snapshot could not be written, or the session could not run what it had accepted in time."""
+    """The session cannot be saved now: it could not run what it had accepted in time."""
 
     status, code, retry_after_s = 503, "snapshot_failed", 5
+
+
+class StoreFailed(SnapshotFailed):
+    """A snapshot could not be written or deleted: the disk fails or is full, or the store is."""
+
+
+class StatesFull(ServiceError):
+    """As many saved states are on their way in or out as may be."""
+
+    status, code, retry_after_s = 503, "states_full", 2
 
 
 class StepFailed(ServiceError):

@@ -64,7 +64,7 @@ class SessionHost:
         self.spool = Spool(settings.max_spool_bytes)
         self.draining = False
         self.sessions: dict[str, Session] = {}
-        self.keeper = Keeper(self.metrics, store, settings.snapshot_every_s)
+        self.keeper = Keeper(self.metrics, store, settings.snapshot_every_s, self.sessions)
         self.idle = IdleRule(settings.idle_timeout_s, settings.idle_warning_s)
         self._model_of: dict[str, RunningModel] = {}
         self._endings = Endings()
@@ -137,7 +137,8 @@ class SessionHost:
                 self.end(session, error, error.code)
                 raise
         self.metrics.snapshots.labels("restored").inc()
-        session.saved = SavedPoint(snapshot.accepted_bytes, snapshot.next_seq, session.changes)
+        if self.keeper.holds(session_id):
+            session.saved = SavedPoint(snapshot.accepted_bytes, snapshot.next_seq, session.changes)
         return session
 
     async def create(
@@ -245,7 +246,7 @@ class SessionHost:
         log.info("session ended", extra={"session": session.id, "reason": reason})
 
     async def drain(self) -> None:
-        """Take no new work; ask all sessions to finish or save them, and wait for them up to the limit."""
+        """Take no new work; ask all sessions to finish, wait for them up to the limit, save what is left."""
         self.draining = True
         sessions = list(self.sessions.values())
         for session in sessions:
@@ -254,7 +255,8 @@ class SessionHost:
         # those that have ended too: their clients are still being told
         while asyncio.get_running_loop().time() < deadline and any(s.attended for s in sessions):
             await asyncio.sleep(0.05)
-        await asyncio.gather(*(self.keeper.save_at_end(session) for session in self.sessions.values()))
+        left_s = deadline - asyncio.get_running_loop().time()
+        await self.keeper.save_all_at_end(list(self.sessions.values()), left_s)
         self._end_all()
         await asyncio.sleep(0)
 

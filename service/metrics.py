@@ -9,7 +9,10 @@ from service.model_metrics import ModelFamilies
 
 END_REASONS = ("client", "disconnected", "idle_timeout", "shutdown", "step_failed")
 JOB_DROP_REASONS = ("expired", "count", "bytes")
-SNAPSHOT_OUTCOMES = ("saved", "failed", "restored", "refused", "evicted")
+SNAPSHOT_OUTCOMES = ("saved", "failed", "skipped", "restored", "refused", "evicted")
+BOUNDS = ("unread_answer", "unanswered_ping", "message_size", "unread_upload")
+"""Those beyond which nothing is refused: a connection is closed, or an upload held back."""
+
 CODES = tuple(
     sorted({error.code for base in (ServiceError, IngestError) for error in (base, *base.__subclasses__())})
 )
@@ -39,6 +42,15 @@ class Metrics:
             "spikewatch_held_back_seconds",
             "Time for which streams of a key waited for its rate of bytes",
             registry=registry,
+        )
+        self.bounds = Counter(
+            "spikewatch_bounds_met",
+            "Connections closed and uploads held back, by the bound that they met",
+            ["bound"],
+            registry=registry,
+        )
+        self.missed_slices = Counter(
+            "spikewatch_missed_slices", "Slices that slow onlookers were not shown", registry=registry
         )
         self._add_bounds(registry)
         ProcessCollector(registry=registry)
@@ -74,3 +86,5 @@ class Metrics:
             self.jobs_dropped.labels(reason)
         for outcome in SNAPSHOT_OUTCOMES:
             self.snapshots.labels(outcome)
+        for bound in BOUNDS:
+            self.bounds.labels(bound)

@@ -42,6 +42,7 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
         head_s=settings.header_timeout_s,
         unread_s=settings.idle_timeout_s,
         on_refused=lambda code: host.metrics.refused.labels(code).inc(),
+        on_closed=lambda bound: host.metrics.bounds.labels(bound).inc(),
     )
     config = uvicorn.Config(
         app,
@@ -50,7 +51,7 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
         log_config=None,
         access_log=False,
         http=partial(GuardedHttp, limits=limits),  # type: ignore[arg-type]
-        ws=GuardedWebSocket,
+        ws=partial(GuardedWebSocket, limits=limits),  # type: ignore[arg-type]
         ws_max_size=settings.max_message_bytes,
         ws_per_message_deflate=False,
         ws_ping_interval=settings.ping_timeout_s,

@@ -66,7 +66,11 @@ class Settings(BaseSettings):
     snapshot_max_bytes: int = Field(8192 * MIB, ge=MIB, description="all saved sessions together")
     max_message_bytes: int = Field(4 * MIB, ge=1024, description="one WebSocket message")
     max_body_bytes: int = Field(16 * MIB, ge=1024, description="one POST of events")
-    max_snapshot_bytes: int = Field(512 * MIB, ge=1024, description="one saved session state")
+    max_snapshot_bytes: int = Field(
+        512 * MIB, ge=1024, description="one saved state that is sent, if its session could fill so many"
+    )
+    max_states: int = Field(4, ge=1, description="saved states that are fetched and sent at once")
+    state_timeout_s: float = Field(60.0, gt=0, description="time to fetch or send a saved state")
     max_upload_bytes: int = Field(8192 * MIB, ge=1024, description="one recording to /v1/detections")
     jobs_max_count: int = Field(256, ge=1, description="uploads under way, and those whose results are kept")
     jobs_max_bytes: int = Field(256 * MIB, ge=1024, description="results kept of all uploads that ended")

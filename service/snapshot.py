@@ -3,11 +3,13 @@
 A session that goes on from its snapshot gives the results of one that was never interrupted.
 """
 
+import asyncio
 import json
 import struct
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -19,7 +21,7 @@ from model.detector import Detector
 from model.errors import StateError
 from model.spec import ModelSpec
 from service.engine import Engine, Lane
-from service.errors import BadRequest, BadSnapshot, ServiceError
+from service.errors import BadRequest, BadSnapshot, ServiceError, SnapshotFailed
 from service.identity import Identity, check_same
 from service.options import SessionOptions, session_options
 from service.saved import SavedSession
@@ -29,6 +31,8 @@ from service.session import Session
 from service.snapshot_check import check_tensors, membranes
 from service.source import LiveSource
 from service.window import InputSlice
+
+A = TypeVar("A")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,23 @@ class Snapshot:
         """Safetensors bytes; megabytes, so not on the event loop."""
         tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
         return save(tensors, metadata={"session": json.dumps(self.facts)})
+
+
+async def within(limit_s: float, work: Awaitable[A]) -> A:
+    """Wait for `settle` or `take` for so long; SnapshotFailed if that is not enough."""
+    try:
+        return await asyncio.wait_for(work, limit_s)
+    except TimeoutError:
+        raise SnapshotFailed(f"what was accepted could not be run within {limit_s:g} s") from None
+
+
+async def settle(session: Session) -> None:
+    """Wait until all that was accepted has been run; copies nothing, however long it takes.
+
+    Raises:
+        IngestError: the bytes accepted are bad.
+    """
+    await session.between_feeds(lambda: None, lambda _engine: None)
 
 
 async def take(session: Session) -> Snapshot:

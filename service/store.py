@@ -9,11 +9,11 @@ import hashlib
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Container
 from pathlib import Path
 from typing import Protocol
 
-from service.errors import BadSnapshot, TooLarge
+from service.errors import BadSettings, BadSnapshot, StoreFailed
 from service.limits import KNOWN_ID
 from service.settings import Settings
 
@@ -21,24 +21,41 @@ _HEAD = b"spikewatch-snapshot sha256="
 _HEAD_BYTES = len(_HEAD) + 64 + 1
 
 
-def make_store(settings: Settings) -> "SnapshotStore | None":
-    """The store that the settings ask for, if any; OSError if its directory cannot be used."""
+def make_store(settings: Settings, state_bytes: int) -> "SnapshotStore | None":
+    """The store that the settings ask for, if any.
+
+    Args:
+        settings: of the service.
+        state_bytes: of the membranes of one session, the least that a snapshot has.
+
+    Raises:
+        OSError: its directory cannot be used.
+        BadSettings: it could not hold as many snapshots as there may be sessions.
+    """
     if settings.snapshot_dir is None:
         return None
+    sessions, count, size = settings.max_sessions, settings.snapshot_max_count, settings.snapshot_max_bytes
+    if count < sessions:
+        raise BadSettings(
+            f"snapshot_max_count is {count}, fewer than max_sessions, {sessions}: "
+            "open sessions could not all be saved"
+        )
+    if size < sessions * state_bytes:
+        raise BadSettings(
+            f"snapshot_max_bytes is {size}: as many sessions as max_sessions, {sessions}, "
+            f"of at least {state_bytes} bytes each, could not all be saved"
+        )
     return DirectoryStore(settings.snapshot_dir, settings.snapshot_max_count, settings.snapshot_max_bytes)
 
 
 class SnapshotStore(Protocol):
-    """Keeps the latest snapshot of each session. Any thread may call; only `holds` is quick.
+    """Keeps the latest snapshot of each session. Any thread may call; only `holds` is quick."""
 
-    Attributes:
-        on_evict: called when a snapshot goes to make room for another.
-    """
+    def put(self, session_id: str, data: bytes, spared: Container[str] = ()) -> list[str]:
+        """Keep a snapshot instead of an earlier one; gives the ids of those that went to make room for it.
 
-    on_evict: Callable[[], None]
-
-    def put(self, session_id: str, data: bytes) -> None:
-        """Keep a snapshot instead of an earlier one; TooLarge or OSError, and the earlier one stays."""
+        Those of `spared` never go. StoreFailed or OSError if there is no room, and the earlier one stays.
+        """
 
     def get(self, session_id: str) -> bytes | None:
         """The snapshot, None if there is none; BadSnapshot if it is damaged."""
@@ -61,19 +78,15 @@ class DirectoryStore:
         """
         self._folder = folder
         self._max_count, self._max_bytes = max_count, max_bytes
-        self.on_evict: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob("*.part"):
             left.unlink(missing_ok=True)
 
-    def put(self, session_id: str, data: bytes) -> None:
+    def put(self, session_id: str, data: bytes, spared: Container[str] = ()) -> list[str]:
         """See `SnapshotStore.put`."""
         if re.fullmatch(KNOWN_ID, session_id) is None:
             raise ValueError(f"{session_id!r} is no id of a session")
-        size = _HEAD_BYTES + len(data)
-        if size > self._max_bytes:
-            raise TooLarge(f"a snapshot of {size} bytes; all together may have {self._max_bytes}")
         path = self._path(session_id)
         part = path.with_suffix(f".{threading.get_ident()}.part")
         digest = hashlib.sha256(data).hexdigest().encode()
@@ -84,12 +97,15 @@ class DirectoryStore:
                 file.flush()
                 os.fsync(file.fileno())
             with self._lock:
-                self._make_room(path, size)
+                evicted = self._to_evict(path, _HEAD_BYTES + len(data), spared)
+                for other in evicted:
+                    other.unlink(missing_ok=True)
                 part.replace(path)
                 self._sync_folder()
         except BaseException:
             part.unlink(missing_ok=True)
             raise
+        return [other.stem for other in evicted]
 
     def get(self, session_id: str) -> bytes | None:
         """See `SnapshotStore.get`."""
@@ -119,21 +135,28 @@ class DirectoryStore:
     def _path(self, session_id: str) -> Path:
         return self._folder / f"{session_id}.snapshot"
 
-    def _make_room(self, path: Path, size: int) -> None:
-        """Remove the oldest others until one more of `size` bytes fits."""
+    def _to_evict(self, path: Path, size: int, spared: Container[str]) -> list[Path]:
+        """The oldest others, without which one more of `size` bytes fits."""
         others = []
         for other in self._folder.glob("*.snapshot"):
             with contextlib.suppress(FileNotFoundError):
                 stat = other.stat()
                 others.append((stat.st_mtime_ns, stat.st_size, other))
         others = sorted(entry for entry in others if entry[2] != path)
-        total = size + sum(entry[1] for entry in others)
-        for i, (_, bytes_, other) in enumerate(others):
-            if len(others) - i < self._max_count and total <= self._max_bytes:
-                return
-            other.unlink(missing_ok=True)
-            total -= bytes_
-            self.on_evict()
+        count, total = 1 + len(others), size + sum(entry[1] for entry in others)
+        evicted = []
+        for _, bytes_, other in others:
+            if count <= self._max_count and total <= self._max_bytes:
+                break
+            if other.stem not in spared:
+                evicted.append(other)
+                count, total = count - 1, total - bytes_
+        if count > self._max_count or total > self._max_bytes:
+            raise StoreFailed(
+                f"no room for {size} bytes beside the snapshots of open sessions: all together may be "
+                f"{self._max_count} of {self._max_bytes} bytes"
+            )
+        return evicted
 
     def _sync_folder(self) -> None:
         handle = os.open(self._folder, os.O_RDONLY)

@@ -1,7 +1,7 @@
 """Those who look on: each has a small queue that drops its oldest, so none can slow a session down."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from service.window import InputSlice, WindowResult
@@ -15,14 +15,16 @@ Shown = InputSlice | WindowResult | None
 class Sight(asyncio.Queue[Shown]):
     """What one onlooker has still to see; counts the slices that it missed."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_miss: Callable[[], None]) -> None:
         super().__init__(WATCHER_QUEUE)
         self.missed_slices = 0
+        self._on_miss = on_miss
 
     def show(self, item: Shown) -> None:
         """Append; the oldest makes room."""
-        if self.full():
-            self.missed_slices += isinstance(self.get_nowait(), InputSlice)
+        if self.full() and isinstance(self.get_nowait(), InputSlice):
+            self.missed_slices += 1
+            self._on_miss()
         self.put_nowait(item)
 
 
@@ -35,9 +37,9 @@ class Watchers:
         self._someone = asyncio.Event()
 
     @contextmanager
-    def subscribe(self) -> Iterator[Sight]:
-        """A queue of everything from now on."""
-        queue = Sight()
+    def subscribe(self, on_miss: Callable[[], None] = lambda: None) -> Iterator[Sight]:
+        """A queue of everything from now on; `on_miss` is told of each slice that will not be seen."""
+        queue = Sight(on_miss)
         self._queues.add(queue)
         self._someone.set()
         try:

@@ -1,16 +1,22 @@
 """Saved sessions over HTTP: take, put back, keep, forget."""
 
 import asyncio
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from service.api.body import read_body
 from service.api.feeding import held
 from service.api.sessions import OCTETS, PROBLEMS, Host, Open, Sender
+from service.api.states import StateResponse, States
+from service.errors import TooSlow
+from service.host import SessionHost
 from service.schemas import Wire
-from service.snapshot import read_snapshot, restore, take
+from service.session import Session
+from service.snapshot import read_snapshot, restore, settle, take, within
+from service.snapshot_size import most_bytes
 
 SNAPSHOT: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
@@ -36,33 +42,73 @@ class SavedState(Wire):
     next_seq: int = Field(description="of the next result")
 
 
-@router.get("/{session_id}/state", response_class=Response, responses={200: SNAPSHOT})
-async def get_state(session: Open) -> Response:
+def get_states(request: Request) -> States:
+    """The application's count of states on their way."""
+    states: States = request.app.state.states
+    return states
+
+
+Rooms = Annotated[States, Depends(get_states)]
+
+
+async def get_settled(session: Open, host: Host) -> Session:
+    """A session that has run what it had accepted; who waits for that takes no room."""
+    await within(host.settings.state_timeout_s, settle(session))
+    return session
+
+
+async def take_room(states: Rooms) -> AsyncIterator[None]:
+    """Room for a state until the answer has been sent."""
+    with states.room():
+        yield
+
+
+Settled = Annotated[Session, Depends(get_settled)]
+
+
+@router.get(
+    "/{session_id}/state",
+    response_class=Response,
+    responses={200: SNAPSHOT},
+)
+async def get_state(session: Settled, host: Host, _: Annotated[None, Depends(take_room)]) -> Response:
     """The whole session as safetensors, at the end of the bytes accepted and once they have been run."""
-    snapshot = await take(session)
+    limit_s = host.settings.state_timeout_s
+    snapshot = await within(limit_s, take(session))
     headers = {"Spikewatch-Accepted-Bytes": str(snapshot.accepted_bytes)}
     if snapshot.position_us is not None:
         headers["Spikewatch-Position-Us"] = str(snapshot.position_us)
     data = await asyncio.to_thread(snapshot.encode)
-    return Response(data, media_type="application/octet-stream", headers=headers)
+    return StateResponse(data, headers, limit_s, host.metrics.bounds.labels("unread_answer").inc)
 
 
 @router.put("/{session_id}/state", openapi_extra=OCTETS)
-async def put_state(session: Open, host: Host, request: Request) -> Position:
+async def put_state(session: Open, host: Host, states: Rooms, request: Request) -> Position:
     """Go on from a saved state, in a session of the same format, sensor and window; what it was is forgotten.
 
     Send the bytes of the saved stream from `accepted_bytes` on; the answer names it.
     """
     with held(session, host):
-        data = await read_body(request, host.settings.max_snapshot_bytes, host.settings)
-        identity = session.model.identity
-        snapshot = await asyncio.to_thread(read_snapshot, data, session.detector, identity)
-        await restore(session, snapshot)
+        await within(host.settings.state_timeout_s, session.barrier())
+        with states.room():
+            data = await _read_state(session, host, request)
+            identity = session.model.identity
+            snapshot = await asyncio.to_thread(read_snapshot, data, session.detector, identity)
+            await restore(session, snapshot)
     return Position(
         position_us=snapshot.position_us,
         accepted_bytes=snapshot.accepted_bytes,
         next_seq=snapshot.next_seq,
     )
+
+
+async def _read_state(session: Session, host: SessionHost, request: Request) -> bytes:
+    settings = host.settings
+    limit = min(settings.max_snapshot_bytes, most_bytes(session))
+    try:
+        return await asyncio.wait_for(read_body(request, limit, settings), settings.state_timeout_s)
+    except TimeoutError:
+        raise TooSlow(f"the state did not come within {settings.state_timeout_s:g} s") from None
 
 
 @router.post("/{session_id}/snapshot")

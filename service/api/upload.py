@@ -264,6 +264,8 @@ class Upload:
     async def _collect(self, session: Session) -> None:
         while True:
             result = await session.outbox.get()
+            if self._log.full:
+                self._host.metrics.bounds.labels("unread_upload").inc()
             while self._log.full:
                 await self._wait()
             if self._query.watched_as is None:

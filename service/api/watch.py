@@ -68,7 +68,7 @@ class Onlooker:
 
     async def show(self) -> None:
         """Send all there is to see until the session ends, and say why it did."""
-        with self._session.watchers.subscribe() as queue:
+        with self._session.watchers.subscribe(self._host.metrics.missed_slices.inc) as queue:
             await self._say("session", self._info())
             while (item := await queue.get()) is not None:
                 if isinstance(item, WindowResult):

@@ -24,10 +24,15 @@ def hasty(detector: Detector) -> Iterator[Live]:
     """A service with little patience."""
     limits = {"header_timeout_s": HEAD_S, "idle_timeout_s": IDLE_S, "max_header_bytes": 8192}
     with live_service(detector, min_body_bytes_per_s=100_000, **limits) as live:
-        listening = live.server.servers[0].sockets[0].fileno()
-        with socket.socket(fileno=os.dup(listening)) as same:  # connections inherit its small buffer
-            same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        send_through_small_buffers(live)
         yield live
+
+
+def send_through_small_buffers(live: Live) -> None:
+    """Connections inherit them from the socket that listens."""
+    listening = live.server.servers[0].sockets[0].fileno()
+    with socket.socket(fileno=os.dup(listening)) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
 
 
 @contextmanager
@@ -104,6 +109,11 @@ def open_connections(live: Live) -> int:
 def unsent(live: Live) -> list[int]:
     """Bytes that wait in this process for clients to read."""
     return [c.transport.get_write_buffer_size() for c in list(live.server.server_state.connections)]
+
+
+def met(live: Live, bound: str) -> float:
+    """How often a bound was met."""
+    return live.metric(f'spikewatch_bounds_met_total{{bound="{bound}"}}')
 
 
 def test_headers_that_never_end_are_given_up(hasty: Live) -> None:
@@ -186,10 +196,12 @@ def test_a_client_answered_early_may_not_send_for_ever(hasty: Live) -> None:
 
 
 def test_a_response_nobody_reads_is_dropped(hasty: Live) -> None:
+    before = met(hasty, "unread_answer")
     request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
     with raw(hasty, request * 300, small_buffer=True):
         until(lambda: any(unsent(hasty)))
         until(lambda: not any(unsent(hasty)))
+    assert met(hasty, "unread_answer") == before + 1
 
 
 def test_a_websocket_that_never_reads_is_dropped(hasty: Live) -> None:
@@ -224,6 +236,25 @@ def test_a_message_of_empty_frames_is_cut_off(hasty: Live) -> None:
     with upgraded(hasty, f"/v1/sessions/{session_id}/stream") as client:
         client.sendall(frame(2, b"", fin=False) + frame(0, b"", fin=False) * 20_000)
         assert struct.pack(">H", 1009) + b"more than 16384 frames" in rest(client)
+    assert met(hasty, "message_size") == 1
+
+
+def test_a_message_that_is_too_long_is_cut_off(detector: Detector) -> None:
+    with live_service(detector, max_message_bytes=1024) as live:
+        session_id = live.open()
+        with upgraded(live, f"/v1/sessions/{session_id}/stream") as client:
+            client.sendall(frame(2, bytes(1025)))
+            assert struct.pack(">H", 1009) in rest(client)
+        assert met(live, "message_size") == 1
+
+
+def test_a_websocket_that_answers_no_ping_is_dropped(detector: Detector) -> None:
+    with live_service(detector, ping_timeout_s=0.2) as live:
+        session_id = live.open()
+        with upgraded(live, f"/v1/sessions/{session_id}/stream") as client:
+            rest(client)
+        assert met(live, "unanswered_ping") == 1
+        assert live.http.get(f"/v1/sessions/{session_id}").status_code == 200
 
 
 def test_a_sender_that_is_not_listened_to_is_not_taken_for_dead(detector: Detector) -> None:
@@ -239,6 +270,7 @@ def test_a_sender_that_is_not_listened_to_is_not_taken_for_dead(detector: Detect
         client.send("close")
         messages = [json.loads(message) for message in client]
         assert messages[-1]["reason"] == "client", messages[-1]
+        assert met(live, "unanswered_ping") == 0
         assert held
 
 

@@ -155,7 +155,7 @@ def test_a_slow_load_holds_nobody_up(
 
 
 def test_a_warm_up_leaves_turns_to_others(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each batch size is a call of its own, between which the worker runs slices; the event loop waits for none."""
+    """Each batch size is a call of its own, between which slices run; the event loop waits for none."""
     turns: list[int] = []
     passed = 0
 

@@ -55,7 +55,8 @@ def test_a_session_that_its_client_ends_while_it_is_saved_is_no_failure(
         stuck.set()
         saving.join()
         until(lambda: not host.keeper._saving)
-        assert live.metric('spikewatch_snapshots_total{outcome="failed"}') == 0
+        for outcome in ("failed", "skipped"):
+            assert live.metric(f'spikewatch_snapshots_total{{outcome="{outcome}"}}') == 0
         assert not host.keeper.holds(session_id)
 
 
@@ -133,6 +134,8 @@ def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
             answer = live.http.post(f"/v1/sessions/{session_id}/snapshot")
             assert problem(answer) == (503, "snapshot_failed")
             assert "Retry-After" in answer.headers
+            assert live.metric('spikewatch_snapshots_total{outcome="skipped"}') == 1
+            assert live.metric('spikewatch_snapshots_total{outcome="failed"}') == 0, "the disk is sound"
             stuck.set()
             live.stop()
             got += [message for message in talk(client) if message["type"] == "window"]

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import BadSnapshot, TooLarge
-from service.store import DirectoryStore
+from service.errors import BadSettings, BadSnapshot, StoreFailed
+from service.settings import MIB, Settings
+from service.store import DirectoryStore, make_store
 
 LINE = len("spikewatch-snapshot sha256=") + 64 + 1
 
@@ -48,23 +49,49 @@ def test_no_id_leads_out_of_the_directory(tmp_path: Path, session_id: str) -> No
 
 
 def test_the_oldest_goes_when_there_are_too_many_or_they_are_too_large(tmp_path: Path) -> None:
-    snapshots, evicted = store(tmp_path, max_count=3, max_bytes=3 * (LINE + 100)), []
-    snapshots.on_evict = lambda: evicted.append(1)
+    snapshots = store(tmp_path, max_count=3, max_bytes=3 * (LINE + 100))
     for session_id in "abc":
         snapshots.put(session_id, bytes(10))
     aged(tmp_path, "b", "a", "c")
-    snapshots.put("a", bytes(100))  # its own earlier one does not count
-    assert evicted == []
+    assert snapshots.put("a", bytes(100)) == [], "its own earlier one does not count"
     aged(tmp_path, "b", "a", "c")
-    snapshots.put("d", bytes(100))
+    assert snapshots.put("d", bytes(100)) == ["b"]
     assert [x for x in "abcd" if snapshots.holds(x)] == ["a", "c", "d"]
     aged(tmp_path, "a", "c", "d")
-    snapshots.put("e", bytes(LINE + 200))
+    assert snapshots.put("e", bytes(LINE + 200)) == ["a", "c"]
     assert [x for x in "acde" if snapshots.holds(x)] == ["d", "e"]
-    assert len(evicted) == 3
-    with pytest.raises(TooLarge, match="all together may have"):
-        snapshots.put("d", bytes(2000))
+    with pytest.raises(StoreFailed, match="all together may be"):
+        snapshots.put("d", bytes(2000), spared={"e"})
     assert snapshots.get("d") == bytes(100), "the earlier one stays"
+    assert snapshots.holds("e")
+
+
+def test_those_that_are_spared_never_go(tmp_path: Path) -> None:
+    snapshots = store(tmp_path, max_count=3, max_bytes=3 * (LINE + 100))
+    for session_id in "abc":
+        snapshots.put(session_id, bytes(100))
+    aged(tmp_path, "a", "b", "c")
+    assert snapshots.put("d", bytes(100), spared={"a"}) == ["b"]
+    aged(tmp_path, "a", "c", "d")
+    with pytest.raises(StoreFailed, match="open sessions"):
+        snapshots.put("e", bytes(LINE + 200), spared={"a", "c"})
+    with pytest.raises(StoreFailed, match="open sessions"):
+        snapshots.put("e", b"", spared={"a", "c", "d"})
+    assert [x for x in "acde" if snapshots.holds(x)] == ["a", "c", "d"], "nothing went in vain"
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+def test_each_open_session_has_its_place(tmp_path: Path) -> None:
+    def made(count: int, max_bytes: int, folder: Path | None = tmp_path) -> bool:
+        limits = {"snapshot_max_count": count, "snapshot_max_bytes": max_bytes, "max_sessions": 8}
+        return make_store(Settings(snapshot_dir=folder, **limits), MIB) is not None
+
+    assert made(8, 8 * MIB)
+    with pytest.raises(BadSettings, match="snapshot_max_count is 7, fewer than max_sessions, 8"):
+        made(7, 8 * MIB)
+    with pytest.raises(BadSettings, match="snapshot_max_bytes is 8388607"):
+        made(8, 8 * MIB - 1)
+    assert not made(7, MIB, folder=None), "where nothing is saved, nothing is asked for"
 
 
 @pytest.mark.parametrize(

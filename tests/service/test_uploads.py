@@ -15,6 +15,8 @@ import pytest
 
 from model.detector import Detector
 from tests.service.live import HEIGHT, WIDTH, Live, comparable, dat_file, dat_stream, live_service, upload
+from tests.service.test_adversity import until
+from tests.service.test_connections import met, raw, send_through_small_buffers
 from tests.service.test_sessions import problem
 
 LOW = {"confidence": 0.001}
@@ -162,3 +164,16 @@ def test_uploads_share_a_bounded_disk(detector: Detector, tmp_path: Path) -> Non
         assert int(answer.headers["Retry-After"]) > 0
         assert live.app.state.host.spool.used == 0
         assert live.metric('spikewatch_refused_total{code="spool_full"}') == 1
+
+
+def test_an_upload_whose_results_nobody_reads_is_held_back(detector: Detector) -> None:
+    with live_service(detector, max_pending_result_bytes=2000) as live:
+        send_through_small_buffers(live)
+        data, query = dat_file(30), "hop=1&confidence=0&iou=1"
+        head = f"POST /v1/detections?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+        with raw(live, head.encode() + data, small_buffer=True) as client:
+            until(lambda: met(live, "unread_upload") > 0)
+            received = b""
+            while b'"summary"' not in received:
+                received += client.recv(65536)
+        assert received.count(b'"seq"') == 30

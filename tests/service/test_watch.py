@@ -1,5 +1,6 @@
 """Looking on at a session, and uploads that wait for somebody who does."""
 
+import asyncio
 import base64
 import io
 import json
@@ -8,11 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import websockets
 from PIL import Image
 from websockets.sync.client import ClientConnection
 
-from tests.service.live import HEIGHT, WIDTH, Live, comparable, dat_file, talk, upload
+from service.api import watch
+from service.watchers import WATCHER_QUEUE, Watchers
+from service.window import InputSlice
+from tests.service.live import HEIGHT, WIDTH, Live, comparable, dat_file, dat_stream, talk, upload
 
 LOW = {"confidence": 0.001}
 ID = "0123456789abcdef0123456789abcdef"
@@ -90,3 +95,33 @@ def test_nobody_is_followed_across_a_reset_for_those_who_look_on(live: Live) -> 
     first, second = ([box["track_id"] for box in w["detections"]] for w in windows)
     assert first
     assert not set(first) & set(second)
+
+
+def test_what_slow_onlookers_miss_is_counted() -> None:
+    """Results may be missed too, but only slices are told of."""
+
+    async def missed() -> tuple[int, int]:
+        told: list[int] = []
+        watchers = Watchers(asyncio.get_running_loop())
+        part = InputSlice(0, 1, 0, False, torch.zeros(1), 0.0)
+        with watchers.subscribe(lambda: told.append(1)) as sight:
+            for item in (None, *[part] * (WATCHER_QUEUE + 2)):
+                sight.show(item)
+            return sight.missed_slices, len(told)
+
+    assert asyncio.run(missed()) == (2, 2)
+
+
+def test_a_picture_that_is_long_in_the_making_makes_others_be_missed(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = threading.Event()
+    monkeypatch.setattr(watch, "picture", lambda *_: (drawn.wait(20), b"")[1])
+    before, session_id = live.metric("spikewatch_missed_slices_total"), live.open()
+    with watching(live, session_id) as onlooker:
+        onlooker.recv()
+        live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(50)).raise_for_status()
+        drawn.set()
+        live.http.delete(f"/v1/sessions/{session_id}")
+        told = max(m["missed_slices"] for m in talk(onlooker) if m["type"] == "slice")
+    assert live.metric("spikewatch_missed_slices_total") - before == told > 0

@@ -1,0 +1,68 @@
+"""A service that stops: bounded in time whatever its sessions are at, and what can be saved is."""
+
+import asyncio
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from model.detector import Detector
+from service.store import DirectoryStore
+from tests.service.live import Live, dat_stream
+from tests.service.test_adversity import until
+from tests.service.test_resume import post, stream
+from tests.service.test_snapshots import service
+
+
+def left(live: Live, slices: int, **wanted: int) -> str:
+    """A session whose client left before it read anything, while the worker is stuck: all slices wait."""
+    session = live.app.state.host.get(live.open(**wanted))
+    with stream(live, session.id) as feeder:
+        feeder.recv()
+        feeder.send(dat_stream(slices))
+        until(lambda: len(session.inbox) == slices - 1)
+    until(lambda: not session.attended)
+    return str(session.id)
+
+
+def outcomes(live: Live, outcome: str) -> float:
+    return float(live.app.state.host.metrics.snapshots.labels(outcome)._value.get())
+
+
+def test_sessions_that_cannot_run_on_are_given_up_together(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their outboxes fill only once they are being saved; those that can be saved need not wait for them."""
+    monkeypatch.setattr("service.keeper.LAST_PATIENCE_S", 1.0)
+    with service(detector, tmp_path, outbox_windows=1, drain_timeout_s=0) as live:
+        stuck = threading.Event()
+        live.model.call(lambda _: stuck.wait(20))
+        stalled = [left(live, 4, hop=1) for _ in range(6)]
+        good = [left(live, 2) for _ in range(2)]
+        threading.Timer(0.3, stuck.set).start()
+        begun_s = time.monotonic()
+        live.stop()
+        assert time.monotonic() - begun_s < 2.0, "one time for all"
+        keeper = live.app.state.host.keeper
+        assert [keeper.holds(session_id) for session_id in good] == [True, True]
+        assert not any(keeper.holds(session_id) for session_id in stalled)
+        assert (outcomes(live, "skipped"), outcomes(live, "failed")) == (6, 0)
+
+
+def test_a_disk_that_hangs_holds_the_stop_up_no_longer(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two are being written when time is up, and will be; the others, behind them, are given up."""
+    monkeypatch.setattr("service.keeper.LAST_PATIENCE_S", 0.5)
+    free, put = threading.Event(), DirectoryStore.put
+    monkeypatch.setattr(DirectoryStore, "put", lambda *args: (free.wait(20), put(*args))[1])
+    with service(detector, tmp_path, drain_timeout_s=0) as live:
+        for _ in range(4):
+            post(live, live.open(), dat_stream(1))
+        host = live.app.state.host
+        asyncio.run_coroutine_threadsafe(host.drain(), host._loop).result(5)
+        assert host.sessions == {}
+        until(lambda: outcomes(live, "skipped") == 2)
+        free.set()
+    assert outcomes(live, "saved") == len(list(tmp_path.glob("*.snapshot"))) == 2
