@@ -26,7 +26,7 @@ class Process:
     """A running `spikewatch serve`."""
 
     def __init__(self, arguments: list[str], settings: dict[str, str], log: Path) -> None:
-        self.port = free_port()
+        self.port = int(settings.get("SPIKEWATCH_PORT", 0)) or free_port()
         code = "from service.cli import main; main()"
         settings |= {"SPIKEWATCH_PORT": str(self.port), "SPIKEWATCH_MAX_BATCH": "2"}
         with log.open("ab") as out:
