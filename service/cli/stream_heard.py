@@ -38,7 +38,6 @@ class Heard:
                 if not self._greeted:
                     self._show(message)
                 self._greeted = True
-                self._error = self._closed = None
             case "window":
                 if message["seq"] < self.next_seq:
                     return False
@@ -63,9 +62,10 @@ class Heard:
             BadRequest: no other try would end differently.
         """
         error, closed = self._error, self._closed
+        self._error = self._closed = None
         if error is not None and closed is None and error["code"] in REFUSALS_FOR_NOW:
             return str(error["detail"])
-        if closed is not None and not self.flushed.is_set() and self._may_resume(closed):
+        if closed is not None and not self.flushed.is_set() and _may_resume(closed):
             return f"the service ended the session ({closed['reason']})"
         for message in (error, closed):
             if message is not None:
@@ -80,5 +80,6 @@ class Heard:
             raise BadRequest(f"the service closed the connection: {words}")
         return f"the connection broke ({words})"
 
-    def _may_resume(self, closed: Message) -> bool:
-        return self._error is None and bool(closed["resumable"]) and closed["reason"] in RESUMED
+
+def _may_resume(closed: Message) -> bool:
+    return bool(closed["resumable"]) and closed["reason"] in RESUMED

@@ -31,6 +31,7 @@ class Player:
         self.stopping = asyncio.Event()
         self._recording, self._session, self._speed = recording, session, speed
         self._heard, self._patience = Heard(show), patience
+        self._fault: Exception | None = None
 
     async def run(self) -> None:
         """Until all is sent and all results have come.
@@ -76,8 +77,8 @@ class Player:
         finally:
             sender.cancel()
             await asyncio.gather(sender, return_exceptions=True)
-        if not sender.cancelled():
-            sender.result()
+        if self._fault is not None:
+            raise self._fault
         return words
 
     def _take(self, message: dict[str, object]) -> None:
@@ -95,9 +96,9 @@ class Player:
             await socket.send("close")
         except websockets.ConnectionClosed:
             return
-        except Exception:
+        except Exception as error:
+            self._fault = error
             await socket.close()
-            raise
 
     async def _send_in_time(self, socket: websockets.ClientConnection, offset: int) -> None:
         start_s, t_first_us = time.monotonic(), None

@@ -47,6 +47,14 @@ def test_each_message_is_shown_once() -> None:
     assert shown == [READY, window(0), window(1), {"type": "saved"}, window(2), closed("client")]
 
 
+def test_a_refusal_is_forgotten_once_the_next_try_works() -> None:
+    all_of_it, _ = heard(TOO_EARLY)
+    assert all_of_it.verdict(1008, "wrong_offset")
+    for message in (READY, FLUSHED, closed("client")):
+        all_of_it.take(message)
+    assert all_of_it.verdict(1000, "client") is None
+
+
 @pytest.mark.parametrize(
     ("messages", "code"),
     [

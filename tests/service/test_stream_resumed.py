@@ -1,5 +1,6 @@
 """`spikewatch stream` whose service or connection goes away: all windows, each once, or a status but 0."""
 
+import asyncio
 import json
 import signal
 import subprocess
@@ -13,13 +14,19 @@ from typing import Any
 
 import pytest
 
+from ingest.errors import FormatError
+from ingest.events import Events
+from ingest.raw import RawRecording
 from ingest.recording import open_recording
 from model.checkpoint import load_detector, save_checkpoint
 from model.detector import Detector
+from service.cli.patience import Patience
+from service.cli.stream_player import Player
+from service.cli.stream_session import RemoteSession
 from service.offline import OfflineRun
 from service.source import RecordingSource
 from service.window import WindowOptions
-from tests.service.live import Live, comparable, dat_file, live_service
+from tests.service.live import SENSOR, Live, comparable, dat_file, live_service
 from tests.service.process import Process, free_port, process
 from tests.service.relay import relay
 
@@ -182,9 +189,13 @@ def test_ctrl_c_without_a_connection(start: Start, recording: Path, tmp_path: Pa
 
 
 def test_a_connection_that_is_cut_again_and_again(
-    live: Live, recording: Path, tmp_path: Path, expected: Windows
+    detector: Detector, recording: Path, tmp_path: Path, expected: Windows
 ) -> None:
-    with relay(live.port) as way, client(recording, way.url, tmp_path) as played:
+    with (
+        live_service(detector, outbox_windows=16) as live,
+        relay(live.port) as way,
+        client(recording, way.url, tmp_path) as played,
+    ):
         for seen in (5, 25, 45):
             played.wait_for(lambda seen=seen: played.count("window") > seen)
             way.cut()
@@ -208,3 +219,22 @@ def test_a_session_that_ends_as_idle(detector: Detector, recording: Path, tmp_pa
         assert played.end() == 1
         assert played.messages[-1]["reason"] == "idle_timeout"
         assert len(played.errors) == 1
+
+
+class Damaged(RawRecording):
+    """Cannot be read to its end."""
+
+    def chunks(self, max_events: int = 1000) -> Iterator[Events]:
+        yield next(super().chunks(max_events))
+        raise FormatError("damaged from here on")
+
+
+def test_a_recording_that_cannot_be_read_is_not_tried_again(live: Live, recording: Path) -> None:
+    async def play() -> None:
+        async with RemoteSession(live.url, {}) as session:
+            await session.open({"format": "dat"} | SENSOR)
+            with Damaged(recording, "dat", None, None) as damaged:
+                await Player(damaged, session, 0, lambda _message: None, Patience(0.5)).run()
+
+    with pytest.raises(FormatError, match="damaged from here on"):
+        asyncio.run(play())
