@@ -23,7 +23,7 @@ import websockets
 
 from ingest.errors import IngestError
 from ingest.recording import Recording, open_recording
-from service.cli.stream import dat_records
+from service.cli.stream_pieces import dat_records
 
 PIECE_US = 20_000
 NAMES = ("front", "rear")

@@ -170,7 +170,7 @@ class Outbox:
     ) -> None:
         self.capacity = capacity
         self.policy = policy
-        self._most_kept = capacity if keep is None else keep
+        self.most_kept = capacity if keep is None else keep
         self._on_drop = on_drop
         self.dropped_windows = 0
         self._items: deque[WindowResult] = deque()
@@ -272,5 +272,5 @@ class Outbox:
     def _keep(self, result: WindowResult) -> None:
         """Keep a result that is given out, without what only onlookers and sums want."""
         self._read.append(replace(result, layer_rates={}, layer_energy={}))
-        if len(self._read) > self._most_kept:
+        if len(self._read) > self.most_kept:
             self._gone = self._read.popleft().seq + 1

@@ -25,5 +25,5 @@ def most_bytes(session: Session) -> int:
     numbers += window.slices * output_channels(spec.config) * cells
     numbers += window.hop * planes * spec.input_height * spec.input_width
     numbers += planes * (width or 0) * (height or 0)
-    results = 2 * session.outbox.capacity  # as many that were read are kept, too
+    results = session.outbox.capacity + session.outbox.most_kept
     return FLOAT_BYTES * numbers + RESULT_BYTES * results + TEXT_BYTES

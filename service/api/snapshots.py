@@ -106,7 +106,8 @@ async def _read_state(session: Session, host: SessionHost, request: Request) -> 
     settings = host.settings
     limit = min(settings.max_snapshot_bytes, most_bytes(session))
     try:
-        return await asyncio.wait_for(read_body(request, limit, settings), settings.state_timeout_s)
+        coming = read_body(request, limit, settings, session.pulse.touch)
+        return await asyncio.wait_for(coming, settings.state_timeout_s)
     except TimeoutError:
         raise TooSlow(f"the state did not come within {settings.state_timeout_s:g} s") from None
 

@@ -13,7 +13,7 @@ import websockets
 
 from ingest.events import Events
 from ingest.recording import open_recording
-from service.cli.stream import dat_records
+from service.cli.stream_pieces import dat_records
 
 Piece = tuple[int, bytes]
 """When it is due, in microseconds from the start, and DAT records up to then."""

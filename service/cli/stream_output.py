@@ -11,7 +11,6 @@ import typer
 
 from service.cli.live_table import live_table
 from service.cli.tally import Tally
-from service.errors import BadRequest
 
 Message = Mapping[str, Any]
 Show = Callable[[Message], None]
@@ -19,7 +18,7 @@ Show = Callable[[Message], None]
 
 @contextmanager
 def stream_output(as_json: bool, share_done: Callable[[], float]) -> Iterator[Show]:
-    """Gives the function that shows a message; it raises BadRequest where the service reports an error."""
+    """Gives the function that shows a message."""
     tally = Tally()
     if as_json:
         yield lambda message: typer.echo(json.dumps(message))
@@ -38,22 +37,14 @@ def _echo(lines: list[str]) -> None:
 
 
 def _lines(tally: Tally, message: Message, with_windows: bool = True) -> list[str]:
-    """What is to be said of a message, which is counted.
-
-    Raises:
-        BadRequest: the service reports an error, or ended the session.
-    """
+    """What is to be said of a message, which is counted."""
     match message["type"]:
         case "ready":
             return [f"session {message['session_id']}, {message['model']} ({message['training']})"]
         case "window":
             tally.add(message)
             return [window_line(message)] if with_windows else []
-        case "error":
-            raise BadRequest(f"the service says: {message['detail']}")
         case "closed":
-            if message["reason"] != "client":
-                raise BadRequest(f"the service ended the session ({message['reason']}): {message['detail']}")
             return [farewell(message, tally)]
     return []
 

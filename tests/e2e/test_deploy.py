@@ -25,6 +25,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from model.shipped import DEFAULT
+from service import keeper
 from service.api import health
 from service.settings import Settings
 
@@ -54,6 +55,11 @@ def run(*command: str | Path, **options: Any) -> str:
 
 def load(path: Path) -> Any:
     return yaml.safe_load(path.read_text())
+
+
+def composed() -> Any:
+    """The compose file as it is without a `.env`: `${NAME:-value}` is value."""
+    return yaml.safe_load(re.sub(r"\$\{\w+:-(.*?)\}", r"\1", COMPOSE.read_text()))
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -205,25 +211,64 @@ def test_compose_starts_these_services_and_no_others() -> None:
 
 
 def test_stop_is_given_the_time_to_drain() -> None:
+    service = composed()["services"]["spikewatch"]
+    drain_s, sessions = (Settings.model_fields[name].default for name in ("drain_timeout_s", "max_sessions"))
+    saving_s = sessions / keeper.AT_ONCE * keeper.LAST_PATIENCE_S
+    assert float(service["stop_grace_period"].removesuffix("s")) > 2 * drain_s + saving_s
+
+
+def test_every_setting_can_be_given() -> None:
     service = load(COMPOSE)["services"]["spikewatch"]
-    drain_s = float(service["environment"]["SPIKEWATCH_DRAIN_TIMEOUT_S"])
-    assert drain_s == Settings.model_fields["drain_timeout_s"].default
-    assert float(service["stop_grace_period"].removesuffix("s")) > 2 * drain_s, "sessions, then connections"
-
-
-def test_compose_sets_only_settings_that_exist() -> None:
-    for name in load(COMPOSE)["services"]["spikewatch"]["environment"]:
+    assert service["env_file"] == [{"path": ".env", "required": False}]
+    fixed = {name for name, value in service["environment"].items() if value is not None}
+    assert fixed == {"SPIKEWATCH_PORT", "SPIKEWATCH_SNAPSHOT_DIR"}, "the rest is as .env says"
+    for name in service["environment"]:
         assert name.removeprefix("SPIKEWATCH_").lower() in Settings.model_fields, name
 
 
-def test_compose_mounts_only_what_exists() -> None:
+def test_texts_name_only_variables_that_exist() -> None:
+    clients = {"KEY", "URL", "TEST_DATA"}
+    known = clients | {name.upper() for name in Settings.model_fields}
+    texts = [COMPOSE, *ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*.md")]
+    texts += [path for path in (ROOT / "docker").rglob("*") if path.is_file()]
+    for path in texts:
+        named = set(re.findall(r"SPIKEWATCH_([A-Z]\w+)", path.read_text()))
+        assert named <= known, path
+
+
+def test_sessions_outlive_the_container() -> None:
     compose = load(COMPOSE)
+    service = compose["services"]["spikewatch"]
+    folder = service["environment"]["SPIKEWATCH_SNAPSHOT_DIR"]
+    (volume,) = (v.split(":")[0] for v in service["volumes"] if v.split(":")[1] == folder)
+    assert volume in compose["volumes"]
+    owned = [shlex.split(rest) for rest in rest_of("RUN") if "--owner=spikewatch" in rest]
+    assert any(folder in words for words in owned), "a volume on a folder of root could not be written"
+
+
+def test_port_is_the_one_that_is_published() -> None:
+    service = composed()["services"]["spikewatch"]
+    assert service["ports"] == [
+        f"127.0.0.1:{port}:{port}" for port in [service["environment"]["SPIKEWATCH_PORT"]]
+    ]
+
+
+def test_prometheus_may_have_a_key() -> None:
+    compose = composed()["services"]["prometheus"]
+    (scrape,) = load(ROOT / "docker/prometheus/prometheus.yml")["scrape_configs"]
+    key = scrape["authorization"]["credentials_file"]
+    assert f"./docker/prometheus/no-key:{key}:ro" in compose["volumes"]
+    assert (ROOT / "docker/prometheus/no-key").read_text() == ""
+
+
+def test_compose_mounts_only_what_exists() -> None:
+    compose, made_by_its_user = composed(), ("./weights", "./keys")
     for service in compose["services"].values():
         for volume in service["volumes"]:
             source, target, *mode = volume.split(":")
             if source.startswith("./"):
                 assert mode == ["ro"], volume
-                assert source == "./weights" or (ROOT / source).is_dir(), volume
+                assert source in made_by_its_user or (ROOT / source).exists(), volume
             else:
                 assert source in compose["volumes"], volume
                 assert mode == [], volume

@@ -21,6 +21,7 @@ import yaml
 from tests.e2e.test_deploy import ROOT, load, probe, run
 from tests.e2e.test_monitoring import PROMETHEUS, alerts, dashboard, expressions, recorded
 from tests.model.fakes import small_detector
+from tests.service.keyring import ALICE, ALICE_LINE
 from tests.service.live import Live, dat_stream, live_service
 
 pytestmark = [
@@ -97,20 +98,28 @@ def free_port() -> int:
         return port
 
 
-@contextmanager
-def prometheus(folder: Path, target: str) -> Iterator[Server]:
-    """Our configuration, but for the target and the haste."""
+def configuration(folder: Path, target: str = "spikewatch:8000", key: str = "") -> Path:
+    """Ours, but for the target, the haste and the place of the key."""
     config = load(PROMETHEUS / "prometheus.yml")
     config["global"] = dict.fromkeys(("scrape_interval", "scrape_timeout", "evaluation_interval"), "1s")
     config["rule_files"] = [str(PROMETHEUS / name) for name in config["rule_files"]]
-    config["scrape_configs"][0]["static_configs"] = [{"targets": [target]}]
+    (scrape,) = config["scrape_configs"]
+    scrape["static_configs"] = [{"targets": [target]}]
+    scrape["authorization"]["credentials_file"] = str(folder / "key")
+    (folder / "key").write_text(key)
     (folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    return folder / "prometheus.yml"
+
+
+@contextmanager
+def prometheus(folder: Path, target: str, key: str = "") -> Iterator[Server]:
+    """A Prometheus under our configuration."""
     port = free_port()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [
                 "prometheus",
-                f"--config.file={folder / 'prometheus.yml'}",
+                f"--config.file={configuration(folder, target, key)}",
                 f"--storage.tsdb.path={folder / 'data'}",
                 f"--web.listen-address=127.0.0.1:{port}",
             ],
@@ -167,14 +176,24 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield Scene(live, server, windows + camera, camera, time.time())
 
 
+@pytest.mark.parametrize(("key", "up"), [(ALICE, 1), ("", 0)])
+def test_a_service_with_keys_is_scraped_with_one(tmp_path: Path, key: str, up: int) -> None:
+    with (
+        live_service(small_detector(), api_keys=ALICE_LINE) as live,
+        prometheus(tmp_path, live.url.removeprefix("http://"), key) as server,
+    ):
+        server.wait_for("up")
+        assert server.value("up") == up
+
+
 def filled_in(expr: str) -> str:
     for name, value in VARIABLES.items():
         expr = expr.replace(name, value)
     return expr
 
 
-def test_promtool_accepts_the_configuration_and_the_rules() -> None:
-    run("promtool", "check", "config", PROMETHEUS / "prometheus.yml")
+def test_promtool_accepts_the_configuration_and_the_rules(tmp_path: Path) -> None:
+    run("promtool", "check", "config", configuration(tmp_path))
     run("promtool", "check", "rules", PROMETHEUS / "rules.yml")
 
 
