@@ -3,11 +3,9 @@
 import asyncio
 import logging
 import uuid
-from contextlib import suppress
 
 from prometheus_client import CollectorRegistry
 
-from ingest.errors import IngestError
 from model.detector import Detector
 from service.caller import Caller
 from service.catalog import Entry
@@ -32,15 +30,13 @@ from service.options import SessionOptions
 from service.running import RunningModel
 from service.session import Session
 from service.settings import Settings
+from service.silence import Silence
 from service.snapshot import identity_in, read_snapshot, restore
 from service.source import Source
 from service.spool import Spool
 from service.store import SnapshotStore
 
 log = logging.getLogger("spikewatch.host")
-
-LAST_FLUSH_S = 5.0
-"""How long a silent session that is not saved may take to run what it has left."""
 
 
 class SessionHost:
@@ -68,7 +64,7 @@ class SessionHost:
         self.idle = IdleRule(settings.idle_timeout_s, settings.idle_warning_s)
         self._model_of: dict[str, RunningModel] = {}
         self._endings = Endings()
-        self._expiring: dict[str, asyncio.Task[None]] = {}
+        self._silence = Silence(self.idle, self.keeper, self.end)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.metrics.max_sessions.set(settings.max_sessions)
@@ -272,11 +268,7 @@ class SessionHost:
                 await self._end_with(model)
             for session in list(self.sessions.values()):
                 session.report_dropped()
-                if session.pulse.warned and session.pulse.idle_s > self.idle.timeout_s:
-                    self._expire(session)
-                elif session.pulse.idle_s > self.idle.warned_after_s and not session.pulse.warned:
-                    session.pulse.warn(self.idle.timeout_s - session.pulse.idle_s)
-                else:
+                if not self._silence.look(session):
                     self.keeper.look(session)
 
     async def _end_with(self, model: RunningModel) -> None:
@@ -284,24 +276,6 @@ class SessionHost:
         for session in [self.sessions[id] for id, its in self._model_of.items() if its is model]:
             self.end(session, StepFailed("the model of this session has failed"), StepFailed.code)
         await self.models.discard(model)
-
-    def _expire(self, session: Session) -> None:
-        if session.id not in self._expiring:
-            self._expiring[session.id] = task = asyncio.create_task(self._save_and_end(session))
-            task.add_done_callback(lambda _: self._expiring.pop(session.id))
-
-    async def _save_and_end(self, session: Session) -> None:
-        """End an idle session, unless its client gives a sign of life while it is saved."""
-        signs = session.pulse.signs
-        saved = await self.keeper.save_at_end(session)
-        if session.pulse.signs != signs:
-            return
-        if not saved:
-            with suppress(ServiceError, IngestError, TimeoutError):
-                async with asyncio.timeout(LAST_FLUSH_S):
-                    await session.flush()
-        words = f"no bytes came for {self.idle.timeout_s:g} s"
-        self.end(session, SessionClosed(words), "idle_timeout")
 
     def _fail_from_worker(self, session: Session, error: ServiceError) -> None:
         assert self._loop is not None
