@@ -176,7 +176,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield Scene(live, server, windows + camera, camera, time.time())
 
 
-@pytest.mark.parametrize(("key", "up"), [(ALICE, 1), ("", 0)])
+@pytest.mark.parametrize(("key", "up"), [(ALICE, 1), ("", 0)], ids=["with", "without"])
 def test_a_service_with_keys_is_scraped_with_one(tmp_path: Path, key: str, up: int) -> None:
     with (
         live_service(small_detector(), api_keys=ALICE_LINE) as live,
