@@ -71,6 +71,7 @@ class Session:
         self.ending = asyncio.Event()
         self.displaced = asyncio.Event()
         """Its feeder must leave: the client has come back on another connection."""
+        self._newest_comer = object()
         self._metrics = berth.metrics
         self._reported: dict[str, int] = {}
         self._notify = berth.notify
@@ -132,11 +133,18 @@ class Session:
             raise SessionBusy(f"session {self.id} is fed by another request")
 
     async def displace(self) -> None:
-        """Send away a feeder whose connection has broken without its noticing, if it goes."""
+        """Send away a feeder whose connection has broken without its noticing, if it goes.
+
+        Raises:
+            SessionBusy: the client has come back once more meanwhile; the newest goes on.
+        """
+        self._newest_comer = comer = object()
         deadline = time.monotonic() + LEAVE_S
         while self._busy and time.monotonic() < deadline:
             self.displaced.set()
             await asyncio.sleep(0.02)
+            if self._newest_comer is not comer:
+                raise SessionBusy("the session goes on over another connection")
         self.displaced.clear()
 
     def check_open(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import Request
@@ -181,6 +182,10 @@ class Upload:
         except (ClientDisconnect, asyncio.CancelledError):
             self._failure = ClientGone("the client went away")
         except Exception as error:
+            if problem_of(error).code == InternalError.code:
+                log.exception("an upload failed")
+            # kept for long: it must not keep the frames that it came from, and all that they hold
+            error.__traceback__ = error.__context__ = error.__cause__ = None
             self._failure = error
         finally:
             self._body.stop()
@@ -194,13 +199,14 @@ class Upload:
         problem = problem_of(self._failure)
         if not self._counted:
             self._counted = True
-            if problem.code == InternalError.code:
-                log.error("an upload failed", exc_info=self._failure)
             self._host.metrics.refused.labels(problem.code).inc()
         return b'{"error":' + problem.model_dump_json().encode() + b"}\n"
 
     async def _detect(self) -> None:
-        body = self._body.chunks()
+        async with aclosing(self._body.chunks()) as body:
+            await self._detect_in(body)
+
+    async def _detect_in(self, body: AsyncIterator[bytes]) -> None:
         head = b""
         kind: str | None = self._query.format
         if kind is None:

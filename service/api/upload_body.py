@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -52,7 +52,7 @@ class UploadBody:
         self.waiting = False
         self._came.set()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """All bytes, in pieces as they come.
 
         Raises:
@@ -62,12 +62,13 @@ class UploadBody:
             Draining: the service stops while the next request is waited for.
         """
         while not self.complete:
-            async for chunk in self._of_one(await self._next()):
-                self._check(self.accepted_bytes + len(chunk))
-                self.accepted_bytes += len(chunk)
-                yield chunk
-                if self.accepted_bytes == self.length:
-                    self.complete = True
+            async with contextlib.aclosing(self._of_one(await self._next())) as chunks:
+                async for chunk in chunks:
+                    self._check(self.accepted_bytes + len(chunk))
+                    self.accepted_bytes += len(chunk)
+                    yield chunk
+                    if self.accepted_bytes == self.length:
+                        self.complete = True
             self.waiting = not self.complete and not self._came.is_set()
             self._changed()
 
@@ -89,7 +90,7 @@ class UploadBody:
         assert self._request is not None
         return self._request
 
-    async def _of_one(self, request: Request) -> AsyncIterator[bytes]:
+    async def _of_one(self, request: Request) -> AsyncGenerator[bytes, None]:
         """What one request brings, until its body ends, its connection breaks or another takes its place."""
         chunks, patience = request.stream(), Patience(self._host.settings)
         coming = asyncio.ensure_future(anext(chunks, None))

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from service.cli.options import Runtime, StateDtype, Weights
 from service.logs import configure_logging
-from service.memory import share_heaps
+from service.memory import share_heaps, spare_what_lasts
 from service.settings import Settings
 
 
@@ -63,5 +63,6 @@ def serve(
 
     configure_logging(settings.log_level, settings.log_json)
     app = create_app(settings)
+    spare_what_lasts()
     typer.echo(f"viewer and API at http://{settings.host}:{settings.port}/", err=True)
     make_server(app, settings).run()
