@@ -70,8 +70,8 @@ def give_back() -> None:
 def spare_what_lasts() -> None:
     """Leave all objects that there are now out of every garbage collection to come.
 
-    The libraries' 400,000 last as long as the process; to go through them takes a quarter of a second, in which
-    nothing else runs, and with so many Python hardly ever looks for what is really garbage.
+    The libraries' 400,000 last as long as the process. To go through them takes a quarter of a second, in
+    which nothing else runs; so Python does it the more rarely, and what is really garbage stays.
     """
     gc.collect()
     gc.freeze()

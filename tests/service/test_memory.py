@@ -49,6 +49,29 @@ def test_version_1_has_a_file_of_its_own(tmp_path: Path, nothing: int) -> None:
     assert memory_limit_bytes(tmp_path / "fs", own) == nothing
 
 
+SPARE = """
+import gc, torch
+from service.memory import spare_what_lasts
+
+spare_what_lasts()
+class Node:
+    pass
+node = Node()
+node.itself = node
+del node
+print(len(gc.get_objects()), gc.get_freeze_count(), gc.collect())
+"""
+
+
+def test_what_lasts_is_not_gone_through_again_and_the_rest_is() -> None:
+    command = [sys.executable, "-c", SPARE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    looked_at, spared, found = map(int, done.stdout.split())
+    assert looked_at < 100
+    assert spared > 50_000
+    assert found >= 1
+
+
 HOLES = """
 import os
 from service.memory import give_back

@@ -1,5 +1,6 @@
 """Going on after a broken connection: byte offsets in, result numbers out."""
 
+import asyncio
 import json
 import socket
 import time
@@ -10,6 +11,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from model.detector import Detector
+from service.errors import SessionBusy
 from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
 from tests.service.test_adversity import until
 from tests.service.test_sessions import problem
@@ -113,6 +115,24 @@ def test_a_client_that_is_back_takes_the_place_of_its_broken_connection(live: Li
             again.send("close")
             got += [m for m in talk(again) if m["type"] == "window"]
     assert comparable(got) == comparable(expected)
+
+
+def test_of_two_that_come_back_the_newer_goes_on(live: Live) -> None:
+    """The older is broken too, and must not send the newer away."""
+    host = live.app.state.host
+    session = host.get(live.open())
+
+    async def come_twice() -> list[object]:
+        with session.hold():
+            comers = [asyncio.create_task(session.displace()) for _ in range(2)]
+            await session.displaced.wait()
+            await asyncio.sleep(0.05)
+        return await asyncio.gather(*comers, return_exceptions=True)
+
+    older, newer = asyncio.run_coroutine_threadsafe(come_twice(), host._loop).result(10)
+    assert isinstance(older, SessionBusy)
+    assert newer is None
+    assert not session.displaced.is_set()
 
 
 def half_a_post(live: Live, session_id: str, data: bytes, offset: int) -> socket.socket:

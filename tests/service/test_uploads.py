@@ -1,5 +1,6 @@
 """Whole recordings to POST /v1/detections, against a real server."""
 
+import asyncio
 import json
 import socket
 import tempfile
@@ -142,6 +143,23 @@ def hdf5_bytes(path: Path, **columns: object) -> bytes:
         for name, values in columns.items():
             file[f"events/{name}"] = values
     return path.read_bytes()
+
+
+def test_an_upload_that_fails_holds_nothing_else(live: Live) -> None:
+    """Its error is kept for as long as its job; the frames that it came from, and all they hold, are not."""
+
+    def body() -> Iterator[bytes]:
+        yield dat_file(20) + dat_stream(1)
+        time.sleep(0.3)
+        yield bytes(8)
+
+    answer = live.http.post("/v1/detections", content=body())
+    assert "time_order" in answer.text
+    job = live.app.state.jobs.get(answer.headers["Location"].split("/")[-1])
+    failure = job._failure
+    assert (failure.__traceback__, failure.__context__, failure.__cause__) == (None, None, None)
+    mine = [task for task in asyncio.all_tasks(live.app.state.host._loop) if "upload_body" in repr(task)]
+    assert mine == []
 
 
 def test_errors_do_not_tell_where_an_upload_lay(live: Live, tmp_path: Path, monkeypatch: Any) -> None:
