@@ -33,7 +33,7 @@ def counted(live: Live, code: str) -> float:
 
 def test_a_full_session_fits_into_what_is_taken_and_little_else_does(detector: Detector) -> None:
     """As many boxes in as many results as there may be, of nearly the longest numbers."""
-    with live_service(detector, outbox_windows=8) as live:
+    with live_service(detector, outbox_windows=8, max_windows_per_post=8) as live:
         session_id = live.open(slices=4, hop=1, confidence=0.0, iou=1.0, track=True)
         session = live.app.state.host.get(session_id)
         windows = post(live, session_id, dat_stream(9)).json()["windows"]
