@@ -50,6 +50,9 @@ def detect(
         ),
     ],
     out: Outputs = None,
+    video: Annotated[
+        Path | None, typer.Option("--video", help="The same as --out with a name that ends in .mp4.")
+    ] = None,
     weights: Weights = None,
     width: Width = None,
     height: Height = None,
@@ -73,7 +76,8 @@ def detect(
     """
     check_size(width, height)
     check_slice(slice_us, window)
-    paths = out or []
+    check_outputs([] if video is None else [video], (".mp4",), source)
+    paths = [*(out or []), *([] if video is None else [video])]
     check_source(source)
     if is_still(source):
         check_outputs(paths, STILL_ENDINGS, source)

@@ -34,7 +34,7 @@ def test_detect_writes_every_format_and_says_untrained(
     live: Live, recording: Path, weights: Path, tmp_path: Path, run: Callable[..., Done]
 ) -> None:
     outs = {ending: tmp_path / f"r{ending}" for ending in (".ndjson", ".json", ".npy", ".mp4")}
-    options = [x for path in outs.values() for x in ("--out", path)]
+    options = [x for path in outs.values() for x in ("--video" if path.suffix == ".mp4" else "--out", path)]
     done = run("detect", recording, "--weights", weights, "--confidence", 0.001, *options)
     assert done.status == 0, done.err
     assert "untrained" in done.out

@@ -109,6 +109,8 @@ def test_pictures_are_told_by_content_and_read_as_they_are_seen(folder: Path) ->
         (["a.png", "--hop", "2"], 2, "hop and tracks are for recordings"),
         (["a.png", "--width", "9", "--height", "9"], 2, "sensor size"),
         (["a.png", "--out", "x.mp4"], 2, "the ending must be one of .json, .npy, .png"),
+        (["a.png", "--video", "x.mp4"], 2, "the ending must be one of .json, .npy, .png"),
+        (["events.dat", "--video", "x.avi"], 2, "the ending must be .mp4"),
     ],
 )
 @pytest.mark.usefixtures("weights")
