@@ -22,7 +22,7 @@ from service.errors import (
 from service.farewell import Farewell
 from service.keeper import Keeper
 from service.lifecycle import Ending, IdleRule, SavedPoint
-from service.memory import give_back_now_and_then
+from service.memory import give_back_every
 from service.metrics import Metrics
 from service.model_metrics import US_PER_S
 from service.models import Models
@@ -74,7 +74,8 @@ class SessionHost:
         """Warm the default model up, then take work."""
         self._loop = asyncio.get_running_loop()
         await self.models.start()
-        self._tasks = [asyncio.create_task(self._sweep()), asyncio.create_task(give_back_now_and_then())]
+        giving_back = give_back_every(self.settings.give_back_every_s)
+        self._tasks = [asyncio.create_task(self._sweep()), asyncio.create_task(giving_back)]
 
     async def stop(self) -> None:
         """End what is left and the worker thread."""

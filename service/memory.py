@@ -11,7 +11,6 @@ from typing import Any
 
 CGROUP = Path("/sys/fs/cgroup")
 OWN_CGROUP = Path("/proc/self/cgroup")
-GIVE_BACK_EVERY_S = 60.0
 HEAPS = 2
 M_ARENA_MAX = -8
 """Of glibc's malloc.h."""
@@ -58,11 +57,13 @@ def share_heaps() -> None:
 
 
 def give_back() -> None:
-    """Return pages that the C library holds free to the system: glibc on Linux only.
+    """Collect garbage, and return pages that the C library holds free to the system: glibc on Linux only.
 
     It takes snapshots and frames, megabytes each, from the same heaps as everything else, and then keeps what
     lies between smaller things that are still used. Memory would grow for hours though nothing leaks.
     """
+    if gc.get_freeze_count():  # see `spare_what_lasts`: else it would hold everything up
+        gc.collect()
     if (trim := _libc("malloc_trim")) is not None:
         trim(0)
 
@@ -81,8 +82,8 @@ def _libc(name: str) -> Any:
     return getattr(ctypes.CDLL(None), name, None) if sys.platform == "linux" else None
 
 
-async def give_back_now_and_then() -> None:
+async def give_back_every(seconds: float) -> None:
     """Until cancelled; in a helper thread, since it takes milliseconds."""
     while True:
-        await asyncio.sleep(GIVE_BACK_EVERY_S)
+        await asyncio.sleep(seconds)
         await asyncio.to_thread(give_back)

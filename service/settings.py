@@ -57,6 +57,7 @@ class Settings(BaseSettings):
         0.1, ge=0, le=1, description="share of its length that a slice waits for those of other sessions"
     )
     inbox_slices: int = Field(32, ge=1, description="slices waiting in one session")
+    give_back_every_s: float = Field(60.0, gt=0, description="how often free memory goes back to the system")
     outbox_windows: int = Field(256, ge=1, description="results waiting for one client to read")
     idle_timeout_s: float = Field(60.0, gt=0, description="a session without bytes for this long is closed")
     idle_warning_s: float = Field(10.0, gt=0, description="how long before that its client is warned")

@@ -61,7 +61,7 @@ def markdown(outcome: Outcome) -> str:
     lines += ["## What happened", "", *_table(("", "number"), _sorted(tally.counts).items()), ""]
     lines += ["## Memory", "", "![memory of the service](soak.png)", "", *_memory(outcome), ""]
     lines += [
-        f"Memory is what is resident without pages of files. Every {plan.play_s / 60:g} minutes the clients "
+        f"Memory is what is resident without pages of files. Every {plan.play_s:g} s the clients "
         f"come to an end, nobody comes for {plan.rest_s:g} s, and then it is measured: at rest. The slope is "
         f"that of a line through these, from {WARM_S / 60:g} minutes after the begin of a life on, with its "
         f"95 % confidence interval. Flat: the interval lies below {FLAT_MB_PER_H:g} MB/h. Grows: it lies "

@@ -17,7 +17,6 @@ from benchmarks.soak.recordings import make_recordings
 from benchmarks.soak.samples import Books, Sample, look, scrape, watch
 from benchmarks.soak.stage import Stage
 from benchmarks.soak.tally import Tally, Wrong
-from service.memory import GIVE_BACK_EVERY_S
 
 KILLS = ((1 / 6, signal.SIGKILL), (1 / 2, signal.SIGTERM))
 BUSY_SHARE = 0.3
@@ -53,8 +52,8 @@ class Plan:
     street_s: float = 3.0
     sample_s: float = 5.0
     idle_s: float = 15.0
-    play_s: float = 180.0
-    rest_s: float = GIVE_BACK_EVERY_S + 10
+    play_s: float = 30.0
+    rest_s: float = 15.0
 
     def settings(self) -> dict[str, str]:
         """Of the service: small limits, so that they are reached, and soon."""
@@ -67,6 +66,7 @@ class Plan:
             "SPIKEWATCH_MAX_BATCH": "4",
             "SPIKEWATCH_DRAIN_TIMEOUT_S": "60",
             "SPIKEWATCH_JOBS_MAX_BYTES": str(8 << 20),
+            "SPIKEWATCH_GIVE_BACK_EVERY_S": f"{self.rest_s / 2:g}",
         }
 
 
