@@ -23,10 +23,19 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers, a file is one worker's, and so are all tests that share a costly fixture."""
+    """With several workers, a file is one worker's, and so are all tests that share a costly fixture.
+
+    Those with slow tests come first, so that no worker is left with one of them in the end.
+    """
+    slow = {_group(item) for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: _group(item) not in slow)
     for item in items:
-        shared = {"exported"} & set(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group(*shared or {item.nodeid.partition("::")[0]}))
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    shared = {"exported"} & set(getattr(item, "fixturenames", ()))
+    return min(shared, default=item.nodeid.partition("::")[0])
 
 
 TEST_DATA = Path(os.environ.get("SPIKEWATCH_TEST_DATA", Path(__file__).parents[2] / "shared"))

@@ -22,7 +22,7 @@ HEADER_BYTES = STREET.index(b"\n\x00\x08") + 3
 TIMES_US = np.frombuffer(STREET[HEADER_BYTES:], "<u4")[::2]
 SLICE_US, SLICES = 50_000, 60
 OPTIONS = {"session_id": "cam", "hop": 1, "track": True}
-DOWN_S = 8.0
+DOWN_S = 3.0
 BUTTON = "document.querySelector('#sessions [data-session=cam]')"
 MOMENTS = "(line => line.ariaValueMax - line.ariaValueMin + 1)(document.querySelector('.timeline'))"
 
