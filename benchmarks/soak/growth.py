@@ -14,7 +14,6 @@ from benchmarks.soak.samples import Sample
 
 MB = 1e6
 FEWEST = 5
-WARM_S = 300.0
 FLAT_MB_PER_H = 30.0
 """A fault that costs a client 30 kB grows faster."""
 
@@ -54,7 +53,7 @@ class Growth:
         return "grows" if self.grows else "flat" if self.high < FLAT_MB_PER_H else "not certain"
 
 
-def growth(rests: Sequence[Sample], life: int, ready_s: float, warm_s: float = WARM_S) -> Growth:
+def growth(rests: Sequence[Sample], life: int, ready_s: float, warm_s: float) -> Growth:
     """Of one life that was ready at `ready_s`, from its samples at rest."""
     warm = [rest for rest in rests if rest.life == life and rest.t_s - ready_s >= warm_s]
     minutes = (warm[-1].t_s - warm[0].t_s) / 60 if warm else 0.0

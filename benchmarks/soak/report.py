@@ -6,7 +6,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from benchmarks.soak.growth import FLAT_MB_PER_H, MB, WARM_S, Growth
+from benchmarks.soak.growth import FLAT_MB_PER_H, MB, Growth
 from benchmarks.soak.run import Outcome
 from benchmarks.soak.samples import Books
 from model.whole_file import whole_file
@@ -34,6 +34,7 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         "seed": outcome.plan.seed,
         "clients_at_once": outcome.plan.at_once,
         "settings": outcome.plan.settings(),
+        "warm_s": outcome.plan.warm_s,
         "passed": not tally.failures,
         "failures": tally.failures,
         "counts": _sorted(tally.counts),
@@ -63,8 +64,8 @@ def markdown(outcome: Outcome) -> str:
     lines += [
         f"Memory is what is resident without pages of files. Every {plan.play_s:g} s the clients "
         f"come to an end, nobody comes for {plan.rest_s:g} s, and then it is measured: at rest. The slope is "
-        f"that of a line through these, from {WARM_S / 60:g} minutes after the begin of a life on, with its "
-        f"95 % confidence interval. Flat: the interval lies below {FLAT_MB_PER_H:g} MB/h. Grows: it lies "
+        f"that of a line through these, from {plan.warm_s / 60:g} minutes after the begin of a life on, with "
+        f"its 95 % confidence interval. Flat: the interval lies below {FLAT_MB_PER_H:g} MB/h. Grows: it lies "
         "above, which fails.",
         "",
         *_most(outcome),

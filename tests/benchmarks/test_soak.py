@@ -10,6 +10,7 @@ from random import Random
 import numpy as np
 import pytest
 
+from benchmarks.soak.again import outcome_of
 from benchmarks.soak.expected import CHOICES, COUNTED, Run, text_of
 from benchmarks.soak.growth import FLAT_MB_PER_H, fit, growth
 from benchmarks.soak.lives import Lives
@@ -49,6 +50,9 @@ def test_a_short_soak_with_a_kill_passes(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "report" / "soak.json").read_text())["passed"]
     assert "**Passed.**" in (tmp_path / "report" / "soak.md").read_text()
     assert (tmp_path / "report" / "soak.png").stat().st_size > 1000
+    again = outcome_of(tmp_path / "report" / "soak.json", warm_s=0.0)
+    assert (again.rests, again.books, again.tally) == (outcome.rests, outcome.books, outcome.tally)
+    assert sum(growth.rests for growth in again.growths) == len(outcome.rests)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +139,7 @@ def rests(mb_per_h: float, noise_mb: float = 2.0) -> list[Sample]:
 def test_memory_that_grows_is_told_from_memory_that_does_not(
     mb_per_h: float, noise_mb: float, verdict: str
 ) -> None:
-    found = growth(rests(mb_per_h, noise_mb), 1, ready_s=0.0)
+    found = growth(rests(mb_per_h, noise_mb), 1, 0.0, 300.0)
     assert found.low is not None
     assert found.high is not None
     assert found.low < mb_per_h < found.high
@@ -144,9 +148,9 @@ def test_memory_that_grows_is_told_from_memory_that_does_not(
 
 
 def test_a_life_that_is_short_or_cold_is_not_judged() -> None:
-    warm = growth(rests(400.0), 1, ready_s=0.0)
+    warm = growth(rests(400.0), 1, 0.0, 300.0)
     assert (warm.rests, warm.minutes) == (10, 22.5), "the first five minutes do not count"
-    for cold in (growth(rests(4000.0), 1, ready_s=1000.0), growth(rests(4000.0), 2, ready_s=0.0)):
+    for cold in (growth(rests(4000.0), 1, 1000.0, 300.0), growth(rests(4000.0), 2, 0.0, 300.0)):
         assert cold.verdict == "too short to tell"
         assert not cold.grows
 
