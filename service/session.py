@@ -119,6 +119,8 @@ class Session:
         """Claim the session for one feeder while the block runs; SessionBusy if another has it."""
         self.check_free()
         self._busy = True
+        self._newest_comer = object()
+        self.displaced.clear()
         self.pulse.touch()
         try:
             yield

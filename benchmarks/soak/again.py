@@ -8,6 +8,8 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import torch
+
 from benchmarks.soak.lives import Life, Lives
 from benchmarks.soak.report import write
 from benchmarks.soak.run import GROWS, Outcome, Plan, judge_memory
@@ -21,6 +23,7 @@ def outcome_of(path: Path, warm_s: float) -> Outcome:
     plan = Plan(told["minutes"], seed=told["seed"], at_once=told["clients_at_once"], warm_s=warm_s)
     failures = [failure for failure in told["failures"] if GROWS not in failure]
     tally = Tally(*(Counter(told[name]) for name in ("clients", "counts", "errors")), failures)
+    tally.counts["failures"] = len(failures)
     lives = Lives(None, {}, path.parent)
     lives.all = [Life(**life) for life in told["lives"]]
     outcome = Outcome(plan, tally, lives, told["model"], minutes=told["minutes"])
@@ -39,6 +42,7 @@ def main() -> None:
     parser.add_argument("soak", type=Path)
     parser.add_argument("--warm-minutes", type=float, default=Plan(0).warm_s / 60)
     given = parser.parse_args()
+    torch.set_num_threads(1)  # as the soak
     write(outcome_of(given.soak, given.warm_minutes * 60), given.soak.parent)
     print((given.soak.parent / "soak.md").read_text())
 

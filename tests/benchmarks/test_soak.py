@@ -51,7 +51,11 @@ def test_a_short_soak_with_a_kill_passes(tmp_path: Path) -> None:
     assert "**Passed.**" in (tmp_path / "report" / "soak.md").read_text()
     assert (tmp_path / "report" / "soak.png").stat().st_size > 1000
     again = outcome_of(tmp_path / "report" / "soak.json", warm_s=0.0)
-    assert (again.rests, again.books, again.tally) == (outcome.rests, outcome.books, outcome.tally)
+    assert (again.rests, again.books, again.tally.roles) == (
+        outcome.rests,
+        outcome.books,
+        outcome.tally.roles,
+    )
     assert sum(growth.rests for growth in again.growths) == len(outcome.rests)
 
 

@@ -135,6 +135,24 @@ def test_of_two_that_come_back_the_newer_goes_on(live: Live) -> None:
     assert not session.displaced.is_set()
 
 
+def test_who_comes_late_does_not_send_away_who_came_meanwhile(live: Live) -> None:
+    host = live.app.state.host
+    session = host.get(live.open())
+
+    async def come_meanwhile() -> tuple[object, bool]:
+        with session.hold():
+            late = asyncio.create_task(session.displace())
+            await session.displaced.wait()
+        with session.hold():
+            sent_away = session.displaced.is_set()
+            (outcome,) = await asyncio.gather(late, return_exceptions=True)
+            return outcome, sent_away or session.displaced.is_set()
+
+    outcome, sent_away = asyncio.run_coroutine_threadsafe(come_meanwhile(), host._loop).result(10)
+    assert isinstance(outcome, SessionBusy)
+    assert not sent_away
+
+
 def half_a_post(live: Live, session_id: str, data: bytes, offset: int) -> socket.socket:
     """A POST whose client vanishes in the middle of its body, and nobody notices."""
     hanging = socket.create_connection(("127.0.0.1", live.port))
