@@ -80,7 +80,7 @@ def go_on(session: Session, offset: int | None, seq: int | None) -> None:
 
 
 async def feed(session: Session, data: bytes) -> None:
-    """Feed bytes, and wait until the slices that they completed have been run; IngestError if they are bad."""
+    """Feed bytes, and wait until the slices they completed have been run; IngestError if they are bad."""
     try:
         await session.feed(data)
     except IngestError:
