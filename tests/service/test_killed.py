@@ -10,13 +10,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from ingest.recording import open_recording
-from model.checkpoint import load_detector, save_checkpoint
+from model.checkpoint import save_checkpoint
 from model.detector import Detector
-from service.offline import OfflineRun
-from service.source import RecordingSource
 from service.window import WindowOptions
 from tests.service.live import comparable, dat_file, talk
+from tests.service.offline import offline_windows
 from tests.service.process import Process, process
 
 SLICES = 40
@@ -36,11 +34,7 @@ def expected(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> list[di
     """Windows of a run without a service."""
     path = tmp_path_factory.mktemp("recording") / "recording.dat"
     path.write_bytes(dat_file(SLICES))
-    with open_recording(path) as recording:
-        detector = load_detector(str(weights), runtime="auto")
-        source = RecordingSource(recording, detector.spec.slice_us, detector.spec.representation)
-        seen = [window for part in OfflineRun(source, detector, OPTIONS) for window in part.windows]
-    return comparable([window.model_dump() for window in seen])
+    return offline_windows(path, weights, OPTIONS)
 
 
 @pytest.fixture

@@ -17,16 +17,14 @@ import pytest
 from ingest.errors import FormatError
 from ingest.events import Events
 from ingest.raw import RawRecording
-from ingest.recording import open_recording
-from model.checkpoint import load_detector, save_checkpoint
+from model.checkpoint import save_checkpoint
 from model.detector import Detector
 from service.cli.patience import Patience
 from service.cli.stream_player import Player
 from service.cli.stream_session import RemoteSession
-from service.offline import OfflineRun
-from service.source import RecordingSource
 from service.window import WindowOptions
 from tests.service.live import SENSOR, Live, comparable, dat_file, live_service
+from tests.service.offline import offline_windows
 from tests.service.process import Process, free_port, process
 from tests.service.relay import relay
 
@@ -57,11 +55,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def expected(weights: Path, recording: Path) -> Windows:
     """Windows of a run without a service."""
-    with open_recording(recording) as opened:
-        detector = load_detector(str(weights), runtime="auto")
-        source = RecordingSource(opened, detector.spec.slice_us, detector.spec.representation)
-        seen = [window for part in OfflineRun(source, detector, OPTIONS) for window in part.windows]
-    return comparable([window.model_dump() for window in seen])
+    return offline_windows(recording, weights, OPTIONS)
 
 
 @pytest.fixture
