@@ -1,8 +1,8 @@
 """What requests and connections that feed a session have in common: claiming it, going on, taking results."""
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -81,13 +81,20 @@ def go_on(session: Session, offset: int | None, seq: int | None) -> None:
 
 async def feed(session: Session, data: bytes) -> None:
     """Feed bytes, and wait until the slices they completed have been run; IngestError if they are bad."""
-    try:
+    async with cut_short(session):
         await session.feed(data)
+    await session.barrier()
+
+
+@asynccontextmanager
+async def cut_short(session: Session) -> AsyncIterator[None]:
+    """Emit the window under way, short as it may be, if the bytes fed in the block are bad."""
+    try:
+        yield
     except IngestError:
         if session.closed is None:
             await session.emit_open_window()
         raise
-    await session.barrier()
 
 
 async def collect(

@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect
 from ingest.header import MAX_HEADER_BYTES
 from ingest.recording import sniff
 from service.access import Access
+from service.api.feeding import cut_short
 from service.api.problems import problem_of
 from service.api.upload_body import UploadBody
 from service.api.upload_query import PLACE, UploadQuery, announced
@@ -249,8 +250,9 @@ class Upload:
             collector = asyncio.create_task(self._collect(session))
             try:
                 try:
-                    await work
-                    await session.flush()
+                    async with cut_short(session):
+                        await work
+                        await session.flush()
                 finally:
                     if session.closed is None:
                         await session.barrier()
