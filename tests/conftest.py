@@ -22,6 +22,7 @@ def pytest_configure() -> None:
     torch.set_num_threads(int(os.environ[THREADS]))
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in a hook of the same name
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers, a file is one worker's, and so are all tests that share a costly fixture.
 

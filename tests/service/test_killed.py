@@ -17,6 +17,8 @@ from tests.service.live import comparable, dat_file, talk
 from tests.service.offline import offline_windows
 from tests.service.process import Process, process
 
+pytestmark = pytest.mark.slow
+
 SLICES = 40
 OPTIONS = WindowOptions(slices=4, hop=1, confidence=0.001, iou=0.45)
 Start = Callable[[], Any]

@@ -37,6 +37,8 @@ from tests.service.many import (
 from tests.service.test_adversity import until
 from tests.service.test_sessions import problem
 
+pytestmark = pytest.mark.slow
+
 DEFAULT = "spikewatch-t-untrained"
 MIB = 1 << 20
 

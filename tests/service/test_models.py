@@ -33,6 +33,8 @@ from tests.service.many import (
 from tests.service.process import process
 from tests.service.test_sessions import problem
 
+pytestmark = pytest.mark.slow
+
 DEFAULT = "spikewatch-t-untrained"
 SLICES = 9
 
