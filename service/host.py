@@ -96,14 +96,8 @@ class SessionHost:
         """A new session that a client feeds, on request under an id of its own choice.
 
         Raises:
-            SessionExists: a session of this id runs or is saved.
             ServiceError: see `create`.
         """
-        if session_id is not None and self.keeper.holds(session_id):
-            raise SessionExists(
-                f"session {session_id} is saved: resume it, or forget it with "
-                f"DELETE /v1/sessions/{session_id}/snapshot"
-            )
         return await self.create(entry, options, caller, session_id=session_id, durable=True)
 
     async def resume(self, session_id: str, caller: Caller) -> Session:
@@ -150,12 +144,17 @@ class SessionHost:
         """A new session of a model, fed with bytes unless it has a source of its own.
 
         Raises:
-            SessionExists: a session of this id runs.
+            SessionExists: a session of this id runs or is saved.
             TooManySessions, KeySessions: as many are open as may be, of all or of this caller.
             Draining: the service is stopping.
             ModelMemory, ModelFailed: the model cannot be loaded, see `Models.use`.
         """
         session_id = session_id or uuid.uuid4().hex
+        if self.keeper.holds(session_id):
+            raise SessionExists(
+                f"session {session_id} is saved: resume it, or forget it with "
+                f"DELETE /v1/sessions/{session_id}/snapshot"
+            )
         self._check_room(session_id, caller)
         async with self.models.use(entry) as model:
             return self._admit(model, options, caller, session_id, source, durable)
@@ -228,15 +227,16 @@ class SessionHost:
 
     def end(self, session: Session, error: ServiceError, reason: str) -> None:
         """End a session at once; its slot is cleaned before anyone else gets it."""
-        if self.sessions.pop(session.id, None) is None:
-            return
+        if self.sessions.get(session.id) is not session:
+            return  # it has ended before; another may have its id by now
+        del self.sessions[session.id]
         session.reason = reason
         session.close(error)
         self._model_of.pop(session.id).leave(session)
         farewell = None
-        if reason == "client":
+        if reason == "client" and session.durable:
             self.keeper.forget(session.id)
-            farewell = session.farewell() if session.durable else None
+            farewell = session.farewell()
         self._endings.note(session.id, Ending(reason, str(error)), farewell)
         self.metrics.ended.labels(reason).inc()
         session.report_dropped()

@@ -157,6 +157,9 @@ class Keeper:
             await asyncio.wait({task})
 
     def _begin_to_forget(self, session_id: str, store: SnapshotStore) -> None:
+        if session_id in self._forgetting:
+            return
+        self._unsaved(session_id)
         if session_id in self._saving or self.holds(session_id):
             self._forgetting[session_id] = task = asyncio.create_task(self._forget(session_id, store))
             task.add_done_callback(lambda _: self._forgotten(session_id, task))
@@ -171,6 +174,7 @@ class Keeper:
 
     def _forgotten(self, session_id: str, task: "asyncio.Task[None]") -> None:
         del self._forgetting[session_id]
+        self._unsaved(session_id)  # it may have been saved once more before
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failed(session_id, error)
 
@@ -213,8 +217,12 @@ class Keeper:
     def _evicted(self, session_ids: Iterable[str]) -> None:
         for session_id in session_ids:
             self._metrics.snapshots.labels("evicted").inc()
-            if session_id in self._sessions:  # resumed from it at this very moment
-                self._sessions[session_id].saved = None
+            self._unsaved(session_id)  # it may run: resumed from it at this very moment
+
+    def _unsaved(self, session_id: str) -> None:
+        """A session that runs has no snapshot any more, so it is to be saved again."""
+        if session_id in self._sessions:
+            self._sessions[session_id].saved = None
 
 
 def _encode_and_put(

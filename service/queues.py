@@ -170,7 +170,7 @@ class Outbox:
     ) -> None:
         self.capacity = capacity
         self.policy = policy
-        self.most_kept = capacity if keep is None else keep
+        self.most_kept = self._usually_kept = capacity if keep is None else keep
         self._on_drop = on_drop
         self.dropped_windows = 0
         self._items: deque[WindowResult] = deque()
@@ -181,6 +181,10 @@ class Outbox:
         self._loop = loop
         self._changed = asyncio.Event()
         self._error: ServiceError | None = None
+
+    def __len__(self) -> int:
+        """Results waiting."""
+        return len(self._items)
 
     @property
     def empty(self) -> bool:
@@ -193,9 +197,12 @@ class Outbox:
         return self.policy == "block" and len(self._items) >= self.capacity
 
     def put(self, result: WindowResult) -> None:
-        """Append, from the worker thread; ignored once closed, or if the client has it."""
+        """Append, from the worker thread; only kept if the client has it, and ignored once closed."""
         with self._lock:
-            if self._error is not None or result.seq < self._first:
+            if self._error is not None:
+                return
+            if result.seq < self._first:
+                self._keep(result)
                 return
             dropped = self.policy == "drop_oldest" and len(self._items) >= self.capacity
             if dropped:
@@ -226,6 +233,10 @@ class Outbox:
                     raise self._error
                 self._changed.clear()
             await self._changed.wait()
+
+    def keep_more(self) -> None:
+        """Keep the whole of a last answer: what was kept and waited, and as many results again."""
+        self.most_kept = 2 * self._usually_kept + self.capacity
 
     def put_back(self, result: WindowResult) -> None:
         """Return a result that could not be delivered, to be the next again."""

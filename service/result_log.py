@@ -36,7 +36,8 @@ class ResultLog:
         """Append a line."""
         self._lines.append(line)
         self.nbytes += len(line)
-        self.unsent_bytes += len(line)
+        if self.end > self._sent:
+            self.unsent_bytes += len(line)
         self._trim()
 
     def check(self, seq: int) -> None:
@@ -48,13 +49,17 @@ class ResultLog:
         """A line to be sent; ResultsGone if it is no longer there."""
         self.check(seq)
         line = self._lines[seq - self.first]
-        if seq == self._sent:
-            self._sent += 1
-            self.unsent_bytes -= len(line)
-            self._trim()
+        self.pass_over(seq + 1)
         return line
 
+    def pass_over(self, seq: int) -> None:
+        """Count lines before `seq` as sent, also those to come: nobody waits for them."""
+        for number in range(self._sent, min(seq, self.end)):
+            self.unsent_bytes -= len(self._lines[number - self.first])
+        self._sent = max(self._sent, seq)
+        self._trim()
+
     def _trim(self) -> None:
-        while self.nbytes > self._limit_bytes and self.first < self._sent:
+        while self.nbytes > self._limit_bytes and self._lines and self.first < self._sent:
             self.nbytes -= len(self._lines.popleft())
             self.first += 1

@@ -86,6 +86,12 @@ async def feed(session: Session, data: bytes) -> None:
     await session.barrier()
 
 
+async def flush(session: Session) -> None:
+    """Emit what there is, of the open slice too; IngestError if bytes fed before are bad."""
+    async with cut_short(session):
+        await session.flush()
+
+
 @asynccontextmanager
 async def cut_short(session: Session) -> AsyncIterator[None]:
     """Emit the window under way, short as it may be, if the bytes fed in the block are bad."""
@@ -100,11 +106,12 @@ async def cut_short(session: Session) -> AsyncIterator[None]:
 async def collect(
     session: Session, work: Coroutine[Any, Any, None], limit: int
 ) -> tuple[list[Window], ServiceError | IngestError | None]:
-    """Await `work` while taking the results it makes; its error, or that they are more than `limit`."""
+    """Await `work` while taking results; its error, or that it makes more than `limit` of them."""
     windows: list[Window] = []
+    most = len(session.outbox) + limit
 
     async def take() -> None:
-        while len(windows) <= limit:
+        while len(windows) <= most:
             windows.append(session.window(await session.outbox.get()))
 
     feeder, taker = asyncio.ensure_future(work), asyncio.ensure_future(take())

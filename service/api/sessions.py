@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 
 from service.api.body import read_body
-from service.api.feeding import collect, end_by_fault, feed, go_on, held, make_way, unless_displaced
+from service.api.feeding import collect, end_by_fault, feed, flush, go_on, held, make_way, unless_displaced
 from service.caller import Caller
 from service.errors import SessionClosed
 from service.host import SessionHost
@@ -194,7 +194,8 @@ async def end_session(session_id: str, host: Host, caller: Sender, seq: Seq = No
     session = get_session(session_id, host, caller)
     with held(session, host):
         go_on(session, None, seq)
-        windows, error = await collect(session, session.flush(), host.settings.max_windows_per_post)
+        session.outbox.keep_more()
+        windows, error = await collect(session, flush(session), host.settings.max_windows_per_post)
     if error is not None:
         return end_by_fault(session, host, error, windows)
     if windows:

@@ -175,10 +175,14 @@ class Conversation:
         try:
             receiver.result()
         except BadRequest as error:
-            await self._session.flush()
+            with contextlib.suppress(
+                ServiceError, IngestError
+            ):  # it may have ended meanwhile; the first fault is told
+                await self._session.flush()
             await self._finish(sender, error, error.code, 1007)
         except IngestError as error:
-            await self._session.emit_open_window()
+            with contextlib.suppress(ServiceError):
+                await self._session.emit_open_window()
             await self._finish(sender, error, problem_of(error).code, 1007)
         except ServiceError as error:
             await self._finish(sender, error, error.code, 1011)

@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import aclosing, suppress
 from typing import Any
 
 from fastapi import Request
@@ -30,6 +30,9 @@ from service.source import RecordingSource, Source
 log = logging.getLogger("spikewatch.uploads")
 
 SNIFF_BYTES = MAX_HEADER_BYTES + 2
+LOOK_S = 0.5
+"""How often one that waits for a reader looks whether its session has ended."""
+
 WATCHER_S = 10.0
 """How long an upload that is to be watched waits for somebody."""
 
@@ -64,9 +67,9 @@ class Upload:
         self._failure: Exception | None = None
         self._counted = False
         length = announced(request, query) if self.continuable else None
-        self._body = UploadBody(host, self.continuable, length, self._changed.set, self._cancel)
+        self._body = UploadBody(host, self.continuable, length, self._changed.set, self._lost)
         self._body.attach(request)
-        self._newest = request
+        self._newest: Request | None = request
         self._task = asyncio.create_task(self._run())
 
     @property
@@ -137,6 +140,7 @@ class Upload:
 
         Ends without a last line if another request has taken this one's place.
         """
+        self._log.pass_over(seq)
         while self._newest is request:
             if seq < self._log.end:
                 line = self._log.give(seq)
@@ -159,8 +163,10 @@ class Upload:
         self._changed.set()
         return b"".join([*lines, self._last_line()] if self.finished_s is not None else lines)
 
-    async def leave(self) -> None:
+    async def leave(self, request: Request) -> None:
         """A request has ended; only an upload that can be continued goes on without one."""
+        if self._newest is request:
+            self._newest = None  # it holds its connection's buffers, and the job may be kept for long
         if not self.continuable:
             await self.stop()
 
@@ -171,6 +177,14 @@ class Upload:
 
     def _cancel(self) -> None:
         self._task.cancel()
+
+    def _lost(self, request: Request) -> None:
+        """The connection of a request has ended, so nobody reads what is sent over it."""
+        if not self.continuable:
+            self._cancel()
+        elif self._newest is request:
+            self._newest = None
+            self._changed.set()
 
     async def _wait(self) -> None:
         self._changed.clear()
@@ -189,7 +203,8 @@ class Upload:
             error.__traceback__ = error.__context__ = error.__cause__ = None
             self._failure = error
         finally:
-            self._body.stop()
+            if not self.continuable:  # else what is left must not be taken for sent
+                self._body.stop()
             self.finished_s = time.monotonic()
             self._changed.set()
 
@@ -234,7 +249,11 @@ class Upload:
         session_id = caller.new_id() if watched_as is None else caller.inside(watched_as)
         session = await self._host.create(self._model, options, caller, source, session_id)
         if watched_as is not None:
-            await session.watchers.wait_for_someone(WATCHER_S)
+            try:
+                await session.watchers.wait_for_someone(WATCHER_S)
+            except asyncio.CancelledError:
+                self._host.end(session, SessionClosed("the client went away"), "disconnected")
+                raise
         return session
 
     async def _feed(self, session: Session, head: bytes, body: AsyncIterator[bytes]) -> None:
@@ -243,21 +262,14 @@ class Upload:
         async for chunk in body:
             await session.feed(chunk)
 
-    async def _in_session(self, session: Session, work: Any) -> None:
+    async def _in_session(self, session: Session, feeding: Coroutine[Any, Any, None]) -> None:
         """Do the feeding, pass results on, and end with the summary."""
         reason = "client"
         with session.hold():
+            feeder = asyncio.create_task(_to_the_end(session, feeding))
             collector = asyncio.create_task(self._collect(session))
             try:
-                try:
-                    async with cut_short(session):
-                        await work
-                        await session.flush()
-                finally:
-                    if session.closed is None:
-                        await session.barrier()
-                    session.outbox.close(SessionClosed("the upload has ended"))
-                    await asyncio.gather(collector, return_exceptions=True)
+                await self._run_through(session, feeder, collector)
                 self._summary = self._sums(session)
             except (ClientDisconnect, asyncio.CancelledError):
                 reason = "disconnected"
@@ -266,8 +278,26 @@ class Upload:
                 reason = problem_of(error).code
                 raise
             finally:
-                collector.cancel()
                 self._host.end(session, SessionClosed("the upload has ended"), reason)
+                feeder.cancel()
+                collector.cancel()
+                await asyncio.gather(feeder, collector, return_exceptions=True)
+
+    async def _run_through(
+        self, session: Session, feeder: "asyncio.Task[None]", collector: "asyncio.Task[None]"
+    ) -> None:
+        """Wait until all that was fed has been run and its results are kept; raise what went wrong."""
+        # the collector ends first if the session does, under an upload that waits for the next request
+        await asyncio.wait({feeder, collector}, return_when=asyncio.FIRST_COMPLETED)
+        error = feeder.exception() if feeder.done() else None
+        if not isinstance(error, ClientDisconnect):
+            if session.closed is None:
+                await session.barrier()
+            session.outbox.close(SessionClosed("the upload has ended"))
+            await asyncio.wait({collector})
+        if error is not None:
+            raise error
+        session.check_open()
 
     async def _collect(self, session: Session) -> None:
         while True:
@@ -275,7 +305,9 @@ class Upload:
             if self._log.full:
                 self._host.metrics.bounds.labels("unread_upload").inc()
             while self._log.full:
-                await self._wait()
+                session.check_open()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wait(), LOOK_S)
             if self._query.watched_as is None:
                 self._log.add(session.window(result).model_dump_json().encode() + b"\n")
                 self._changed.set()
@@ -293,3 +325,9 @@ class Upload:
             digest=self._model.digest,
             training=self._model.spec.training,
         )
+
+
+async def _to_the_end(session: Session, feeding: Coroutine[Any, Any, None]) -> None:
+    async with cut_short(session):
+        await feeding
+        await session.flush()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -32,7 +33,7 @@ class UploadBody:
         continuable: bool,
         length: int | None,
         changed: Callable[[], None],
-        gone: Callable[[], None],
+        gone: Callable[[Request], None],
     ) -> None:
         self._host = host
         self._continuable = continuable
@@ -40,6 +41,7 @@ class UploadBody:
         self._gone = gone
         self._came = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
+        self._watched: Request | None = None
         self.length = length
         self.accepted_bytes = 0
         self.complete = False
@@ -73,7 +75,7 @@ class UploadBody:
             self._changed()
 
     def stop(self) -> None:
-        """No more will be read."""
+        """Connections that end are of no interest any more."""
         if self._watch is not None:
             self._watch.cancel()
 
@@ -87,13 +89,15 @@ class UploadBody:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._came.wait(), LOOK_S)
         self._came.clear()
-        assert self._request is not None
-        return self._request
+        request, self._request = self._request, None
+        assert request is not None
+        return request
 
     async def _of_one(self, request: Request) -> AsyncGenerator[bytes, None]:
         """What one request brings, until its body ends, its connection breaks or another takes its place."""
         chunks, patience = request.stream(), Patience(self._host.settings)
         coming = asyncio.ensure_future(anext(chunks, None))
+        look_ahead = partial(self._look_ahead, request)
         other = asyncio.ensure_future(self._came.wait())
         try:
             while True:
@@ -114,13 +118,15 @@ class UploadBody:
                     return
                 # fetched ahead, so that a client which goes away is noticed while this chunk is computed
                 coming = asyncio.ensure_future(anext(chunks, None))
-                coming.add_done_callback(self._look_ahead)
+                coming.add_done_callback(look_ahead)
                 if chunk:
                     yield chunk
         finally:
             other.cancel()
             if not coming.cancel() and not coming.cancelled():
                 coming.exception()  # looked at, so that nobody is warned of it
+            if self.complete:
+                self._watch_for_end(request)
 
     def _result(self, coming: "asyncio.Future[bytes | None]", patience: Patience) -> bytes | None:
         if not coming.done():
@@ -136,17 +142,23 @@ class UploadBody:
         if self.length is not None and total > self.length:
             raise BadRequest(f"more came than the {self.length} bytes that were announced")
 
-    def _look_ahead(self, coming: "asyncio.Future[bytes | None]") -> None:
-        if coming.cancelled() or self._continuable:
+    def _look_ahead(self, request: Request, coming: "asyncio.Future[bytes | None]") -> None:
+        if coming.cancelled():
             return
         if coming.exception() is not None:
-            self._gone()
-        elif not coming.result() and self._watch is None:
-            self._watch = asyncio.create_task(self._until_gone())
+            self._gone(request)
+        elif not coming.result():
+            self._watch_for_end(request)
 
-    async def _until_gone(self) -> None:
-        """The body is complete, so the next thing to be received is the end of the connection."""
-        assert self._request is not None
-        while (await self._request.receive())["type"] != "http.disconnect":
+    def _watch_for_end(self, request: Request) -> None:
+        if self._watched is not request:
+            self.stop()
+            self._watched = request
+            self._watch = asyncio.create_task(self._until_gone(request))
+
+    async def _until_gone(self, request: Request) -> None:
+        """No more of its body is read, so what counts of what it brings is the end of the connection."""
+        while (await request.receive())["type"] != "http.disconnect":
             pass
-        self._gone()
+        self._watched = None
+        self._gone(request)

@@ -38,4 +38,4 @@ class UploadResponse(Response):
         except (TimeoutError, OSError, ClientDisconnect):
             pass
         finally:
-            await self._upload.leave()
+            await self._upload.leave(self._request)

@@ -19,6 +19,7 @@ from service.palette import BOTH, GROUND, OFF, ON
 from service.schemas import Detection
 from service.session import Session
 from service.tracker import Tracks, follow
+from service.watchers import Sight
 from service.window import InputSlice, WindowResult
 
 router = APIRouter()
@@ -40,12 +41,13 @@ async def watch(socket: WebSocket, session_id: str) -> None:
         await say_error(socket, error)
         await socket.close(1008, error.code)
         return
-    gone = asyncio.create_task(_until_gone(socket))
-    show = asyncio.create_task(Onlooker(socket, session, host).show())
-    await asyncio.wait({gone, show}, return_when=asyncio.FIRST_COMPLETED)
-    for task in (gone, show):
-        task.cancel()
-    _, shown = await asyncio.gather(gone, show, return_exceptions=True)
+    with session.watchers.subscribe(host.metrics.missed_slices.inc) as sight:
+        gone = asyncio.create_task(_until_gone(socket))
+        show = asyncio.create_task(Onlooker(socket, session, host).show(sight))
+        await asyncio.wait({gone, show}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (gone, show):
+            task.cancel()
+        _, shown = await asyncio.gather(gone, show, return_exceptions=True)
     if isinstance(shown, Exception) and not isinstance(shown, WebSocketDisconnect):
         raise shown  # the guard tells the client
 
@@ -66,16 +68,15 @@ class Onlooker:
         self._tracks = Tracks()
         self._end_us: int | None = None
 
-    async def show(self) -> None:
+    async def show(self, sight: Sight) -> None:
         """Send all there is to see until the session ends, and say why it did."""
-        with self._session.watchers.subscribe(self._host.metrics.missed_slices.inc) as queue:
-            await self._say("session", self._info())
-            while (item := await queue.get()) is not None:
-                if isinstance(item, WindowResult):
-                    await self._say("window", self._window(item))
-                elif self._session.lane is not None:
-                    shown = await self._slice(item, self._session.lane.sensor)
-                    await self._say("slice", {**shown, "missed_slices": queue.missed_slices})
+        await self._say("session", self._info())
+        while (item := await sight.get()) is not None:
+            if isinstance(item, WindowResult):
+                await self._say("window", self._window(item))
+            elif self._session.lane is not None:
+                shown = await self._slice(item, self._session.lane.sensor)
+                await self._say("slice", {**shown, "missed_slices": sight.missed_slices})
         try:
             await self._say("closed", self._ending())
             await self._socket.close(1000)

@@ -73,15 +73,14 @@ def test_results_that_are_gone_are_told_of(detector: Detector) -> None:
         assert answer.json()["oldest_seq"] > 0
 
 
-def test_an_end_that_fails_gives_what_it_has_and_why(detector: Detector) -> None:
+def test_results_that_are_asked_for_again_do_not_count_as_made_by_the_request(detector: Detector) -> None:
     with live_service(detector, max_windows_per_post=3) as live:
         session_id = live.open(**LOW)
         for i in range(6):
             post(live, session_id, dat_stream(6)[i * 2400 : (i + 1) * 2400])
-        answer = live.http.delete(f"/v1/sessions/{session_id}", params={"seq": 0})
-        assert problem(answer) == (413, "too_large")
-        assert [window["seq"] for window in answer.json()["windows"]][:3] == [0, 1, 2]
-        assert live.http.get(f"/v1/sessions/{session_id}").json()["reason"] == "too_large"
+        again = live.http.post(f"/v1/sessions/{session_id}/events", params={"seq": 0}).json()
+        assert [window["seq"] for window in again["windows"]] == [0, 1, 2, 3, 4]
+        assert [window["seq"] for window in end(live, session_id, seq=0)["windows"]] == [0, 1, 2, 3, 4, 5]
 
 
 def test_the_latest_are_kept() -> None:
@@ -93,3 +92,53 @@ def test_the_latest_are_kept() -> None:
     assert endings.farewell("1") is farewell
     endings.forget("1")
     assert endings.farewell("1") is None
+
+
+def test_results_below_the_first_that_is_wanted_can_be_had_later(live: Live) -> None:
+    """A client asks for a result that is still to come, and thinks better of it."""
+    expected, _ = upload(live, dat_file(9), **LOW)
+    session_id = live.open(**LOW)
+    first = live.http.post(
+        f"/v1/sessions/{session_id}/events", params={"seq": 4}, content=dat_stream(9)
+    ).json()
+    assert comparable(first["windows"]) == comparable(expected)[4:-1]
+    again = live.http.post(f"/v1/sessions/{session_id}/events", params={"seq": 0}).json()
+    assert comparable(again["windows"]) == comparable(expected)[:-1]
+    assert comparable(end(live, session_id, seq=0)["windows"]) == comparable(expected)
+
+
+def test_an_end_after_bad_bytes_gives_what_came_before_them(detector: Detector) -> None:
+    """The connection breaks in the middle of a message that ends in an event from long ago."""
+    data = dat_stream(30) + dat_stream(1)
+    with live_service(detector, inbox_slices=4) as live:
+        expected = post(live, live.open(**LOW), data)
+        session_id = live.open(**LOW)
+        with stream(live, session_id) as client:
+            client.recv()
+            client.send(data)
+            client.recv()
+            client.socket.shutdown(socket.SHUT_RDWR)
+        until(lambda: not attended(live, session_id))
+        ended = live.http.delete(f"/v1/sessions/{session_id}", params={"seq": 0})
+    assert problem(ended) == problem(expected) == (422, "time_order")
+    assert comparable(ended.json()["windows"]) == comparable(expected.json()["windows"])
+
+
+def test_the_last_answer_may_be_longer_than_any_before_and_is_given_again(detector: Detector) -> None:
+    """All that is kept, all that waits, and the last results: together more than one request may make."""
+    data = dat_stream(60, per_slice=4, slice_us=1000)
+    half = len(data) // 2
+    with live_service(detector, max_windows_per_post=35, outbox_windows=35) as live:
+        session_id = live.open(slice_us=1000, hop=1)
+        post(live, session_id, data[:half])
+        with stream(live, session_id) as client:
+            client.recv()
+            client.send(data[half:])
+            client.recv()
+            client.socket.shutdown(socket.SHUT_RDWR)
+        until(lambda: not attended(live, session_id))
+        kept = live.app.state.host.get(session_id).outbox.save().gone
+        ended = end(live, session_id, seq=kept)
+        assert [window["seq"] for window in ended["windows"]] == list(range(kept, 60))
+        assert len(ended["windows"]) > 35
+        assert end(live, session_id, seq=kept) == ended

@@ -9,7 +9,7 @@ import pytest
 
 from model.detector import Detector
 from service.store import DirectoryStore
-from tests.service.live import Live, dat_stream
+from tests.service.live import Live, dat_file, dat_stream
 from tests.service.test_resume import post
 from tests.service.test_sessions import problem
 from tests.service.test_snapshots import resume, service
@@ -105,3 +105,21 @@ def test_a_snapshot_that_goes_all_the_same_is_taken_back(
         infos = [live.http.get(f"/v1/sessions/{x}").json() for x in "ab"]
         assert [info["saved_bytes"] for info in infos] == [None, 2400]
         assert live.metric('spikewatch_snapshots_total{outcome="evicted"}') == 2
+
+
+def test_a_session_whose_snapshot_was_deleted_is_saved_again(detector: Detector, tmp_path: Path) -> None:
+    with service(detector, tmp_path) as live:
+        saved(live, "cam", 3)
+        live.http.delete("/v1/sessions/cam/snapshot").raise_for_status()
+        assert live.http.get("/v1/sessions/cam").json()["saved_bytes"] is None
+    with service(detector, tmp_path) as live:
+        assert resume(live, "cam")["accepted_bytes"] == len(dat_stream(3))
+
+
+def test_an_upload_takes_no_saved_session_s_name(detector: Detector, tmp_path: Path) -> None:
+    with service(detector, tmp_path) as live:
+        saved(live, "a" * 32, 3)
+    with service(detector, tmp_path) as live:
+        refused = live.http.post("/v1/detections", content=dat_file(3), params={"watched_as": "a" * 32})
+        assert problem(refused) == (409, "session_exists")
+        assert resume(live, "a" * 32)["accepted_bytes"] == len(dat_stream(3))

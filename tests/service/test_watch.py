@@ -14,10 +14,21 @@ import websockets
 from PIL import Image
 from websockets.sync.client import ClientConnection
 
+from model.detector import Detector
 from service.api import watch
 from service.watchers import WATCHER_QUEUE, Watchers
 from service.window import InputSlice
-from tests.service.live import HEIGHT, WIDTH, Live, comparable, dat_file, dat_stream, talk, upload
+from tests.service.live import (
+    HEIGHT,
+    WIDTH,
+    Live,
+    comparable,
+    dat_file,
+    dat_stream,
+    live_service,
+    talk,
+    upload,
+)
 
 LOW = {"confidence": 0.001}
 ID = "0123456789abcdef0123456789abcdef"
@@ -125,3 +136,19 @@ def test_a_picture_that_is_long_in_the_making_makes_others_be_missed(
         live.http.delete(f"/v1/sessions/{session_id}")
         told = max(m["missed_slices"] for m in talk(onlooker) if m["type"] == "slice")
     assert live.metric("spikewatch_missed_slices_total") - before == told > 0
+
+
+def test_who_comes_at_once_is_counted(detector: Detector) -> None:
+    with live_service(detector, max_watchers=2) as live:
+        session_id = live.open()
+
+        async def first_message() -> str:
+            async with websockets.connect(f"{live.ws_url}/v1/sessions/{session_id}/watch") as socket:
+                kind: str = json.loads(await socket.recv())["type"]
+                await asyncio.sleep(1)
+                return kind
+
+        async def all_at_once() -> list[str]:
+            return await asyncio.gather(*(first_message() for _ in range(10)))
+
+        assert sorted(asyncio.run(all_at_once())) == ["error"] * 8 + ["session"] * 2

@@ -1,0 +1,98 @@
+"""Uploads whose client goes, reads from the middle on or comes back late: nothing is lost."""
+
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from model.detector import Detector
+from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, upload
+from tests.service.test_adversity import until
+from tests.service.test_jobs import look
+
+EVERY = {"hop": 1, "confidence": 1}
+LITTLE = 4096
+"""Bytes of results that may wait; a window has some 300."""
+
+
+@contextmanager
+def sending(live: Live, data: bytes, announced: int | None = None, **query: Any) -> Iterator[socket.socket]:
+    """A connection over which an upload was sent, and no answer read."""
+    asked = "&".join(f"{name}={value}" for name, value in (EVERY | query).items())
+    head = (
+        f"POST /v1/detections?{asked} HTTP/1.1\r\nHost: x\r\nContent-Length: {announced or len(data)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", live.port), timeout=30) as raw:
+        raw.sendall(head.encode() + data)
+        yield raw
+
+
+def test_results_sent_to_a_client_that_has_gone_do_not_count_as_read(detector: Detector) -> None:
+    expected, _ = upload_alone(detector, 60)
+    with live_service(detector, max_pending_result_bytes=LITTLE) as live:
+        with sending(live, dat_file(60), job_id="j"):
+            until(lambda: look(live, "j").get("windows", 0) > 0)
+        until(lambda: live.metric('spikewatch_bounds_met_total{bound="unread_upload"}') > 0)
+        oldest = look(live, "j")["oldest_seq"]
+        assert oldest < 60 - 2 * LITTLE // 300, "the rest is held back"
+        query = {**EVERY, "job_id": "j", "offset": len(dat_file(60)), "seq": oldest}
+        answer = live.http.post("/v1/detections", params=query)
+        *windows, last = (json.loads(line) for line in answer.text.splitlines())
+        assert comparable(windows) == comparable(expected)[oldest:]
+        assert last["summary"]["windows"] == 60
+
+
+def upload_alone(detector: Detector, slices: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    with live_service(detector) as live:
+        return upload(live, dat_file(slices), **EVERY)
+
+
+def test_who_wants_no_early_results_is_not_waited_for(detector: Detector) -> None:
+    with live_service(detector, max_pending_result_bytes=LITTLE) as live:
+        query = {**EVERY, "job_id": "j", "seq": 30}
+        answer = live.http.post("/v1/detections", content=dat_file(60), params=query)
+        *windows, last = (json.loads(line) for line in answer.text.splitlines())
+        assert [window["seq"] for window in windows] == list(range(30, 60))
+        assert last["summary"]["windows"] == 60
+
+
+def test_an_upload_that_nobody_reads_ends(detector: Detector) -> None:
+    """Also where few results are left to be run, and makes room for the next."""
+    limits = {"max_pending_result_bytes": LITTLE, "idle_timeout_s": 1.5, "max_uploads": 1}
+    with live_service(detector, **limits) as live:
+        with sending(live, dat_file(40), job_id="j"):
+            pass
+        until(lambda: look(live, "j").get("state") == "failed")
+        assert look(live, "j")["windows"] < 40
+        assert upload(live, dat_file(2))[1]["windows"] == 1
+        *windows, last = live.http.get("/v1/detections/j/results").text.splitlines()
+        assert windows
+        assert "error" in json.loads(last)
+
+
+def test_an_upload_that_waits_ends_with_its_session_and_takes_no_other_along(detector: Detector) -> None:
+    """Its session is ended while it hangs; another gets the id, and keeps it and its membranes."""
+    data, stream = dat_file(12), dat_stream(8)
+    with live_service(detector, idle_timeout_s=1.5) as live:
+        expected = live.http.post(f"/v1/sessions/{live.open(**EVERY)}/events", content=stream).json()
+        with sending(live, data[: len(data) // 2], announced=len(data), job_id="j", format="dat"):
+            until(lambda: look(live, "j").get("windows", 0) > 0)
+            (upload_session,) = [s for s in live.app.state.host.sessions.values() if not s.durable]
+            until(lambda: upload_session.closed is not None)
+            session_id = live.open(session_id=upload_session.id, **EVERY)
+            slot = live.app.state.host.get(session_id).slot
+            until(lambda: look(live, "j")["state"] == "failed")
+            assert live.http.get(f"/v1/sessions/{session_id}").status_code == 200
+            other = live.app.state.host.get(live.open(**EVERY))
+            assert other.slot != slot
+            found = live.http.post(f"/v1/sessions/{session_id}/events", content=stream).json()
+        assert comparable(found["windows"]) == comparable(expected["windows"])
+
+
+def test_an_upload_left_before_somebody_looks_on_leaves_no_session(detector: Detector) -> None:
+    with live_service(detector, max_sessions=1) as live:
+        with sending(live, dat_file(6), watched_as="0" * 32):
+            until(lambda: bool(live.app.state.host.sessions))
+        until(lambda: not live.app.state.host.sessions)
+        assert upload(live, dat_file(2))[1]["windows"] == 1
