@@ -3,9 +3,9 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
-from typing import Any
+from functools import partial
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -13,10 +13,10 @@ from starlette.requests import ClientDisconnect
 from ingest.header import MAX_HEADER_BYTES
 from ingest.recording import sniff
 from service.access import Access
-from service.api.feeding import cut_short
 from service.api.problems import problem_of
-from service.api.upload_body import UploadBody
+from service.api.upload_body import LOOK_S, UploadBody
 from service.api.upload_query import PLACE, UploadQuery, announced
+from service.api.upload_session import Feeding, run_through
 from service.caller import Caller
 from service.errors import BadRequest, ClientGone, InternalError, SessionClosed, WrongOffset
 from service.host import SessionHost
@@ -26,13 +26,11 @@ from service.room import Room
 from service.schemas import JobInfo, JobState, Summary
 from service.session import Session
 from service.source import RecordingSource, Source
+from service.window import WindowResult
 
 log = logging.getLogger("spikewatch.uploads")
 
 SNIFF_BYTES = MAX_HEADER_BYTES + 2
-LOOK_S = 0.5
-"""How often one that waits for a reader looks whether its session has ended."""
-
 WATCHER_S = 10.0
 """How long an upload that is to be watched waits for somebody."""
 
@@ -172,16 +170,13 @@ class Upload:
 
     async def stop(self) -> None:
         """End it, if it is under way."""
-        self._cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    def _cancel(self) -> None:
         self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
 
     def _lost(self, request: Request) -> None:
         """The connection of a request has ended, so nobody reads what is sent over it."""
         if not self.continuable:
-            self._cancel()
+            self._task.cancel()
         elif self._newest is request:
             self._newest = None
             self._changed.set()
@@ -262,14 +257,12 @@ class Upload:
         async for chunk in body:
             await session.feed(chunk)
 
-    async def _in_session(self, session: Session, feeding: Coroutine[Any, Any, None]) -> None:
+    async def _in_session(self, session: Session, feeding: Feeding) -> None:
         """Do the feeding, pass results on, and end with the summary."""
         reason = "client"
         with session.hold():
-            feeder = asyncio.create_task(_to_the_end(session, feeding))
-            collector = asyncio.create_task(self._collect(session))
             try:
-                await self._run_through(session, feeder, collector)
+                await run_through(session, feeding, partial(self._keep, session))
                 self._summary = self._sums(session)
             except (ClientDisconnect, asyncio.CancelledError):
                 reason = "disconnected"
@@ -279,38 +272,18 @@ class Upload:
                 raise
             finally:
                 self._host.end(session, SessionClosed("the upload has ended"), reason)
-                feeder.cancel()
-                collector.cancel()
-                await asyncio.gather(feeder, collector, return_exceptions=True)
 
-    async def _run_through(
-        self, session: Session, feeder: "asyncio.Task[None]", collector: "asyncio.Task[None]"
-    ) -> None:
-        """Wait until all that was fed has been run and its results are kept; raise what went wrong."""
-        # the collector ends first if the session does, under an upload that waits for the next request
-        await asyncio.wait({feeder, collector}, return_when=asyncio.FIRST_COMPLETED)
-        error = feeder.exception() if feeder.done() else None
-        if not isinstance(error, ClientDisconnect):
-            if session.closed is None:
-                await session.barrier()
-            session.outbox.close(SessionClosed("the upload has ended"))
-            await asyncio.wait({collector})
-        if error is not None:
-            raise error
-        session.check_open()
-
-    async def _collect(self, session: Session) -> None:
-        while True:
-            result = await session.outbox.get()
-            if self._log.full:
-                self._host.metrics.bounds.labels("unread_upload").inc()
-            while self._log.full:
-                session.check_open()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wait(), LOOK_S)
-            if self._query.watched_as is None:
-                self._log.add(session.window(result).model_dump_json().encode() + b"\n")
-                self._changed.set()
+    async def _keep(self, session: Session, result: WindowResult) -> None:
+        """Add a line, once there is room; raise why the session has ended, if nobody makes any."""
+        if self._log.full:
+            self._host.metrics.bounds.labels("unread_upload").inc()
+        while self._log.full:
+            session.check_open()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wait(), LOOK_S)
+        if self._query.watched_as is None:
+            self._log.add(session.window(result).model_dump_json().encode() + b"\n")
+            self._changed.set()
 
     def _sums(self, session: Session) -> Summary:
         width, height = session.source.size
@@ -325,9 +298,3 @@ class Upload:
             digest=self._model.digest,
             training=self._model.spec.training,
         )
-
-
-async def _to_the_end(session: Session, feeding: Coroutine[Any, Any, None]) -> None:
-    async with cut_short(session):
-        await feeding
-        await session.flush()

@@ -14,7 +14,7 @@ from service.errors import BadRequest, Draining, TooLarge, TooSlow
 from service.host import SessionHost
 
 LOOK_S = 0.5
-"""How often one that waits for its next request looks whether the service stops."""
+"""How often one that waits for a request, or for a reader, looks whether it still makes sense."""
 
 
 class UploadBody:
