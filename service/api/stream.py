@@ -175,9 +175,8 @@ class Conversation:
         try:
             receiver.result()
         except BadRequest as error:
-            with contextlib.suppress(
-                ServiceError, IngestError
-            ):  # it may have ended meanwhile; the first fault is told
+            # it may end meanwhile, or what came before be bad: the first fault is told
+            with contextlib.suppress(ServiceError, IngestError):
                 await self._session.flush()
             await self._finish(sender, error, error.code, 1007)
         except IngestError as error:
