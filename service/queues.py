@@ -235,7 +235,7 @@ class Outbox:
             await self._changed.wait()
 
     def keep_more(self) -> None:
-        """Keep the whole of a last answer: what was kept and waited, and as many results again."""
+        """Keep the whole of a long answer: what was kept and waited, and as many results again."""
         self.most_kept = 2 * self._usually_kept + self.capacity
 
     def put_back(self, result: WindowResult) -> None:

@@ -60,6 +60,7 @@ async def detect(
     try:
         await upload.begun(request)
     except BaseException:
+        await upload.leave(request)
         if not upload.continuable:
             await jobs.forget(upload)
         raise

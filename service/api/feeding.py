@@ -109,6 +109,8 @@ async def collect(
     """Await `work` while taking results; its error, or that it makes more than `limit` of them."""
     windows: list[Window] = []
     most = len(session.outbox) + limit
+    if len(session.outbox):
+        session.outbox.keep_more()  # so that this answer too can be had again
 
     async def take() -> None:
         while len(windows) <= most:

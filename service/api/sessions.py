@@ -194,7 +194,6 @@ async def end_session(session_id: str, host: Host, caller: Sender, seq: Seq = No
     session = get_session(session_id, host, caller)
     with held(session, host):
         go_on(session, None, seq)
-        session.outbox.keep_more()
         windows, error = await collect(session, flush(session), host.settings.max_windows_per_post)
     if error is not None:
         return end_by_fault(session, host, error, windows)

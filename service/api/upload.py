@@ -130,7 +130,9 @@ class Upload:
         self._log.check(query.seq)
         self._newest = request
         self._changed.set()
-        if not self._body.complete and self.finished_s is None:
+        if self._body.complete or expected == self._body.length or self.finished_s is not None:
+            self._body.watch(request)
+        else:
             self._body.attach(request)
 
     async def lines(self, request: Request, seq: int) -> AsyncIterator[bytes]:

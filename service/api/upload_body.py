@@ -42,6 +42,7 @@ class UploadBody:
         self._came = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
         self._watched: Request | None = None
+        self._reader: Request | None = None
         self.length = length
         self.accepted_bytes = 0
         self.complete = False
@@ -53,6 +54,11 @@ class UploadBody:
         self._request = request
         self.waiting = False
         self._came.set()
+
+    def watch(self, request: Request) -> None:
+        """Tell when the connection of a request ends that brings no bytes, all having come."""
+        self._reader = request
+        self._watch_for_end(request)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """All bytes, in pieces as they come.
@@ -78,6 +84,7 @@ class UploadBody:
         """Connections that end are of no interest any more."""
         if self._watch is not None:
             self._watch.cancel()
+        self._watch = self._watched = None
 
     async def _next(self) -> Request:
         deadline = asyncio.get_running_loop().time() + self._host.settings.idle_timeout_s
@@ -151,7 +158,7 @@ class UploadBody:
             self._watch_for_end(request)
 
     def _watch_for_end(self, request: Request) -> None:
-        if self._watched is not request:
+        if self._watched is not request and self._reader in (None, request):
             self.stop()
             self._watched = request
             self._watch = asyncio.create_task(self._until_gone(request))
@@ -160,5 +167,5 @@ class UploadBody:
         """No more of its body is read, so what counts of what it brings is the end of the connection."""
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        self._watched = None
+        self._watched = self._reader = None
         self._gone(request)

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from model.detector import Detector
 from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, upload
 from tests.service.test_adversity import until
@@ -20,32 +22,36 @@ LITTLE = 4096
 def sending(live: Live, data: bytes, announced: int | None = None, **query: Any) -> Iterator[socket.socket]:
     """A connection over which an upload was sent, and no answer read."""
     asked = "&".join(f"{name}={value}" for name, value in (EVERY | query).items())
-    head = (
-        f"POST /v1/detections?{asked} HTTP/1.1\r\nHost: x\r\nContent-Length: {announced or len(data)}\r\n\r\n"
-    )
+    length = len(data) if announced is None else announced
+    head = f"POST /v1/detections?{asked} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
     with socket.create_connection(("127.0.0.1", live.port), timeout=30) as raw:
         raw.sendall(head.encode() + data)
         yield raw
 
 
-def test_results_sent_to_a_client_that_has_gone_do_not_count_as_read(detector: Detector) -> None:
-    expected, _ = upload_alone(detector, 60)
-    with live_service(detector, max_pending_result_bytes=LITTLE) as live:
-        with sending(live, dat_file(60), job_id="j"):
-            until(lambda: look(live, "j").get("windows", 0) > 0)
-        until(lambda: live.metric('spikewatch_bounds_met_total{bound="unread_upload"}') > 0)
-        oldest = look(live, "j")["oldest_seq"]
-        assert oldest < 60 - 2 * LITTLE // 300, "the rest is held back"
-        query = {**EVERY, "job_id": "j", "offset": len(dat_file(60)), "seq": oldest}
-        answer = live.http.post("/v1/detections", params=query)
-        *windows, last = (json.loads(line) for line in answer.text.splitlines())
-        assert comparable(windows) == comparable(expected)[oldest:]
-        assert last["summary"]["windows"] == 60
-
-
-def upload_alone(detector: Detector, slices: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+@pytest.mark.parametrize("comers", [0, 1])
+def test_results_sent_to_a_client_that_has_gone_do_not_count_as_read(detector: Detector, comers: int) -> None:
+    """Of the client that brought the bytes, or of one that came back for the results: they are held back."""
+    data = dat_file(200)
     with live_service(detector) as live:
-        return upload(live, dat_file(slices), **EVERY)
+        expected, _ = upload(live, data, **EVERY)
+    limits = {"max_pending_result_bytes": LITTLE, "idle_timeout_s": 2, "inbox_slices": 200}
+    with live_service(detector, **limits) as live:
+        with sending(live, data, job_id="j"):
+            until(lambda: look(live, "j").get("accepted_bytes") == len(data))
+        for _ in range(comers):
+            with sending(live, b"", job_id="j", offset=len(data), seq=look(live, "j")["oldest_seq"]) as raw:
+                raw.recv(64)
+        until(lambda: look(live, "j")["state"] in ("done", "failed"))
+        job = look(live, "j")
+        assert job["state"] == "failed", "nobody has read, so it could not run on"
+        *windows, _ = live.http.get(
+            "/v1/detections/j/results", params={"seq": job["oldest_seq"]}
+        ).text.splitlines()
+        assert (
+            comparable([json.loads(line) for line in windows])
+            == (comparable(expected)[job["oldest_seq"] : job["windows"]])
+        )
 
 
 def test_who_wants_no_early_results_is_not_waited_for(detector: Detector) -> None:

@@ -142,13 +142,11 @@ def test_who_comes_at_once_is_counted(detector: Detector) -> None:
     with live_service(detector, max_watchers=2) as live:
         session_id = live.open()
 
-        async def first_message() -> str:
-            async with websockets.connect(f"{live.ws_url}/v1/sessions/{session_id}/watch") as socket:
-                kind: str = json.loads(await socket.recv())["type"]
-                await asyncio.sleep(1)
-                return kind
+        async def first_messages() -> list[str]:
+            address = f"{live.ws_url}/v1/sessions/{session_id}/watch"
+            sockets = await asyncio.gather(*(websockets.connect(address) for _ in range(10)))
+            kinds = [json.loads(text)["type"] for text in await asyncio.gather(*(s.recv() for s in sockets))]
+            await asyncio.gather(*(socket.close() for socket in sockets))
+            return kinds
 
-        async def all_at_once() -> list[str]:
-            return await asyncio.gather(*(first_message() for _ in range(10)))
-
-        assert sorted(asyncio.run(all_at_once())) == ["error"] * 8 + ["session"] * 2
+        assert sorted(asyncio.run(first_messages())) == ["error"] * 8 + ["session"] * 2

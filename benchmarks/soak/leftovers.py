@@ -1,0 +1,169 @@
+"""What sessions leave behind in memory, kind by kind: many short ones, and what the service holds at rest.
+
+    python -m benchmarks.soak.leftovers --out benchmarks/results/leftovers.md
+
+The soak shows whether a service that does everything at once grows; this, what to blame if it does. Needs the
+extra `dev`.
+"""
+
+import argparse
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+import numpy as np
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from benchmarks.soak.lives import Lives
+from benchmarks.soak.run import Plan
+from benchmarks.soak.samples import look
+
+STREET = Path("service/assets/street_td.dat")
+BYTES = 60_000
+"""Of the bundled recording, in each session: some four slices."""
+AT_ONCE = 6
+PLAN = Plan(minutes=0)
+Visit = Callable[[], Awaitable[None]]
+
+
+class Visitor:
+    """Clients of all kinds."""
+
+    def __init__(self, lives: Lives, http: httpx.AsyncClient, data: bytes) -> None:
+        self._lives, self._http, self._data = lives, http, data
+
+    async def streamed(self) -> None:
+        """Sent over a WebSocket, and closed."""
+        async with self._socket(await self._open(), "stream") as socket:
+            await self._play(socket)
+
+    async def broken(self) -> None:
+        """The connection breaks, and the session is ended over another."""
+        session_id = await self._open()
+        async with self._socket(session_id, "stream") as socket:
+            await socket.send(self._data)
+            await socket.recv()
+            socket.transport.abort()
+        await self._end(session_id)
+
+    async def posted(self) -> None:
+        """Sent in a POST."""
+        session_id = await self._open()
+        await self._ask("POST", f"/v1/sessions/{session_id}/events", content=self._data)
+        await self._end(session_id)
+
+    async def saved(self) -> None:
+        """Saved on demand."""
+        session_id = await self._open()
+        await self._ask("POST", f"/v1/sessions/{session_id}/events", content=self._data)
+        await self._ask("POST", f"/v1/sessions/{session_id}/snapshot")
+        await self._end(session_id)
+
+    async def watched(self) -> None:
+        """With an onlooker, and reset in the middle."""
+        session_id = await self._open()
+        async with (
+            self._socket(session_id, "watch") as onlooker,
+            self._socket(session_id, "stream") as socket,
+        ):
+            await asyncio.gather(self._play(socket, reset=True), _rest(onlooker))
+
+    async def uploaded(self) -> None:
+        """An upload."""
+        await self._ask("POST", "/v1/detections", content=self._data)
+
+    def _socket(self, session_id: str, what: str) -> connect:
+        address = f"{self._lives.url.replace('http', 'ws', 1)}/v1/sessions/{session_id}/{what}"
+        return connect(address, compression=None, max_size=None, ping_interval=None)
+
+    async def _play(self, socket: ClientConnection, reset: bool = False) -> None:
+        for message in (self._data, *(("reset", self._data) if reset else ()), "close"):
+            await socket.send(message)
+        await _rest(socket)
+
+    async def _open(self) -> str:
+        opened = await self._ask("POST", "/v1/sessions", json={"format": "dat", "confidence": 0.05})
+        session_id: str = opened.json()["session_id"]
+        return session_id
+
+    async def _end(self, session_id: str) -> None:
+        await self._ask("DELETE", f"/v1/sessions/{session_id}")
+
+    async def _ask(self, method: str, path: str, **wanted: object) -> httpx.Response:
+        """Ask until there is room."""
+        while True:
+            answer = await self._http.request(method, path, **wanted)  # type: ignore[arg-type]
+            if answer.status_code not in (409, 503):
+                return answer.raise_for_status()
+            await asyncio.sleep(0.05)
+
+
+async def _rest(socket: ClientConnection) -> None:
+    """Read to the end."""
+    try:
+        while True:
+            await socket.recv()
+    except ConnectionClosed:
+        pass
+
+
+async def measure(rounds: int, sessions: int, folder: Path) -> list[str]:
+    """Rows of a table: for each kind of session, MB at rest after each round, and the slope."""
+    lives = Lives(None, PLAN.settings(), folder)
+    rows = []
+    await lives.start()
+    try:
+        async with httpx.AsyncClient(base_url=lives.url, timeout=60, trust_env=False) as http:
+            visitor = Visitor(lives, http, STREET.read_bytes()[:BYTES])
+            for name in ("streamed", "broken", "posted", "saved", "watched", "uploaded"):
+                visit: Visit = getattr(visitor, name)
+                used = []
+                for _ in range(1 + rounds):  # the first one warms up
+                    await _crowd(visit, sessions)
+                    await asyncio.sleep(PLAN.rest_s)
+                    used.append((await look(lives, http)).memory)
+                slope = np.polyfit(np.arange(rounds) * sessions, used[1:], 1)[0]
+                rows.append(
+                    f"| {name} | {' '.join(f'{memory / 1e6:.0f}' for memory in used)} | {slope / 1e3:+.1f} |"
+                )
+                print(rows[-1], flush=True)
+    finally:
+        await lives.end(signal.SIGTERM)
+    return rows
+
+
+async def _crowd(visit: Visit, sessions: int) -> None:
+    left = iter(range(sessions))
+
+    async def one_after_another() -> None:
+        for _ in left:
+            await visit()
+
+    await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak.leftovers", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--sessions", type=int, default=200, help="in each round, of each kind")
+    parser.add_argument("--out", type=Path, required=True)
+    given = parser.parse_args()
+    with TemporaryDirectory() as folder:
+        rows = asyncio.run(measure(given.rounds, given.sessions, Path(folder)))
+    head = [
+        "Memory of the service at rest, without pages of files, after rounds of short sessions of one kind:",
+        f"{given.sessions} a round, one round to warm up and {given.rounds} more, then the next kind.",
+        "",
+        "| sessions | MB after each round | kB a session, slope |",
+        "|---|---|---:|",
+    ]
+    given.out.write_text("\n".join([*head, *rows, ""]))
+
+
+if __name__ == "__main__":
+    main()
