@@ -268,9 +268,15 @@ class SessionHost:
             for model in self.models.failed():
                 await self._end_with(model)
             for session in list(self.sessions.values()):
-                session.report_dropped()
-                if not self._silence.look(session):
-                    self.keeper.look(session)
+                try:
+                    self._look(session)
+                except Exception:  # one session must not keep all others from being saved and ended
+                    log.exception("a session could not be looked at", extra={"session": session.id})
+
+    def _look(self, session: Session) -> None:
+        session.report_dropped()
+        if not self._silence.look(session):
+            self.keeper.look(session)
 
     async def _end_with(self, model: RunningModel) -> None:
         """End the sessions of a model that has failed; those of others go on."""

@@ -78,6 +78,7 @@ class Session:
         self._loop = loop
         self._space = asyncio.Event()
         self._busy = False
+        self._replacing = False
         self._pump = Pump(self._prepare, self._enqueue)
         self._received_s = time.monotonic()
         self._box: Letterbox | None = None
@@ -193,7 +194,8 @@ class Session:
 
     async def enqueue_all(self, slices: Iterator[Slice]) -> None:
         """Queue slices of a source that is read rather than fed."""
-        await self._pump.move(slices)
+        async with self._pump.lock:
+            await self._pump.move(slices)
 
     async def run(self, action: Callable[[Engine], B]) -> B:
         """Do something on the worker thread, after all slices queued so far."""
@@ -229,9 +231,13 @@ class Session:
         async with self._pump.lock:
             await self._pump.forget()
             self.report_dropped()
-            await self._submit(back)
-            self.source, self.accepted_bytes = source, accepted_bytes
-            self._reported = self.sums().dropped_events
+            self._replacing = True
+            try:
+                await self._submit(back)
+                self.source, self.accepted_bytes = source, accepted_bytes
+                self._reported = self.sums().dropped_events
+            finally:
+                self._replacing = False
             self.changes += 1
 
     async def barrier(self) -> None:
@@ -308,6 +314,8 @@ class Session:
 
     def report_dropped(self) -> None:
         """Add what was left out since the last call to the metrics."""
+        if self._replacing:
+            return  # the totals may be the new ones by now, and the source still the old
         now = self.sums().dropped_events
         for reason, count in now.items():
             self._metrics.drop_events(reason, count - self._reported.get(reason, 0))

@@ -42,7 +42,7 @@ class Silence:
             task.add_done_callback(lambda _: self._ending.pop(session.id))
 
     async def _save_and_end(self, session: Session) -> None:
-        """End a session, unless its client gives a sign of life while it is saved."""
+        """End a session, unless its client gives a sign of life while it is saved, or run to its end."""
         signs = session.pulse.signs
         saved = await self._keeper.save_at_end(session)
         if session.pulse.signs != signs:
@@ -50,6 +50,10 @@ class Silence:
         if not saved:
             with suppress(ServiceError, IngestError, TimeoutError):
                 async with asyncio.timeout(LAST_FLUSH_S):
-                    await session.flush()
+                    await session.barrier()  # which may take long; the open slice is cut only after it
+                    if session.pulse.signs == signs:
+                        await session.flush()
+            if session.pulse.signs != signs:
+                return
         words = f"no bytes came for {self._rule.timeout_s:g} s"
         self._end(session, SessionClosed(words), "idle_timeout")

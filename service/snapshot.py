@@ -173,11 +173,16 @@ def _cut(options: SessionOptions, size: tuple[int | None, int | None] | None = N
     }
 
 
+def check_live(session: Session) -> LiveSource:
+    """What cuts a session's bytes into slices; BadRequest if it reads a recording instead."""
+    if not isinstance(session.source, LiveSource):
+        raise BadRequest("a session that reads a recording cannot be saved")
+    return session.source
+
+
 def _ahead(session: Session) -> tuple[dict[str, Any], Tensor | None]:
     """What the event loop knows: everything in front of the inbox."""
-    source, options = session.source, session.options
-    if not isinstance(source, LiveSource):
-        raise BadRequest("a session that reads a recording cannot be saved")
+    source, options = check_live(session), session.options
     if session.ensure_lane() is None:
         raise BadRequest("the session has no state before its sensor size is known")
     stream, frame = source.save()

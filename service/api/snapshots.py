@@ -15,7 +15,7 @@ from service.errors import TooSlow
 from service.host import SessionHost
 from service.schemas import Wire
 from service.session import Session
-from service.snapshot import read_snapshot, restore, settle, take, within
+from service.snapshot import check_live, read_snapshot, restore, settle, take, within
 from service.snapshot_size import most_bytes
 
 SNAPSHOT: dict[str, Any] = {
@@ -53,6 +53,7 @@ Rooms = Annotated[States, Depends(get_states)]
 
 async def get_settled(session: Open, host: Host) -> Session:
     """A session that has run what it had accepted; who waits for that takes no room."""
+    check_live(session)
     await within(host.settings.state_timeout_s, settle(session))
     return session
 

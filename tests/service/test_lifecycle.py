@@ -109,6 +109,32 @@ def test_a_sign_of_life_while_it_is_saved_keeps_a_session(
         assert talk(client)[-1]["reason"] == "idle_timeout"
 
 
+def test_who_comes_back_while_the_last_is_run_stays(detector: Detector) -> None:
+    """Nobody has read the results, so the session that silence ends cannot run on; then its client reads."""
+    limits = {"idle_timeout_s": 2.0, "idle_warning_s": 1.0, "outbox_windows": 4, "inbox_slices": 8}
+    with live_service(detector, **limits) as live:
+        session_id = live.open(hop=1)
+        socket = live.connect(session_id)
+        socket.send(dat_stream(20))
+        socket.close()
+        until(lambda: session_id in live.app.state.host._silence._ending)
+        where = f"/v1/sessions/{session_id}/events"
+        place = {"offset": len(dat_stream(20)), "seq": 0}
+        answer = live.http.post(where, params=place, content=dat_stream(30)[len(dat_stream(20)) :])
+        assert [window["seq"] for window in answer.json()["windows"]] == list(range(29))
+        assert live.http.delete(f"/v1/sessions/{session_id}").json()["totals"]["events"] == 9000
+
+
+def test_a_session_that_cannot_be_looked_at_keeps_no_other_open(
+    detector: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with live_service(detector, idle_timeout_s=1.0, idle_warning_s=0.5) as live:
+        broken, other = live.open(), live.open()
+        monkeypatch.setattr(live.app.state.host.get(broken), "report_dropped", lambda: 1 / 0)
+        until(lambda: other not in live.app.state.host.sessions)
+        monkeypatch.undo()
+
+
 def test_a_warning_comes_first_however_short_the_time() -> None:
     for timeout_s, warning_s in ((0.1, 10), (1, 10), (60, 10), (60, 0.01)):
         rule = IdleRule(timeout_s, warning_s)

@@ -3,15 +3,18 @@
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from model.detector import Detector
 from service.snapshot_size import RESULT_BYTES, TEXT_BYTES, most_bytes
-from tests.service.live import Live, dat_stream, live_service
+from tests.service.live import Live, comparable, dat_stream, live_service, upload
 from tests.service.test_adversity import until
 from tests.service.test_connections import code_of, raw, rest, send_through_small_buffers
 from tests.service.test_drain import left
+from tests.service.test_jobs import as_hdf5
 from tests.service.test_resume import post
 from tests.service.test_sessions import problem
 
@@ -98,3 +101,18 @@ def test_who_cannot_run_on_keeps_no_room(narrow: Live) -> None:
         waiting.join()
         assert answers == [(503, "snapshot_failed")]
     assert len(post(narrow, stalled, b"").json()["windows"]) == 7
+
+
+def test_a_state_asked_of_an_upload_that_reads_a_file_changes_nothing(
+    detector: Detector, tmp_path: Path
+) -> None:
+    with live_service(detector, inbox_slices=4) as live, ThreadPoolExecutor() as others:
+        data = as_hdf5(tmp_path, 80)
+        expected, _ = upload(live, data, hop=1)
+        again = others.submit(upload, live, data, hop=1)
+        refusals = set()
+        while not again.done():
+            for session_id in list(live.app.state.host.sessions):
+                refusals.add(live.http.get(f"/v1/sessions/{session_id}/state").status_code)
+        assert comparable(again.result()[0]) == comparable(expected)
+        assert 400 in refusals
