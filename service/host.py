@@ -170,7 +170,7 @@ class SessionHost:
     ) -> Session:
         """A session in a free slot of a model; looks for room again, as others came too."""
         self._check_room(session_id, caller)
-        if not model.alive:
+        if not model.alive or model not in self.models.running:
             raise ModelFailed(f"weights {model.entry.name} have failed; the log has more")
         session = Session(
             session_id,

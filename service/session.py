@@ -1,6 +1,7 @@
 """A session: one stream of bytes, its place in the bank, its two queues and its counters."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -64,6 +65,7 @@ class Session:
         """Counts what a snapshot would have to hold."""
         self.save_begun_s = time.monotonic()
         self.lane: Lane | None = None
+        self._lane_lock = threading.Lock()
         self.totals = RunningTotals()
         self.accepted_bytes = 0
         self.closed: ServiceError | None = None
@@ -289,9 +291,10 @@ class Session:
     def ensure_lane(self) -> Lane | None:
         """The lane, made as soon as the sensor size is known."""
         width, height = self.source.size
-        if self.lane is None and width is not None and height is not None:
-            self._box = Letterbox.fit(width, height, self.detector.spec)
-            self.lane = Lane(self.slot, self.detector, (width, height), self.options.window)
+        with self._lane_lock:  # both the event loop and a helper thread come here
+            if self.lane is None and width is not None and height is not None:
+                self._box = Letterbox.fit(width, height, self.detector.spec)
+                self.lane = Lane(self.slot, self.detector, (width, height), self.options.window)
         return self.lane
 
     def window(self, result: WindowResult) -> Window:
