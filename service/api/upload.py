@@ -130,10 +130,8 @@ class Upload:
         self._log.check(query.seq)
         self._newest = request
         self._changed.set()
-        if self._body.complete or expected == self._body.length or self.finished_s is not None:
-            self._body.watch(request)
-        else:
-            self._body.attach(request)
+        all_came = self._body.complete or expected == self._body.length or self.finished_s is not None
+        (self._body.watch if all_came else self._body.attach)(request)
 
     async def lines(self, request: Request, seq: int) -> AsyncIterator[bytes]:
         """Lines as they come, the last one a summary or an error, or how far the upload has come.
