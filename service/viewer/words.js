@@ -19,8 +19,10 @@ export const badgeText = (training) =>
   isUntrained(training) ? `${training} weights: boxes mean nothing` : `weights: ${training}`;
 
 /** @param {import("./api.js").Model} model */
-export const modelFacts = (model) =>
-  `${short(model.parameters)} parameters, ${model.slices} slices of ${model.slice_us / 1000} ms a window`;
+export const modelFacts = (model) => {
+  const slices = model.slices === 1 ? "1 slice" : `${model.slices} slices`;
+  return `${short(model.parameters)} parameters, ${slices} of ${model.slice_us / 1000} ms a window`;
+};
 
 /** @param {import("./api.js").Session} session */
 export function sessionFacts(session) {

@@ -103,6 +103,7 @@ def test_sessions_are_shown_as_they_come_and_go(page: Page, tmp_path: Path) -> N
         visit(page, f"{url}/?confidence=0.05")
         assert text(page, "#badge") == "weights: trained on simulated recordings"
         assert f"{url}/v1/sessions" in text(page, "#curl")
+        assert "1 slice of 50 ms a window" in text(page, "#model-facts")
 
         with httpx.Client(base_url=url, trust_env=False) as client:
             session_id = client.post("/v1/sessions", json={"width": 64, "height": 48}).json()["session_id"]
