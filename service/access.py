@@ -84,9 +84,8 @@ class Access:
         found = find_key(self._keys(), key)
         if found is None:
             raise WrongKey("no key of this service is like this one")
-        caller = self._callers.get(found.name)
-        if caller is None or caller.limits != found.limits:
-            caller = self._callers[found.name] = Caller(found.name, found.limits)
+        caller = self._callers.setdefault(found.name, Caller(found.name, found.limits))
+        caller.renew(found.limits)
         return caller
 
     def check_host(self, host: str) -> None:

@@ -71,6 +71,12 @@ class Caller:
         if self.limits is not None and sum(map(self.owns, running)) >= self.limits.sessions:
             raise KeySessions(f"this key may have {self.limits.sessions} sessions at once; end one, or wait")
 
+    def renew(self, limits: KeyLimits) -> None:
+        """Take other limits; what is used at this moment goes on counting."""
+        self.limits = limits
+        if self._bucket is not None:
+            self._bucket.rate = limits.bytes_per_s
+
     @contextmanager
     def upload(self) -> Iterator[None]:
         """While a recording is on its way.

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from model.detector import Detector
+from service.access import Access
 from service.app import create_app
-from service.errors import BadSettings
+from service.errors import BadSettings, KeyTooFast, KeyUploads
 from service.key_file import KeyFile
 from service.keys import KeyLimits
 from service.server import make_server
@@ -65,6 +66,23 @@ def test_a_file_that_was_emptied_locks_out_all(detector: Detector, tmp_path: Pat
         path.write_text("")
         until(lambda: alice.get("/v1/models").status_code == 401)
         assert problem(live.http.get("/v1/models")) == (401, "key_missing")
+
+
+def test_limits_that_change_count_what_is_used_already(tmp_path: Path) -> None:
+    """Else each change of a line would let a key send as many recordings again, and forgive its bytes."""
+    path = tmp_path / "keys"
+    path.write_text(f"{ALICE_LINE} uploads=2 bytes_per_s=1000")
+    access = Access(Settings(api_keys_file=path))
+    alice = access.identify(ALICE, "")
+    alice.spend(5000)
+    with access.upload(alice), access.upload(alice):
+        path.write_text(f"{ALICE_LINE} uploads=1 bytes_per_s=2000")
+        until(lambda: access.identify(ALICE, "").limits == KeyLimits(8, 1, 2000))
+        with pytest.raises(KeyUploads), access.upload(access.identify(ALICE, "")):
+            pass
+        with pytest.raises(KeyTooFast, match="2000 bytes a second"):
+            access.identify(ALICE, "").check_rate()
+        assert alice.spend(2000) < 6
 
 
 @pytest.mark.parametrize(
