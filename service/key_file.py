@@ -11,6 +11,9 @@ from service.settings import Settings
 
 log = logging.getLogger("spikewatch.keys")
 
+Stamp = tuple[int, int, int] | None
+"""By which a file that has changed is known; None: it is not there."""
+
 LOOK_S = 1.0
 """How often the file is looked at, at most."""
 
@@ -26,7 +29,7 @@ class KeyFile:
         self._path = path
         self._limits = limits
         self._clock = clock
-        self._seen = self._stamp()
+        self._seen = self._refused = self._stamp()
         self._looked_s = clock()
         self._keys = require_some(self._read(), str(path))
 
@@ -37,22 +40,25 @@ class KeyFile:
             self._looked_s = now_s
             stamp = self._stamp()
             if stamp != self._seen:
-                self._seen = stamp
-                self._take()
+                self._take(stamp)
         return self._keys
 
-    def _take(self) -> None:
+    def _take(self, stamp: Stamp) -> None:
+        """Read again; a file that cannot be is tried until it can, since what keeps it from it may pass."""
         try:
             self._keys = self._read()
         except BadSettings as error:
-            log.error("API keys stay as they were: %s", error)
+            if stamp != self._refused:
+                log.error("API keys stay as they were: %s", error)
+            self._refused = stamp
         else:
+            self._seen = self._refused = stamp
             log.info("API keys read again", extra={"keys": len(self._keys)})
 
     def _read(self) -> list[ApiKey]:
         return parse_keys(read_key_file(self._path), str(self._path), self._limits)
 
-    def _stamp(self) -> tuple[int, int, int] | None:
+    def _stamp(self) -> Stamp:
         try:
             found = self._path.stat()
         except OSError:

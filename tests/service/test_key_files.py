@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from model.detector import Detector
+from service import key_file
 from service.access import Access
 from service.app import create_app
 from service.errors import BadSettings, KeyTooFast, KeyUploads
@@ -56,6 +57,27 @@ def test_a_file_that_changes_is_read_again(
     assert caplog.text.count("API keys stay as they were") == 2
     assert names_after("") == []
     assert names_after(ALICE_LINE) == ["alice"]
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A `chmod` that comes later, or a file descriptor that is free again, leaves the file as it is."""
+    path, now = tmp_path / "keys", [0.0]
+    path.write_text(f"{ALICE_LINE}\n{BOB_LINE}")
+    keys = KeyFile(path, KeyLimits(1, 1, 1), lambda: now[0])
+
+    def unreadable(_: Path) -> str:
+        raise BadSettings("Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(key_file, "read_key_file", unreadable)
+        path.write_text(BOB_LINE)
+        for now[0] in (1.0, 2.0, 3.0):
+            assert [key.name for key in keys()] == ["alice", "bob"]
+    assert caplog.text.count("API keys stay as they were") == 1, "it is not said each second"
+    now[0] = 4.0
+    assert [key.name for key in keys()] == ["bob"]
 
 
 def test_a_file_that_was_emptied_locks_out_all(detector: Detector, tmp_path: Path) -> None:
