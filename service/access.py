@@ -3,7 +3,7 @@
 import ipaddress
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import SplitResult, urlsplit
 
@@ -27,29 +27,32 @@ PAGE_FOLDERS = ("/viewer/", "/pages/")
 
 
 class Tickets:
-    """Each opens one WebSocket of one session, once, soon."""
+    """Each opens one WebSocket of one session, once, soon, as long as the key that got it is `known`."""
 
-    def __init__(self) -> None:
-        self._waiting: dict[str, tuple[Caller, str, float]] = {}
+    def __init__(self, known: Callable[[bytes], bool] = lambda _: True) -> None:
+        self._known = known
+        self._waiting: dict[str, tuple[Caller, bytes, str, float]] = {}
 
     def issue(self, caller: Caller, session_id: str) -> str:
         """A new ticket; the oldest one of this key goes if too many wait."""
-        theirs = [ticket for ticket, (owner, _, _) in self._waiting.items() if owner is caller]
+        theirs = [ticket for ticket, (owner, *_) in self._waiting.items() if owner is caller]
         for ticket in theirs[: max(0, len(theirs) + 1 - MAX_TICKETS)]:
             del self._waiting[ticket]
         ticket = secrets.token_urlsafe(32)
-        self._waiting[ticket] = (caller, session_id, time.monotonic() + TICKET_S)
+        self._waiting[ticket] = (caller, caller.digest, session_id, time.monotonic() + TICKET_S)
         return ticket
 
     def redeem(self, ticket: str, path: str) -> Caller:
         """Who got the ticket.
 
         Raises:
-            WrongKey: it is unknown, used, too old, or of another session than the path's.
+            WrongKey: it is unknown, used, too old, of another session, or of a key locked out.
         """
-        caller, session_id, until_s = self._waiting.pop(ticket, (None, "", 0.0))
+        caller, digest, session_id, until_s = self._waiting.pop(ticket, (None, b"", "", 0.0))
         if caller is None or until_s < time.monotonic() or not path.startswith(f"/v1/sessions/{session_id}/"):
             raise WrongKey("the ticket is unknown, was used, or is too old; get a new one")
+        if not self._known(digest):
+            raise WrongKey("the key that got this ticket is no longer one of this service")
         return caller
 
 
@@ -65,7 +68,7 @@ class Access:
         self._keys = load_keys(settings)
         self._callers: dict[str, Caller] = {}
         self._uploads = 0
-        self.tickets = Tickets()
+        self.tickets = Tickets(self._is_known)
         self.required = bool(self._keys())
         self._without_key = Caller("nobody", KeyLimits(1, 1, 1)) if self.required else Caller("anyone", None)
 
@@ -85,7 +88,7 @@ class Access:
         if found is None:
             raise WrongKey("no key of this service is like this one")
         caller = self._callers.setdefault(found.name, Caller(found.name, found.limits))
-        caller.renew(found.limits)
+        caller.renew(found)
         return caller
 
     def check_host(self, host: str) -> None:
@@ -126,6 +129,9 @@ class Access:
                 yield
             finally:
                 self._uploads -= 1
+
+    def _is_known(self, digest: bytes) -> bool:
+        return any(key.digest == digest for key in self._keys())
 
     def _is_open(self, path: str) -> bool:
         if path == METRICS:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from service.errors import KeySessions, KeyTooFast, KeyUploads
-from service.keys import KeyLimits
+from service.keys import ApiKey, KeyLimits
 
 BURST_S = 1.0
 """A key that was quiet may send this much of its rate at once."""
@@ -47,6 +47,8 @@ class Caller:
         self.name = name
         self.prefix = "" if limits is None else hashlib.sha256(name.encode()).hexdigest()[:12] + "-"
         self.limits = limits
+        self.digest = b""
+        """Of the key that it came with last; a name may get another."""
         self._uploads = 0
         self._bucket = None if limits is None else Bucket(limits.bytes_per_s)
 
@@ -71,11 +73,11 @@ class Caller:
         if self.limits is not None and sum(map(self.owns, running)) >= self.limits.sessions:
             raise KeySessions(f"this key may have {self.limits.sessions} sessions at once; end one, or wait")
 
-    def renew(self, limits: KeyLimits) -> None:
-        """Take other limits; what is used at this moment goes on counting."""
-        self.limits = limits
+    def renew(self, key: ApiKey) -> None:
+        """Take the limits of the key as it is now; what is used at this moment goes on counting."""
+        self.digest, self.limits = key.digest, key.limits
         if self._bucket is not None:
-            self._bucket.rate = limits.bytes_per_s
+            self._bucket.rate = key.limits.bytes_per_s
 
     @contextmanager
     def upload(self) -> Iterator[None]:

@@ -9,9 +9,9 @@ from model.detector import Detector
 from service import key_file
 from service.access import Access
 from service.app import create_app
-from service.errors import BadSettings, KeyTooFast, KeyUploads
+from service.errors import BadSettings, KeyTooFast, KeyUploads, WrongKey
 from service.key_file import KeyFile
-from service.keys import KeyLimits
+from service.keys import KeyLimits, make_key
 from service.server import make_server
 from service.settings import Settings
 from tests.service.console import Done
@@ -105,6 +105,29 @@ def test_limits_that_change_count_what_is_used_already(tmp_path: Path) -> None:
         with pytest.raises(KeyTooFast, match="2000 bytes a second"):
             access.identify(ALICE, "").check_rate()
         assert alice.spend(2000) < 6
+
+
+@pytest.mark.parametrize("left", [BOB_LINE, make_key("alice")[1]], ids=["removed", "replaced"])
+def test_a_key_that_is_locked_out_has_no_tickets_either(tmp_path: Path, left: str) -> None:
+    """Else it would open a stream once more, and keep it as long as it likes."""
+    path = tmp_path / "keys"
+    path.write_text(ALICE_LINE)
+    access = Access(Settings(api_keys_file=path))
+    alice = access.identify(ALICE, "")
+    first, second = access.tickets.issue(alice, "1"), access.tickets.issue(alice, "1")
+    assert access.tickets.redeem(first, "/v1/sessions/1/stream") is alice
+    path.write_text(left)
+    until(lambda: refused(access, ALICE))
+    with pytest.raises(WrongKey, match="no longer"):
+        access.tickets.redeem(second, "/v1/sessions/1/stream")
+
+
+def refused(access: Access, key: str) -> bool:
+    try:
+        access.identify(key, "")
+    except WrongKey:
+        return True
+    return False
 
 
 @pytest.mark.parametrize(
