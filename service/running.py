@@ -95,8 +95,8 @@ class RunningModel:
 
     async def stop(self) -> None:
         """Take no more work, of which there is none, and give the memory back."""
-        self._metrics.forget()
         await asyncio.wrap_future(self._worker.remove(self.scheduler, self.release))
+        self._metrics.forget()  # only now: a batch that was under way has set gauges anew
         await asyncio.to_thread(give_back)
 
     def release(self) -> None:
