@@ -69,6 +69,7 @@ class Upload:
         self._body.attach(request)
         self._newest: Request | None = request
         self._task = asyncio.create_task(self._run())
+        self._task.add_done_callback(self._ended)
 
     @property
     def nbytes(self) -> int:
@@ -197,11 +198,15 @@ class Upload:
             # kept for long: it must not keep the frames that it came from, and all that they hold
             error.__traceback__ = error.__context__ = error.__cause__ = None
             self._failure = error
-        finally:
-            if not self.continuable:  # else what is left must not be taken for sent
-                self._body.stop()
-            self.finished_s = time.monotonic()
-            self._changed.set()
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """Tell all who wait; of a task too that was cancelled before it began, and so ran nothing at all."""
+        if task.cancelled():
+            self._failure = ClientGone("the client went away")
+        if not self.continuable:  # else what is left must not be taken for sent
+            self._body.stop()
+        self.finished_s = time.monotonic()
+        self._changed.set()
 
     def _last_line(self) -> bytes:
         if self._failure is None:

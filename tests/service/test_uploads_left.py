@@ -12,6 +12,7 @@ from model.detector import Detector
 from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, upload
 from tests.service.test_adversity import until
 from tests.service.test_jobs import look
+from tests.service.test_sessions import problem
 
 EVERY = {"hop": 1, "confidence": 1}
 LITTLE = 4096
@@ -102,3 +103,22 @@ def test_an_upload_left_before_somebody_looks_on_leaves_no_session(detector: Det
             until(lambda: bool(live.app.state.host.sessions))
         until(lambda: not live.app.state.host.sessions)
         assert upload(live, dat_file(2))[1]["windows"] == 1
+
+
+def test_an_upload_that_is_forgotten_before_it_begins_is_answered(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A DELETE may be served in the same turn of the event loop; its upload's task then never runs."""
+    jobs = live.app.state.jobs
+    begin = jobs.begin
+
+    def begin_and_end(*of: Any) -> Any:
+        upload = begin(*of)
+        upload._task.cancel()
+        return upload
+
+    monkeypatch.setattr(jobs, "begin", begin_and_end)
+    answer = live.http.post("/v1/detections", params={"job_id": "early"}, content=dat_file(1), timeout=20)
+    assert problem(answer) == (499, "client_gone")
+    assert live.http.get("/v1/detections/early").json()["state"] == "failed"
+    live.http.delete("/v1/detections/early")
