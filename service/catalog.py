@@ -105,6 +105,8 @@ class Catalog:
         """Add an entry, or its name to the one that is the same."""
         for i, entry in enumerate(self.entries):
             if (entry.identity, entry.spec) == (found.identity, found.spec):
+                if found.name in self.names and found.name not in (entry.name, *entry.aliases):
+                    break
                 both = replace(entry, aliases=_others(entry.name, (*entry.aliases, found.name)))
                 self.entries = (*self.entries[:i], both, *self.entries[i + 1 :])
                 return

@@ -183,6 +183,8 @@ def test_faults_of_the_operator_are_told_at_the_start(
     assert "two weights are called 'a'" in refusal(
         detector, f"a={file}", f"a={weights / 'third.safetensors'}"
     )
+    third = weights / "third.safetensors"
+    assert "two weights are called 'a'" in refusal(detector, f"a={file}", f"b={third}", f"a={third}")
     assert "'a b' is no name" in refusal(detector, f"a b={file}")
     assert "other never fits" in refusal(detector, weights, model_memory_bytes=20 << 20)
 
