@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers
@@ -19,6 +20,8 @@ log = logging.getLogger("spikewatch.http")
 
 READING = ("GET", "HEAD", "OPTIONS")
 STREAMED = "/v1/detections"
+TELL_S = 0.2
+"""How often, at least, a session is told that we wait and not its client."""
 
 
 class Guard:
@@ -96,10 +99,19 @@ class Guard:
             wait_s = caller.spend(size) if size else 0.0
             if held_back and wait_s > 0:
                 self._metrics.held_back.inc(wait_s)
-                await asyncio.sleep(wait_s)
+                await _hold_back(scope, wait_s)
             return message
 
         return receive_and_count
+
+
+async def _hold_back(scope: Scope, wait_s: float) -> None:
+    """Wait; a WebSocket's `state.held_back` is called meanwhile, since its client is not silent."""
+    until_s = time.monotonic() + wait_s
+    while (left_s := until_s - time.monotonic()) > 0:
+        if tell := scope["state"].get("held_back"):
+            tell()
+        await asyncio.sleep(min(left_s, TELL_S))
 
 
 def _key(headers: Headers) -> str | None:

@@ -66,6 +66,7 @@ async def stream(socket: WebSocket, session_id: str) -> None:
         await say_error(socket, error)
         await socket.close(1008, code)
         return
+    socket.state.held_back = session.pulse.touch
     with contextlib.suppress(WebSocketDisconnect), held(session, host):
         await Conversation(socket, session, host).run()
 
