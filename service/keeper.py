@@ -105,6 +105,7 @@ class Keeper:
         """Save a session that will end; True if it can be resumed, from now or from an earlier snapshot."""
         if self._store is None or not session.durable:
             return False
+        await self._quiet(session.id)  # what is being written now may be all there is
         if not self._has_news(session):
             return self.holds(session.id)
         if session.outbox.full and not session.attended:

@@ -23,6 +23,7 @@ from service.api.problems import problem_of
 from service.api.sessions import get_caller, get_session, session_info
 from service.errors import BadRequest, InternalError, ServiceError, SessionBusy, SessionClosed
 from service.host import SessionHost
+from service.keeper import LAST_PATIENCE_S
 from service.schemas import Wire
 from service.session import Session
 
@@ -232,7 +233,8 @@ class Conversation:
         closed = self._session.closed
         if closed is None:
             try:
-                patience_s = self._host.settings.drain_timeout_s
+                # longer than the host waits, which then ends it: once flushed, it could not be saved as it is
+                patience_s = self._host.settings.drain_timeout_s + 2 * LAST_PATIENCE_S
                 if not await self._host.keeper.save_at_end(self._session, patience_s):
                     await self._session.flush()
             except (IngestError, ServiceError) as fault:

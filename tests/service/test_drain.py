@@ -9,9 +9,9 @@ import pytest
 
 from model.detector import Detector
 from service.store import DirectoryStore
-from tests.service.live import Live, dat_stream
+from tests.service.live import Live, comparable, dat_file, dat_stream, talk, upload
 from tests.service.test_adversity import until
-from tests.service.test_resume import post, stream
+from tests.service.test_resume import LOW, post, stream
 from tests.service.test_snapshots import service
 
 
@@ -66,3 +66,28 @@ def test_a_disk_that_hangs_holds_the_stop_up_no_longer(
         until(lambda: outcomes(live, "skipped") == 2)
         free.set()
     assert outcomes(live, "saved") == len(list(tmp_path.glob("*.snapshot"))) == 2
+
+
+def test_a_session_that_needs_longer_is_saved_and_not_flushed(detector: Detector, tmp_path: Path) -> None:
+    """Its own connection must not cut the open slice, and end it, while the host may still save it."""
+    data, cut = dat_stream(12), 8 * 2400 + 800
+    with service(detector, tmp_path, drain_timeout_s=0.3) as live:
+        expected, _ = upload(live, dat_file(12), **LOW)
+        stuck, session = threading.Event(), live.app.state.host.get(live.open(**LOW))
+        live.model.call(lambda _: stuck.wait(20))
+        with stream(live, session.id) as client:
+            client.recv()
+            client.send(data[:cut])
+            until(lambda: len(session.inbox) == 8)
+            threading.Timer(0.8, stuck.set).start()
+            live.stop()
+            got = [message for message in talk(client) if message["type"] == "window"]
+    with service(detector, tmp_path) as live:
+        saved = live.http.post("/v1/sessions", json={"resume": session.id}).json()
+        assert saved["accepted_bytes"] == cut
+        with stream(live, session.id, offset=cut, seq=len(got)) as client:
+            client.recv()
+            client.send(data[cut:])
+            client.send("close")
+            got += [message for message in talk(client) if message["type"] == "window"]
+    assert comparable(got) == comparable(expected)
