@@ -59,6 +59,8 @@ class SessionHost:
         self.models = Models(detector, settings, self.metrics, self._fail_from_worker, threads)
         self.spool = Spool(settings.max_spool_bytes)
         self.draining = False
+        self.over = asyncio.Event()
+        """Nobody is waited for any more: all sessions have ended, since the service stops."""
         self.sessions: dict[str, Session] = {}
         self.keeper = Keeper(self.metrics, store, settings.snapshot_every_s, self.sessions)
         self.idle = IdleRule(settings.idle_timeout_s, settings.idle_warning_s)
@@ -255,6 +257,7 @@ class SessionHost:
         left_s = deadline - asyncio.get_running_loop().time()
         await self.keeper.save_all_at_end(list(self.sessions.values()), left_s)
         self._end_all()
+        self.over.set()
         await asyncio.sleep(0)
 
     def _end_all(self) -> None:

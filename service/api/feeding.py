@@ -11,7 +11,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from ingest.errors import IngestError
 from service.api.problems import problem_of, problem_response
-from service.errors import InternalError, ServiceError, SessionBusy, SessionClosed, TooLarge
+from service.errors import Draining, InternalError, ServiceError, SessionBusy, SessionClosed, TooLarge
 from service.host import SessionHost
 from service.schemas import Window
 from service.session import Session
@@ -55,16 +55,25 @@ async def make_way(session: Session, offset: int | None) -> None:
 
 async def unless_displaced(session: Session, coming: Coroutine[Any, Any, A]) -> A:
     """Wait for the client; SessionBusy if it has come back with another request, since this one is broken."""
-    work, gone = asyncio.create_task(coming), asyncio.create_task(session.displaced.wait())
+    return await _unless(session.displaced, SessionBusy("the session goes on over another request"), coming)
+
+
+async def unless_over(host: SessionHost, coming: Coroutine[Any, Any, A]) -> A:
+    """Wait for the client; Draining once the service, which stops, has stopped waiting for any."""
+    return await _unless(host.over, Draining("the service stopped before all of the request came"), coming)
+
+
+async def _unless(event: asyncio.Event, error: ServiceError, coming: Coroutine[Any, Any, A]) -> A:
+    work, happened = asyncio.create_task(coming), asyncio.create_task(event.wait())
     try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({work, happened}, return_when=asyncio.FIRST_COMPLETED)
         if work.done():
             return work.result()
-        raise SessionBusy("the session goes on over another request")
+        raise error
     finally:
         work.cancel()
-        gone.cancel()
-        await asyncio.gather(work, gone, return_exceptions=True)
+        happened.cancel()
+        await asyncio.gather(work, happened, return_exceptions=True)
 
 
 def go_on(session: Session, offset: int | None, seq: int | None) -> None:

@@ -9,7 +9,17 @@ from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 
 from service.api.body import read_body
-from service.api.feeding import collect, end_by_fault, feed, flush, go_on, held, make_way, unless_displaced
+from service.api.feeding import (
+    collect,
+    end_by_fault,
+    feed,
+    flush,
+    go_on,
+    held,
+    make_way,
+    unless_displaced,
+    unless_over,
+)
 from service.caller import Caller
 from service.errors import SessionClosed
 from service.host import SessionHost
@@ -123,7 +133,8 @@ def session_info(session: Session, host: SessionHost, with_layers: bool = False)
 
 async def parse_request(request: Request) -> SessionRequest:
     """The request for a new session, read with a limit of its own so that a refusal is a problem too."""
-    body = await read_body(request, MAX_REQUEST_BYTES, get_host(request).settings)
+    host = get_host(request)
+    body = await unless_over(host, read_body(request, MAX_REQUEST_BYTES, host.settings))
     try:
         return SessionRequest.model_validate_json(body)
     except ValidationError as error:
@@ -175,7 +186,7 @@ async def post_events(
     with held(session, host):
         go_on(session, offset, seq)
         body = read_body(request, host.settings.max_body_bytes, host.settings, session.pulse.touch)
-        data = await unless_displaced(session, body)
+        data = await unless_over(host, unless_displaced(session, body))
         windows, error = await collect(session, feed(session, data), host.settings.max_windows_per_post)
     if error is None:
         return Windows(windows=windows, accepted_bytes=session.accepted_bytes)

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
 from service.api.body import read_body
-from service.api.feeding import held
+from service.api.feeding import held, unless_over
 from service.api.sessions import OCTETS, PROBLEMS, Host, Open, Sender
 from service.api.states import StateResponse, States
 from service.errors import TooSlow
@@ -108,7 +108,7 @@ async def _read_state(session: Session, host: SessionHost, request: Request) -> 
     limit = min(settings.max_snapshot_bytes, most_bytes(session))
     try:
         coming = read_body(request, limit, settings, session.pulse.touch)
-        return await asyncio.wait_for(coming, settings.state_timeout_s)
+        return await asyncio.wait_for(unless_over(host, coming), settings.state_timeout_s)
     except TimeoutError:
         raise TooSlow(f"the state did not come within {settings.state_timeout_s:g} s") from None
 

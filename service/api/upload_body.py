@@ -67,7 +67,7 @@ class UploadBody:
             TooLarge, BadRequest: more bytes than are allowed or were announced.
             TooSlow: none came for the idle time.
             ClientDisconnect: the connection broke, and the upload cannot be continued.
-            Draining: the service stops while the next request is waited for.
+            Draining: the service stops while the next request is waited for, or has stopped before all came.
         """
         while not self.complete:
             async with contextlib.aclosing(self._of_one(await self._next())) as chunks:
@@ -105,12 +105,14 @@ class UploadBody:
         chunks, patience = request.stream(), Patience(self._host.settings)
         coming = asyncio.ensure_future(anext(chunks, None))
         look_ahead = partial(self._look_ahead, request)
-        other = asyncio.ensure_future(self._came.wait())
+        other, over = asyncio.ensure_future(self._came.wait()), asyncio.ensure_future(self._host.over.wait())
         try:
             while True:
                 start = time.monotonic()
                 first = asyncio.FIRST_COMPLETED
-                await asyncio.wait({coming, other}, timeout=patience.left_s, return_when=first)
+                await asyncio.wait({coming, other, over}, timeout=patience.left_s, return_when=first)
+                if self._host.over.is_set():
+                    raise Draining("the service stopped before all of the upload came")
                 if self._came.is_set():
                     return
                 try:
@@ -130,6 +132,7 @@ class UploadBody:
                     yield chunk
         finally:
             other.cancel()
+            over.cancel()
             if not coming.cancel() and not coming.cancelled():
                 coming.exception()  # looked at, so that nobody is warned of it
             if self.complete:

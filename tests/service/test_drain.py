@@ -1,6 +1,7 @@
 """A service that stops: bounded in time whatever its sessions are at, and what can be saved is."""
 
 import asyncio
+import socket
 import threading
 import time
 from pathlib import Path
@@ -9,8 +10,9 @@ import pytest
 
 from model.detector import Detector
 from service.store import DirectoryStore
-from tests.service.live import Live, comparable, dat_file, dat_stream, talk, upload
+from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
 from tests.service.test_adversity import until
+from tests.service.test_jobs import as_hdf5
 from tests.service.test_resume import LOW, post, stream
 from tests.service.test_snapshots import service
 
@@ -91,3 +93,23 @@ def test_a_session_that_needs_longer_is_saved_and_not_flushed(detector: Detector
             client.send("close")
             got += [message for message in talk(client) if message["type"] == "window"]
     assert comparable(got) == comparable(expected)
+
+
+@pytest.mark.parametrize(
+    "path", ["POST /v1/sessions", "POST {}/events", "PUT {}/state", "POST /v1/detections", "HDF5"]
+)
+def test_who_is_in_the_middle_of_a_body_is_told(
+    detector: Detector, tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for the rest: left to uvicorn, the answer was 500 and the log had a traceback."""
+    begin = as_hdf5(tmp_path, 4)[:5000] if path == "HDF5" else b"{"
+    with live_service(detector, drain_timeout_s=0.2) as live:
+        where = path.format(f"/v1/sessions/{live.open()}").replace("HDF5", "POST /v1/detections")
+        with socket.create_connection(("127.0.0.1", live.port), timeout=20) as raw:
+            raw.sendall(f"{where} HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n".encode() + begin)
+            until(lambda: bool(live.server.server_state.tasks))
+            live.stop()
+            answer = raw.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b'"code":"draining"' in answer
+    assert "Exception in ASGI application" not in caplog.text

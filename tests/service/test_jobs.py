@@ -228,7 +228,7 @@ def test_what_a_displaced_request_has_brought_ahead_is_not_taken() -> None:
     """The other request was told an offset; nothing may be added to it from here on."""
 
     async def taken() -> list[bytes]:
-        host: Any = SimpleNamespace(settings=Settings(), draining=False)
+        host: Any = SimpleNamespace(settings=Settings(), draining=False, over=asyncio.Event())
         body = UploadBody(host, True, 6, lambda: None, lambda: None)
         first: Any = FakeRequest(b"ab", b"cd", b"ef")
         other: Any = FakeRequest(b"CD", b"EF")
