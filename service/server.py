@@ -26,6 +26,8 @@ class DrainingServer(uvicorn.Server):
         """Drain first: WebSockets get their last windows and close with 1001."""
         await self._host.drain()
         await super().shutdown(sockets)
+        if self.force_exit:  # then uvicorn leaves this out, and what lies on disk would stay there
+            await self.lifespan.shutdown()
 
 
 def make_server(app: FastAPI, settings: Settings) -> DrainingServer:

@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,3 +114,26 @@ def test_who_is_in_the_middle_of_a_body_is_told(
     assert answer.startswith(b"HTTP/1.1 503 ")
     assert b'"code":"draining"' in answer
     assert "Exception in ASGI application" not in caplog.text
+
+
+def test_a_second_signal_waits_for_no_client_but_tidies_up(
+    detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvicorn then ends without telling the application; a signal that kills left uploads on disk."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    data, left = as_hdf5(tmp_path, 40), []
+    with live_service(detector) as live:
+        place = {"job_id": "half", "length": len(data)}
+        live.http.post("/v1/detections", params=place, content=data[:80_000]).raise_for_status()
+        assert list(tmp_path.glob("spikewatch-*"))
+        stop = live.server.shutdown
+
+        async def shutdown(sockets: Any) -> None:
+            await stop(sockets)
+            left.extend(tmp_path.glob("spikewatch-*"))
+
+        monkeypatch.setattr(live.server, "shutdown", shutdown)
+        live.server.force_exit = True
+        live.stop()
+    assert left == []
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
