@@ -17,7 +17,7 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import Field, ValidationError
 from starlette.websockets import WebSocketState
 
-from ingest.errors import IngestError
+from ingest.errors import IngestError, TruncatedError
 from service.api.feeding import go_on, held, make_way
 from service.api.problems import problem_of
 from service.api.sessions import get_caller, get_session, session_info
@@ -236,7 +236,8 @@ class Conversation:
                 # longer than the host waits, which then ends it: once flushed, it could not be saved as it is
                 patience_s = self._host.settings.drain_timeout_s + 2 * LAST_PATIENCE_S
                 if not await self._host.keeper.save_at_end(self._session, patience_s):
-                    await self._session.flush()
+                    with contextlib.suppress(TruncatedError):  # the rest of its header can come no more
+                        await self._session.flush()
             except (IngestError, ServiceError) as fault:
                 await self._finish(sender, fault, problem_of(fault).code, 1011)
             else:

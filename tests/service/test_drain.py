@@ -137,3 +137,13 @@ def test_a_second_signal_waits_for_no_client_but_tidies_up(
         live.stop()
     assert left == []
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_stream_that_stops_inside_its_header_is_not_at_fault(detector: Detector) -> None:
+    with live_service(detector) as live, stream(live, live.open()) as client:
+        client.recv()
+        client.send(dat_file(1)[:20])
+        until(lambda: live.http.get("/v1/sessions").json()["sessions"][0]["accepted_bytes"] == 20)
+        live.stop()
+        (closed,) = talk(client)
+        assert (closed["reason"], client.close_code) == ("shutdown", 1001)
