@@ -83,7 +83,7 @@ class SessionHost:
         """End what is left and the worker thread."""
         for task in self._tasks:
             task.cancel()
-        self._end_all()
+        self.end_all()
         await self.keeper.finish()
         await self.models.stop()
 
@@ -244,23 +244,8 @@ class SessionHost:
         session.report_dropped()
         log.info("session ended", extra={"session": session.id, "reason": reason})
 
-    async def drain(self) -> None:
-        """Take no new work; ask all sessions to finish, wait for them up to the limit, save what is left."""
-        self.draining = True
-        sessions = list(self.sessions.values())
-        for session in sessions:
-            session.ending.set()
-        deadline = asyncio.get_running_loop().time() + self.settings.drain_timeout_s
-        # those that have ended too: their clients are still being told
-        while asyncio.get_running_loop().time() < deadline and any(s.attended for s in sessions):
-            await asyncio.sleep(0.05)
-        left_s = deadline - asyncio.get_running_loop().time()
-        await self.keeper.save_all_at_end(list(self.sessions.values()), left_s)
-        self._end_all()
-        self.over.set()
-        await asyncio.sleep(0)
-
-    def _end_all(self) -> None:
+    def end_all(self) -> None:
+        """End all sessions, since the service stops."""
         for session in list(self.sessions.values()):
             self.end(session, SessionClosed("the service stops"), "shutdown")
 

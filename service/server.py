@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from service.access import is_loopback
 from service.connections import ConnectionLimits, GuardedHttp, GuardedWebSocket
+from service.drain import drain
 from service.host import SessionHost
 from service.settings import Settings
 
@@ -24,7 +25,7 @@ class DrainingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain first: WebSockets get their last windows and close with 1001."""
-        await self._host.drain()
+        await drain(self._host)
         await super().shutdown(sockets)
         if self.force_exit:  # then uvicorn leaves this out, and what lies on disk would stay there
             await self.lifespan.shutdown()

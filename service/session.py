@@ -284,7 +284,7 @@ class Session:
         self.closed = error
         self._metrics.discarded.inc(self.inbox.clear(error))
         self.outbox.close(error)
-        self.watchers.publish(None)
+        self.watchers.end()
         self._space.set()
         self.ending.set()
 

@@ -52,9 +52,14 @@ class Watchers:
         return len(self._queues)
 
     async def wait_for_someone(self, limit_s: float) -> None:
-        """Until the first looks on, or the limit has passed."""
+        """Until the first looks on, the session ends, or the limit has passed."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._someone.wait(), limit_s)
+
+    def end(self) -> None:
+        """Nothing more will be shown, since the session has ended."""
+        self.publish(None)
+        self._someone.set()
 
     def publish(self, item: Shown) -> None:
         """Show to all, from any thread."""

@@ -230,21 +230,35 @@ class Conversation:
             await self._finish(sender, InternalError(), InternalError.code, 1011)
 
     async def _end_by_service(self, sender: "asyncio.Task[None]") -> None:
+        fault = None
+        if self._session.closed is None:
+            fault = await self._save_or_flush()
         closed = self._session.closed
-        if closed is None:
-            try:
-                # longer than the host waits, which then ends it: once flushed, it could not be saved as it is
-                patience_s = self._host.settings.drain_timeout_s + 2 * LAST_PATIENCE_S
-                if not await self._host.keeper.save_at_end(self._session, patience_s):
-                    with contextlib.suppress(TruncatedError):  # the rest of its header can come no more
-                        await self._session.flush()
-            except (IngestError, ServiceError) as fault:
-                await self._finish(sender, fault, problem_of(fault).code, 1011)
-            else:
-                await self._finish(sender, None, "shutdown", 1001)
-        else:
+        if closed is not None:  # ended by the host, before or meanwhile
             error = None if isinstance(closed, SessionClosed) else closed
-            await self._finish(sender, error, self._session.reason, 1000 if error is None else 1011)
+            code = 1011 if error else self._code_of_end(self._session.reason)
+            await self._finish(sender, error, self._session.reason, code)
+        elif fault is not None:
+            await self._finish(sender, fault, problem_of(fault).code, 1011)
+        else:
+            await self._finish(sender, None, "shutdown", 1001)
+
+    async def _save_or_flush(self) -> IngestError | ServiceError | None:
+        """Before the service stops; what went wrong, if anything did."""
+        # longer than the host waits, which then ends it: once flushed, it could not be saved as it is
+        patience_s = self._host.settings.drain_timeout_s + 2 * LAST_PATIENCE_S
+        try:
+            if not await self._host.keeper.save_at_end(self._session, patience_s):
+                with contextlib.suppress(TruncatedError):  # the rest of its header can come no more
+                    await self._session.flush()
+        except (IngestError, ServiceError) as fault:
+            return fault
+        return None
+
+    def _code_of_end(self, reason: str) -> int:
+        if reason != "shutdown":
+            return 1000
+        return 1001 if self._host.keeper.holds(self._session.id) else 1012
 
     async def _finish(
         self, sender: "asyncio.Task[None]", error: Exception | None, reason: str, code: int

@@ -16,7 +16,7 @@ from service.access import Access
 from service.api.problems import problem_of
 from service.api.upload_body import LOOK_S, UploadBody
 from service.api.upload_query import PLACE, UploadQuery, announced
-from service.api.upload_session import Feeding, run_through
+from service.api.upload_session import Feeding, run_through, summary_of
 from service.caller import Caller
 from service.errors import BadRequest, ClientGone, InternalError, SessionClosed, WrongOffset
 from service.host import SessionHost
@@ -254,6 +254,7 @@ class Upload:
             except asyncio.CancelledError:
                 self._host.end(session, SessionClosed("the client went away"), "disconnected")
                 raise
+            session.check_open()
         return session
 
     async def _feed(self, session: Session, head: bytes, body: AsyncIterator[bytes]) -> None:
@@ -268,7 +269,7 @@ class Upload:
         with session.hold():
             try:
                 await run_through(session, feeding, partial(self._keep, session))
-                self._summary = self._sums(session)
+                self._summary = summary_of(session, self._model)
             except (ClientDisconnect, asyncio.CancelledError):
                 reason = "disconnected"
                 raise
@@ -289,17 +290,3 @@ class Upload:
         if self._query.watched_as is None:
             self._log.add(session.window(result).model_dump_json().encode() + b"\n")
             self._changed.set()
-
-    def _sums(self, session: Session) -> Summary:
-        width, height = session.source.size
-        return Summary(
-            **session.sums().model_dump(),
-            format=session.options.format,
-            width=width,
-            height=height,
-            t_start_us=session.totals.t_start_us,
-            t_end_us=session.totals.t_end_us,
-            model=self._model.name,
-            digest=self._model.digest,
-            training=self._model.spec.training,
-        )

@@ -7,7 +7,9 @@ from typing import Any
 from starlette.requests import ClientDisconnect
 
 from service.api.feeding import cut_short
+from service.catalog import Entry
 from service.errors import SessionClosed
+from service.schemas import Summary
 from service.session import Session
 from service.window import WindowResult
 
@@ -55,3 +57,19 @@ async def _to_the_end(session: Session, feeding: Feeding) -> None:
 async def _collect(session: Session, keep: Callable[[WindowResult], Awaitable[None]]) -> None:
     while True:
         await keep(await session.outbox.get())
+
+
+def summary_of(session: Session, entry: Entry) -> Summary:
+    """What its last line says of the whole recording."""
+    width, height = session.source.size
+    return Summary(
+        **session.sums().model_dump(),
+        format=session.options.format,
+        width=width,
+        height=height,
+        t_start_us=session.totals.t_start_us,
+        t_end_us=session.totals.t_end_us,
+        model=entry.name,
+        digest=entry.digest,
+        training=entry.spec.training,
+    )

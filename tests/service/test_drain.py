@@ -7,15 +7,19 @@ import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from model.detector import Detector
+from service.drain import drain
 from service.store import DirectoryStore
 from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
 from tests.service.test_adversity import until
 from tests.service.test_jobs import as_hdf5
 from tests.service.test_resume import LOW, post, stream
+from tests.service.test_sessions import problem
 from tests.service.test_snapshots import service
+from tests.service.test_watch import watching
 
 
 def left(live: Live, slices: int, **wanted: int) -> str:
@@ -64,7 +68,7 @@ def test_a_disk_that_hangs_holds_the_stop_up_no_longer(
         for _ in range(4):
             post(live, live.open(), dat_stream(1))
         host = live.app.state.host
-        asyncio.run_coroutine_threadsafe(host.drain(), host._loop).result(5)
+        asyncio.run_coroutine_threadsafe(drain(host), host._loop).result(5)
         assert host.sessions == {}
         until(lambda: outcomes(live, "skipped") == 2)
         free.set()
@@ -147,3 +151,47 @@ def test_a_stream_that_stops_inside_its_header_is_not_at_fault(detector: Detecto
         live.stop()
         (closed,) = talk(client)
         assert (closed["reason"], client.close_code) == ("shutdown", 1001)
+
+
+@pytest.mark.parametrize(("saved", "code"), [(False, 1012), (True, 1001)])
+def test_whom_the_service_cannot_wait_for_is_told(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: bool, code: int
+) -> None:
+    """uvicorn's own end would be a 1012 without a word, for those who look on as well."""
+    monkeypatch.setattr("service.keeper.LAST_PATIENCE_S", 0.3)
+    with service(detector, tmp_path, drain_timeout_s=0.2) as live:
+        session_id, stuck = live.open(), threading.Event()
+        post(live, session_id, dat_stream(1))
+        if saved:
+            live.http.post(f"/v1/sessions/{session_id}/snapshot").raise_for_status()
+        with stream(live, session_id) as client, watching(live, session_id) as onlooker:
+            for socket in (client, onlooker):
+                socket.recv()
+            live.model.call(lambda _: stuck.wait(20))
+            client.send(dat_stream(8))
+            until(lambda: live.app.state.host.get(session_id).accepted_bytes > 8 * 2400)
+            threading.Timer(2.0, stuck.set).start()
+            live.stop()
+            for socket in (client, onlooker):
+                closed = talk(socket)[-1]
+                assert (closed["type"], closed["reason"]) == ("closed", "shutdown")
+                assert closed["resumable"] is saved
+            assert client.close_code == code
+
+
+def test_an_upload_that_waits_for_an_onlooker_is_told(
+    detector: Detector, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[httpx.Response] = []
+    with live_service(detector, drain_timeout_s=0.2) as live:
+
+        def send() -> None:
+            answers.append(live.http.post(f"/v1/detections?watched_as={'0' * 32}", content=dat_file(4)))
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        until(lambda: bool(live.app.state.host.sessions))
+        live.stop()
+        sender.join()
+    assert problem(answers[0]) == (410, "session_closed")
+    assert "Exception in ASGI application" not in caplog.text
