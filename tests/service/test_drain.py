@@ -70,8 +70,8 @@ def test_a_disk_that_hangs_holds_the_stop_up_no_longer(
         host = live.app.state.host
         asyncio.run_coroutine_threadsafe(drain(host), host._loop).result(5)
         assert host.sessions == {}
-        until(lambda: outcomes(live, "skipped") == 2)
         free.set()
+        until(lambda: outcomes(live, "skipped") == 2)
     assert outcomes(live, "saved") == len(list(tmp_path.glob("*.snapshot"))) == 2
 
 
