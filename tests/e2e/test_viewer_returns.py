@@ -24,6 +24,8 @@ TIMES_US = np.frombuffer(STREET[HEADER_BYTES:], "<u4")[::2]
 SLICE_US, SLICES = 50_000, 60
 OPTIONS = {"session_id": "cam", "hop": 1, "track": True}
 DOWN_S = 3.0
+CLOSE_S = 0.5
+"""Results are not read here, so the answer to a closing connection would be waited for in vain."""
 BUTTON = "document.querySelector('#sessions [data-session=cam]')"
 MOMENTS = "(line => line.ariaValueMax - line.ariaValueMin + 1)(document.querySelector('.timeline'))"
 
@@ -58,7 +60,9 @@ class Camera:
 
     @contextmanager
     def connected(self) -> Iterator[ClientConnection]:
-        with connect(self._address, additional_headers=self._headers, max_size=None, proxy=None) as socket:
+        with connect(
+            self._address, additional_headers=self._headers, max_size=None, proxy=None, close_timeout=CLOSE_S
+        ) as socket:
             assert json.loads(socket.recv())["type"] == "ready"
             yield socket
 
