@@ -57,6 +57,8 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:
         tensors = load(data)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
+    except KeyError as error:
+        raise CheckpointError(f"{path}: numbers of type {error} cannot be read") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
     metadata = _metadata(data)

@@ -5,7 +5,8 @@ In:  binary: the next bytes. Text: `flush`, `reset`, `close`. In the URL, to go 
 Out: JSON with a `type`: `ready` first; `window` for each result; `flushed` and `reset` when done;
      `saved` when a snapshot was stored; `idle_warning` before silence ends the session;
      `error` with a code; `closed` with a reason last.
-Close codes: 1000 ended, 1001 the service stops, 1007 bad data, 1008 refused, 1011 failed.
+Close codes: 1000 ended, 1001 the service stops, 1007 bad data, 1008 refused, 1011 failed,
+     1012 stopped in the middle.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from pydantic import Field, ValidationError
 from starlette.websockets import WebSocketState
 
 from ingest.errors import IngestError, TruncatedError
-from service.api.feeding import go_on, held, make_way
+from service.api.feeding import go_on, held, make_way, unless_over
 from service.api.problems import problem_of
 from service.api.sessions import get_caller, get_session, session_info
 from service.errors import BadRequest, InternalError, ServiceError, SessionBusy, SessionClosed
@@ -248,7 +249,8 @@ class Conversation:
         # longer than the host waits, which then ends it: once flushed, it could not be saved as it is
         patience_s = self._host.settings.drain_timeout_s + 2 * LAST_PATIENCE_S
         try:
-            if not await self._host.keeper.save_at_end(self._session, patience_s):
+            saving = self._host.keeper.save_at_end(self._session, patience_s)
+            if not await unless_over(self._host, saving):
                 with contextlib.suppress(TruncatedError):  # the rest of its header can come no more
                     await self._session.flush()
         except (IngestError, ServiceError) as fault:

@@ -18,7 +18,7 @@ from service.api.upload_body import LOOK_S, UploadBody
 from service.api.upload_query import PLACE, UploadQuery, announced
 from service.api.upload_session import Feeding, run_through, summary_of
 from service.caller import Caller
-from service.errors import BadRequest, ClientGone, InternalError, SessionClosed, WrongOffset
+from service.errors import BadRequest, ClientGone, Draining, InternalError, SessionClosed, WrongOffset
 from service.host import SessionHost
 from service.options import SessionOptions, stream_options
 from service.result_log import ResultLog
@@ -197,6 +197,8 @@ class Upload:
                 log.exception("an upload failed")
             # kept for long: it must not keep the frames that it came from, and all that they hold
             error.__traceback__ = error.__context__ = error.__cause__ = None
+            if self._host.over.is_set() and isinstance(error, SessionClosed):
+                error = Draining("the service stopped before all of the upload was run")
             self._failure = error
 
     def _ended(self, task: "asyncio.Task[None]") -> None:

@@ -53,6 +53,10 @@ def test_missing_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "junk")
     with pytest.raises(CheckpointError, match="not a readable safetensors file"):
         load_checkpoint(tmp_path)
+    header = json.dumps({"a": {"dtype": "F4", "shape": [2], "data_offsets": [0, 1]}}).encode()
+    (tmp_path / "four_bits").write_bytes(len(header).to_bytes(8, "little") + header + b"\0")
+    with pytest.raises(CheckpointError, match="four_bits: numbers of type 'F4'"):
+        load_checkpoint(tmp_path / "four_bits")
     save_file({"a": torch.zeros(1)}, tmp_path / "foreign")
     with pytest.raises(CheckpointError, match="format None, expected 'spikewatch-1'"):
         load_checkpoint(tmp_path / "foreign")

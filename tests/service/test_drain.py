@@ -101,18 +101,27 @@ def test_a_session_that_needs_longer_is_saved_and_not_flushed(detector: Detector
 
 
 @pytest.mark.parametrize(
-    "path", ["POST /v1/sessions", "POST {}/events", "PUT {}/state", "POST /v1/detections", "HDF5"]
+    ("where", "begun"),
+    [
+        ("POST /v1/sessions", "{"),
+        ("POST /v1/sessions/{}/events", "{"),
+        ("PUT /v1/sessions/{}/state", "{"),
+        ("POST /v1/detections", "{"),
+        ("POST /v1/detections", "HDF5"),
+        ("POST /v1/detections?format=dat", "DAT"),
+    ],
 )
 def test_who_is_in_the_middle_of_a_body_is_told(
-    detector: Detector, tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture
+    detector: Detector, tmp_path: Path, where: str, begun: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Nobody waits for the rest: left to uvicorn, the answer was 500 and the log had a traceback."""
-    begin = as_hdf5(tmp_path, 4)[:5000] if path == "HDF5" else b"{"
+    begin = {"DAT": dat_file(3), "HDF5": as_hdf5(tmp_path, 4)[:5000]}.get(begun, b"{")
     with live_service(detector, drain_timeout_s=0.2) as live:
-        where = path.format(f"/v1/sessions/{live.open()}").replace("HDF5", "POST /v1/detections")
+        where = where.format(live.open()) if "{}" in where else where
         with socket.create_connection(("127.0.0.1", live.port), timeout=20) as raw:
             raw.sendall(f"{where} HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n".encode() + begin)
             until(lambda: bool(live.server.server_state.tasks))
+            until(lambda: begun != "DAT" or bool(live.app.state.host.sessions))
             live.stop()
             answer = raw.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 503 ")
@@ -179,6 +188,25 @@ def test_whom_the_service_cannot_wait_for_is_told(
             assert client.close_code == code
 
 
+def test_who_is_being_saved_when_time_is_up_is_told(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is slow: the snapshot is whole only after the client has gone."""
+    monkeypatch.setattr("service.keeper.LAST_PATIENCE_S", 0.3)
+    put = DirectoryStore.put
+    monkeypatch.setattr(DirectoryStore, "put", lambda *args: (time.sleep(2.5), put(*args))[1])
+    with service(detector, tmp_path, drain_timeout_s=0.2) as live:
+        session_id = live.open()
+        with stream(live, session_id) as client:
+            client.recv()
+            client.send(dat_stream(2))
+            until(lambda: live.app.state.host.get(session_id).accepted_bytes > 0)
+            live.stop()
+            assert talk(client)[-1]["reason"] == "shutdown"
+            assert client.close_code == 1012
+    assert live.app.state.host.keeper.holds(session_id)
+
+
 def test_an_upload_that_waits_for_an_onlooker_is_told(
     detector: Detector, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -193,5 +221,5 @@ def test_an_upload_that_waits_for_an_onlooker_is_told(
         until(lambda: bool(live.app.state.host.sessions))
         live.stop()
         sender.join()
-    assert problem(answers[0]) == (410, "session_closed")
+    assert problem(answers[0]) == (503, "draining")
     assert "Exception in ASGI application" not in caplog.text
