@@ -174,15 +174,15 @@ def test_whom_the_service_cannot_wait_for_is_told(
         if saved:
             live.http.post(f"/v1/sessions/{session_id}/snapshot").raise_for_status()
         with stream(live, session_id) as client, watching(live, session_id) as onlooker:
-            for socket in (client, onlooker):
-                socket.recv()
+            for talker in (client, onlooker):
+                talker.recv()
             live.model.call(lambda _: stuck.wait(20))
             client.send(dat_stream(8))
             until(lambda: live.app.state.host.get(session_id).accepted_bytes > 8 * 2400)
             threading.Timer(2.0, stuck.set).start()
             live.stop()
-            for socket in (client, onlooker):
-                closed = talk(socket)[-1]
+            for talker in (client, onlooker):
+                closed = talk(talker)[-1]
                 assert (closed["type"], closed["reason"]) == ("closed", "shutdown")
                 assert closed["resumable"] is saved
             assert client.close_code == code
