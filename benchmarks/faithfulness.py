@@ -18,14 +18,14 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from ingest.recording import open_recording
-from model.checkpoint import load_detector
-from model.detector import Detector
-from model.letterbox import Letterbox, prepare_frame
-from model.neuron import ILIF
-from model.runtime.fused import PARTS
-from model.runtime.ilif_kernel import FusedILIF
-from service.source import RecordingSource
+from spikewatch.ingest.recording import open_recording
+from spikewatch.model.checkpoint import load_detector
+from spikewatch.model.detector import Detector
+from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.neuron import ILIF
+from spikewatch.model.runtime.fused import PARTS
+from spikewatch.model.runtime.ilif_kernel import FusedILIF
+from spikewatch.service.source import RecordingSource
 
 BUNDLED = Path("service/assets/street_td.dat")
 

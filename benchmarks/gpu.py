@@ -31,14 +31,14 @@ from benchmarks.gpu_checks import (
     sick_alone,
     step_alone,
 )
-from model.checkpoint import load_detector, untrained_detector
-from model.detector import Detector
-from model.runtime.graphed import GraphedNetwork
-from model.runtime.half import HalfNetwork
-from model.runtime.ilif_gpu import Fire, choose_fire, fire_by_torch
-from service.bench.report import machine
-from service.bench.spread import Spread
-from service.bench.turns import take_turns
+from spikewatch.model.checkpoint import load_detector, untrained_detector
+from spikewatch.model.detector import Detector
+from spikewatch.model.runtime.graphed import GraphedNetwork
+from spikewatch.model.runtime.half import HalfNetwork
+from spikewatch.model.runtime.ilif_gpu import Fire, choose_fire, fire_by_torch
+from spikewatch.service.bench.report import machine
+from spikewatch.service.bench.spread import Spread
+from spikewatch.service.bench.turns import take_turns
 
 SCALES = ("default", "n", "s")
 BATCHES = {"eager": (1, 8, 32), "half, no graph": (1, 8, 32, 128), "half": (1, 8, 32, 128)}

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.detector import Detector
-from model.network import RawOutputs
-from model.runtime.bank_step import InPlace
-from model.runtime.graphed import GraphedNetwork
-from model.state import StateBank
+from spikewatch.model.detector import Detector
+from spikewatch.model.network import RawOutputs
+from spikewatch.model.runtime.bank_step import InPlace
+from spikewatch.model.runtime.graphed import GraphedNetwork
+from spikewatch.model.state import StateBank
 
 SESSIONS, STEPS = 6, 8
 ACTIVE = 0.06

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-import model.detector
-from model.blocks import SNNBlock
-from model.geometry import Layer
-from model.network import Network
-from model.runtime.half import HalfNetwork
-from model.runtime.in_place import Packed
-from model.step import Step
-from service.cli import main
+import spikewatch.model.detector
+from spikewatch.model.blocks import SNNBlock
+from spikewatch.model.geometry import Layer
+from spikewatch.model.network import Network
+from spikewatch.model.runtime.half import HalfNetwork
+from spikewatch.model.runtime.in_place import Packed
+from spikewatch.model.step import Step
+from spikewatch.service.cli import main
 
 
 def rounded(x: Tensor) -> Tensor:
@@ -46,7 +46,7 @@ def imitated(network: Network, layers: Sequence[Layer], *_: Any) -> Packed:
 
 
 if __name__ == "__main__":
-    model.detector.in_place = imitated  # type: ignore[assignment]
+    spikewatch.model.detector.in_place = imitated  # type: ignore[assignment]
     SNNBlock.forward = block  # type: ignore[method-assign]
     sys.argv = ["spikewatch", "evaluate", *sys.argv[1:], "--runtime", "fp32"]
     main()

@@ -16,10 +16,10 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ingest.recording import open_recording
-from service.bench.ingest import HEIGHT, WIDTH, encode_dat, encode_evt2, encode_evt3, synthesize
-from service.bench.report import machine_line
-from service.bench.spread import Spread
+from spikewatch.ingest.recording import open_recording
+from spikewatch.service.bench.ingest import HEIGHT, WIDTH, encode_dat, encode_evt2, encode_evt3, synthesize
+from spikewatch.service.bench.report import machine_line
+from spikewatch.service.bench.spread import Spread
 
 TURNS = 5
 FORMATS: dict[str, tuple[str, Callable[..., bytes]]] = {

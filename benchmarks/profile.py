@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from model.detector import Detector
-from model.runtime import ilif_kernel
-from service.bench.model import event_like, load
-from service.bench.report import machine_line
+from spikewatch.model.detector import Detector
+from spikewatch.model.runtime import ilif_kernel
+from spikewatch.service.bench.model import event_like, load
+from spikewatch.service.bench.report import machine_line
 
 STEPS, SHOWN = 20, 8
 KERNEL = "the neurons' kernel"

@@ -17,14 +17,14 @@ from multiprocessing import get_context
 
 import torch
 
-from model.build import build_network
-from model.config import SpikeYOLOConfig
-from model.geometry import trace
-from model.state import init_state
-from model.training.batch import Batch, Targets
-from model.training.optimise import Learner
-from model.training.recipe import Recipe
-from model.training.unroll import Lanes
+from spikewatch.model.build import build_network
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.geometry import trace
+from spikewatch.model.state import init_state
+from spikewatch.model.training.batch import Batch, Targets
+from spikewatch.model.training.optimise import Learner
+from spikewatch.model.training.recipe import Recipe
+from spikewatch.model.training.unroll import Lanes
 
 CAP = 8
 

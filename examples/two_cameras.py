@@ -21,9 +21,9 @@ import httpx
 import numpy as np
 import websockets
 
-from ingest.errors import IngestError
-from ingest.recording import Recording, open_recording
-from service.cli.stream_pieces import dat_records
+from spikewatch.ingest.errors import IngestError
+from spikewatch.ingest.recording import Recording, open_recording
+from spikewatch.service.cli.stream_pieces import dat_records
 
 PIECE_US = 20_000
 NAMES = ("front", "rear")

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ingest import aedat4_worker as worker
-from ingest.aedat4_packets import scan_packets
-from ingest.child import Child, ChildFailedError
-from ingest.columns import Columns, columns_to_events
-from ingest.errors import FormatError, MissingFilterError, TruncatedError
-from ingest.events import DecodeStats, Events
-from ingest.geometry import resolve_size
-from ingest.recording import Recording
+from spikewatch.ingest import aedat4_worker as worker
+from spikewatch.ingest.aedat4_packets import scan_packets
+from spikewatch.ingest.child import Child, ChildFailedError
+from spikewatch.ingest.columns import Columns, columns_to_events
+from spikewatch.ingest.errors import FormatError, MissingFilterError, TruncatedError
+from spikewatch.ingest.events import DecodeStats, Events
+from spikewatch.ingest.geometry import resolve_size
+from spikewatch.ingest.recording import Recording
 
 
 class Aedat4Recording(Recording):
@@ -110,7 +110,7 @@ def _messages(path: Path) -> Generator[tuple[int, bytes], None, None]:
     Raises:
         FormatError: it reports damage, or has ended, by itself or over a limit.
     """
-    with Child("ingest.aedat4_worker", str(path.absolute())) as child:
+    with Child("spikewatch.ingest.aedat4_worker", str(path.absolute())) as child:
         try:
             for stream, payload in child.messages():
                 if stream == worker.ERROR:

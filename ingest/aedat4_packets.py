@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from ingest.errors import FormatError, TruncatedError
+from spikewatch.ingest.errors import FormatError, TruncatedError
 
 _MAGIC = b"#!AER-DAT4.0\r\n"
 _MAX_IO_HEADER_BYTES = 1 << 24

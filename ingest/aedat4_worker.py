@@ -3,7 +3,7 @@
 Over some damaged files `aedat` aborts its process or fills all memory, and neither can be caught. So it runs
 where it can end nothing but itself, under limits.
 
-    python -m ingest.aedat4_worker FILE
+    python -m spikewatch.ingest.aedat4_worker FILE
 
 Output: frames (see `ingest.child`), their kind a stream: first STREAMS with JSON, then for each packet its
 stream with rows of ROW, none where it holds no events; on failure ERROR with text.
@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ingest.child import MESSAGE, limit_this_process
+from spikewatch.ingest.child import MESSAGE, limit_this_process
 
 ROW = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
 ERROR = -(1 << 31)

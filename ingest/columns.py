@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.events import MAX_SENSOR_PX, DecodeStats, Events, empty_events
+from spikewatch.ingest.events import MAX_SENSOR_PX, DecodeStats, Events, empty_events
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.errors import FormatError, TruncatedError
-from ingest.events import Events
-from ingest.records import RecordDecoder, UInt, unwrapped_epoch
+from spikewatch.ingest.errors import FormatError, TruncatedError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.records import RecordDecoder, UInt, unwrapped_epoch
 
 STATE = np.dtype([("last", "<i8"), ("epoch", "<i8")])
 """The last record's 32-bit time, and how often it had wrapped."""

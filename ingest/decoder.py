@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from ingest.dat import DatDecoder
-from ingest.errors import FormatError
-from ingest.events import DecodeStats, Events
-from ingest.evt2 import Evt2Decoder
-from ingest.evt3 import Evt3Decoder
-from ingest.evt21 import Evt21Decoder
-from ingest.records import Bytes, RecordDecoder
+from spikewatch.ingest.dat import DatDecoder
+from spikewatch.ingest.errors import FormatError
+from spikewatch.ingest.events import DecodeStats, Events
+from spikewatch.ingest.evt2 import Evt2Decoder
+from spikewatch.ingest.evt3 import Evt3Decoder
+from spikewatch.ingest.evt21 import Evt21Decoder
+from spikewatch.ingest.records import Bytes, RecordDecoder
 
 FORMATS = ("dat", "evt2", "evt21", "evt3")
 

@@ -25,8 +25,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.errors import FormatError, TruncatedError
-from ingest.events import Events, empty_events
+from spikewatch.ingest.errors import FormatError, TruncatedError
+from spikewatch.ingest.events import Events, empty_events
 
 ECF_FILTER_ID = 0x8ECF
 ECF_MAX_EVENTS = 65535

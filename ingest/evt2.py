@@ -13,8 +13,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.events import Events
-from ingest.records import RecordDecoder, unwrapped_epoch
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.records import RecordDecoder, unwrapped_epoch
 
 STATE = np.dtype(
     [

@@ -17,11 +17,11 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.errors import FormatError
-from ingest.events import Events
-from ingest.evt2 import HALF_HIGH, STATE
-from ingest.header import Header
-from ingest.records import RecordDecoder, unwrapped_epoch
+from spikewatch.ingest.errors import FormatError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.evt2 import HALF_HIGH, STATE
+from spikewatch.ingest.header import Header
+from spikewatch.ingest.records import RecordDecoder, unwrapped_epoch
 
 _LANES = 32
 

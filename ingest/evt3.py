@@ -18,8 +18,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.events import Events
-from ingest.records import Int, RecordDecoder, unwrapped_epoch
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.records import Int, RecordDecoder, unwrapped_epoch
 
 _CARRIED = ("high", "low", "epoch", "timed", "y", "has_y", "base_x", "base_p", "has_base")
 _LEFT_OUT = ("untimed", "unplaced", "outside", "reserved")

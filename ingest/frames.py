@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.slicer import Slice
+from spikewatch.ingest.slicer import Slice
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ sensor tables, the system identifiers and plugin names of OpenEB's `hal_psee_plu
 import re
 from collections.abc import Mapping
 
-from ingest.errors import GeometryError
-from ingest.events import MAX_SENSOR_PX
+from spikewatch.ingest.errors import GeometryError
+from spikewatch.ingest.events import MAX_SENSOR_PX
 
 Size = tuple[int | None, int | None]
 """(width, height) in pixels; None where unknown."""

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.columns import Columns, columns_to_events
-from ingest.events import DecodeStats, Events
-from ingest.geometry import resolve_size
-from ingest.hdf5_attributes import Attributes, root_attributes
-from ingest.hdf5_file import hdf5_errors, open_hdf5
-from ingest.hdf5_layouts import find_layout
-from ingest.recording import Recording
+from spikewatch.ingest.columns import Columns, columns_to_events
+from spikewatch.ingest.events import DecodeStats, Events
+from spikewatch.ingest.geometry import resolve_size
+from spikewatch.ingest.hdf5_attributes import Attributes, root_attributes
+from spikewatch.ingest.hdf5_file import hdf5_errors, open_hdf5
+from spikewatch.ingest.hdf5_layouts import find_layout
+from spikewatch.ingest.recording import Recording
 
 
 class Hdf5Recording(Recording):

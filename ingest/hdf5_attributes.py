@@ -3,7 +3,7 @@
 The HDF5 library (seen in 2.0.0) loops for ever over a damaged heap of strings, and meanwhile holds the lock
 of the interpreter, so that one upload could freeze a whole service. Strings are read nowhere else.
 
-    python -m ingest.hdf5_attributes FILE NAME ...
+    python -m spikewatch.ingest.hdf5_attributes FILE NAME ...
 """
 
 import json
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import h5py
 
-from ingest.child import MESSAGE, Child, ChildFailedError, limit_this_process
-from ingest.errors import FormatError
+from spikewatch.ingest.child import MESSAGE, Child, ChildFailedError, limit_this_process
+from spikewatch.ingest.errors import FormatError
 
 _TIMEOUT_S = 20.0
 
@@ -44,7 +44,9 @@ def root_attributes(file: h5py.File, names: list[str]) -> dict[str, str]:
         return {}
     path = Path(file.filename)
     try:
-        with Child("ingest.hdf5_attributes", str(path.absolute()), *names, stall_s=_TIMEOUT_S) as child:
+        with Child(
+            "spikewatch.ingest.hdf5_attributes", str(path.absolute()), *names, stall_s=_TIMEOUT_S
+        ) as child:
             found: dict[str, str] = json.loads(child.message()[1])
     except ChildFailedError as error:
         raise FormatError(f"{path} is a damaged HDF5 file: its attributes cannot be read") from error

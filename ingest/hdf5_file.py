@@ -6,8 +6,8 @@ from pathlib import Path
 
 import h5py
 
-from ingest.ecf import ECF_FILTER_ID
-from ingest.errors import FormatError, IngestError, MissingFilterError, TruncatedError
+from spikewatch.ingest.ecf import ECF_FILTER_ID
+from spikewatch.ingest.errors import FormatError, IngestError, MissingFilterError, TruncatedError
 
 MAX_CHUNK_BYTES = 1 << 27
 """Largest decompressed chunk that is accepted; HDF5 decompresses a chunk as a whole."""

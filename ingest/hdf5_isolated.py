@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ingest import hdf5_worker as worker
-from ingest.child import STALL_S, Child, ChildFailedError
-from ingest.errors import FormatError, IngestError
-from ingest.events import EVENT_DTYPE, MAX_SENSOR_PX, DecodeStats, Events
-from ingest.geometry import resolve_size
-from ingest.recording import Recording
+from spikewatch.ingest import hdf5_worker as worker
+from spikewatch.ingest.child import STALL_S, Child, ChildFailedError
+from spikewatch.ingest.errors import FormatError, IngestError
+from spikewatch.ingest.events import EVENT_DTYPE, MAX_SENSOR_PX, DecodeStats, Events
+from spikewatch.ingest.geometry import resolve_size
+from spikewatch.ingest.recording import Recording
 
 _KINDS: list[type[IngestError]] = [IngestError, *IngestError.__subclasses__()]
 _ERRORS = {kind.code: kind for kind in _KINDS}
@@ -30,7 +30,7 @@ class IsolatedHdf5Recording(Recording):
         IngestError: as `Hdf5Recording`.
     """
 
-    reader = "ingest.hdf5_worker"
+    reader = "spikewatch.ingest.hdf5_worker"
     """Module that the child runs."""
 
     def __init__(

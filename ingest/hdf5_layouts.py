@@ -15,11 +15,11 @@ from dataclasses import dataclass
 import h5py
 import numpy as np
 
-from ingest.errors import FormatError
-from ingest.geometry import Size, size_from_header
-from ingest.hdf5_attributes import Attributes, root_attributes
-from ingest.hdf5_file import child, names
-from ingest.hdf5_tables import Table, column_table, row_table
+from spikewatch.ingest.errors import FormatError
+from spikewatch.ingest.geometry import Size, size_from_header
+from spikewatch.ingest.hdf5_attributes import Attributes, root_attributes
+from spikewatch.ingest.hdf5_file import child, names
+from spikewatch.ingest.hdf5_tables import Table, column_table, row_table
 
 _LARGEST_OFFSET_US = 1 << 62
 _MOST_NAMES_SHOWN = 12

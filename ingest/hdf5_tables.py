@@ -12,11 +12,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.columns import Columns
-from ingest.ecf import ECF_FILTER_ID, decode_ecf
-from ingest.errors import FormatError, TruncatedError
-from ingest.events import Events, empty_events
-from ingest.hdf5_file import filters, require_readable
+from spikewatch.ingest.columns import Columns
+from spikewatch.ingest.ecf import ECF_FILTER_ID, decode_ecf
+from spikewatch.ingest.errors import FormatError, TruncatedError
+from spikewatch.ingest.events import Events, empty_events
+from spikewatch.ingest.hdf5_file import filters, require_readable
 
 _BLOCK_ROWS = 1 << 16
 _COLUMN_KINDS = {"t": "iu", "x": "iu", "y": "iu", "p": "iub"}

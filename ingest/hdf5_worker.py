@@ -1,6 +1,6 @@
 """Child process of `ingest.hdf5_isolated`: opens one HDF5 file and sends its events to stdout.
 
-    python -m ingest.hdf5_worker FILE '{"width": null, "height": null, "camera": null}'
+    python -m spikewatch.ingest.hdf5_worker FILE '{"width": null, "height": null, "camera": null}'
 
 Output: frames (see `ingest.child`). First OPENED with JSON: format, width, height. Then for each line of
 stdin, JSON `{"max_events", "from_us"}`: for each chunk PROGRESS with JSON, then EVENTS with rows of
@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ingest.child import MESSAGE, limit_this_process
-from ingest.errors import FormatError, IngestError
-from ingest.hdf5 import Hdf5Recording
-from ingest.hdf5_attributes import read_attributes
+from spikewatch.ingest.child import MESSAGE, limit_this_process
+from spikewatch.ingest.errors import FormatError, IngestError
+from spikewatch.ingest.hdf5 import Hdf5Recording
+from spikewatch.ingest.hdf5_attributes import read_attributes
 
 OPENED, PROGRESS, EVENTS, DONE, FAILED = range(5)
 

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ingest.errors import FormatError, TruncatedError
-from ingest.geometry import size_from_header
+from spikewatch.ingest.errors import FormatError, TruncatedError
+from spikewatch.ingest.geometry import size_from_header
 
 MAX_HEADER_BYTES = 64 * 1024
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ingest.decoder import make_decoder
-from ingest.events import DecodeStats, Events, copy_events
-from ingest.header import MAX_HEADER_BYTES
-from ingest.recording import Recording
+from spikewatch.ingest.decoder import make_decoder
+from spikewatch.ingest.events import DecodeStats, Events, copy_events
+from spikewatch.ingest.header import MAX_HEADER_BYTES
+from spikewatch.ingest.recording import Recording
 
 _READ_BYTES = 1 << 16
 """Small, so that progress comes in small steps; larger reads are no faster (they leave the cache)."""

@@ -8,10 +8,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.errors import FormatError
-from ingest.events import DecodeStats, Events, copy_events, empty_events
-from ingest.geometry import resolve_size
-from ingest.header import Header, HeaderParser
+from spikewatch.ingest.errors import FormatError
+from spikewatch.ingest.events import DecodeStats, Events, copy_events, empty_events
+from spikewatch.ingest.geometry import resolve_size
+from spikewatch.ingest.header import Header, HeaderParser
 
 Int = int | np.int64
 UInt = np.uint64 | np.uint16 | np.uint8

@@ -7,7 +7,7 @@ import numba
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ingest.records import UInt
+from spikewatch.ingest.records import UInt
 
 REPRESENTATIONS = ("polarity_counts", "latest_polarity")
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ingest.errors import GeometryError, TimeOrderError
-from ingest.events import MAX_SENSOR_PX, Events
-from ingest.representations import make_representation
-from ingest.sources import OUTSIDE, TOO_EARLY, DecodedEvents, EventSource
+from spikewatch.ingest.errors import GeometryError, TimeOrderError
+from spikewatch.ingest.events import MAX_SENSOR_PX, Events
+from spikewatch.ingest.representations import make_representation
+from spikewatch.ingest.sources import OUTSIDE, TOO_EARLY, DecodedEvents, EventSource
 
 _BEFORE_ALL = -(1 << 63)
 _MAX_TIME_US = 1 << 60  # 36,000 years; times beyond are damage, and their sums would not fit 64 bits

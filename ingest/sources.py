@@ -9,10 +9,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.dat import HALF_RANGE, DatDecoder, split_record
-from ingest.events import Events
-from ingest.records import Int, UInt, unwrapped_epoch
-from ingest.representations import draw
+from spikewatch.ingest.dat import HALF_RANGE, DatDecoder, split_record
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.records import Int, UInt, unwrapped_epoch
+from spikewatch.ingest.representations import draw
 
 TAKEN, LATER, TOO_EARLY, OUTSIDE = 0, 1, 2, 3
 """Verdicts: in the slice; at or after its end; earlier than any jitter; off the sensor."""

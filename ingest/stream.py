@@ -6,13 +6,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ingest.dat import DatDecoder
-from ingest.decoder import make_decoder
-from ingest.errors import GeometryError
-from ingest.events import DecodeStats
-from ingest.records import Bytes
-from ingest.slicer import Slice, SlicerStats, TimeSlicer
-from ingest.sources import DatRecords
+from spikewatch.ingest.dat import DatDecoder
+from spikewatch.ingest.decoder import make_decoder
+from spikewatch.ingest.errors import GeometryError
+from spikewatch.ingest.events import DecodeStats
+from spikewatch.ingest.records import Bytes
+from spikewatch.ingest.slicer import Slice, SlicerStats, TimeSlicer
+from spikewatch.ingest.sources import DatRecords
 
 
 class SliceStream:

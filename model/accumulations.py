@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from model.step import Kernel, State, Step
+from spikewatch.model.step import Kernel, State, Step
 
 
 def fan_out(length: int, size: int, stride: int) -> Tensor:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.config import SpikeYOLOConfig
-from model.convolutions import BNConv, ConvBN, RepConv, SepRepConv, SpikeConv, conv2d
-from model.neuron import make_neuron
-from model.step import Kernel, Step
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.convolutions import BNConv, ConvBN, RepConv, SepRepConv, SpikeConv, conv2d
+from spikewatch.model.neuron import make_neuron
+from spikewatch.model.step import Kernel, Step
 
 TOKEN_EXPANSION = 2
 

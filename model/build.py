@@ -1,9 +1,9 @@
 """From a configuration to a network."""
 
-from model.config import SpikeYOLOConfig
-from model.network import Network
-from model.spikeyolo import SpikeYOLO
-from model.yolov8 import SpikingYOLOv8
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.network import Network
+from spikewatch.model.spikeyolo import SpikeYOLO
+from spikewatch.model.yolov8 import SpikingYOLOv8
 
 
 def build_network(config: SpikeYOLOConfig) -> Network:

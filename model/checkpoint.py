@@ -8,16 +8,16 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
-from model.build import build_network
-from model.config import SpikeYOLOConfig
-from model.detector import Detector
-from model.dyadic import fill_dyadic, set_dyadic_head_bias
-from model.errors import CheckpointError, ConfigError
-from model.network import Network
-from model.runtime.choose import AUTO, choose_runtime
-from model.shipped import DEFAULT, UNTRAINED, weights_path
-from model.spec import ModelSpec
-from model.spike_driven import to_spike_driven
+from spikewatch.model.build import build_network
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.detector import Detector
+from spikewatch.model.dyadic import fill_dyadic, set_dyadic_head_bias
+from spikewatch.model.errors import CheckpointError, ConfigError
+from spikewatch.model.network import Network
+from spikewatch.model.runtime.choose import AUTO, choose_runtime
+from spikewatch.model.shipped import DEFAULT, UNTRAINED, weights_path
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.spike_driven import to_spike_driven
 
 FORMAT = "spikewatch-1"
 

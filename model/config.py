@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from model.errors import ConfigError
+from spikewatch.model.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ Shapes: B batch, C channels, H height, W width.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.neuron import Neuron
-from model.step import Kernel, Step
+from spikewatch.model.neuron import Neuron
+from spikewatch.model.step import Kernel, Step
 
 BN_EPS = 1e-3
 BN_MOMENTUM = 0.03

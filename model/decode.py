@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.head import ANCHORS_PX, DFL_BINS, STRIDES
-from model.network import RawOutputs
+from spikewatch.model.head import ANCHORS_PX, DFL_BINS, STRIDES
+from spikewatch.model.network import RawOutputs
 
 
 def average_logits(slices: Sequence[RawOutputs]) -> RawOutputs:

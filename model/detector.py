@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from model.accumulations import ExactStep
-from model.decode import average_logits, decode
-from model.detections import Detections
-from model.errors import ConfigError, StateError
-from model.geometry import Layer, trace
-from model.letterbox import Letterbox
-from model.network import Network, RawOutputs
-from model.nms import suppress
-from model.runtime.ilif_kernel import MEMBRANES
-from model.runtime.in_place import in_place
-from model.spec import ModelSpec
-from model.state import StateBank, StateShapes, init_state
-from model.step import State, Step
+from spikewatch.model.accumulations import ExactStep
+from spikewatch.model.decode import average_logits, decode
+from spikewatch.model.detections import Detections
+from spikewatch.model.errors import ConfigError, StateError
+from spikewatch.model.geometry import Layer, trace
+from spikewatch.model.letterbox import Letterbox
+from spikewatch.model.network import Network, RawOutputs
+from spikewatch.model.nms import suppress
+from spikewatch.model.runtime.ilif_kernel import MEMBRANES
+from spikewatch.model.runtime.in_place import in_place
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.state import StateBank, StateShapes, init_state
+from spikewatch.model.step import State, Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.build import build_network
-from model.network import Network
-from model.official_names import official_tensor_names
+from spikewatch.model.build import build_network
+from spikewatch.model.network import Network
+from spikewatch.model.official_names import official_tensor_names
 
 BN_PAIRS = np.array([(0.999, 1.0), (0.249, 0.5), (3.999, 2.0)], np.float32)
 """(running_var, weight) with weight / sqrt(running_var + 1e-3) exactly 1 in float32."""

@@ -7,7 +7,7 @@ neuromorphic hardware would spend on synaptic operations, not a measurement of t
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from model.geometry import Layer
+from spikewatch.model.geometry import Layer
 
 E_MAC_PJ = 4.6
 """Horowitz, ISSCC 2014, as cited by the paper."""

@@ -15,12 +15,12 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from model.convolutions import BNConv, ConvBN, RepConv, SepRepConv, Synapses, conv2d
-from model.fold import factor_rep_conv, factor_sep_rep_conv, fold_bn_conv, fold_conv_bn
-from model.network import Network
-from model.spikeyolo import Encoder
-from model.step import Kernel
-from model.transformer import QKV
+from spikewatch.model.convolutions import BNConv, ConvBN, RepConv, SepRepConv, Synapses, conv2d
+from spikewatch.model.fold import factor_rep_conv, factor_sep_rep_conv, fold_bn_conv, fold_conv_bn
+from spikewatch.model.network import Network
+from spikewatch.model.spikeyolo import Encoder
+from spikewatch.model.step import Kernel
+from spikewatch.model.transformer import QKV
 
 
 def _fill(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:

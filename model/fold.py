@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.convolutions import BNConv, ConvBN, RepConv, SepRepConv, Synapses
-from model.transformer import QKV
+from spikewatch.model.convolutions import BNConv, ConvBN, RepConv, SepRepConv, Synapses
+from spikewatch.model.transformer import QKV
 
 Affine = tuple[Tensor, Tensor]
 """Scale and shift of each channel."""

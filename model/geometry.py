@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from model.network import Network
-from model.state import StateShapes
-from model.step import Kernel, Step
+from spikewatch.model.network import Network
+from spikewatch.model.state import StateShapes
+from spikewatch.model.step import Kernel, Step
 
 
 @dataclass(frozen=True, slots=True)

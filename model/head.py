@@ -9,12 +9,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from model.blocks import spike_conv
-from model.config import SpikeYOLOConfig
-from model.convolutions import SpikeConv, Synapses
-from model.network import RawOutputs
-from model.neuron import make_neuron
-from model.step import Kernel, Step
+from spikewatch.model.blocks import spike_conv
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.convolutions import SpikeConv, Synapses
+from spikewatch.model.network import RawOutputs
+from spikewatch.model.neuron import make_neuron
+from spikewatch.model.step import Kernel, Step
 
 DFL_BINS = 16
 """Bins of the distribution over each box distance (distribution focal loss)."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.spec import ModelSpec
+from spikewatch.model.spec import ModelSpec
 
 PAD_VALUE = 114 / 255
 """Grey of the border for `latest_polarity` and `image`, as in the paper's code."""

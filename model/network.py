@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
-from model.config import SpikeYOLOConfig
-from model.convolutions import Synapses
-from model.neuron import ILIF, Activation
-from model.step import Step
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.convolutions import Synapses
+from spikewatch.model.neuron import ILIF, Activation
+from spikewatch.model.step import Step
 
 RawOutputs = tuple[Tensor, Tensor, Tensor]
 """Logits of P3, P4, P5, each [B, channels of the head, H/stride, W/stride]."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from model.config import SpikeYOLOConfig
-from model.step import Step
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.step import Step
 
 SMALLEST = 2.0**-149
 """The least positive float32."""

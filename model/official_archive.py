@@ -8,7 +8,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from model.errors import CheckpointError
+from spikewatch.model.errors import CheckpointError
 
 MAX_BYTES = 2 * 1024**3
 MAX_PICKLE_BYTES = 64 * 1024**2

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 
-from model.head import DFL_BINS
-from model.network import Network
-from model.official_names import DFL_NAME, official_tensor_names
+from spikewatch.model.head import DFL_BINS
+from spikewatch.model.network import Network
+from spikewatch.model.official_names import DFL_NAME, official_tensor_names
 
 
 def export_official(network: Network, path: Path) -> None:

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.errors import CheckpointError
-from model.official_archive import read_checked_pickle
-from model.official_pickle import PickleRefused, pickle_globals
+from spikewatch.model.errors import CheckpointError
+from spikewatch.model.official_archive import read_checked_pickle
+from spikewatch.model.official_pickle import PickleRefused, pickle_globals
 
 STUB_ROOTS = (
     *("ultralytics.", "spikingjelly.", "torch.nn.modules.", "torch.nn.functional."),

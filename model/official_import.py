@@ -13,15 +13,15 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from model.build import build_network
-from model.coco_names import COCO_CLASSES
-from model.config import LIMITS, SCALES, SpikeYOLOConfig
-from model.detector import Detector
-from model.errors import CheckpointError, ConfigError
-from model.head import DFL_BINS
-from model.official_file import OfficialFile, printable, read_official
-from model.official_names import DFL_NAME, official_tensor_names
-from model.spec import GEN1_CLASSES, REPRESENTATION_CHANNELS, ModelSpec
+from spikewatch.model.build import build_network
+from spikewatch.model.coco_names import COCO_CLASSES
+from spikewatch.model.config import LIMITS, SCALES, SpikeYOLOConfig
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import CheckpointError, ConfigError
+from spikewatch.model.head import DFL_BINS
+from spikewatch.model.official_file import OfficialFile, printable, read_official
+from spikewatch.model.official_names import DFL_NAME, official_tensor_names
+from spikewatch.model.spec import GEN1_CLASSES, REPRESENTATION_CHANNELS, ModelSpec
 
 ENCODER = "model.1.encode_conv.weight"
 CLASS_CONV = "model.26.cv3.0.2.conv.weight"

@@ -3,8 +3,8 @@
 Only names: facts about a file format. Nothing of the authors' implementation is used.
 """
 
-from model.errors import ConfigError
-from model.network import Network
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.network import Network
 
 DFL_NAME = "model.26.dfl.conv.weight"
 """A constant of theirs, 0 to 15 [1,16,1,1]; in our code it is no tensor."""

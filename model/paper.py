@@ -6,9 +6,9 @@ The entry T x D of a row is `slices` x `config.d_max`, and stands in its name.
 
 from dataclasses import dataclass, replace
 
-from model.coco_names import COCO_CLASSES
-from model.config import SpikeYOLOConfig
-from model.spec import GEN1_CLASSES, WINDOW_US, ModelSpec
+from spikewatch.model.coco_names import COCO_CLASSES
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.spec import GEN1_CLASSES, WINDOW_US, ModelSpec
 
 
 @dataclass(frozen=True, slots=True)

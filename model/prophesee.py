@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from model.detections import Detections
+from spikewatch.model.detections import Detections
 
 BBOX_DTYPE = np.dtype(
     {

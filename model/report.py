@@ -7,10 +7,10 @@ exact count follows each spike to the outputs it really reaches (`model.accumula
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from model.degradation import degradation
-from model.detector import Detector, StepOutput
-from model.energy import PAPER_COSTS, Costs, Energy, firing_rates, layer_energy
-from model.geometry import Layer
+from spikewatch.model.degradation import degradation
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.energy import PAPER_COSTS, Costs, Energy, firing_rates, layer_energy
+from spikewatch.model.geometry import Layer
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from model.convolutions import Synapses
-from model.errors import ConfigError
-from model.fold import fold
-from model.network import Network
-from model.step import Kernel
-from model.transformer import SpikeAttention
+from spikewatch.model.convolutions import Synapses
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.fold import fold
+from spikewatch.model.network import Network
+from spikewatch.model.step import Kernel
+from spikewatch.model.transformer import SpikeAttention
 
 
 def binary_spikes(s: Tensor, steps: int) -> Tensor:

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.blocks import SpikeSPPF, Stage, low_block, spike_conv
-from model.config import SpikeYOLOConfig
-from model.convolutions import ConvBN, SpikeConv
-from model.head import make_head
-from model.network import Network, RawOutputs
-from model.step import Kernel, Step
-from model.transformer import high_block
+from spikewatch.model.blocks import SpikeSPPF, Stage, low_block, spike_conv
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.convolutions import ConvBN, SpikeConv
+from spikewatch.model.head import make_head
+from spikewatch.model.network import Network, RawOutputs
+from spikewatch.model.step import Kernel, Step
+from spikewatch.model.transformer import high_block
 
 
 def upsample(x: Tensor) -> Tensor:

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from model.errors import StateError
-from model.step import State
+from spikewatch.model.errors import StateError
+from spikewatch.model.step import State
 
 StateShapes = Mapping[str, tuple[int, int, int]]
 """Layer name -> (C, H, W) of its membrane."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.errors import StateError
+from spikewatch.model.errors import StateError
 
 State = dict[str, Tensor]
 """Name of a neuron layer -> membrane potential after reset and leak, [B,C,H,W]."""

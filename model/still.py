@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.detector import Detector, StepOutput
-from model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.letterbox import Letterbox, prepare_frame
 
 
 def run_still(

@@ -13,11 +13,11 @@ Shapes: B batch, C channels, G heads, N pixels, E = C / G.
 import torch
 from torch import Tensor, nn
 
-from model.blocks import snn_block_2, spike_conv
-from model.config import SpikeYOLOConfig
-from model.convolutions import RepConv, SpikeConv
-from model.neuron import make_neuron
-from model.step import Kernel, Step
+from spikewatch.model.blocks import snn_block_2, spike_conv
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.convolutions import RepConv, SpikeConv
+from spikewatch.model.neuron import make_neuron
+from spikewatch.model.step import Kernel, Step
 
 HEADS = 8
 MLP_EXPANSION = 4

@@ -9,14 +9,14 @@ Shapes: B batch, C channels, H height, W width.
 import torch
 from torch import Tensor, nn
 
-from model.blocks import pyramid
-from model.config import SpikeYOLOConfig
-from model.convolutions import ConvBN, ConvSpike, Synapses
-from model.head import Head
-from model.network import Network, RawOutputs
-from model.neuron import make_neuron
-from model.spikeyolo import upsample
-from model.step import Kernel, Step
+from spikewatch.model.blocks import pyramid
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.convolutions import ConvBN, ConvSpike, Synapses
+from spikewatch.model.head import Head
+from spikewatch.model.network import Network, RawOutputs
+from spikewatch.model.neuron import make_neuron
+from spikewatch.model.spikeyolo import upsample
+from spikewatch.model.step import Kernel, Step
 
 
 def conv(config: SpikeYOLOConfig, kernel: Kernel, spiking: bool = True, trains: int = 1) -> ConvSpike:

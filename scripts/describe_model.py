@@ -4,9 +4,9 @@ import sys
 
 import torch
 
-from model.build import build_network
-from model.config import SpikeYOLOConfig
-from model.geometry import trace
+from spikewatch.model.build import build_network
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.geometry import trace
 
 
 def main(scale: str = "t", classes: str = "2", height: str = "256", width: str = "320") -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.events import Events
-from ingest.recording import open_recording
-from ingest.simulation.film import CAR, PEDESTRIAN
-from ingest.simulation.layout import EVENTS, LABELS
-from ingest.simulation.statistics import Statistics, statistics
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.simulation.film import CAR, PEDESTRIAN
+from spikewatch.ingest.simulation.layout import EVENTS, LABELS
+from spikewatch.ingest.simulation.statistics import Statistics, statistics
 
 Value = float | None
 

@@ -2,9 +2,9 @@
 
 import torch
 
-from model.build import build_network
-from model.geometry import trace
-from model.paper import ROWS, Row
+from spikewatch.model.build import build_network
+from spikewatch.model.geometry import trace
+from spikewatch.model.paper import ROWS, Row
 
 
 def describe(row: Row) -> str:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from model.checkpoint import load_checkpoint, save_checkpoint, weights_digest
-from model.shipped import FOLDER
+from spikewatch.model.checkpoint import load_checkpoint, save_checkpoint, weights_digest
+from spikewatch.model.shipped import FOLDER
 
 
 def ship(source: Path, folder: Path, provenance: dict[str, str]) -> Path:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import SplitResult, urlsplit
 
-from service.caller import Caller
-from service.errors import BadRequest, ForeignOrigin, NoKey, UploadsFull, WrongKey
-from service.key_file import load_keys
-from service.keys import KeyLimits, find_key
-from service.settings import Settings
+from spikewatch.service.caller import Caller
+from spikewatch.service.errors import BadRequest, ForeignOrigin, NoKey, UploadsFull, WrongKey
+from spikewatch.service.key_file import load_keys
+from spikewatch.service.keys import KeyLimits, find_key
+from spikewatch.service.settings import Settings
 
 TICKET_S = 30.0
 """How long a ticket may wait for its WebSocket."""

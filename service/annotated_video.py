@@ -4,11 +4,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from model.spec import ModelSpec
-from service.draw import annotate, enlargement, event_image
-from service.offline import Seen
-from service.schemas import Summary, Window
-from service.video import VideoWriter, real_time_fps
+from spikewatch.model.spec import ModelSpec
+from spikewatch.service.draw import annotate, enlargement, event_image
+from spikewatch.service.offline import Seen
+from spikewatch.service.schemas import Summary, Window
+from spikewatch.service.video import VideoWriter, real_time_fps
 
 
 class AnnotatedVideo:

@@ -10,9 +10,9 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
-from model.detector import Detector
-from service.access import Access
-from service.api import (
+from spikewatch.model.detector import Detector
+from spikewatch.service.access import Access
+from spikewatch.service.api import (
     detections,
     health,
     models,
@@ -24,13 +24,13 @@ from service.api import (
     viewer,
     watch,
 )
-from service.api.guard import Guard
-from service.api.jobs import Jobs
-from service.api.states import States
-from service.catalog import load_weights
-from service.host import SessionHost
-from service.settings import Settings
-from service.store import make_store
+from spikewatch.service.api.guard import Guard
+from spikewatch.service.api.jobs import Jobs
+from spikewatch.service.api.states import States
+from spikewatch.service.catalog import load_weights
+from spikewatch.service.host import SessionHost
+from spikewatch.service.settings import Settings
+from spikewatch.service.store import make_store
 
 DESCRIPTION = """Streaming object detection for event cameras on a spiking network that remembers.
 

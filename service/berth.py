@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from model.detector import Detector
-from service.catalog import Entry
-from service.model_metrics import ModelMetrics
+from spikewatch.model.detector import Detector
+from spikewatch.service.catalog import Entry
+from spikewatch.service.model_metrics import ModelMetrics
 
 
 @dataclass(frozen=True, slots=True)

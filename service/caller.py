@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from service.errors import KeySessions, KeyTooFast, KeyUploads
-from service.keys import ApiKey, KeyLimits
+from spikewatch.service.errors import KeySessions, KeyTooFast, KeyUploads
+from spikewatch.service.keys import ApiKey, KeyLimits
 
 BURST_S = 1.0
 """A key that was quiet may send this much of its rate at once."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from service.palette import BANNER, GROUND, OFF, ON, STRIP, TEXT
+from spikewatch.service.palette import BANNER, GROUND, OFF, ON, STRIP, TEXT
 
 Picture = NDArray[np.uint8]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import torch
 
-from model.checkpoint import load_detector
-from model.detector import Detector
-from model.errors import ConfigError, ModelError
-from model.shipped import UNTRAINED, shipped
-from model.spec import ModelSpec
-from service.errors import BadSettings, BadSnapshot, UnknownModel
-from service.identity import VERSION, Identity, identity_of
-from service.memory import give_back
-from service.settings import Settings
+from spikewatch.model.checkpoint import load_detector
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import ConfigError, ModelError
+from spikewatch.model.shipped import UNTRAINED, shipped
+from spikewatch.model.spec import ModelSpec
+from spikewatch.service.errors import BadSettings, BadSnapshot, UnknownModel
+from spikewatch.service.identity import VERSION, Identity, identity_of
+from spikewatch.service.memory import give_back
+from spikewatch.service.settings import Settings
 
 log = logging.getLogger("spikewatch.catalog")
 

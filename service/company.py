@@ -9,9 +9,9 @@ where slices have waited anyway, nobody waits at all.
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
-from service.queues import Control
-from service.session import Session
-from service.window import InputSlice
+from spikewatch.service.queues import Control
+from spikewatch.service.session import Session
+from spikewatch.service.window import InputSlice
 
 US_PER_S = 1e6
 

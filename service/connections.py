@@ -16,8 +16,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 
-from service.api.problems import MEDIA_TYPE, problem_of
-from service.errors import BadRequest, ConnectionsFull, HeadTooLarge, ServiceError, TooSlow
+from spikewatch.service.api.problems import MEDIA_TYPE, problem_of
+from spikewatch.service.errors import BadRequest, ConnectionsFull, HeadTooLarge, ServiceError, TooSlow
 
 MAX_FRAGMENTS = 1 << 14
 """Frames of one WebSocket message; empty ones would cost memory and never reach the limit of bytes."""

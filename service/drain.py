@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from service.host import SessionHost
+from spikewatch.service.host import SessionHost
 
 TOLD_S = 1.0
 """How long clients of sessions that had to be ended may take to be told so."""

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw
 
-from service.captions import TAG_FONT_PX, Picture, banner_band, caption_strip, font
-from service.palette import GROUND, OFF, ON, Colour, label_colour
+from spikewatch.service.captions import TAG_FONT_PX, Picture, banner_band, caption_strip, font
+from spikewatch.service.palette import GROUND, OFF, ON, Colour, label_colour
 
 Rectangle = tuple[int, int, int, int]
 

@@ -2,9 +2,9 @@
 
 from collections import OrderedDict
 
-from service.errors import ServiceError, SessionClosed, UnknownSession
-from service.farewell import Farewell
-from service.lifecycle import Ending
+from spikewatch.service.errors import ServiceError, SessionClosed, UnknownSession
+from spikewatch.service.farewell import Farewell
+from spikewatch.service.lifecycle import Ending
 
 REMEMBERED = 256
 """Ended sessions whose reason is still told."""

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from model.report import EnergyReport, LayerReport
-from model.spec import ModelSpec
-from model.whole_file import whole_file
-from service.annotated_video import banner
-from service.errors import BadRequest
+from spikewatch.model.report import EnergyReport, LayerReport
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.whole_file import whole_file
+from spikewatch.service.annotated_video import banner
+from spikewatch.service.errors import BadRequest
 
 Row = dict[str, Any]
 
@@ -92,7 +92,7 @@ def _write_json(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
 
 
 def _write_png(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
-    from service.energy_plot import plot
+    from spikewatch.service.energy_plot import plot
 
     plot(report, f"{spec.name}: {banner(spec.training)}").savefig(path, format="png", dpi=110)
 
@@ -113,7 +113,7 @@ def check_can_write(paths: list[Path]) -> None:
     """
     if any(path.suffix == ".png" for path in paths):
         try:
-            importlib.import_module("service.energy_plot")
+            importlib.import_module("spikewatch.service.energy_plot")
         except ImportError as error:
             raise BadRequest(f"a plot needs matplotlib ({error}): pip install 'spikewatch[plot]'") from error
 

@@ -3,8 +3,8 @@
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from model.degradation import SATURATED_ABOVE, SILENT_BELOW
-from model.report import EnergyReport
+from spikewatch.model.degradation import SATURATED_ABOVE, SILENT_BELOW
+from spikewatch.model.report import EnergyReport
 
 INCH_A_LAYER = 0.17
 COLOURS = {None: "#3a6ea8", "silent": "#d55e00", "saturated": "#cc79a7"}

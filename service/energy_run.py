@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from ingest.recording import Recording
-from ingest.slicer import Slice
-from model.detector import Detector, StepOutput
-from model.letterbox import Letterbox, prepare_frame
-from service.source import RecordingSource
+from spikewatch.ingest.recording import Recording
+from spikewatch.ingest.slicer import Slice
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.service.source import RecordingSource
 
 Progress = Callable[[float], None]
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import torch
 
-from model.detector import Detector, StepOutput
-from model.energy import Energy
-from model.errors import StateError
-from model.network import RawOutputs
-from service.window import InputSlice, WindowBuilder, WindowOptions, WindowResult
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.energy import Energy
+from spikewatch.model.errors import StateError
+from spikewatch.model.network import RawOutputs
+from spikewatch.service.window import InputSlice, WindowBuilder, WindowOptions, WindowResult
 
 log = logging.getLogger("spikewatch.engine")
 

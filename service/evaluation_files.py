@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from model.nms import MAX_DETECTIONS
-from model.spec import ModelSpec
-from model.training.choice import Choice
-from model.training.dataset import Kind
-from model.training.evaluated import Evaluation
-from model.training.figures import RECALLS, Curve
-from model.whole_file import whole_file
-from service.annotated_video import banner
-from service.errors import BadRequest
-from service.miss_pictures import Look
+from spikewatch.model.nms import MAX_DETECTIONS
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.choice import Choice
+from spikewatch.model.training.dataset import Kind
+from spikewatch.model.training.evaluated import Evaluation
+from spikewatch.model.training.figures import RECALLS, Curve
+from spikewatch.model.whole_file import whole_file
+from spikewatch.service.annotated_video import banner
+from spikewatch.service.errors import BadRequest
+from spikewatch.service.miss_pictures import Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +153,14 @@ def _write_csv(path: Path, done: Evaluation, setup: Setup, look: Look) -> None:
 
 
 def _write_png(path: Path, done: Evaluation, setup: Setup, look: Look) -> None:
-    from service.evaluation_plot import plot_curves
+    from spikewatch.service.evaluation_plot import plot_curves
 
     title = f"{setup.dataset}, {setup.split}\n{setup.headline}"
     plot_curves(done.score, title).savefig(path, format="png", dpi=110)
 
 
 def _write_html(path: Path, done: Evaluation, setup: Setup, look: Look) -> None:
-    from service.evaluation_page import misses_page
+    from spikewatch.service.evaluation_page import misses_page
 
     page = misses_page(done, f"{setup.dataset}, {setup.split}", setup.headline, look)
     path.write_text(page, encoding="utf-8")
@@ -183,7 +183,7 @@ def check_can_write(paths: list[Path]) -> None:
     """
     if any(path.suffix == ".png" for path in paths):
         try:
-            importlib.import_module("service.evaluation_plot")
+            importlib.import_module("spikewatch.service.evaluation_plot")
         except ImportError as error:
             raise BadRequest(f"a plot needs matplotlib ({error}): pip install 'spikewatch[plot]'") from error
 

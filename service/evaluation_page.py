@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from html import escape
 
-from model.training.evaluated import Evaluation
-from model.training.misses import CONFIDENT, HIT_IOU, Miss, worst_misses
-from service.miss_pictures import SHOWN_US, Look, data_url, miss_picture
+from spikewatch.model.training.evaluated import Evaluation
+from spikewatch.model.training.misses import CONFIDENT, HIT_IOU, Miss, worst_misses
+from spikewatch.service.miss_pictures import SHOWN_US, Look, data_url, miss_picture
 
 MOST_SHOWN = 24
 """Pictures of each kind."""

@@ -3,7 +3,7 @@
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from model.training.figures import CURVE_IOUS, RECALLS, Score
+from spikewatch.model.training.figures import CURVE_IOUS, RECALLS, Score
 
 COLOURS = ("#e69f00", "#009e73", "#0072b2", "#cc79a7", "#d55e00", "#56b4e9", "#f0c000", "#000000")
 """Okabe and Ito's palette, which the colour-blind can tell apart."""

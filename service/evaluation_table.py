@@ -4,9 +4,9 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from model.training.evaluated import Evaluation
-from model.training.figures import Figures, Score
-from service.evaluation_files import Run, Setup
+from spikewatch.model.training.evaluated import Evaluation
+from spikewatch.model.training.figures import Figures, Score
+from spikewatch.service.evaluation_files import Run, Setup
 
 HEADINGS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 

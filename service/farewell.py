@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.queues import Results
-from service.schemas import Totals, Window
-from service.window import WindowResult
+from spikewatch.service.queues import Results
+from spikewatch.service.schemas import Totals, Window
+from spikewatch.service.window import WindowResult
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ import uuid
 
 from prometheus_client import CollectorRegistry
 
-from model.detector import Detector
-from service.caller import Caller
-from service.catalog import Entry
-from service.endings import Endings
-from service.errors import (
+from spikewatch.model.detector import Detector
+from spikewatch.service.caller import Caller
+from spikewatch.service.catalog import Entry
+from spikewatch.service.endings import Endings
+from spikewatch.service.errors import (
     Draining,
     ModelFailed,
     ServiceError,
@@ -19,22 +19,22 @@ from service.errors import (
     StepFailed,
     TooManySessions,
 )
-from service.farewell import Farewell
-from service.keeper import Keeper
-from service.lifecycle import Ending, IdleRule, SavedPoint
-from service.memory import give_back_every
-from service.metrics import Metrics
-from service.model_metrics import US_PER_S
-from service.models import Models
-from service.options import SessionOptions
-from service.running import RunningModel
-from service.session import Session
-from service.settings import Settings
-from service.silence import Silence
-from service.snapshot import identity_in, read_snapshot, restore
-from service.source import Source
-from service.spool import Spool
-from service.store import SnapshotStore
+from spikewatch.service.farewell import Farewell
+from spikewatch.service.keeper import Keeper
+from spikewatch.service.lifecycle import Ending, IdleRule, SavedPoint
+from spikewatch.service.memory import give_back_every
+from spikewatch.service.metrics import Metrics
+from spikewatch.service.model_metrics import US_PER_S
+from spikewatch.service.models import Models
+from spikewatch.service.options import SessionOptions
+from spikewatch.service.running import RunningModel
+from spikewatch.service.session import Session
+from spikewatch.service.settings import Settings
+from spikewatch.service.silence import Silence
+from spikewatch.service.snapshot import identity_in, read_snapshot, restore
+from spikewatch.service.source import Source
+from spikewatch.service.spool import Spool
+from spikewatch.service.store import SnapshotStore
 
 log = logging.getLogger("spikewatch.host")
 

@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from model.checkpoint import weights_digest
-from model.detector import Detector
-from service.errors import BadSnapshot
+from spikewatch.model.checkpoint import weights_digest
+from spikewatch.model.detector import Detector
+from spikewatch.service.errors import BadSnapshot
 
 VERSION = "spikewatch-session-2"
 

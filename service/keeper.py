@@ -7,13 +7,13 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from ingest.errors import IngestError
-from service.errors import BadRequest, NoSnapshots, ServiceError, SnapshotFailed, StoreFailed
-from service.lifecycle import SavedPoint
-from service.metrics import Metrics
-from service.session import Session
-from service.snapshot import Snapshot, settle, take, within
-from service.store import SnapshotStore
+from spikewatch.ingest.errors import IngestError
+from spikewatch.service.errors import BadRequest, NoSnapshots, ServiceError, SnapshotFailed, StoreFailed
+from spikewatch.service.lifecycle import SavedPoint
+from spikewatch.service.metrics import Metrics
+from spikewatch.service.session import Session
+from spikewatch.service.snapshot import Snapshot, settle, take, within
+from spikewatch.service.store import SnapshotStore
 
 log = logging.getLogger("spikewatch.keeper")
 

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from service.errors import BadSettings
-from service.keys import ApiKey, KeyLimits, parse_keys, read_key_file, require_some
-from service.settings import Settings
+from spikewatch.service.errors import BadSettings
+from spikewatch.service.keys import ApiKey, KeyLimits, parse_keys, read_key_file, require_some
+from spikewatch.service.settings import Settings
 
 log = logging.getLogger("spikewatch.keys")
 

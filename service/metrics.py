@@ -2,10 +2,10 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
-from ingest.errors import IngestError
-from service.errors import ServiceError
-from service.memory import memory_limit_bytes
-from service.model_metrics import ModelFamilies
+from spikewatch.ingest.errors import IngestError
+from spikewatch.service.errors import ServiceError
+from spikewatch.service.memory import memory_limit_bytes
+from spikewatch.service.model_metrics import ModelFamilies
 
 END_REASONS = ("client", "disconnected", "idle_timeout", "shutdown", "step_failed")
 JOB_DROP_REASONS = ("expired", "count", "bytes")

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from model.training.coco_images import CocoImages
-from model.training.images import ScoredImage
-from model.training.misses import CONFIDENT, Miss
-from model.training.moments import Labelled
-from model.training.past import Past
-from service.draw import event_image
-from service.palette import BANNER, TEXT, Colour
-from service.still_file import read_still
+from spikewatch.model.training.coco_images import CocoImages
+from spikewatch.model.training.images import ScoredImage
+from spikewatch.model.training.misses import CONFIDENT, Miss
+from spikewatch.model.training.moments import Labelled
+from spikewatch.model.training.past import Past
+from spikewatch.service.draw import event_image
+from spikewatch.service.palette import BANNER, TEXT, Colour
+from spikewatch.service.still_file import read_still
 
 Picture = NDArray[np.uint8]
 

@@ -9,14 +9,14 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from model.checkpoint import weights_digest
-from model.degradation import DEGRADATIONS, degradation
-from model.detector import Detector
-from model.energy import firing_rates
-from service.engine import BatchResult
-from service.options import SessionOptions
-from service.schemas import Policy
-from service.window import WindowResult
+from spikewatch.model.checkpoint import weights_digest
+from spikewatch.model.degradation import DEGRADATIONS, degradation
+from spikewatch.model.detector import Detector
+from spikewatch.model.energy import firing_rates
+from spikewatch.service.engine import BatchResult
+from spikewatch.service.options import SessionOptions
+from spikewatch.service.schemas import Policy
+from spikewatch.service.window import WindowResult
 
 MJ_PER_J = 1000.0
 US_PER_S = 1e6

@@ -11,16 +11,16 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from model.detector import Detector
-from model.errors import CheckpointError, ModelError
-from service.catalog import Catalog, Entry, load_weights
-from service.errors import BadSettings, ModelFailed, ModelMemory
-from service.identity import identity_of
-from service.metrics import Metrics
-from service.runner import Fail
-from service.running import RunningModel
-from service.settings import Settings
-from service.worker import Worker
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import CheckpointError, ModelError
+from spikewatch.service.catalog import Catalog, Entry, load_weights
+from spikewatch.service.errors import BadSettings, ModelFailed, ModelMemory
+from spikewatch.service.identity import identity_of
+from spikewatch.service.metrics import Metrics
+from spikewatch.service.runner import Fail
+from spikewatch.service.running import RunningModel
+from spikewatch.service.settings import Settings
+from spikewatch.service.worker import Worker
 
 log = logging.getLogger("spikewatch.models")
 

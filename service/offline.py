@@ -4,16 +4,16 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ingest.slicer import Slice
-from model.checkpoint import weights_digest
-from model.detector import Detector
-from model.letterbox import Letterbox
-from service.engine import Engine, Lane
-from service.errors import StepFailed
-from service.schemas import Summary, Window
-from service.source import RecordingSource
-from service.totals import RunningTotals
-from service.window import WindowOptions, WindowResult, prepare
+from spikewatch.ingest.slicer import Slice
+from spikewatch.model.checkpoint import weights_digest
+from spikewatch.model.detector import Detector
+from spikewatch.model.letterbox import Letterbox
+from spikewatch.service.engine import Engine, Lane
+from spikewatch.service.errors import StepFailed
+from spikewatch.service.schemas import Summary, Window
+from spikewatch.service.source import RecordingSource
+from spikewatch.service.totals import RunningTotals
+from spikewatch.service.window import WindowOptions, WindowResult, prepare
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from model.spec import WINDOW_US, ModelSpec
-from service.errors import BadRequest
-from service.schemas import SessionRequest, WindowRequest
-from service.window import WindowOptions
+from spikewatch.model.spec import WINDOW_US, ModelSpec
+from spikewatch.service.errors import BadRequest
+from spikewatch.service.schemas import SessionRequest, WindowRequest
+from spikewatch.service.window import WindowOptions
 
 
 @dataclass(frozen=True, slots=True)

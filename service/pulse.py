@@ -2,7 +2,7 @@
 
 import time
 
-from service.notices import Notices
+from spikewatch.service.notices import Notices
 
 
 class Pulse:

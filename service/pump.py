@@ -4,9 +4,9 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
 
-from ingest.errors import IngestError
-from ingest.slicer import Slice
-from service.window import InputSlice
+from spikewatch.ingest.errors import IngestError
+from spikewatch.ingest.slicer import Slice
+from spikewatch.service.window import InputSlice
 
 DRAW_AT_ONCE = 4
 """Slices prepared in one trip to a helper thread; bounds what a single message can hold in memory."""

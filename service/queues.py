@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
-from service.engine import Engine
-from service.errors import ResultsGone, ServiceError
-from service.window import InputSlice, WindowResult
+from spikewatch.service.engine import Engine
+from spikewatch.service.errors import ResultsGone, ServiceError
+from spikewatch.service.window import InputSlice, WindowResult
 
 
 @dataclass(slots=True)

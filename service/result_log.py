@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from service.errors import ResultsGone
+from spikewatch.service.errors import ResultsGone
 
 
 class ResultLog:

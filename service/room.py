@@ -7,11 +7,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from service.caller import Caller
-from service.catalog import Entry
-from service.errors import KeySessions, ModelMemory, TooManySessions
-from service.host import SessionHost
-from service.session import Session
+from spikewatch.service.caller import Caller
+from spikewatch.service.catalog import Entry
+from spikewatch.service.errors import KeySessions, ModelMemory, TooManySessions
+from spikewatch.service.host import SessionHost
+from spikewatch.service.session import Session
 
 ROOM_S = 30.0
 """How long an upload that is whole waits for room."""

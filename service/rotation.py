@@ -9,7 +9,7 @@ import time
 from collections import deque
 from dataclasses import dataclass
 
-from service.scheduler import Scheduler, Work
+from spikewatch.service.scheduler import Scheduler, Work
 
 log = logging.getLogger("spikewatch.rotation")
 

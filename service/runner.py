@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
-from service.engine import BatchResult, Engine, Lane
-from service.errors import ServiceError, StepFailed
-from service.model_metrics import ModelMetrics
-from service.queues import Control
-from service.scheduler import Work
-from service.session import Session
-from service.window import InputSlice
+from spikewatch.service.engine import BatchResult, Engine, Lane
+from spikewatch.service.errors import ServiceError, StepFailed
+from spikewatch.service.model_metrics import ModelMetrics
+from spikewatch.service.queues import Control
+from spikewatch.service.scheduler import Work
+from spikewatch.service.session import Session
+from spikewatch.service.window import InputSlice
 
 T = TypeVar("T")
 

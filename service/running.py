@@ -8,19 +8,19 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
-from ingest.decoder import FORMATS
-from ingest.stream import SliceStream
-from model.detector import Detector
-from service.berth import Berth
-from service.catalog import Entry
-from service.engine import Engine
-from service.memory import give_back
-from service.model_metrics import ModelFamilies
-from service.runner import Fail, Runner
-from service.scheduler import Scheduler
-from service.session import Session
-from service.settings import Settings
-from service.worker import Worker
+from spikewatch.ingest.decoder import FORMATS
+from spikewatch.ingest.stream import SliceStream
+from spikewatch.model.detector import Detector
+from spikewatch.service.berth import Berth
+from spikewatch.service.catalog import Entry
+from spikewatch.service.engine import Engine
+from spikewatch.service.memory import give_back
+from spikewatch.service.model_metrics import ModelFamilies
+from spikewatch.service.runner import Fail, Runner
+from spikewatch.service.scheduler import Scheduler
+from spikewatch.service.session import Session
+from spikewatch.service.settings import Settings
+from spikewatch.service.worker import Worker
 
 T = TypeVar("T")
 

@@ -4,9 +4,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ingest.header import MAX_HEADER_BYTES
-from model.spec import MAX_SLICES
-from service.schemas import Pixels, Ratio, SessionRequest
+from spikewatch.ingest.header import MAX_HEADER_BYTES
+from spikewatch.model.spec import MAX_SLICES
+from spikewatch.service.schemas import Pixels, Ratio, SessionRequest
 
 Count = Annotated[int, Field(ge=0, le=2**53)]
 TimeUs = Annotated[int, Field(ge=-(2**53), le=2**53)]

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from model.detections import Detections
-from model.energy import Energy
-from service.queues import Results
-from service.window import WindowResult
+from spikewatch.model.detections import Detections
+from spikewatch.model.energy import Energy
+from spikewatch.service.queues import Results
+from spikewatch.service.window import WindowResult
 
 
 def save_results(results: Results) -> dict[str, Any]:

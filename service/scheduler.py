@@ -3,10 +3,10 @@
 import threading
 from dataclasses import dataclass
 
-from service.company import Company
-from service.queues import Control
-from service.session import Session
-from service.window import InputSlice
+from spikewatch.service.company import Company
+from spikewatch.service.queues import Control
+from spikewatch.service.session import Session
+from spikewatch.service.window import InputSlice
 
 
 @dataclass(frozen=True, slots=True)

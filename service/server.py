@@ -7,11 +7,11 @@ from functools import partial
 import uvicorn
 from fastapi import FastAPI
 
-from service.access import is_loopback
-from service.connections import ConnectionLimits, GuardedHttp, GuardedWebSocket
-from service.drain import drain
-from service.host import SessionHost
-from service.settings import Settings
+from spikewatch.service.access import is_loopback
+from spikewatch.service.connections import ConnectionLimits, GuardedHttp, GuardedWebSocket
+from spikewatch.service.drain import drain
+from spikewatch.service.host import SessionHost
+from spikewatch.service.settings import Settings
 
 log = logging.getLogger("spikewatch.server")
 

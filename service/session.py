@@ -7,24 +7,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from ingest.errors import GeometryError
-from ingest.slicer import Slice
-from model.letterbox import Letterbox
-from service.berth import Berth
-from service.engine import Engine, Lane
-from service.errors import ServiceError, SessionBusy, WrongOffset
-from service.farewell import Farewell
-from service.lifecycle import SavedPoint, State
-from service.notices import Notices
-from service.options import SessionOptions
-from service.pulse import Pulse
-from service.pump import Pump
-from service.queues import Control, Inbox, Outbox
-from service.schemas import Totals, Window
-from service.source import LiveSource, Source
-from service.totals import RunningTotals
-from service.watchers import Watchers
-from service.window import InputSlice, WindowResult, prepare
+from spikewatch.ingest.errors import GeometryError
+from spikewatch.ingest.slicer import Slice
+from spikewatch.model.letterbox import Letterbox
+from spikewatch.service.berth import Berth
+from spikewatch.service.engine import Engine, Lane
+from spikewatch.service.errors import ServiceError, SessionBusy, WrongOffset
+from spikewatch.service.farewell import Farewell
+from spikewatch.service.lifecycle import SavedPoint, State
+from spikewatch.service.notices import Notices
+from spikewatch.service.options import SessionOptions
+from spikewatch.service.pulse import Pulse
+from spikewatch.service.pump import Pump
+from spikewatch.service.queues import Control, Inbox, Outbox
+from spikewatch.service.schemas import Totals, Window
+from spikewatch.service.source import LiveSource, Source
+from spikewatch.service.totals import RunningTotals
+from spikewatch.service.watchers import Watchers
+from spikewatch.service.window import InputSlice, WindowResult, prepare
 
 A = TypeVar("A")
 B = TypeVar("B")

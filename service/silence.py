@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 
-from ingest.errors import IngestError
-from service.errors import ServiceError, SessionClosed
-from service.keeper import Keeper
-from service.lifecycle import IdleRule
-from service.session import Session
+from spikewatch.ingest.errors import IngestError
+from spikewatch.service.errors import ServiceError, SessionClosed
+from spikewatch.service.keeper import Keeper
+from spikewatch.service.lifecycle import IdleRule
+from spikewatch.service.session import Session
 
 LAST_FLUSH_S = 5.0
 """How long a session that is not saved may take to run what it has left."""

@@ -16,21 +16,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from ingest.errors import IngestError
-from model.detector import Detector
-from model.errors import StateError
-from model.spec import ModelSpec
-from service.engine import Engine, Lane
-from service.errors import BadRequest, BadSnapshot, ServiceError, SnapshotFailed
-from service.identity import Identity, check_same
-from service.options import SessionOptions, session_options
-from service.saved import SavedSession
-from service.saved_results import load_results, save_results
-from service.schemas import SessionRequest
-from service.session import Session
-from service.snapshot_check import check_tensors, membranes
-from service.source import LiveSource
-from service.window import InputSlice
+from spikewatch.ingest.errors import IngestError
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import StateError
+from spikewatch.model.spec import ModelSpec
+from spikewatch.service.engine import Engine, Lane
+from spikewatch.service.errors import BadRequest, BadSnapshot, ServiceError, SnapshotFailed
+from spikewatch.service.identity import Identity, check_same
+from spikewatch.service.options import SessionOptions, session_options
+from spikewatch.service.saved import SavedSession
+from spikewatch.service.saved_results import load_results, save_results
+from spikewatch.service.schemas import SessionRequest
+from spikewatch.service.session import Session
+from spikewatch.service.snapshot_check import check_tensors, membranes
+from spikewatch.service.source import LiveSource
+from spikewatch.service.window import InputSlice
 
 A = TypeVar("A")
 

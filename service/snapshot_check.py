@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.detector import Detector
-from model.head import STRIDES, output_channels
-from model.state import check_state
-from service.options import SessionOptions
+from spikewatch.model.detector import Detector
+from spikewatch.model.head import STRIDES, output_channels
+from spikewatch.model.state import check_state
+from spikewatch.service.options import SessionOptions
 
 
 def membranes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

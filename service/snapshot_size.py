@@ -2,9 +2,9 @@
 
 import math
 
-from model.head import STRIDES, output_channels
-from model.nms import MAX_DETECTIONS
-from service.session import Session
+from spikewatch.model.head import STRIDES, output_channels
+from spikewatch.model.nms import MAX_DETECTIONS
+from spikewatch.service.session import Session
 
 FLOAT_BYTES = 4
 BOX_BYTES = 192

@@ -5,12 +5,12 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from ingest.errors import GeometryError
-from ingest.recording import Recording
-from ingest.slicer import Slice, TimeSlicer
-from ingest.stream import SliceStream
-from service.errors import BadRequest
-from service.options import SessionOptions
+from spikewatch.ingest.errors import GeometryError
+from spikewatch.ingest.recording import Recording
+from spikewatch.ingest.slicer import Slice, TimeSlicer
+from spikewatch.ingest.stream import SliceStream
+from spikewatch.service.errors import BadRequest
+from spikewatch.service.options import SessionOptions
 
 Size = tuple[int | None, int | None]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ingest.errors import IngestError
-from ingest.recording import Recording, open_recording
-from service.errors import SpoolFull
+from spikewatch.ingest.errors import IngestError
+from spikewatch.ingest.recording import Recording, open_recording
+from spikewatch.service.errors import SpoolFull
 
 
 class Spool:

@@ -13,9 +13,9 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Protocol
 
-from service.errors import BadSettings, BadSnapshot, StoreFailed
-from service.limits import KNOWN_ID
-from service.settings import Settings
+from spikewatch.service.errors import BadSettings, BadSnapshot, StoreFailed
+from spikewatch.service.limits import KNOWN_ID
+from spikewatch.service.settings import Settings
 
 _HEAD = b"spikewatch-snapshot sha256="
 _HEAD_BYTES = len(_HEAD) + 64 + 1

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from model.energy import Energy
-from service.queues import Inbox
-from service.schemas import EnergyMj, Totals
-from service.source import Source
-from service.window import WindowResult
+from spikewatch.model.energy import Energy
+from spikewatch.service.queues import Inbox
+from spikewatch.service.schemas import EnergyMj, Totals
+from spikewatch.service.source import Source
+from spikewatch.service.window import WindowResult
 
 
 class RunningTotals:

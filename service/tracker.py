@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from model.detections import Detections
+from spikewatch.model.detections import Detections
 
 ALPHA, BETA = 0.75, 0.35
 """Share of a box's surprise that moves its track, and that turns its velocity."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from service.window import InputSlice, WindowResult
+from spikewatch.service.window import InputSlice, WindowResult
 
 WATCHER_QUEUE = 32
 

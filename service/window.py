@@ -10,14 +10,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ingest.slicer import Slice
-from model.detections import Detections
-from model.detector import Detector
-from model.energy import Energy, firing_rates, layer_energy, mean_firing_rate, slice_energy
-from model.letterbox import Letterbox, prepare_frame
-from model.network import RawOutputs
-from model.spec import ModelSpec
-from service.tracker import Track, Tracks, follow
+from spikewatch.ingest.slicer import Slice
+from spikewatch.model.detections import Detections
+from spikewatch.model.detector import Detector
+from spikewatch.model.energy import Energy, firing_rates, layer_energy, mean_firing_rate, slice_energy
+from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.network import RawOutputs
+from spikewatch.model.spec import ModelSpec
+from spikewatch.service.tracker import Track, Tracks, follow
 
 
 @dataclass(frozen=True, slots=True)

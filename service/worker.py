@@ -7,10 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from model.runtime.parallel import share_cores_with_none
-from service.rotation import Rotation
-from service.runner import Runner, settle
-from service.scheduler import Scheduler
+from spikewatch.model.runtime.parallel import share_cores_with_none
+from spikewatch.service.rotation import Rotation
+from spikewatch.service.runner import Runner, settle
+from spikewatch.service.scheduler import Scheduler
 
 T = TypeVar("T")
 

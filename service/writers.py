@@ -11,10 +11,10 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from model.prophesee import BBOX_DTYPE, Boxes, prophesee_boxes
-from model.whole_file import whole_file
-from service.offline import Seen
-from service.schemas import Summary
+from spikewatch.model.prophesee import BBOX_DTYPE, Boxes, prophesee_boxes
+from spikewatch.model.whole_file import whole_file
+from spikewatch.service.offline import Seen
+from spikewatch.service.schemas import Summary
 
 
 class ResultWriter(Protocol):

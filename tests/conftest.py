@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.checkpoint import untrained_detector
+from spikewatch.model.checkpoint import untrained_detector
 from tests.model.exported import MISSING, Exported, export
 
 THREADS = "OMP_NUM_THREADS"

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.recording import open_recording
-from ingest.simulation.recorder_labels import BBOX_DTYPE
 from scripts.make_demo_recording import ASSETS, OPTIONS, write
+from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.simulation.recorder_labels import BBOX_DTYPE
 from tests.ingest.simulation.small_scenes import needs_egl
 
 

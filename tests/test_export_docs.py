@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from ingest.recording import open_recording
-from ingest.slicer import TimeSlicer
-from model.checkpoint import untrained_detector
-from model.decode import average_logits, decode
-from model.export.engines import rest_inputs
-from model.export.packages import require_openvino
-from model.letterbox import Letterbox, prepare_frame
-from model.network import RawOutputs
+from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.slicer import TimeSlicer
+from spikewatch.model.checkpoint import untrained_detector
+from spikewatch.model.decode import average_logits, decode
+from spikewatch.model.export.engines import rest_inputs
+from spikewatch.model.export.packages import require_openvino
+from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.network import RawOutputs
 from tests.model.exported import Exported
 
 ROOT = Path(__file__).parents[1]

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from service.schemas import Detection, SessionInfo, SessionRequest, Totals, Window
+from spikewatch.service.schemas import Detection, SessionInfo, SessionRequest, Totals, Window
 
 PAGE = (Path(__file__).parents[1] / "docs" / "protocol.md").read_text()
 SCHEMA = json.loads(PAGE.split("```json\n")[1].split("```")[0])["$defs"]

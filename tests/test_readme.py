@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ingest.recording import open_recording
-from model.checkpoint import load_detector
-from model.detector import Detector
-from service.schemas import Window
+from spikewatch.ingest.recording import open_recording
+from spikewatch.model.checkpoint import load_detector
+from spikewatch.model.detector import Detector
+from spikewatch.service.schemas import Window
 from tests.model.fakes import small_detector
 from tests.service.live import Live, live_service
 

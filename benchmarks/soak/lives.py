@@ -41,7 +41,7 @@ class Lives:
         self.url = f"http://127.0.0.1:{self.port}"
         self.all: list[Life] = []
         self.log = folder / "service.log"
-        self._command = [sys.executable, "-m", "service", "serve", "--port", str(self.port)]
+        self._command = [sys.executable, "-m", "spikewatch", "serve", "--port", str(self.port)]
         self._command += ["--snapshot-dir", str(folder / "snapshots")]
         self._command += [] if weights is None else ["--weights", weights]
         self._settings = ONE_THREAD | settings

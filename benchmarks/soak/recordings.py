@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.events import Events
-from ingest.recording import open_recording
-from ingest.simulation.layout import dat_header, dat_records
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.simulation.layout import dat_header, dat_records
 from tests.ingest.encoders import ENCODERS
 from tests.ingest.hdf5_files import write_compound
 

@@ -4,9 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.film import Actor
-from ingest.simulation.mesh import ALBEDO, GLOSS, LAYER, NORMAL, UV, Floats, Ints, Mesh, paint, vertex_normals
-from ingest.simulation.shapes import boxes
+from spikewatch.ingest.simulation.film import Actor
+from spikewatch.ingest.simulation.mesh import (
+    ALBEDO,
+    GLOSS,
+    LAYER,
+    NORMAL,
+    UV,
+    Floats,
+    Ints,
+    Mesh,
+    paint,
+    vertex_normals,
+)
+from spikewatch.ingest.simulation.shapes import boxes
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.house_parts import gable, lit_panes, ornaments
-from ingest.simulation.plots import Block, Built, Plot
+from spikewatch.ingest.simulation.house_parts import gable, lit_panes, ornaments
+from spikewatch.ingest.simulation.plots import Block, Built, Plot
 
 
 @dataclass(frozen=True, slots=True)

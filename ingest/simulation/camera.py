@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.mesh import Floats
 
 _NEAR_M, _FAR_M = 0.12, 600.0
 

@@ -5,12 +5,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.errors import SimulationError
-from ingest.simulation.campaign_jobs import Facts, Job, MakeFilm, Options
-from ingest.simulation.campaign_report import described, read_facts, write_report
-from ingest.simulation.campaign_workers import Done, Failed, Progress, run_jobs
-from ingest.simulation.film import SCENARIOS
-from ingest.simulation.layout import MAX_SECONDS, only_writer, place
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.simulation.campaign_jobs import Facts, Job, MakeFilm, Options
+from spikewatch.ingest.simulation.campaign_report import described, read_facts, write_report
+from spikewatch.ingest.simulation.campaign_workers import Done, Failed, Progress, run_jobs
+from spikewatch.ingest.simulation.film import SCENARIOS
+from spikewatch.ingest.simulation.layout import MAX_SECONDS, only_writer, place
 
 MIN_SIDE_PX, MAX_SIDE_PX = 32, 2048
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ingest.simulation.event_camera import EventCamera
-from ingest.simulation.event_camera_settings import CameraSettings, draw_settings
-from ingest.simulation.film import CAR, PEDESTRIAN, Film, Plan
-from ingest.simulation.layout import appearing, dat_header, dat_records, place, write_labels
-from ingest.simulation.recorder import Timing, record
-from ingest.simulation.recorder_labels import BBOX_DTYPE, Boxes
+from spikewatch.ingest.simulation.event_camera import EventCamera
+from spikewatch.ingest.simulation.event_camera_settings import CameraSettings, draw_settings
+from spikewatch.ingest.simulation.film import CAR, PEDESTRIAN, Film, Plan
+from spikewatch.ingest.simulation.layout import appearing, dat_header, dat_records, place, write_labels
+from spikewatch.ingest.simulation.recorder import Timing, record
+from spikewatch.ingest.simulation.recorder_labels import BBOX_DTYPE, Boxes
 
 MakeFilm = Callable[[Plan], Film]
 """`director.make_film`; a function of a module, since it is sent to other processes."""
@@ -58,7 +58,7 @@ class Recipe:
 
 def director_film(plan: Plan) -> Film:
     """The real film; what draws it is imported where it is drawn."""
-    from ingest.simulation.director import make_film
+    from spikewatch.ingest.simulation.director import make_film
 
     return make_film(plan)
 

@@ -6,9 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from ingest.errors import SimulationError
-from ingest.simulation.campaign_jobs import Facts, Options
-from ingest.simulation.layout import appearing
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.simulation.campaign_jobs import Facts, Options
+from spikewatch.ingest.simulation.layout import appearing
 
 REPORT = "simulation.json"
 

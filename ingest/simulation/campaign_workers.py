@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
 
-from ingest.errors import IngestError
-from ingest.simulation.campaign_jobs import Facts, Job, MakeFilm, run_job
+from spikewatch.ingest.errors import IngestError
+from spikewatch.ingest.simulation.campaign_jobs import Facts, Job, MakeFilm, run_job
 
 STOPPING_S = 20.0
 """A process gets this long to remove its unfinished files; then it is killed."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.mesh import Floats, Ints, Mesh, join, paint
-from ingest.simulation.shapes import boxes, discs, sheets, skin, tubes
+from spikewatch.ingest.simulation.mesh import Floats, Ints, Mesh, join, paint
+from spikewatch.ingest.simulation.shapes import boxes, discs, sheets, skin, tubes
 
 STYLES = ("hatchback", "saloon", "estate", "suv", "van", "pickup", "minivan", "coupe")
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ingest.simulation.bodies import Body, Role
-from ingest.simulation.film import Actor
-from ingest.simulation.mesh import Floats
-from ingest.simulation.motion import TRACK_STEP_S, YAW, X, Y
+from spikewatch.ingest.simulation.bodies import Body, Role
+from spikewatch.ingest.simulation.film import Actor
+from spikewatch.ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.motion import TRACK_STEP_S, YAW, X, Y
 
 _CHECK_STEPS = max(1, round(0.2 / TRACK_STEP_S))
 

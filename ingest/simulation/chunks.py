@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.camera import in_sight
-from ingest.simulation.mesh import Floats, Ints, Mesh
+from spikewatch.ingest.simulation.camera import in_sight
+from spikewatch.ingest.simulation.mesh import Floats, Ints, Mesh
 
 CELL_M = 24.0
 

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.bodies import Body
-from ingest.simulation.cast import Cast
-from ingest.simulation.film import PEDESTRIAN, Actor
-from ingest.simulation.mesh import Floats
-from ingest.simulation.motion import PITCH as PITCH_COLUMN
-from ingest.simulation.motion import STRIDE, TRACK_COLUMNS, YAW, D, S, X, Z, smooth, wander
-from ingest.simulation.network import Network
-from ingest.simulation.wardrobe import Wardrobe
+from spikewatch.ingest.simulation.bodies import Body
+from spikewatch.ingest.simulation.cast import Cast
+from spikewatch.ingest.simulation.film import PEDESTRIAN, Actor
+from spikewatch.ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.motion import PITCH as PITCH_COLUMN
+from spikewatch.ingest.simulation.motion import STRIDE, TRACK_COLUMNS, YAW, D, S, X, Z, smooth, wander
+from spikewatch.ingest.simulation.network import Network
+from spikewatch.ingest.simulation.wardrobe import Wardrobe
 
 PERSON = Actor(PEDESTRIAN, "pedestrian")
 _STEP_M = 0.1

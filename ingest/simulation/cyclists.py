@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from ingest.simulation.bodies import Body, with_normals
-from ingest.simulation.gait import PHASES
-from ingest.simulation.mesh import Mesh, join, paint
-from ingest.simulation.people import dress, make_figure
-from ingest.simulation.shapes import boxes, discs, tubes
+from spikewatch.ingest.simulation.bodies import Body, with_normals
+from spikewatch.ingest.simulation.gait import PHASES
+from spikewatch.ingest.simulation.mesh import Mesh, join, paint
+from spikewatch.ingest.simulation.people import dress, make_figure
+from spikewatch.ingest.simulation.shapes import boxes, discs, tubes
 
 
 def make_cyclist(rng: np.random.Generator, cloth_layers: list[int], scooter: bool) -> Body:

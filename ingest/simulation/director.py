@@ -5,25 +5,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.errors import SimulationError
-from ingest.simulation import crowd, traffic
-from ingest.simulation.cast import Cast
-from ingest.simulation.crowd import Meeting
-from ingest.simulation.film import SCENARIOS, Plan
-from ingest.simulation.light import Light, draw_light
-from ingest.simulation.looks import draw_look, draw_street_layers
-from ingest.simulation.mesh import Floats
-from ingest.simulation.motion import track_times
-from ingest.simulation.network import Network, draw_network
-from ingest.simulation.renderer import open_renderer
-from ingest.simulation.scene import Scene
-from ingest.simulation.shade import draw_mask
-from ingest.simulation.shots import Shot, draw_speed, drive_through, stand_by
-from ingest.simulation.stage import StagedFilm
-from ingest.simulation.street import build_street
-from ingest.simulation.textures import TextureShelf
-from ingest.simulation.traffic import Density, draw_density
-from ingest.simulation.wardrobe import Wardrobe, fill_wardrobe
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.simulation import crowd, traffic
+from spikewatch.ingest.simulation.cast import Cast
+from spikewatch.ingest.simulation.crowd import Meeting
+from spikewatch.ingest.simulation.film import SCENARIOS, Plan
+from spikewatch.ingest.simulation.light import Light, draw_light
+from spikewatch.ingest.simulation.looks import draw_look, draw_street_layers
+from spikewatch.ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.motion import track_times
+from spikewatch.ingest.simulation.network import Network, draw_network
+from spikewatch.ingest.simulation.renderer import open_renderer
+from spikewatch.ingest.simulation.scene import Scene
+from spikewatch.ingest.simulation.shade import draw_mask
+from spikewatch.ingest.simulation.shots import Shot, draw_speed, drive_through, stand_by
+from spikewatch.ingest.simulation.stage import StagedFilm
+from spikewatch.ingest.simulation.street import build_street
+from spikewatch.ingest.simulation.textures import TextureShelf
+from spikewatch.ingest.simulation.traffic import Density, draw_density
+from spikewatch.ingest.simulation.wardrobe import Wardrobe, fill_wardrobe
 
 _SETTING_SHARES = {
     "driving": {"city": 0.6, "suburb": 0.24, "country": 0.09, "motorway": 0.07},

@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.errors import SimulationError
-from ingest.events import DecodeStats, Events, empty_events
-from ingest.simulation.event_camera_pixels import Picture, fire, log_luminance, low_passed
-from ingest.simulation.event_camera_settings import CameraSettings
-from ingest.simulation.noise import draw_noise, noise_rates
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.events import DecodeStats, Events, empty_events
+from spikewatch.ingest.simulation.event_camera_pixels import Picture, fire, log_luminance, low_passed
+from spikewatch.ingest.simulation.event_camera_settings import CameraSettings
+from spikewatch.ingest.simulation.noise import draw_noise, noise_rates
 
 SMALLEST_THRESHOLD = 0.05
 """No pixel is more sensitive, however wide the spread."""

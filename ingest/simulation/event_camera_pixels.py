@@ -17,8 +17,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.events import EVENT_DTYPE, Events
-from ingest.simulation.event_camera_settings import CameraSettings
+from spikewatch.ingest.events import EVENT_DTYPE, Events
+from spikewatch.ingest.simulation.event_camera_settings import CameraSettings
 
 Picture = NDArray[np.float32]
 """[H,W]"""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.errors import SimulationError
+from spikewatch.ingest.errors import SimulationError
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ingest.simulation.mesh import Floats
-from ingest.simulation.textures import TEXTURE_PX, bricks, clouds
+from spikewatch.ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.textures import TEXTURE_PX, bricks, clouds
 
 
 def facade(rng: np.random.Generator) -> Floats:

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.buildings import add_backdrop, add_block, add_house, add_wall
-from ingest.simulation.furniture import fence
-from ingest.simulation.ground import Gap
-from ingest.simulation.lanes import Profile
-from ingest.simulation.mesh import paint
-from ingest.simulation.network import Network
-from ingest.simulation.plots import Plot
-from ingest.simulation.road import Road
-from ingest.simulation.site import Site
+from spikewatch.ingest.simulation.buildings import add_backdrop, add_block, add_house, add_wall
+from spikewatch.ingest.simulation.furniture import fence
+from spikewatch.ingest.simulation.ground import Gap
+from spikewatch.ingest.simulation.lanes import Profile
+from spikewatch.ingest.simulation.mesh import paint
+from spikewatch.ingest.simulation.network import Network
+from spikewatch.ingest.simulation.plots import Plot
+from spikewatch.ingest.simulation.road import Road
+from spikewatch.ingest.simulation.site import Site
 
 
 @dataclass(frozen=True, slots=True)

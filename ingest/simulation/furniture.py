@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ingest.simulation.mesh import Floats, Mesh, copies, join, nothing, paint
-from ingest.simulation.shapes import boxes, sheets, tubes
+from spikewatch.ingest.simulation.mesh import Floats, Mesh, copies, join, nothing, paint
+from spikewatch.ingest.simulation.shapes import boxes, sheets, tubes
 
 KINDS = ("sign", "bollard", "bin", "bench", "cabinet", "planter", "rack", "column", "table")
 

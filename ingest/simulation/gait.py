@@ -7,7 +7,7 @@ Legend: P phases of a cycle.
 
 import numpy as np
 
-from ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.mesh import Floats
 
 PHASES = 16
 GAITS = ("walk", "run", "stand", "ride")

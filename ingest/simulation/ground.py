@@ -7,9 +7,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ingest.simulation.lanes import Profile
-from ingest.simulation.mesh import Floats, Mesh, assemble, join, nothing, paint
-from ingest.simulation.road import Road
+from spikewatch.ingest.simulation.lanes import Profile
+from spikewatch.ingest.simulation.mesh import Floats, Mesh, assemble, join, nothing, paint
+from spikewatch.ingest.simulation.road import Road
 
 _NOWHERE = 1e6
 _STEP_M = 6.0

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from ingest.simulation.bodies import Body, stiff_body
-from ingest.simulation.cars import Lamps
-from ingest.simulation.mesh import Mesh, join, paint
-from ingest.simulation.shapes import boxes, discs, sheets, tubes
+from spikewatch.ingest.simulation.bodies import Body, stiff_body
+from spikewatch.ingest.simulation.cars import Lamps
+from spikewatch.ingest.simulation.mesh import Mesh, join, paint
+from spikewatch.ingest.simulation.shapes import boxes, discs, sheets, tubes
 
 _DARK = paint(albedo=0.03)
 _GLASS = paint(albedo=0.03, gloss=1.0)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ingest.simulation.mesh import Mesh, join, paint
-from ingest.simulation.plots import Block, Plot
+from spikewatch.ingest.simulation.mesh import Mesh, join, paint
+from spikewatch.ingest.simulation.plots import Block, Plot
 
 
 def ornaments(

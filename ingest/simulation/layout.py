@@ -10,9 +10,9 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ingest.errors import SimulationError
-from ingest.events import Events
-from ingest.simulation.recorder_labels import Boxes
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.simulation.recorder_labels import Boxes
 
 EVENTS, LABELS, PARTIAL = "_td.dat", "_bbox.npy", ".part"
 

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.cars import Lamps
-from ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.cars import Lamps
+from spikewatch.ingest.simulation.mesh import Floats
 
 WEATHERS = ("sun", "haze", "overcast", "fog", "dusk", "night")
 _SHARES = (0.34, 0.1, 0.26, 0.08, 0.1, 0.12)

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from ingest.simulation.buildings import HouseLayers
-from ingest.simulation.facades import facade, glass_front, roof, shop
-from ingest.simulation.ground import Surfaces
-from ingest.simulation.lanes import Profile
-from ingest.simulation.mesh import Floats
-from ingest.simulation.scene import Look
-from ingest.simulation.site import StreetLayers
-from ingest.simulation.textures import (
+from spikewatch.ingest.simulation.buildings import HouseLayers
+from spikewatch.ingest.simulation.facades import facade, glass_front, roof, shop
+from spikewatch.ingest.simulation.ground import Surfaces
+from spikewatch.ingest.simulation.lanes import Profile
+from spikewatch.ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.scene import Look
+from spikewatch.ingest.simulation.site import StreetLayers
+from spikewatch.ingest.simulation.textures import (
     TEXTURE_PX,
     TextureShelf,
     asphalt,

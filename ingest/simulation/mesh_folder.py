@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ingest.errors import SimulationError
-from ingest.simulation.bodies import Body, simplified_cycle, stiff_body
-from ingest.simulation.cars import Lamps
-from ingest.simulation.mesh import Floats, Mesh, assemble, join, paint, unit
-from ingest.simulation.people import Figure, make_coarse
-from ingest.simulation.shapes import boxes
-from ingest.simulation.textures import TEXTURE_PX, TextureShelf
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.simulation.bodies import Body, simplified_cycle, stiff_body
+from spikewatch.ingest.simulation.cars import Lamps
+from spikewatch.ingest.simulation.mesh import Floats, Mesh, assemble, join, paint, unit
+from spikewatch.ingest.simulation.people import Figure, make_coarse
+from spikewatch.ingest.simulation.shapes import boxes
+from spikewatch.ingest.simulation.textures import TEXTURE_PX, TextureShelf
 
 _CARS = {"hatchback": 4.0, "suv": 4.7, "pickup": 5.2, "prius_hybrid": 4.5, "ambulance": 5.6}
 """Lengths in metres by the files' names; other vehicles are not used."""

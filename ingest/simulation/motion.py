@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ingest.simulation.mesh import Floats
-from ingest.simulation.road import Road
+from spikewatch.ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.road import Road
 
 X, Y, Z, YAW, PITCH, STRIDE, S, D = range(8)
 """Columns of a track. STRIDE: metres walked or ridden, which sets the phase of the legs."""

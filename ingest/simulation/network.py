@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.ground import Gap
-from ingest.simulation.lanes import Profile, draw_profile
-from ingest.simulation.mesh import Bools, Floats
-from ingest.simulation.road import Road, lay_road, make_hills
+from spikewatch.ingest.simulation.ground import Gap
+from spikewatch.ingest.simulation.lanes import Profile, draw_profile
+from spikewatch.ingest.simulation.mesh import Bools, Floats
+from spikewatch.ingest.simulation.road import Road, lay_road, make_hills
 
 _BEYOND_M = 260.0
 _SIDE_ROAD_M = 130.0

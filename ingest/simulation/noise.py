@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.events import Events, empty_events
-from ingest.simulation.event_camera_settings import CameraSettings
+from spikewatch.ingest.events import Events, empty_events
+from spikewatch.ingest.simulation.event_camera_settings import CameraSettings
 
 BRIGHT_SHARE = 0.25
 """Of the noise in the dark, what is left at luminance one (Hu et al., v2e, 2021)."""

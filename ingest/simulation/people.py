@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.bodies import Body, simplified_cycle, with_normals
-from ingest.simulation.gait import PHASES, joints, stride_m
-from ingest.simulation.mesh import LAYER, PAINT, POINT, Floats, Mesh, join, paint
-from ingest.simulation.shapes import blob, boxes, quad_corners, skin, tubes
+from spikewatch.ingest.simulation.bodies import Body, simplified_cycle, with_normals
+from spikewatch.ingest.simulation.gait import PHASES, joints, stride_m
+from spikewatch.ingest.simulation.mesh import LAYER, PAINT, POINT, Floats, Mesh, join, paint
+from spikewatch.ingest.simulation.shapes import blob, boxes, quad_corners, skin, tubes
 
 REGIONS = ("skin", "legs", "shoes", "top", "hair", "bag", "hat")
 """Parts that are coloured apart; the first five are those of mesh folders."""

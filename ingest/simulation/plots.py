@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ingest.simulation.mesh import Floats, Mesh, join, nothing, paint, turned
-from ingest.simulation.shapes import boxes, sheets
+from spikewatch.ingest.simulation.mesh import Floats, Mesh, join, nothing, paint, turned
+from spikewatch.ingest.simulation.shapes import boxes, sheets
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ingest.errors import SimulationError
-from ingest.events import Events
-from ingest.simulation.event_camera import EventCamera
-from ingest.simulation.film import Film
-from ingest.simulation.recorder_labels import Boxes, label
-from ingest.simulation.recorder_notice import Notice
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.simulation.event_camera import EventCamera
+from spikewatch.ingest.simulation.film import Film
+from spikewatch.ingest.simulation.recorder_labels import Boxes, label
+from spikewatch.ingest.simulation.recorder_notice import Notice
 
 MIN_FPS, MAX_FPS = 10.0, 2000.0
 

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.simulation.film import Actor
+from spikewatch.ingest.simulation.film import Actor
 
 BBOX_DTYPE = np.dtype(
     {

@@ -7,7 +7,7 @@ an actor is labelled from when its pixels fire well above noise until a while af
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.events import Events
+from spikewatch.ingest.events import Events
 
 NOTICE_HZ = 1.5
 """Events per pixel and second on an actor; shot noise of the simulated sensors stays below 0.5."""

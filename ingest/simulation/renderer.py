@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.errors import SimulationError
-from ingest.simulation import shaders
-from ingest.simulation.mesh import Mesh
-from ingest.simulation.shapes import quad_corners
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.simulation import shaders
+from spikewatch.ingest.simulation.mesh import Mesh
+from spikewatch.ingest.simulation.shapes import quad_corners
 
 SUPERSAMPLING = 2
 _ATTRIBUTES = (("point", "3f", "12x"), ("normal", "3f", "12x"), ("uv", "2f", "8x"), ("paint", "4f", "16x"))

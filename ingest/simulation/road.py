@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.mesh import Floats
 
 _STEP_M = 0.25
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ingest.simulation.furniture import (
+from spikewatch.ingest.simulation.furniture import (
     KINDS,
     fence,
     make_lamp,
@@ -12,11 +12,11 @@ from ingest.simulation.furniture import (
     spread,
     wires,
 )
-from ingest.simulation.mesh import paint
-from ingest.simulation.network import Network
-from ingest.simulation.shapes import tubes
-from ingest.simulation.site import Site
-from ingest.simulation.vegetation import SPECIES, make_tree, plant
+from spikewatch.ingest.simulation.mesh import paint
+from spikewatch.ingest.simulation.network import Network
+from spikewatch.ingest.simulation.shapes import tubes
+from spikewatch.ingest.simulation.site import Site
+from spikewatch.ingest.simulation.vegetation import SPECIES, make_tree, plant
 
 
 def plant_trees(rng: np.random.Generator, site: Site, network: Network) -> None:

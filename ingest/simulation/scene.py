@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.simulation.bodies import Role
-from ingest.simulation.camera import View
-from ingest.simulation.light import Light
-from ingest.simulation.mesh import Floats, Mesh
+from spikewatch.ingest.simulation.bodies import Role
+from spikewatch.ingest.simulation.camera import View
+from spikewatch.ingest.simulation.light import Light
+from spikewatch.ingest.simulation.mesh import Floats, Mesh
 
 
 @dataclass(frozen=True, slots=True)

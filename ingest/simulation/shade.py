@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from ingest.simulation.light import Light
-from ingest.simulation.mesh import Floats
-from ingest.simulation.road import Road
-from ingest.simulation.scene import SunMask
+from spikewatch.ingest.simulation.light import Light
+from spikewatch.ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.road import Road
+from spikewatch.ingest.simulation.scene import SunMask
 
 _REACH_D_M = 26.0
 _LONGEST_SHADOW_M = 60.0

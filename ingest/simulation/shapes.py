@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ingest.simulation.mesh import Floats, Ints, Mesh, assemble, turned, unit, vertex_normals
+from spikewatch.ingest.simulation.mesh import Floats, Ints, Mesh, assemble, turned, unit, vertex_normals
 
 _QUAD = np.array([[0, 1, 2], [0, 2, 3]])
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.camera import View, focal_px, look, look_at
-from ingest.simulation.mesh import Floats
-from ingest.simulation.motion import PITCH, YAW, Stop, X, Z, at_time, drive, follow, wander
-from ingest.simulation.network import Network
-from ingest.simulation.scene import Lens
-from ingest.simulation.traffic import Watch
+from spikewatch.ingest.simulation.camera import View, focal_px, look, look_at
+from spikewatch.ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.motion import PITCH, YAW, Stop, X, Z, at_time, drive, follow, wander
+from spikewatch.ingest.simulation.network import Network
+from spikewatch.ingest.simulation.scene import Lens
+from spikewatch.ingest.simulation.traffic import Watch
 
 _BEHIND_M, _AHEAD_M = 15.0, 110.0
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ingest.simulation.buildings import HouseLayers
-from ingest.simulation.ground import Surfaces
-from ingest.simulation.mesh import Bools, Floats, Mesh
-from ingest.simulation.plots import Built
-from ingest.simulation.shade import Casters
+from spikewatch.ingest.simulation.buildings import HouseLayers
+from spikewatch.ingest.simulation.ground import Surfaces
+from spikewatch.ingest.simulation.mesh import Bools, Floats, Mesh
+from spikewatch.ingest.simulation.plots import Built
+from spikewatch.ingest.simulation.shade import Casters
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.simulation.camera import View, in_sight, projection, rays
-from ingest.simulation.film import Actor
-from ingest.simulation.mesh import Floats
-from ingest.simulation.motion import STRIDE, D, S, X, Z, at_time
-from ingest.simulation.renderer import Canvas, Renderer, columns, put_all, raw
-from ingest.simulation.scene import Scene
-from ingest.simulation.shaders import LIGHTS
-from ingest.simulation.stage_parts import Moving, Sighting, Still, flags_of, level_at, placements, ridge_of
+from spikewatch.ingest.simulation.camera import View, in_sight, projection, rays
+from spikewatch.ingest.simulation.film import Actor
+from spikewatch.ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.motion import STRIDE, D, S, X, Z, at_time
+from spikewatch.ingest.simulation.renderer import Canvas, Renderer, columns, put_all, raw
+from spikewatch.ingest.simulation.scene import Scene
+from spikewatch.ingest.simulation.shaders import LIGHTS
+from spikewatch.ingest.simulation.stage_parts import (
+    Moving,
+    Sighting,
+    Still,
+    flags_of,
+    level_at,
+    placements,
+    ridge_of,
+)
 
 _DETAIL_REACH_M = 60.0
 _ACTOR_REACH_M = 150.0

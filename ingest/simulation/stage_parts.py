@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.bodies import Body
-from ingest.simulation.chunks import Chunks, cut
-from ingest.simulation.mesh import Floats, Mesh
-from ingest.simulation.motion import PITCH, YAW, X, Z
-from ingest.simulation.renderer import Program, Renderer
-from ingest.simulation.scene import Scene
+from spikewatch.ingest.simulation.bodies import Body
+from spikewatch.ingest.simulation.chunks import Chunks, cut
+from spikewatch.ingest.simulation.mesh import Floats, Mesh
+from spikewatch.ingest.simulation.motion import PITCH, YAW, X, Z
+from spikewatch.ingest.simulation.renderer import Program, Renderer
+from spikewatch.ingest.simulation.scene import Scene
 
 _FINE_CAR_PX, _COARSE_CAR_PX, _FINE_PERSON_PX = 80.0, 17.0, 44.0
 """Lengths of cars and heights of people on the picture above which they are drawn better."""

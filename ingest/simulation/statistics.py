@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.errors import GeometryError
-from ingest.events import Events
-from ingest.simulation.recorder_labels import Boxes
+from spikewatch.ingest.errors import GeometryError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.simulation.recorder_labels import Boxes
 
 WINDOW_US = 50_000
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.frontage import edges_of, line_with_houses
-from ingest.simulation.ground import Stretch, cover, mark
-from ingest.simulation.mesh import Floats, Mesh, join
-from ingest.simulation.network import Network
-from ingest.simulation.roadside import (
+from spikewatch.ingest.simulation.frontage import edges_of, line_with_houses
+from spikewatch.ingest.simulation.ground import Stretch, cover, mark
+from spikewatch.ingest.simulation.mesh import Floats, Mesh, join
+from spikewatch.ingest.simulation.network import Network
+from spikewatch.ingest.simulation.roadside import (
     fence_in,
     place_furniture,
     place_lamps,
@@ -16,8 +16,8 @@ from ingest.simulation.roadside import (
     place_signals,
     plant_trees,
 )  # fmt: skip
-from ingest.simulation.shade import Casters
-from ingest.simulation.site import Site, StreetLayers
+from spikewatch.ingest.simulation.shade import Casters
+from spikewatch.ingest.simulation.site import Site, StreetLayers
 
 
 @dataclass(frozen=True, slots=True)

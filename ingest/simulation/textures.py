@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.mesh import Floats
 
 TEXTURE_PX = 128
 

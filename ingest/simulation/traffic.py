@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.bodies import Body
-from ingest.simulation.cast import Cast
-from ingest.simulation.film import CAR, Actor
-from ingest.simulation.lanes import Lane
-from ingest.simulation.mesh import Floats
-from ingest.simulation.motion import drive, follow, smooth, wander
-from ingest.simulation.network import Network, SideRoad
-from ingest.simulation.wardrobe import Wardrobe
+from spikewatch.ingest.simulation.bodies import Body
+from spikewatch.ingest.simulation.cast import Cast
+from spikewatch.ingest.simulation.film import CAR, Actor
+from spikewatch.ingest.simulation.lanes import Lane
+from spikewatch.ingest.simulation.mesh import Floats
+from spikewatch.ingest.simulation.motion import drive, follow, smooth, wander
+from spikewatch.ingest.simulation.network import Network, SideRoad
+from spikewatch.ingest.simulation.wardrobe import Wardrobe
 
 _LABELLED = ("car", "van", "pickup")
 _MOST_IN_LANE = 45

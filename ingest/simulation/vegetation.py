@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ingest.simulation.mesh import Floats, Ints, Mesh, copies, join, nothing, paint, unit
-from ingest.simulation.shapes import blob, sheets, tubes
+from spikewatch.ingest.simulation.mesh import Floats, Ints, Mesh, copies, join, nothing, paint, unit
+from spikewatch.ingest.simulation.shapes import blob, sheets, tubes
 
 SPECIES = ("leafy", "bare", "conifer", "slim", "bush")
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.simulation.bodies import Body, stiff_body
-from ingest.simulation.cars import STYLES, Lamps, make_car
-from ingest.simulation.cyclists import make_cyclist
-from ingest.simulation.heavy import make_bus, make_lorry
-from ingest.simulation.mesh_folder import MeshFolder
-from ingest.simulation.people import Figure, dress, make_figure
-from ingest.simulation.textures import TextureShelf, cloth, poster, rim
+from spikewatch.ingest.simulation.bodies import Body, stiff_body
+from spikewatch.ingest.simulation.cars import STYLES, Lamps, make_car
+from spikewatch.ingest.simulation.cyclists import make_cyclist
+from spikewatch.ingest.simulation.heavy import make_bus, make_lorry
+from spikewatch.ingest.simulation.mesh_folder import MeshFolder
+from spikewatch.ingest.simulation.people import Figure, dress, make_figure
+from spikewatch.ingest.simulation.textures import TextureShelf, cloth, poster, rim
 
 _STYLE_SHARES = (0.24, 0.17, 0.12, 0.17, 0.12, 0.05, 0.09, 0.04)
 _FROM_MESHES = 0.66

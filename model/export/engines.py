@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.detector import Detector
-from model.export.graph import NEXT_STATE, STATE
-from model.export.packages import require, require_openvino
+from spikewatch.model.detector import Detector
+from spikewatch.model.export.graph import NEXT_STATE, STATE
+from spikewatch.model.export.packages import require, require_openvino
 
 Arrays = dict[str, NDArray[Any]]
 """By the names of the graph."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.detector import Detector
-from model.factored import factored
-from model.network import Network, RawOutputs
-from model.step import State, Step
+from spikewatch.model.detector import Detector
+from spikewatch.model.factored import factored
+from spikewatch.model.network import Network, RawOutputs
+from spikewatch.model.step import State, Step
 
 FRAMES = "frames"
 LEVELS = ("p3", "p4", "p5")

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from model.detector import Detector
-from model.export.graph import FRAMES, sample_graph
-from model.export.packages import require
+from spikewatch.model.detector import Detector
+from spikewatch.model.export.graph import FRAMES, sample_graph
+from spikewatch.model.export.packages import require
 
 OPSET = 20
 """What this version of PyTorch writes without converting; Round is half to even since 11."""

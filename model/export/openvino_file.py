@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from model.detector import Detector
-from model.export.onnx_file import METADATA_KEY, write_onnx
-from model.export.packages import require_openvino
-from model.spec import ModelSpec
+from spikewatch.model.detector import Detector
+from spikewatch.model.export.onnx_file import METADATA_KEY, write_onnx
+from spikewatch.model.export.packages import require_openvino
+from spikewatch.model.spec import ModelSpec
 
 
 def write_openvino(detector: Detector, path: Path) -> None:

@@ -4,7 +4,7 @@ import importlib
 import sys
 from typing import Any
 
-from model.errors import MissingExtraError
+from spikewatch.model.errors import MissingExtraError
 
 TELEMETRY = "openvino_telemetry"
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from model.detector import Detector, StepOutput
-from model.export.engines import Arrays, Engine
-from model.export.graph import FRAMES, LEVELS, NEXT_STATE, SPIKES, STATE
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.export.engines import Arrays, Engine
+from spikewatch.model.export.graph import FRAMES, LEVELS, NEXT_STATE, SPIKES, STATE
 
 EVENTS_PER_VALUE = 0.1
 """Share of the input that is not blank: that of a lively scene."""

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from model.errors import StateError
-from model.network import RawOutputs
-from model.step import State, Step
+from spikewatch.model.errors import StateError
+from spikewatch.model.network import RawOutputs
+from spikewatch.model.step import State, Step
 
 
 class BankStep(Step):

@@ -4,10 +4,10 @@ import logging
 
 import torch
 
-from model.errors import ConfigError
-from model.network import Network
-from model.runtime.fused import PARTS, fusible
-from model.runtime.half import HALF
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.network import Network
+from spikewatch.model.runtime.fused import PARTS, fusible
+from spikewatch.model.runtime.half import HALF
 
 log = logging.getLogger("spikewatch.runtime")
 

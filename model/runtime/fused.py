@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from model.blocks import SNNBlock
-from model.convolutions import SpikeConv
-from model.errors import ConfigError
-from model.factored import factored
-from model.geometry import Layer
-from model.network import Network, RawOutputs
-from model.neuron import ILIF
-from model.runtime.bank_step import BankStep
-from model.runtime.ilif_kernel import FusedILIF, Neurons, make_kernel
-from model.runtime.packed import ByteConv, FloatConv, Geometry, Packed
-from model.spikeyolo import Encoder, SpikeYOLO
-from model.step import State, Step
+from spikewatch.model.blocks import SNNBlock
+from spikewatch.model.convolutions import SpikeConv
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.factored import factored
+from spikewatch.model.geometry import Layer
+from spikewatch.model.network import Network, RawOutputs
+from spikewatch.model.neuron import ILIF
+from spikewatch.model.runtime.bank_step import BankStep
+from spikewatch.model.runtime.ilif_kernel import FusedILIF, Neurons, make_kernel
+from spikewatch.model.runtime.packed import ByteConv, FloatConv, Geometry, Packed
+from spikewatch.model.spikeyolo import Encoder, SpikeYOLO
+from spikewatch.model.step import State, Step
 
 PARTS = {"fp32": 0, "int8": 1, "int8x2": 2}
 """Signed bytes of one weight that spikes meet, by precision."""

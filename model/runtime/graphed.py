@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from model.network import RawOutputs
-from model.runtime.half import HalfNetwork, Outputs
-from model.step import State
+from spikewatch.model.network import RawOutputs
+from spikewatch.model.runtime.half import HalfNetwork, Outputs
+from spikewatch.model.step import State
 
 WARM_UP = 3
 """Steps before a capture: libraries load, pick kernels and take their memory at the first ones."""

@@ -13,16 +13,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from model.convolutions import SpikeConv
-from model.errors import ConfigError
-from model.factored import factored
-from model.geometry import Layer
-from model.network import Network, RawOutputs
-from model.neuron import ILIF
-from model.runtime.bank_step import BankStep
-from model.runtime.fused import fusible
-from model.runtime.ilif_gpu import Constants, Fire, fire_by_torch
-from model.step import Kernel, State
+from spikewatch.model.convolutions import SpikeConv
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.factored import factored
+from spikewatch.model.geometry import Layer
+from spikewatch.model.network import Network, RawOutputs
+from spikewatch.model.neuron import ILIF
+from spikewatch.model.runtime.bank_step import BankStep
+from spikewatch.model.runtime.fused import fusible
+from spikewatch.model.runtime.ilif_gpu import Constants, Fire, fire_by_torch
+from spikewatch.model.step import Kernel, State
 
 HALF = "half"
 """Its name."""

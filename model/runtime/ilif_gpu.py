@@ -59,7 +59,7 @@ def choose_fire(device: torch.device) -> Fire:
     if device.type != "cuda":
         return fire_by_torch
     try:
-        from model.runtime.ilif_triton import fire_by_triton
+        from spikewatch.model.runtime.ilif_triton import fire_by_triton
 
         x, rows = torch.zeros(1, 1, 1, 8, device=device), torch.zeros(1, dtype=torch.int64, device=device)
         fire_by_triton(

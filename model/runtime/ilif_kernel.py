@@ -15,7 +15,7 @@ import torch
 from numba import carray  # type: ignore[attr-defined]
 from torch import Tensor
 
-from model.runtime.parallel import (
+from spikewatch.model.runtime.parallel import (
     KERNEL,
     add_atomically,
     bits_of_float,

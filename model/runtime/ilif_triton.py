@@ -5,7 +5,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from model.runtime.ilif_gpu import Constants
+from spikewatch.model.runtime.ilif_gpu import Constants
 
 BLOCK = 1024
 """Neurons of one program."""

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import torch
 
-from model.geometry import Layer
-from model.network import Network
-from model.runtime.bank_step import InPlace
-from model.runtime.fused import FusedNetwork
-from model.runtime.graphed import GraphedNetwork
-from model.runtime.half import HALF, HalfNetwork
-from model.runtime.ilif_gpu import choose_fire
+from spikewatch.model.geometry import Layer
+from spikewatch.model.network import Network
+from spikewatch.model.runtime.bank_step import InPlace
+from spikewatch.model.runtime.fused import FusedNetwork
+from spikewatch.model.runtime.graphed import GraphedNetwork
+from spikewatch.model.runtime.half import HALF, HalfNetwork
+from spikewatch.model.runtime.ilif_gpu import choose_fire
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from model.training.iou import complete_iou
+from spikewatch.model.training.iou import complete_iou
 
 TOP_K = 10
 SCORE_POWER = 0.5

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from model.training.count_change import CountChange
-from model.training.geometry import draw_placement, log_uniform
-from model.training.placement import Placement, Rectangle
-from model.training.render import Touch
+from spikewatch.model.training.count_change import CountChange
+from spikewatch.model.training.geometry import draw_placement, log_uniform
+from spikewatch.model.training.placement import Placement, Rectangle
+from spikewatch.model.training.render import Touch
 
 
 @dataclass(frozen=True, slots=True)

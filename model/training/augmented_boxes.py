@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training.label_boxes import BoxRules, InputBoxes
-from model.training.placement import Placement, Rectangle
+from spikewatch.model.training.label_boxes import BoxRules, InputBoxes
+from spikewatch.model.training.placement import Placement, Rectangle
 
 
 def follow(

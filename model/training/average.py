@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from model.network import Network
+from spikewatch.model.network import Network
 
 
 class MovingAverage:

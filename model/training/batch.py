@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model.errors import ConfigError
-from model.spec import ModelSpec
-from model.training.label_boxes import NO_BOXES, InputBoxes
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.label_boxes import NO_BOXES, InputBoxes
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from model.errors import DatasetError
-from model.letterbox import Letterbox
-from model.prophesee import Boxes
-from model.spec import ModelSpec
-from model.training.cache_file import Header, file_name, read_header
-from model.training.cache_room import CacheRoom
-from model.training.cache_write import WriteJob, write_all
-from model.training.cut import Grid, label_times
-from model.training.label_boxes import LabelBoxes, boxes_at
-from model.training.moments import Labelled
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.letterbox import Letterbox
+from spikewatch.model.prophesee import Boxes
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.cache_file import Header, file_name, read_header
+from spikewatch.model.training.cache_room import CacheRoom
+from spikewatch.model.training.cache_write import WriteJob, write_all
+from spikewatch.model.training.cut import Grid, label_times
+from spikewatch.model.training.label_boxes import LabelBoxes, boxes_at
+from spikewatch.model.training.moments import Labelled
 
 Overflow = Literal["refuse", "leave_out"]
 Progress = Callable[[float], None]

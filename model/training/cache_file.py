@@ -14,9 +14,9 @@ import h5py
 import hdf5plugin
 import numpy as np
 
-from model.spec import ModelSpec
-from model.training.cut import Cutter, Grid
-from model.training.moments import Labelled
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.cut import Cutter, Grid
+from spikewatch.model.training.moments import Labelled
 
 LAYOUT = 1
 """Raised with any change of what a file holds, or of how frames are made."""

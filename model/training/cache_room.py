@@ -3,7 +3,7 @@
 from pathlib import Path
 from time import time
 
-from model.training.cache_file import SUFFIX
+from spikewatch.model.training.cache_file import SUFFIX
 
 TEMPORARY = ".tmp"
 """Ending of files that are being written; one that a killed process left behind goes after a day."""

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
-from model.spec import ModelSpec
-from model.training.cache_file import write_file
-from model.training.cache_room import TEMPORARY
-from model.training.moments import Labelled
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.cache_file import write_file
+from spikewatch.model.training.cache_room import TEMPORARY
+from spikewatch.model.training.moments import Labelled
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import DatasetError
-from model.spec import GEN1_CLASSES
-from model.training.rules import RulesName
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.spec import GEN1_CLASSES
+from spikewatch.model.training.rules import RulesName
 
 ONE_MPX_CLASSES = ("pedestrian", "two wheeler", "car", "truck", "bus", "traffic sign", "traffic light")
 """Classes of the 1 Megapixel set, in the order of their ids."""

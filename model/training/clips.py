@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training.cache import CutRecording
+from spikewatch.model.training.cache import CutRecording
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from model.errors import DatasetError
-from model.training.truth import Truth
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.training.truth import Truth
 
 PREFIX = "instances_"
 

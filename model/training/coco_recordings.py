@@ -15,15 +15,15 @@ from typing import Any
 
 import numpy as np
 
-from ingest.recording import Recording, open_recording
-from model.errors import DatasetError
-from model.training.classes import LEFT_OUT, ClassMap, renumbered
-from model.training.coco_images import Categories, parsed, truths_by_image
-from model.training.labels import MAX_TIME_US, check_classes, cropped_xywh
-from model.training.moments import Moment
-from model.training.rules import Rules
-from model.training.taught import Taught
-from model.training.truth import Truth
+from spikewatch.ingest.recording import Recording, open_recording
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.training.classes import LEFT_OUT, ClassMap, renumbered
+from spikewatch.model.training.coco_images import Categories, parsed, truths_by_image
+from spikewatch.model.training.labels import MAX_TIME_US, check_classes, cropped_xywh
+from spikewatch.model.training.moments import Moment
+from spikewatch.model.training.rules import Rules
+from spikewatch.model.training.taught import Taught
+from spikewatch.model.training.truth import Truth
 
 TIME_FIELDS = ("t_us", "timestamp")
 

@@ -14,9 +14,17 @@ import numpy as np
 from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
-from model.detections import Detections
-from model.training.figures import RECALLS, THRESHOLDS, ClassScore, Curve, Score, curves_of, figures_of
-from model.training.truth import Truth
+from spikewatch.model.detections import Detections
+from spikewatch.model.training.figures import (
+    RECALLS,
+    THRESHOLDS,
+    ClassScore,
+    Curve,
+    Score,
+    curves_of,
+    figures_of,
+)
+from spikewatch.model.training.truth import Truth
 
 MAX_OF_CLASS = 100
 """COCO scores no more boxes of a class in one image; the weaker ones are let go of at once."""

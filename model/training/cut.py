@@ -14,12 +14,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.recording import Recording
-from model.letterbox import Letterbox, prepare_frame
-from model.spec import ModelSpec
-from model.training.batch import levels_of
-from model.training.past import Past
-from model.training.windows import Cut, carried_edges
+from spikewatch.ingest.recording import Recording
+from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.batch import levels_of
+from spikewatch.model.training.past import Past
+from spikewatch.model.training.windows import Cut, carried_edges
 
 Halves = NDArray[np.uint8]
 """Network input of consecutive half slices [2N,P,h,w], `levels_of(spec)` being 1.0."""

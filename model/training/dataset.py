@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Literal
 
-from model.errors import DatasetError
-from model.training.coco_images import annotation_files, parsed
-from model.training.coco_recordings import has_times
-from model.training.gen1 import has_recordings
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.training.coco_images import annotation_files, parsed
+from spikewatch.model.training.coco_recordings import has_times
+from spikewatch.model.training.gen1 import has_recordings
 
 Kind = Literal["prophesee", "coco", "coco_recordings"]
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from model.detections import Detections
-from model.errors import DatasetError
-from model.prophesee import BBOX_DTYPE, Boxes, prophesee_boxes
-from model.training.coco_images import Categories
-from model.training.gen1 import bare_name
-from model.training.labels import read_labels
-from model.training.moments import Labelled
+from spikewatch.model.detections import Detections
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.prophesee import BBOX_DTYPE, Boxes, prophesee_boxes
+from spikewatch.model.training.coco_images import Categories
+from spikewatch.model.training.gen1 import bare_name
+from spikewatch.model.training.labels import read_labels
+from spikewatch.model.training.moments import Labelled
 
 ENDINGS = ("_bbox", "_td", "")
 """What may follow a recording's name, before .npy."""

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.energy import Energy, mean_firing_rate
-from model.errors import DatasetError
-from model.prophesee import BBOX_DTYPE, Boxes
-from model.report import EnergyMeter
-from model.training.classes import ClassMap
-from model.training.coco_score import CocoScorer
-from model.training.figures import Score
-from model.training.images import ScoredImage
-from model.training.moments import Labelled, Moment, counted, pooled
-from model.training.rules import Rules, rules_for
+from spikewatch.model.energy import Energy, mean_firing_rate
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.prophesee import BBOX_DTYPE, Boxes
+from spikewatch.model.report import EnergyMeter
+from spikewatch.model.training.classes import ClassMap
+from spikewatch.model.training.coco_score import CocoScorer
+from spikewatch.model.training.figures import Score
+from spikewatch.model.training.images import ScoredImage
+from spikewatch.model.training.moments import Labelled, Moment, counted, pooled
+from spikewatch.model.training.rules import Rules, rules_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,20 +8,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from model.detections import Detections
-from model.detector import Detector
-from model.errors import ConfigError, DatasetError
-from model.letterbox import Letterbox, prepare_frame
-from model.prophesee import BBOX_DTYPE, Boxes, prophesee_boxes, to_detections
-from model.report import EnergyMeter
-from model.training.choice import Choice
-from model.training.classes import ClassMap, same_classes
-from model.training.coco_images import CocoImages, LabelledPicture
-from model.training.evaluated import Evaluation, Prepared, cost_of, images_of, joined, prepare, score_of
-from model.training.images import ScoredImage
-from model.training.moments import Labelled
-from model.training.rules import Rules
-from model.training.windows import RUNS, Cut, Job, row_of
+from spikewatch.model.detections import Detections
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import ConfigError, DatasetError
+from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.prophesee import BBOX_DTYPE, Boxes, prophesee_boxes, to_detections
+from spikewatch.model.report import EnergyMeter
+from spikewatch.model.training.choice import Choice
+from spikewatch.model.training.classes import ClassMap, same_classes
+from spikewatch.model.training.coco_images import CocoImages, LabelledPicture
+from spikewatch.model.training.evaluated import (
+    Evaluation,
+    Prepared,
+    cost_of,
+    images_of,
+    joined,
+    prepare,
+    score_of,
+)
+from spikewatch.model.training.images import ScoredImage
+from spikewatch.model.training.moments import Labelled
+from spikewatch.model.training.rules import Rules
+from spikewatch.model.training.windows import RUNS, Cut, Job, row_of
 
 Progress = Callable[[float], None]
 ReadPicture = Callable[[Path], NDArray[np.uint8]]

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ingest.recording import Recording, open_recording
-from model.errors import DatasetError
-from model.training.classes import ClassMap
-from model.training.labels import read_labels
-from model.training.moments import Moment, counted, moments_of
-from model.training.rules import Rules
-from model.training.taught import Taught
+from spikewatch.ingest.recording import Recording, open_recording
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.training.classes import ClassMap
+from spikewatch.model.training.labels import read_labels
+from spikewatch.model.training.moments import Moment, counted, moments_of
+from spikewatch.model.training.rules import Rules
+from spikewatch.model.training.taught import Taught
 
 LABELS = "_bbox.npy"
 

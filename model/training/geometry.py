@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from model.training.placement import Placement, Rectangle
+from spikewatch.model.training.placement import Placement, Rectangle
 
 
 class Geometric(Protocol):

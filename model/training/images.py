@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from model.detections import Detections
-from model.training.truth import Truth
+from spikewatch.model.detections import Detections
+from spikewatch.model.training.truth import Truth
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ A boundary at a label never moves, and the number of slices stays, so that targe
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training.cut import Grid
+from spikewatch.model.training.cut import Grid
 
 
 def still_bounds(slices: int) -> NDArray[np.int64]:

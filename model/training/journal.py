@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from model.training.optimise import StepReport
-from model.whole_file import whole_file
+from spikewatch.model.training.optimise import StepReport
+from spikewatch.model.whole_file import whole_file
 
 
 @dataclass(frozen=True, slots=True)

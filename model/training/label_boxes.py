@@ -10,8 +10,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from model.letterbox import Letterbox
-from model.prophesee import Boxes
+from spikewatch.model.letterbox import Letterbox
+from spikewatch.model.prophesee import Boxes
 
 
 @dataclass(frozen=True, slots=True)

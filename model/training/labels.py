@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.errors import DatasetError
-from model.prophesee import BBOX_DTYPE, Boxes
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.prophesee import BBOX_DTYPE, Boxes
 
 OLD_NAMES = {"t": "ts", "class_confidence": "confidence"}
 """How the first release of Gen1 spells two fields."""

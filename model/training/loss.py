@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.decode import Anchors, decode_anchor_free, split_anchor_free
-from model.head import DFL_BINS
-from model.network import RawOutputs
-from model.training.assign import Truths, assign
-from model.training.iou import complete_iou
+from spikewatch.model.decode import Anchors, decode_anchor_free, split_anchor_free
+from spikewatch.model.head import DFL_BINS
+from spikewatch.model.network import RawOutputs
+from spikewatch.model.training.assign import Truths, assign
+from spikewatch.model.training.iou import complete_iou
 
 BOX_GAIN, CLASS_GAIN, DFL_GAIN = 7.5, 0.5, 1.5
 """Weights of the three terms: YOLOv8's, which the paper keeps."""

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model.detections import Detections
-from model.training.images import ScoredImage
-from model.training.truth import Truth
+from spikewatch.model.detections import Detections
+from spikewatch.model.training.images import ScoredImage
+from spikewatch.model.training.truth import Truth
 
 CONFIDENT = 0.25
 """Boxes at or below it find nothing here, as in `spikewatch detect`: at 0.001 hardly anything is missed."""

@@ -7,14 +7,14 @@ from typing import Protocol
 
 import numpy as np
 
-from ingest.recording import Recording
-from model.detections import Detections
-from model.prophesee import Boxes, to_detections
-from model.training.classes import LEFT_OUT, ClassMap, renumbered
-from model.training.labels import crop
-from model.training.rules import Rules
-from model.training.taught import Taught
-from model.training.truth import Truth
+from spikewatch.ingest.recording import Recording
+from spikewatch.model.detections import Detections
+from spikewatch.model.prophesee import Boxes, to_detections
+from spikewatch.model.training.classes import LEFT_OUT, ClassMap, renumbered
+from spikewatch.model.training.labels import crop
+from spikewatch.model.training.rules import Rules
+from spikewatch.model.training.taught import Taught
+from spikewatch.model.training.truth import Truth
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.errors import TrainingError
-from model.network import Network, RawOutputs
-from model.training.average import MovingAverage
-from model.training.batch import Batch
-from model.training.loss import Loss, detection_loss
-from model.training.recipe import Recipe, make_optimiser
-from model.training.supervise import labelled_samples
-from model.training.unroll import Lanes, Unroll
+from spikewatch.model.errors import TrainingError
+from spikewatch.model.network import Network, RawOutputs
+from spikewatch.model.training.average import MovingAverage
+from spikewatch.model.training.batch import Batch
+from spikewatch.model.training.loss import Loss, detection_loss
+from spikewatch.model.training.recipe import Recipe, make_optimiser
+from spikewatch.model.training.supervise import labelled_samples
+from spikewatch.model.training.unroll import Lanes, Unroll
 
 
 @dataclass(frozen=True, slots=True)

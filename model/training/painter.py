@@ -8,16 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training.augment import Augmentation, Look, draw_look, draw_touch
-from model.training.augmented_boxes import follow
-from model.training.cache import CutRecording
-from model.training.clips import Clips
-from model.training.geometry import draw_mosaic
-from model.training.jitter import moved_bounds, still_bounds
-from model.training.label_boxes import BoxRules, InputBoxes, joined
-from model.training.lanes import Run
-from model.training.reader import HalvesReader
-from model.training.render import Scale, draw_slices, finish
+from spikewatch.model.training.augment import Augmentation, Look, draw_look, draw_touch
+from spikewatch.model.training.augmented_boxes import follow
+from spikewatch.model.training.cache import CutRecording
+from spikewatch.model.training.clips import Clips
+from spikewatch.model.training.geometry import draw_mosaic
+from spikewatch.model.training.jitter import moved_bounds, still_bounds
+from spikewatch.model.training.label_boxes import BoxRules, InputBoxes, joined
+from spikewatch.model.training.lanes import Run
+from spikewatch.model.training.reader import HalvesReader
+from spikewatch.model.training.render import Scale, draw_slices, finish
 
 Seen = list[InputBoxes | None]
 """The boxes at the end of each slice; None where nothing is known."""

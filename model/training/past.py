@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.errors import GeometryError, TimeOrderError
-from ingest.events import Events
-from ingest.recording import Recording
-from ingest.representations import make_representation
-from ingest.sources import OUTSIDE, DecodedEvents
+from spikewatch.ingest.errors import GeometryError, TimeOrderError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.recording import Recording
+from spikewatch.ingest.representations import make_representation
+from spikewatch.ingest.sources import OUTSIDE, DecodedEvents
 
 MAX_LATE_US = 1_000_000
 """Disorder that is taken for jitter, as in `ingest.slicer`."""

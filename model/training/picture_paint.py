@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from model.letterbox import PAD_VALUE, Letterbox
-from model.training.label_boxes import InputBoxes
-from model.training.placement import Placement, paste
-from model.training.truth import Truth
+from spikewatch.model.letterbox import PAD_VALUE, Letterbox
+from spikewatch.model.training.label_boxes import InputBoxes
+from spikewatch.model.training.placement import Placement, paste
+from spikewatch.model.training.truth import Truth
 
 GREY = round(PAD_VALUE * 255)
 LUMA = (0.299, 0.587, 0.114)

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.errors import ConfigError, DatasetError
-from model.letterbox import Letterbox
-from model.spec import ModelSpec
-from model.training.augmented_boxes import follow
-from model.training.batch import Batch, levels_of, targets_of
-from model.training.coco_images import CocoImages, LabelledPicture
-from model.training.geometry import draw_mosaic, draw_placement, log_uniform
-from model.training.label_boxes import BoxRules, InputBoxes, joined
-from model.training.picture_paint import Colours, paint_picture, picture_boxes
+from spikewatch.model.errors import ConfigError, DatasetError
+from spikewatch.model.letterbox import Letterbox
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.augmented_boxes import follow
+from spikewatch.model.training.batch import Batch, levels_of, targets_of
+from spikewatch.model.training.coco_images import CocoImages, LabelledPicture
+from spikewatch.model.training.geometry import draw_mosaic, draw_placement, log_uniform
+from spikewatch.model.training.label_boxes import BoxRules, InputBoxes, joined
+from spikewatch.model.training.picture_paint import Colours, paint_picture, picture_boxes
 
 ReadPicture = Callable[[Path], NDArray[np.uint8]]
 

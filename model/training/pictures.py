@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from model.decode import decode
-from model.network import Network, RawOutputs
-from model.nms import suppress
-from model.training.batch import Batch
-from model.training.unroll import Lanes, Unroll
+from spikewatch.model.decode import decode
+from spikewatch.model.network import Network, RawOutputs
+from spikewatch.model.nms import suppress
+from spikewatch.model.training.batch import Batch
+from spikewatch.model.training.unroll import Lanes, Unroll
 
 LABELLED, FOUND = (90, 220, 90), (255, 150, 40)
 CONFIDENCE, IOU = 0.25, 0.6

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training.label_boxes import InputBoxes
+from spikewatch.model.training.label_boxes import InputBoxes
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from model.spec import ModelSpec
-from model.training.cache import CutRecording, remake
-from model.training.cut import Halves
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.cache import CutRecording, remake
+from spikewatch.model.training.cut import Halves
 
 OPEN_FILES = 64
 """Files kept open; the longest unused is closed first."""

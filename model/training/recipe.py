@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import nn
 
-from model.errors import ConfigError
+from spikewatch.model.errors import ConfigError
 
 OPTIMISERS = ("sgd", "adamw")
 

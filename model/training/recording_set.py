@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.detections import Detections
-from model.errors import DatasetError
-from model.prophesee import Boxes
-from model.training.classes import ClassMap, folder_classes
-from model.training.coco_images import Categories
-from model.training.coco_recordings import AnnotatedRecording, read_coco_recordings
-from model.training.elsewhere import boxes_at, read_npy, read_results
-from model.training.evaluated import Evaluation, prepare
-from model.training.evaluation import evaluate_boxes
-from model.training.gen1 import find_recordings, split_folder
-from model.training.moments import Labelled
-from model.training.rules import RULES, Rules, RulesName, rules_for
+from spikewatch.model.detections import Detections
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.prophesee import Boxes
+from spikewatch.model.training.classes import ClassMap, folder_classes
+from spikewatch.model.training.coco_images import Categories
+from spikewatch.model.training.coco_recordings import AnnotatedRecording, read_coco_recordings
+from spikewatch.model.training.elsewhere import boxes_at, read_npy, read_results
+from spikewatch.model.training.evaluated import Evaluation, prepare
+from spikewatch.model.training.evaluation import evaluate_boxes
+from spikewatch.model.training.gen1 import find_recordings, split_folder
+from spikewatch.model.training.moments import Labelled
+from spikewatch.model.training.rules import RULES, Rules, RulesName, rules_for
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,9 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from model.training.count_change import DRAWS, CountChange
-from model.training.cut import Halves
-from model.training.placement import Placement, Rectangle, paste
+from spikewatch.model.training.count_change import DRAWS, CountChange
+from spikewatch.model.training.cut import Halves
+from spikewatch.model.training.placement import Placement, Rectangle, paste
 
 _2_16 = 65536.0
 _PER_2_32 = 1.0 / 4294967296.0

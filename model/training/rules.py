@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-from model.training.labels import GEN1_FILTER, BoxFilter
+from spikewatch.model.training.labels import GEN1_FILTER, BoxFilter
 
 RulesName = Literal["gen1", "1mpx", "none"]
 

@@ -14,20 +14,20 @@ from typing import Any, Protocol
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from model.detector import Detector
-from model.errors import TrainingError
-from model.geometry import trace
-from model.spec import ModelSpec
-from model.state import init_state
-from model.training.batch import Batch
-from model.training.figures import Score
-from model.training.journal import EpochReport, Journal, mean_report, plot_progress
-from model.training.optimise import Learner, StepReport, to_device
-from model.training.pictures import save_pictures
-from model.training.recipe import Recipe
-from model.training.run_folder import RunFolder
-from model.training.settle import settle_batch_norms
-from model.training.unroll import Lanes
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import TrainingError
+from spikewatch.model.geometry import trace
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.state import init_state
+from spikewatch.model.training.batch import Batch
+from spikewatch.model.training.figures import Score
+from spikewatch.model.training.journal import EpochReport, Journal, mean_report, plot_progress
+from spikewatch.model.training.optimise import Learner, StepReport, to_device
+from spikewatch.model.training.pictures import save_pictures
+from spikewatch.model.training.recipe import Recipe
+from spikewatch.model.training.run_folder import RunFolder
+from spikewatch.model.training.settle import settle_batch_norms
+from spikewatch.model.training.unroll import Lanes
 
 PREFETCH = 6
 """Batches made ahead of the network."""

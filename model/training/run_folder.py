@@ -15,11 +15,11 @@ from typing import Any
 
 import torch
 
-from model.checkpoint import save_checkpoint
-from model.errors import TrainingError
-from model.network import Network
-from model.spec import ModelSpec
-from model.whole_file import whole_file
+from spikewatch.model.checkpoint import save_checkpoint
+from spikewatch.model.errors import TrainingError
+from spikewatch.model.network import Network
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.whole_file import whole_file
 
 
 class RunFolder:

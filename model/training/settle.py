@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from model.network import Network
-from model.training.batch import Batch
-from model.training.unroll import Lanes, Unroll
+from spikewatch.model.network import Network
+from spikewatch.model.training.batch import Batch
+from spikewatch.model.training.unroll import Lanes, Unroll
 
 
 @torch.no_grad()

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from model.network import RawOutputs
-from model.training.assign import Truths
-from model.training.batch import Targets
+from spikewatch.model.network import RawOutputs
+from spikewatch.model.training.assign import Truths
+from spikewatch.model.training.batch import Targets
 
 
 def labelled_samples(outputs: Sequence[RawOutputs], targets: Sequence[Targets]) -> tuple[RawOutputs, Truths]:

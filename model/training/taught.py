@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.prophesee import Boxes
+from spikewatch.model.prophesee import Boxes
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,25 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from model.errors import ConfigError, DatasetError
-from model.spec import ModelSpec
-from model.training.augment import Augmentation
-from model.training.batch import Batch, levels_of, targets_of
-from model.training.cache import CacheOptions, Progress, prepare
-from model.training.clips import Clips, ClipShape, class_presence, draw_clips, draw_pass, repeat_factors
-from model.training.label_boxes import BoxRules
-from model.training.lanes import Tape
-from model.training.moments import Labelled
-from model.training.painter import Painter, Seen
-from model.training.reader import HalvesReader
-from model.training.render import Scale
+from spikewatch.model.errors import ConfigError, DatasetError
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.augment import Augmentation
+from spikewatch.model.training.batch import Batch, levels_of, targets_of
+from spikewatch.model.training.cache import CacheOptions, Progress, prepare
+from spikewatch.model.training.clips import (
+    Clips,
+    ClipShape,
+    class_presence,
+    draw_clips,
+    draw_pass,
+    repeat_factors,
+)
+from spikewatch.model.training.label_boxes import BoxRules
+from spikewatch.model.training.lanes import Tape
+from spikewatch.model.training.moments import Labelled
+from spikewatch.model.training.painter import Painter, Seen
+from spikewatch.model.training.reader import HalvesReader
+from spikewatch.model.training.render import Scale
 
 CLIP, LANE, PLAN = 0, 1, 2
 """What a random generator is for."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.prophesee import BBOX_DTYPE, Boxes
+from spikewatch.model.prophesee import BBOX_DTYPE, Boxes
 
 
 @dataclass(frozen=True, slots=True)

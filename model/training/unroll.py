@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from model.network import Network, RawOutputs
-from model.step import Kernel, State, Step
+from spikewatch.model.network import Network, RawOutputs
+from spikewatch.model.step import Kernel, State, Step
 
 
 class TrainStep(Step):

@@ -26,14 +26,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ingest.recording import Recording
-from model.detector import Detector, StepOutput
-from model.errors import ConfigError, DatasetError
-from model.letterbox import Letterbox, prepare_frame
-from model.network import RawOutputs
-from model.step import State
-from model.training.moments import Labelled
-from model.training.past import Past
+from spikewatch.ingest.recording import Recording
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.errors import ConfigError, DatasetError
+from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.network import RawOutputs
+from spikewatch.model.step import State
+from spikewatch.model.training.moments import Labelled
+from spikewatch.model.training.past import Past
 
 STATES = ("carry", "reset")
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from service.errors import ClientGone, TooLarge, TooSlow
-from service.settings import Settings
+from spikewatch.service.errors import ClientGone, TooLarge, TooSlow
+from spikewatch.service.settings import Settings
 
 
 class Patience:

@@ -9,12 +9,19 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
-from ingest.errors import IngestError
-from service.api.problems import problem_of, problem_response
-from service.errors import Draining, InternalError, ServiceError, SessionBusy, SessionClosed, TooLarge
-from service.host import SessionHost
-from service.schemas import Window
-from service.session import Session
+from spikewatch.ingest.errors import IngestError
+from spikewatch.service.api.problems import problem_of, problem_response
+from spikewatch.service.errors import (
+    Draining,
+    InternalError,
+    ServiceError,
+    SessionBusy,
+    SessionClosed,
+    TooLarge,
+)
+from spikewatch.service.host import SessionHost
+from spikewatch.service.schemas import Window
+from spikewatch.service.session import Session
 
 A = TypeVar("A")
 

@@ -10,11 +10,11 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from service.access import Access
-from service.api.problems import problem_response
-from service.caller import Caller
-from service.errors import InternalError, ServiceError
-from service.metrics import Metrics
+from spikewatch.service.access import Access
+from spikewatch.service.api.problems import problem_response
+from spikewatch.service.caller import Caller
+from spikewatch.service.errors import InternalError, ServiceError
+from spikewatch.service.metrics import Metrics
 
 log = logging.getLogger("spikewatch.http")
 

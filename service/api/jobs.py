@@ -10,12 +10,12 @@ from collections.abc import Iterator
 
 from fastapi import Request
 
-from service.access import Access
-from service.api.upload import Upload
-from service.api.upload_query import UploadQuery
-from service.caller import Caller
-from service.errors import JobUnknown, TooManyJobs
-from service.host import SessionHost
+from spikewatch.service.access import Access
+from spikewatch.service.api.upload import Upload
+from spikewatch.service.api.upload_query import UploadQuery
+from spikewatch.service.caller import Caller
+from spikewatch.service.errors import JobUnknown, TooManyJobs
+from spikewatch.service.host import SessionHost
 
 
 class Jobs:

@@ -5,11 +5,11 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from service.api.health import NOT_READY
-from service.api.sessions import Host
-from service.catalog import Entry
-from service.host import SessionHost
-from service.schemas import Problem, Wire
+from spikewatch.service.api.health import NOT_READY
+from spikewatch.service.api.sessions import Host
+from spikewatch.service.catalog import Entry
+from spikewatch.service.host import SessionHost
+from spikewatch.service.schemas import Problem, Wire
 
 PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
 

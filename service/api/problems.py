@@ -12,10 +12,10 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
-from ingest.errors import IngestError
-from service.errors import InternalError, ServiceError
-from service.metrics import Metrics
-from service.schemas import Problem, Window
+from spikewatch.ingest.errors import IngestError
+from spikewatch.service.errors import InternalError, ServiceError
+from spikewatch.service.metrics import Metrics
+from spikewatch.service.schemas import Problem, Window
 
 log = logging.getLogger("spikewatch.http")
 

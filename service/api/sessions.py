@@ -8,8 +8,8 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 
-from service.api.body import read_body
-from service.api.feeding import (
+from spikewatch.service.api.body import read_body
+from spikewatch.service.api.feeding import (
     collect,
     end_by_fault,
     feed,
@@ -20,11 +20,11 @@ from service.api.feeding import (
     unless_displaced,
     unless_over,
 )
-from service.caller import Caller
-from service.errors import SessionClosed
-from service.host import SessionHost
-from service.options import session_options
-from service.schemas import (
+from spikewatch.service.caller import Caller
+from spikewatch.service.errors import SessionClosed
+from spikewatch.service.host import SessionHost
+from spikewatch.service.options import session_options
+from spikewatch.service.schemas import (
     EnergyMj,
     Problem,
     SessionInfo,
@@ -35,7 +35,7 @@ from service.schemas import (
     Windows,
     Wire,
 )
-from service.session import Session
+from spikewatch.service.session import Session
 
 OCTETS: dict[str, Any] = {
     "requestBody": {

@@ -7,16 +7,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
-from service.api.body import read_body
-from service.api.feeding import held, unless_over
-from service.api.sessions import OCTETS, PROBLEMS, Host, Open, Sender
-from service.api.states import StateResponse, States
-from service.errors import TooSlow
-from service.host import SessionHost
-from service.schemas import Wire
-from service.session import Session
-from service.snapshot import check_live, read_snapshot, restore, settle, take, within
-from service.snapshot_size import most_bytes
+from spikewatch.service.api.body import read_body
+from spikewatch.service.api.feeding import held, unless_over
+from spikewatch.service.api.sessions import OCTETS, PROBLEMS, Host, Open, Sender
+from spikewatch.service.api.states import StateResponse, States
+from spikewatch.service.errors import TooSlow
+from spikewatch.service.host import SessionHost
+from spikewatch.service.schemas import Wire
+from spikewatch.service.session import Session
+from spikewatch.service.snapshot import check_live, read_snapshot, restore, settle, take, within
+from spikewatch.service.snapshot_size import most_bytes
 
 SNAPSHOT: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from service.errors import StatesFull
+from spikewatch.service.errors import StatesFull
 
 PIECE_BYTES = 256 * 1024
 

@@ -18,15 +18,15 @@ from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import Field, ValidationError
 from starlette.websockets import WebSocketState
 
-from ingest.errors import IngestError, TruncatedError
-from service.api.feeding import go_on, held, make_way, unless_over
-from service.api.problems import problem_of
-from service.api.sessions import get_caller, get_session, session_info
-from service.errors import BadRequest, InternalError, ServiceError, SessionBusy, SessionClosed
-from service.host import SessionHost
-from service.keeper import LAST_PATIENCE_S
-from service.schemas import Wire
-from service.session import Session
+from spikewatch.ingest.errors import IngestError, TruncatedError
+from spikewatch.service.api.feeding import go_on, held, make_way, unless_over
+from spikewatch.service.api.problems import problem_of
+from spikewatch.service.api.sessions import get_caller, get_session, session_info
+from spikewatch.service.errors import BadRequest, InternalError, ServiceError, SessionBusy, SessionClosed
+from spikewatch.service.host import SessionHost
+from spikewatch.service.keeper import LAST_PATIENCE_S
+from spikewatch.service.schemas import Wire
+from spikewatch.service.session import Session
 
 router = APIRouter()
 

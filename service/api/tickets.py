@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter, Request
 
-from service.access import TICKET_S, Access
-from service.api.sessions import PROBLEMS, Open, Sender
-from service.schemas import Wire
+from spikewatch.service.access import TICKET_S, Access
+from spikewatch.service.api.sessions import PROBLEMS, Open, Sender
+from spikewatch.service.schemas import Wire
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEMS)
 

@@ -10,23 +10,30 @@ from functools import partial
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from ingest.header import MAX_HEADER_BYTES
-from ingest.recording import sniff
-from service.access import Access
-from service.api.problems import problem_of
-from service.api.upload_body import LOOK_S, UploadBody
-from service.api.upload_query import PLACE, UploadQuery, announced
-from service.api.upload_session import Feeding, run_through, summary_of
-from service.caller import Caller
-from service.errors import BadRequest, ClientGone, Draining, InternalError, SessionClosed, WrongOffset
-from service.host import SessionHost
-from service.options import SessionOptions, stream_options
-from service.result_log import ResultLog
-from service.room import Room
-from service.schemas import JobInfo, JobState, Summary
-from service.session import Session
-from service.source import RecordingSource, Source
-from service.window import WindowResult
+from spikewatch.ingest.header import MAX_HEADER_BYTES
+from spikewatch.ingest.recording import sniff
+from spikewatch.service.access import Access
+from spikewatch.service.api.problems import problem_of
+from spikewatch.service.api.upload_body import LOOK_S, UploadBody
+from spikewatch.service.api.upload_query import PLACE, UploadQuery, announced
+from spikewatch.service.api.upload_session import Feeding, run_through, summary_of
+from spikewatch.service.caller import Caller
+from spikewatch.service.errors import (
+    BadRequest,
+    ClientGone,
+    Draining,
+    InternalError,
+    SessionClosed,
+    WrongOffset,
+)
+from spikewatch.service.host import SessionHost
+from spikewatch.service.options import SessionOptions, stream_options
+from spikewatch.service.result_log import ResultLog
+from spikewatch.service.room import Room
+from spikewatch.service.schemas import JobInfo, JobState, Summary
+from spikewatch.service.session import Session
+from spikewatch.service.source import RecordingSource, Source
+from spikewatch.service.window import WindowResult
 
 log = logging.getLogger("spikewatch.uploads")
 

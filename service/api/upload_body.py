@@ -9,9 +9,9 @@ from functools import partial
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from service.api.body import Patience
-from service.errors import BadRequest, Draining, TooLarge, TooSlow
-from service.host import SessionHost
+from spikewatch.service.api.body import Patience
+from spikewatch.service.errors import BadRequest, Draining, TooLarge, TooSlow
+from spikewatch.service.host import SessionHost
 
 LOOK_S = 0.5
 """How often one that waits for a request, or for a reader, looks whether it still makes sense."""

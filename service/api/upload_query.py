@@ -3,8 +3,8 @@
 from fastapi import Request
 from pydantic import Field, model_validator
 
-from service.limits import SESSION_ID
-from service.schemas import StreamFormat, WeightsName, WindowRequest
+from spikewatch.service.limits import SESSION_ID
+from spikewatch.service.schemas import StreamFormat, WeightsName, WindowRequest
 
 PLACE = {"offset", "seq"}
 """What differs from request to request of one upload."""

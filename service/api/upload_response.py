@@ -6,7 +6,7 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
-from service.api.upload import Upload
+from spikewatch.service.api.upload import Upload
 
 
 class UploadResponse(Response):

@@ -6,12 +6,12 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect
 
-from service.api.feeding import cut_short
-from service.catalog import Entry
-from service.errors import SessionClosed
-from service.schemas import Summary
-from service.session import Session
-from service.window import WindowResult
+from spikewatch.service.api.feeding import cut_short
+from spikewatch.service.catalog import Entry
+from spikewatch.service.errors import SessionClosed
+from spikewatch.service.schemas import Summary
+from spikewatch.service.session import Session
+from spikewatch.service.window import WindowResult
 
 Feeding = Coroutine[Any, Any, None]
 

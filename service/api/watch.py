@@ -9,18 +9,18 @@ import numpy as np
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from PIL import Image
 
-from model.letterbox import Letterbox
-from model.spec import ModelSpec
-from service.api.sessions import get_caller, get_session, session_info
-from service.api.stream import say_error
-from service.errors import ServiceError, WatchersFull
-from service.host import SessionHost
-from service.palette import BOTH, GROUND, OFF, ON
-from service.schemas import Detection
-from service.session import Session
-from service.tracker import Tracks, follow
-from service.watchers import Sight
-from service.window import InputSlice, WindowResult
+from spikewatch.model.letterbox import Letterbox
+from spikewatch.model.spec import ModelSpec
+from spikewatch.service.api.sessions import get_caller, get_session, session_info
+from spikewatch.service.api.stream import say_error
+from spikewatch.service.errors import ServiceError, WatchersFull
+from spikewatch.service.host import SessionHost
+from spikewatch.service.palette import BOTH, GROUND, OFF, ON
+from spikewatch.service.schemas import Detection
+from spikewatch.service.session import Session
+from spikewatch.service.tracker import Tracks, follow
+from spikewatch.service.watchers import Sight
+from spikewatch.service.window import InputSlice, WindowResult
 
 router = APIRouter()
 

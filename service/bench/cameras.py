@@ -11,9 +11,9 @@ import httpx
 import numpy as np
 import websockets
 
-from ingest.events import Events
-from ingest.recording import open_recording
-from service.cli.stream_pieces import dat_records
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.recording import open_recording
+from spikewatch.service.cli.stream_pieces import dat_records
 
 Piece = tuple[int, bytes]
 """When it is due, in microseconds from the start, and DAT records up to then."""

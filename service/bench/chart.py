@@ -3,7 +3,7 @@
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from service.bench.report import Chart
+from spikewatch.service.bench.report import Chart
 
 INCH_A_ROW = 0.24
 BAR, LATE = "#3a6ea8", "#d55e00"

@@ -8,11 +8,18 @@ from typing import Any
 
 import torch
 
-from model.detector import Detector
-from model.export.engines import Arrays, Engine, carried, onnx_runtime, openvino_runtime, rest_inputs
-from model.export.onnx_file import write_onnx
-from model.export.openvino_file import convert_to_openvino
-from model.export.packages import require
+from spikewatch.model.detector import Detector
+from spikewatch.model.export.engines import (
+    Arrays,
+    Engine,
+    carried,
+    onnx_runtime,
+    openvino_runtime,
+    rest_inputs,
+)
+from spikewatch.model.export.onnx_file import write_onnx
+from spikewatch.model.export.openvino_file import convert_to_openvino
+from spikewatch.model.export.packages import require
 
 CALIBRATION_SLICES = 8
 

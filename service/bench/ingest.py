@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.decoder import make_decoder
-from ingest.events import EVENT_DTYPE, Events
-from ingest.slicer import TimeSlicer
-from ingest.stream import SliceStream
-from service.bench.report import Chart, Report
-from service.bench.spread import Spread
-from service.bench.turns import take_turns
+from spikewatch.ingest.decoder import make_decoder
+from spikewatch.ingest.events import EVENT_DTYPE, Events
+from spikewatch.ingest.slicer import TimeSlicer
+from spikewatch.ingest.stream import SliceStream
+from spikewatch.service.bench.report import Chart, Report
+from spikewatch.service.bench.spread import Spread
+from spikewatch.service.bench.turns import take_turns
 
 WIDTH, HEIGHT, SLICE_US = 304, 240, 50_000
 FEED_BYTES = 64 * 1024

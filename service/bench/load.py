@@ -16,10 +16,10 @@ from typing import Any
 
 import httpx
 
-from service.bench.cameras import PLAYERS, Heard, Piece, looped
-from service.bench.report import Chart, Report
-from service.bench.spread import Spread
-from service.errors import BadRequest
+from spikewatch.service.bench.cameras import PLAYERS, Heard, Piece, looped
+from spikewatch.service.bench.report import Chart, Report
+from spikewatch.service.bench.spread import Spread
+from spikewatch.service.errors import BadRequest
 
 PIECE_US = 10_000
 START_S = 60.0
@@ -95,7 +95,7 @@ def own_service(options: Sequence[str]) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "service", "serve", "--port", str(port), *options]
+    command = [sys.executable, "-m", "spikewatch", "serve", "--port", str(port), *options]
     # the log goes nowhere: nobody reads it, and a full pipe would stop the service
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
     url = f"http://127.0.0.1:{port}"

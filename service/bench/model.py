@@ -10,17 +10,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from model.checkpoint import load_detector, untrained_detector
-from model.detector import Detector
-from model.factored import factored
-from model.geometry import trace
-from model.runtime.packed import ByteConv, FloatConv, Geometry
-from model.spike_driven import to_spike_driven
-from model.step import Step
-from service.bench.engines import other_engines
-from service.bench.report import Chart, Report
-from service.bench.spread import Spread
-from service.bench.turns import take_turns
+from spikewatch.model.checkpoint import load_detector, untrained_detector
+from spikewatch.model.detector import Detector
+from spikewatch.model.factored import factored
+from spikewatch.model.geometry import trace
+from spikewatch.model.runtime.packed import ByteConv, FloatConv, Geometry
+from spikewatch.model.spike_driven import to_spike_driven
+from spikewatch.model.step import Step
+from spikewatch.service.bench.engines import other_engines
+from spikewatch.service.bench.report import Chart, Report
+from spikewatch.service.bench.spread import Spread
+from spikewatch.service.bench.turns import take_turns
 
 PEAK_CHANNELS, PEAK_HEIGHT, PEAK_WIDTH = 256, 32, 40
 ACTIVE = 0.06

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from model.whole_file import whole_file
-from service.bench.spread import Spread
-from service.errors import BadRequest
+from spikewatch.model.whole_file import whole_file
+from spikewatch.service.bench.spread import Spread
+from spikewatch.service.errors import BadRequest
 
 ENDINGS = (".md", ".json", ".png")
 PACKAGES = ("spikewatch", "torch", "numpy", "numba")
@@ -73,7 +73,7 @@ class Report:
 
     def _draw(self, path: Path) -> None:
         try:
-            from service.bench.chart import draw
+            from spikewatch.service.bench.chart import draw
         except ImportError as error:
             raise BadRequest(f"a plot needs matplotlib ({error}): pip install 'spikewatch[plot]'") from error
         if self.chart is None:

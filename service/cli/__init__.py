@@ -6,23 +6,23 @@ import sys
 
 import typer
 
-from ingest.errors import IngestError
-from model.errors import ModelError
-from service.cli.bench import app as bench
-from service.cli.detect import detect
-from service.cli.energy import energy
-from service.cli.evaluate import evaluate
-from service.cli.export import export
-from service.cli.import_ import import_
-from service.cli.info import info
-from service.cli.init import init
-from service.cli.interrupt import Interrupted
-from service.cli.key import key
-from service.cli.serve import serve
-from service.cli.simulate import simulate
-from service.cli.stream import stream
-from service.cli.train import train
-from service.errors import ServiceError
+from spikewatch.ingest.errors import IngestError
+from spikewatch.model.errors import ModelError
+from spikewatch.service.cli.bench import app as bench
+from spikewatch.service.cli.detect import detect
+from spikewatch.service.cli.energy import energy
+from spikewatch.service.cli.evaluate import evaluate
+from spikewatch.service.cli.export import export
+from spikewatch.service.cli.import_ import import_
+from spikewatch.service.cli.info import info
+from spikewatch.service.cli.init import init
+from spikewatch.service.cli.interrupt import Interrupted
+from spikewatch.service.cli.key import key
+from spikewatch.service.cli.serve import serve
+from spikewatch.service.cli.simulate import simulate
+from spikewatch.service.cli.stream import stream
+from spikewatch.service.cli.train import train
+from spikewatch.service.errors import ServiceError
 
 app = typer.Typer(
     name="spikewatch",

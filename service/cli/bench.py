@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from service.cli.options import Hop, Runtime, Weights, check_outputs, parse_size
-from service.cli.progress import progress_bar
+from spikewatch.service.cli.options import Hop, Runtime, Weights, check_outputs, parse_size
+from spikewatch.service.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from service.bench.report import Report
+    from spikewatch.service.bench.report import Report
 
 ENDINGS = (".md", ".json", ".png")
 BUNDLED = Path(__file__).parents[1] / "assets" / "street_td.dat"
@@ -33,7 +33,7 @@ def ingest(
     """Decoding and slicing in million events a second of one core, beside plain numpy and the limit."""
     paths = out or []
     check_outputs(paths, ENDINGS)
-    from service.bench.ingest import measure_ingest
+    from spikewatch.service.bench.ingest import measure_ingest
 
     with progress_bar("measuring") as update:
         report = measure_ingest(events, turns, update)
@@ -58,7 +58,7 @@ def model(
     check_outputs(paths, ENDINGS)
     import torch
 
-    from service.bench.model import Wish, measure_model
+    from spikewatch.service.bench.model import Wish, measure_model
 
     if threads:
         torch.set_num_threads(threads)
@@ -94,7 +94,7 @@ def service(
     check_outputs(paths, ENDINGS)
     if url is not None and (weights is not None or runtime is not None):
         raise typer.BadParameter("--weights and --runtime are for a service that is started here")
-    from service.bench.load import Wish, measure_service
+    from spikewatch.service.bench.load import Wish, measure_service
 
     given = {"--weights": weights, "--runtime": runtime}
     serve = [word for name, value in given.items() if value is not None for word in (name, value)]

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ingest.recording import open_recording
-from service.cli.options import (
+from spikewatch.ingest.recording import open_recording
+from spikewatch.service.cli.options import (
     Confidence,
     Height,
     Hop,
@@ -25,7 +25,7 @@ from service.cli.options import (
     check_slice,
     check_source,
 )
-from service.still_file import is_still
+from spikewatch.service.still_file import is_still
 
 ENDINGS = (".ndjson", ".json", ".npy", ".mp4")
 STILL_ENDINGS = (".json", ".npy", ".png")
@@ -82,14 +82,14 @@ def detect(
     if is_still(source):
         check_outputs(paths, STILL_ENDINGS, source)
         check_no_recording_options(source, slice_us, window, width, hop, track or None)
-        from service.cli.still_detection import run_still_detection
+        from spikewatch.service.cli.still_detection import run_still_detection
 
         run_still_detection(source, slices, confidence, iou, weights, mode, runtime, paths, as_json)
         return
     check_outputs(paths, ENDINGS, source)
     with open_recording(source, width, height) as opened:
-        from service.cli.detection import run_detection
-        from service.schemas import WindowRequest
+        from spikewatch.service.cli.detection import run_detection
+        from spikewatch.service.schemas import WindowRequest
 
         request = WindowRequest(
             width=width,

@@ -7,20 +7,20 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ingest.recording import Recording
-from model.checkpoint import load_detector
-from model.detector import Detector
-from model.runtime.choose import AUTO
-from model.spec import ModelSpec
-from service.annotated_video import AnnotatedVideo, banner
-from service.cli.interrupt import Interrupted, on_interrupt
-from service.cli.live_table import live_table, pace
-from service.cli.tally import Tally
-from service.offline import OfflineRun
-from service.options import slice_length_us, window_options
-from service.schemas import Summary, WindowRequest
-from service.source import RecordingSource
-from service.writers import WRITERS, ResultWriter
+from spikewatch.ingest.recording import Recording
+from spikewatch.model.checkpoint import load_detector
+from spikewatch.model.detector import Detector
+from spikewatch.model.runtime.choose import AUTO
+from spikewatch.model.spec import ModelSpec
+from spikewatch.service.annotated_video import AnnotatedVideo, banner
+from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
+from spikewatch.service.cli.live_table import live_table, pace
+from spikewatch.service.cli.tally import Tally
+from spikewatch.service.offline import OfflineRun
+from spikewatch.service.options import slice_length_us, window_options
+from spikewatch.service.schemas import Summary, WindowRequest
+from spikewatch.service.source import RecordingSource
+from spikewatch.service.writers import WRITERS, ResultWriter
 
 
 def run_detection(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from service.cli.options import (
+from spikewatch.service.cli.options import (
     Height,
     Mode,
     Slices,
@@ -20,7 +20,7 @@ from service.cli.options import (
     check_slice,
     check_source,
 )
-from service.still_file import is_still
+from spikewatch.service.still_file import is_still
 
 ENDINGS = (".csv", ".json", ".png")
 
@@ -67,9 +67,9 @@ def energy(
         raise typer.BadParameter("--mac-pj and --ac-pj: costs are finite")
     if is_still(source):
         check_no_recording_options(source, slice_us, window, width)
-    from model.energy import Costs
-    from service.cli.energy_report import report_energy
-    from service.schemas import WindowRequest
+    from spikewatch.model.energy import Costs
+    from spikewatch.service.cli.energy_report import report_energy
+    from spikewatch.service.schemas import WindowRequest
 
     request = WindowRequest(
         width=width,

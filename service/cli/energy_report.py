@@ -8,22 +8,22 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from ingest.recording import open_recording
-from model.checkpoint import load_detector
-from model.detector import Detector
-from model.energy import Costs
-from model.report import EnergyMeter, EnergyReport
-from model.still import run_still
-from service.annotated_video import banner
-from service.cli.progress import progress_bar
-from service.energy_files import Row, check_can_write, totals, write_report
-from service.energy_files import as_json as report_json
-from service.energy_files import row as layer_row
-from service.energy_run import run_recording
-from service.errors import BadRequest
-from service.options import slice_length_us
-from service.schemas import WindowRequest
-from service.still_file import is_still, read_still
+from spikewatch.ingest.recording import open_recording
+from spikewatch.model.checkpoint import load_detector
+from spikewatch.model.detector import Detector
+from spikewatch.model.energy import Costs
+from spikewatch.model.report import EnergyMeter, EnergyReport
+from spikewatch.model.still import run_still
+from spikewatch.service.annotated_video import banner
+from spikewatch.service.cli.progress import progress_bar
+from spikewatch.service.energy_files import Row, check_can_write, totals, write_report
+from spikewatch.service.energy_files import as_json as report_json
+from spikewatch.service.energy_files import row as layer_row
+from spikewatch.service.energy_run import run_recording
+from spikewatch.service.errors import BadRequest
+from spikewatch.service.options import slice_length_us
+from spikewatch.service.schemas import WindowRequest
+from spikewatch.service.still_file import is_still, read_still
 
 TABLE_WIDTH = 132
 """Columns that the table needs; a narrower terminal wraps its lines rather than lose figures."""

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from model.training.choice import IOU
-from model.training.coco_images import annotation_files, full_split
-from model.training.dataset import kind_of
-from service.cli.options import (
+from spikewatch.model.training.choice import IOU
+from spikewatch.model.training.coco_images import annotation_files, full_split
+from spikewatch.model.training.dataset import kind_of
+from spikewatch.service.cli.options import (
     Iou,
     Runtime,
     Slices,
@@ -19,7 +19,7 @@ from service.cli.options import (
     check_outputs,
     check_slice,
 )
-from service.errors import BadRequest
+from spikewatch.service.errors import BadRequest
 
 ENDINGS = (".json", ".csv", ".png", ".html")
 MAX_BATCH = 1024
@@ -113,7 +113,7 @@ def evaluate(
     if device is not None:
         check_device(device)
     try:
-        from service.cli.evaluation_report import Wish, report_evaluation
+        from spikewatch.service.cli.evaluation_report import Wish, report_evaluation
     except ImportError as error:
         if (error.name or "").split(".")[0] != "faster_coco_eval":
             raise

@@ -8,24 +8,28 @@ from typing import Literal
 import torch
 import typer
 
-from model.checkpoint import load_detector
-from model.detector import Detector
-from model.spec import WINDOW_US
-from model.training.choice import Choice
-from model.training.classes import match_classes
-from model.training.coco_images import read_coco
-from model.training.dataset import DEFAULT_SPLITS, Kind
-from model.training.elsewhere import read_results
-from model.training.evaluated import Evaluation
-from model.training.evaluation import evaluate_picture_boxes, evaluate_pictures, evaluate_recordings
-from model.training.recording_set import RecordingSet, coco_set, evaluate_files, prophesee_set
-from model.training.rules import RulesName
-from model.training.windows import Cut
-from service.cli.progress import progress_bar
-from service.evaluation_files import Run, Setup, as_json, check_can_write, write_report
-from service.evaluation_table import print_report
-from service.miss_pictures import Look, look_at_pictures, look_at_recordings
-from service.still_file import read_still
+from spikewatch.model.checkpoint import load_detector
+from spikewatch.model.detector import Detector
+from spikewatch.model.spec import WINDOW_US
+from spikewatch.model.training.choice import Choice
+from spikewatch.model.training.classes import match_classes
+from spikewatch.model.training.coco_images import read_coco
+from spikewatch.model.training.dataset import DEFAULT_SPLITS, Kind
+from spikewatch.model.training.elsewhere import read_results
+from spikewatch.model.training.evaluated import Evaluation
+from spikewatch.model.training.evaluation import (
+    evaluate_picture_boxes,
+    evaluate_pictures,
+    evaluate_recordings,
+)
+from spikewatch.model.training.recording_set import RecordingSet, coco_set, evaluate_files, prophesee_set
+from spikewatch.model.training.rules import RulesName
+from spikewatch.model.training.windows import Cut
+from spikewatch.service.cli.progress import progress_bar
+from spikewatch.service.evaluation_files import Run, Setup, as_json, check_can_write, write_report
+from spikewatch.service.evaluation_table import print_report
+from spikewatch.service.miss_pictures import Look, look_at_pictures, look_at_recordings
+from spikewatch.service.still_file import read_still
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from service.cli.options import Weights, check_outputs
+from spikewatch.service.cli.options import Weights, check_outputs
 
 ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "official": ".pt"}
 
@@ -32,6 +32,6 @@ def export(
     tensors; `spikewatch import` reads it back, bit by bit the same.
     """
     check_outputs([out], (ENDINGS[format],), Path(weights or "."))
-    from service.cli.exporting import run_export
+    from spikewatch.service.cli.exporting import run_export
 
     run_export(out, format, weights)

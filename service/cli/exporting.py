@@ -7,15 +7,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model.checkpoint import load_detector
-from model.detector import Detector
-from model.export.engines import onnx_runtime, openvino_runtime
-from model.export.onnx_file import write_onnx
-from model.export.openvino_file import write_openvino
-from model.export.packages import require
-from model.export.verify import Difference, compare
-from model.official_export import export_official
-from model.whole_file import whole_file
+from spikewatch.model.checkpoint import load_detector
+from spikewatch.model.detector import Detector
+from spikewatch.model.export.engines import onnx_runtime, openvino_runtime
+from spikewatch.model.export.onnx_file import write_onnx
+from spikewatch.model.export.openvino_file import write_openvino
+from spikewatch.model.export.packages import require
+from spikewatch.model.export.verify import Difference, compare
+from spikewatch.model.official_export import export_official
+from spikewatch.model.whole_file import whole_file
 
 BYTES_PER_VALUE = 4
 

@@ -7,11 +7,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model.whole_file import whole_file
-from service.cli.options import Slices, check_outputs
+from spikewatch.model.whole_file import whole_file
+from spikewatch.service.cli.options import Slices, check_outputs
 
 if TYPE_CHECKING:
-    from model.detector import Detector
+    from spikewatch.model.detector import Detector
 
 
 def import_(
@@ -53,8 +53,8 @@ def import_(
     if name is not None and not (name.isprintable() and 1 <= len(name.strip()) <= 64):
         raise typer.BadParameter("--name: 1 to 64 printable characters")
 
-    from model.checkpoint import save_checkpoint
-    from model.official_import import import_official
+    from spikewatch.model.checkpoint import save_checkpoint
+    from spikewatch.model.official_import import import_official
 
     order = None if time_order is None else time_order.replace("-", "_")
     detector = import_official(checkpoint, variant, scale, slices, order, name)

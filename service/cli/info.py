@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ingest.recording import open_recording
-from service.cli.options import Height, RecordingPath, Width, check_size
+from spikewatch.ingest.recording import open_recording
+from spikewatch.service.cli.options import Height, RecordingPath, Width, check_size
 
 
 def info(

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from model.config import CHOICES, SCALES
-from service.cli.options import Slices, WindowPreset, check_outputs
+from spikewatch.model.config import CHOICES, SCALES
+from spikewatch.service.cli.options import Slices, WindowPreset, check_outputs
 
 
 def _one_of(name: str) -> str:
@@ -60,7 +60,7 @@ def init(
     """
     if row != "list":
         check_outputs([out], (".safetensors",))
-    from service.cli.initialising import Wish, initialise
+    from spikewatch.service.cli.initialising import Wish, initialise
 
     config = {
         "architecture": architecture,

@@ -8,15 +8,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from model.checkpoint import save_checkpoint, untrained_network
-from model.coco_names import COCO_CLASSES
-from model.config import SpikeYOLOConfig
-from model.errors import ConfigError
-from model.geometry import trace
-from model.paper import ROWS, Row
-from model.spec import REPRESENTATION_CHANNELS, WINDOW_US, ModelSpec
-from model.whole_file import whole_file
-from service.cli.options import parse_size
+from spikewatch.model.checkpoint import save_checkpoint, untrained_network
+from spikewatch.model.coco_names import COCO_CLASSES
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.geometry import trace
+from spikewatch.model.paper import ROWS, Row
+from spikewatch.model.spec import REPRESENTATION_CHANNELS, WINDOW_US, ModelSpec
+from spikewatch.model.whole_file import whole_file
+from spikewatch.service.cli.options import parse_size
 
 
 @dataclass(frozen=True, slots=True)

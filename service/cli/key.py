@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.keys import make_key
+from spikewatch.service.keys import make_key
 
 
 def key(

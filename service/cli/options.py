@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 
-from ingest.events import MAX_SENSOR_PX
-from model.errors import ConfigError
-from model.shipped import DEFAULT
-from model.spec import MAX_SLICES
-from service.limits import MAX_SLICE_US, MIN_SLICE_US
+from spikewatch.ingest.events import MAX_SENSOR_PX
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.shipped import DEFAULT
+from spikewatch.model.spec import MAX_SLICES
+from spikewatch.service.limits import MAX_SLICE_US, MIN_SLICE_US
 
 RecordingPath = Annotated[
     Path,

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from service.cli.options import Runtime, StateDtype, Weights
-from service.logs import configure_logging
-from service.memory import share_heaps, spare_what_lasts
-from service.settings import Settings
+from spikewatch.service.cli.options import Runtime, StateDtype, Weights
+from spikewatch.service.logs import configure_logging
+from spikewatch.service.memory import share_heaps, spare_what_lasts
+from spikewatch.service.settings import Settings
 
 
 def serve(
@@ -58,8 +58,8 @@ def serve(
         first = error.errors()[0]
         raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     share_heaps()
-    from service.app import create_app
-    from service.server import make_server
+    from spikewatch.service.app import create_app
+    from spikewatch.service.server import make_server
 
     configure_logging(settings.log_level, settings.log_json)
     app = create_app(settings)

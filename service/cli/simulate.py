@@ -36,7 +36,7 @@ def simulate(
     Writes Gen1's layout: *_td.dat with *_bbox.npy beside, and simulation.json. Run it again to go on where it
     was stopped, or with more recordings. Takes two to three seconds of a core for each second recorded.
     """
-    from service.cli.simulating import Wish, run_simulation
+    from spikewatch.service.cli.simulating import Wish, run_simulation
 
     if out.exists() and not out.is_dir():
         raise typer.BadParameter(f"{out} is a file; name a folder")

@@ -8,12 +8,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ingest.errors import SimulationError
-from ingest.simulation.campaign import Outcome, check_options, run_campaign
-from ingest.simulation.campaign_jobs import CLASS_NAMES, MakeFilm, Options, director_film, recipe
-from ingest.simulation.campaign_report import REPORT
-from ingest.simulation.recorder import Timing
-from service.cli.progress import progress_bar
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.simulation.campaign import Outcome, check_options, run_campaign
+from spikewatch.ingest.simulation.campaign_jobs import CLASS_NAMES, MakeFilm, Options, director_film, recipe
+from spikewatch.ingest.simulation.campaign_report import REPORT
+from spikewatch.ingest.simulation.recorder import Timing
+from spikewatch.service.cli.progress import progress_bar
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,19 +8,19 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from model.checkpoint import load_detector
-from model.detections import Detections
-from model.detector import Detector
-from model.energy import mean_firing_rate
-from model.prophesee import prophesee_boxes
-from model.report import EnergyMeter
-from model.runtime.choose import AUTO
-from model.still import run_still
-from model.whole_file import whole_file
-from service.annotated_video import banner
-from service.draw import annotate
-from service.schemas import Detection, EnergyMj, StillResult
-from service.still_file import Picture, read_still
+from spikewatch.model.checkpoint import load_detector
+from spikewatch.model.detections import Detections
+from spikewatch.model.detector import Detector
+from spikewatch.model.energy import mean_firing_rate
+from spikewatch.model.prophesee import prophesee_boxes
+from spikewatch.model.report import EnergyMeter
+from spikewatch.model.runtime.choose import AUTO
+from spikewatch.model.still import run_still
+from spikewatch.model.whole_file import whole_file
+from spikewatch.service.annotated_video import banner
+from spikewatch.service.draw import annotate
+from spikewatch.service.schemas import Detection, EnergyMj, StillResult
+from spikewatch.service.still_file import Picture, read_still
 
 SHOWN = 20
 

@@ -6,14 +6,22 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from ingest.recording import Recording, open_recording
-from service.cli.interrupt import Interrupted, on_interrupt
-from service.cli.options import Confidence, Height, Hop, RecordingPath, TrackBoxes, Width, check_size
-from service.cli.patience import Patience
-from service.cli.stream_output import stream_output
-from service.cli.stream_player import Player
-from service.cli.stream_session import NotNow, RemoteSession
-from service.errors import BadRequest
+from spikewatch.ingest.recording import Recording, open_recording
+from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
+from spikewatch.service.cli.options import (
+    Confidence,
+    Height,
+    Hop,
+    RecordingPath,
+    TrackBoxes,
+    Width,
+    check_size,
+)
+from spikewatch.service.cli.patience import Patience
+from spikewatch.service.cli.stream_output import stream_output
+from spikewatch.service.cli.stream_player import Player
+from spikewatch.service.cli.stream_session import NotNow, RemoteSession
+from spikewatch.service.errors import BadRequest
 
 
 def stream(

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from service.cli.stream_output import Message, Show
-from service.errors import BadRequest
+from spikewatch.service.cli.stream_output import Message, Show
+from spikewatch.service.errors import BadRequest
 
 REFUSALS_FOR_NOW = ("wrong_offset", "session_busy", "session_closed")
 """Codes that a second look at the session puts right, or explains."""

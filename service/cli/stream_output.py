@@ -9,8 +9,8 @@ from typing import Any
 
 import typer
 
-from service.cli.live_table import live_table
-from service.cli.tally import Tally
+from spikewatch.service.cli.live_table import live_table
+from spikewatch.service.cli.tally import Tally
 
 Message = Mapping[str, Any]
 Show = Callable[[Message], None]

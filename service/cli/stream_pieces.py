@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ingest.events import Events
-from ingest.recording import Recording
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.recording import Recording
 
 PIECE_US = 20_000
 """Events of this span are sent in one message."""

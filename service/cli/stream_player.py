@@ -8,14 +8,14 @@ import time
 import typer
 import websockets
 
-from ingest.recording import Recording
-from service.cli.interrupt import Interrupted
-from service.cli.patience import Patience
-from service.cli.stream_heard import Heard
-from service.cli.stream_output import Show
-from service.cli.stream_pieces import pieces
-from service.cli.stream_session import LATER, NotNow, RemoteSession
-from service.errors import BadRequest
+from spikewatch.ingest.recording import Recording
+from spikewatch.service.cli.interrupt import Interrupted
+from spikewatch.service.cli.patience import Patience
+from spikewatch.service.cli.stream_heard import Heard
+from spikewatch.service.cli.stream_output import Show
+from spikewatch.service.cli.stream_pieces import pieces
+from spikewatch.service.cli.stream_session import LATER, NotNow, RemoteSession
+from spikewatch.service.errors import BadRequest
 
 
 class Player:

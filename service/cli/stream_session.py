@@ -5,7 +5,7 @@ from typing import Any, Self
 
 import httpx
 
-from service.errors import BadRequest
+from spikewatch.service.errors import BadRequest
 
 LATER = (408, 429, 502, 503, 504)
 """Answers of a service, or of a proxy before it, that may be others a moment later."""

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from service.cli.options import Slices, SliceUs, WindowPreset, check_slice
-from service.errors import BadRequest
+from spikewatch.service.cli.options import Slices, SliceUs, WindowPreset, check_slice
+from spikewatch.service.errors import BadRequest
 
 EXTRAS = ("faster_coco_eval", "matplotlib", "tensorboard")
 
@@ -90,9 +90,9 @@ def train(
     for package in EXTRAS:
         if find_spec(package) is None:
             raise BadRequest(f"training needs {package}: pip install 'spikewatch[train]'")
-    from service.cli.training import Wish, run_training
-    from service.cli.training_data import Data
-    from service.cli.training_network import Choice
+    from spikewatch.service.cli.training import Wish, run_training
+    from spikewatch.service.cli.training_data import Data
+    from spikewatch.service.cli.training_network import Choice
 
     chosen = Choice(
         weights=weights,

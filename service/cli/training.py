@@ -9,17 +9,23 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from model.build import build_network
-from model.errors import ConfigError
-from model.spec import ModelSpec
-from model.training.journal import EpochReport
-from model.training.optimise import Learner, StepReport
-from model.training.recipe import Recipe
-from model.training.run import Place, TrainingRun
-from model.training.run_folder import RunFolder
-from service.cli.training_data import Data, source_of
-from service.cli.training_network import Choice, network_of
-from service.cli.training_processes import choose_device, first_then_others, half_precision, join, leave
+from spikewatch.model.build import build_network
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.journal import EpochReport
+from spikewatch.model.training.optimise import Learner, StepReport
+from spikewatch.model.training.recipe import Recipe
+from spikewatch.model.training.run import Place, TrainingRun
+from spikewatch.model.training.run_folder import RunFolder
+from spikewatch.service.cli.training_data import Data, source_of
+from spikewatch.service.cli.training_network import Choice, network_of
+from spikewatch.service.cli.training_processes import (
+    choose_device,
+    first_then_others,
+    half_precision,
+    join,
+    leave,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,24 +5,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from model.detector import Detector
-from model.errors import ConfigError
-from model.spec import ModelSpec
-from model.training.augment import Augmentation
-from model.training.cache import CacheOptions
-from model.training.classes import match_classes
-from model.training.coco_images import CocoImages, annotation_files, full_split, read_coco
-from model.training.dataset import kind_of
-from model.training.evaluated import prepare
-from model.training.evaluation import CHOICE, evaluate_pictures, evaluate_recordings
-from model.training.figures import Score
-from model.training.gen1 import split_folder
-from model.training.picture_set import PictureAugmentation, PictureOptions, PictureSet
-from model.training.recording_set import RecordingSet, coco_set, prophesee_set
-from model.training.run import Batches, Validate
-from model.training.training_set import SetOptions, TrainingSet
-from service.cli.progress import progress_bar
-from service.still_file import read_still
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.augment import Augmentation
+from spikewatch.model.training.cache import CacheOptions
+from spikewatch.model.training.classes import match_classes
+from spikewatch.model.training.coco_images import CocoImages, annotation_files, full_split, read_coco
+from spikewatch.model.training.dataset import kind_of
+from spikewatch.model.training.evaluated import prepare
+from spikewatch.model.training.evaluation import CHOICE, evaluate_pictures, evaluate_recordings
+from spikewatch.model.training.figures import Score
+from spikewatch.model.training.gen1 import split_folder
+from spikewatch.model.training.picture_set import PictureAugmentation, PictureOptions, PictureSet
+from spikewatch.model.training.recording_set import RecordingSet, coco_set, prophesee_set
+from spikewatch.model.training.run import Batches, Validate
+from spikewatch.model.training.training_set import SetOptions, TrainingSet
+from spikewatch.service.cli.progress import progress_bar
+from spikewatch.service.still_file import read_still
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from model.build import build_network
-from model.checkpoint import load_detector
-from model.detector import Detector
-from model.errors import ConfigError
-from model.network import Network
-from model.spec import ModelSpec
-from service.cli.initialising import Wish, specification
-from service.cli.training_data import Pictures, Recordings
+from spikewatch.model.build import build_network
+from spikewatch.model.checkpoint import load_detector
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.network import Network
+from spikewatch.model.spec import ModelSpec
+from spikewatch.service.cli.initialising import Wish, specification
+from spikewatch.service.cli.training_data import Pictures, Recordings
 
 
 @dataclass(frozen=True, slots=True)

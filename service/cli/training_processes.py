@@ -8,8 +8,8 @@ from typing import TypeVar
 import torch
 from torch import distributed
 
-from model.errors import ConfigError
-from model.training.run import Place
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.training.run import Place
 
 Made = TypeVar("Made")
 

@@ -22,8 +22,8 @@ from benchmarks.soak.stage import Reel, whole
 from benchmarks.soak.streamer import Habits, Streamer
 from benchmarks.soak.tally import Wrong, check_windows
 from benchmarks.soak.uploader import Uploader
-from ingest.recording import open_recording
-from model.checkpoint import save_checkpoint
+from spikewatch.ingest.recording import open_recording
+from spikewatch.model.checkpoint import save_checkpoint
 from tests.model.fakes import small_detector
 
 MB = 1_000_000

@@ -24,10 +24,10 @@ from fastapi.routing import APIRoute
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from model.shipped import DEFAULT
-from service import keeper
-from service.api import health
-from service.settings import Settings
+from spikewatch.model.shipped import DEFAULT
+from spikewatch.service import keeper
+from spikewatch.service.api import health
+from spikewatch.service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
@@ -139,7 +139,8 @@ def test_what_is_copied_is_enough_to_build_the_wheel(tmp_path: Path) -> None:
     source.mkdir()
     for name in copied():
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, source / name, ignore=ignored, symlinks=True)
         else:
             shutil.copy(ROOT / name, source / name)
     wheel = (sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps")
@@ -147,8 +148,15 @@ def test_what_is_copied_is_enough_to_build_the_wheel(tmp_path: Path) -> None:
     with ZipFile(next(target.iterdir())) as archive:
         names = archive.namelist()
     needed = ("service/viewer/index.html", "service/assets/street_td.dat", "service/api/health.py")
-    assert {*needed, f"model/shipped/{DEFAULT}.safetensors"} <= set(names)
-    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"ingest", "model", "service"}
+    needed = (
+        *needed,
+        f"model/shipped/{DEFAULT}.safetensors",
+        "ingest/slicer.py",
+        "__init__.py",
+        "__main__.py",
+    )
+    assert {f"spikewatch/{name}" for name in needed} <= set(names)
+    assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"spikewatch"}
 
 
 # The pins

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from model.checkpoint import load_detector
-from service.keys import make_key
-from service.schemas import Window
+from spikewatch.model.checkpoint import load_detector
+from spikewatch.service.keys import make_key
+from spikewatch.service.schemas import Window
 from tests.e2e.chromium import Page, chromium_page
 from tests.model.fakes import small_detector
 from tests.service.live import Live, live_service

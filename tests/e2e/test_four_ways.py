@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from model.checkpoint import load_detector
+from spikewatch.model.checkpoint import load_detector
 from tests.service.live import Live, comparable, live_service, talk, upload
 
 LOW = 0.01

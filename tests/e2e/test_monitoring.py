@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from model.degradation import SATURATED_ABOVE, SILENT_BELOW
-from service.metrics import Metrics
-from service.settings import Settings
+from spikewatch.model.degradation import SATURATED_ABOVE, SILENT_BELOW
+from spikewatch.service.metrics import Metrics
+from spikewatch.service.settings import Settings
 from tests.e2e.test_deploy import COMPOSE, ROOT, load
 
 PROMETHEUS = ROOT / "docker" / "prometheus"

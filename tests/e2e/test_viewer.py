@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
-from service.keys import make_key
+from spikewatch.service.keys import make_key
 from tests.e2e.chromium import Page
 from tests.e2e.viewer import LIMIT_S, click, enter_key, text, visit, wait_for_text
 
@@ -23,9 +23,9 @@ ROOT = Path(__file__).parents[2]
 STREET = ROOT / "service" / "assets" / "street_td.dat"
 SERVE = """
 import asyncio, sys
-from service.app import create_app
-from service.server import make_server
-from service.settings import Settings
+from spikewatch.service.app import create_app
+from spikewatch.service.server import make_server
+from spikewatch.service.settings import Settings
 settings = Settings(port=int(sys.argv[1]), threads=1, log_json=False)
 asyncio.run(make_server(create_app(settings), settings).serve())
 """

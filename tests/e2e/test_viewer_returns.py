@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from service.keys import make_key
+from spikewatch.service.keys import make_key
 from tests.e2e.chromium import Page
 from tests.e2e.viewer import LIMIT_S, click, enter_key, text, visit, wait_for_text
 from tests.service.process import Process, free_port, process

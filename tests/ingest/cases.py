@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from hypothesis import strategies as st
 
-from ingest.decoder import make_decoder
-from ingest.events import EVENT_DTYPE, Events
+from spikewatch.ingest.decoder import make_decoder
+from spikewatch.ingest.events import EVENT_DTYPE, Events
 from tests.ingest.encoders import Event
 
 WIDTH, HEIGHT = 304, 240

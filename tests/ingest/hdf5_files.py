@@ -9,9 +9,9 @@ import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.ecf import ECF_FILTER_ID
-from ingest.events import EVENT_DTYPE, Events
-from ingest.recording import Recording
+from spikewatch.ingest.ecf import ECF_FILTER_ID
+from spikewatch.ingest.events import EVENT_DTYPE, Events
+from spikewatch.ingest.recording import Recording
 from tests.ingest.ecf_encoder import PACKINGS, encode_ecf
 
 ECF_ROW = np.dtype([("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")], align=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.child import MESSAGE, limit_this_process
-from ingest.events import EVENT_DTYPE
-from ingest.hdf5_worker import DONE, EVENTS, FAILED, OPENED, PROGRESS
+from spikewatch.ingest.child import MESSAGE, limit_this_process
+from spikewatch.ingest.events import EVENT_DTYPE
+from spikewatch.ingest.hdf5_worker import DONE, EVENTS, FAILED, OPENED, PROGRESS
 
 PROGRESS_JSON = b'{"progress": 0.5, "events": 1, "dropped": {}}'
 BAD_EVENTS = {"x": (0, 64, 0, 0), "y": (0, 0, 48, 0), "p": (0, 0, 0, 2), "t": (-1, 0, 0, 0)}

@@ -5,8 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.errors import FormatError, GeometryError, IngestError, MissingFilterError, TruncatedError
-from ingest.recording import open_recording
+from spikewatch.ingest.errors import (
+    FormatError,
+    GeometryError,
+    IngestError,
+    MissingFilterError,
+    TruncatedError,
+)
+from spikewatch.ingest.recording import open_recording
 
 EVENTS = 6676
 """Events of the clip; the same clip as DAT begins with them."""

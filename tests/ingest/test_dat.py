@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from ingest.decoder import make_decoder
-from ingest.errors import FormatError, TruncatedError
-from ingest.recording import open_recording
+from spikewatch.ingest.decoder import make_decoder
+from spikewatch.ingest.errors import FormatError, TruncatedError
+from spikewatch.ingest.recording import open_recording
 from tests.ingest.cases import decode
 from tests.ingest.encoders import dat
 

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.decoder import FORMATS, make_decoder
-from ingest.errors import FormatError, GeometryError, IngestError, TruncatedError
-from ingest.records import BLOCK_EVENTS
+from spikewatch.ingest.decoder import FORMATS, make_decoder
+from spikewatch.ingest.errors import FormatError, GeometryError, IngestError, TruncatedError
+from spikewatch.ingest.records import BLOCK_EVENTS
 from tests.ingest.cases import HEIGHT, WIDTH, as_array, decode, pieces, same, sorted_events
 from tests.ingest.encoders import ENCODERS
 

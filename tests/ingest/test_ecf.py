@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.ecf import ECF_MAX_EVENTS, decode_ecf
-from ingest.errors import FormatError, IngestError, TruncatedError
+from spikewatch.ingest.ecf import ECF_MAX_EVENTS, decode_ecf
+from spikewatch.ingest.errors import FormatError, IngestError, TruncatedError
 from tests.ingest.ecf_encoder import PACKINGS, encode_ecf
 
 Event = tuple[int, int, int, int]
@@ -122,7 +122,7 @@ def test_mutated_chunks_are_refused_or_decoded_but_never_crash(packing: str) -> 
 
 def test_kernels_never_read_or_write_out_of_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same source with checked indexing: Python raises IndexError where compiled code would not."""
-    import ingest.ecf as ecf
+    import spikewatch.ingest.ecf as ecf
 
     for name in [name for name in vars(ecf) if hasattr(getattr(ecf, name), "py_func")]:
         monkeypatch.setattr(ecf, name, getattr(ecf, name).py_func)

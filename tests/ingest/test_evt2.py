@@ -2,7 +2,7 @@ import struct
 
 import pytest
 
-from ingest.decoder import make_decoder
+from spikewatch.ingest.decoder import make_decoder
 
 HIGH = 0x8000_0003
 T = 3 << 6

@@ -3,8 +3,8 @@ import struct
 import pytest
 from hypothesis import given, settings
 
-from ingest.decoder import make_decoder
-from ingest.errors import FormatError
+from spikewatch.ingest.decoder import make_decoder
+from spikewatch.ingest.errors import FormatError
 from tests.ingest.cases import decode, same, sorted_events
 from tests.ingest.encoders import evt21
 

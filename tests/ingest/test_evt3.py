@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.decoder import make_decoder
-from ingest.recording import open_recording
+from spikewatch.ingest.decoder import make_decoder
+from spikewatch.ingest.recording import open_recording
 from tests.ingest.cases import decode, pieces, same, sorted_events
 from tests.ingest.encoders import evt3 as encode
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from ingest.frames import windows
-from ingest.slicer import Slice
+from spikewatch.ingest.frames import windows
+from spikewatch.ingest.slicer import Slice
 
 
 def slices(count, jumps=()):

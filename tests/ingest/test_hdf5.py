@@ -5,10 +5,10 @@ import h5py
 import numpy as np
 import pytest
 
-from ingest.errors import FormatError, GeometryError
-from ingest.events import Events
-from ingest.hdf5 import Hdf5Recording
-from ingest.recording import open_recording
+from spikewatch.ingest.errors import FormatError, GeometryError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.hdf5 import Hdf5Recording
+from spikewatch.ingest.recording import open_recording
 from tests.ingest import hdf5_files as files
 from tests.ingest.hdf5_files import COMPRESSIONS, HEIGHT, WIDTH, read, some_events, write_plain
 
@@ -105,7 +105,7 @@ def test_columns_may_be_chunked_differently(path: Path) -> None:
 def test_each_chunk_is_loaded_once_whatever_the_slices(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events = some_events(100_000)
     files.write_ecf(path, events)
-    import ingest.hdf5_tables as tables
+    import spikewatch.ingest.hdf5_tables as tables
 
     decoded: list[int] = []
     monkeypatch.setattr(

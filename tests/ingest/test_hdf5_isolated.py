@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.errors import FormatError, GeometryError, IngestError, TruncatedError
-from ingest.hdf5 import Hdf5Recording
-from ingest.hdf5_isolated import IsolatedHdf5Recording
-from ingest.recording import open_recording
+from spikewatch.ingest.errors import FormatError, GeometryError, IngestError, TruncatedError
+from spikewatch.ingest.hdf5 import Hdf5Recording
+from spikewatch.ingest.hdf5_isolated import IsolatedHdf5Recording
+from spikewatch.ingest.recording import open_recording
 from tests.ingest import hdf5_files as files
 from tests.ingest.hdf5_files import read, some_events
 

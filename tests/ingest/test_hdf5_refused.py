@@ -8,12 +8,12 @@ import h5py
 import numpy as np
 import pytest
 
-import ingest.hdf5_attributes
-import ingest.hdf5_file
-from ingest.errors import FormatError, IngestError, MissingFilterError, TruncatedError
-from ingest.events import EVENT_DTYPE
-from ingest.hdf5 import Hdf5Recording
-from ingest.recording import open_recording
+import spikewatch.ingest.hdf5_attributes
+import spikewatch.ingest.hdf5_file
+from spikewatch.ingest.errors import FormatError, IngestError, MissingFilterError, TruncatedError
+from spikewatch.ingest.events import EVENT_DTYPE
+from spikewatch.ingest.hdf5 import Hdf5Recording
+from spikewatch.ingest.recording import open_recording
 from tests.ingest import hdf5_files as files
 from tests.ingest.hdf5_files import COMPRESSIONS, read, some_events, write_plain
 
@@ -93,7 +93,7 @@ def test_data_that_were_announced_but_never_stored_are_refused(path: Path) -> No
 
 
 def test_chunks_too_large_for_memory_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest.hdf5_file, "MAX_CHUNK_BYTES", 1000)
+    monkeypatch.setattr(spikewatch.ingest.hdf5_file, "MAX_CHUNK_BYTES", 1000)
     files.write_compound(path, some_events(1000), chunks=(100,))
     with pytest.raises(FormatError, match="has chunks of 1600 bytes"):
         open_recording(path)
@@ -154,7 +154,7 @@ def test_a_damaged_heap_of_strings_does_not_hang_the_process(
     first_size = data.index(b"GCOL") + 24  # bytes of the heap's first string
     data[first_size : first_size + 8] = (255).to_bytes(8, "little")
     path.write_bytes(data)
-    monkeypatch.setattr(ingest.hdf5_attributes, "_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(spikewatch.ingest.hdf5_attributes, "_TIMEOUT_S", 1.0)
     with pytest.raises(FormatError, match="its attributes cannot be read"):
         open_recording(path)
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.errors import FormatError, GeometryError, TruncatedError
-from ingest.header import MAX_HEADER_BYTES, HeaderParser
+from spikewatch.ingest.errors import FormatError, GeometryError, TruncatedError
+from spikewatch.ingest.header import MAX_HEADER_BYTES, HeaderParser
 
 EVK4 = b"""% camera_integrator_name Prophesee
 % date 2023-03-29 16:37:46

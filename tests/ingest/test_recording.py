@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.errors import FormatError, GeometryError, IngestError, TruncatedError
-from ingest.events import EVENT_DTYPE, copy_events
-from ingest.recording import RecordingInfo, open_recording, sniff
+from spikewatch.ingest.errors import FormatError, GeometryError, IngestError, TruncatedError
+from spikewatch.ingest.events import EVENT_DTYPE, copy_events
+from spikewatch.ingest.recording import RecordingInfo, open_recording, sniff
 from tests.ingest.cases import as_array, same
 from tests.ingest.encoders import dat, evt3
 

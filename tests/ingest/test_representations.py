@@ -1,7 +1,7 @@
 import numpy as np
 
-from ingest.representations import make_representation
-from ingest.slicer import TimeSlicer
+from spikewatch.ingest.representations import make_representation
+from spikewatch.ingest.slicer import TimeSlicer
 from tests.ingest.cases import as_array
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.errors import GeometryError, TimeOrderError
-from ingest.slicer import TimeSlicer
+from spikewatch.ingest.errors import GeometryError, TimeOrderError
+from spikewatch.ingest.slicer import TimeSlicer
 from tests.ingest.cases import HEIGHT, WIDTH, as_array, sorted_events
 
 jittered = st.tuples(sorted_events(), st.lists(st.integers(0, 20_000), min_size=1, max_size=7)).map(

@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.decoder import FORMATS, make_decoder
-from ingest.errors import FormatError, GeometryError, IngestError
-from ingest.slicer import TimeSlicer
-from ingest.stream import SliceStream
+from spikewatch.ingest.decoder import FORMATS, make_decoder
+from spikewatch.ingest.errors import FormatError, GeometryError, IngestError
+from spikewatch.ingest.slicer import TimeSlicer
+from spikewatch.ingest.stream import SliceStream
 from tests.ingest.cases import HEIGHT, WIDTH, pieces, sorted_events
 from tests.ingest.encoders import ENCODERS, dat
 from tests.ingest.test_recording import REAL

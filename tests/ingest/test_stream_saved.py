@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest.decoder import FORMATS
-from ingest.errors import FormatError, IngestError
-from ingest.stream import SliceStream
+from spikewatch.ingest.decoder import FORMATS
+from spikewatch.ingest.errors import FormatError, IngestError
+from spikewatch.ingest.stream import SliceStream
 from tests.ingest.cases import HEIGHT, WIDTH, pieces, sorted_events
 from tests.ingest.encoders import ENCODERS
 from tests.ingest.test_slicer import equal, jittered

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from model.detector import Detector
-from model.export.engines import Engine, onnx_runtime, openvino_runtime
-from model.export.onnx_file import write_onnx
-from model.export.openvino_file import convert_to_openvino
+from spikewatch.model.detector import Detector
+from spikewatch.model.export.engines import Engine, onnx_runtime, openvino_runtime
+from spikewatch.model.export.onnx_file import write_onnx
+from spikewatch.model.export.openvino_file import convert_to_openvino
 
 PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino")
 MISSING = [name for name in PACKAGES if importlib.util.find_spec(name) is None]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from model.runtime import graphed
+from spikewatch.model.runtime import graphed
 
 Op = tuple[Any, Any, Any, Any]
 

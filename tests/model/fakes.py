@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
-from model.build import build_network
-from model.checkpoint import untrained_network
-from model.config import SpikeYOLOConfig
-from model.detector import Detector
-from model.spec import ModelSpec
-from model.step import Step
+from spikewatch.model.build import build_network
+from spikewatch.model.checkpoint import untrained_network
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.detector import Detector
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.step import Step
 
 
 def small_detector(height: int = 64, width: int = 96, config: SpikeYOLOConfig | None = None) -> Detector:

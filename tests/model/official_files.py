@@ -18,12 +18,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.build import build_network
-from model.config import SpikeYOLOConfig
-from model.errors import CheckpointError
-from model.network import Network
-from model.official_import import import_official
-from model.official_names import DFL_NAME, official_tensor_names
+from spikewatch.model.build import build_network
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.errors import CheckpointError
+from spikewatch.model.network import Network
+from spikewatch.model.official_import import import_official
+from spikewatch.model.official_names import DFL_NAME, official_tensor_names
 
 GEN1 = SpikeYOLOConfig("t", 2, 3, beta=0.5, input_gain=0.5)
 COCO = SpikeYOLOConfig("t", 80, 3)

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from model.accumulations import accumulations, fan_out
-from model.config import SpikeYOLOConfig
-from model.convolutions import conv2d
-from model.detector import Detector
-from model.spike_driven import to_spike_driven
-from model.step import Kernel
+from spikewatch.model.accumulations import accumulations, fan_out
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.convolutions import conv2d
+from spikewatch.model.detector import Detector
+from spikewatch.model.spike_driven import to_spike_driven
+from spikewatch.model.step import Kernel
 from tests.model.fakes import event_like_frames, small_detector
 
 

@@ -3,11 +3,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.config import SpikeYOLOConfig
-from model.decode import decode
-from model.letterbox import Letterbox, prepare_frame
-from model.nms import MAX_DETECTIONS, suppress
-from model.spec import ModelSpec
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.decode import decode
+from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.nms import MAX_DETECTIONS, suppress
+from spikewatch.model.spec import ModelSpec
 from tests.model.fakes import small_detector
 
 SPEC = ModelSpec("m", SpikeYOLOConfig())

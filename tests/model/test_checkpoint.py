@@ -5,16 +5,16 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from model.checkpoint import (
+from spikewatch.model.checkpoint import (
     load_checkpoint,
     load_detector,
     save_checkpoint,
     untrained_network,
     weights_digest,
 )
-from model.config import SpikeYOLOConfig
-from model.errors import CheckpointError
-from model.shipped import UNTRAINED
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.errors import CheckpointError
+from spikewatch.model.shipped import UNTRAINED
 from tests.model.fakes import event_like_frames, small_detector
 
 

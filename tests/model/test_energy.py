@@ -4,12 +4,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.config import SpikeYOLOConfig
-from model.energy import firing_rates, slice_energy
-from model.geometry import Layer, trace
-from model.official_names import official_layer_names
-from model.spikeyolo import SpikeYOLO
-from model.step import Kernel
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.energy import firing_rates, slice_energy
+from spikewatch.model.geometry import Layer, trace
+from spikewatch.model.official_names import official_layer_names
+from spikewatch.model.spikeyolo import SpikeYOLO
+from spikewatch.model.step import Kernel
 from tests.model.fakes import event_like_frames, small_detector
 
 LEDGER_SLIPS = {"12.Conv.lif3", "22.lif1", "22.lif2"}

@@ -13,14 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from model.config import SpikeYOLOConfig
-from model.errors import MissingExtraError
-from model.export.engines import Arrays, carried, onnx_runtime, rest_inputs
-from model.export.onnx_file import METADATA_KEY, OPSET, write_onnx
-from model.export.packages import require, require_openvino
-from model.export.verify import Difference, compare, named
-from model.spec import ModelSpec
-from model.step import Step
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.errors import MissingExtraError
+from spikewatch.model.export.engines import Arrays, carried, onnx_runtime, rest_inputs
+from spikewatch.model.export.onnx_file import METADATA_KEY, OPSET, write_onnx
+from spikewatch.model.export.packages import require, require_openvino
+from spikewatch.model.export.verify import Difference, compare, named
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.step import Step
 from tests.model.exported import Exported, export, needs_extra
 from tests.model.fakes import event_like_frames, small_detector
 
@@ -164,7 +164,8 @@ def test_a_missing_extra_is_named(package: str, tmp_path: Path, monkeypatch: pyt
 @needs_extra
 def test_openvino_is_imported_without_its_telemetry() -> None:
     code = (
-        "import sys; from model.export.packages import require_openvino; require_openvino().convert_model; "
+        "import sys; from spikewatch.model.export.packages import require_openvino; "
+        "require_openvino().convert_model; "
         "assert 'openvino_telemetry' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], timeout=120)

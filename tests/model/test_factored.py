@@ -4,15 +4,15 @@ import pytest
 import torch
 from torch import nn
 
-from model.build import build_network
-from model.checkpoint import weights_digest
-from model.config import SpikeYOLOConfig
-from model.convolutions import Synapses
-from model.detector import Detector
-from model.dyadic import fill_dyadic
-from model.factored import factored
-from model.network import Network
-from model.step import Step
+from spikewatch.model.build import build_network
+from spikewatch.model.checkpoint import weights_digest
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.convolutions import Synapses
+from spikewatch.model.detector import Detector
+from spikewatch.model.dyadic import fill_dyadic
+from spikewatch.model.factored import factored
+from spikewatch.model.network import Network
+from spikewatch.model.step import Step
 from tests.model.fakes import event_like_frames, small_detector
 
 VARIANTS = [

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from model.checkpoint import untrained_detector
-from model.convolutions import SpikeConv
-from model.fold import fold, run_folded
+from spikewatch.model.checkpoint import untrained_detector
+from spikewatch.model.convolutions import SpikeConv
+from spikewatch.model.fold import fold, run_folded
 
 
 def layers(scale: str) -> list[SpikeConv]:

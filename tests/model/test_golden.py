@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from model.config import SpikeYOLOConfig
-from model.decode import average_logits, decode
-from model.dyadic import dyadic_tensor, fill_dyadic
-from model.geometry import trace
-from model.network import RawOutputs
-from model.neuron import ILIF
-from model.official_names import official_layer_names, official_tensor_names
-from model.spikeyolo import SpikeYOLO
-from model.state import init_state
-from model.step import Step
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.decode import average_logits, decode
+from spikewatch.model.dyadic import dyadic_tensor, fill_dyadic
+from spikewatch.model.geometry import trace
+from spikewatch.model.network import RawOutputs
+from spikewatch.model.neuron import ILIF
+from spikewatch.model.official_names import official_layer_names, official_tensor_names
+from spikewatch.model.spikeyolo import SpikeYOLO
+from spikewatch.model.state import init_state
+from spikewatch.model.step import Step
 
 CASES = [f"grid_n_nc{nc}_{size}_T{t}" for nc in (80, 2) for size in ("64x96", "256x320") for t in (1, 4)]
 

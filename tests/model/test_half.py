@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.config import SpikeYOLOConfig
-from model.detector import Detector
-from model.errors import ConfigError, StateError
-from model.runtime.choose import choose_runtime
-from model.runtime.graphed import GraphedNetwork
-from model.runtime.half import HalfNetwork
-from model.runtime.ilif_gpu import Constants, choose_fire, fire_by_torch
-from model.state import StateBank
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import ConfigError, StateError
+from spikewatch.model.runtime.choose import choose_runtime
+from spikewatch.model.runtime.graphed import GraphedNetwork
+from spikewatch.model.runtime.half import HalfNetwork
+from spikewatch.model.runtime.ilif_gpu import Constants, choose_fire, fire_by_torch
+from spikewatch.model.state import StateBank
 from tests.model.fake_cuda import FakeGraph, pretend
 from tests.model.fakes import calibrated_detector, event_like_frames, small_detector
 from tests.model.test_runtime import FUSIBLE, SLICES, equal, on
@@ -182,7 +182,7 @@ def test_the_kernel_is_what_torch_computes(bank_dtype: torch.dtype, d_max: int) 
     if device == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
         pytest.skip("no GPU, and TRITON_INTERPRET=1 is not set")
     pytest.importorskip("triton")
-    from model.runtime.ilif_triton import fire_by_triton
+    from spikewatch.model.runtime.ilif_triton import fire_by_triton
 
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 5, 7, 48, generator=generator).half() * 2

@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from model.config import SpikeYOLOConfig
-from model.errors import ConfigError
-from model.spec import ModelSpec
-from model.spikeyolo import SpikeYOLO
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.spikeyolo import SpikeYOLO
 
 OFFICIAL_DFL = 16
 """The reference implementation counts the constant 0..15 of its DFL as a parameter; ours is no parameter."""

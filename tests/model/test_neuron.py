@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from model.errors import StateError
-from model.neuron import ILIF, FireInteger, ilif_step
-from model.step import Step
+from spikewatch.model.errors import StateError
+from spikewatch.model.neuron import ILIF, FireInteger, ilif_step
+from spikewatch.model.step import Step
 
 
 def fire(u: list[float], d_max: int = 4) -> list[float]:

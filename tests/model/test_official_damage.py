@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.config import SpikeYOLOConfig
-from model.errors import CheckpointError
-from model.official_file import read_official
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.errors import CheckpointError
+from spikewatch.model.official_file import read_official
 from tests.model.official_files import edit_archive, official_tensors, random_network, write_official
 
 

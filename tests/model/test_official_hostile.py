@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.config import SpikeYOLOConfig
-from model.official_pickle import MAX_TUPLE_ITEMS
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.official_pickle import MAX_TUPLE_ITEMS
 from tests.model.official_files import (
     Runs,
     name,

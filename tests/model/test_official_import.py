@@ -9,18 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.checkpoint import load_checkpoint, save_checkpoint, weights_digest
-from model.coco_names import COCO_CLASSES
-from model.config import SpikeYOLOConfig
-from model.detector import Detector
-from model.dyadic import fill_dyadic
-from model.errors import CheckpointError, ConfigError
-from model.neuron import ILIF
-from model.official_export import export_official
-from model.official_import import VARIANTS, import_official, usable_class_names
-from model.official_names import official_tensor_names
-from model.step import Step
-from model.yolov8 import SpikingYOLOv8
+from spikewatch.model.checkpoint import load_checkpoint, save_checkpoint, weights_digest
+from spikewatch.model.coco_names import COCO_CLASSES
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.detector import Detector
+from spikewatch.model.dyadic import fill_dyadic
+from spikewatch.model.errors import CheckpointError, ConfigError
+from spikewatch.model.neuron import ILIF
+from spikewatch.model.official_export import export_official
+from spikewatch.model.official_import import VARIANTS, import_official, usable_class_names
+from spikewatch.model.official_names import official_tensor_names
+from spikewatch.model.step import Step
+from spikewatch.model.yolov8 import SpikingYOLOv8
 from tests.model.official_files import (
     GEN1,
     edit_archive,

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.errors import CheckpointError
-from model.official_import import import_official
+from spikewatch.model.errors import CheckpointError
+from spikewatch.model.official_import import import_official
 
 Edit = Callable[[dict[str, Tensor]], object]
 LATER = "model.2.Conv.bn1"

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from model.checkpoint import untrained_network
-from model.config import SpikeYOLOConfig
-from model.convolutions import Synapses
-from model.degradation import degradation
-from model.detector import Detector
-from model.energy import Costs
-from model.report import EnergyMeter, EnergyReport
+from spikewatch.model.checkpoint import untrained_network
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.convolutions import Synapses
+from spikewatch.model.degradation import degradation
+from spikewatch.model.detector import Detector
+from spikewatch.model.energy import Costs
+from spikewatch.model.report import EnergyMeter, EnergyReport
 from tests.model.fakes import event_like_frames, small_detector
 
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from model.build import build_network
-from model.checkpoint import load_detector, untrained_network
-from model.config import SpikeYOLOConfig
-from model.detector import Detector, StepOutput
-from model.errors import ConfigError, StateError
-from model.runtime import choose
-from model.runtime.choose import choose_runtime
-from model.runtime.packed import ByteConv, Geometry, split_weight
-from model.spec import ModelSpec
+from spikewatch.model.build import build_network
+from spikewatch.model.checkpoint import load_detector, untrained_network
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.errors import ConfigError, StateError
+from spikewatch.model.runtime import choose
+from spikewatch.model.runtime.choose import choose_runtime
+from spikewatch.model.runtime.packed import ByteConv, Geometry, split_weight
+from spikewatch.model.spec import ModelSpec
 from tests.model.fakes import calibrated_detector, event_like_frames, small_detector
 
 PACKED = ("fp32", "int8x2", "int8")
@@ -248,7 +248,7 @@ def test_a_detector_is_loaded_with_its_runtime() -> None:
 
 
 def test_kernels_run_without_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
-    from model.runtime import parallel
+    from spikewatch.model.runtime import parallel
 
     reference = small_detector()
     monkeypatch.setattr(parallel, "_openmp", lambda: None)

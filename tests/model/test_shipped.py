@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from model.checkpoint import load_detector
-from model.shipped import DEFAULT, FOLDER
-from model.training.evaluation import evaluate_recordings
-from model.training.gen1 import LabelledRecording
+from spikewatch.model.checkpoint import load_detector
+from spikewatch.model.shipped import DEFAULT, FOLDER
+from spikewatch.model.training.evaluation import evaluate_recordings
+from spikewatch.model.training.gen1 import LabelledRecording
 
 ASSETS = Path(__file__).parents[2] / "service" / "assets"
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from model.config import SpikeYOLOConfig
-from model.convolutions import SpikeConv
-from model.detector import Detector
-from model.dyadic import fill_dyadic
-from model.neuron import fire_integer
-from model.spike_driven import SpikeDrivenConv, binary_spikes, to_spike_driven
-from model.spikeyolo import SpikeYOLO
-from model.step import Step
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.convolutions import SpikeConv
+from spikewatch.model.detector import Detector
+from spikewatch.model.dyadic import fill_dyadic
+from spikewatch.model.neuron import fire_integer
+from spikewatch.model.spike_driven import SpikeDrivenConv, binary_spikes, to_spike_driven
+from spikewatch.model.spikeyolo import SpikeYOLO
+from spikewatch.model.step import Step
 from tests.model.fakes import calibrated_detector, event_like_frames, small_detector
 
 

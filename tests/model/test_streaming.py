@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.detector import Detector, StepOutput
-from model.errors import StateError
-from model.state import StateBank
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.errors import StateError
+from spikewatch.model.state import StateBank
 from tests.model.fakes import event_like_frames, small_detector
 
 SLICES = 6

@@ -9,7 +9,7 @@ import torch
 PROGRAM = """
 import threading
 import torch
-from model.runtime.parallel import share_cores_with_none
+from spikewatch.model.runtime.parallel import share_cores_with_none
 
 def new_thread(action):
     found = []

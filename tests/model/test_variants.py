@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 import torch
 
-from model.build import build_network
-from model.checkpoint import load_checkpoint, save_checkpoint
-from model.config import SpikeYOLOConfig
-from model.convolutions import SpikeConv
-from model.detector import Detector
-from model.errors import ConfigError
-from model.geometry import trace
-from model.neuron import ILIF, ilif_step
-from model.paper import ROWS, TABLE_5, Row
-from model.spec import REPRESENTATION_CHANNELS, WINDOW_US
-from model.spike_driven import SpikeDrivenConv, to_spike_driven
-from model.step import Step
-from model.transformer import SpikeAttention
+from spikewatch.model.build import build_network
+from spikewatch.model.checkpoint import load_checkpoint, save_checkpoint
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.convolutions import SpikeConv
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.geometry import trace
+from spikewatch.model.neuron import ILIF, ilif_step
+from spikewatch.model.paper import ROWS, TABLE_5, Row
+from spikewatch.model.spec import REPRESENTATION_CHANNELS, WINDOW_US
+from spikewatch.model.spike_driven import SpikeDrivenConv, to_spike_driven
+from spikewatch.model.step import Step
+from spikewatch.model.transformer import SpikeAttention
 from tests.model.fakes import event_like_frames, small_detector
 
 SPIKING: dict[str, dict[str, Any]] = {

@@ -3,7 +3,7 @@ from functools import partial
 
 import pytest
 
-from model.detector import Detector
+from spikewatch.model.detector import Detector
 from tests.model.fakes import small_detector
 from tests.service.console import Done, run_command
 from tests.service.live import Live, live_service

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from service.cli import main
+from spikewatch.service.cli import main
 
 
 @dataclass

@@ -12,7 +12,7 @@ ASSETS = Path(__file__).parents[2] / "service" / "assets"
 
 def init(path: Path, *wish: str) -> Path:
     """Small untrained weights, as `spikewatch init` makes them."""
-    from service.cli import main
+    from spikewatch.service.cli import main
 
     with pytest.raises(SystemExit) as stop:
         main(["init", str(path), "--size", "64x96", *wish])

@@ -2,7 +2,7 @@
 
 import httpx
 
-from service.keys import make_key
+from spikewatch.service.keys import make_key
 from tests.service.live import Live
 
 ALICE, ALICE_LINE = make_key("alice")

@@ -13,10 +13,10 @@ import numpy as np
 import websockets
 from websockets.sync.client import ClientConnection, connect
 
-from model.detector import Detector
-from service.app import create_app
-from service.server import make_server
-from service.settings import Settings
+from spikewatch.model.detector import Detector
+from spikewatch.service.app import create_app
+from spikewatch.service.server import make_server
+from spikewatch.service.settings import Settings
 
 WIDTH, HEIGHT = 90, 60
 SENSOR = {"width": WIDTH, "height": HEIGHT}

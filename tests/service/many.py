@@ -10,14 +10,14 @@ from typing import Any
 
 import httpx
 
-from ingest.recording import open_recording
-from model.checkpoint import save_checkpoint
-from model.config import SpikeYOLOConfig
-from model.detector import Detector
-from service.offline import OfflineRun
-from service.options import window_options
-from service.schemas import WindowRequest
-from service.source import RecordingSource
+from spikewatch.ingest.recording import open_recording
+from spikewatch.model.checkpoint import save_checkpoint
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.detector import Detector
+from spikewatch.service.offline import OfflineRun
+from spikewatch.service.options import window_options
+from spikewatch.service.schemas import WindowRequest
+from spikewatch.service.source import RecordingSource
 from tests.model.fakes import small_detector
 from tests.service.live import SENSOR, Live, comparable, dat_file, dat_stream, live_service
 

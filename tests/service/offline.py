@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from ingest.recording import open_recording
-from model.checkpoint import load_detector
-from service.offline import OfflineRun
-from service.source import RecordingSource
-from service.window import WindowOptions
+from spikewatch.ingest.recording import open_recording
+from spikewatch.model.checkpoint import load_detector
+from spikewatch.service.offline import OfflineRun
+from spikewatch.service.source import RecordingSource
+from spikewatch.service.window import WindowOptions
 from tests.service.live import comparable
 
 

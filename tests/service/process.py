@@ -27,7 +27,7 @@ class Process:
 
     def __init__(self, arguments: list[str], settings: dict[str, str], log: Path, port: int = 0) -> None:
         self.port = port or free_port()
-        code = "from service.cli import main; main()"
+        code = "from spikewatch.service.cli import main; main()"
         settings |= {"SPIKEWATCH_PORT": str(self.port), "SPIKEWATCH_MAX_BATCH": "2"}
         with log.open("ab") as out:
             self._process = subprocess.Popen(

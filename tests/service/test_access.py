@@ -13,10 +13,10 @@ import websockets
 from fastapi.routing import APIRoute
 from websockets.sync.client import connect
 
-import service.access
-from model.detector import Detector
-from service.caller import Caller
-from service.errors import WrongKey
+import spikewatch.service.access
+from spikewatch.model.detector import Detector
+from spikewatch.service.caller import Caller
+from spikewatch.service.errors import WrongKey
 from tests.service.keyring import (
     ALICE,
     ALICE_LINE,
@@ -205,7 +205,7 @@ def test_a_ticket_does_not_wait_for_ever(
     guarded: Live, alice: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session_id = opened(alice)
-    monkeypatch.setattr(service.access, "TICKET_S", -1.0)
+    monkeypatch.setattr(spikewatch.service.access, "TICKET_S", -1.0)
     url = alice.post(f"/v1/sessions/{session_id}/ticket").json()["watch_url"]
     with pytest.raises(websockets.InvalidStatus), connect(guarded.ws_url + url):
         pass
@@ -213,9 +213,9 @@ def test_a_ticket_does_not_wait_for_ever(
 
 
 def test_tickets_of_one_key_do_not_push_out_those_of_another() -> None:
-    tickets, a, b = service.access.Tickets(), Caller("a", None), Caller("b", None)
+    tickets, a, b = spikewatch.service.access.Tickets(), Caller("a", None), Caller("b", None)
     first = tickets.issue(a, "1")
-    most = service.access.MAX_TICKETS
+    most = spikewatch.service.access.MAX_TICKETS
     few = [tickets.issue(b, "2") for _ in range(most)]
     assert all(tickets.redeem(ticket, "/v1/sessions/2/watch") is b for ticket in few)
     many = [tickets.issue(b, "2") for _ in range(most + 1)]

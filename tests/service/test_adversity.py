@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 from safetensors.torch import load, save
 
-from model.detector import Detector
-from service.errors import StepFailed
+from spikewatch.model.detector import Detector
+from spikewatch.service.errors import StepFailed
 from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
 
 LOW = {"confidence": 0.001}

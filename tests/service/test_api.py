@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import ValidationError
 from websockets.sync.client import connect
 
-from service.settings import Settings
+from spikewatch.service.settings import Settings
 from tests.service.live import HEIGHT, WIDTH, Live, dat_file, dat_stream, upload
 
 ROUTES = {

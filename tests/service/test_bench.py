@@ -10,15 +10,15 @@ import pytest
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from ingest.decoder import make_decoder
-from service.bench.cameras import Heard, looped
-from service.bench.chart import BAR, LATE, draw
-from service.bench.load import Held
-from service.bench.model import factored_gmac
-from service.bench.report import Chart, Report
-from service.bench.spread import Spread
-from service.bench.turns import take_turns
-from service.errors import BadRequest
+from spikewatch.ingest.decoder import make_decoder
+from spikewatch.service.bench.cameras import Heard, looped
+from spikewatch.service.bench.chart import BAR, LATE, draw
+from spikewatch.service.bench.load import Held
+from spikewatch.service.bench.model import factored_gmac
+from spikewatch.service.bench.report import Chart, Report
+from spikewatch.service.bench.spread import Spread
+from spikewatch.service.bench.turns import take_turns
+from spikewatch.service.errors import BadRequest
 from tests.model.fakes import small_detector
 from tests.service.console import Done
 from tests.service.live import Live, dat_file
@@ -65,7 +65,7 @@ def test_a_chart_is_a_picture_of_its_rows(tmp_path: Path) -> None:
 
 def test_multiply_accumulates_are_those_of_the_factored_network() -> None:
     """Scale s at 256x320 has 12.06 GMAC factored (docs/model.md); a pixel costs the same at any size."""
-    from model.config import SpikeYOLOConfig
+    from spikewatch.model.config import SpikeYOLOConfig
 
     detector = small_detector(config=SpikeYOLOConfig("s", in_channels=2, classes=2))
     assert factored_gmac(detector) * (256 * 320) / (64 * 96) == pytest.approx(12.06, rel=0.01)

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from model.detector import Detector
-from service.errors import SessionClosed
+from spikewatch.model.detector import Detector
+from spikewatch.service.errors import SessionClosed
 from tests.service.live import Live, dat_stream, live_service
 from tests.service.test_adversity import until
 from tests.service.test_sessions import post

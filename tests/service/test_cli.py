@@ -10,8 +10,8 @@ import av
 import numpy as np
 import pytest
 
-from model.checkpoint import save_checkpoint
-from model.detector import Detector
+from spikewatch.model.checkpoint import save_checkpoint
+from spikewatch.model.detector import Detector
 from tests.service.console import Done
 from tests.service.live import HEIGHT, WIDTH, Live, comparable, dat_file, dat_stream, upload
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from model.checkpoint import save_checkpoint
-from model.detector import Detector
+from spikewatch.model.checkpoint import save_checkpoint
+from spikewatch.model.detector import Detector
 from tests.service.console import Done
 from tests.service.live import dat_file
 
@@ -80,7 +80,7 @@ def test_modes_and_costs(recording: Path, weights: Path, run: Callable[..., Done
 def test_without_matplotlib_it_says_what_to_install(
     recording: Path, weights: Path, tmp_path: Path, run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "service.energy_plot", raising=False)
+    monkeypatch.delitem(sys.modules, "spikewatch.service.energy_plot", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.checkpoint import load_checkpoint, save_checkpoint
-from model.prophesee import prophesee_boxes
-from model.training.choice import CONFIDENCE, IOU
-from model.training.gen1 import LabelledRecording
-from model.training.labels import GEN1_FILTER
-from model.training.windows import RUNS, Cut, Job
+from spikewatch.model.checkpoint import load_checkpoint, save_checkpoint
+from spikewatch.model.prophesee import prophesee_boxes
+from spikewatch.model.training.choice import CONFIDENCE, IOU
+from spikewatch.model.training.gen1 import LabelledRecording
+from spikewatch.model.training.labels import GEN1_FILTER
+from spikewatch.model.training.windows import RUNS, Cut, Job
 from tests.service.console import Done
 from tests.service.evaluation_data import ASSETS, coco_folder, init, picture_network
 
@@ -163,7 +163,9 @@ def test_without_the_extra_it_says_what_to_install(
     gen1: Path, run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [
-        name for name in sys.modules if name.startswith(("model.training", "service.cli.evaluation"))
+        name
+        for name in sys.modules
+        if name.startswith(("spikewatch.model.training", "spikewatch.service.cli.evaluation"))
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)

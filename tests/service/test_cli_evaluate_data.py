@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from model.prophesee import BBOX_DTYPE, Boxes
+from spikewatch.model.prophesee import BBOX_DTYPE, Boxes
 from tests.ingest.hdf5_files import compound
 from tests.model.training.fakes import boxes_at
 from tests.service.console import Done

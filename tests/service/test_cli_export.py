@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import save_checkpoint
-from model.config import SpikeYOLOConfig
+from spikewatch.model.checkpoint import save_checkpoint
+from spikewatch.model.config import SpikeYOLOConfig
 from tests.model.exported import needs_extra
 from tests.model.fakes import small_detector
 from tests.service.console import Done

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.checkpoint import load_checkpoint
-from model.config import SpikeYOLOConfig
-from model.official_export import export_official
+from spikewatch.model.checkpoint import load_checkpoint
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.official_export import export_official
 from tests.model.official_files import Runs, official_tensors, random_network, write_official
 from tests.service.console import Done
 

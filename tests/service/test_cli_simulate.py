@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import typer
 
-from ingest.simulation.recorder_labels import BBOX_DTYPE
-from model.prophesee import BBOX_DTYPE as PROPHESEES
-from model.training.dataset import kind_of
-from model.training.gen1 import find_recordings
-from model.training.labels import read_labels
-from service.cli.simulating import Wish, run_simulation
+from spikewatch.ingest.simulation.recorder_labels import BBOX_DTYPE
+from spikewatch.model.prophesee import BBOX_DTYPE as PROPHESEES
+from spikewatch.model.training.dataset import kind_of
+from spikewatch.model.training.gen1 import find_recordings
+from spikewatch.model.training.labels import read_labels
+from spikewatch.service.cli.simulating import Wish, run_simulation
 from tests.ingest.simulation.fake_film import make_fake, refuse_roadside
 from tests.service.console import Done
 

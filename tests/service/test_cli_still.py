@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.checkpoint import load_checkpoint, save_checkpoint
-from model.detector import Detector
-from model.still import run_still
-from service.still_file import is_still, read_still
+from spikewatch.model.checkpoint import load_checkpoint, save_checkpoint
+from spikewatch.model.detector import Detector
+from spikewatch.model.still import run_still
+from spikewatch.service.still_file import is_still, read_still
 from tests.service.console import Done
 from tests.service.live import dat_file
 
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, detector: Detector) -> Path
 
 @pytest.fixture(scope="module")
 def weights(folder: Path) -> Path:
-    from service.cli import main
+    from spikewatch.service.cli import main
 
     path = folder / "coco.safetensors"
     wish = ["--representation", "image", "--class-names", "coco", "--size", "64x96", "--slices", "2"]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from model.checkpoint import save_checkpoint
-from model.detector import Detector
-from service.cli.live_table import pace, table
-from service.cli.tally import Tally
+from spikewatch.model.checkpoint import save_checkpoint
+from spikewatch.model.detector import Detector
+from spikewatch.service.cli.live_table import pace, table
+from spikewatch.service.cli.tally import Tally
 from tests.service.live import Live, dat_file
 
 SCRIPT = Path(sys.executable).with_name("spikewatch")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from model.checkpoint import load_checkpoint
+from spikewatch.model.checkpoint import load_checkpoint
 from tests.model.training.coco_layout import annotate
 from tests.model.training.street import write_recording
 from tests.service.console import Done

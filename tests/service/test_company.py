@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from service.company import Company
-from service.queues import Control, Inbox
-from service.rotation import Rotation
-from service.scheduler import Scheduler
+from spikewatch.service.company import Company
+from spikewatch.service.queues import Control, Inbox
+from spikewatch.service.rotation import Rotation
+from spikewatch.service.scheduler import Scheduler
 from tests.service.test_scheduler import FakeSession, names, slice_at
 
 SLICE_S = 0.05

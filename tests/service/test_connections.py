@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from websockets.sync.client import connect
 
-from model.detector import Detector
+from spikewatch.model.detector import Detector
 from tests.service.live import Live, dat_file, dat_stream, live_service
 from tests.service.test_adversity import until
 

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from model.detector import Detector
-from service.drain import drain
-from service.store import DirectoryStore
+from spikewatch.model.detector import Detector
+from spikewatch.service.drain import drain
+from spikewatch.service.store import DirectoryStore
 from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
 from tests.service.test_adversity import until
 from tests.service.test_jobs import as_hdf5
@@ -41,7 +41,7 @@ def test_sessions_that_cannot_run_on_are_given_up_together(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their outboxes fill only once they are being saved; those that can be saved need not wait for them."""
-    monkeypatch.setattr("service.keeper.LAST_PATIENCE_S", 1.0)
+    monkeypatch.setattr("spikewatch.service.keeper.LAST_PATIENCE_S", 1.0)
     with service(detector, tmp_path, outbox_windows=1, drain_timeout_s=0) as live:
         stuck = threading.Event()
         live.model.call(lambda _: stuck.wait(20))
@@ -61,7 +61,7 @@ def test_a_disk_that_hangs_holds_the_stop_up_no_longer(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two are being written when time is up, and will be; the others, behind them, are given up."""
-    monkeypatch.setattr("service.keeper.LAST_PATIENCE_S", 0.5)
+    monkeypatch.setattr("spikewatch.service.keeper.LAST_PATIENCE_S", 0.5)
     free, put = threading.Event(), DirectoryStore.put
     monkeypatch.setattr(DirectoryStore, "put", lambda *args: (free.wait(20), put(*args))[1])
     with service(detector, tmp_path, drain_timeout_s=0) as live:
@@ -167,7 +167,7 @@ def test_whom_the_service_cannot_wait_for_is_told(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: bool, code: int
 ) -> None:
     """uvicorn's own end would be a 1012 without a word, for those who look on as well."""
-    monkeypatch.setattr("service.keeper.LAST_PATIENCE_S", 0.3)
+    monkeypatch.setattr("spikewatch.service.keeper.LAST_PATIENCE_S", 0.3)
     with service(detector, tmp_path, drain_timeout_s=0.2) as live:
         session_id, stuck = live.open(), threading.Event()
         post(live, session_id, dat_stream(1))
@@ -192,7 +192,7 @@ def test_who_is_being_saved_when_time_is_up_is_told(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk is slow: the snapshot is whole only after the client has gone."""
-    monkeypatch.setattr("service.keeper.LAST_PATIENCE_S", 0.3)
+    monkeypatch.setattr("spikewatch.service.keeper.LAST_PATIENCE_S", 0.3)
     put = DirectoryStore.put
     monkeypatch.setattr(DirectoryStore, "put", lambda *args: (time.sleep(2.5), put(*args))[1])
     with service(detector, tmp_path, drain_timeout_s=0.2) as live:

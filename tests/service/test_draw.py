@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from service.draw import NO_EVENT, annotate, enlargement, event_image
-from service.palette import BANNER, GROUND, OFF, ON, STRIP, label_colour
+from spikewatch.service.draw import NO_EVENT, annotate, enlargement, event_image
+from spikewatch.service.palette import BANNER, GROUND, OFF, ON, STRIP, label_colour
 
 
 def blank(height: int = 240, width: int = 304, scale: int = 4) -> np.ndarray:

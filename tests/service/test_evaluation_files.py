@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from model.detections import Detections
-from model.training.evaluated import Evaluation, score_of
-from model.training.figures import RECALLS
-from model.training.images import ScoredImage
-from model.training.misses import worst_misses
-from model.training.truth import Truth
-from service.evaluation_files import Setup, as_json, write_report
-from service.evaluation_plot import plot_curves
-from service.miss_pictures import WRONG, miss_picture
+from spikewatch.model.detections import Detections
+from spikewatch.model.training.evaluated import Evaluation, score_of
+from spikewatch.model.training.figures import RECALLS
+from spikewatch.model.training.images import ScoredImage
+from spikewatch.model.training.misses import worst_misses
+from spikewatch.model.training.truth import Truth
+from spikewatch.service.evaluation_files import Setup, as_json, write_report
+from spikewatch.service.evaluation_plot import plot_curves
+from spikewatch.service.miss_pictures import WRONG, miss_picture
 from tests.service.console import Done
 from tests.service.evaluation_data import coco_folder, picture_network
 
@@ -134,7 +134,7 @@ def test_without_matplotlib_it_says_what_to_install(
     run: Callable[..., Done],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delitem(sys.modules, "service.evaluation_plot", raising=False)
+    monkeypatch.delitem(sys.modules, "spikewatch.service.evaluation_plot", raising=False)
     for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         monkeypatch.setitem(sys.modules, name, None)
     done = run("evaluate", coco, "-o", tmp_path / "e.png")

@@ -16,9 +16,9 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 from safetensors.torch import load, save
 from websockets.sync.client import connect
 
-from model.detector import Detector
-from service.api import viewer
-from service.source import LiveSource
+from spikewatch.model.detector import Detector
+from spikewatch.service.api import viewer
+from spikewatch.service.source import LiveSource
 from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
 from tests.service.test_adversity import saved_meta, until
 from tests.service.test_sessions import post, problem
@@ -230,7 +230,7 @@ def test_an_onlooker_is_told_of_a_fault(live: Live) -> None:
 
 def live_result(session: Any) -> Any:
     """A result of the kind that onlookers get."""
-    from service.window import WindowResult
+    from spikewatch.service.window import WindowResult
 
     return object.__new__(WindowResult)
 

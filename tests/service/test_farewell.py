@@ -3,12 +3,12 @@
 import json
 import socket
 
-from model.detector import Detector
-from service.endings import ANSWERED_AGAIN, Endings
-from service.farewell import Farewell
-from service.lifecycle import Ending
-from service.queues import Results
-from service.schemas import Totals
+from spikewatch.model.detector import Detector
+from spikewatch.service.endings import ANSWERED_AGAIN, Endings
+from spikewatch.service.farewell import Farewell
+from spikewatch.service.lifecycle import Ending
+from spikewatch.service.queues import Results
+from spikewatch.service.schemas import Totals
 from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, upload
 from tests.service.test_adversity import until
 from tests.service.test_resume import LOW, post, stream

@@ -15,11 +15,11 @@ import httpx
 import numpy as np
 import pytest
 
-from model.detector import Detector
-from service.api.upload_body import UploadBody
-from service.errors import ResultsGone
-from service.result_log import ResultLog
-from service.settings import Settings
+from spikewatch.model.detector import Detector
+from spikewatch.service.api.upload_body import UploadBody
+from spikewatch.service.errors import ResultsGone
+from spikewatch.service.result_log import ResultLog
+from spikewatch.service.settings import Settings
 from tests.service.live import HEIGHT, WIDTH, Live, comparable, dat_file, dat_stream, live_service, upload
 from tests.service.test_adversity import until
 from tests.service.test_sessions import problem

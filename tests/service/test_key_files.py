@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from model.detector import Detector
-from service import key_file
-from service.access import Access
-from service.app import create_app
-from service.errors import BadSettings, KeyTooFast, KeyUploads, WrongKey
-from service.key_file import KeyFile
-from service.keys import KeyLimits, make_key
-from service.server import make_server
-from service.settings import Settings
+from spikewatch.model.detector import Detector
+from spikewatch.service import key_file
+from spikewatch.service.access import Access
+from spikewatch.service.app import create_app
+from spikewatch.service.errors import BadSettings, KeyTooFast, KeyUploads, WrongKey
+from spikewatch.service.key_file import KeyFile
+from spikewatch.service.keys import KeyLimits, make_key
+from spikewatch.service.server import make_server
+from spikewatch.service.settings import Settings
 from tests.service.console import Done
 from tests.service.keyring import ALICE, ALICE_LINE, BOB_LINE, with_key
 from tests.service.live import dat_file, live_service

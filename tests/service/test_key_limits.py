@@ -2,7 +2,7 @@
 
 from websockets.sync.client import connect
 
-from model.detector import Detector
+from spikewatch.model.detector import Detector
 from tests.service.keyring import ALICE, ALICE_LINE, BOB, BOB_LINE, SLOW, SLOW_LINE, with_key
 from tests.service.live import dat_file, dat_stream, live_service, talk
 from tests.service.test_access import opened

@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from service.caller import Bucket, Caller
-from service.errors import BadRequest, BadSettings, KeySessions, KeyTooFast, KeyUploads
-from service.keys import KeyLimits, find_key, make_key, parse_keys, require_some
+from spikewatch.service.caller import Bucket, Caller
+from spikewatch.service.errors import BadRequest, BadSettings, KeySessions, KeyTooFast, KeyUploads
+from spikewatch.service.keys import KeyLimits, find_key, make_key, parse_keys, require_some
 
 LIMITS = KeyLimits(sessions=2, uploads=1, bytes_per_s=1000)
 

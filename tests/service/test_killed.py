@@ -10,9 +10,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
-from model.checkpoint import save_checkpoint
-from model.detector import Detector
-from service.window import WindowOptions
+from spikewatch.model.checkpoint import save_checkpoint
+from spikewatch.model.detector import Detector
+from spikewatch.service.window import WindowOptions
 from tests.service.live import comparable, dat_file, talk
 from tests.service.offline import offline_windows
 from tests.service.process import Process, process

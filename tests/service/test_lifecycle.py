@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from model.detector import Detector
-from service.lifecycle import IdleRule
-from service.notices import Notices
-from service.session import Session
+from spikewatch.model.detector import Detector
+from spikewatch.service.lifecycle import IdleRule
+from spikewatch.service.notices import Notices
+from spikewatch.service.session import Session
 from tests.service.live import SENSOR, Live, dat_stream, live_service, talk
 from tests.service.test_adversity import until
 from tests.service.test_sessions import problem

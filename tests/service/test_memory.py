@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.memory import HEAPS, memory_limit_bytes
+from spikewatch.service.memory import HEAPS, memory_limit_bytes
 
 GIB = 1 << 30
 
@@ -51,7 +51,7 @@ def test_version_1_has_a_file_of_its_own(tmp_path: Path, nothing: int) -> None:
 
 SPARE = """
 import gc, torch
-from service.memory import spare_what_lasts
+from spikewatch.service.memory import spare_what_lasts
 
 spare_what_lasts()
 class Node:
@@ -74,7 +74,7 @@ def test_what_lasts_is_not_gone_through_again_and_the_rest_is() -> None:
 
 HOLES = """
 import os
-from service.memory import give_back
+from spikewatch.service.memory import give_back
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -89,7 +89,7 @@ print(full - resident())
 
 COUNT_HEAPS = """
 import ctypes, threading
-from service.memory import share_heaps
+from spikewatch.service.memory import share_heaps
 
 if {shared}:
     share_heaps()

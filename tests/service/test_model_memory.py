@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from model.checkpoint import load_detector, save_checkpoint
-from model.detector import Detector
-from model.state import StateBank
-from service import models
-from service.catalog import load_weights
-from service.running import RunningModel
+from spikewatch.model.checkpoint import load_detector, save_checkpoint
+from spikewatch.model.detector import Detector
+from spikewatch.model.state import StateBank
+from spikewatch.service import models
+from spikewatch.service.catalog import load_weights
+from spikewatch.service.running import RunningModel
 from tests.model.fakes import small_detector
 from tests.service.live import Live, comparable, dat_file, dat_stream, upload
 from tests.service.many import (

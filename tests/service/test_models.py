@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from model.checkpoint import save_checkpoint, untrained_network
-from model.config import SpikeYOLOConfig
-from model.detector import Detector
-from service.app import create_app
-from service.errors import BadSettings
-from service.settings import Settings
+from spikewatch.model.checkpoint import save_checkpoint, untrained_network
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.detector import Detector
+from spikewatch.service.app import create_app
+from spikewatch.service.errors import BadSettings
+from spikewatch.service.settings import Settings
 from tests.service.console import Done
 from tests.service.live import SENSOR, Live, comparable, dat_file, dat_stream, upload
 from tests.service.many import (

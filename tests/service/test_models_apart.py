@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from model.detector import Detector
-from service.queues import Inbox
-from service.rotation import Rotation
-from service.scheduler import Scheduler
+from spikewatch.model.detector import Detector
+from spikewatch.service.queues import Inbox
+from spikewatch.service.rotation import Rotation
+from spikewatch.service.scheduler import Scheduler
 from tests.service.live import Live, comparable, dat_file, dat_stream, upload
 from tests.service.many import LOW, ask, at_once, listing, loaded, many, save, third_detector, whole
 from tests.service.test_adversity import until

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from model.detector import Detector
+from spikewatch.model.detector import Detector
 from tests.service.live import dat_file
 from tests.service.many import ask, loaded, many, memory_of, save, third_detector
 from tests.service.test_adversity import until

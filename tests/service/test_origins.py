@@ -7,8 +7,8 @@ import websockets
 from pydantic import ValidationError
 from websockets.sync.client import connect
 
-from model.detector import Detector
-from service.settings import Settings
+from spikewatch.model.detector import Detector
+from spikewatch.service.settings import Settings
 from tests.service.keyring import ALICE, ALICE_LINE
 from tests.service.live import SENSOR, Live, live_service
 from tests.service.test_sessions import problem

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from model.detector import Detector
-from service.errors import SessionBusy
+from spikewatch.model.detector import Detector
+from spikewatch.service.errors import SessionBusy
 from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
 from tests.service.test_adversity import until
 from tests.service.test_sessions import problem

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from model.detector import Detector
+from spikewatch.model.detector import Detector
 from tests.service.console import Done
 from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, upload
 

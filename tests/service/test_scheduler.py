@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import torch
 
-from service.errors import SessionClosed
-from service.queues import Control, Inbox
-from service.scheduler import Scheduler, Work
-from service.window import InputSlice
+from spikewatch.service.errors import SessionClosed
+from spikewatch.service.queues import Control, Inbox
+from spikewatch.service.scheduler import Scheduler, Work
+from spikewatch.service.window import InputSlice
 
 
 def slice_at(t0_us: int, n_events: int = 1) -> InputSlice:

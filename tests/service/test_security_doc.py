@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import BadSettings, ClientGone, ServiceError
-from service.metrics import CODES
-from service.settings import Settings
+from spikewatch.service.errors import BadSettings, ClientGone, ServiceError
+from spikewatch.service.metrics import CODES
+from spikewatch.service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 SECURITY = (ROOT / "SECURITY.md").read_text()

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from safetensors.torch import load, save
 
-from model.detector import Detector
+from spikewatch.model.detector import Detector
 from tests.service.live import SENSOR, Live, comparable, dat_file, dat_stream, live_service, upload
 
 LOW = {"confidence": 0.001}

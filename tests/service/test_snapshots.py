@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.config import SpikeYOLOConfig
-from model.detector import Detector
-from service.store import DirectoryStore
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.detector import Detector
+from spikewatch.service.store import DirectoryStore
 from tests.ingest.encoders import ENCODERS
 from tests.model.fakes import small_detector
 from tests.service.live import (

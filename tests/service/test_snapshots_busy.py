@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from model.detector import Detector
-from service.engine import Engine, Lane
-from service.errors import SessionClosed
+from spikewatch.model.detector import Detector
+from spikewatch.service.engine import Engine, Lane
+from spikewatch.service.errors import SessionClosed
 from tests.service.live import comparable, dat_file, dat_stream, talk, upload
 from tests.service.test_adversity import until
 from tests.service.test_resume import post, stream
@@ -27,7 +27,7 @@ def test_a_service_that_stops_saves_what_takes_long_to_run(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With all inboxes full it takes longer than for one session; none has been saved before."""
-    monkeypatch.setattr("service.keeper.LAST_PATIENCE_S", 0.2)
+    monkeypatch.setattr("spikewatch.service.keeper.LAST_PATIENCE_S", 0.2)
     data = dat_stream(20)
     with service(detector, tmp_path) as live:
         client = live.connect(live.open(**LOW))
@@ -116,7 +116,7 @@ def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
 ) -> None:
     """Its client reads no results, so what it sent cannot all be run; it is told from where to send again."""
     for patience in ("PATIENCE_S", "LAST_PATIENCE_S"):
-        monkeypatch.setattr(f"service.keeper.{patience}", 0.5)
+        monkeypatch.setattr(f"spikewatch.service.keeper.{patience}", 0.5)
     data = dat_stream(40)
     with service(detector, tmp_path, inbox_slices=2, outbox_windows=2) as live:
         expected, _ = upload(live, dat_file(40), hop=1, **LOW)

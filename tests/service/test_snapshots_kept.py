@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from model.detector import Detector
-from service.store import DirectoryStore
+from spikewatch.model.detector import Detector
+from spikewatch.service.store import DirectoryStore
 from tests.service.live import Live, dat_file, dat_stream
 from tests.service.test_resume import post
 from tests.service.test_sessions import problem

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from model.detector import Detector
-from service.snapshot_size import RESULT_BYTES, TEXT_BYTES, most_bytes
+from spikewatch.model.detector import Detector
+from spikewatch.service.snapshot_size import RESULT_BYTES, TEXT_BYTES, most_bytes
 from tests.service.live import Live, comparable, dat_stream, live_service, upload
 from tests.service.test_adversity import until
 from tests.service.test_connections import code_of, raw, rest, send_through_small_buffers

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import BadSettings, BadSnapshot, StoreFailed
-from service.settings import MIB, Settings
-from service.store import DirectoryStore, make_store
+from spikewatch.service.errors import BadSettings, BadSnapshot, StoreFailed
+from spikewatch.service.settings import MIB, Settings
+from spikewatch.service.store import DirectoryStore, make_store
 
 LINE = len("spikewatch-snapshot sha256=") + 64 + 1
 

@@ -8,7 +8,7 @@ import pytest
 import websockets
 from websockets.sync.client import ClientConnection
 
-from model.detector import Detector
+from spikewatch.model.detector import Detector
 from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
 
 LOW = {"confidence": 0.001}

@@ -7,9 +7,9 @@ from typing import Any
 
 from starlette.websockets import WebSocket
 
-from service.api.stream import stream
-from service.caller import Caller
-from service.session import Session
+from spikewatch.service.api.stream import stream
+from spikewatch.service.caller import Caller
+from spikewatch.service.session import Session
 from tests.service.live import Live, dat_stream
 
 Send = Callable[[str], None]

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from ingest.recording import open_recording
-from service.cli.patience import LONGEST_PAUSE_S, Patience
-from service.cli.stream_heard import Heard
-from service.cli.stream_pieces import pieces
-from service.errors import BadRequest
+from spikewatch.ingest.recording import open_recording
+from spikewatch.service.cli.patience import LONGEST_PAUSE_S, Patience
+from spikewatch.service.cli.stream_heard import Heard
+from spikewatch.service.cli.stream_pieces import pieces
+from spikewatch.service.errors import BadRequest
 from tests.service.live import dat_file, dat_stream
 
 READY = {"type": "ready"}

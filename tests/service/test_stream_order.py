@@ -7,13 +7,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 from starlette.websockets import WebSocketState
 
-from model.detector import Detector
-from service.api.stream import Conversation
-from service.caller import Caller
-from service.host import SessionHost
-from service.options import session_options
-from service.schemas import SessionRequest
-from service.settings import Settings
+from spikewatch.model.detector import Detector
+from spikewatch.service.api.stream import Conversation
+from spikewatch.service.caller import Caller
+from spikewatch.service.host import SessionHost
+from spikewatch.service.options import session_options
+from spikewatch.service.schemas import SessionRequest
+from spikewatch.service.settings import Settings
 from tests.service.live import HEIGHT, WIDTH, dat_stream
 
 SLICES = 12

@@ -14,15 +14,15 @@ from typing import Any
 
 import pytest
 
-from ingest.errors import FormatError
-from ingest.events import Events
-from ingest.raw import RawRecording
-from model.checkpoint import save_checkpoint
-from model.detector import Detector
-from service.cli.patience import Patience
-from service.cli.stream_player import Player
-from service.cli.stream_session import RemoteSession
-from service.window import WindowOptions
+from spikewatch.ingest.errors import FormatError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.raw import RawRecording
+from spikewatch.model.checkpoint import save_checkpoint
+from spikewatch.model.detector import Detector
+from spikewatch.service.cli.patience import Patience
+from spikewatch.service.cli.stream_player import Player
+from spikewatch.service.cli.stream_session import RemoteSession
+from spikewatch.service.window import WindowOptions
 from tests.service.live import SENSOR, Live, comparable, dat_file, live_service
 from tests.service.offline import offline_windows
 from tests.service.process import Process, free_port, process

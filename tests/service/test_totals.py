@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from model.detections import Detections
-from model.energy import Energy
-from service.totals import RunningTotals
-from service.window import WindowResult
+from spikewatch.model.detections import Detections
+from spikewatch.model.energy import Energy
+from spikewatch.service.totals import RunningTotals
+from spikewatch.service.window import WindowResult
 
 
 def result(*layers: str) -> WindowResult:

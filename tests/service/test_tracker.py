@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.checkpoint import save_checkpoint
-from model.detections import Detections
-from model.detector import Detector
-from service.tracker import Track, Tracks, diou, follow
+from spikewatch.model.checkpoint import save_checkpoint
+from spikewatch.model.detections import Detections
+from spikewatch.model.detector import Detector
+from spikewatch.service.tracker import Track, Tracks, diou, follow
 from tests.service.console import Done
 from tests.service.live import Live, comparable, dat_file, dat_stream, talk, upload
 

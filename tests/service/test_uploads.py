@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from model.detector import Detector
+from spikewatch.model.detector import Detector
 from tests.service.live import HEIGHT, WIDTH, Live, comparable, dat_file, dat_stream, live_service, upload
 from tests.service.test_adversity import until
 from tests.service.test_connections import met, raw, send_through_small_buffers

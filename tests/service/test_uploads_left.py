@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from model.detector import Detector
+from spikewatch.model.detector import Detector
 from tests.service.live import Live, comparable, dat_file, dat_stream, live_service, upload
 from tests.service.test_adversity import until
 from tests.service.test_jobs import look

@@ -9,8 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from model.detector import Detector
-from service import room
+from spikewatch.model.detector import Detector
+from spikewatch.service import room
 from tests.service.keyring import ALICE, ALICE_LINE, with_key
 from tests.service.live import SENSOR, Live, dat_file, live_service
 from tests.service.many import ask, many, memory_of, save

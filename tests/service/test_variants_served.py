@@ -2,7 +2,7 @@
 
 import pytest
 
-from model.config import SpikeYOLOConfig
+from spikewatch.model.config import SpikeYOLOConfig
 from tests.model.fakes import small_detector
 from tests.service.live import comparable, dat_file, dat_stream, live_service, upload
 

@@ -5,8 +5,8 @@ import av
 import numpy as np
 import pytest
 
-from service import video
-from service.video import VideoWriter, real_time_fps
+from spikewatch.service import video
+from spikewatch.service.video import VideoWriter, real_time_fps
 
 
 def pictures(count: int, width: int = 96, height: int = 64) -> list[np.ndarray]:

@@ -14,10 +14,10 @@ import websockets
 from PIL import Image
 from websockets.sync.client import ClientConnection
 
-from model.detector import Detector
-from service.api import watch
-from service.watchers import WATCHER_QUEUE, Watchers
-from service.window import InputSlice
+from spikewatch.model.detector import Detector
+from spikewatch.service.api import watch
+from spikewatch.service.watchers import WATCHER_QUEUE, Watchers
+from spikewatch.service.window import InputSlice
 from tests.service.live import (
     HEIGHT,
     WIDTH,

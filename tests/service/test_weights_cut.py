@@ -10,7 +10,7 @@ from tests.service.process import ROOT
 CUT_WHILE_LOADED = """
 import sys
 from pathlib import Path
-from model import checkpoint
+from spikewatch.model import checkpoint
 
 path, build = Path(sys.argv[1]), checkpoint.build_network
 

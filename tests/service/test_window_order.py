@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from model.config import SpikeYOLOConfig
-from model.detector import Detector, StepOutput
-from service.engine import Engine, Lane
-from service.errors import BadRequest
-from service.options import window_options
-from service.schemas import SessionRequest
-from service.window import InputSlice, WindowOptions, WindowResult
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.service.engine import Engine, Lane
+from spikewatch.service.errors import BadRequest
+from spikewatch.service.options import window_options
+from spikewatch.service.schemas import SessionRequest
+from spikewatch.service.window import InputSlice, WindowOptions, WindowResult
 from tests.model.fakes import event_like_frames, small_detector
 from tests.service.live import comparable, dat_file, dat_stream, live_service, upload
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.errors import SimulationError
-from ingest.simulation.film import CAR, PEDESTRIAN, Actor, Film, Plan
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.simulation.film import CAR, PEDESTRIAN, Actor, Film, Plan
 
 ACTORS = (Actor(CAR, "car"), Actor(PEDESTRIAN, "pedestrian"), Actor(None, "lorry"))
 

@@ -5,8 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from ingest.simulation.mesh import paint
-from ingest.simulation.shapes import boxes
+from spikewatch.ingest.simulation.mesh import paint
+from spikewatch.ingest.simulation.shapes import boxes
 
 PHASES = 24
 

@@ -5,19 +5,19 @@ import functools
 import numpy as np
 import pytest
 
-from ingest.errors import SimulationError
-from ingest.simulation.bodies import Body, Role
-from ingest.simulation.camera import look_at
-from ingest.simulation.cars import Lamps
-from ingest.simulation.film import CAR, Actor
-from ingest.simulation.light import Light
-from ingest.simulation.mesh import assemble, nothing, paint
-from ingest.simulation.motion import TRACK_COLUMNS
-from ingest.simulation.renderer import open_renderer
-from ingest.simulation.scene import Lens, Look, Scene, SunMask
-from ingest.simulation.shapes import boxes, quad_corners
-from ingest.simulation.stage import StagedFilm
-from ingest.simulation.textures import TextureShelf
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.simulation.bodies import Body, Role
+from spikewatch.ingest.simulation.camera import look_at
+from spikewatch.ingest.simulation.cars import Lamps
+from spikewatch.ingest.simulation.film import CAR, Actor
+from spikewatch.ingest.simulation.light import Light
+from spikewatch.ingest.simulation.mesh import assemble, nothing, paint
+from spikewatch.ingest.simulation.motion import TRACK_COLUMNS
+from spikewatch.ingest.simulation.renderer import open_renderer
+from spikewatch.ingest.simulation.scene import Lens, Look, Scene, SunMask
+from spikewatch.ingest.simulation.shapes import boxes, quad_corners
+from spikewatch.ingest.simulation.stage import StagedFilm
+from spikewatch.ingest.simulation.textures import TextureShelf
 
 WIDTH, HEIGHT, FOCAL_PX = 96, 72, 80.0
 EYE, TARGET = np.array([0.0, 0.0, 2.0]), np.array([10.0, 0.0, 1.0])

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.errors import SimulationError
-from ingest.events import empty_events
-from ingest.recording import open_recording
-from ingest.simulation.campaign import Outcome, check_options, run_campaign
-from ingest.simulation.campaign_jobs import Job, MakeFilm, Options, recipe, run_job
-from ingest.simulation.layout import SPLITS, appearing, dat_header, dat_records, only_writer, place
-from ingest.simulation.recorder import Timing
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.events import empty_events
+from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.simulation.campaign import Outcome, check_options, run_campaign
+from spikewatch.ingest.simulation.campaign_jobs import Job, MakeFilm, Options, recipe, run_job
+from spikewatch.ingest.simulation.layout import SPLITS, appearing, dat_header, dat_records, only_writer, place
+from spikewatch.ingest.simulation.recorder import Timing
 from tests.ingest.simulation.fake_film import FakeFilm, die_at_roadside, make_fake, refuse_roadside
 
 ROOT = Path(__file__).parents[3]

@@ -3,10 +3,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from ingest.errors import IngestError, SimulationError
-from ingest.simulation.director import make_film, make_scene
-from ingest.simulation.film import CAR, LEAST_LUMINANCE, MOST_LUMINANCE, PEDESTRIAN, Plan
-from ingest.simulation.renderer import create_context
+from spikewatch.ingest.errors import IngestError, SimulationError
+from spikewatch.ingest.simulation.director import make_film, make_scene
+from spikewatch.ingest.simulation.film import CAR, LEAST_LUMINANCE, MOST_LUMINANCE, PEDESTRIAN, Plan
+from spikewatch.ingest.simulation.renderer import create_context
 from tests.ingest.simulation.mesh_files import write_mesh_folder
 from tests.ingest.simulation.small_scenes import needs_egl
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ingest.errors import SimulationError
-from ingest.events import Events
-from ingest.simulation.event_camera import EventCamera, in_time_order
-from ingest.simulation.event_camera_settings import CameraSettings, draw_settings
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.simulation.event_camera import EventCamera, in_time_order
+from spikewatch.ingest.simulation.event_camera_settings import CameraSettings, draw_settings
 
 SHAPE = (4, 5)
 PIXELS = SHAPE[0] * SHAPE[1]

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from ingest.errors import SimulationError
-from ingest.simulation.cars import Lamps
-from ingest.simulation.mesh_folder import MeshFolder
-from ingest.simulation.textures import TextureShelf
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.simulation.cars import Lamps
+from spikewatch.ingest.simulation.mesh_folder import MeshFolder
+from spikewatch.ingest.simulation.textures import TextureShelf
 from tests.ingest.simulation.mesh_files import write_mesh_folder
 
 

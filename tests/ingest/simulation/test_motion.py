@@ -1,12 +1,20 @@
 import numpy as np
 import pytest
 
-from ingest.simulation.bodies import Body
-from ingest.simulation.cast import Cast
-from ingest.simulation.film import CAR, Actor
-from ingest.simulation.mesh import nothing
-from ingest.simulation.motion import TRACK_STEP_S, Stop, at_time, drive, follow, smooth, track_times
-from ingest.simulation.road import Hills, lay_road, make_hills
+from spikewatch.ingest.simulation.bodies import Body
+from spikewatch.ingest.simulation.cast import Cast
+from spikewatch.ingest.simulation.film import CAR, Actor
+from spikewatch.ingest.simulation.mesh import nothing
+from spikewatch.ingest.simulation.motion import (
+    TRACK_STEP_S,
+    Stop,
+    at_time,
+    drive,
+    follow,
+    smooth,
+    track_times,
+)
+from spikewatch.ingest.simulation.road import Hills, lay_road, make_hills
 
 FLAT = Hills(np.zeros((0, 4)))
 TIMES = track_times(30.0)

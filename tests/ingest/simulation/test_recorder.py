@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from ingest.errors import SimulationError
-from ingest.simulation.event_camera import EventCamera
-from ingest.simulation.event_camera_settings import CameraSettings
-from ingest.simulation.film import CAR, PEDESTRIAN, Actor, Plan
-from ingest.simulation.recorder import Step, Timing, record
-from ingest.simulation.recorder_labels import BBOX_DTYPE, extents, label
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.simulation.event_camera import EventCamera
+from spikewatch.ingest.simulation.event_camera_settings import CameraSettings
+from spikewatch.ingest.simulation.film import CAR, PEDESTRIAN, Actor, Plan
+from spikewatch.ingest.simulation.recorder import Step, Timing, record
+from spikewatch.ingest.simulation.recorder_labels import BBOX_DTYPE, extents, label
 from tests.ingest.simulation.fake_film import FakeFilm
 
 ACTORS = (Actor(CAR, "car"), Actor(None, "bus"), Actor(PEDESTRIAN, "pedestrian"))

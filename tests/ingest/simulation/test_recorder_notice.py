@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ingest.events import EVENT_DTYPE, Events
-from ingest.simulation.recorder_notice import MEMORY_US, NOTICE_HZ, Notice
+from spikewatch.ingest.events import EVENT_DTYPE, Events
+from spikewatch.ingest.simulation.recorder_notice import MEMORY_US, NOTICE_HZ, Notice
 
 IDS = np.zeros((40, 60), np.int32)
 IDS[5:25, 5:25] = 1

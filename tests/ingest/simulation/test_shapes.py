@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from ingest.simulation.bodies import simplified
-from ingest.simulation.cars import STYLES, Lamps, make_car
-from ingest.simulation.gait import GAITS
-from ingest.simulation.mesh import copies, join, paint, vertex_normals
-from ingest.simulation.people import REGIONS, dress, make_figure
-from ingest.simulation.shapes import blob, boxes, discs, sheets, tubes
+from spikewatch.ingest.simulation.bodies import simplified
+from spikewatch.ingest.simulation.cars import STYLES, Lamps, make_car
+from spikewatch.ingest.simulation.gait import GAITS
+from spikewatch.ingest.simulation.mesh import copies, join, paint, vertex_normals
+from spikewatch.ingest.simulation.people import REGIONS, dress, make_figure
+from spikewatch.ingest.simulation.shapes import blob, boxes, discs, sheets, tubes
 
 RNG = np.random.default_rng
 

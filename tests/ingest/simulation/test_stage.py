@@ -4,9 +4,9 @@ import itertools
 import numpy as np
 import pytest
 
-from ingest.simulation.film import LEAST_LUMINANCE, MOST_LUMINANCE
-from ingest.simulation.mesh import paint
-from ingest.simulation.shapes import boxes
+from spikewatch.ingest.simulation.film import LEAST_LUMINANCE, MOST_LUMINANCE
+from spikewatch.ingest.simulation.mesh import paint
+from spikewatch.ingest.simulation.shapes import boxes
 from tests.ingest.simulation.small_scenes import (
     ALBEDO,
     AMBIENT,

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ingest.errors import GeometryError
-from ingest.events import Events, empty_events
-from ingest.simulation.layout import dat_header, dat_records, write_labels
-from ingest.simulation.recorder_labels import BBOX_DTYPE, Boxes
-from ingest.simulation.statistics import statistics
 from scripts.event_statistics import main
+from spikewatch.ingest.errors import GeometryError
+from spikewatch.ingest.events import Events, empty_events
+from spikewatch.ingest.simulation.layout import dat_header, dat_records, write_labels
+from spikewatch.ingest.simulation.recorder_labels import BBOX_DTYPE, Boxes
+from spikewatch.ingest.simulation.statistics import statistics
 
 
 def events_of(rows: list[tuple[int, int, int, int]]) -> Events:

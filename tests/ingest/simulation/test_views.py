@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from ingest.simulation.camera import focal_px, in_sight, look, look_at, projection, rays
-from ingest.simulation.chunks import cut
-from ingest.simulation.mesh import paint
-from ingest.simulation.shapes import boxes
+from spikewatch.ingest.simulation.camera import focal_px, in_sight, look, look_at, projection, rays
+from spikewatch.ingest.simulation.chunks import cut
+from spikewatch.ingest.simulation.mesh import paint
+from spikewatch.ingest.simulation.shapes import boxes
 from tests.ingest.simulation.small_scenes import EYE, FOCAL_PX, HEIGHT, TARGET, WIDTH, pixel_of
 
 VIEW = look_at(EYE, TARGET, FOCAL_PX)

@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from ingest.events import EVENT_DTYPE, Events
-from ingest.recording import Recording
-from model.checkpoint import untrained_network
-from model.config import SpikeYOLOConfig
-from model.detector import Detector, StepOutput
-from model.prophesee import BBOX_DTYPE, Boxes
-from model.spec import ModelSpec
-from model.step import State
-from model.training.batch import Batch
-from model.training.classes import ClassMap
-from model.training.moments import Moment, counted, moments_of
-from model.training.rules import Rules
-from model.training.run import Batches
-from model.training.taught import Taught
+from spikewatch.ingest.events import EVENT_DTYPE, Events
+from spikewatch.ingest.recording import Recording
+from spikewatch.model.checkpoint import untrained_network
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.prophesee import BBOX_DTYPE, Boxes
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.step import State
+from spikewatch.model.training.batch import Batch
+from spikewatch.model.training.classes import ClassMap
+from spikewatch.model.training.moments import Moment, counted, moments_of
+from spikewatch.model.training.rules import Rules
+from spikewatch.model.training.run import Batches
+from spikewatch.model.training.taught import Taught
 
 WIDTH, HEIGHT = 90, 60
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ingest.events import EVENT_DTYPE, Events
-from model.config import SpikeYOLOConfig
-from model.prophesee import BBOX_DTYPE, Boxes
-from model.spec import ModelSpec
-from model.training.gen1 import LabelledRecording
+from spikewatch.ingest.events import EVENT_DTYPE, Events
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.prophesee import BBOX_DTYPE, Boxes
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.gen1 import LabelledRecording
 
 WIDTH, HEIGHT = 96, 64
 SLICE_US = 10_000

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ingest.events import EVENT_DTYPE, Events
-from model.prophesee import BBOX_DTYPE, Boxes
+from spikewatch.ingest.events import EVENT_DTYPE, Events
+from spikewatch.model.prophesee import BBOX_DTYPE, Boxes
 
 WIDTH, HEIGHT = 96, 64
 SIZES = ((34, 18), (14, 30))

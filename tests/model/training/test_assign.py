@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from model.training.assign import TOP_K, Truths, assign
-from model.training.iou import complete_iou
+from spikewatch.model.training.assign import TOP_K, Truths, assign
+from spikewatch.model.training.iou import complete_iou
 
 CLASSES = 2
 

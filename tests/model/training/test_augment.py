@@ -8,16 +8,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.training.augment import Augmentation
-from model.training.augmented_boxes import follow
-from model.training.batch import Batch
-from model.training.cache import CacheOptions
-from model.training.count_change import CountChange
-from model.training.gen1 import LabelledRecording
-from model.training.label_boxes import BoxRules, InputBoxes
-from model.training.placement import Placement, Rectangle
-from model.training.render import Scale, Touch, draw_slices, finish
-from model.training.training_set import SetOptions, TrainingSet
+from spikewatch.model.training.augment import Augmentation
+from spikewatch.model.training.augmented_boxes import follow
+from spikewatch.model.training.batch import Batch
+from spikewatch.model.training.cache import CacheOptions
+from spikewatch.model.training.count_change import CountChange
+from spikewatch.model.training.gen1 import LabelledRecording
+from spikewatch.model.training.label_boxes import BoxRules, InputBoxes
+from spikewatch.model.training.placement import Placement, Rectangle
+from spikewatch.model.training.render import Scale, Touch, draw_slices, finish
+from spikewatch.model.training.training_set import SetOptions, TrainingSet
 from tests.model.training.fakes import epoch_of
 from tests.model.training.moving_boxes import COUNTS, HEIGHT, WIDTH, agree, mask_of, moving_boxes, small_spec
 

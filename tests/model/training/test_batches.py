@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from ingest.events import Events
-from model.detector import Detector
-from model.errors import ConfigError, DatasetError
-from model.training.evaluation import evaluate_recordings
-from model.training.rules import RULES
-from model.training.windows import RUNS, Cut, End, Job
+from spikewatch.ingest.events import Events
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import ConfigError, DatasetError
+from spikewatch.model.training.evaluation import evaluate_recordings
+from spikewatch.model.training.rules import RULES
+from spikewatch.model.training.windows import RUNS, Cut, End, Job
 from tests.model.training.fakes import Echo, InMemory, boxes_at, random_events, seeing_detector
 
 CUT = Cut(slices=2, slice_us=100_000)

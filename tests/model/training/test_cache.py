@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.errors import DatasetError
-from model.spec import ModelSpec
-from model.training.cache import CacheOptions, CutRecording, Prepared, prepare
-from model.training.gen1 import LabelledRecording
-from model.training.labels import read_labels
-from model.training.reader import HalvesReader
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.cache import CacheOptions, CutRecording, Prepared, prepare
+from spikewatch.model.training.gen1 import LabelledRecording
+from spikewatch.model.training.labels import read_labels
+from spikewatch.model.training.reader import HalvesReader
 from tests.model.training.moving_boxes import SLICE_US, moving_boxes, small_spec
 
 SPEC = small_spec()

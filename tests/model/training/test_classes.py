@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.errors import DatasetError
-from model.training.classes import ONE_MPX_CLASSES, folder_classes, match_classes, renumbered
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.training.classes import ONE_MPX_CLASSES, folder_classes, match_classes, renumbered
 
 
 def test_gen1_weights_on_1_mpx_score_what_both_know() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.errors import DatasetError
-from model.training.classes import match_classes, same_classes
-from model.training.coco_recordings import read_coco_recordings
-from model.training.dataset import kind_of
-from model.training.rules import RULES
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.training.classes import match_classes, same_classes
+from spikewatch.model.training.coco_recordings import read_coco_recordings
+from spikewatch.model.training.dataset import kind_of
+from spikewatch.model.training.rules import RULES
 
 SENSOR = (304, 240)
 IMAGES = [

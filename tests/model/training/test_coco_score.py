@@ -5,13 +5,13 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from model.detections import Detections
-from model.prophesee import BBOX_DTYPE, Boxes
-from model.training.coco_score import CocoScorer
-from model.training.figures import Score
-from model.training.labels import GEN1_FILTER, crop
-from model.training.moments import moments_of, pooled
-from model.training.truth import Truth
+from spikewatch.model.detections import Detections
+from spikewatch.model.prophesee import BBOX_DTYPE, Boxes
+from spikewatch.model.training.coco_score import CocoScorer
+from spikewatch.model.training.figures import Score
+from spikewatch.model.training.labels import GEN1_FILTER, crop
+from spikewatch.model.training.moments import moments_of, pooled
+from spikewatch.model.training.truth import Truth
 from tests.model.training import reference
 
 CLASSES = ("car", "pedestrian")

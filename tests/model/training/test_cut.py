@@ -7,20 +7,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from ingest.events import EVENT_DTYPE, Events
-from model.checkpoint import untrained_network
-from model.config import SpikeYOLOConfig
-from model.detector import Detector, StepOutput
-from model.errors import ConfigError
-from model.letterbox import Letterbox
-from model.network import Network
-from model.prophesee import BBOX_DTYPE, Boxes
-from model.spec import ModelSpec
-from model.step import State
-from model.training.batch import levels_of
-from model.training.cut import Cutter, label_times
-from model.training.label_boxes import BoxRules, InputBoxes, boxes_at
-from model.training.windows import Cut, Job, run_carried
+from spikewatch.ingest.events import EVENT_DTYPE, Events
+from spikewatch.model.checkpoint import untrained_network
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.letterbox import Letterbox
+from spikewatch.model.network import Network
+from spikewatch.model.prophesee import BBOX_DTYPE, Boxes
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.step import State
+from spikewatch.model.training.batch import levels_of
+from spikewatch.model.training.cut import Cutter, label_times
+from spikewatch.model.training.label_boxes import BoxRules, InputBoxes, boxes_at
+from spikewatch.model.training.windows import Cut, Job, run_carried
 from tests.model.training.fakes import HEIGHT, WIDTH, InMemory, MemoryRecording, random_events
 from tests.model.training.moving_boxes import small_spec
 

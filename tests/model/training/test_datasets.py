@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.errors import DatasetError
-from model.prophesee import BBOX_DTYPE, Boxes
-from model.training.coco_images import read_coco
-from model.training.dataset import kind_of
-from model.training.gen1 import find_recordings
-from model.training.labels import GEN1_FILTER, BoxFilter, crop, read_labels
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.prophesee import BBOX_DTYPE, Boxes
+from spikewatch.model.training.coco_images import read_coco
+from spikewatch.model.training.dataset import kind_of
+from spikewatch.model.training.gen1 import find_recordings
+from spikewatch.model.training.labels import GEN1_FILTER, BoxFilter, crop, read_labels
 
 OLD_DTYPE = np.dtype(
     [

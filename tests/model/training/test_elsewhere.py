@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.errors import DatasetError
-from model.training.coco_images import Categories
-from model.training.elsewhere import boxes_at, read_npy, read_results
-from model.training.gen1 import LabelledRecording
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.training.coco_images import Categories
+from spikewatch.model.training.elsewhere import boxes_at, read_npy, read_results
+from spikewatch.model.training.gen1 import LabelledRecording
 from tests.model.training.fakes import boxes_at as some_boxes
 
 CATEGORIES = Categories(("cat", "car"), {2: 0, 7: 1})

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.training.iou import complete_iou
+from spikewatch.model.training.iou import complete_iou
 
 Box = tuple[float, float, float, float]
 corner, side = st.floats(-50, 50), st.floats(1, 80)

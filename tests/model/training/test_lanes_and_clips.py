@@ -5,10 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from model.training.clips import ClipShape, repeat_factors, tile
-from model.training.cut import Grid
-from model.training.jitter import moved_bounds
-from model.training.lanes import Run, Tape
+from spikewatch.model.training.clips import ClipShape, repeat_factors, tile
+from spikewatch.model.training.cut import Grid
+from spikewatch.model.training.jitter import moved_bounds
+from spikewatch.model.training.lanes import Run, Tape
 
 LENGTHS = (7, 1, 30, 12, 5)
 

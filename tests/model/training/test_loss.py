@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from model.decode import decode_anchor_free
-from model.head import DFL_BINS
-from model.network import RawOutputs
-from model.training.assign import Truths, assign
-from model.training.batch import Targets
-from model.training.iou import complete_iou
-from model.training.loss import BOX_GAIN, CLASS_GAIN, DFL_GAIN, detection_loss
-from model.training.supervise import labelled_samples
+from spikewatch.model.decode import decode_anchor_free
+from spikewatch.model.head import DFL_BINS
+from spikewatch.model.network import RawOutputs
+from spikewatch.model.training.assign import Truths, assign
+from spikewatch.model.training.batch import Targets
+from spikewatch.model.training.iou import complete_iou
+from spikewatch.model.training.loss import BOX_GAIN, CLASS_GAIN, DFL_GAIN, detection_loss
+from spikewatch.model.training.supervise import labelled_samples
 
 CLASSES = 2
 

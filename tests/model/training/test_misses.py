@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from model.detections import Detections
-from model.training.images import ScoredImage
-from model.training.misses import Miss, matches, worst_misses
-from model.training.truth import Truth
+from spikewatch.model.detections import Detections
+from spikewatch.model.training.images import ScoredImage
+from spikewatch.model.training.misses import Miss, matches, worst_misses
+from spikewatch.model.training.truth import Truth
 from tests.model.training import reference
 
 

@@ -10,16 +10,16 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model.config import SpikeYOLOConfig
-from model.errors import ConfigError, DatasetError
-from model.letterbox import Letterbox, prepare_frame
-from model.spec import ModelSpec
-from model.training.coco_images import Categories, CocoImages, LabelledPicture
-from model.training.label_boxes import BoxRules
-from model.training.picture_paint import Colours, paint_picture
-from model.training.picture_set import PictureAugmentation, PictureOptions, PictureSet
-from model.training.placement import Placement, Rectangle
-from model.training.truth import Truth
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.errors import ConfigError, DatasetError
+from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.coco_images import Categories, CocoImages, LabelledPicture
+from spikewatch.model.training.label_boxes import BoxRules
+from spikewatch.model.training.picture_paint import Colours, paint_picture
+from spikewatch.model.training.picture_set import PictureAugmentation, PictureOptions, PictureSet
+from spikewatch.model.training.placement import Placement, Rectangle
+from spikewatch.model.training.truth import Truth
 from tests.model.training.fakes import epoch_of
 from tests.model.training.moving_boxes import HEIGHT, WIDTH, agree, small_spec
 

@@ -5,15 +5,15 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from model.errors import DatasetError
-from model.prophesee import Boxes
-from model.training import coco_score
-from model.training.classes import match_classes, same_classes
-from model.training.coco_score import best_of_each_class
-from model.training.evaluated import prepare
-from model.training.evaluation import evaluate_boxes
-from model.training.moments import moments_of, pooled
-from model.training.rules import RULES, rules_for
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.prophesee import Boxes
+from spikewatch.model.training import coco_score
+from spikewatch.model.training.classes import match_classes, same_classes
+from spikewatch.model.training.coco_score import best_of_each_class
+from spikewatch.model.training.evaluated import prepare
+from spikewatch.model.training.evaluation import evaluate_boxes
+from spikewatch.model.training.moments import moments_of, pooled
+from spikewatch.model.training.rules import RULES, rules_for
 from tests.model.training import reference
 from tests.model.training.fakes import InMemory, boxes_at, random_events
 

@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from model.build import build_network
-from model.checkpoint import load_checkpoint, weights_digest
-from model.config import SpikeYOLOConfig
-from model.errors import TrainingError
-from model.geometry import trace
-from model.spec import ModelSpec
-from model.state import init_state
-from model.training.batch import Batch, Targets
-from model.training.journal import EpochReport
-from model.training.optimise import Learner, StepReport
-from model.training.recipe import Recipe
-from model.training.run import TrainingRun
-from model.training.run_folder import RunFolder
-from model.training.unroll import Lanes
+from spikewatch.model.build import build_network
+from spikewatch.model.checkpoint import load_checkpoint, weights_digest
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.errors import TrainingError
+from spikewatch.model.geometry import trace
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.state import init_state
+from spikewatch.model.training.batch import Batch, Targets
+from spikewatch.model.training.journal import EpochReport
+from spikewatch.model.training.optimise import Learner, StepReport
+from spikewatch.model.training.recipe import Recipe
+from spikewatch.model.training.run import TrainingRun
+from spikewatch.model.training.run_folder import RunFolder
+from spikewatch.model.training.unroll import Lanes
 
 SPEC = ModelSpec("runner", SpikeYOLOConfig(), input_height=64, input_width=64, slices=2, training="made up")
 RECIPE = Recipe(epochs=3, warmup_epochs=1, average_steps=3)

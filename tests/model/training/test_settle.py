@@ -3,13 +3,13 @@
 import torch
 from torch import nn
 
-from model.build import build_network
-from model.config import SpikeYOLOConfig
-from model.geometry import trace
-from model.state import init_state
-from model.training.batch import Batch
-from model.training.settle import settle_batch_norms
-from model.training.unroll import Lanes
+from spikewatch.model.build import build_network
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.geometry import trace
+from spikewatch.model.state import init_state
+from spikewatch.model.training.batch import Batch
+from spikewatch.model.training.settle import settle_batch_norms
+from spikewatch.model.training.unroll import Lanes
 
 
 def test_statistics_are_those_of_the_input_and_weights_stay() -> None:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from model.errors import DatasetError
-from model.training.augment import Augmentation
-from model.training.cache import CacheOptions
-from model.training.cache_file import file_name
-from model.training.coco_recordings import AnnotatedRecording, read_coco_recordings
-from model.training.gen1 import LabelledRecording
-from model.training.training_set import SetOptions, TrainingSet
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.training.augment import Augmentation
+from spikewatch.model.training.cache import CacheOptions
+from spikewatch.model.training.cache_file import file_name
+from spikewatch.model.training.coco_recordings import AnnotatedRecording, read_coco_recordings
+from spikewatch.model.training.gen1 import LabelledRecording
+from spikewatch.model.training.training_set import SetOptions, TrainingSet
 from tests.model.training.coco_layout import annotate
 from tests.model.training.fakes import epoch_of
 from tests.model.training.moving_boxes import SLICE_US, moving_boxes, small_spec

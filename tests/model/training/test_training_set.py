@@ -11,14 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from ingest.recording import open_recording
-from model.errors import ConfigError, DatasetError
-from model.training.augment import Augmentation
-from model.training.batch import Batch
-from model.training.cache import CacheOptions
-from model.training.gen1 import LabelledRecording
-from model.training.labels import read_labels
-from model.training.training_set import SetOptions, TrainingSet
+from spikewatch.ingest.recording import open_recording
+from spikewatch.model.errors import ConfigError, DatasetError
+from spikewatch.model.training.augment import Augmentation
+from spikewatch.model.training.batch import Batch
+from spikewatch.model.training.cache import CacheOptions
+from spikewatch.model.training.gen1 import LabelledRecording
+from spikewatch.model.training.labels import read_labels
+from spikewatch.model.training.training_set import SetOptions, TrainingSet
 from tests.model.training.fakes import epoch_of
 from tests.model.training.moving_boxes import HEIGHT, SLICE_US, WIDTH, moving_boxes, small_spec
 

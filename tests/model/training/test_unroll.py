@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from model.build import build_network
-from model.config import SpikeYOLOConfig
-from model.decode import average_logits
-from model.network import RawOutputs
-from model.state import init_state
-from model.training.unroll import Lanes, Unroll, mean_since_rest
+from spikewatch.model.build import build_network
+from spikewatch.model.config import SpikeYOLOConfig
+from spikewatch.model.decode import average_logits
+from spikewatch.model.network import RawOutputs
+from spikewatch.model.state import init_state
+from spikewatch.model.training.unroll import Lanes, Unroll, mean_since_rest
 from tests.model.fakes import event_like_frames, small_detector
 
 DETECTOR = small_detector()

@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from ingest.errors import GeometryError, TimeOrderError
-from ingest.events import Events
-from model.detector import Detector
-from model.errors import ConfigError
-from model.letterbox import Letterbox, prepare_frame
-from model.network import RawOutputs
-from model.training.past import Past
-from model.training.windows import RUNS, Cut, Job, carried_edges, run_carried, run_reset
+from spikewatch.ingest.errors import GeometryError, TimeOrderError
+from spikewatch.ingest.events import Events
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.network import RawOutputs
+from spikewatch.model.training.past import Past
+from spikewatch.model.training.windows import RUNS, Cut, Job, carried_edges, run_carried, run_reset
 from tests.model.training.fakes import (
     HEIGHT,
     WIDTH,

@@ -1,5 +1,0 @@
-"""`python -m service` is `spikewatch`."""
-
-from service.cli import main
-
-main()
