@@ -33,7 +33,7 @@ _MAX_WRITTEN_BYTES = 1 << 26
 _PIPE_BYTES = 1 << 20
 """Most that an ordinary user may ask for on Linux; with the default of 64 KiB the two wait for each other."""
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 _ENVIRONMENT = (
     *("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONSAFEPATH"),
     *("PYTHONDONTWRITEBYTECODE", "NUMBA_CACHE_DIR", "HDF5_PLUGIN_PATH"),
