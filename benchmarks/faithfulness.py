@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from spikewatch.ingest.recording import open_recording
-from spikewatch.model.checkpoint import load_detector
+from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.detector import Detector
 from spikewatch.model.letterbox import Letterbox, prepare_frame
-from spikewatch.model.neuron import ILIF
-from spikewatch.model.runtime.fused import PARTS
-from spikewatch.model.runtime.ilif_kernel import FusedILIF
-from spikewatch.service.source import RecordingSource
+from spikewatch.model.network.neuron import ILIF
+from spikewatch.model.runtime.cpu import PARTS
+from spikewatch.model.runtime.ilif_cpu import FusedILIF
+from spikewatch.service.inference.sources import RecordingSource
 
 BUNDLED = Path("service/assets/street_td.dat")
 

@@ -31,13 +31,13 @@ from benchmarks.gpu_checks import (
     sick_alone,
     step_alone,
 )
-from spikewatch.model.checkpoint import load_detector, untrained_detector
+from spikewatch.model.checkpoints.checkpoint import load_detector, untrained_detector
 from spikewatch.model.detector import Detector
-from spikewatch.model.runtime.graphed import GraphedNetwork
-from spikewatch.model.runtime.half import HalfNetwork
+from spikewatch.model.runtime.cuda_graphs import GraphedNetwork
+from spikewatch.model.runtime.gpu import HalfNetwork
 from spikewatch.model.runtime.ilif_gpu import Fire, choose_fire, fire_by_torch
+from spikewatch.service.bench.measure import Spread
 from spikewatch.service.bench.report import machine
-from spikewatch.service.bench.spread import Spread
 from spikewatch.service.bench.turns import take_turns
 
 SCALES = ("default", "n", "s")

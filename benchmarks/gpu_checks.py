@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from spikewatch.model.detector import Detector
-from spikewatch.model.network import RawOutputs
+from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.network.state import StateBank
 from spikewatch.model.runtime.bank_step import InPlace
-from spikewatch.model.runtime.graphed import GraphedNetwork
-from spikewatch.model.state import StateBank
+from spikewatch.model.runtime.cuda_graphs import GraphedNetwork
 
 SESSIONS, STEPS = 6, 8
 ACTIVE = 0.06

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 import spikewatch.model.detector
-from spikewatch.model.blocks import SNNBlock
-from spikewatch.model.geometry import Layer
-from spikewatch.model.network import Network
-from spikewatch.model.runtime.half import HalfNetwork
-from spikewatch.model.runtime.in_place import Packed
-from spikewatch.model.step import Step
-from spikewatch.service.cli import main
+from spikewatch.model.network.base import Network
+from spikewatch.model.network.blocks import SNNBlock
+from spikewatch.model.network.shapes import Layer
+from spikewatch.model.network.step import Step
+from spikewatch.model.runtime.build import Packed
+from spikewatch.model.runtime.gpu import HalfNetwork
+from spikewatch.service.cli.main import main
 
 
 def rounded(x: Tensor) -> Tensor:

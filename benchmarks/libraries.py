@@ -18,8 +18,8 @@ from pathlib import Path
 
 from spikewatch.ingest.recording import open_recording
 from spikewatch.service.bench.ingest import HEIGHT, WIDTH, encode_dat, encode_evt2, encode_evt3, synthesize
+from spikewatch.service.bench.measure import Spread
 from spikewatch.service.bench.report import machine_line
-from spikewatch.service.bench.spread import Spread
 
 TURNS = 5
 FORMATS: dict[str, tuple[str, Callable[..., bytes]]] = {

@@ -14,11 +14,11 @@ import time
 
 import torch
 
-from spikewatch.model.checkpoint import load_detector
+from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.runtime.parallel import share_cores_with_none
+from spikewatch.service.bench.measure import Spread
 from spikewatch.service.bench.model import event_like
 from spikewatch.service.bench.report import machine_line
-from spikewatch.service.bench.spread import Spread
 
 STEPS, PERIOD_S = 60, 0.05
 

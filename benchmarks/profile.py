@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from spikewatch.model.detector import Detector
-from spikewatch.model.runtime import ilif_kernel
+from spikewatch.model.runtime import ilif_cpu
 from spikewatch.service.bench.model import event_like, load
 from spikewatch.service.bench.report import machine_line
 
@@ -27,17 +27,17 @@ KERNEL = "the neurons' kernel"
 @contextmanager
 def kernel_watched() -> Iterator[None]:
     """Let the profiler see the one kernel that is not torch's."""
-    run = ilif_kernel.run_parallel
+    run = ilif_cpu.run_parallel
 
     def watched(*given: Any) -> None:
         with torch.profiler.record_function(KERNEL):
             run(*given)
 
-    ilif_kernel.run_parallel = watched
+    ilif_cpu.run_parallel = watched
     try:
         yield
     finally:
-        ilif_kernel.run_parallel = run
+        ilif_cpu.run_parallel = run
 
 
 def profiled(detector: Detector, batch: int) -> tuple[float, list[tuple[str, float, float]]]:

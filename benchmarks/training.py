@@ -17,14 +17,14 @@ from multiprocessing import get_context
 
 import torch
 
-from spikewatch.model.build import build_network
-from spikewatch.model.config import SpikeYOLOConfig
-from spikewatch.model.geometry import trace
-from spikewatch.model.state import init_state
-from spikewatch.model.training.batch import Batch, Targets
-from spikewatch.model.training.optimise import Learner
-from spikewatch.model.training.recipe import Recipe
-from spikewatch.model.training.unroll import Lanes
+from spikewatch.model.network.build import build_network
+from spikewatch.model.network.config import SpikeYOLOConfig
+from spikewatch.model.network.shapes import trace
+from spikewatch.model.network.state import init_state
+from spikewatch.model.training.learner.learner import Learner
+from spikewatch.model.training.learner.recipe import Recipe
+from spikewatch.model.training.learner.unroll import Lanes
+from spikewatch.model.training.loader.batch import Batch, Targets
 
 CAP = 8
 

@@ -23,7 +23,7 @@ import websockets
 
 from spikewatch.ingest.errors import IngestError
 from spikewatch.ingest.recording import Recording, open_recording
-from spikewatch.service.cli.stream_pieces import dat_records
+from spikewatch.service.cli.stream_client.chunks import dat_records
 
 PIECE_US = 20_000
 NAMES = ("front", "rear")

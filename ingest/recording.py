@@ -12,7 +12,7 @@ from typing import Self
 
 from spikewatch.ingest.errors import FormatError, GeometryError
 from spikewatch.ingest.events import DecodeStats, Events
-from spikewatch.ingest.header import MAX_HEADER_BYTES, HeaderParser
+from spikewatch.ingest.formats.header import MAX_HEADER_BYTES, HeaderParser
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _HDF5_OFFSETS = (0, 512, 1024, 2048)  # a user block may come first (HDF5 file format, section II.A)
@@ -168,17 +168,17 @@ def open_recording(
     with path.open("rb") as file:
         kind = sniff(file.read(MAX_HEADER_BYTES + 2))
     if kind == "hdf5" and isolated:
-        from spikewatch.ingest.hdf5_isolated import IsolatedHdf5Recording
+        from spikewatch.ingest.hdf5.isolated import IsolatedHdf5Recording
 
         return IsolatedHdf5Recording(path, width, height)
     if kind == "hdf5":
-        from spikewatch.ingest.hdf5 import Hdf5Recording
+        from spikewatch.ingest.hdf5.recording import Hdf5Recording
 
         return Hdf5Recording(path, width, height)
     if kind == "aedat4":
-        from spikewatch.ingest.aedat4 import Aedat4Recording
+        from spikewatch.ingest.aedat4.recording import Aedat4Recording
 
         return Aedat4Recording(path, width, height)
-    from spikewatch.ingest.raw import RawRecording
+    from spikewatch.ingest.formats.raw import RawRecording
 
     return RawRecording(path, kind, width, height)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spikewatch.model.head import ANCHORS_PX, DFL_BINS, STRIDES
-from spikewatch.model.network import RawOutputs
+from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.network.head import ANCHORS_PX, DFL_BINS, STRIDES
 
 
 def average_logits(slices: Sequence[RawOutputs]) -> RawOutputs:

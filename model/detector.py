@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from spikewatch.model.accumulations import ExactStep
 from spikewatch.model.decode import average_logits, decode
 from spikewatch.model.detections import Detections
 from spikewatch.model.errors import ConfigError, StateError
-from spikewatch.model.geometry import Layer, trace
 from spikewatch.model.letterbox import Letterbox
-from spikewatch.model.network import Network, RawOutputs
+from spikewatch.model.network.base import Network, RawOutputs
+from spikewatch.model.network.exact_step import ExactStep
+from spikewatch.model.network.shapes import Layer, trace
+from spikewatch.model.network.state import StateBank, StateShapes, init_state
+from spikewatch.model.network.step import State, Step
 from spikewatch.model.nms import suppress
-from spikewatch.model.runtime.ilif_kernel import MEMBRANES
-from spikewatch.model.runtime.in_place import in_place
+from spikewatch.model.runtime.build import in_place
+from spikewatch.model.runtime.ilif_cpu import MEMBRANES
 from spikewatch.model.spec import ModelSpec
-from spikewatch.model.state import StateBank, StateShapes, init_state
-from spikewatch.model.step import State, Step
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from spikewatch.model.config import SpikeYOLOConfig
 from spikewatch.model.errors import ConfigError
+from spikewatch.model.network.config import SpikeYOLOConfig
 
 GEN1_CLASSES = ("car", "pedestrian")
 """Classes of the Gen1 automotive data set, in the order of their ids."""

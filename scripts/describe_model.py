@@ -4,9 +4,9 @@ import sys
 
 import torch
 
-from spikewatch.model.build import build_network
-from spikewatch.model.config import SpikeYOLOConfig
-from spikewatch.model.geometry import trace
+from spikewatch.model.network.build import build_network
+from spikewatch.model.network.config import SpikeYOLOConfig
+from spikewatch.model.network.shapes import trace
 
 
 def main(scale: str = "t", classes: str = "2", height: str = "256", width: str = "320") -> None:

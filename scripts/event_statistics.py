@@ -12,8 +12,8 @@ import numpy as np
 
 from spikewatch.ingest.events import Events
 from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.simulation.dataset.layout import EVENTS, LABELS
 from spikewatch.ingest.simulation.film import CAR, PEDESTRIAN
-from spikewatch.ingest.simulation.layout import EVENTS, LABELS
 from spikewatch.ingest.simulation.statistics import Statistics, statistics
 
 Value = float | None

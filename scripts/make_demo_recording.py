@@ -9,9 +9,9 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from spikewatch.ingest.simulation.campaign_jobs import Facts, Job, Options, director_film, run_job
-from spikewatch.ingest.simulation.layout import place
-from spikewatch.ingest.simulation.recorder import Timing
+from spikewatch.ingest.simulation.dataset.job import Facts, Job, Options, director_film, run_job
+from spikewatch.ingest.simulation.dataset.layout import place
+from spikewatch.ingest.simulation.dataset.recorder import Timing
 
 ASSETS = Path(__file__).parents[1] / "service" / "assets"
 INDEX = 10

@@ -2,9 +2,9 @@
 
 import torch
 
-from spikewatch.model.build import build_network
-from spikewatch.model.geometry import trace
-from spikewatch.model.paper import ROWS, Row
+from spikewatch.model.network.build import build_network
+from spikewatch.model.network.shapes import trace
+from spikewatch.model.paper_tables import ROWS, Row
 
 
 def describe(row: Row) -> str:

@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from spikewatch.model.checkpoint import load_checkpoint, save_checkpoint, weights_digest
-from spikewatch.model.shipped import FOLDER
+from spikewatch.model.checkpoints.bundled import FOLDER
+from spikewatch.model.checkpoints.checkpoint import load_checkpoint, save_checkpoint, weights_digest
 
 
 def ship(source: Path, folder: Path, provenance: dict[str, str]) -> Path:

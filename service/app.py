@@ -11,12 +11,10 @@ from prometheus_client import CollectorRegistry
 from starlette.middleware.cors import CORSMiddleware
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.access import Access
 from spikewatch.service.api import (
     detections,
     health,
     models,
-    problems,
     sessions,
     snapshots,
     stream,
@@ -24,13 +22,15 @@ from spikewatch.service.api import (
     viewer,
     watch,
 )
-from spikewatch.service.api.guard import Guard
-from spikewatch.service.api.jobs import Jobs
 from spikewatch.service.api.states import States
-from spikewatch.service.catalog import load_weights
-from spikewatch.service.host import SessionHost
+from spikewatch.service.auth.access import Access
+from spikewatch.service.auth.middleware import Guard
+from spikewatch.service.http import problems
+from spikewatch.service.model_catalog import load_weights
+from spikewatch.service.session_manager.manager import SessionHost
 from spikewatch.service.settings import Settings
-from spikewatch.service.store import make_store
+from spikewatch.service.snapshots.store import make_store
+from spikewatch.service.uploads.jobs import Jobs
 
 DESCRIPTION = """Streaming object detection for event cameras on a spiking network that remembers.
 

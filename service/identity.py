@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from spikewatch.model.checkpoint import weights_digest
+from spikewatch.model.checkpoints.checkpoint import weights_digest
 from spikewatch.model.detector import Detector
 from spikewatch.service.errors import BadSnapshot
 

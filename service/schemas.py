@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from spikewatch.ingest.events import MAX_SENSOR_PX
 from spikewatch.model.detections import Detections
 from spikewatch.model.spec import MAX_SLICES
+from spikewatch.service.inference.window import WindowResult
 from spikewatch.service.lifecycle import State
 from spikewatch.service.limits import KNOWN_ID, MAX_SLICE_US, MIN_SLICE_US, SESSION_ID
-from spikewatch.service.window import WindowResult
 
 StreamFormat = Literal["dat", "evt2", "evt21", "evt3"]
 Policy = Literal["block", "drop_oldest"]

@@ -7,10 +7,10 @@ from functools import partial
 import uvicorn
 from fastapi import FastAPI
 
-from spikewatch.service.access import is_loopback
-from spikewatch.service.connections import ConnectionLimits, GuardedHttp, GuardedWebSocket
-from spikewatch.service.drain import drain
-from spikewatch.service.host import SessionHost
+from spikewatch.service.auth.access import is_loopback
+from spikewatch.service.http.connection_limits import ConnectionLimits, GuardedHttp, GuardedWebSocket
+from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.session_manager.shutdown import drain
 from spikewatch.service.settings import Settings
 
 log = logging.getLogger("spikewatch.server")

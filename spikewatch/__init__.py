@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from spikewatch.ingest.errors import IngestError
     from spikewatch.ingest.events import EVENT_DTYPE
     from spikewatch.ingest.recording import Recording, open_recording
-    from spikewatch.ingest.slicer import Slice, TimeSlicer
-    from spikewatch.model.checkpoint import load_detector
+    from spikewatch.ingest.slicing.slicer import Slice, TimeSlicer
+    from spikewatch.model.checkpoints.checkpoint import load_detector
     from spikewatch.model.detections import Detections
     from spikewatch.model.detector import Detector
     from spikewatch.model.errors import ModelError
@@ -40,9 +40,9 @@ _MODULES = {
     "IngestError": "spikewatch.ingest.errors",
     "ModelError": "spikewatch.model.errors",
     "Recording": "spikewatch.ingest.recording",
-    "Slice": "spikewatch.ingest.slicer",
-    "TimeSlicer": "spikewatch.ingest.slicer",
-    "load_detector": "spikewatch.model.checkpoint",
+    "Slice": "spikewatch.ingest.slicing.slicer",
+    "TimeSlicer": "spikewatch.ingest.slicing.slicer",
+    "load_detector": "spikewatch.model.checkpoints.checkpoint",
     "open_recording": "spikewatch.ingest.recording",
 }
 

@@ -1,5 +1,5 @@
 """`python -m spikewatch` runs the command line."""
 
-from spikewatch.service.cli import main
+from spikewatch.service.cli.main import main
 
 main()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from spikewatch.model.checkpoint import untrained_detector
-from tests.model.exported import MISSING, Exported, export
+from spikewatch.model.checkpoints.checkpoint import untrained_detector
+from tests.model.support.exported import MISSING, Exported, export
 
 THREADS = "OMP_NUM_THREADS"
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from benchmarks.soak.recordings import Recording
 from spikewatch.ingest.recording import open_recording
-from spikewatch.model.checkpoint import load_detector
-from spikewatch.service.offline import OfflineRun
-from spikewatch.service.source import RecordingSource
-from spikewatch.service.window import WindowOptions
+from spikewatch.model.checkpoints.checkpoint import load_detector
+from spikewatch.service.inference.offline import OfflineRun
+from spikewatch.service.inference.sources import RecordingSource
+from spikewatch.service.inference.window import WindowOptions
 
 COUNTED = ("windows", "events", "detections", "dropped_events")
 MOVING = ("type", "latency_ms", "dropped_windows")

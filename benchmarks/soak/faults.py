@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 from benchmarks.soak.breaking import Break, brittle
 from benchmarks.soak.stage import Stage, code_of
 from benchmarks.soak.tally import Wrong
-from spikewatch.ingest.simulation.layout import dat_header
+from spikewatch.ingest.simulation.dataset.layout import dat_header
 
 OURS = ("internal", "step_failed")
 """Codes of faults of the service's own: garbage must never cause them."""

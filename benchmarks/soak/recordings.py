@@ -8,9 +8,9 @@ import numpy as np
 
 from spikewatch.ingest.events import Events
 from spikewatch.ingest.recording import open_recording
-from spikewatch.ingest.simulation.layout import dat_header, dat_records
-from tests.ingest.encoders import ENCODERS
-from tests.ingest.hdf5_files import write_compound
+from spikewatch.ingest.simulation.dataset.layout import dat_header, dat_records
+from tests.ingest.support.encoders import ENCODERS
+from tests.ingest.support.hdf5_files import write_compound
 
 STREET = Path(__file__).parents[2] / "service" / "assets" / "street_td.dat"
 REAL = {"traffic_davis346_td.dat": "dat", "pedestrians_evt3.raw": "evt3", "traffic_davis346_short.aedat4": ""}

@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.soak.growth import FLAT_MB_PER_H, MB, Growth
 from benchmarks.soak.run import Outcome
 from benchmarks.soak.samples import Books
-from spikewatch.model.whole_file import whole_file
+from spikewatch.model.atomic_file import whole_file
 from spikewatch.service.bench.report import Report, machine_line
 
 CURVE_POINTS = 400

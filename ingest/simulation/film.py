@@ -1,6 +1,6 @@
 """What the two halves of the simulator share: a film to watch, and the actors in it.
 
-One half makes films (`ingest/simulation/director.py`), the other watches them through an event camera.
+One half makes films (`ingest/simulation/scene_generator.py`), the other watches them through an event camera.
 
 Who gets a label follows Gen1 (de Tournemire et al., "A Large Scale Event-based Detection Dataset for
 Automotive", 2020): cars and pedestrians. Vans, pickups and SUVs are cars. Lorries, buses and two-wheelers

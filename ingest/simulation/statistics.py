@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import GeometryError
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.simulation.recorder_labels import Boxes
+from spikewatch.ingest.simulation.dataset.labels import Boxes
 
 WINDOW_US = 50_000
 

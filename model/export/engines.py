@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spikewatch.model.detector import Detector
 from spikewatch.model.export.graph import NEXT_STATE, STATE
-from spikewatch.model.export.packages import require, require_openvino
+from spikewatch.model.export.optional_packages import require, require_openvino
 
 Arrays = dict[str, NDArray[Any]]
 """By the names of the graph."""

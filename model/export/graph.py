@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from spikewatch.model.detector import Detector
-from spikewatch.model.factored import factored
-from spikewatch.model.network import Network, RawOutputs
-from spikewatch.model.step import State, Step
+from spikewatch.model.network.base import Network, RawOutputs
+from spikewatch.model.network.step import State, Step
+from spikewatch.model.runtime.factorise import factored
 
 FRAMES = "frames"
 LEVELS = ("p3", "p4", "p5")

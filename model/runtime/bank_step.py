@@ -9,8 +9,8 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from spikewatch.model.errors import StateError
-from spikewatch.model.network import RawOutputs
-from spikewatch.model.step import State, Step
+from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.network.step import State, Step
 
 
 class BankStep(Step):

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from spikewatch.service.api.jobs import Jobs
 from spikewatch.service.api.sessions import OCTETS, PROBLEMS, Host, Sender, Seq
-from spikewatch.service.api.upload import Upload
-from spikewatch.service.api.upload_query import UploadQuery
-from spikewatch.service.api.upload_response import UploadResponse
 from spikewatch.service.schemas import JobInfo
+from spikewatch.service.uploads.jobs import Jobs
+from spikewatch.service.uploads.query import UploadQuery
+from spikewatch.service.uploads.response import UploadResponse
+from spikewatch.service.uploads.upload import Upload
 
 router = APIRouter(prefix="/v1", tags=["recordings"], responses=PROBLEMS)
 

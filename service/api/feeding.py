@@ -10,7 +10,6 @@ from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
 from spikewatch.ingest.errors import IngestError
-from spikewatch.service.api.problems import problem_of, problem_response
 from spikewatch.service.errors import (
     Draining,
     InternalError,
@@ -19,9 +18,10 @@ from spikewatch.service.errors import (
     SessionClosed,
     TooLarge,
 )
-from spikewatch.service.host import SessionHost
+from spikewatch.service.http.problems import problem_of, problem_response
 from spikewatch.service.schemas import Window
-from spikewatch.service.session import Session
+from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.sessions.session import Session
 
 A = TypeVar("A")
 

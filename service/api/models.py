@@ -7,9 +7,9 @@ from pydantic import Field
 
 from spikewatch.service.api.health import NOT_READY
 from spikewatch.service.api.sessions import Host
-from spikewatch.service.catalog import Entry
-from spikewatch.service.host import SessionHost
+from spikewatch.service.model_catalog import Entry
 from spikewatch.service.schemas import Problem, Wire
+from spikewatch.service.session_manager.manager import SessionHost
 
 PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
 

@@ -8,7 +8,6 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from starlette.requests import HTTPConnection
 
-from spikewatch.service.api.body import read_body
 from spikewatch.service.api.feeding import (
     collect,
     end_by_fault,
@@ -20,10 +19,10 @@ from spikewatch.service.api.feeding import (
     unless_displaced,
     unless_over,
 )
-from spikewatch.service.caller import Caller
+from spikewatch.service.auth.client import Caller
 from spikewatch.service.errors import SessionClosed
-from spikewatch.service.host import SessionHost
-from spikewatch.service.options import session_options
+from spikewatch.service.http.request_body import read_body
+from spikewatch.service.inference.options import session_options
 from spikewatch.service.schemas import (
     EnergyMj,
     Problem,
@@ -35,7 +34,8 @@ from spikewatch.service.schemas import (
     Windows,
     Wire,
 )
-from spikewatch.service.session import Session
+from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.sessions.session import Session
 
 OCTETS: dict[str, Any] = {
     "requestBody": {

@@ -7,16 +7,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
 
-from spikewatch.service.api.body import read_body
 from spikewatch.service.api.feeding import held, unless_over
 from spikewatch.service.api.sessions import OCTETS, PROBLEMS, Host, Open, Sender
 from spikewatch.service.api.states import StateResponse, States
 from spikewatch.service.errors import TooSlow
-from spikewatch.service.host import SessionHost
+from spikewatch.service.http.request_body import read_body
 from spikewatch.service.schemas import Wire
-from spikewatch.service.session import Session
-from spikewatch.service.snapshot import check_live, read_snapshot, restore, settle, take, within
-from spikewatch.service.snapshot_size import most_bytes
+from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.sessions.session import Session
+from spikewatch.service.snapshots.snapshot import check_live, read_snapshot, restore, settle, take, within
+from spikewatch.service.snapshots.snapshot_size import most_bytes
 
 SNAPSHOT: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},

@@ -20,13 +20,13 @@ from starlette.websockets import WebSocketState
 
 from spikewatch.ingest.errors import IngestError, TruncatedError
 from spikewatch.service.api.feeding import go_on, held, make_way, unless_over
-from spikewatch.service.api.problems import problem_of
 from spikewatch.service.api.sessions import get_caller, get_session, session_info
 from spikewatch.service.errors import BadRequest, InternalError, ServiceError, SessionBusy, SessionClosed
-from spikewatch.service.host import SessionHost
-from spikewatch.service.keeper import LAST_PATIENCE_S
+from spikewatch.service.http.problems import problem_of
 from spikewatch.service.schemas import Wire
-from spikewatch.service.session import Session
+from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.sessions.session import Session
+from spikewatch.service.snapshots.saver import LAST_PATIENCE_S
 
 router = APIRouter()
 

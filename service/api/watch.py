@@ -14,13 +14,13 @@ from spikewatch.model.spec import ModelSpec
 from spikewatch.service.api.sessions import get_caller, get_session, session_info
 from spikewatch.service.api.stream import say_error
 from spikewatch.service.errors import ServiceError, WatchersFull
-from spikewatch.service.host import SessionHost
-from spikewatch.service.palette import BOTH, GROUND, OFF, ON
+from spikewatch.service.inference.tracker import Tracks, follow
+from spikewatch.service.inference.window import InputSlice, WindowResult
+from spikewatch.service.output.palette import BOTH, GROUND, OFF, ON
 from spikewatch.service.schemas import Detection
-from spikewatch.service.session import Session
-from spikewatch.service.tracker import Tracks, follow
-from spikewatch.service.watchers import Sight
-from spikewatch.service.window import InputSlice, WindowResult
+from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.sessions.session import Session
+from spikewatch.service.sessions.watchers import Sight
 
 router = APIRouter()
 

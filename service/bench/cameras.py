@@ -13,7 +13,7 @@ import websockets
 
 from spikewatch.ingest.events import Events
 from spikewatch.ingest.recording import open_recording
-from spikewatch.service.cli.stream_pieces import dat_records
+from spikewatch.service.cli.stream_client.chunks import dat_records
 
 Piece = tuple[int, bytes]
 """When it is due, in microseconds from the start, and DAT records up to then."""

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewatch.ingest.decoder import make_decoder
 from spikewatch.ingest.events import EVENT_DTYPE, Events
-from spikewatch.ingest.slicer import TimeSlicer
-from spikewatch.ingest.stream import SliceStream
+from spikewatch.ingest.formats.decoders import make_decoder
+from spikewatch.ingest.slicing.slice_stream import SliceStream
+from spikewatch.ingest.slicing.slicer import TimeSlicer
+from spikewatch.service.bench.measure import Spread
 from spikewatch.service.bench.report import Chart, Report
-from spikewatch.service.bench.spread import Spread
 from spikewatch.service.bench.turns import take_turns
 
 WIDTH, HEIGHT, SLICE_US = 304, 240, 50_000

@@ -17,8 +17,8 @@ from typing import Any
 import httpx
 
 from spikewatch.service.bench.cameras import PLAYERS, Heard, Piece, looped
+from spikewatch.service.bench.measure import Spread
 from spikewatch.service.bench.report import Chart, Report
-from spikewatch.service.bench.spread import Spread
 from spikewatch.service.errors import BadRequest
 
 PIECE_US = 10_000

@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from spikewatch.model.checkpoint import load_detector, untrained_detector
+from spikewatch.model.checkpoints.checkpoint import load_detector, untrained_detector
 from spikewatch.model.detector import Detector
-from spikewatch.model.factored import factored
-from spikewatch.model.geometry import trace
-from spikewatch.model.runtime.packed import ByteConv, FloatConv, Geometry
-from spikewatch.model.spike_driven import to_spike_driven
-from spikewatch.model.step import Step
-from spikewatch.service.bench.engines import other_engines
+from spikewatch.model.network.shapes import trace
+from spikewatch.model.network.step import Step
+from spikewatch.model.runtime.binary_spikes import to_spike_driven
+from spikewatch.model.runtime.factorise import factored
+from spikewatch.model.runtime.packed_convolutions import ByteConv, FloatConv, Geometry
+from spikewatch.service.bench.measure import Spread
+from spikewatch.service.bench.other_engines import other_engines
 from spikewatch.service.bench.report import Chart, Report
-from spikewatch.service.bench.spread import Spread
 from spikewatch.service.bench.turns import take_turns
 
 PEAK_CHANNELS, PEAK_HEIGHT, PEAK_WIDTH = 256, 32, 40

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from spikewatch.model.whole_file import whole_file
-from spikewatch.service.bench.spread import Spread
+from spikewatch.model.atomic_file import whole_file
+from spikewatch.service.bench.measure import Spread
 from spikewatch.service.errors import BadRequest
 
 ENDINGS = (".md", ".json", ".png")

@@ -8,7 +8,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from spikewatch.service.cli.tally import Tally
+from spikewatch.service.cli.run_stats import Tally
 
 REFRESH_PER_S = 8
 

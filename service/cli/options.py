@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import typer
 
 from spikewatch.ingest.events import MAX_SENSOR_PX
+from spikewatch.model.checkpoints.bundled import DEFAULT
 from spikewatch.model.errors import ConfigError
-from spikewatch.model.shipped import DEFAULT
 from spikewatch.model.spec import MAX_SLICES
 from spikewatch.service.limits import MAX_SLICE_US, MIN_SLICE_US
 

@@ -23,8 +23,8 @@ from benchmarks.soak.streamer import Habits, Streamer
 from benchmarks.soak.tally import Wrong, check_windows
 from benchmarks.soak.uploader import Uploader
 from spikewatch.ingest.recording import open_recording
-from spikewatch.model.checkpoint import save_checkpoint
-from tests.model.fakes import small_detector
+from spikewatch.model.checkpoints.checkpoint import save_checkpoint
+from tests.model.support.fakes import small_detector
 
 MB = 1_000_000
 STEADY = Sample(0.0, 1, 500 * MB, 0, 20, 12, 3, 40, 2)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.chromium import Page, chromium_page
+from tests.e2e.support.chromium import Page, chromium_page
 
 
 @pytest.fixture

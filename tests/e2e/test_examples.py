@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from spikewatch.model.checkpoint import load_detector
-from spikewatch.service.keys import make_key
+from spikewatch.model.checkpoints.checkpoint import load_detector
+from spikewatch.service.auth.keys import make_key
 from spikewatch.service.schemas import Window
-from tests.e2e.chromium import Page, chromium_page
-from tests.model.fakes import small_detector
-from tests.service.live import Live, live_service
+from tests.e2e.support.chromium import Page, chromium_page
+from tests.model.support.fakes import small_detector
+from tests.service.support.live import Live, live_service
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from spikewatch.model.checkpoint import load_detector
-from tests.service.live import Live, comparable, live_service, talk, upload
+from spikewatch.model.checkpoints.checkpoint import load_detector
+from tests.service.support.live import Live, comparable, live_service, talk, upload
 
 LOW = 0.01
 ODD_SIZES = (1, 7, 4099, 65_521, 33, 20_011)

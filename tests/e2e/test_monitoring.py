@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from spikewatch.model.degradation import SATURATED_ABOVE, SILENT_BELOW
-from spikewatch.service.metrics import Metrics
+from spikewatch.model.energy.degradation import SATURATED_ABOVE, SILENT_BELOW
+from spikewatch.service.metrics.service import Metrics
 from spikewatch.service.settings import Settings
 from tests.e2e.test_deploy import COMPOSE, ROOT, load
 

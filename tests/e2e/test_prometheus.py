@@ -20,9 +20,9 @@ import yaml
 
 from tests.e2e.test_deploy import ROOT, load, probe, run
 from tests.e2e.test_monitoring import PROMETHEUS, alerts, dashboard, expressions, recorded
-from tests.model.fakes import small_detector
-from tests.service.keyring import ALICE, ALICE_LINE
-from tests.service.live import Live, dat_stream, live_service
+from tests.model.support.fakes import small_detector
+from tests.service.support.keyring import ALICE, ALICE_LINE
+from tests.service.support.live import Live, dat_stream, live_service
 
 pytestmark = [
     pytest.mark.slow,

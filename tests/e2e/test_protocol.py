@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.e2e.protocol import SCHEMA, VALIDATOR, Caller, Client, Message, codes, record, table
-from tests.model.fakes import small_detector
-from tests.service.live import Live, live_service
+from tests.e2e.support.protocol import SCHEMA, VALIDATOR, Caller, Client, Message, codes, record, table
+from tests.model.support.fakes import small_detector
+from tests.service.support.live import Live, live_service
 
 SLICE_US, HOP = 10_000, 2
 SENSOR = {"width": 90, "height": 60}

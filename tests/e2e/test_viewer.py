@@ -15,9 +15,9 @@ import httpx
 import numpy as np
 import pytest
 
-from spikewatch.service.keys import make_key
-from tests.e2e.chromium import Page
-from tests.e2e.viewer import LIMIT_S, click, enter_key, text, visit, wait_for_text
+from spikewatch.service.auth.keys import make_key
+from tests.e2e.support.chromium import Page
+from tests.e2e.support.viewer import LIMIT_S, click, enter_key, text, visit, wait_for_text
 
 ROOT = Path(__file__).parents[2]
 STREET = ROOT / "service" / "assets" / "street_td.dat"

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
-from spikewatch.service.keys import make_key
-from tests.e2e.chromium import Page
-from tests.e2e.viewer import LIMIT_S, click, enter_key, text, visit, wait_for_text
-from tests.service.process import Process, free_port, process
+from spikewatch.service.auth.keys import make_key
+from tests.e2e.support.chromium import Page
+from tests.e2e.support.viewer import LIMIT_S, click, enter_key, text, visit, wait_for_text
+from tests.service.support.process import Process, free_port, process
 
 STREET = (Path(__file__).parents[2] / "service" / "assets" / "street_td.dat").read_bytes()
 HEADER_BYTES = STREET.index(b"\n\x00\x08") + 3

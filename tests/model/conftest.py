@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from tests.model.official_files import COCO, GEN1, official_tensors, random_network, write_official
+from tests.model.support.official_files import COCO, GEN1, official_tensors, random_network, write_official
 
 
 @pytest.fixture(scope="session")

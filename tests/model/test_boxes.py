@@ -3,12 +3,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from spikewatch.model.config import SpikeYOLOConfig
 from spikewatch.model.decode import decode
 from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.nms import MAX_DETECTIONS, suppress
 from spikewatch.model.spec import ModelSpec
-from tests.model.fakes import small_detector
+from tests.model.support.fakes import small_detector
 
 SPEC = ModelSpec("m", SpikeYOLOConfig())
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from spikewatch.model.detector import Detector, StepOutput
 from spikewatch.model.errors import StateError
-from spikewatch.model.state import StateBank
-from tests.model.fakes import event_like_frames, small_detector
+from spikewatch.model.network.state import StateBank
+from tests.model.support.fakes import event_like_frames, small_detector
 
 SLICES = 6
 

@@ -4,9 +4,9 @@ from functools import partial
 import pytest
 
 from spikewatch.model.detector import Detector
-from tests.model.fakes import small_detector
-from tests.service.console import Done, run_command
-from tests.service.live import Live, live_service
+from tests.model.support.fakes import small_detector
+from tests.service.support.console import Done, run_command
+from tests.service.support.live import Live, live_service
 
 
 @pytest.fixture(scope="session")

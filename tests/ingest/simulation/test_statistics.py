@@ -8,8 +8,8 @@ import pytest
 from scripts.event_statistics import main
 from spikewatch.ingest.errors import GeometryError
 from spikewatch.ingest.events import Events, empty_events
-from spikewatch.ingest.simulation.layout import dat_header, dat_records, write_labels
-from spikewatch.ingest.simulation.recorder_labels import BBOX_DTYPE, Boxes
+from spikewatch.ingest.simulation.dataset.labels import BBOX_DTYPE, Boxes
+from spikewatch.ingest.simulation.dataset.layout import dat_header, dat_records, write_labels
 from spikewatch.ingest.simulation.statistics import statistics
 
 

@@ -1,0 +1,120 @@
+"""AEDAT4 recordings, read through the optional package `aedat` in a child process."""
+
+import importlib.util
+import json
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spikewatch.ingest.aedat4 import worker
+from spikewatch.ingest.aedat4.packets import scan_packets
+from spikewatch.ingest.child_process import Child, ChildFailedError
+from spikewatch.ingest.columns import Columns, columns_to_events
+from spikewatch.ingest.errors import FormatError, MissingFilterError, TruncatedError
+from spikewatch.ingest.events import DecodeStats, Events
+from spikewatch.ingest.formats.sensor_size import resolve_size
+from spikewatch.ingest.recording import Recording
+
+
+class Aedat4Recording(Recording):
+    """The first event stream of an AEDAT4 file; events of other streams are counted as "other_stream".
+
+    Timestamps stay as they are stored: microseconds since 1970 in files that DV writes.
+
+    Raises:
+        MissingFilterError: the package `aedat` is not installed.
+        FormatError: no event stream, or damage; `chunks()` may find damage after many events.
+        TruncatedError: it ends within its header; `chunks()` raises this after the last whole packet.
+        GeometryError: the given size contradicts the file's.
+    """
+
+    def __init__(self, path: Path, width: int | None = None, height: int | None = None) -> None:
+        if importlib.util.find_spec("aedat") is None:
+            raise MissingFilterError(
+                'AEDAT4 needs the package aedat, which is not installed; run: pip install "spikewatch[aedat]"'
+            )
+        self._scan = scan_packets(path)
+        self._stream, named = _event_stream(path)
+        super().__init__(path, "aedat4", *resolve_size(named, (width, height), str(path)))
+        self._t_from_us: int | None = None
+        self._packets_read = 0
+        self._closed = False
+
+    def chunks(self, max_events: int = 1 << 17) -> Iterator[Events]:
+        """Events in file order, non-empty arrays of at most max_events (N,); see `Recording.chunks`."""
+        if self._closed:
+            raise ValueError(f"{self.path} is closed")
+        self.stats = DecodeStats()
+        self._packets_read = 0
+        waiting: list[Events] = []  # a packet holds some hundred events only
+        count = 0
+        for events in self._packets():
+            waiting.append(events)
+            count += len(events)
+            if count >= max_events:
+                joined = np.concatenate(waiting)
+                whole = count - count % max_events
+                for start in range(0, whole, max_events):
+                    yield joined[start : start + max_events]
+                waiting, count = [joined[whole:].copy()], count - whole
+        if count:
+            yield np.concatenate(waiting)
+        if self._scan.cut:
+            raise TruncatedError(f"{self.path} ends within packet {self._scan.whole}")
+
+    def seek(self, t_us: int) -> None:
+        """Let later `chunks()` yield only events with t >= t_us. The file is still read from its start."""
+        self._t_from_us = t_us
+
+    def progress(self) -> float:
+        """Share of the packets that the running `chunks()` has read, 0 to 1."""
+        return self._packets_read / max(self._scan.whole, 1)
+
+    def close(self) -> None:
+        """Let the file be read no more; closing twice is harmless."""
+        self._closed = True
+
+    def _packets(self) -> Iterator[Events]:
+        messages = _messages(self.path)
+        next(messages)
+        for _ in range(self._scan.whole):
+            stream, payload = next(messages)
+            self._packets_read += 1
+            rows = np.frombuffer(payload, worker.ROW)
+            if stream != self._stream:
+                self.stats.drop("other_stream", len(rows))
+                continue
+            columns = Columns(rows["t"].astype(np.int64), rows["x"], rows["y"], rows["on"])
+            yield columns_to_events(columns, self.width, self.height, self._t_from_us, self.stats)
+        messages.close()
+
+
+def _event_stream(path: Path) -> tuple[int, tuple[int, int]]:
+    """The number of the first event stream, and its sensor size (width, height) in pixels."""
+    messages = _messages(path)
+    streams: dict[str, dict[str, Any]] = json.loads(next(messages)[1])
+    messages.close()
+    numbers = [int(key) for key, stream in streams.items() if stream["type"] == "events"]
+    if not numbers:
+        kinds = ", ".join(sorted(stream["type"] for stream in streams.values())) or "nothing"
+        raise FormatError(f"{path} holds no events, only: {kinds}")
+    stream = streams[str(min(numbers))]
+    return min(numbers), (stream["width"], stream["height"])
+
+
+def _messages(path: Path) -> Generator[tuple[int, bytes], None, None]:
+    """What a worker says about the file: (stream, payload), endlessly; closing ends the worker.
+
+    Raises:
+        FormatError: it reports damage, or has ended, by itself or over a limit.
+    """
+    with Child("spikewatch.ingest.aedat4.worker", str(path.absolute())) as child:
+        try:
+            for stream, payload in child.messages():
+                if stream == worker.ERROR:
+                    raise FormatError(f"{path} is damaged: {payload.decode(errors='replace')}")
+                yield stream, bytes(payload)
+        except ChildFailedError as error:
+            raise FormatError(f"{path} is so damaged that the package aedat failed over it") from error

@@ -1,0 +1,53 @@
+"""The event decoders by the name of their format."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+from spikewatch.ingest.errors import FormatError
+from spikewatch.ingest.events import DecodeStats, Events
+from spikewatch.ingest.formats.dat import DatDecoder
+from spikewatch.ingest.formats.evt2 import Evt2Decoder
+from spikewatch.ingest.formats.evt3 import Evt3Decoder
+from spikewatch.ingest.formats.evt21 import Evt21Decoder
+from spikewatch.ingest.formats.record_decoder import Bytes, RecordDecoder
+
+FORMATS = ("dat", "evt2", "evt21", "evt3")
+
+
+class EventDecoder(Protocol):
+    """A stateful decoder; `RecordDecoder` says what the members promise."""
+
+    width: int | None
+    height: int | None
+    stats: DecodeStats
+
+    def feed(self, data: Bytes) -> Events:
+        """Decode the next bytes, split anywhere; returns an array (N,) of the caller's own."""
+
+    def blocks(self, data: Bytes) -> Iterator[Events]:
+        """Like `feed`, in lent arrays of bounded size."""
+
+    def finish(self) -> None:
+        """End the stream; a partial record is dropped and counted."""
+
+    def save(self) -> dict[str, Any]:
+        """All that a later decoder of this format needs to go on, as plain values."""
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what `save` gave."""
+
+
+def make_decoder(format: str, width: int | None = None, height: int | None = None) -> EventDecoder:
+    """A decoder at the beginning of a stream.
+
+    `format` is one of FORMATS; width and height are in pixels, and may be left to the stream's header.
+
+    Raises:
+        FormatError: the format is not one of FORMATS.
+        GeometryError: a side is out of bounds.
+    """
+    decoders: tuple[type[RecordDecoder], ...] = (DatDecoder, Evt2Decoder, Evt21Decoder, Evt3Decoder)
+    for decoder in decoders:
+        if decoder.format == format:
+            return decoder(width, height)
+    raise FormatError(f"{format!r} is no event format; expected one of {', '.join(FORMATS)}")

@@ -1,0 +1,87 @@
+"""EVT 2.0: little-endian 32-bit words whose top four bits are the type.
+
+    CD_OFF 0x0, CD_ON 0x1   time bits 5..0 in 27-22, x in 21-11, y in 10-0
+    TIME_HIGH 0x8           time bits 33..6 in 27-0
+    EXT_TRIGGER 0xA, OTHERS 0xE, CONTINUED 0xF   ignored; any other type is counted as "reserved_word"
+
+Source: docs.prophesee.ai, "EVT 2.0 Format". Time has 34 bits and wraps after 4.77 hours.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.formats.record_decoder import RecordDecoder, unwrapped_epoch
+
+STATE = np.dtype(
+    [
+        ("high", "<i8"),
+        ("epoch", "<i8"),
+        ("timed", "<i8"),
+        ("untimed", "<i8"),
+        ("outside", "<i8"),
+        ("reserved", "<i8"),
+    ]
+)
+"""Last TIME_HIGH, its wraps, whether there was one; then what was left out since the counts were last moved:
+events before the first TIME_HIGH, events off the sensor, words of no known type."""
+
+HALF_HIGH = 1 << 27
+"""Half the range of the 28-bit TIME_HIGH."""
+
+
+@numba.njit(nogil=True, cache=True)
+def decode_evt2(
+    words: NDArray[Any], state: NDArray[Any], out: Events, width: int, height: int
+) -> tuple[int, int]:
+    """Words (N,) u32 into `out` (>= N,); returns (words consumed, events)."""
+    s = state[0]
+    high, epoch, timed = s.high, s.epoch, s.timed
+    base = (epoch << 34) | (high << 6)
+    n = 0
+    for i in range(len(words)):
+        word = np.int64(words[i])
+        kind = word >> 28
+        if kind <= 1:
+            x, y = (word >> 11) & 0x7FF, word & 0x7FF
+            if not timed:
+                s.untimed += 1
+            elif x >= width or y >= height:
+                s.outside += 1
+            else:
+                event = out[n]
+                event.t = base | ((word >> 22) & 0x3F)
+                event.x = x
+                event.y = y
+                event.p = kind
+                n += 1
+        elif kind == 0x8:
+            now = word & 0xFFFFFFF
+            if timed:
+                epoch = unwrapped_epoch(epoch, high, now, HALF_HIGH)
+            high, timed = now, 1
+            base = (epoch << 34) | (high << 6)
+        elif kind != 0xA and kind != 0xE and kind != 0xF:
+            s.reserved += 1
+    s.high, s.epoch, s.timed = high, epoch, timed
+    return len(words), n
+
+
+class Evt2Decoder(RecordDecoder):
+    """Decodes RAW EVT 2.0, with or without its header."""
+
+    format = "evt2"
+    word = np.dtype("<u4")
+    address_limit = 1 << 11
+
+    def __init__(self, width: int | None = None, height: int | None = None) -> None:
+        super().__init__(width, height)
+        self.state = np.zeros(1, STATE)
+
+    def _decode(self, words: NDArray[Any], out: Events, width: int, height: int) -> tuple[int, int]:
+        result: tuple[int, int] = decode_evt2(words, self.state, out, width, height)
+        self._count_drops(self.state)
+        return result

@@ -1,0 +1,99 @@
+"""EVT 2.1: 64-bit words that carry up to 32 events of one polarity, row and time.
+
+    EVT_NEG 0x0, EVT_POS 0x1   type in 63-60, time bits 5..0 in 59-54, x of bit 0 in 53-43 (a multiple of 32),
+                               y in 42-32, and in 31-0 a mask: bit j set is an event at x + j
+    EVT_TIME_HIGH 0x8          time bits 33..6 in 59-32
+    EXT_TRIGGER 0xA, OTHERS 0xE, CONTINUED 0xF   ignored; any other type is counted as "reserved_word"
+
+Source: docs.prophesee.ai, "EVT 2.1 Format". Written from the specification alone: no real recording was
+found to check it against. A GenX320 sends a word little-endian as a whole, and so is read a stream that does
+not say otherwise. An IMX636 sends the upper 32 bits first, each half little-endian; its files say so in their
+header (`% format EVT21;endianness=legacy`), and the halves are swapped back. A headerless one cannot say so.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewatch.ingest.errors import FormatError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.formats.evt2 import HALF_HIGH, STATE
+from spikewatch.ingest.formats.header import Header
+from spikewatch.ingest.formats.record_decoder import RecordDecoder, unwrapped_epoch
+
+_LANES = 32
+
+
+@numba.njit(nogil=True, cache=True)
+def decode_evt21(
+    words: NDArray[Any], state: NDArray[Any], out: Events, width: int, height: int
+) -> tuple[int, int]:
+    """Words (N,) u64 into `out` until it cannot hold 32 more; returns (words consumed, events)."""
+    s = state[0]
+    high, epoch, timed = s.high, s.epoch, s.timed
+    base = (epoch << 34) | (high << 6)
+    n = 0
+    i = 0
+    while i < len(words) and n + _LANES <= len(out):
+        upper = np.int64(words[i] >> np.uint64(32))
+        mask = np.int64(words[i] & np.uint64(0xFFFFFFFF))
+        kind = upper >> 28
+        i += 1
+        if kind <= 1:
+            time = base | ((upper >> 22) & 0x3F)
+            x, y = (upper >> 11) & 0x7FF, upper & 0x7FF
+            for lane in range(_LANES):
+                if not (mask >> lane) & 1:
+                    continue
+                if not timed:
+                    s.untimed += 1
+                elif x + lane >= width or y >= height:
+                    s.outside += 1
+                else:
+                    event = out[n]
+                    event.t = time
+                    event.x = x + lane
+                    event.y = y
+                    event.p = kind
+                    n += 1
+        elif kind == 0x8:
+            now = upper & 0xFFFFFFF
+            if timed:
+                epoch = unwrapped_epoch(epoch, high, now, HALF_HIGH)
+            high, timed = now, 1
+            base = (epoch << 34) | (high << 6)
+        elif kind != 0xA and kind != 0xE and kind != 0xF:
+            s.reserved += 1
+    s.high, s.epoch, s.timed = high, epoch, timed
+    return i, n
+
+
+class Evt21Decoder(RecordDecoder):
+    """Decodes RAW EVT 2.1, with or without its header."""
+
+    format = "evt21"
+    word = np.dtype("<u8")
+    address_limit = 1 << 11
+
+    def __init__(self, width: int | None = None, height: int | None = None) -> None:
+        super().__init__(width, height)
+        self.state = np.zeros(1, STATE)
+        self._swap_halves = False
+
+    def _accept(self, header: Header) -> None:
+        super()._accept(header)
+        if header.endianness not in ("little", "legacy"):
+            raise FormatError(
+                f"EVT2.1 with endianness={header.endianness} is not supported; expected little or legacy"
+            )
+        self._swap_halves = header.endianness == "legacy"
+
+    def _decode(self, words: NDArray[Any], out: Events, width: int, height: int) -> tuple[int, int]:
+        if self._swap_halves:
+            words = (words << np.uint64(32)) | (words >> np.uint64(32))
+            words.flags.writeable = False
+        result: tuple[int, int] = decode_evt21(words, self.state, out, width, height)
+        self._count_drops(self.state)
+        return result

@@ -1,0 +1,106 @@
+"""EVT 3.0: little-endian 16-bit words whose top four bits are the type; address and time carry over.
+
+    EVT_ADDR_Y 0x0       y in 10-0
+    EVT_ADDR_X 0x2       one event: polarity in 11, x in 10-0
+    VECT_BASE_X 0x3      polarity in 11, x of the next vector's first pixel in 10-0
+    VECT_12 0x4, VECT_8 0x5   a mask: bit j set is an event at the base + j; the base moves on by 12 or 8
+    EVT_TIME_LOW 0x6, EVT_TIME_HIGH 0x8   time bits 11..0 and 23..12
+    CONTINUED_4 0x7, EXT_TRIGGER 0xA, OTHERS 0xE, CONTINUED_12 0xF   ignored
+    any other type is ignored and counted as "reserved_word"
+
+TIME_LOW counts from 0 again when TIME_HIGH changes. Time has 24 bits and wraps after 16.8 seconds.
+Source: docs.prophesee.ai, "EVT 3.0 Format".
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.formats.record_decoder import Int, RecordDecoder, unwrapped_epoch
+
+_CARRIED = ("high", "low", "epoch", "timed", "y", "has_y", "base_x", "base_p", "has_base")
+_LEFT_OUT = ("untimed", "unplaced", "outside", "reserved")
+_STATE = np.dtype([(name, "<i8") for name in _CARRIED + _LEFT_OUT])
+_HALF_HIGH = 1 << 11
+_LANES = 12
+
+
+@numba.njit(inline="always")
+def _put(
+    s: Any, out: Events, n: int, time: Int, x: Int, polarity: Int, placed: Int, width: int, height: int
+) -> int:
+    """Write one event, or count why not; returns the number of events in `out`."""
+    if not s.timed:
+        s.untimed += 1
+    elif not (placed and s.has_y):
+        s.unplaced += 1
+    elif x >= width or s.y >= height:
+        s.outside += 1
+    else:
+        event = out[n]
+        event.t = time
+        event.x = x
+        event.y = s.y
+        event.p = polarity
+        return n + 1
+    return n
+
+
+@numba.njit(nogil=True, cache=True)
+def decode_evt3(
+    words: NDArray[Any], state: NDArray[Any], out: Events, width: int, height: int
+) -> tuple[int, int]:
+    """Words (N,) u16 into `out` until it cannot hold 12 more; returns (words consumed, events)."""
+    s = state[0]
+    time = (s.epoch << 24) | (s.high << 12) | s.low
+    n = 0
+    i = 0
+    while i < len(words) and n + _LANES <= len(out):
+        kind, value = np.int64(words[i]) >> 12, np.int64(words[i]) & 0xFFF
+        i += 1
+        if kind == 0x2:
+            n = _put(s, out, n, time, value & 0x7FF, value >> 11, 1, width, height)
+        elif kind == 0x4 or kind == 0x5:
+            lanes = 12 if kind == 0x4 else 8
+            for lane in range(lanes):
+                if (value >> lane) & 1:
+                    n = _put(s, out, n, time, s.base_x + lane, s.base_p, s.has_base, width, height)
+            s.base_x += lanes
+        elif kind == 0x6:
+            s.low = value
+            time = (s.epoch << 24) | (s.high << 12) | s.low
+        elif kind == 0x0:
+            s.y = value & 0x7FF
+            s.has_y = 1
+        elif kind == 0x3:
+            s.base_x, s.base_p, s.has_base = value & 0x7FF, value >> 11, 1
+        elif kind == 0x8:
+            if s.timed:
+                s.epoch = unwrapped_epoch(s.epoch, s.high, value, _HALF_HIGH)
+            if value != s.high or not s.timed:
+                s.low = 0
+            s.high, s.timed = value, 1
+            time = (s.epoch << 24) | (s.high << 12) | s.low
+        elif kind != 0x7 and kind != 0xA and kind != 0xE and kind != 0xF:
+            s.reserved += 1
+    return i, n
+
+
+class Evt3Decoder(RecordDecoder):
+    """Decodes RAW EVT 3.0, with or without its header; a vector may straddle two feeds."""
+
+    format = "evt3"
+    word = np.dtype("<u2")
+    address_limit = 1 << 11
+
+    def __init__(self, width: int | None = None, height: int | None = None) -> None:
+        super().__init__(width, height)
+        self.state = np.zeros(1, _STATE)
+
+    def _decode(self, words: NDArray[Any], out: Events, width: int, height: int) -> tuple[int, int]:
+        result: tuple[int, int] = decode_evt3(words, self.state, out, width, height)
+        self._count_drops(self.state)
+        return result

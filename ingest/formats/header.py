@@ -1,0 +1,172 @@
+"""The text header of DAT and RAW files: lines `% key value`, at most 64 KiB, told apart from event data.
+
+Source: docs.prophesee.ai, "RAW File Format" and "DAT File Format": ASCII lines that begin with "% " and end
+with a line feed; `% end` is optional, else data begin where a line does not begin so.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spikewatch.ingest.errors import FormatError, TruncatedError
+from spikewatch.ingest.formats.sensor_size import size_from_header
+
+MAX_HEADER_BYTES = 64 * 1024
+
+_MAX_LINE_BYTES = 4 * 1024
+_FIRST_LINE_BYTES = 8
+_MARK = b"% "
+_BINARY = re.compile(rb"[^\t\r\x20-\x7e]")
+_FORMATS = {
+    **dict.fromkeys(("evt2", "evt2.0"), "evt2"),
+    **dict.fromkeys(("evt21", "evt2.1"), "evt21"),
+    **dict.fromkeys(("evt3", "evt3.0"), "evt3"),
+}
+_RAW_ONLY_KEYS = frozenset(
+    {"plugin_name", "system_id", "integrator_name", "serial_number", "firmware_version"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a text header says.
+
+    Attributes:
+        fields: lower-case key to value, in file order.
+        format: "dat", "evt2", "evt21", "evt3", or None where a RAW header does not name one.
+        width, height: pixels, None where neither written nor implied by the sensor.
+        endianness: "little", or "legacy", "big" as an EVT2.1 header may say.
+    """
+
+    fields: Mapping[str, str]
+    format: str | None
+    width: int | None
+    height: int | None
+    endianness: str
+
+
+class HeaderParser:
+    """Takes the first bytes of a stream in any split, and parts the header from the data.
+
+    A stream need not have a header. It has one if its first eight bytes are printable and begin with "% ":
+    no headerless DAT stream looks so, because the eighth byte of a record (polarity and the high bits of y)
+    is a control character for every y below 4096; and a RAW stream would have to hold four words of printable
+    bytes and no time word among them.
+
+    Attributes:
+        done: the header is complete, or there is none.
+        header: what it said, None where there is none.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self.header: Header | None = None
+        self._pending = bytearray()
+        self._lines: list[str] = []
+        self._consumed = 0
+
+    def push(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Take the next bytes; returns those that follow the header, none as long as it goes on.
+
+        Raises:
+            FormatError: a line or the header is too long, or declares an event format that is not supported.
+            GeometryError: the size is written in no known way.
+        """
+        self._pending += data
+        while not self.done:
+            line = self._next_line()
+            if line is None:
+                return b""
+            if not line:
+                return self._end()
+            self._lines.append(line)
+            if line.split() == ["%", "end"]:
+                return self._end()
+        raise RuntimeError("the header is over; do not push to it")
+
+    def finish(self) -> bytes:
+        """The stream has ended; returns what turned out to be data.
+
+        Raises:
+            TruncatedError: the stream ends within a header line.
+        """
+        if self._pending.startswith(_MARK):
+            tail = bytes(self._pending[-40:])
+            raise TruncatedError(f"the stream ends within its text header, after {tail!r}")
+        return b"" if self.done else self._end()
+
+    def save(self) -> dict[str, Any]:
+        """All that a later parser needs to go on, as plain values."""
+        return {"done": self.done, "lines": list(self._lines), "pending": self._pending.hex()}
+
+    def load(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what `save` gave.
+
+        Raises:
+            FormatError, GeometryError: the lines are no header that `push` would have taken.
+            ValueError: `pending` is no hexadecimal.
+        """
+        self.done, self._lines = saved["done"], list(saved["lines"])
+        self._pending = bytearray.fromhex(saved["pending"])
+        self._consumed = sum(len(line) + 1 for line in self._lines)
+        self.header = _interpret(self._lines) if self.done and self._lines else None
+
+    def _next_line(self) -> str | None:
+        """The next header line, "" where data begin, None where more bytes are needed to tell."""
+        pending = self._pending
+        if not (pending.startswith(_MARK) or _MARK.startswith(pending)):
+            return ""
+        end = pending.find(b"\n")
+        binary = _BINARY.search(pending, 0, len(pending) if end < 0 else end)
+        first = not self._lines
+        if binary or (first and 0 <= end < _FIRST_LINE_BYTES):
+            return ""
+        length = len(pending) if end < 0 else end + 1
+        if length > _MAX_LINE_BYTES or self._consumed + length > MAX_HEADER_BYTES:
+            raise FormatError(
+                f"the text header does not end within {MAX_HEADER_BYTES} bytes, {_MAX_LINE_BYTES} a line"
+            )
+        if end < 0:
+            return None
+        line = pending[:end].decode("ascii")
+        del pending[: end + 1]
+        self._consumed += length
+        return line
+
+    def _end(self) -> bytes:
+        self.done = True
+        rest = bytes(self._pending)
+        self._pending.clear()
+        if self._lines:
+            self.header = _interpret(self._lines)
+        return rest
+
+
+def _interpret(lines: list[str]) -> Header:
+    fields: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line[len(_MARK) :].strip().partition(" ")
+        if key and key != "end":
+            fields[key.lower()] = value.strip()
+    name, *parts = fields.get("format", "").split(";")
+    parameters = dict(part.strip().lower().partition("=")[::2] for part in parts)
+    width, height = size_from_header(fields, parameters)
+    return Header(
+        fields=fields,
+        format=_declared_format(name, fields),
+        width=width,
+        height=height,
+        endianness=parameters.get("endianness", "little"),
+    )
+
+
+def _declared_format(name: str, fields: Mapping[str, str]) -> str | None:
+    if not name and "evt" in fields:
+        name = f"EVT{fields['evt']}"
+    if name:
+        declared = _FORMATS.get(name.strip().lower())
+        if declared is None:
+            raise FormatError(f"the header declares event format {name!r}; expected EVT2, EVT2.1 or EVT3")
+        return declared
+    return None if _RAW_ONLY_KEYS & fields.keys() else "dat"

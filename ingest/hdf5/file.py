@@ -1,0 +1,119 @@
+"""Open HDF5 files that strangers wrote: failures become IngestErrors, and no other file is touched."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from spikewatch.ingest.errors import FormatError, IngestError, MissingFilterError, TruncatedError
+from spikewatch.ingest.hdf5.ecf import ECF_FILTER_ID
+
+MAX_CHUNK_BYTES = 1 << 27
+"""Largest decompressed chunk that is accepted; HDF5 decompresses a chunk as a whole."""
+
+_FILTER_PACKAGES = {
+    307: "hdf5plugin",  # bzip2
+    32001: "hdf5plugin",  # blosc
+    32004: "hdf5plugin",  # lz4
+    32008: "hdf5plugin",  # bitshuffle
+    32013: "hdf5plugin",  # zfp
+    32015: "hdf5plugin",  # zstd
+    32026: "hdf5plugin",  # blosc2
+    32029: "hdf5plugin",  # htj2k
+}
+"""Filter id to the package on PyPI that has it. Source: the HDF Group's list of registered filters."""
+
+
+@contextmanager
+def hdf5_errors(path: Path) -> Iterator[None]:
+    """Translate what h5py raises over a damaged file.
+
+    Raises:
+        TruncatedError: the file is shorter than it says.
+        FormatError: any other damage.
+    """
+    try:
+        yield
+    except (IngestError, FileNotFoundError, PermissionError):
+        raise
+    except (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError) as error:
+        kind = TruncatedError if "truncated" in str(error) else FormatError
+        raise kind(f"{path} is a damaged HDF5 file: {error}") from error
+
+
+def open_hdf5(path: Path) -> h5py.File:
+    """Open for reading, with the filters of hdf5plugin registered.
+
+    Raises:
+        TruncatedError, FormatError: the file is cut short, or no HDF5.
+    """
+    import hdf5plugin  # noqa: F401  registers Blosc, Zstandard, LZ4 and others by being imported
+
+    with hdf5_errors(path):
+        return h5py.File(path, "r", locking="best-effort")
+
+
+def child(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """The group or dataset that `group` itself holds under a plain name, or None.
+
+    Links are not followed: an uploaded file could point one at any file of this machine.
+    """
+    key = name.encode()
+    if not group.id.links.exists(key) or group.id.links.get_info(key).type != h5py.h5l.TYPE_HARD:
+        return None
+    item = group[name]
+    return item if isinstance(item, h5py.Group | h5py.Dataset) else None
+
+
+def names(group: h5py.Group) -> list[str]:
+    """What the group holds; h5py gives a name that is no UTF-8 as bytes, and such are left out."""
+    return [name for name in group if isinstance(name, str)]
+
+
+def require_readable(dataset: h5py.Dataset) -> None:
+    """Refuse a dataset that cannot be read here, safely and in bounded memory, before anything is read.
+
+    Raises:
+        MissingFilterError: a filter is not installed; the message names it.
+        FormatError: the data lie in other files, or in chunks too large.
+        TruncatedError: fewer chunks are stored than the length needs.
+    """
+    if dataset.is_virtual or dataset.external:
+        raise FormatError(f"{dataset.name} keeps its data in other files; copy them into one with h5repack")
+    for number, name in filters(dataset):
+        if number != ECF_FILTER_ID and not h5py.h5z.filter_avail(number):
+            raise MissingFilterError(_missing(dataset.name, number, name))
+    if dataset.chunks is None:
+        stored = dataset.id.get_storage_size()
+        if stored < dataset.nbytes:
+            raise TruncatedError(f"{dataset.name} stores {stored} of its {dataset.nbytes} bytes")
+        return
+    chunk_bytes = dataset.dtype.itemsize
+    chunks = 1
+    for length, step in zip(dataset.shape, dataset.chunks, strict=True):
+        chunk_bytes *= step
+        chunks *= -(-length // step)
+    if chunk_bytes > MAX_CHUNK_BYTES:
+        raise FormatError(
+            f"{dataset.name} has chunks of {chunk_bytes} bytes, more than {MAX_CHUNK_BYTES}; "
+            "rewrite it with h5repack and smaller chunks"
+        )
+    stored = dataset.id.get_num_chunks()
+    if stored < chunks:
+        raise TruncatedError(f"{dataset.name} stores {stored} of its {chunks} chunks")
+
+
+def filters(dataset: h5py.Dataset) -> list[tuple[int, str]]:
+    """(id, name) of each filter of the dataset, in the order in which they were applied."""
+    plist = dataset.id.get_create_plist()
+    rows = [plist.get_filter(i) for i in range(plist.get_nfilters())]
+    return [(number, name.decode(errors="replace")) for number, _, _, name in rows]
+
+
+def _missing(dataset: str, number: int, name: str) -> str:
+    package = _FILTER_PACKAGES.get(number)
+    remedy = f"run: pip install -U {package or 'hdf5plugin'}"
+    if package is None:
+        remedy += "; where that lacks it too, rewrite the file with h5repack -f GZIP=4"
+    return f"{dataset} is compressed with HDF5 filter {number} ({name or 'unnamed'}), not installed; {remedy}"

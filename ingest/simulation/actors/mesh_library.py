@@ -1,0 +1,175 @@
+"""Cars and people from a folder of meshes, resized and repainted so that few look like many.
+
+The folder holds NumPy archives without pickles. A vehicle has, for each part i, `vertices_i` [V, 3],
+`normals_i` [V, 3] int8 (127 is 1), `uv_i` [V, 2], `faces_i` [F, 3], `rgba_i` [4] and perhaps `texture_i`, the
+bytes of a picture; z is up, it looks along -y (some along +y, see below), its unit does not matter. A person
+has `vertices` [24, V, 3] (metres, one walking cycle, looking along -y), `faces` [F, 3] and `region` [V]
+(0 skin, 1 trousers, 2 shoes, 3 top, 4 hair).
+"""
+
+import functools
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.simulation.actors.bodies import Body, simplified_cycle, stiff_body
+from spikewatch.ingest.simulation.actors.cars import Lamps
+from spikewatch.ingest.simulation.actors.pedestrians import Figure, make_coarse
+from spikewatch.ingest.simulation.geometry.mesh import Floats, Mesh, assemble, join, paint, unit
+from spikewatch.ingest.simulation.geometry.shapes import boxes
+from spikewatch.ingest.simulation.world.textures import TEXTURE_PX, TextureShelf
+
+_CARS = {"hatchback": 4.0, "suv": 4.7, "pickup": 5.2, "prius_hybrid": 4.5, "ambulance": 5.6}
+"""Lengths in metres by the files' names; other vehicles are not used."""
+_SHARES = {"hatchback": 3.0, "suv": 1.0, "pickup": 0.7, "prius_hybrid": 3.0, "ambulance": 0.5}
+_BACKWARDS = ("suv", "pickup")
+_VANS = ("ambulance",)
+_STRIDE_SHARE = 0.83
+_LUMA = np.array([0.2126, 0.7152, 0.0722])
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    vertices: Floats
+    normals: Floats
+    uv: Floats
+    faces: NDArray[np.int32]
+    albedo: float
+    texture: Floats | None
+
+
+class MeshFolder:
+    """The vehicles and people found in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises SimulationError if the folder holds neither a known vehicle nor a person."""
+        self.cars = sorted(path for path in folder.glob("*.npz") if path.stem in _CARS)
+        self.people = sorted(folder.glob("pedestrian_*.npz"))
+        if not self.cars and not self.people:
+            names = ", ".join(f"{name}.npz" for name in _CARS)
+            raise SimulationError(
+                f"{folder} holds no mesh that is known here; expected pedestrian_*.npz or some of {names}; "
+                "leave the folder out to film shapes of the simulator's own making"
+            )
+
+    def car(self, rng: np.random.Generator, shelf: TextureShelf, lamps: Lamps) -> tuple[str, Body]:
+        """("car" or "van", body): a vehicle of the folder at proportions of its own."""
+        shares = np.array([_SHARES[path.stem] for path in self.cars])
+        path = self.cars[int(rng.choice(len(self.cars), p=shares / shares.sum()))]
+        parts = _vehicle_parts(path)
+        points = np.concatenate([part.vertices for part in parts])
+        low, high = points.min(0), points.max(0)
+        size = (high - low) * (_CARS[path.stem] / (high - low)[0])
+        size = size * rng.uniform([0.9, 0.92, 0.92], [1.12, 1.1, 1.14])
+        scale: Floats = size / (high - low)
+        middle = np.array([*(low + high)[:2] / 2, low[2]])
+        meshes = []
+        for part in parts:
+            layer = 0 if part.texture is None else shelf.add(part.texture)
+            gloss = 0.5 if part.albedo > 0.05 or part.texture is not None else 0.95
+            meshes.append(assemble(
+                (part.vertices - middle) * scale, unit(part.normals / scale), part.uv,
+                paint(layer, part.albedo, 0.0, gloss), part.faces,
+            ))  # fmt: skip
+        if lamps.head:
+            meshes.append(_lamps(size, lamps))
+        kind = "van" if path.stem in _VANS else "car"
+        return kind, stiff_body(join(meshes), (float(size[0]), float(size[1]), float(size[2])))
+
+    def figure(self, rng: np.random.Generator) -> Figure:
+        """A walking person of the folder at a build of their own."""
+        whole = _person(self.people[rng.integers(len(self.people))])
+        girth, height = rng.uniform(0.92, 1.2), rng.uniform(0.92, 1.08)
+        cycle, scale = whole.cycles[0].copy(), np.array([girth, girth, height])
+        cycle[..., :3] *= scale
+        cycle[..., 3:] = unit(np.asarray(cycle[..., 3:] / scale, float))
+        mesh = Mesh(whole.meshes[0].vertices.copy(), whole.meshes[0].faces)
+        mesh.vertices[:, :6] = cycle[0]
+        tall = whole.height_m * height
+        return make_coarse(mesh, cycle, tall, _STRIDE_SHARE * tall)
+
+
+@functools.lru_cache(maxsize=32)
+def _vehicle_parts(path: Path) -> tuple[_Part, ...]:
+    """The parts of a vehicle, turned to look along +x; kept, for a process makes many films."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            count = sum(name.startswith("vertices_") for name in archive.files)
+            turn = -1.0 if path.stem in _BACKWARDS else 1.0
+            return tuple(_part(archive, index, turn) for index in range(count))
+    except (KeyError, OSError, ValueError) as error:
+        raise SimulationError(
+            f"{path} is not a vehicle as described in ingest/simulation/actors/mesh_library.py: {error}"
+        ) from error
+
+
+def _part(archive: Any, index: int, turn: float) -> _Part:
+    points, normals = (
+        _ahead(archive[f"{name}_{index}"].astype(float)) * [turn, turn, 1] for name in ("vertices", "normals")
+    )
+    uv, faces = archive[f"uv_{index}"].astype(float), archive[f"faces_{index}"].astype(np.int32)
+    texture = None
+    if f"texture_{index}" in archive.files:
+        picture = Image.open(io.BytesIO(archive[f"texture_{index}"].tobytes())).convert("RGB")
+        texture = np.asarray(picture.resize((TEXTURE_PX, TEXTURE_PX), Image.Resampling.BOX), float) / 255
+        texture = texture**2.2 @ _LUMA
+    albedo = 1.0 if texture is not None else float(archive[f"rgba_{index}"][:3].astype(float) ** 2.2 @ _LUMA)
+    return _Part(points, normals / 127, uv, _outwards(points, normals, faces), max(albedo, 0.02), texture)
+
+
+@functools.lru_cache(maxsize=32)
+def _person(path: Path) -> Figure:
+    """A person thinned out to what a small picture can show, looking along +x."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            points = _ahead(archive["vertices"].astype(np.float32))
+            faces, regions = archive["faces"].astype(np.int32), archive["region"].astype(np.int32)
+    except (KeyError, OSError, ValueError) as error:
+        raise SimulationError(
+            f"{path} is not a person as described in ingest/simulation/actors/mesh_library.py: {error}"
+        ) from error
+    count = points.shape[1]
+    full = assemble(points[0], np.zeros((count, 3)), np.zeros((count, 2)), paint(layer=regions), faces)
+    mesh, cycle = simplified_cycle(full, _lower_arms(points), np.where(np.isin(regions, (0, 4)), 0.08, 0.15))
+    height = float(points[..., 2].max())
+    return make_coarse(mesh, cycle, height, _STRIDE_SHARE * height)
+
+
+def _lower_arms(points: Floats) -> Floats:
+    """Points [P, V, 3] with the arms, which the meshes hold away from the body, let down by 20 degrees."""
+    height = points[..., 2].max()
+    shoulder_y, shoulder_z = 0.115 * height, 0.8 * height
+    side = np.sign(points[..., 1])
+    out = np.abs(points[..., 1]) - shoulder_y
+    share = np.clip(out / (0.06 * height), 0, 1) * (points[..., 2] > 0.4 * height)
+    angle = 0.38 * share * share * (3 - 2 * share)
+    up = points[..., 2] - shoulder_z
+    lowered = points.copy()
+    lowered[..., 1] = side * (shoulder_y + np.cos(angle) * out + np.sin(angle) * up)
+    lowered[..., 2] = shoulder_z + np.cos(angle) * up - np.sin(angle) * out
+    return lowered
+
+
+def _ahead(vectors: Floats) -> Floats:
+    """Vectors [..., 3] of a body that looks along -y, turned so that it looks along +x."""
+    return np.stack([-vectors[..., 1], vectors[..., 0], vectors[..., 2]], -1)
+
+
+def _outwards(points: Floats, normals: Floats, faces: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Faces wound so that they agree with the normals of their corners."""
+    a, b, c = (points[faces[:, k]] for k in range(3))
+    against = (np.cross(b - a, c - a) * normals[faces].sum(1)).sum(1) < 0
+    return np.where(against[:, None], faces[:, ::-1], faces).astype(np.int32)
+
+
+def _lamps(size: Floats, lamps: Lamps) -> Mesh:
+    length, width, height = size
+    rows = [[x * length / 2, side * 0.36 * width, 0.42 * height] for x in (1, -1) for side in (-1, 1)]
+    paints = [paint(albedo=0.6, glow=lamps.head)] * 2 + [paint(albedo=0.1, glow=lamps.tail)] * 2
+    return boxes(rows, [[0.06, 0.28, 0.14]], np.stack(paints))

@@ -1,0 +1,106 @@
+"""Simulated recordings on disk, as Gen1: `train|val|test/NAME_td.dat` with `NAME_bbox.npy` beside."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.simulation.dataset.labels import Boxes
+
+EVENTS, LABELS, PARTIAL = "_td.dat", "_bbox.npy", ".part"
+
+SPLITS = ("train", "val", "test", *["train"] * 7)
+"""The split of recording i is entry i modulo ten: 80, 10 and 10 %, all three from the third recording on."""
+
+MAX_SECONDS = 3600.0
+"""Times must fit the 32 bits of DAT, 4294 s; a film lasts an hour at most."""
+
+DAT_RECORD = np.dtype([("t", "<u4"), ("address", "<u4")])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the two files of one recording go."""
+
+    folder: Path
+    name: str
+
+    @property
+    def events(self) -> Path:
+        return self.folder / (self.name + EVENTS)
+
+    @property
+    def labels(self) -> Path:
+        return self.folder / (self.name + LABELS)
+
+    def complete(self) -> bool:
+        """Both files are there, and so are whole."""
+        return self.events.is_file() and self.labels.is_file()
+
+
+def place(out: Path, index: int, scenario: str) -> Place:
+    """The place of recording `index`; it does not depend on how many there are."""
+    return Place(out / SPLITS[index % len(SPLITS)], f"{index:05d}_{scenario}")
+
+
+def dat_header(width: int, height: int) -> bytes:
+    """The text header of a DAT file, version 2, and the two bytes after it: event type 0x00, event size 8."""
+    lines = ("Data file containing simulated events", "Version 2", f"Height {height}", f"Width {width}")
+    return "".join(f"% {line}\n" for line in lines).encode() + bytes([0x00, 8])
+
+
+def dat_records(events: Events) -> bytes:
+    """Events as DAT records: u32 time, u32 address with x in bits 0-13, y in 14-27, polarity in 28."""
+    records = np.empty(len(events), DAT_RECORD)
+    x, y, p = (events[name].astype(np.uint32) for name in ("x", "y", "p"))
+    records["t"] = events["t"]
+    records["address"] = x | y << np.uint32(14) | p << np.uint32(28)
+    return records.tobytes()
+
+
+@contextmanager
+def appearing(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that appears as `path` when it is whole, and not at all after an error."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        with partial.open("wb") as file:
+            yield file
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_labels(path: Path, boxes: Boxes) -> None:
+    """A `_bbox.npy`, at once or not at all."""
+    with appearing(path) as file:
+        np.save(file, boxes)
+
+
+@contextmanager
+def only_writer(out: Path) -> Iterator[None]:
+    """Makes the folder, and sees to it that one process at a time writes there.
+
+    What runs that were killed have left unfinished is removed.
+
+    Raises:
+        SimulationError: another process writes there.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with (out / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SimulationError(
+                f"{out}: another run writes there; wait for it or name another folder"
+            ) from None
+        for pattern in (f".*{PARTIAL}", f"*/.*{PARTIAL}"):
+            for path in out.glob(pattern):
+                path.unlink(missing_ok=True)
+        yield

@@ -1,0 +1,83 @@
+"""A film seen by an event camera: events and labels, step by step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.simulation.dataset.labels import Boxes, label
+from spikewatch.ingest.simulation.dataset.visibility import Notice
+from spikewatch.ingest.simulation.event_camera.event_camera import EventCamera
+from spikewatch.ingest.simulation.film import Film
+
+MIN_FPS, MAX_FPS = 10.0, 2000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long to record, and how often to look: frames and labels a second.
+
+    Raises:
+        SimulationError: a rate out of bounds, labels between frames, or not one frame fits.
+    """
+
+    seconds: float
+    fps: float = 100.0
+    label_hz: float = 20.0
+
+    def __post_init__(self) -> None:
+        if not MIN_FPS <= self.fps <= MAX_FPS:
+            raise SimulationError(f"{self.fps:g} frames a second; expected {MIN_FPS:g} to {MAX_FPS:g}")
+        if not (0 < self.label_hz <= self.fps and _ratio(self.fps, self.label_hz).denominator == 1):
+            raise SimulationError(
+                f"{self.label_hz:g} labels a second do not fall on frames; name a divisor of {self.fps:g}"
+            )
+        if not self.seconds * self.fps >= 1:
+            raise SimulationError(f"{self.seconds:g} s hold no frame at {self.fps:g} frames a second")
+
+    @property
+    def frames(self) -> int:
+        """Steps, each from one frame to the next; there is one frame more."""
+        return int(_exact(self.seconds) * _exact(self.fps))
+
+    @property
+    def frames_per_label(self) -> int:
+        return _ratio(self.fps, self.label_hz).numerator
+
+    def t_us(self, frame: int) -> int:
+        """Time of a frame; frame 0 is at 0."""
+        return round(frame * 1_000_000 / _exact(self.fps))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From one frame to the next: its events, and the labels at its end, None between labels."""
+
+    t_us: int
+    events: Events
+    labels: Boxes | None
+
+
+def record(film: Film, camera: EventCamera, timing: Timing) -> Iterator[Step]:
+    """All steps of a recording; there is no label at zero, where nothing has moved yet."""
+    first = film.luminance(0.0)
+    camera.expose(first, 0)
+    height, width = first.shape
+    notice = Notice(height, width, len(film.actors))
+    for frame in range(1, timing.frames + 1):
+        t_us, labels = timing.t_us(frame), None
+        events = camera.expose(film.luminance(t_us * 1e-6), t_us)
+        notice.see(events)
+        if frame % timing.frames_per_label == 0:
+            ids = film.ids(t_us * 1e-6)
+            labels = label(ids, film.actors, t_us, notice.noticed(ids, t_us))
+        yield Step(t_us, events, labels)
+
+
+def _exact(value: float) -> Fraction:
+    return Fraction(str(value))
+
+
+def _ratio(a: float, b: float) -> Fraction:
+    return _exact(a) / _exact(b)

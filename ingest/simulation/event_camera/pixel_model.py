@@ -1,0 +1,93 @@
+"""What a pixel of an event camera does with light. H, W: sensor pixels.
+
+Photoreceptor, with light I in [0, inf):
+
+    l = log(I + dark)
+    dL/dt = 2 pi f (l - L),  f = bandwidth_hz * (I + low_light)
+
+Comparator, with C the change of L since the pixel last fired, plus a leak that makes ON events:
+
+    dC/dt = dL/dt + leak_hz * on
+    C >= on: ON event;  C <= -off: OFF event;  then C = 0 for the refractory time
+
+Within a step L is taken to run straight, so crossings have times of their own (Rebecq et al., ESIM, 2018).
+"""
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewatch.ingest.events import EVENT_DTYPE, Events
+from spikewatch.ingest.simulation.event_camera.settings import CameraSettings
+
+Picture = NDArray[np.float32]
+"""[H,W]"""
+
+
+def log_luminance(luminance: Picture, settings: CameraSettings) -> Picture:
+    """The `l` of the module's equations, [H,W]."""
+    level: Picture = np.log(luminance + np.float32(settings.dark))
+    return level
+
+
+def low_passed(level: Picture, luminance: Picture, dt_us: int, settings: CameraSettings) -> Picture:
+    """L after a step of dt_us under constant light: the exact solution of its equation."""
+    rate = np.float32(-2e-6 * np.pi * settings.bandwidth_hz * dt_us)
+    share = 1 - np.exp(rate * (luminance + np.float32(settings.low_light)))
+    after: Picture = level + share * (log_luminance(luminance, settings) - level)
+    return after
+
+
+@numba.njit(nogil=True, cache=True, error_model="numpy")
+def fire(
+    moved: Picture, on: Picture, off: Picture, change: Picture, blind_us: Picture, t0_us: int, dt_us: int,
+    refractory_us: float,
+) -> Events:  # fmt: skip
+    """The events of one step, in order of pixels.
+
+    Args:
+        moved: [H,W] by how much C would rise over the step if no pixel fired.
+        on: [H,W] thresholds above zero.
+        off: the same.
+        change: [H,W] C; is updated.
+        blind_us: [H,W] rest of the refractory time at the step's start; is updated.
+        t0_us: start of the step.
+        dt_us: its length.
+        refractory_us: above zero.
+    """
+    height, width = moved.shape
+    found = np.empty(height * width // 4 + 64, EVENT_DTYPE)
+    n = 0
+    for y in range(height):
+        for x in range(width):
+            start = change[y, x]
+            if blind_us[y, x] == 0 and -off[y, x] < start + moved[y, x] < on[y, x]:
+                change[y, x] = start + moved[y, x]
+                continue
+            slope = np.float64(moved[y, x]) / dt_us
+            polarity = slope > 0
+            goal = np.float64(on[y, x] if polarity else -off[y, x])
+            c, t = np.float64(start), np.float64(blind_us[y, x])
+            while t < dt_us:
+                wait = max((goal - c) / slope, 0.0) if slope != 0 else np.inf
+                if t + wait > dt_us:
+                    c += slope * (dt_us - t)
+                    t = np.float64(dt_us)
+                    break
+                if n == len(found):
+                    found = _doubled(found)
+                event = found[n]
+                event.t, event.x, event.y, event.p = t0_us + np.int64(t + wait), x, y, polarity
+                n += 1
+                c = np.float64(0)
+                t += wait + refractory_us
+            change[y, x] = c
+            blind_us[y, x] = t - dt_us
+    return found[:n]
+
+
+@numba.njit(nogil=True, cache=True)
+def _doubled(events: Events) -> Events:
+    larger = np.empty(2 * len(events), EVENT_DTYPE)
+    larger[: len(events)] = events
+    return larger

@@ -1,0 +1,58 @@
+"""Still geometry cut into square cells, so that what is out of sight costs nothing."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spikewatch.ingest.simulation.geometry.camera import in_sight
+from spikewatch.ingest.simulation.geometry.mesh import Floats, Ints, Mesh
+
+CELL_M = 24.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """A mesh with its faces in order of cells; cell k has faces starts[k] to starts[k + 1].
+
+    middles [K, 3] and radii [K] bound the cells.
+    """
+
+    mesh: Mesh
+    starts: Ints
+    middles: Floats
+    radii: Floats
+
+    def visible(
+        self, matrix: Floats, eye: Floats, reach_m: float, near_first: bool = True
+    ) -> list[tuple[int, int]]:
+        """(first face, number of faces) of what is in sight: nearest first, or in as few runs as can be."""
+        if not len(self.radii):
+            return []
+        distances = np.linalg.norm(self.middles - eye, axis=1) - self.radii
+        seen = np.flatnonzero((distances < reach_m) & in_sight(matrix, self.middles, self.radii))
+        if near_first:
+            seen = seen[np.argsort(distances[seen], kind="stable")]
+        runs: list[tuple[int, int]] = []
+        for first, last in zip(self.starts[seen].tolist(), self.starts[seen + 1].tolist(), strict=True):
+            if runs and sum(runs[-1]) == first:
+                runs[-1] = (runs[-1][0], last - runs[-1][0])
+            else:
+                runs.append((first, last - first))
+        return runs
+
+
+def cut(mesh: Mesh, cell_m: float = CELL_M) -> Chunks:
+    """Sort a mesh's faces into cells by their middles."""
+    if not len(mesh.faces):
+        return Chunks(mesh, np.zeros(1, np.int64), np.zeros((0, 3)), np.zeros(0))
+    corners = mesh.points[mesh.faces]  # [F, 3, 3]
+    cells = np.floor(corners.mean(1)[:, :2] / cell_m).astype(np.int64)
+    keys = (cells[:, 0] << 32) + cells[:, 1]
+    order = np.argsort(keys, kind="stable")
+    starts = np.flatnonzero(np.diff(keys[order], prepend=keys[order][0] - 1))
+    corners = corners[order]
+    low, high = np.minimum.reduceat(corners.min(1), starts), np.maximum.reduceat(corners.max(1), starts)
+    return Chunks(
+        Mesh(mesh.vertices, mesh.faces[order]), np.append(starts, len(order)), (low + high) / 2,
+        np.linalg.norm(high - low, axis=1) / 2,
+    )  # fmt: skip

@@ -1,0 +1,88 @@
+"""What houses are dressed with: balconies, awnings, signs, chimneys, roofs, windows that glow at night."""
+
+import numpy as np
+
+from spikewatch.ingest.simulation.geometry.mesh import Mesh, join, paint
+from spikewatch.ingest.simulation.world.building_blocks import Block, Plot
+
+
+def ornaments(
+    rng: np.random.Generator, size_m: tuple[float, float, float], floors: int, floor_m: float, has_shop: bool
+) -> list[Block]:
+    """Things on a front of a width and a height whose ground floor is so high (size_m)."""
+    width, height, first = size_m
+    blocks = []
+    if rng.random() < 0.45:
+        blocks += _balconies(rng, width, first, floors, floor_m)
+    if has_shop and rng.random() < 0.5:
+        deep, wide = rng.uniform(0.6, 1.5), width * rng.uniform(0.5, 0.95)
+        blocks.append(Block((0, -deep / 2, first - 0.6), (wide, deep, 0.15), 0, rng.uniform(0.1, 0.9)))
+    for _ in range(int(rng.integers(0, 3)) if has_shop else 0):
+        at = (rng.uniform(-0.45, 0.45) * width, -0.5, first - 0.9)
+        blocks += [Block(at, (0.12, 0.7, 0.7), 0, rng.uniform(0.1, 1))]
+    if rng.random() < 0.5:
+        blocks.append(Block((width / 2 - 0.2, -0.06, 0), (0.12, 0.12, height), 0, rng.uniform(0.1, 0.7)))
+    for _ in range(int(rng.integers(0, 4))):
+        at = (rng.uniform(-0.4, 0.4) * width, rng.uniform(2, 7), height)
+        blocks += [Block(at, (rng.uniform(0.5, 1.2), 0.8, rng.uniform(1.1, 1.8)), 0, 0.35)]
+    if rng.random() < 0.4:
+        tone = rng.uniform(0.4, 0.9)
+        levels = first + floor_m * np.arange(floors - 1)
+        blocks += [Block((0, -0.04, float(z)), (width, 0.16, 0.18), 0, tone) for z in levels]
+    return blocks
+
+
+def _balconies(
+    rng: np.random.Generator, width: float, first: float, floors: int, floor_m: float
+) -> list[Block]:
+    count = max(1, int(width / rng.uniform(2.5, 5)))
+    deep, high, tone = rng.uniform(0.3, 1.2), rng.uniform(0.15, 1.0), rng.uniform(0.1, 0.9)
+    places = [
+        ((index + 0.5) * width / count - width / 2, first + floor * floor_m)
+        for floor in range(floors - 1)
+        for index in range(count)
+    ]
+    kept = [place for place in places if rng.random() < 0.8]
+    return [Block((x, -deep / 2, z), (width / count * 0.6, deep, high), 0, tone) for x, z in kept]
+
+
+def gable(
+    rng: np.random.Generator, plot: Plot, base: tuple[float, float], height: float, rise: float, layer: int
+) -> Mesh:
+    """A saddle roof over a base of a width and a depth, its ridge along the street or across it."""
+    width, depth = base
+    a, b, over, top = width / 2 + 0.3, depth + 0.4, -0.4, height + rise
+    if rng.random() < 0.6:
+        mid, wall = depth / 2, a - 0.3
+        slopes = [[[-a, over, height], [a, over, height], [a, mid, top], [-a, mid, top]],
+                  [[a, b, height], [-a, b, height], [-a, mid, top], [a, mid, top]]]  # fmt: skip
+        ends = [[[-wall, b, height], [-wall, over, height], [-wall, mid, top], [-wall, mid, top]],
+                [[wall, over, height], [wall, b, height], [wall, mid, top], [wall, mid, top]]]  # fmt: skip
+    else:
+        slopes = [[[a, over, height], [a, b, height], [0, b, top], [0, over, top]],
+                  [[-a, b, height], [-a, over, height], [0, over, top], [0, b, top]]]  # fmt: skip
+        ends = [[[-a, 0, height], [a, 0, height], [0, 0, top], [0, 0, top]]]
+    tiles = np.array([[0, 0], [width / 3, 0], [width / 3, 2], [0, 2]])
+    roof = plot.sheets(slopes, paint(layer, rng.uniform(0.15, 0.6)), tiles)
+    return join([roof, plot.sheets(ends, paint(albedo=rng.uniform(0.3, 0.8)))])
+
+
+def lit_panes(
+    rng: np.random.Generator, plot: Plot, size_m: tuple[float, float], first: float, floor_m: float
+) -> Mesh:
+    """Windows that glow, and lit shop fronts, on a front of a width and a height."""
+    width, height = size_m
+    count = int(rng.integers(0, max(2, int(width * height / 25))))
+    columns, floors = max(1, int(width / 2.2)), max(1, int((height - first) / floor_m))
+    x = (rng.integers(0, columns, count) + 0.5) * width / columns - width / 2
+    z = first + rng.integers(0, floors, count) * floor_m + 0.8
+    wide, high = np.full(count, rng.uniform(0.6, 1.4)), np.full(count, rng.uniform(0.8, 1.6))
+    if first > 2.5 and rng.random() < 0.6:
+        x, z, wide, high = (
+            np.append(v, last) for v, last in ((x, 0), (z, 0.5), (wide, width * 0.7), (high, 2))
+        )
+    left, right, top, y = x - wide / 2, x + wide / 2, z + high, np.full(len(x), -0.09)
+    corners = [
+        np.stack(corner, 1) for corner in ((left, y, z), (right, y, z), (right, y, top), (left, y, top))
+    ]
+    return plot.sheets(np.stack(corners, 1), paint(albedo=0.3, glow=rng.uniform(0.1, 0.7, len(x))))

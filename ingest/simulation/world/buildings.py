@@ -1,0 +1,97 @@
+"""Houses: blocks in a row with shops below, detached houses, walls; nearly every measure is drawn."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spikewatch.ingest.simulation.world.building_blocks import Block, Built, Plot
+from spikewatch.ingest.simulation.world.building_parts import gable, lit_panes, ornaments
+
+
+@dataclass(frozen=True, slots=True)
+class HouseLayers:
+    """Texture layers that buildings choose from."""
+
+    facades: tuple[int, ...]
+    shops: tuple[int, ...]
+    roofs: tuple[int, ...]
+    walls: tuple[int, ...]
+
+
+def add_block(rng: np.random.Generator, built: Built, plot: Plot, layers: HouseLayers, floors: int) -> float:
+    """A town house of several floors, with a shop or without; returns its height."""
+    width, depth, floor_m = plot.width_m, rng.uniform(8, 14), rng.uniform(2.7, 3.6)
+    tone, facade = rng.uniform(0.35, 0.9), int(rng.choice(layers.facades))
+    has_shop = bool(rng.random() < 0.5)
+    first = rng.uniform(3.2, 4.4) if has_shop else floor_m * rng.uniform(0.9, 1.2)
+    height = first + floor_m * (floors - 1)
+    repeat = (max(1, round(width / rng.uniform(2.6, 6))) / width, 1 / (floor_m * rng.choice([1, 1, 2])))
+    low = int(rng.choice(layers.shops if has_shop else layers.walls))
+    bays = max(1, round(width / rng.uniform(3.5, 7))) / width
+    cornice, trim = rng.uniform(0.3, 0.8), rng.uniform(0.3, 0.9)
+    plinth = (width, 0.2, first + 0.6)
+    blocks = [
+        Block((0, depth / 2, 0), (width, depth, height), facade, tone, repeat),
+        Block((0, 0.05, -0.6), plinth, low, rng.uniform(0.4, 0.95), (bays, 1 / (first + 0.6))),
+        Block((0, 0.0, height - 0.1), (width + 0.2, 0.7, cornice), 0, trim),
+    ]
+    if rng.random() < 0.35:
+        back = rng.uniform(1, 3)
+        attic = (width * 0.9, depth - back, 2.8)
+        blocks.append(Block((0, depth / 2 + back, height), attic, facade, tone * 0.9, repeat))
+    built.add(plot, blocks)
+    built.add(plot, ornaments(rng, (width, height, first), floors, floor_m, has_shop), detail=True)
+    if rng.random() < 0.4:
+        roof = int(rng.choice(layers.roofs))
+        built.sheets.append(gable(rng, plot, (width, depth), height, rng.uniform(1.5, 4), roof))
+    if plot.night:
+        built.sheets.append(lit_panes(rng, plot, (width, height), first, floor_m))
+    return float(height + 0.5)
+
+
+def add_house(rng: np.random.Generator, built: Built, plot: Plot, layers: HouseLayers) -> float:
+    """A detached house with a roof, a door, windows, a chimney and perhaps a garage; returns its height."""
+    width, depth, wall_h = plot.width_m, rng.uniform(7, 11), rng.uniform(2.8, 6.2)
+    tone, facade, rise = rng.uniform(0.4, 0.95), int(rng.choice(layers.facades)), rng.uniform(1.5, 4)
+    wall, roof = int(rng.choice(layers.walls)), int(rng.choice(layers.roofs))
+    repeat = (max(1, round(width / rng.uniform(4, 7))) / width, max(1, round(wall_h / 3)) / wall_h)
+    blocks = [Block((0, depth / 2, -0.5), (width, depth, wall_h + 0.5), facade, tone, repeat)]
+    if rng.random() < 0.4:
+        x, gate = rng.choice([-1, 1]) * (width / 2 + 1.6), rng.uniform(0.2, 0.9)
+        blocks.append(Block((x, depth / 2 + 1, -0.5), (3.2, 6, 3.1), wall, tone, (0.5, 0.5)))
+        blocks.append(Block((x, 2.0, 0), (2.5, 0.1, 2.1), roof, gate, (0.4, 0.5)))
+    built.add(plot, blocks)
+    built.sheets.append(gable(rng, plot, (width, depth), wall_h, rise, roof))
+    x, chimney = rng.uniform(-0.35, 0.35) * width, rng.uniform(-0.4, 0.4) * width
+    details = [
+        Block((x, -0.06, 0), (1.05, 0.12, 2.1), 0, rng.choice([0.05, 0.15, 0.4, 0.8])),
+        Block((x, -0.6, 2.25), (1.8, 1.2, 0.12), 0, rng.uniform(0.2, 0.8)),
+        Block((x, -0.4, -0.1), (1.6, 1.0, 0.2)),
+        Block((chimney, depth / 2, wall_h + 0.5 * rise), (0.7, 0.7, rise), wall),
+    ]
+    built.add(plot, details, detail=True)
+    if plot.night:
+        built.sheets.append(lit_panes(rng, plot, (width, wall_h), 0.3, 2.8))
+    return float(wall_h + rise)
+
+
+def add_backdrop(rng: np.random.Generator, built: Built, plot: Plot, layers: HouseLayers) -> None:
+    """A tall block behind the first row, for an uneven skyline."""
+    width, depth, height = rng.uniform(10, 25), rng.uniform(10, 18), rng.uniform(10, 38)
+    facade, tone = int(rng.choice(layers.facades)), rng.uniform(0.3, 0.8)
+    built.add(plot, [Block((0, depth / 2, -1), (width, depth, height), facade, tone, (1 / 6, 1 / 6))])
+
+
+def add_wall(
+    rng: np.random.Generator, built: Built, plot: Plot, layer: int, height: float, thick: float
+) -> None:
+    """A garden wall, a hedge or a noise barrier along the front, of uneven height."""
+    count = max(1, int(plot.width_m / rng.uniform(1.2, 3)))
+    each, tone = plot.width_m / count, rng.uniform(0.3, 0.8)
+    heights = height * (rng.uniform(0.85, 1.1, count) if rng.random() < 0.6 else np.ones(count)) + 0.3
+    places = (np.arange(count) + 0.5) * each - plot.width_m / 2
+    blocks = [
+        Block((x, thick / 2, -0.3), (each * 1.01, thick, high), layer, tone, (0.6, 0.6))
+        for x, high in zip(places, heights, strict=True)
+    ]
+    built.add(plot, blocks)

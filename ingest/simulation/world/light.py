@@ -1,0 +1,82 @@
+"""Light and weather of a film, drawn once; luminance is relative to a white surface that faces the sun."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spikewatch.ingest.simulation.actors.cars import Lamps
+from spikewatch.ingest.simulation.geometry.mesh import Floats
+
+WEATHERS = ("sun", "haze", "overcast", "fog", "dusk", "night")
+_SHARES = (0.34, 0.1, 0.26, 0.08, 0.1, 0.12)
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """sun [3]: unit vector towards it; haze, zenith: luminance of the horizon and of the sky overhead.
+
+    ambient, sun_light: what the sky and the sun add; density: of the air, per metre; reach_m: the edge of
+    sight; median: where the film's median luminance is put; rain: 0 for none, else how much streaks hide.
+    """
+
+    weather: str
+    sun: Floats
+    sun_light: float
+    ambient: float
+    haze: float
+    zenith: float
+    clouds: float
+    density: float
+    reach_m: float
+    rain: float
+    veil: float
+    lamps: Lamps
+    street_lamps: float
+    beam: float
+    median: float
+
+    @property
+    def night(self) -> bool:
+        """Whether lamps and headlights have to light the place."""
+        return self.street_lamps > 0
+
+    @property
+    def sunny(self) -> bool:
+        """Whether the sun throws shadows."""
+        return self.sun_light > 0.25
+
+
+def draw_light(rng: np.random.Generator, setting: str) -> Light:
+    """The weather of a film and the numbers that go with it."""
+    weather = str(rng.choice(WEATHERS, p=_SHARES))
+    azimuth, low = rng.uniform(0, 2 * np.pi), weather in ("dusk", "night")
+    height = np.radians(rng.uniform(6, 14) if low else rng.uniform(16, 65))
+    sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
+    sun_light, ambient, haze, zenith = _brightness(rng, weather)
+    density = {"fog": rng.uniform(0.012, 0.035), "haze": rng.uniform(0.004, 0.01)}.get(weather)
+    rain = rng.random() < {"overcast": 0.35, "night": 0.2, "dusk": 0.2, "fog": 0.15}.get(weather, 0.0)
+    lit = {"night": 1.0, "dusk": 0.7, "fog": 0.5}.get(weather, 0.4 if rain else 0.0)
+    return Light(
+        weather=weather, sun=sun, sun_light=sun_light, ambient=ambient, haze=haze, zenith=zenith,
+        clouds=rng.uniform(0.05, 0.4) * haze, density=density or rng.uniform(0.0008, 0.003),
+        reach_m=240.0 if setting in ("motorway", "country") else 170.0,
+        rain=rng.uniform(0.15, 0.5) if rain else 0.0,
+        veil=(rng.random() < 0.3) * rng.uniform(0.02, 0.15) * haze,
+        lamps=Lamps(head=lit * rng.uniform(2, 4), tail=lit * rng.uniform(0.3, 0.8)),
+        street_lamps=rng.uniform(2.5, 6.0) if weather == "night" else 0.0,
+        beam=rng.uniform(0.8, 2.0) if weather == "night" else 0.0,
+        median=rng.uniform(0.08, 0.16) if weather == "night" else 0.35,
+    )  # fmt: skip
+
+
+def _brightness(rng: np.random.Generator, weather: str) -> tuple[float, float, float, float]:
+    """sun_light, ambient, haze, zenith."""
+    if weather == "sun":
+        return rng.uniform(0.6, 1.3), rng.uniform(0.25, 0.4), rng.uniform(0.7, 1.1), rng.uniform(0.35, 0.7)
+    if weather == "haze":
+        return rng.uniform(0.3, 0.6), rng.uniform(0.4, 0.6), rng.uniform(0.8, 1.1), rng.uniform(0.6, 0.9)
+    if weather == "dusk":
+        return rng.uniform(0.0, 0.5), rng.uniform(0.25, 0.45), rng.uniform(0.5, 1.2), rng.uniform(0.2, 0.4)
+    if weather == "night":
+        return 0.0, rng.uniform(0.03, 0.09), rng.uniform(0.02, 0.06), rng.uniform(0.005, 0.02)
+    return 0.0, rng.uniform(0.6, 0.85), rng.uniform(0.75, 1.1), rng.uniform(0.7, 1.0)

@@ -1,0 +1,72 @@
+"""Where the sun reaches a road: the shadows of houses and trees, painted once, in (s, d)."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFilter
+
+from spikewatch.ingest.simulation.geometry.mesh import Floats
+from spikewatch.ingest.simulation.rendering.scene import SunMask
+from spikewatch.ingest.simulation.world.light import Light
+from spikewatch.ingest.simulation.world.road import Road
+
+_REACH_D_M = 26.0
+_LONGEST_SHADOW_M = 60.0
+
+
+@dataclass(slots=True)
+class Casters:
+    """What throws shadows: blocks (s0, s1, d0, d1, height) and crowns (s, d, radius, height, density)."""
+
+    blocks: list[tuple[float, float, float, float, float]] = field(default_factory=list)
+    crowns: list[tuple[float, float, float, float, float]] = field(default_factory=list)
+
+
+def draw_mask(
+    rng: np.random.Generator, road: Road, span: tuple[float, float], casters: Casters, light: Light
+) -> SunMask:
+    """The mask over a span of s; a small one of sunlight where there is no sun to speak of."""
+    if not light.sunny:
+        return SunMask(np.full((2, 2), 255, np.uint8), span[0], -_REACH_D_M, 1.0)
+    step = max(0.3, (span[1] - span[0]) / 8000)
+    size = (int((span[1] - span[0]) / step), int(2 * _REACH_D_M / step))
+    picture = Image.new("L", size, 255)
+    pen = ImageDraw.Draw(picture)
+    for s0, s1, d0, d1, height in casters.blocks:
+        corners = np.array([[s0, d0], [s1, d0], [s1, d1], [s0, d1]])
+        _sweep(pen, corners, _shadow(road, light, (s0 + s1) / 2, height), span[0], step)
+    for s, d, radius, height, density in casters.crowns:
+        shift = _shadow(road, light, s, height * 0.65)
+        _dapple(rng, pen, np.array([s, d]) + shift, radius, density, span[0], step)
+    soft = picture.filter(ImageFilter.GaussianBlur(0.7))
+    return SunMask(np.asarray(soft, np.uint8).copy(), span[0], -_REACH_D_M, step)
+
+
+def _shadow(road: Road, light: Light, s: float, height: float) -> Floats:
+    """Where the shadow of a point this high falls, relative to its foot, in (s, d)."""
+    x, y, z = light.sun
+    reach = min(height / z * float(np.hypot(x, y)), _LONGEST_SHADOW_M)
+    angle = np.arctan2(y, x) - float(road.heading_at(s))
+    return np.asarray(-reach * np.array([np.cos(angle), np.sin(angle)]))
+
+
+def _sweep(pen: ImageDraw.ImageDraw, corners: Floats, shift: Floats, s0: float, step: float) -> None:
+    """Paint what corners [4, 2] cover while they move by shift."""
+    polygons = [corners, corners + shift]
+    for first, second in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        polygons.append(np.array([first, second, second + shift, first + shift]))
+    for polygon in polygons:
+        pixels = (polygon - [s0, -_REACH_D_M]) / step
+        pen.polygon([(float(x), float(y)) for x, y in pixels], fill=0)
+
+
+def _dapple(
+    rng: np.random.Generator, pen: ImageDraw.ImageDraw, at: Floats, radius: float, density: float, s0: float,
+    step: float,
+) -> None:  # fmt: skip
+    """Blots of shade about a place, with light between them."""
+    middle = (at - [s0, -_REACH_D_M]) / step
+    for _ in range(int(10 + 22 * density)):
+        x, y = middle + rng.normal(size=2) * radius * 0.5 / step
+        size = rng.uniform(0.1, 0.42) * radius / step * (0.4 + 0.6 * density)
+        pen.ellipse([x - size, y - size, x + size, y + size], fill=int(rng.uniform(0, 130)))

@@ -1,0 +1,66 @@
+"""How the events of one slice become an image (P, H, W): P channels, H rows, W columns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from spikewatch.ingest.formats.record_decoder import UInt
+
+REPRESENTATIONS = ("polarity_counts", "latest_polarity")
+
+COUNTS, LATEST = 0, 1
+"""What `draw` does with an event, as the compiled loops know it."""
+
+_FULL = 65535
+_NONE, _ON = 127, 255
+
+
+@dataclass(frozen=True, slots=True)
+class Representation:
+    """One of REPRESENTATIONS: the frame that a slice starts from, and the `code` by which `draw` fills it."""
+
+    channels: int
+    dtype: DTypeLike
+    blank: int
+    code: int
+
+    def blank_frame(self, width: int, height: int) -> NDArray[Any]:
+        """A frame (P, H, W) without events."""
+        shape = (self.channels, height, width)
+        return np.full(shape, self.blank, self.dtype) if self.blank else np.zeros(shape, self.dtype)
+
+
+def make_representation(name: str) -> Representation:
+    """The representation of that name.
+
+    "polarity_counts": u16 (2, H, W), events of each polarity, channel 0 OFF, 1 ON; a count stays at 65,535.
+    "latest_polarity": u8 (1, H, W), 127 without events, else the polarity of the pixel's last event in stream
+    order, 0 OFF or 255 ON. This is the code of the SpikeYOLO paper, which repeats it in three channels; that
+    is left to the model.
+
+    Raises:
+        ValueError: no such name.
+    """
+    if name == "polarity_counts":
+        return Representation(channels=2, dtype=np.uint16, blank=0, code=COUNTS)
+    if name == "latest_polarity":
+        return Representation(channels=1, dtype=np.uint8, blank=_NONE, code=LATEST)
+    raise ValueError(f"unknown representation {name!r}; expected one of {', '.join(REPRESENTATIONS)}")
+
+
+@numba.njit(inline="always")
+def draw(frame: NDArray[Any], code: int, x: UInt, y: UInt, polarity: UInt) -> None:
+    """Write one event into a frame (P, H, W); for use in compiled loops, which check the bounds.
+
+    x and y are to be unsigned: numba checks signed indices for negative ones, at a third of the loop's time.
+    """
+    channel = np.uint64(polarity) & np.uint64(1)  # polarity is random: a branch on it would be mispredicted
+    if code == LATEST:
+        frame[0, y, x] = np.uint64(_ON) * channel
+    else:
+        count = frame[channel, y, x]
+        if count < _FULL:
+            frame[channel, y, x] = count + 1

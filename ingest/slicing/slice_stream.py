@@ -1,0 +1,135 @@
+"""Raw bytes of a live stream in, slices out: a decoder and a slicer in a row, block by block."""
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+from numpy.typing import NDArray
+
+from spikewatch.ingest.errors import GeometryError
+from spikewatch.ingest.events import DecodeStats
+from spikewatch.ingest.formats.dat import DatDecoder
+from spikewatch.ingest.formats.decoders import make_decoder
+from spikewatch.ingest.formats.record_decoder import Bytes
+from spikewatch.ingest.slicing.event_sources import DatRecords
+from spikewatch.ingest.slicing.slicer import Slice, SlicerStats, TimeSlicer
+
+
+class SliceStream:
+    """Cuts the bytes of one stream, split anywhere, into slices; memory is bounded whatever the split.
+
+    The sensor size in pixels may be left to the stream's header. After an error the stream is lost; begin a
+    new one.
+
+    Raises:
+        FormatError: `format` is not one of `decoder.FORMATS`.
+        ValueError: an unknown representation, or a duration out of bounds.
+    """
+
+    def __init__(
+        self,
+        format: str,
+        width: int | None,
+        height: int | None,
+        slice_us: int,
+        representation: str = "polarity_counts",
+        *,
+        origin_us: int = 0,
+        max_gap_us: int = 10_000_000,
+        max_late_us: int = 1_000_000,
+        start_us: int | None = None,
+    ) -> None:
+        self._decoder = make_decoder(format, width, height)
+        self._make_slicer = partial(
+            TimeSlicer,
+            slice_us,
+            representation=representation,
+            origin_us=origin_us,
+            max_gap_us=max_gap_us,
+            max_late_us=max_late_us,
+            start_us=start_us,
+        )
+        self._make_slicer(width=1, height=1)  # refuses wrong arguments now, though the size may come later
+        self._slicer: TimeSlicer | None = None
+        self._drawing = False
+
+    @property
+    def decode_stats(self) -> DecodeStats:
+        """What was decoded and dropped so far."""
+        return self._decoder.stats
+
+    @property
+    def slicer_stats(self) -> SlicerStats:
+        """What went into slices so far."""
+        return SlicerStats() if self._slicer is None else self._slicer.stats
+
+    @property
+    def size(self) -> tuple[int | None, int | None]:
+        """(width, height) in pixels, as given or named by the header; None while unknown."""
+        return self._decoder.width, self._decoder.height
+
+    def feed(self, data: Bytes) -> Iterator[Slice]:
+        """Take the next bytes; yields the slices that they complete, made only as they are drawn.
+
+        Draw them all before the next call, and leave `data` unchanged until then.
+
+        Raises (while drawing):
+            FormatError: the header is another format's, or malformed.
+            GeometryError: the header contradicts the given size; or events come and the size is unknown.
+            TimeOrderError: an event is more than max_late_us earlier than the open slice.
+        """
+        self._check_drawn()
+        self._drawing = True
+        return self._slices(data)
+
+    def finish(self) -> Iterator[Slice]:
+        """The stream has ended; yields the open, partial slice if there is one.
+
+        Raises:
+            TruncatedError: the stream ended within its header.
+        """
+        self._check_drawn()
+        self._decoder.finish()
+        last = None if self._slicer is None else self._slicer.flush()
+        return iter(() if last is None else (last,))
+
+    def save(self) -> tuple[dict[str, Any], NDArray[Any] | None]:
+        """All that a later stream of equal arguments needs to go on, between two feeds.
+
+        Returns:
+            Plain values, and the frame (P, H, W) of the slice still open, if there is one.
+        """
+        self._check_drawn()
+        sliced, frame = (None, None) if self._slicer is None else self._slicer.save()
+        return {"decoder": self._decoder.save(), "slicer": sliced}, frame
+
+    def load(self, saved: Mapping[str, Any], frame: NDArray[Any] | None) -> None:
+        """Go on from what `save` gave; called on a new stream.
+
+        Raises:
+            IngestError, ValueError: no stream of this format and size could have given that.
+        """
+        self._decoder.load(saved["decoder"])
+        if saved["slicer"] is not None:
+            self._sized_slicer().load(saved["slicer"], frame)
+
+    def _check_drawn(self) -> None:
+        if self._drawing:
+            raise RuntimeError("the slices of the previous feed were not all drawn, or it failed")
+
+    def _slices(self, data: Bytes) -> Iterator[Slice]:
+        if isinstance(self._decoder, DatDecoder):
+            for records in self._decoder.words(data):
+                yield from self._sized_slicer().take(DatRecords(self._decoder, records))
+        else:
+            for block in self._decoder.blocks(data):
+                yield from self._sized_slicer().push(block)
+        self._drawing = False
+
+    def _sized_slicer(self) -> TimeSlicer:
+        if self._slicer is None:
+            width, height = self.size
+            if width is None or height is None:
+                raise GeometryError("the stream does not name its sensor size; pass --width and --height")
+            self._slicer = self._make_slicer(width=width, height=height)
+        return self._slicer

@@ -1,0 +1,142 @@
+"""Weights files: safetensors with the model specification inside, and the untrained network."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save_file
+
+from spikewatch.model.checkpoints.bundled import DEFAULT, UNTRAINED, weights_path
+from spikewatch.model.checkpoints.dyadic_init import fill_dyadic, set_dyadic_head_bias
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import CheckpointError, ConfigError
+from spikewatch.model.network.base import Network
+from spikewatch.model.network.build import build_network
+from spikewatch.model.network.config import SpikeYOLOConfig
+from spikewatch.model.runtime.binary_spikes import to_spike_driven
+from spikewatch.model.runtime.select import AUTO, choose_runtime
+from spikewatch.model.spec import ModelSpec
+
+FORMAT = "spikewatch-1"
+
+
+def save_checkpoint(path: Path, network: Network, spec: ModelSpec, half: bool = False) -> None:
+    """Write all parameters and batch-norm statistics, with the specification as metadata.
+
+    Args:
+        path: of the file.
+        network: whose tensors are written.
+        spec: what must be known beside them.
+        half: kernels as float16, which halves the file; all else stays float32.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    tensors = {
+        name: (t.half() if half and t.ndim > 1 else t).contiguous()
+        for name, t in network.state_dict().items()
+    }
+    try:
+        save_file(tensors, path, metadata={"format": FORMAT, "spec": json.dumps(spec.to_json())})
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: cannot be written ({error})") from error
+
+
+def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:
+    """Read a weights file; nothing in it is executed.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, of another format, or its tensors do not
+            fit the network it describes.
+    """
+    try:
+        # read, not mapped: a file that is cut while its pages are looked at ends the process (SIGBUS)
+        data = path.read_bytes()
+        tensors = load(data)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
+    except KeyError as error:
+        raise CheckpointError(f"{path}: numbers of type {error} cannot be read") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
+    metadata = _metadata(data)
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}")
+    try:
+        spec = ModelSpec.from_json(json.loads(metadata["spec"]))
+    except (KeyError, ValueError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    network = build_network(spec.config)
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path}: tensors do not fit scale {spec.config.scale}: {error}") from error
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise CheckpointError(f"{path}: {name} holds values that are not finite")
+    return Detector(network, spec, device)
+
+
+def _metadata(data: bytes) -> dict[str, str]:
+    """What a safetensors file that was read says beside its tensors."""
+    length = int.from_bytes(data[:8], "little")
+    found: dict[str, str] | None = json.loads(data[8 : 8 + length]).get("__metadata__")
+    return found or {}
+
+
+def untrained_detector(scale: str = "t", device: torch.device | str = "cpu") -> Detector:
+    """Dyadic initialisation: real arithmetic, meaningless boxes. Every output says `untrained`."""
+    config = SpikeYOLOConfig(scale=scale)
+    return Detector(untrained_network(config), ModelSpec(f"spikewatch-{scale}-untrained", config), device)
+
+
+def untrained_network(config: SpikeYOLOConfig) -> Network:
+    """A network on dyadic weights, with few confident boxes."""
+    network = build_network(config)
+    fill_dyadic(network)
+    set_dyadic_head_bias(network)
+    return network
+
+
+def load_detector(
+    weights: str | None = None,
+    device: torch.device | str = "cpu",
+    mode: str = "integer",
+    runtime: str = "eager",
+    state_dtype: torch.dtype = torch.float32,
+) -> Detector:
+    """The detector in a weights file, by default in the one that comes with the package.
+
+    Args:
+        weights: path of a safetensors file, a name of `model.shipped`, or `untrained`.
+        device: where to run.
+        mode: `integer`, or `spike` for the same numbers from binary spikes at D times the work.
+        runtime: of `model.runtime`, or `auto` for the fastest here; `spike` runs eagerly.
+        state_dtype: of the membranes between slices; bfloat16 only where the runtime is not eager.
+
+    Raises:
+        CheckpointError: see `load_checkpoint`.
+        ConfigError: the runtime does not know this network, or is not for this device.
+    """
+    weights = weights or DEFAULT
+    untrained = weights == UNTRAINED
+    loaded = (
+        untrained_detector(device=device) if untrained else load_checkpoint(weights_path(weights), device)
+    )
+    if mode == "spike":
+        if runtime not in (AUTO, "eager"):
+            raise ConfigError(f"binary spikes run eagerly: mode spike has no runtime {runtime}")
+        return Detector(to_spike_driven(loaded.network), loaded.spec, device)
+    chosen = choose_runtime(runtime, loaded.network, device)
+    return Detector(loaded.network, loaded.spec, device, chosen, state_dtype)
+
+
+def weights_digest(network: Network) -> str:
+    """First 16 hex digits of the SHA-256 over all tensors, in order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

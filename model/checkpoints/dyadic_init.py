@@ -1,0 +1,99 @@
+"""Dyadic weights: a seeded initialisation on which all arithmetic is exact.
+
+Every weight is a small multiple of a power of two and every batch norm scales by exactly one, so
+sums of spikes come out the same in any order: on any machine, in any batch, folded or not. That makes
+"identical spikes" a meaningful test, and the untrained default reproducible to the last bit.
+Each tensor is drawn from its own generator, seeded by the CRC-32 of its official name, or of ours in variants
+that have no official one.
+"""
+
+import re
+import zlib
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spikewatch.model.checkpoints.official_names import official_tensor_names
+from spikewatch.model.network.base import Network
+from spikewatch.model.network.build import build_network
+
+BN_PAIRS = np.array([(0.999, 1.0), (0.249, 0.5), (3.999, 2.0)], np.float32)
+"""(running_var, weight) with weight / sqrt(running_var + 1e-3) exactly 1 in float32."""
+
+ENCODER_GAIN = {3: 4.0, 2: 16.0}
+"""By input channels: event counts are sparse and need a stronger drive than pictures."""
+
+TIE_OFFSET = 2.0**-12
+"""Added to biases in front of an I-LIF, so that no membrane of the first slices lies on a rounding tie."""
+
+_RESIDUAL_BIAS = re.compile(
+    r"((\.Conv\.bn3|\.conv2\.bn|(?<!Conv)\.bn2)|\.(token\.pw3|conv2|out|mlp2)\..*bn)\.bias$"
+)
+_INNER = re.compile(r"\.body\.|\.(pad|inner_bn)\.")
+_ENCODER = ("1.encode_conv.weight", "encoder.conv.weight", "conv0.conv.conv.weight")
+
+
+def _rng(name: str) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
+def _conv(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Sparse weights in {-2^-a, 0, 2^-a} with variance gain^2 / fan_in."""
+    fan_in = int(np.prod(shape[1:]))
+    gain = ENCODER_GAIN.get(shape[1], 1.0) if name.endswith(_ENCODER) else 1.0
+    a = int(np.floor(np.log2(np.sqrt(fan_in) / gain)))
+    p = gain**2 * 4.0**a / fan_in
+    u = _rng(name).random(shape)
+    signs = (u < p / 2).astype(np.float32) - (u > 1 - p / 2)
+    return (signs * np.float32(2.0**-a)).astype(np.float32)
+
+
+def _bn_pair(name: str, shape: tuple[int, ...], column: int) -> NDArray[np.float32]:
+    index = _rng(name.rsplit(".", 1)[0]).integers(0, 3, size=shape)
+    pair: NDArray[np.float32] = BN_PAIRS[index, column]
+    return pair
+
+
+def _mean(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    high, step = (3, 16.0) if _INNER.search(name) else (9, 64.0)
+    return (_rng(name).integers(1 - high, high, size=shape) / step).astype(np.float32)
+
+
+def _bias(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    if _INNER.search(name):
+        return (_rng(name).integers(-2, 3, size=shape) / 16.0).astype(np.float32)
+    offset = 0.0 if _RESIDUAL_BIAS.search(name) or name.endswith("conv.bias") else TIE_OFFSET
+    return (_rng(name).integers(-8, 40, size=shape) / 64.0 + offset).astype(np.float32)
+
+
+def dyadic_tensor(name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
+    """Values of the tensor with this official name; None for counters and decays, which stay as they are."""
+    if name.endswith(("num_batches_tracked", ".beta")):
+        return None
+    if name.endswith("running_mean"):
+        return _mean(name, shape)
+    if name.endswith("running_var"):
+        return _bn_pair(name, shape, 0)
+    if name.endswith(".bias"):
+        return _bias(name, shape)
+    return _conv(name, shape) if len(shape) == 4 else _bn_pair(name, shape, 1)
+
+
+@torch.no_grad()
+def fill_dyadic(network: Network) -> None:
+    """Overwrite all weights and batch-norm statistics of `network`."""
+    names = official_tensor_names(network) if network.config.is_baseline else {}
+    for ours, tensor in network.state_dict().items():
+        values = dyadic_tensor(names.get(ours, ours), tuple(tensor.shape))
+        if values is not None:
+            tensor.copy_(torch.from_numpy(values))
+
+
+@torch.no_grad()
+def set_dyadic_head_bias(network: Network) -> None:
+    """Put the biases of the head back to YOLOv8's start, rounded to 1/64, so that few boxes are confident."""
+    fresh = build_network(network.config).state_dict()
+    for name, tensor in network.state_dict().items():
+        if name.startswith("head.") and name.endswith("conv.bias"):
+            tensor.copy_((fresh[name] * 64).round() / 64)

@@ -1,0 +1,198 @@
+"""An official SpikeYOLO checkpoint (.pt), read without running anything from it.
+
+Such a file is a pickled module whose classes live in packages that a user need not have. Each class becomes
+an inert stub that only remembers its attributes; tensors are found by walking the stubs.
+"""
+
+import hashlib
+import pickle
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from spikewatch.model.checkpoints.official_archive import read_checked_pickle
+from spikewatch.model.checkpoints.official_pickle import PickleRefused, pickle_globals
+from spikewatch.model.errors import CheckpointError
+
+STUB_ROOTS = (
+    *("ultralytics.", "spikingjelly.", "torch.nn.modules.", "torch.nn.functional."),
+    *("pathlib.", "types.SimpleNamespace", "numpy.dtype", "numpy.dtypes.", "numpy.ndarray"),
+    *("numpy.core.multiarray.", "numpy._core.multiarray."),
+)
+"""What official checkpoints are made of; a name that ends in a dot stands for all below it."""
+
+_STORAGES = ("Half", "Float", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
+_DTYPES = ("float16", "float32", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
+REAL_GLOBALS = (
+    {"collections.OrderedDict", "builtins.set", "_codecs.encode", "torch.Size", "torch.device"}
+    | {"torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"}
+    | {f"torch.{kind}Storage" for kind in _STORAGES}
+    | {f"torch.{dtype}" for dtype in _DTYPES}
+)
+"""What the unpickler may really call: containers and tensors."""
+
+MAX_MODULES = 20_000
+MAX_DEPTH = 64
+
+
+class Stub:
+    """Stands for an object of a class that is not here: takes anything, does nothing."""
+
+    def __new__(cls, *_: object) -> "Stub":
+        stub = object.__new__(cls)
+        stub.fields = {}
+        return stub
+
+    def __init__(self, *_: object) -> None:
+        self.fields: dict[str, Any]
+
+    def __setstate__(self, state: object) -> None:
+        """Remember the attributes, and nothing but a plain dict of them."""
+        self.fields = state if type(state) is dict else {}
+
+
+@dataclass(frozen=True, slots=True)
+class OfficialFile:
+    """What an official checkpoint holds.
+
+    Attributes:
+        tensors: official name -> tensor, as stored.
+        source: `ema`, `model`, or `state dict` where the file holds plain tensors.
+        globals: names of the classes and functions that its pickle mentions.
+        names: what the module says its classes are called; unchecked.
+        facts: epoch, date and version, where they are plain values.
+        sha256: of the file, in hex.
+    """
+
+    tensors: dict[str, Tensor]
+    source: str
+    globals: frozenset[str]
+    names: object
+    facts: dict[str, str]
+    sha256: str
+
+
+def read_official(path: Path) -> OfficialFile:
+    """Read a checkpoint; CheckpointError says what is wrong with it."""
+    data = read_checked_pickle(path)
+    try:
+        used = pickle_globals(data)
+    except PickleRefused as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    _refuse_foreign(path, used)
+    content = _load(path, used)
+    if type(content) is not dict or ("model" not in content and "ema" not in content):
+        raise CheckpointError(f"{path}: expected a dict with `model` or `ema`, as training saves it")
+    source = "ema" if content.get("ema") is not None else "model"
+    root: Any = content.get(source)
+    try:
+        if isinstance(root, dict):
+            source, names, tensors = "state dict", None, _named(dict.items(root))
+        else:
+            tensors, names = _named(_walk(root)), root.fields.get("names")
+    except _NotAModule as error:
+        raise CheckpointError(f"{path}: {source}: {error}") from error
+    return OfficialFile(tensors, source, used, names, _facts(content), _sha256(path))
+
+
+def _is_stub_name(name: str) -> bool:
+    return any(name.startswith(root) if root.endswith(".") else name == root for root in STUB_ROOTS)
+
+
+def _refuse_foreign(path: Path, used: frozenset[str]) -> None:
+    foreign = sorted(name for name in used if name not in REAL_GLOBALS and not _is_stub_name(name))
+    if foreign:
+        shown = ", ".join(f"{name!a:.100}" for name in foreign[:5])
+        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+        raise CheckpointError(
+            f"{path}: asks to import {shown}{more}, which no official checkpoint needs; nothing was run:"
+            " do not trust this file"
+        )
+
+
+def _load(path: Path, used: frozenset[str]) -> Any:
+    stubs: list[Any] = [(type("Stub", (Stub,), {}), name) for name in used if _is_stub_name(name)]
+    try:
+        with path.open("rb") as file, torch.serialization.safe_globals(stubs):
+            return torch.load(file, map_location="cpu", weights_only=True, mmap=False)
+    except pickle.UnpicklingError as error:
+        # torch's own message advises to run the file
+        raise CheckpointError(
+            f"{path}: its pickle does what torch.save never does; it was not run"
+        ) from error
+    except Exception as error:  # the unpickler fails in as many ways as there are bad pickles
+        why = str(error).strip().split("\n", 1)[0]
+        raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {why:.120})") from error
+
+
+# A pickled OrderedDict can bring attributes that hide its methods, hence dict.items(x) in this file.
+
+
+class _NotAModule(Exception):
+    """The pickle holds something else than modules and tensors where they belong."""
+
+
+def _fields(module: object, key: str) -> dict[str, object]:
+    found = module.fields.get(key, {}) if isinstance(module, Stub) else None
+    if not isinstance(found, dict) or not all(type(name) is str for name in dict.keys(found)):
+        raise _NotAModule(f"expected a module with a dict `{key}`, got {type(module).__name__}")
+    return dict(dict.items(found))
+
+
+def _walk(root: object) -> Iterator[tuple[str, object]]:
+    """Name and value of every parameter and persistent buffer, in no order; bounded against cycles."""
+    left = [("", root)]
+    for _ in range(MAX_MODULES):
+        if not left:
+            return
+        prefix, module = left.pop()
+        modules, transient = _fields(module, "_modules"), _transient(module)
+        yield from ((prefix + n, p) for n, p in _fields(module, "_parameters").items() if p is not None)
+        buffers = _fields(module, "_buffers").items()
+        yield from ((prefix + n, b) for n, b in buffers if b is not None and n not in transient)
+        left += [(f"{prefix}{name}.", child) for name, child in modules.items() if child is not None]
+        if prefix.count(".") > MAX_DEPTH or len(left) > MAX_MODULES:
+            raise _NotAModule(f"modules nest deeper than {MAX_DEPTH}, or are too many")
+    raise _NotAModule(f"more than {MAX_MODULES:,} modules")
+
+
+def _transient(module: object) -> set[object]:
+    """Names of the buffers that a module does not save."""
+    found = module.fields.get("_non_persistent_buffers_set") if isinstance(module, Stub) else None
+    return found if type(found) is set else set()
+
+
+def _named(pairs: Iterable[tuple[object, object]]) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    for name, value in pairs:
+        if type(name) is not str:
+            raise _NotAModule(f"a name is a {type(name).__name__}, expected text")
+        if not isinstance(value, Tensor):
+            raise _NotAModule(f"{name!a:.80} is a {type(value).__name__}, expected a tensor")
+        if name in tensors:
+            raise _NotAModule(f"{name!a:.80} is there twice")
+        tensors[name] = value.detach()
+    return tensors
+
+
+def _facts(content: dict[str, object]) -> dict[str, str]:
+    facts = {}
+    for name in ("epoch", "date", "version"):
+        value = content.get(name)
+        if (type(value) is int and abs(value) < 1 << 31) or (type(value) is str and value):
+            facts[name] = printable(str(value))
+    return facts
+
+
+def printable(text: str, length: int = 64) -> str:
+    """`text` on one line of printable characters, at most `length` of them."""
+    return "".join(c if c.isprintable() else "?" for c in text[:length])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,257 @@
+"""Official SpikeYOLO checkpoints to a detector of ours: which network, which neuron, which input.
+
+The tensors say scale, classes and repeats. They do not say the neuron: COCO and Gen1 weights have the same
+names and shapes and are not interchangeable, so the caller names the variant.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+from torch import Tensor
+
+from spikewatch.model.checkpoints.official_file import OfficialFile, printable, read_official
+from spikewatch.model.checkpoints.official_names import DFL_NAME, official_tensor_names
+from spikewatch.model.coco_classes import COCO_CLASSES
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import CheckpointError, ConfigError
+from spikewatch.model.network.build import build_network
+from spikewatch.model.network.config import LIMITS, SCALES, SpikeYOLOConfig
+from spikewatch.model.network.head import DFL_BINS
+from spikewatch.model.spec import GEN1_CLASSES, REPRESENTATION_CHANNELS, ModelSpec
+
+ENCODER = "model.1.encode_conv.weight"
+CLASS_CONV = "model.26.cv3.0.2.conv.weight"
+STAGE_ROWS = (2, 4, 6, 8)
+
+FLOATS = (torch.float16, torch.bfloat16, torch.float32)
+"""Types that become float32 exactly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """What the authors' code for one data set fixes outside the weights.
+
+    Attributes:
+        beta, input_gain: of the neuron.
+        representation: what the encoder sees.
+        input_height, input_width: pixels.
+        slices: T.
+        time_order: in which the weights saw the slices of a window in training.
+        class_names: used where the file names none and their number fits.
+        spikingjelly: whether its neuron comes from spikingjelly, which tells pickled modules apart.
+    """
+
+    beta: float
+    input_gain: float
+    representation: str
+    input_height: int
+    input_width: int
+    slices: int
+    time_order: str
+    class_names: tuple[str, ...]
+    spikingjelly: bool
+
+
+VARIANTS = {
+    "coco": Variant(0.25, 1.0, "image", 640, 640, 1, "oldest_first", COCO_CLASSES, False),
+    "gen1": Variant(0.5, 0.5, "latest_polarity", 256, 320, 4, "newest_first", GEN1_CLASSES, True),
+}
+D_MAX = 4
+
+
+def import_official(
+    path: Path,
+    variant: str,
+    scale: str | None = None,
+    slices: int | None = None,
+    time_order: str | None = None,
+    name: str | None = None,
+) -> Detector:
+    """Read an official checkpoint; nothing in it is executed.
+
+    Args:
+        path: a .pt file of the authors' training, or one of `export_official`.
+        variant: `coco` or `gen1`: whose neuron and input the weights were trained with.
+        scale: refuse a file of another scale; default: whatever the file holds.
+        slices: T; default: the variant's.
+        time_order: default: the variant's.
+        name: of the model; default: such as `spikeyolo-s-coco`.
+
+    Raises:
+        CheckpointError: the file cannot be read, or does not hold such a network.
+        ConfigError: the options contradict each other.
+    """
+    if variant not in VARIANTS:
+        raise ConfigError(f"variant {variant!r} is unknown; known are {', '.join(VARIANTS)}")
+    defaults = VARIANTS[variant]
+    if time_order is not None and defaults.representation == "image" and time_order != defaults.time_order:
+        raise ConfigError(
+            f"time_order {time_order!r}: variant {variant} sees still images, which have no order"
+        )
+    file = read_official(path)
+    _check_variant(path, file, variant)
+    tensors = _without_dfl(path, file.tensors)
+    config = _config(path, tensors, defaults, scale)
+    spec = ModelSpec(
+        name=name or f"spikeyolo-{config.scale}-{variant}",
+        config=config,
+        class_names=usable_class_names(file.names, config.classes, defaults),
+        representation=defaults.representation,
+        slices=slices or defaults.slices,
+        input_height=defaults.input_height,
+        input_width=defaults.input_width,
+        training=f"imported from {printable(path.name)} (official SpikeYOLO, {variant})",
+        time_order=time_order or defaults.time_order,
+        provenance=_provenance(path, file, variant),
+    )
+    return _detector(path, tensors, spec)
+
+
+def _check_variant(path: Path, file: OfficialFile, variant: str) -> None:
+    """Pickled modules tell their neuron by the packages they name; plain tensors do not."""
+    if file.source == "state dict":
+        return
+    spikingjelly = any(name.startswith("spikingjelly.") for name in file.globals)
+    if spikingjelly != VARIANTS[variant].spikingjelly:
+        names = "names spikingjelly" if spikingjelly else "does not name spikingjelly"
+        other = next(v for v, known in VARIANTS.items() if known.spikingjelly == spikingjelly)
+        raise CheckpointError(
+            f"{path}: {names}, so its neuron is not that of {variant}; pass variant {other}"
+        )
+
+
+def _without_dfl(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """All but the constant 0..15 that turns distributions into distances; ours is in the code."""
+    rest = dict(tensors)
+    dfl = rest.pop(DFL_NAME, None)
+    if dfl is not None and (
+        dfl.shape != (1, DFL_BINS, 1, 1) or dfl.float().flatten().tolist() != list(range(DFL_BINS))
+    ):
+        raise CheckpointError(f"{path}: {DFL_NAME} is not 0 to {DFL_BINS - 1}, the only values known")
+    return rest
+
+
+def _config(
+    path: Path, tensors: Mapping[str, Tensor], variant: Variant, asked: str | None
+) -> SpikeYOLOConfig:
+    """The network that fits the tensors' names and shapes."""
+    if ENCODER not in tensors:
+        raise CheckpointError(f"{path}: {_what_it_is(tensors)}; expected a SpikeYOLO, with {ENCODER}")
+    width, in_channels = _shape(path, tensors, ENCODER, 4)[:2]
+    classes = _shape(path, tensors, CLASS_CONV, 4)[0]
+    channels = REPRESENTATION_CHANNELS[variant.representation]
+    if in_channels != channels:
+        raise CheckpointError(
+            f"{path}: sees {in_channels} channels, expected {channels} of {variant.representation}"
+        )
+    widths = {SpikeYOLOConfig(scale).widths[0]: scale for scale in SCALES["spikeyolo"]}
+    scale = widths.get(width)
+    if scale is None:
+        known = ", ".join(f"{w} ({s})" for w, s in widths.items())
+        raise CheckpointError(f"{path}: {width} channels after the encoder, expected one of {known}")
+    if asked is not None and asked != scale:
+        raise CheckpointError(
+            f"{path}: is of scale {scale}, not {asked}; pass --scale {scale} or leave it out"
+        )
+    if not 1 <= classes <= LIMITS["classes"][1]:
+        raise CheckpointError(f"{path}: {classes} classes, expected 1 to {LIMITS['classes'][1]}")
+    repeats = _repeats(path, tensors)
+    own = SpikeYOLOConfig(scale).stage_repeats
+    return SpikeYOLOConfig(
+        scale=scale,
+        classes=classes,
+        in_channels=in_channels,
+        beta=variant.beta,
+        d_max=D_MAX,
+        input_gain=variant.input_gain,
+        repeats=None if repeats == own else repeats,
+    )
+
+
+def _what_it_is(tensors: Mapping[str, Tensor]) -> str:
+    if "model.0.conv.weight" in tensors:
+        return "a plain YOLO (its first layer is model.0.conv), no spiking network"
+    if not tensors:
+        return "holds no tensors"
+    return f"holds {len(tensors)} tensors such as {min(tensors)!a:.80}"
+
+
+def _shape(path: Path, tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
+    shape = tuple(tensors[name].shape) if name in tensors else ()
+    if len(shape) != dimensions:
+        found = f"has shape {shape}" if name in tensors else "is missing"
+        raise CheckpointError(f"{path}: {name} {found}, expected {dimensions} dimensions")
+    return shape
+
+
+def _repeats(path: Path, tensors: Mapping[str, Tensor]) -> tuple[int, int, int, int]:
+    """Blocks of each stage; names carry an index only where there is more than one."""
+    found = []
+    for row in STAGE_ROWS:
+        pattern = re.compile(rf"model\.{row}\.([0-9]{{1,3}})\.")
+        indices = {int(match[1]) for name in tensors if (match := pattern.match(name))}
+        if len(indices) > 32:
+            raise CheckpointError(f"{path}: {len(indices)} blocks in row {row}, expected 1 to 32")
+        found.append(len(indices) or 1)
+    first, second, third, fourth = found
+    return first, second, third, fourth
+
+
+def usable_class_names(found: object, classes: int, variant: Variant) -> tuple[str, ...]:
+    """The file's own names if they are usable; else the data set's if their number fits."""
+    if type(found) is dict and list(found) == list(range(classes)):
+        values = tuple(found.values())
+        usable = all(type(v) is str and v.isprintable() and 1 <= len(v) <= 64 for v in values)
+        if usable and len(set(values)) == classes:
+            return values
+    if len(variant.class_names) == classes:
+        return variant.class_names
+    return tuple(f"class_{i}" for i in range(classes))
+
+
+def _provenance(path: Path, file: OfficialFile, variant: str) -> Mapping[str, str]:
+    origin = {"file": printable(path.name), "sha256": file.sha256, "variant": variant, "source": file.source}
+    return MappingProxyType(origin | file.facts)
+
+
+def _detector(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) -> Detector:
+    """Build the network and fill it; every tensor of the file is used exactly once."""
+    with torch.device("meta"):
+        plan = build_network(spec.config)
+    names = official_tensor_names(plan)
+    _check_names(path, set(tensors), set(names.values()), spec.config.scale)
+    for ours, expected in plan.state_dict().items():
+        _check_tensor(path, names[ours], tensors[names[ours]], expected)
+    network = build_network(spec.config)
+    network.load_state_dict({ours: tensors[official] for ours, official in names.items()})
+    return Detector(network, spec)
+
+
+def _check_names(path: Path, found: set[str], expected: set[str], scale: str) -> None:
+    for what, names in (("lacks", expected - found), ("has left over", found - expected)):
+        if names:
+            some = f"{min(names)!a:.100}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+            raise CheckpointError(
+                f"{path}: {what} {some}; expected exactly the tensors of SpikeYOLO, scale {scale}"
+            )
+
+
+def _check_tensor(path: Path, name: str, found: Tensor, expected: Tensor) -> None:
+    types = FLOATS if expected.is_floating_point() else (expected.dtype,)
+    if found.dtype not in types:
+        wanted = " or ".join(str(t).removeprefix("torch.") for t in types)
+        raise CheckpointError(
+            f"{path}: {name} is {str(found.dtype).removeprefix('torch.')}, expected {wanted}"
+        )
+    if found.shape != expected.shape:
+        raise CheckpointError(
+            f"{path}: {name} has shape {tuple(found.shape)}, expected {tuple(expected.shape)}"
+        )
+    if not bool(torch.isfinite(found).all()):
+        raise CheckpointError(f"{path}: {name} holds values that are not finite")
+    if name.endswith("running_var") and bool((found < 0).any()):
+        raise CheckpointError(f"{path}: {name} holds negative variances")

@@ -1,0 +1,108 @@
+"""The energy report: layer by layer, what a run would cost neuromorphic hardware, and which layers degrade.
+
+Two counts stand side by side. The paper's formula (equation 17) takes the mean firing rate of a layer; the
+exact count follows each spike to the outputs it really reaches (`model.accumulations`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.energy.degradation import degradation
+from spikewatch.model.energy.formulas import PAPER_COSTS, Costs, Energy, firing_rates, layer_energy
+from spikewatch.model.network.shapes import Layer
+
+
+@dataclass(frozen=True, slots=True)
+class LayerReport:
+    """One convolution, over one window of T slices.
+
+    Attributes:
+        layer: its geometry.
+        firing_rate: spikes for each neuron and virtual step; None where it is fed real values.
+        formula: operations by the paper's formula.
+        exact: operations with accumulations counted exactly.
+        degradation: `silent`, `saturated` or None.
+    """
+
+    layer: Layer
+    firing_rate: float | None
+    formula: Energy
+    exact: Energy
+    degradation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyReport:
+    """All layers, over one window of T slices: the mean of a run.
+
+    Attributes:
+        layers: in the order they run.
+        slices: T.
+        d_max: D.
+        windows: windows in the run; a fraction where the last was not full.
+        costs: of the operations.
+    """
+
+    layers: tuple[LayerReport, ...]
+    slices: int
+    d_max: int
+    windows: float
+    costs: Costs
+
+    @property
+    def formula(self) -> Energy:
+        """Sum over layers by the paper's formula."""
+        return sum((row.formula for row in self.layers), Energy())
+
+    @property
+    def exact(self) -> Energy:
+        """Sum over layers with exact accumulations."""
+        return sum((row.exact for row in self.layers), Energy())
+
+    @property
+    def degraded(self) -> dict[str, str]:
+        """Layer name -> how it degrades, of those that do."""
+        return {row.layer.name: row.degradation for row in self.layers if row.degradation}
+
+
+class EnergyMeter:
+    """Sums the outputs of slices, each run with `exact=True`, whatever the batch."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self.slices = 0
+        self.spikes: dict[str, int] = {}
+        self._accumulations: dict[str, float] = {}
+
+    def add(self, out: StepOutput) -> None:
+        """Count one step; each sample of a batch is a slice."""
+        self.slices += len(out.raw[0])
+        for name, count in out.spikes.items():
+            self.spikes[name] = self.spikes.get(name, 0) + int(count.sum())
+        for name, exact in out.accumulations.items():
+            self._accumulations[name] = self._accumulations.get(name, 0.0) + float(exact.sum())
+
+    def add_all(self, outputs: Iterable[StepOutput]) -> None:
+        """Count several steps."""
+        for out in outputs:
+            self.add(out)
+
+    def report(self, slices: int, costs: Costs = PAPER_COSTS) -> EnergyReport:
+        """What a window of `slices` slices cost on the mean.
+
+        Raises:
+            ValueError: nothing was run.
+        """
+        if not self.slices:
+            raise ValueError("no slice was run")
+        d_max, windows = self._detector.spec.config.d_max, self.slices / slices
+        rates = firing_rates(self._detector.layers, self.spikes, d_max, self.slices)
+        rows = []
+        for layer in self._detector.layers:
+            rate = rates.get(layer.name)
+            formula = layer_energy(layer, (rate or 0.0) * d_max * layer.trains, slices)
+            exact = self._accumulations.get(layer.name, 0.0) / windows
+            bad = None if rate is None else degradation(rate)
+            rows.append(LayerReport(layer, rate, formula, Energy(exact, formula.mac, formula.ann_mac), bad))
+        return EnergyReport(tuple(rows), slices, d_max, windows, costs)

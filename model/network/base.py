@@ -1,0 +1,42 @@
+"""What every network has: a configuration, named layers, one slice at a time. It keeps no state."""
+
+from torch import Tensor, nn
+
+from spikewatch.model.network.config import SpikeYOLOConfig
+from spikewatch.model.network.convolutions import Synapses
+from spikewatch.model.network.neuron import ILIF, Activation
+from spikewatch.model.network.step import Step
+
+RawOutputs = tuple[Tensor, Tensor, Tensor]
+"""Logits of P3, P4, P5, each [B, channels of the head, H/stride, W/stride]."""
+
+
+class Network(nn.Module):
+    """Base of SpikeYOLO and Spiking YOLOv8. Membranes go in and come out with `Step`."""
+
+    def __init__(self, config: SpikeYOLOConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, frames: Tensor, step: Step) -> RawOutputs:
+        """Run one slice.
+
+        Args:
+            frames: [B,P,H,W], H and W multiples of 32.
+            step: the membranes; its `next_state` and counts are filled.
+
+        Returns:
+            Logits of P3, P4 and P5.
+
+        Raises:
+            StateError: a membrane is missing or has another shape.
+        """
+        raise NotImplementedError
+
+    def name_layers(self) -> None:
+        """Give neurons and convolutions the names that states and counts know them by."""
+        for name, module in self.named_modules():
+            if isinstance(module, ILIF | Activation):
+                module.name = name.removesuffix(".lif")
+            elif isinstance(module, Synapses):
+                module.name = name

@@ -1,0 +1,87 @@
+"""The shapes of a network at one input size, traced without computing anything."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from spikewatch.model.network.base import Network
+from spikewatch.model.network.state import StateShapes
+from spikewatch.model.network.step import Kernel, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One convolution, as the dense kernel it folds into.
+
+    Attributes:
+        name: what counts know it by.
+        kernel: its geometry.
+        in_height, in_width: size of its input.
+        spiking: False where it is fed real values, as the first convolution is.
+        trains: neurons that were added for each value it is fed, at most.
+    """
+
+    name: str
+    kernel: Kernel
+    in_height: int
+    in_width: int
+    spiking: bool = True
+    trains: int = 1
+    macs: int = field(init=False)
+    """O_h O_w C_in C_out k^2 / groups: multiply-accumulates of one slice as an ANN (equation 16)."""
+
+    def __post_init__(self) -> None:
+        """Count once what is asked for at every slice."""
+        k = self.kernel
+        macs = self.out_height * self.out_width * k.in_channels * k.out_channels * k.size**2 // k.groups
+        object.__setattr__(self, "macs", macs)
+
+    @property
+    def out_height(self) -> int:
+        """Rows of its output."""
+        return -(-self.in_height // self.kernel.stride)
+
+    @property
+    def out_width(self) -> int:
+        """Columns of its output."""
+        return -(-self.in_width // self.kernel.stride)
+
+    @property
+    def neurons(self) -> int:
+        """Values it is fed in one slice."""
+        return self.kernel.in_channels * self.in_height * self.in_width
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """All convolutions in the order they run, and the shape (C, H, W) of each membrane by its name."""
+
+    layers: tuple[Layer, ...]
+    state_shapes: StateShapes
+
+
+class _Trace(Step):
+    """A step that makes membranes of the right shape as it meets them, and notes what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.layers: list[Layer] = []
+
+    def membrane(self, name: str, x: Tensor) -> Tensor:
+        return torch.zeros_like(x)
+
+    def feed(self, name: str, x: Tensor, kernel: Kernel, spiking: bool, trains: int = 1) -> None:
+        self.layers.append(Layer(name, kernel, x.shape[2], x.shape[3], spiking, trains))
+
+
+def trace(network: Network, height: int, width: int) -> Geometry:
+    """Shapes for an input of height x width pixels."""
+    step = _Trace()
+    meta = {name: t.to("meta") for name, t in network.state_dict().items()}
+    frames = torch.empty(1, network.config.in_channels, height, width, device="meta")
+    with torch.no_grad():
+        functional_call(network, meta, (frames, step))
+    shapes = {name: (h.shape[1], h.shape[2], h.shape[3]) for name, h in step.next_state.items()}
+    return Geometry(tuple(step.layers), shapes)

@@ -1,0 +1,79 @@
+"""Inference on binary spikes (paper, equations 12 to 15): every spike-fed convolution only adds.
+
+An integer S becomes D binary spikes S[1..D], the d-th being 1 where d <= S; a convolution is linear, so
+W S = sum over d of W S[d]. Convolutions are folded to one dense kernel first, so that nothing real-valued is
+left between spikes and membrane, and the bias is added once.
+It computes the numbers of the integer mode at D times its cost: to show and to test, not to save time here.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.network.base import Network
+from spikewatch.model.network.convolutions import Synapses
+from spikewatch.model.network.step import Kernel
+from spikewatch.model.network.transformer import SpikeAttention
+from spikewatch.model.runtime.fold_batch_norm import fold
+
+
+def binary_spikes(s: Tensor, steps: int) -> Tensor:
+    """Integers [B,C,H,W] in 0..D -> binary spikes [D,B,C,H,W] whose sum over D they are (equation 12)."""
+    thresholds = torch.arange(1, steps + 1, device=s.device, dtype=s.dtype).view(-1, 1, 1, 1, 1)
+    return (s >= thresholds).to(s.dtype)
+
+
+class SpikeDrivenConv(nn.Module):
+    """A folded convolution, run once for each of its virtual steps."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, kernel: Kernel, steps: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight, requires_grad=False)
+        self.bias = nn.Parameter(bias, requires_grad=False)
+        self._kernel = kernel
+        self._steps = steps
+
+    def forward(self, s: Tensor) -> Tensor:
+        """Integers [B,C,H,W] -> currents [B,C',H',W'] (equations 14 and 15)."""
+        k = self._kernel
+        out = self.bias.view(1, -1, 1, 1)
+        for spikes in binary_spikes(s, self._steps):
+            out = out + nn.functional.conv2d(
+                spikes, self.weight, None, k.stride, k.size // 2, groups=k.groups
+            )
+        return out
+
+
+class SpikeDrivenAttention(SpikeAttention):
+    """Self-attention on binary spikes: each virtual step of K selects rows of V, each of Q rows of K^T V."""
+
+    def product(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        """Q (K^T V) as a sum over the virtual steps of Q and K; V is summed over its own."""
+        d = self.d_max
+        kv = sum(k_d @ v_d.transpose(2, 3) for k_d in binary_spikes(k, d) for v_d in binary_spikes(v, d))
+        out: Tensor = sum(kv.transpose(2, 3) @ q_d for q_d in binary_spikes(q, d))
+        return out
+
+
+@torch.no_grad()
+def to_spike_driven(network: Network) -> Network:
+    """A copy of the network whose spike-fed layers run on binary spikes; state and outputs mean the same.
+
+    Raises:
+        ConfigError: the network has no spikes.
+    """
+    if not network.config.spiking:
+        raise ConfigError(
+            f"neuron {network.config.neuron!r} gives real values: there are no spikes to run on"
+        )
+    copied = copy.deepcopy(network).eval()
+    for layer in copied.modules():
+        if isinstance(layer, Synapses) and layer.spiking:
+            weight, bias = fold(layer)
+            steps = network.config.d_max * layer.trains
+            layer.conv = SpikeDrivenConv(weight, bias, layer.kernel, steps)
+        elif isinstance(layer, SpikeAttention):
+            layer.__class__ = SpikeDrivenAttention
+    return copied

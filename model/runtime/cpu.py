@@ -1,0 +1,201 @@
+"""SpikeYOLO for CPUs: spikes as bytes or floats, packed convolutions, membranes overwritten.
+
+Shapes: B batch, C channels, H height, W width, S slots of a bank of membranes.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spikewatch.model.errors import ConfigError
+from spikewatch.model.network.base import Network, RawOutputs
+from spikewatch.model.network.blocks import SNNBlock
+from spikewatch.model.network.convolutions import SpikeConv
+from spikewatch.model.network.neuron import ILIF
+from spikewatch.model.network.shapes import Layer
+from spikewatch.model.network.spikeyolo import Encoder, SpikeYOLO
+from spikewatch.model.network.step import State, Step
+from spikewatch.model.runtime.bank_step import BankStep
+from spikewatch.model.runtime.factorise import factored
+from spikewatch.model.runtime.ilif_cpu import FusedILIF, Neurons, make_kernel
+from spikewatch.model.runtime.packed_convolutions import ByteConv, FloatConv, Geometry, Packed
+
+PARTS = {"fp32": 0, "int8": 1, "int8x2": 2}
+"""Signed bytes of one weight that spikes meet, by precision."""
+
+SPIKES = {name: torch.uint8 if parts else torch.float32 for name, parts in PARTS.items()}
+"""Type that spikes are written as."""
+
+
+class InPlaceStep(BankStep):
+    """One slice of samples whose membranes are rows of a bank, which it overwrites.
+
+    Attributes:
+        counts: spikes of each layer and sample, int64 [L,B].
+        rows_address: of the rows, int64 [B].
+    """
+
+    def __init__(self, bank: State, rows: Sequence[int], layers: int) -> None:
+        super().__init__(bank)
+        self._rows = np.array(rows, np.int64)
+        self.rows_address = self._rows.ctypes.data
+        self.counts = np.zeros((layers, len(rows)), np.int64)
+        self._counts_address = self.counts.ctypes.data
+
+    def counts_address(self, layer: int) -> int:
+        """Where the spikes of each sample in a layer are added up."""
+        return self._counts_address + layer * self.counts.strides[0]
+
+    def lost(self) -> list[int]:
+        """Samples with membranes that are not finite."""
+        rows: list[int] = np.flatnonzero((self.counts < 0).any(0)).tolist()
+        return rows
+
+
+class FusedSpikeConv(nn.Module):
+    """I-LIF and the convolutions that its spikes feed; `index` is its row in the counts."""
+
+    def __init__(self, layer: SpikeConv, convs: Sequence[Packed], dtype: torch.dtype, index: int) -> None:
+        super().__init__()
+        assert isinstance(layer.lif, ILIF)
+        beta = float(torch.as_tensor(layer.lif.beta).clamp(0, 1))
+        self._name = layer.name
+        self._index = index
+        neurons = Neurons(beta, layer.lif.input_gain, layer.lif.d_max, dtype)
+        self._lif = FusedILIF(neurons)
+        self._convs = convs
+        self.nbytes = sum(conv.nbytes for conv in convs)
+
+    def forward(self, x: Tensor, step: InPlaceStep, onto: Tensor | None = None) -> Tensor:
+        """Real values in, real values out; with `onto` added to it and given back.
+
+        Raises:
+            StateError: the bank has no such layer, or one of another shape.
+        """
+        bank = step.membrane(self._name, x)
+        step.touched = True
+        x = x.contiguous(memory_format=torch.channels_last)
+        x = self._lif(x, bank, step.rows_address, step.counts_address(self._index))
+        *inner, last = self._convs
+        for conv in inner:
+            x = conv(x)
+        return last(x, onto)
+
+
+class FusedBlock(nn.Module):
+    """SNN-Block (equations 2 and 3); its input is overwritten by its output."""
+
+    def __init__(self, block: SNNBlock) -> None:
+        super().__init__()
+        self.pw1, self.dw2, self.pw3 = block.token.pw1, block.token.dw2, block.token.pw3
+        self.conv1, self.conv2 = block.conv1, block.conv2
+
+    def forward(self, x: Tensor, step: InPlaceStep) -> Tensor:
+        """[B,C,H,W] -> the same tensor."""
+        x = self.pw3(self.dw2(self.pw1(x, step), step), step, x)
+        out: Tensor = self.conv2(self.conv1(x, step), step, x)
+        return out
+
+
+class PackedEncoder(nn.Module):
+    """The first convolution, on the real-valued frame."""
+
+    def __init__(self, encoder: Encoder, height: int, width: int) -> None:
+        super().__init__()
+        self._conv = FloatConv(
+            encoder.conv.weight, encoder.conv.bias, Geometry.of(encoder.conv, height, width)
+        )
+        self.nbytes = self._conv.nbytes
+
+    def forward(self, frames: Tensor, step: Step) -> Tensor:
+        """[B,P,H,W] -> [B,C,H/4,W/4]."""
+        return self._conv(frames.contiguous(memory_format=torch.channels_last))
+
+
+def fusible(network: Network) -> bool:
+    """Whether every layer of it is one that `fuse` knows."""
+    config = network.config
+    return (
+        isinstance(network, SpikeYOLO)
+        and config.spiking
+        and config.reparameterised
+        and config.high_block == "snn2"
+    )
+
+
+def _pack(layer: SpikeConv, at: Layer, precision: str, index: int) -> FusedSpikeConv:
+    """A factored layer, packed."""
+    height, width, parts = at.in_height, at.in_width, PARTS[precision]
+    convs: list[Packed] = []
+    for conv in layer.conv if isinstance(layer.conv, nn.Sequential) else [layer.conv]:
+        assert isinstance(conv, nn.Conv2d)
+        geometry = Geometry.of(conv, height, width)
+        spikes = parts and not convs
+        convs.append(
+            ByteConv(conv.weight, conv.bias, geometry, parts)
+            if spikes
+            else FloatConv(conv.weight, conv.bias, geometry)
+        )
+        height, width = geometry.output_size(conv.kernel_size[0])
+    return FusedSpikeConv(layer, convs, SPIKES[precision], index)
+
+
+class FusedNetwork:
+    """A network with its batch norms folded and its weights packed; it overwrites the membranes it is given.
+
+    It keeps the memory that spikes are written to, so one thread at a time may run it.
+
+    Raises:
+        ConfigError: the network has layers that only `eager` knows.
+    """
+
+    def __init__(
+        self, network: Network, layers: Sequence[Layer], precision: str, state_dtype: torch.dtype
+    ) -> None:
+        if precision not in PARTS:
+            raise ConfigError(f"runtime {precision!r} is unknown; known are eager, {', '.join(PARTS)}")
+        if not fusible(network):
+            raise ConfigError(f"runtime {precision} runs the SpikeYOLO of the paper only; choose eager")
+        make_kernel(SPIKES[precision], state_dtype)
+        at = {layer.name: layer for layer in layers}
+        self._names = [layer.name for layer in layers if layer.spiking]
+        self._network = factored(network)
+        for name, module in list(self._network.named_modules()):
+            match module:
+                case Encoder():
+                    place = at["encoder"]
+                    self._swap(name, PackedEncoder(module, place.in_height, place.in_width))
+                case SpikeConv():
+                    index = self._names.index(module.name)
+                    self._swap(name, _pack(module, at[module.name], precision, index))
+        for name, module in list(self._network.named_modules()):
+            if isinstance(module, SNNBlock):
+                self._swap(name, FusedBlock(module))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the packed weights."""
+        packed = (m for m in self._network.modules() if isinstance(m, FusedSpikeConv | PackedEncoder))
+        return sum(module.nbytes for module in packed)
+
+    def _swap(self, name: str, module: nn.Module) -> None:
+        parent, _, child = name.rpartition(".")
+        self._network.get_submodule(parent).add_module(child, module)
+
+    def run(self, frames: Tensor, step: InPlaceStep) -> tuple[RawOutputs, dict[str, Tensor]]:
+        """Run one slice: logits, and the spikes of each layer and sample, int64 [B].
+
+        A byte cannot hold NaN, so a membrane that is not finite shows in the logits of its sample by decree.
+        """
+        raw: RawOutputs = self._network(frames, step)
+        for row in step.lost():
+            for level in raw:
+                level[row] = torch.nan
+        counts = torch.from_numpy(step.counts).clamp_(min=0)
+        return raw, dict(zip(self._names, counts.unbind(), strict=True))
+
+    def step(self, bank: State, rows: Sequence[int]) -> InPlaceStep:
+        """A step on some rows of a bank of membranes in channels_last."""
+        return InPlaceStep(bank, rows, len(self._names))

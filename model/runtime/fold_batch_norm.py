@@ -1,0 +1,112 @@
+"""Folding batch norms away, and re-parameterised convolutions into one dense convolution.
+
+`factor_*` keep the cheap factors of a re-parameterised convolution, `fold_*` multiply them out. The dense
+form is what neuromorphic hardware would run: between spikes and membrane only additions are left.
+Exact up to float rounding; exact to the bit on dyadic weights.
+Shapes: O output channels, I input channels of a group, k kernel size.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from spikewatch.model.network.convolutions import BNConv, ConvBN, RepConv, SepRepConv, Synapses
+from spikewatch.model.network.transformer import QKV
+
+Affine = tuple[Tensor, Tensor]
+"""Scale and shift of each channel."""
+
+
+def affine(bn: nn.BatchNorm2d) -> Affine:
+    """A batch norm in inference, as scale and shift [C]."""
+    assert bn.running_mean is not None
+    assert bn.running_var is not None
+    scale = bn.weight / torch.sqrt(bn.running_var + bn.eps)
+    return scale, bn.bias - bn.running_mean * scale
+
+
+def _after(weight: Tensor, bias: Tensor, bn: nn.BatchNorm2d) -> Affine:
+    """Weight [O,I,k,k] and bias [O] of a convolution followed by a batch norm."""
+    scale, shift = affine(bn)
+    return weight * scale.view(-1, 1, 1, 1), bias * scale + shift
+
+
+def fold_conv_bn(module: ConvBN) -> Affine:
+    """One convolution and its batch norm."""
+    bias = torch.zeros(module.conv.out_channels) if module.conv.bias is None else module.conv.bias
+    return _after(module.conv.weight, bias.to(module.conv.weight), module.bn)
+
+
+def factor_rep_conv(module: RepConv) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Equation 7 without batch norms: PW1 [M,I,1,1], DW [M,1,3,3], PW2 [O,M,1,1] and the bias [O] of PW2.
+
+    BNAndPad pads with its own shift, as if the shift were added after a border of zeros. So it meets every
+    tap of DW at every pixel, and what DW makes of it is one constant, which passes PW2 into the bias.
+    """
+    scale, shift = affine(module.pad.bn)
+    pw1 = module.pw1.weight * scale.view(-1, 1, 1, 1)
+    dw = module.dw.weight
+    bias = module.pw2.weight.flatten(1) @ (shift * dw.sum((1, 2, 3)))
+    pw2, bias = _after(module.pw2.weight, bias, module.inner_bn)
+    pw2, bias = _after(pw2, bias, module.bn)
+    return pw1, dw, pw2, bias
+
+
+def fold_rep_conv(module: RepConv) -> Affine:
+    """PW, batch norm, DW 3x3, PW, two batch norms (equation 7) into a dense 3x3 [O,I,3,3]."""
+    pw1, dw, pw2, bias = factor_rep_conv(module)
+    return torch.einsum("om,mikl->oikl", pw2.flatten(1), pw1 * dw), bias
+
+
+def factor_sep_rep_conv(module: SepRepConv) -> tuple[Tensor, Tensor, Tensor]:
+    """The end of equation 4 without batch norms: PW [O,I,1,1], DW [O,1,3,3] and the bias [O] of DW.
+
+    The shift of the first batch norm reaches DW's every tap, as in `factor_rep_conv`.
+    """
+    scale, shift = affine(module.pad.bn)
+    constant = module.pw.weight.flatten(1) @ shift
+    dw, bias = _after(module.dw.weight, constant * module.dw.weight.sum((1, 2, 3)), module.bn)
+    return module.pw.weight * scale.view(1, -1, 1, 1), dw, bias
+
+
+def fold_sep_rep_conv(module: SepRepConv) -> Affine:
+    """Batch norm, PW, DW 3x3, batch norm (the end of equation 4) into a dense 3x3 [O,I,3,3]."""
+    pw, dw, bias = factor_sep_rep_conv(module)
+    return pw * dw, bias
+
+
+def fold_bn_conv(module: BNConv) -> Affine:
+    """A batch norm and the 1x1 convolution after it."""
+    scale, shift = affine(module.bn)
+    weight = module.conv.weight
+    return weight * scale.view(1, -1, 1, 1), weight.flatten(1) @ shift
+
+
+def fold_qkv(module: QKV) -> Affine:
+    """Three re-parameterisable convolutions, one below the other."""
+    folded = [fold_rep_conv(conv) for conv in (module.query, module.key, module.value)]
+    return torch.cat([weight for weight, _ in folded]), torch.cat([bias for _, bias in folded])
+
+
+def fold(layer: Synapses) -> Affine:
+    """Dense weight [O,I,k,k] and bias [O] of the convolution of a layer."""
+    match layer.conv:
+        case ConvBN():
+            return fold_conv_bn(layer.conv)
+        case RepConv():
+            return fold_rep_conv(layer.conv)
+        case SepRepConv():
+            return fold_sep_rep_conv(layer.conv)
+        case BNConv():
+            return fold_bn_conv(layer.conv)
+        case QKV():
+            return fold_qkv(layer.conv)
+        case nn.Conv2d(weight=weight, bias=bias):
+            return weight, weight.new_zeros(len(weight)) if bias is None else bias
+    raise TypeError(f"{layer.name}: {type(layer.conv).__name__} cannot be folded")
+
+
+def run_folded(layer: Synapses, spikes: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The layer's convolution on spikes [B,C,H,W], from its folded weight."""
+    k = layer.kernel
+    return F.conv2d(spikes, weight, bias, k.stride, k.size // 2, groups=k.groups)

@@ -1,0 +1,63 @@
+"""Where augmentation puts pictures, by lot; of event clips and still pictures alike."""
+
+from typing import Protocol
+
+import numpy as np
+
+from spikewatch.model.training.augment.placement import Placement, Rectangle
+
+
+class Geometric(Protocol):
+    """See `model.training.augment.Augmentation`."""
+
+    @property
+    def flip(self) -> float:
+        """Share that is mirrored left to right."""
+
+    @property
+    def zoom(self) -> float:
+        """Share that is scaled."""
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Range of scales."""
+
+    @property
+    def translate(self) -> float:
+        """Part of the sides that a picture is moved by at most."""
+
+
+def draw_placement(how: Geometric, rng: np.random.Generator, height: int, width: int) -> Placement:
+    """Where a picture goes that has the output to itself; height and width in pixels."""
+    scale = log_uniform(rng, how.scale) if rng.random() < how.zoom else 1.0
+    x_px, y_px = (_shift(rng, side, scale, how.translate) for side in (width, height))
+    flip = bool(rng.random() < how.flip)
+    return Placement(Rectangle(0, 0, width, height), flip, scale, x_px, y_px)
+
+
+def draw_mosaic(how: Geometric, rng: np.random.Generator, height: int, width: int) -> list[Placement]:
+    """Where four pictures go: into the quarters around a point.
+
+    Each is scaled to fill its own, or up to half as much again, and then cut.
+    """
+    x, y = (round(side * rng.uniform(0.35, 0.65)) for side in (width, height))
+    placements = []
+    for x0, x1 in ((0, x), (x, width)):
+        for y0, y1 in ((0, y), (y, height)):
+            scale = max((x1 - x0) / width, (y1 - y0) / height) * rng.uniform(1.0, 1.5)
+            x_px = rng.uniform(x1 - scale * width, x0)
+            y_px = rng.uniform(y1 - scale * height, y0)
+            flip = bool(rng.random() < how.flip)
+            placements.append(Placement(Rectangle(x0, y0, x1, y1), flip, scale, x_px, y_px))
+    return placements
+
+
+def log_uniform(rng: np.random.Generator, span: tuple[float, float]) -> float:
+    """Between two positive numbers, evenly in their logarithm."""
+    return float(np.exp(rng.uniform(*np.log(span))))
+
+
+def _shift(rng: np.random.Generator, side: int, scale: float, translate: float) -> float:
+    """A place where a scaled side covers the output or lies within it, and then up to `translate` beyond."""
+    shift = rng.uniform(0, 1) * side * (1 - scale) + rng.uniform(-translate, translate) * side
+    return float(round(shift)) if scale == 1 else float(shift)

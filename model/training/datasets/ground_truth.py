@@ -1,0 +1,51 @@
+"""Ground truth of one image, wherever it came from."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The N labelled objects of one image.
+
+    Attributes:
+        xywh: float64 [N,4], top-left corner, width and height in pixels.
+        class_id: int64 [N].
+        area: float64 [N] in square pixels; of the outline where the data set has one, else of the box.
+        crowd: bool [N], boxes around many objects, which neither count as found nor as missed.
+    """
+
+    xywh: NDArray[np.float64]
+    class_id: NDArray[np.int64]
+    area: NDArray[np.float64]
+    crowd: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Number of objects."""
+        return len(self.class_id)
+
+    def only(self, which: NDArray[np.bool_]) -> "Truth":
+        """Some of the objects."""
+        return Truth(self.xywh[which], self.class_id[which], self.area[which], self.crowd[which])
+
+    def to_boxes(self, t_us: int) -> Boxes:
+        """In Prophesee's layout, at a time; outlines and crowds are not told."""
+        boxes = np.zeros(len(self), BBOX_DTYPE)
+        for column, name in enumerate("xywh"):
+            boxes[name] = self.xywh[:, column]
+        boxes["t"], boxes["class_id"], boxes["class_confidence"] = t_us, self.class_id, 1
+        return boxes
+
+    @staticmethod
+    def of_boxes(boxes: Boxes) -> "Truth":
+        """Labels of one timestamp; areas are w * h in float32, as in Prophesee's toolbox."""
+        return Truth(
+            np.stack([boxes[name] for name in "xywh"], 1).astype(np.float64),
+            boxes["class_id"].astype(np.int64),
+            (boxes["w"] * boxes["h"]).astype(np.float64),
+            np.zeros(len(boxes), bool),
+        )

@@ -1,0 +1,224 @@
+"""Windows of T slices that end exactly at a label's time, run from rest or with the membranes carried.
+
+Slices are half-open, so no event at or after a label's time is seen for it, and none is shifted. A label
+earlier than its window is long gets blank slices for the time before the recording.
+
+`reset`: every label has a window of its own, T slices counted back from it and run from rest, in the order
+of time that the weights ask for. Windows of neighbouring labels may overlap. A batch is several windows.
+
+`carry`: each recording is run once, oldest slice first, and at each label the last T slices are averaged. A
+fixed grid would miss the labels, so each label is a boundary, and slices are counted back from it to the
+label before. The slice after a label takes the remainder: it lasts 0.5 to 1.5 times slice_us, which spares
+the membranes a step of its own for a microsecond of jitter. Where labels are closer than half a slice, it is
+as short as they are. This stays causal: boundaries up to a label depend on labels up to it, never on a later
+one, and frames on events before it. A batch is one slice of each of several recordings.
+
+Shapes: T slices, B batch, P channels, h and w input pixels.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain, islice, pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from spikewatch.ingest.recording import Recording
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.errors import ConfigError, DatasetError
+from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.network.step import State
+from spikewatch.model.training.datasets.event_history import Past
+from spikewatch.model.training.datasets.labelled_recording import Labelled
+
+STATES = ("carry", "reset")
+
+MAX_SILENCE_US = 10_000_000
+"""Labels later than this after a recording's last event are damage, not silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How the time before a label is cut: T slices of slice_us microseconds."""
+
+    slices: int
+    slice_us: int
+
+
+class Job(NamedTuple):
+    """A recording to run, and the times of its labels, which ascend and differ."""
+
+    recording: Labelled
+    labels_us: Sequence[int]
+
+
+class End(NamedTuple):
+    """A window that is complete: of which job, at which label, and the logits of its T slices."""
+
+    source: int
+    label_us: int
+    logits: list[RawOutputs]
+
+
+@dataclass(frozen=True, slots=True)
+class SliceRun:
+    """One step of a batch that was run.
+
+    Attributes:
+        out: of the network; each sample is a slice.
+        ends: windows that it completes.
+        done: how many jobs are done, with a fraction.
+    """
+
+    out: StepOutput
+    ends: list[End]
+    done: float
+
+
+class _Input:
+    """Network input [1,P,h,w] of any slice not yet forgotten."""
+
+    def __init__(self, detector: Detector, recording: Recording) -> None:
+        self.past = Past(recording, detector.spec.representation)
+        self._name = recording.path.name
+        self._box = Letterbox.fit(*recording.sensor_size(), detector.spec)
+        self._spec = detector.spec
+
+    def between(self, t0_us: int, t1_us: int, label_us: int) -> Tensor:
+        """A slice on the way to a label, which must not lie far beyond the recording."""
+        frame = self.past.frame(t0_us, t1_us)
+        if self.past.ended and label_us - (self.past.latest_us() or 0) > MAX_SILENCE_US:
+            end_s = (self.past.latest_us() or 0) / 1e6
+            raise DatasetError(
+                f"{self._name}: a label at {label_us / 1e6:.3f} s, but the last event is at {end_s:.3f} s; "
+                "the labels are damaged or belong to another recording"
+            )
+        return prepare_frame(frame, self._box, self._spec)[None]
+
+
+def _windows(detector: Detector, jobs: Iterable[Job], cut: Cut) -> Iterator[tuple[int, int, Tensor, float]]:
+    """(job, label, frames [T,1,P,h,w], jobs done), one recording open at a time."""
+    for index, job in enumerate(jobs):
+        if not job.labels_us:
+            continue
+        with job.recording.open() as recording:
+            source = _Input(detector, recording)
+            for label_us in job.labels_us:
+                edges = range(label_us - cut.slices * cut.slice_us, label_us + 1, cut.slice_us)
+                source.past.forget(edges[0])
+                frames = torch.stack([source.between(*edge, label_us) for edge in pairwise(edges)])
+                yield index, label_us, frames, index + recording.progress()
+
+
+def run_reset(detector: Detector, jobs: Sequence[Job], cut: Cut, batch: int = 1) -> Iterator[SliceRun]:
+    """A window from rest for each label, `batch` windows at a time."""
+    windows = _windows(detector, jobs, cut)
+    while group := list(islice(windows, batch)):
+        outputs = detector.window(torch.cat([frames for _, _, frames, _ in group], 1))
+        ends = [
+            End(index, label_us, [row_of(out.raw, row) for out in outputs])
+            for row, (index, label_us, _, _) in enumerate(group)
+        ]
+        for left, out in zip(range(cut.slices - 1, -1, -1), outputs, strict=True):
+            yield SliceRun(out, [] if left else ends, group[-1][3])
+
+
+class _Lane:
+    """One recording that is run from its first slice to its last label."""
+
+    def __init__(self, source: int, job: Job, detector: Detector, cut: Cut, files: ExitStack) -> None:
+        self.source = source
+        self._files = files.enter_context(ExitStack())
+        self._recording = self._files.enter_context(job.recording.open())
+        self._slices = self._cut(_Input(detector, self._recording), job.labels_us, cut)
+        self._recent: deque[RawOutputs] = deque(maxlen=cut.slices)
+        self.frame = detector.blank_frames()
+        self._ends_at: int | None = None
+
+    def _cut(self, source: _Input, labels_us: Sequence[int], cut: Cut) -> Iterator[tuple[Tensor, int | None]]:
+        """Input [1,P,h,w] of each slice, and the label that it ends at."""
+        first_us, before_us = source.past.first_us(), None
+        for label_us in labels_us:
+            for t0_us, t1_us in pairwise(carried_edges(before_us, label_us, first_us, cut)):
+                source.past.forget(t0_us)
+                yield source.between(t0_us, t1_us, label_us), label_us if t1_us == label_us else None
+            before_us = label_us
+
+    def advance(self) -> bool:
+        """Draw the next slice; False, and the file closed, if there is none."""
+        drawn = next(self._slices, None)
+        if drawn is None:
+            self._files.close()
+            return False
+        self.frame, self._ends_at = drawn
+        return True
+
+    def take(self, raw: RawOutputs) -> list[End]:
+        """Keep the logits of the slice; the window that ends with it, if one does."""
+        self._recent.append(raw)
+        return [] if self._ends_at is None else [End(self.source, self._ends_at, list(self._recent))]
+
+    def progress(self) -> float:
+        return self._recording.progress()
+
+
+def run_carried(detector: Detector, jobs: Sequence[Job], cut: Cut, batch: int = 1) -> Iterator[SliceRun]:
+    """One run through each recording up to its last label, `batch` recordings side by side.
+
+    Raises:
+        ConfigError: the weights run each window backwards, so that nothing can be carried.
+    """
+    if detector.spec.time_order != "oldest_first":
+        raise ConfigError(
+            f"{detector.spec.name} runs each window newest slice first: its membranes cannot be carried; "
+            "evaluate with the state reset"
+        )
+    waiting = deque(enumerate(jobs))
+    lanes: list[_Lane] = []
+    state = detector.init_state(0)
+    with ExitStack() as files:
+        while lanes or waiting:
+            kept = [row for row, lane in enumerate(lanes) if lane.advance()]
+            fresh: list[_Lane] = []
+            while waiting and len(kept) + len(fresh) < batch:
+                lane = _Lane(*waiting.popleft(), detector, cut, files)
+                fresh += [lane] if lane.advance() else []
+            if fresh or len(kept) < len(lanes):
+                state = _rows(state, kept, detector.init_state(len(fresh)))
+                lanes = [lanes[row] for row in kept] + fresh
+            if not lanes:
+                return
+            out = detector.step(torch.cat([lane.frame for lane in lanes]), state)
+            state = out.state
+            ends = [end for row, lane in enumerate(lanes) for end in lane.take(row_of(out.raw, row))]
+            done = len(jobs) - len(waiting) - len(lanes) + sum(lane.progress() for lane in lanes)
+            yield SliceRun(out, ends, done)
+
+
+def row_of(raw: RawOutputs, row: int) -> RawOutputs:
+    """The logits of one sample, still with a batch axis."""
+    p3, p4, p5 = (level[row : row + 1] for level in raw)
+    return p3, p4, p5
+
+
+def _rows(state: State, kept: Sequence[int], fresh: State) -> State:
+    """Some rows of a state, and fresh ones after them."""
+    index = torch.tensor(kept, dtype=torch.long)
+    return {name: torch.cat((h[index.to(h.device)], fresh[name])) for name, h in state.items()}
+
+
+def carried_edges(before_us: int | None, label_us: int, first_us: int | None, cut: Cut) -> Iterable[int]:
+    """Boundaries of the slices from the label before, or the recording's first event, up to a label."""
+    if before_us is not None:
+        slices = max((2 * (label_us - before_us) + cut.slice_us) // (2 * cut.slice_us), 1)
+        return chain([before_us], range(label_us - (slices - 1) * cut.slice_us, label_us + 1, cut.slice_us))
+    since = 0 if first_us is None else -((first_us - label_us) // cut.slice_us)
+    return range(label_us - max(since, cut.slices) * cut.slice_us, label_us + 1, cut.slice_us)
+
+
+RUNS = {"carry": run_carried, "reset": run_reset}
+"""By the name of what becomes of the state."""

@@ -1,0 +1,66 @@
+"""Pictures of what a network is taught and what it finds: event frames with boxes, side by side.
+
+Shapes: B lanes, P channels, h and w input pixels.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from spikewatch.model.decode import decode
+from spikewatch.model.network.base import Network, RawOutputs
+from spikewatch.model.nms import suppress
+from spikewatch.model.training.learner.unroll import Lanes, Unroll
+from spikewatch.model.training.loader.batch import Batch
+
+LABELLED, FOUND = (90, 220, 90), (255, 150, 40)
+CONFIDENCE, IOU = 0.25, 0.6
+COLUMNS = 4
+
+
+@torch.no_grad()
+def save_pictures(network: Network, slices: int, batch: Batch, lanes: Lanes, path: Path) -> None:
+    """Draw the last slice of 16 lanes at most: labels green, detections orange with class and confidence.
+
+    Args:
+        network: in evaluation mode.
+        slices: T.
+        batch: with frames of events or pictures, on the network's device.
+        lanes: from rest.
+        path: of the PNG.
+    """
+    outputs, _ = Unroll(network, slices)(batch.frames / batch.levels, batch.fresh, lanes)
+    count = min(batch.frames.shape[1], 16)
+    tiles = [_tile(batch, outputs[-1], lane) for lane in range(count)]
+    blank = np.zeros_like(tiles[0])
+    tiles += [blank] * (-count % COLUMNS)
+    rows = [np.concatenate(tiles[i : i + COLUMNS], 1) for i in range(0, len(tiles), COLUMNS)]
+    Image.fromarray(np.concatenate(rows, 0)).save(path)
+
+
+def _tile(batch: Batch, raw: RawOutputs, lane: int) -> NDArray[np.uint8]:
+    picture = Image.fromarray(_colours(batch.frames[-1, lane].float() / batch.levels))
+    pen = ImageDraw.Draw(picture)
+    known = batch.targets[-1]
+    for box in known.xyxy[known.lane == lane].tolist():
+        pen.rectangle(box, outline=LABELLED)
+    corners, scores = decode(tuple(level[lane : lane + 1] for level in raw))  # type: ignore[arg-type]
+    boxes, scores = corners[0].T.cpu(), scores[0].T.cpu()
+    for anchor, class_id in zip(*suppress(boxes.numpy(), scores.numpy(), CONFIDENCE, IOU), strict=True):
+        x1, y1, x2, y2 = boxes[anchor].tolist()
+        pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=FOUND)
+        pen.text((x1 + 2, y1), f"{class_id} {scores[anchor, class_id]:.2f}", fill=FOUND)
+    return np.asarray(picture)
+
+
+def _colours(frame: Tensor) -> NDArray[np.uint8]:
+    """[P,h,w] in 0..1 -> uint8 [h,w,3]: OFF blue, ON white; three channels are shown as they are."""
+    if len(frame) == 3:
+        return np.ascontiguousarray((frame.permute(1, 2, 0) * 255).byte().cpu().numpy())
+    off, on = (4 * frame).clamp(0, 1).cpu().numpy()
+    picture = np.stack((30 + 200 * on, 30 + 60 * off + 180 * on, 40 + 200 * np.maximum(on, off)), -1)
+    return picture.clip(0, 255).astype(np.uint8)

@@ -1,0 +1,134 @@
+"""What a training run writes down as it goes: `progress.csv`, TensorBoard's files, `curves.png`."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from spikewatch.model.atomic_file import whole_file
+from spikewatch.model.training.learner.learner import StepReport
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """One pass through the data: mean losses, and scores on the validation split, 0 to 1.
+
+    Attributes:
+        epoch: from 1.
+        box, cls, dfl, loss: means over the steps.
+        gradient_norm: the mean, before clipping.
+        learning_rate: of the last step.
+        steps, labelled: steps of the optimiser, and slices with labels they saw.
+        seconds: for training, and `validation_seconds` for scoring.
+        ap, ap50: of the averaged weights over all classes; None where nothing was scored.
+        classes: name and AP50 of each class.
+    """
+
+    epoch: int
+    box: float
+    cls: float
+    dfl: float
+    loss: float
+    gradient_norm: float
+    learning_rate: float
+    steps: int
+    labelled: int
+    seconds: float
+    validation_seconds: float = 0.0
+    ap: float | None = None
+    ap50: float | None = None
+    classes: tuple[tuple[str, float | None], ...] = ()
+
+
+def mean_report(epoch: int, steps: Sequence[StepReport], seconds: float) -> EpochReport:
+    """What the steps of an epoch were like; it has at least one."""
+
+    def mean(name: str) -> float:
+        return float(sum(getattr(each, name) for each in steps)) / len(steps)
+
+    return EpochReport(
+        epoch=epoch,
+        box=mean("box"),
+        cls=mean("cls"),
+        dfl=mean("dfl"),
+        loss=mean("total"),
+        gradient_norm=mean("gradient_norm"),
+        learning_rate=steps[-1].learning_rate,
+        steps=len(steps),
+        labelled=sum(each.labelled for each in steps),
+        seconds=seconds,
+    )
+
+
+class Journal:
+    """Appends epochs to `progress.csv` and TensorBoard; knows those of before a resumed run."""
+
+    def __init__(self, folder: Path, class_names: Sequence[str], resume_at: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._path = folder / "progress.csv"
+        self._names = tuple(class_names)
+        self.rows = [row for row in read_progress(self._path) if int(row["epoch"]) <= resume_at]
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_at + 1)
+        self._write_all()
+
+    def add(self, report: EpochReport) -> None:
+        """One more epoch."""
+        row = {name: value for name, value in asdict(report).items() if name != "classes"}
+        row |= {f"ap50_{name}": value for name, value in report.classes}
+        self.rows.append({name: "" if value is None else str(value) for name, value in row.items()})
+        self._write_all()
+        for name, value in row.items():
+            if value is not None and name != "epoch":
+                self._board.add_scalar(f"{_group(name)}/{name}", value, report.epoch)
+        self._board.flush()
+
+    def close(self) -> None:
+        """End TensorBoard's file."""
+        self._board.close()
+
+    def _write_all(self) -> None:
+        columns = [field.name for field in fields(EpochReport) if field.name != "classes"]
+        columns += [f"ap50_{name}" for name in self._names]
+        with whole_file(self._path) as partial, partial.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+
+def read_progress(path: Path) -> list[dict[str, str]]:
+    """Rows of a `progress.csv`; none if there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def plot_progress(rows: Sequence[dict[str, str]], path: Path) -> None:
+    """Losses and scores against the epoch, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    losses, scores = figure.subplots(1, 2)
+    for name in ("box", "cls", "dfl"):
+        losses.plot(*_curve(rows, name), label=name)
+    for name in rows[-1]:
+        if name.startswith("ap"):
+            scores.plot(*_curve(rows, name), label=name)
+    losses.set(title="training loss", xlabel="epoch", ylabel="weighted loss")
+    scores.set(title="validation", xlabel="epoch", ylabel="average precision", ylim=(0, 1))
+    for axes in (losses, scores):
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, dpi=110)
+
+
+def _curve(rows: Iterable[dict[str, str]], name: str) -> tuple[list[int], list[float]]:
+    known = [(int(row["epoch"]), float(row[name])) for row in rows if row.get(name)]
+    return [epoch for epoch, _ in known], [value for _, value in known]
+
+
+def _group(name: str) -> str:
+    if name.startswith("ap"):
+        return "validation"
+    return "loss" if name in ("box", "cls", "dfl", "loss") else "run"

@@ -1,0 +1,110 @@
+"""Who sends a request, and what that key uses at this moment."""
+
+import hashlib
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+from spikewatch.service.auth.keys import ApiKey, KeyLimits
+from spikewatch.service.errors import KeySessions, KeyTooFast, KeyUploads
+
+BURST_S = 1.0
+"""A key that was quiet may send this much of its rate at once."""
+
+
+class Bucket:
+    """Meters bytes at `rate` a second (the generic cell rate algorithm: one number, a time)."""
+
+    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.rate = rate
+        self._clock = clock
+        self._even_s = clock()
+        """When all that was spent will be paid for."""
+
+    def spend(self, count: int) -> float:
+        """Take `count` bytes; the seconds to wait before more."""
+        now = self._clock()
+        self._even_s = max(self._even_s, now - BURST_S) + count / self.rate
+        return self.behind_s
+
+    @property
+    def behind_s(self) -> float:
+        """Seconds until bytes may be sent again; 0: now."""
+        return max(0.0, self._even_s - self._clock())
+
+
+class Caller:
+    """One key: its sessions and what it uses; or, without limits, anyone. Lives on the event loop.
+
+    Ids of a key's sessions begin with a prefix of its own, made from its name. So what belongs to whom is
+    known of sessions that have ended, are saved, or come from a process before this one; and a key cannot
+    even name the sessions of another.
+    """
+
+    def __init__(self, name: str, limits: KeyLimits | None) -> None:
+        self.name = name
+        self.prefix = "" if limits is None else hashlib.sha256(name.encode()).hexdigest()[:12] + "-"
+        self.limits = limits
+        self.digest = b""
+        """Of the key that it came with last; a name may get another."""
+        self._uploads = 0
+        self._bucket = None if limits is None else Bucket(limits.bytes_per_s)
+
+    def new_id(self) -> str:
+        """An id for a new session."""
+        return self.prefix + uuid.uuid4().hex
+
+    def inside(self, session_id: str) -> str:
+        """The whole id of a session of this key, which may be given with or without the prefix."""
+        return session_id if self.owns(session_id) else self.prefix + session_id
+
+    def owns(self, session_id: str) -> bool:
+        """True for whole ids of this key's sessions."""
+        return session_id.startswith(self.prefix)
+
+    def check_room(self, running: Iterable[str]) -> None:
+        """Before a session is opened; `running` are the ids of all that are open.
+
+        Raises:
+            KeySessions: this key has as many as it may.
+        """
+        if self.limits is not None and sum(map(self.owns, running)) >= self.limits.sessions:
+            raise KeySessions(f"this key may have {self.limits.sessions} sessions at once; end one, or wait")
+
+    def renew(self, key: ApiKey) -> None:
+        """Take the limits of the key as it is now; what is used at this moment goes on counting."""
+        self.digest, self.limits = key.digest, key.limits
+        if self._bucket is not None:
+            self._bucket.rate = key.limits.bytes_per_s
+
+    @contextmanager
+    def upload(self) -> Iterator[None]:
+        """While a recording is on its way.
+
+        Raises:
+            KeyUploads: as many are as may be.
+        """
+        if self.limits is not None and self._uploads >= self.limits.uploads:
+            raise KeyUploads(
+                f"this key may send {self.limits.uploads} recordings at once; wait for one to end"
+            )
+        self._uploads += 1
+        try:
+            yield
+        finally:
+            self._uploads -= 1
+
+    def check_rate(self) -> None:
+        """Before a request with a body.
+
+        Raises:
+            KeyTooFast: this key must wait first.
+        """
+        if self._bucket is not None and (behind_s := self._bucket.behind_s) > 0:
+            raise KeyTooFast(f"this key may send {self._bucket.rate} bytes a second", math.ceil(behind_s))
+
+    def spend(self, count: int) -> float:
+        """Count bytes that came; the seconds for which no more should be taken."""
+        return 0.0 if self._bucket is None else self._bucket.spend(count)

@@ -1,0 +1,115 @@
+"""The work of `spikewatch detect IMAGE`."""
+
+from pathlib import Path
+
+import numpy as np
+import typer
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from spikewatch.model.atomic_file import whole_file
+from spikewatch.model.checkpoints.checkpoint import load_detector
+from spikewatch.model.detections import Detections
+from spikewatch.model.detector import Detector
+from spikewatch.model.energy.formulas import mean_firing_rate
+from spikewatch.model.energy.report import EnergyMeter
+from spikewatch.model.prophesee_boxes import prophesee_boxes
+from spikewatch.model.runtime.select import AUTO
+from spikewatch.model.still_image import run_still
+from spikewatch.service.inference.images import Picture, read_still
+from spikewatch.service.output.annotated_video import banner
+from spikewatch.service.output.drawing import annotate
+from spikewatch.service.schemas import Detection, EnergyMj, StillResult
+
+SHOWN = 20
+
+
+def run_still_detection(
+    path: Path,
+    slices: int | None,
+    confidence: float,
+    iou: float,
+    weights: str | None,
+    mode: str,
+    runtime: str | None,
+    paths: list[Path],
+    as_json: bool,
+) -> None:
+    """Detect, write the files, and print what was found."""
+    detector = load_detector(weights, mode=mode, runtime=runtime or AUTO)
+    detector.spec.check_input(events=False, name=path.name)
+    picture = read_still(path)
+    outputs = run_still(detector, picture, slices or detector.spec.slices)
+    meter = EnergyMeter(detector)
+    meter.add_all(outputs)
+    height, width = picture.shape[:2]
+    found = detector.detections([out.raw for out in outputs], (width, height), 0, confidence, iou)
+    result = _result(detector, meter, found, (width, height))
+    for out in paths:
+        _write(out, picture, found, result)
+    if as_json:
+        typer.echo(result.model_dump_json())
+        return
+    Console().print(_table(path.name, result))
+    for out in paths:
+        typer.echo(f"wrote {out}")
+
+
+def _result(detector: Detector, meter: EnergyMeter, found: Detections, size: tuple[int, int]) -> StillResult:
+    spec = detector.spec
+    energy = meter.report(meter.slices).formula
+    rate = mean_firing_rate(detector.layers, meter.spikes, spec.config.d_max, meter.slices)
+    return StillResult(
+        width=size[0],
+        height=size[1],
+        slices=meter.slices,
+        detections=Detection.all_of(found, spec.class_names),
+        firing_rate=rate,
+        energy_mj=EnergyMj(snn=energy.snn_mj, ann=energy.ann_mj),
+        model=spec.name,
+        training=spec.training,
+    )
+
+
+def _write(path: Path, picture: Picture, found: Detections, result: StillResult) -> None:
+    with whole_file(path) as partial:
+        if path.suffix == ".json":
+            partial.write_text(result.model_dump_json() + "\n")
+        elif path.suffix == ".npy":
+            np.save(partial, prophesee_boxes(found))
+        else:
+            Image.fromarray(_annotated(picture, result)).save(partial, format="PNG")
+
+
+def _annotated(picture: Picture, result: StillResult) -> Picture:
+    boxes = result.detections
+    energy = result.energy_mj
+    return annotate(
+        picture,
+        [(box.x, box.y, box.w, box.h) for box in boxes],
+        [box.label for box in boxes],
+        [box.confidence for box in boxes],
+        [
+            f"{len(boxes)} boxes   firing rate {result.firing_rate:.1%}   "
+            f"energy {energy.snn:.2f} mJ spiking, {energy.ann:.2f} mJ as an ANN"
+        ],
+        f"{result.model}: {banner(result.training)}",
+        legend=False,
+    )
+
+
+def _table(name: str, result: StillResult) -> Table:
+    table = Table(title=name, caption=f"{result.model}: {banner(result.training)}", show_header=False)
+    table.add_row("picture", f"{result.width}x{result.height}, T = {result.slices}")
+    for box in result.detections[:SHOWN]:
+        place = f"{box.w:.0f}x{box.h:.0f} at {box.x:.0f}, {box.y:.0f}"
+        table.add_row(f"{box.label} {box.confidence:.2f}", place)
+    if len(result.detections) > SHOWN:
+        table.add_row("and", f"{len(result.detections) - SHOWN} more")
+    table.add_row("boxes", f"{len(result.detections)}")
+    if result.firing_rate:
+        table.add_row("firing rate", f"{result.firing_rate:.1%} of neurons in each virtual step")
+        table.add_row("energy, spiking", f"{result.energy_mj.snn:.3f} mJ")
+    table.add_row("energy, as an ANN", f"{result.energy_mj.ann:.3f} mJ")
+    return table

@@ -1,0 +1,119 @@
+"""The work of `spikewatch energy`; apart from the command, because torch takes seconds to import."""
+
+import json
+from pathlib import Path
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from spikewatch.ingest.recording import open_recording
+from spikewatch.model.checkpoints.checkpoint import load_detector
+from spikewatch.model.detector import Detector
+from spikewatch.model.energy.formulas import Costs
+from spikewatch.model.energy.report import EnergyMeter, EnergyReport
+from spikewatch.model.still_image import run_still
+from spikewatch.service.cli.progress import progress_bar
+from spikewatch.service.errors import BadRequest
+from spikewatch.service.inference.energy_run import run_recording
+from spikewatch.service.inference.images import is_still, read_still
+from spikewatch.service.inference.options import slice_length_us
+from spikewatch.service.output.annotated_video import banner
+from spikewatch.service.reports.energy import Row, check_can_write, totals, write_report
+from spikewatch.service.reports.energy import as_json as report_json
+from spikewatch.service.reports.energy import row as layer_row
+from spikewatch.service.schemas import WindowRequest
+
+TABLE_WIDTH = 132
+"""Columns that the table needs; a narrower terminal wraps its lines rather than lose figures."""
+
+
+def report_energy(
+    source: Path,
+    request: WindowRequest,
+    costs: Costs,
+    weights: str | None,
+    mode: str,
+    paths: list[Path],
+    as_json: bool,
+) -> None:
+    """Run, write the files, and print the table."""
+    check_can_write(paths)
+    detector = load_detector(weights, mode=mode)
+    slices = request.slices or detector.spec.slices
+    report = _measure(source, request, detector, slices).report(slices, costs)
+    for path in paths:
+        write_report(path, report, detector.spec)
+    if as_json:
+        typer.echo(json.dumps(report_json(report, detector.spec)))
+        return
+    console = Console()
+    console.width = max(console.width, TABLE_WIDTH)
+    console.print(_table(source.name, report, detector))
+    console.print(_conclusion(report))
+    for path in paths:
+        typer.echo(f"wrote {path}")
+
+
+def _measure(source: Path, request: WindowRequest, detector: Detector, slices: int) -> EnergyMeter:
+    meter = EnergyMeter(detector)
+    if is_still(source):
+        detector.spec.check_input(events=False, name=source.name)
+        meter.add_all(run_still(detector, read_still(source), slices))
+        return meter
+    slice_us = slice_length_us(request, detector.spec)
+    with (
+        open_recording(source, request.width, request.height) as recording,
+        progress_bar("counting") as update,
+    ):
+        meter.add_all(run_recording(detector, recording, slices, slice_us, update))
+        if not meter.slices:
+            raise BadRequest(f"{source.name} holds no events")
+    return meter
+
+
+def _table(name: str, report: EnergyReport, detector: Detector) -> Table:
+    title = f"{name}: one window, T x D = {report.slices} x {report.d_max}, mean of {report.windows:g}"
+    table = Table(title=title, caption=f"{detector.spec.name}: {banner(detector.spec.training)}", box=SIMPLE)
+    for heading in ("layer", "geometry"):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("rate", "M AC", "by formula", "M MAC", "spiking mJ", "ANN mJ", "ratio"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("")
+    for layer in report.layers:
+        values = layer_row(layer, report)
+        kernel = layer.layer.kernel
+        depthwise = " dw" if kernel.groups > 1 else ""
+        stride = f" /{kernel.stride}" if kernel.stride > 1 else ""
+        geometry = (
+            f"{layer.layer.in_height}x{layer.layer.in_width} {kernel.in_channels}->{kernel.out_channels} "
+            f"{kernel.size}x{kernel.size}{stride}{depthwise}"
+        )
+        rate = "real" if layer.firing_rate is None else f"{layer.firing_rate:.2%}"
+        table.add_row(values["layer"], geometry, rate, *_figures(values), layer.degradation or "")
+    table.add_section()
+    table.add_row("all", "", "", *_figures(totals(report)), "")
+    return table
+
+
+def _figures(values: Row) -> list[str]:
+    ratio = "-" if values["ratio"] is None else f"{values['ratio']:.1f}"
+    operations = [f"{values[name] / 1e6:,.3f}" for name in ("ac", "ac_formula", "mac")]
+    return [*operations, *(f"{values[name]:.4f}" for name in ("snn_mj", "ann_mj")), ratio]
+
+
+def _conclusion(report: EnergyReport) -> str:
+    sums, costs = totals(report), report.costs
+    lines = [
+        f"{sums['snn_mj']:.3f} mJ spiking by the formula, {sums['snn_exact_mj']:.3f} mJ by exact counts",
+        f"{sums['ann_mj']:.3f} mJ as an ANN on every slice; {sums['ann_once_mj']:.3f} mJ once a window, "
+        "as the paper compares",
+        f"estimates: {costs.ac_pj:g} pJ an AC, {costs.mac_pj:g} pJ a MAC",
+    ]
+    if not any(row.firing_rate is not None for row in report.layers):
+        return "\n".join([*lines, "no layer spikes: this is an ANN"])
+    for kind in ("silent", "saturated"):
+        names = [name for name, how in report.degraded.items() if how == kind]
+        lines.append(f"{kind} layers: {', '.join(names) or 'none'}")
+    return "\n".join(lines)

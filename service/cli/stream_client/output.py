@@ -1,0 +1,81 @@
+"""How `spikewatch stream` shows the service's messages: lines of JSON, a live table, or lines of text."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+
+from spikewatch.service.cli.live_table import live_table
+from spikewatch.service.cli.run_stats import Tally
+
+Message = Mapping[str, Any]
+Show = Callable[[Message], None]
+
+
+@contextmanager
+def stream_output(as_json: bool, share_done: Callable[[], float]) -> Iterator[Show]:
+    """Gives the function that shows a message."""
+    tally = Tally()
+    if as_json:
+        yield lambda message: typer.echo(json.dumps(message))
+    elif sys.stdout.isatty() and sys.stderr.isatty():
+        lines: list[str] = []
+        with live_table("streaming", tally, share_done):
+            yield lambda message: lines.extend(_lines(tally, message, with_windows=False))
+        _echo(lines)
+    else:
+        yield lambda message: _echo(_lines(tally, message))
+
+
+def _echo(lines: list[str]) -> None:
+    for line in lines:
+        typer.echo(line)
+
+
+def _lines(tally: Tally, message: Message, with_windows: bool = True) -> list[str]:
+    """What is to be said of a message, which is counted."""
+    match message["type"]:
+        case "ready":
+            return [f"session {message['session_id']}, {message['model']} ({message['training']})"]
+        case "window":
+            tally.add(message)
+            return [window_line(message)] if with_windows else []
+        case "closed":
+            return [farewell(message, tally)]
+    return []
+
+
+def window_line(message: Message) -> str:
+    """A window in one line."""
+    energy = message["energy_mj"]
+    return (
+        f"{message['t_end_us'] / 1e6:9.3f} s  {message['events']:8,} events  "
+        f"rate {message['firing_rate']:5.1%}  {energy['snn']:6.2f} mJ (ANN {energy['ann']:.2f})  "
+        f"{message['latency_ms']:6.1f} ms  {_boxes(message['detections'])}"
+    )
+
+
+def farewell(message: Message, tally: Tally) -> str:
+    """What the session came to, in one line."""
+    totals, (snn_mw, ann_mw) = message["totals"], tally.power_mw
+    counts = ", ".join(f"{count:,} {label}" for label, count in sorted(tally.boxes.items()))
+    return (
+        f"closed ({message['reason']}): {totals['windows']} windows, {totals['events']:,} events, "
+        f"{totals['dropped_windows']} windows dropped; boxes: {counts or 'none'}; "
+        f"{snn_mw:,.0f} mW spiking, {ann_mw:,.0f} mW as an ANN"
+    )
+
+
+def _boxes(found: list[dict[str, Any]]) -> str:
+    """Few boxes one by one, many as counts."""
+    if len(found) > 3:
+        return ", ".join(f"{n} {label}" for label, n in sorted(Counter(b["label"] for b in found).items()))
+    return ", ".join(f"{_name(box)} {box['confidence']:.2f}" for box in found) or "-"
+
+
+def _name(box: dict[str, Any]) -> str:
+    return f"{box['label']} #{box['track_id']}" if box.get("track_id") else str(box["label"])

@@ -1,0 +1,86 @@
+"""Errors as application/problem+json (RFC 9457), each with a stable code."""
+
+import http
+import logging
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from spikewatch.ingest.errors import IngestError
+from spikewatch.service.errors import InternalError, ServiceError
+from spikewatch.service.metrics.service import Metrics
+from spikewatch.service.schemas import Problem, Window
+
+log = logging.getLogger("spikewatch.http")
+
+MEDIA_TYPE = "application/problem+json"
+INGEST_STATUS = 422
+
+
+def problem_of(error: Exception) -> Problem:
+    """The problem to answer with; what is not ours says nothing of its inside."""
+    match error:
+        case ServiceError():
+            return _problem(error.status, error.code, str(error), error.members)
+        case IngestError():
+            return _problem(INGEST_STATUS, error.code, str(error))
+        case RequestValidationError() | ValidationError():
+            return _problem(422, "invalid_request", _first_error(error))
+        case HTTPException():
+            phrase = http.HTTPStatus(error.status_code).phrase
+            return _problem(error.status_code, phrase.lower().replace(" ", "_"), str(error.detail))
+        case _:
+            return problem_of(InternalError())
+
+
+def _problem(
+    status: int, code: str, detail: str, members: Mapping[str, Any] = MappingProxyType({})
+) -> Problem:
+    known = status in set(http.HTTPStatus)
+    return Problem(
+        title=http.HTTPStatus(status).phrase if known else "Client Gone",
+        status=status,
+        code=code,
+        detail=detail,
+        **members,
+    )
+
+
+def _first_error(error: RequestValidationError | ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
+    return f"{where}: {first['msg']}" if where else str(first["msg"])
+
+
+def problem_response(error: Exception, windows: list[Window] | None = None) -> JSONResponse:
+    """A response; `windows` are results that were ready before the error."""
+    problem = problem_of(error)
+    content = problem.model_dump()
+    if windows:
+        content["windows"] = [window.model_dump() for window in windows]
+    retry_after = getattr(error, "retry_after_s", None)
+    headers = dict(getattr(error, "headers", None) or {})
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
+    return JSONResponse(content, problem.status, headers, MEDIA_TYPE)
+
+
+def install(app: FastAPI, metrics: Metrics) -> None:
+    """Answer every error of the application with a problem, and count it by code."""
+
+    async def handle(request: Request, error: Exception) -> JSONResponse:
+        response = problem_response(error)
+        metrics.refused.labels(problem_of(error).code).inc()
+        if response.status_code >= 500 and not isinstance(error, ServiceError):
+            log.error("unhandled error", exc_info=error, extra={"path": request.url.path})
+            response.headers["Connection"] = "close"  # uvicorn will close it, and the client should know
+        return response
+
+    for kind in (ServiceError, IngestError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, handle)

@@ -1,0 +1,70 @@
+"""A session's choices, with what the client left out filled in from the model."""
+
+from dataclasses import dataclass
+
+from spikewatch.model.spec import WINDOW_US, ModelSpec
+from spikewatch.service.errors import BadRequest
+from spikewatch.service.inference.window import WindowOptions
+from spikewatch.service.schemas import SessionRequest, WindowRequest
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """How one stream is read, cut and judged.
+
+    Attributes:
+        format: of the bytes: dat, evt2, evt21 or evt3 (or of the recording, for information).
+        width, height: sensor pixels, None until the stream's header names them.
+        slice_us: length of a slice.
+        representation: of the frames, the model's.
+        policy: `block` or `drop_oldest`.
+        window: how results are made.
+    """
+
+    format: str
+    width: int | None
+    height: int | None
+    slice_us: int
+    representation: str
+    policy: str
+    window: WindowOptions
+
+
+def window_options(request: WindowRequest, spec: ModelSpec) -> WindowOptions:
+    """The request's choices, or the model's.
+
+    Raises:
+        BadRequest: `hop` is not T, and these weights run windows as a whole.
+    """
+    slices = request.slices or spec.slices
+    hop = request.hop or slices
+    if spec.time_order == "newest_first" and hop != slices:
+        raise BadRequest(f"{spec.name} runs each window of {slices} slices as a whole: hop must be {slices}")
+    return WindowOptions(slices, hop, request.confidence, request.iou, request.track)
+
+
+def slice_length_us(request: WindowRequest, spec: ModelSpec) -> int:
+    """The request's slice length, T-th part of its window preset, or the model's."""
+    if request.window is not None:
+        return WINDOW_US[request.window] // (request.slices or spec.slices)
+    return request.slice_us or spec.slice_us
+
+
+def session_options(request: SessionRequest, spec: ModelSpec) -> SessionOptions:
+    """Options of a live session."""
+    return stream_options(request, spec, request.format, request.policy)
+
+
+def stream_options(
+    request: WindowRequest, spec: ModelSpec, format: str, policy: str = "block"
+) -> SessionOptions:
+    """Options of a stream whose format is known from elsewhere."""
+    return SessionOptions(
+        format=format,
+        width=request.width,
+        height=request.height,
+        slice_us=slice_length_us(request, spec),
+        representation=spec.representation,
+        policy=policy,
+        window=window_options(request, spec),
+    )

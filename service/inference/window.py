@@ -1,0 +1,236 @@
+"""From slices of one session to its window results.
+
+Shapes: P input channels, h and w input pixels.
+"""
+
+import time
+from collections import deque
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from spikewatch.ingest.slicing.slicer import Slice
+from spikewatch.model.detections import Detections
+from spikewatch.model.detector import Detector
+from spikewatch.model.energy.formulas import (
+    Energy,
+    firing_rates,
+    layer_energy,
+    mean_firing_rate,
+    slice_energy,
+)
+from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.spec import ModelSpec
+from spikewatch.service.inference.tracker import Track, Tracks, follow
+
+
+@dataclass(frozen=True, slots=True)
+class InputSlice:
+    """A slice ready for the network.
+
+    Attributes:
+        t0_us, t1_us: half-open span of its events.
+        n_events: how many they are.
+        discontinuity: time jumped before it; the membranes start anew.
+        frame: float32 [P,h,w].
+        ready_s: monotonic time at which its last byte had come.
+    """
+
+    t0_us: int
+    t1_us: int
+    n_events: int
+    discontinuity: bool
+    frame: Tensor
+    ready_s: float
+
+
+def prepare(part: Slice, box: Letterbox, spec: ModelSpec, ready_s: float) -> InputSlice:
+    """Scale, pad and normalise a slice whose last byte came at `ready_s`."""
+    frame = prepare_frame(part.frame, box, spec)
+    return InputSlice(part.t0_us, part.t1_us, part.n_events, part.discontinuity, frame, ready_s)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOptions:
+    """How results are made.
+
+    Attributes:
+        slices: T, the slices whose logits are averaged.
+        hop: a result comes every `hop` slices.
+        confidence, iou: thresholds of the boxes.
+        track: whether boxes are followed from result to result.
+    """
+
+    slices: int
+    hop: int
+    confidence: float
+    iou: float
+    track: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WindowResult:
+    """Boxes of one window and what they cost.
+
+    Attributes:
+        seq: counts the results of a session from 0.
+        t_start_us, t_end_us: span of the slices averaged.
+        events: events that came since the result before.
+        detections: boxes in sensor pixels, valid at t_end_us.
+        layer_rates: layer -> firing rate for each virtual step, since the result before.
+        firing_rate: the same over all neurons.
+        energy: synaptic operations since the result before.
+        layer_energy: the same by layer, the encoder included.
+        latency_s: from the last byte of the window to this result.
+        track_ids: of each box, where tracks were asked for.
+    """
+
+    seq: int
+    t_start_us: int
+    t_end_us: int
+    events: int
+    detections: Detections
+    layer_rates: dict[str, float]
+    firing_rate: float
+    energy: Energy
+    layer_energy: dict[str, Energy]
+    latency_s: float
+    track_ids: tuple[int, ...] | None = None
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Sums since the last result."""
+
+    slices: int = 0
+    events: int = 0
+    energy: Energy = field(default_factory=Energy)
+    spikes: dict[str, int] = field(default_factory=dict)
+    t0_us: int = 0
+    t1_us: int = 0
+    ready_s: float = 0.0
+
+
+class WindowBuilder:
+    """Collects the network's outputs of one session; gives a result every `hop` slices."""
+
+    def __init__(self, detector: Detector, sensor: tuple[int, int], options: WindowOptions) -> None:
+        self._detector = detector
+        self._sensor = sensor
+        self._options = options
+        self._logits: deque[tuple[int, RawOutputs]] = deque(maxlen=options.slices)
+        self._pending = _Pending()
+        self._position_us: int | None = None
+        self._tracks = Tracks()
+        self.seq = 0
+
+    def add(
+        self, part: InputSlice, raw: RawOutputs, spikes: dict[str, int]
+    ) -> tuple[Energy, WindowResult | None]:
+        """Take the outputs of one slice; gives its energy, and a result if it completes a window."""
+        sums = self._pending
+        if not sums.slices:
+            sums.t0_us = part.t0_us
+        mean_spikes = {
+            layer.name: spikes[layer.name] / layer.neurons for layer in self._detector.layers if layer.spiking
+        }
+        energy = slice_energy(self._detector.layers, mean_spikes)
+        p3, p4, p5 = (level.cpu() for level in raw)
+        self._logits.append((part.t0_us, (p3, p4, p5)))
+        self._position_us = part.t1_us
+        sums.slices += 1
+        sums.events += part.n_events
+        sums.energy += energy
+        sums.t1_us = part.t1_us
+        sums.ready_s = part.ready_s
+        for name, count in spikes.items():
+            sums.spikes[name] = sums.spikes.get(name, 0) + count
+        return energy, self._emit() if sums.slices == self._options.hop else None
+
+    def flush(self) -> WindowResult | None:
+        """A result for the slices since the last one, if there are any."""
+        return self._emit() if self._pending.slices else None
+
+    @property
+    def position_us(self) -> int | None:
+        """End of the last slice taken, None before the first."""
+        return self._position_us
+
+    def save(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """All that a later builder needs to go on: plain values, and the logits held for averaging."""
+        meta = {
+            "seq": self.seq,
+            "position_us": self._position_us,
+            "logit_t0_us": [t0_us for t0_us, _ in self._logits],
+            "pending": asdict(self._pending),
+            "tracks": asdict(self._tracks) if self._options.track else None,
+        }
+        tensors = {
+            f"logits.{i}.{level}": tensor
+            for i, (_, raw) in enumerate(self._logits)
+            for level, tensor in enumerate(raw)
+        }
+        return meta, tensors
+
+    def load(self, meta: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """Go on from what `save` gave, checked before."""
+        pending = dict(meta["pending"])
+        pending["energy"] = Energy(**pending["energy"])
+        pending["ready_s"] = time.monotonic()  # the clock of another process says nothing here
+        logits = [
+            (int(t0_us), (tensors[f"logits.{i}.0"], tensors[f"logits.{i}.1"], tensors[f"logits.{i}.2"]))
+            for i, t0_us in enumerate(meta["logit_t0_us"])
+        ]
+        self._pending = _Pending(**pending)
+        self._logits = deque(logits, maxlen=self._options.slices)
+        self._position_us = meta["position_us"]
+        self._tracks = _loaded_tracks(meta["tracks"])
+        self.seq = int(meta["seq"])
+
+    def reset(self) -> None:
+        """Forget the slices and tracks seen, as after a jump in time; `seq` and the tracks' numbers go on."""
+        self._logits.clear()
+        self._tracks = self._tracks.forget()
+        self._pending = _Pending()
+        self._position_us = None
+
+    def _emit(self) -> WindowResult:
+        sums, self._pending = self._pending, _Pending()
+        options, spec = self._options, self._detector.spec
+        rates = firing_rates(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices)
+        most = spec.config.d_max
+        raws = [raw for _, raw in self._logits]
+        found = self._detector.detections(raws, self._sensor, sums.t1_us, options.confidence, options.iou)
+        result = WindowResult(
+            seq=self.seq,
+            t_start_us=min(self._logits[0][0], sums.t0_us),
+            t_end_us=sums.t1_us,
+            events=sums.events,
+            detections=found,
+            layer_rates=rates,
+            firing_rate=mean_firing_rate(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices),
+            energy=sums.energy,
+            layer_energy={
+                layer.name: layer_energy(layer, rates.get(layer.name, 0.0) * most * layer.trains, sums.slices)
+                for layer in self._detector.layers
+            },
+            latency_s=time.monotonic() - sums.ready_s,
+            track_ids=self._follow(found) if options.track else None,
+        )
+        self.seq += 1
+        if spec.time_order == "newest_first":
+            # windows run from rest: the next one, full or not, has nothing in common with this one
+            self._logits.clear()
+        return result
+
+    def _follow(self, found: Detections) -> tuple[int, ...]:
+        self._tracks, ids = follow(self._tracks, found)
+        return ids
+
+
+def _loaded_tracks(saved: dict[str, Any] | None) -> Tracks:
+    if saved is None:
+        return Tracks()
+    return Tracks(saved["next_id"], tuple(Track(**track) for track in saved["known"]))

@@ -1,0 +1,197 @@
+"""What Prometheus sees of each model: what its sessions make it do, and the memory that it takes.
+
+The label `model` is a name of the operator's, so it is bounded. Counters of a model that was unloaded stay.
+"""
+
+from collections import Counter as Counted
+from collections.abc import Callable
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+from spikewatch.model.checkpoints.checkpoint import weights_digest
+from spikewatch.model.detector import Detector
+from spikewatch.model.energy.degradation import DEGRADATIONS, degradation
+from spikewatch.model.energy.formulas import firing_rates
+from spikewatch.service.inference.engine import BatchResult
+from spikewatch.service.inference.options import SessionOptions
+from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.schemas import Policy
+
+MJ_PER_J = 1000.0
+US_PER_S = 1e6
+LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
+LATENCY_BUCKETS_SLICES = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8, 16, 24, 32, 48)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+DROP_REASONS = ("outside_sensor", "before_first_time", "truncated_record", "too_fast")
+LOAD_OUTCOMES = ("loaded", "failed", "no_room")
+
+
+class ModelFamilies:
+    """The metrics of all models, in a registry that is passed in; `of` gives those of one."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, words: str, *labels: str) -> Counter:
+            return Counter(f"spikewatch_{name}", words, ["model", *labels], registry=registry)
+
+        def gauge(name: str, words: str, *labels: str) -> Gauge:
+            return Gauge(f"spikewatch_{name}", words, ["model", *labels], registry=registry)
+
+        def histogram(name: str, words: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            names = ["model", *labels]
+            return Histogram(f"spikewatch_{name}", words, names, buckets=buckets, registry=registry)
+
+        self.events = counter("events", "Events run through the detector")
+        self.windows = counter("windows", "Windows by outcome", "outcome")
+        self.detections = counter("detections", "Boxes returned", "label")
+        self.slices = counter(
+            "slices",
+            "Slices taken into an inbox, and those that were run, or thrown away with a session that ended",
+            "outcome",
+        )
+        self.dropped_slices = counter("dropped_slices", "Slices dropped by the policy drop_oldest")
+        self.dropped_events = counter("dropped_events", "Events or records left out, by reason", "reason")
+        self.spikes = counter("spikes", "Spikes fired")
+        self.operations = counter("synaptic_operations", "Accumulates and multiply-accumulates", "kind")
+        self.energy = counter("energy_joules", "Estimated energy of synaptic operations", "kind")
+        self.loads = counter("model_loads", "Attempts to load a model, by outcome", "outcome")
+        self.unloads = counter("model_unloads", "Models unloaded to make room for others")
+        self.latency = histogram(
+            "window_latency_seconds", "From the last byte of a window to its result", LATENCY_BUCKETS_S
+        )
+        self.lateness = histogram(
+            "window_latency_ratio",
+            "Window latency over the length of the session's slices; above 1 a result is late",
+            LATENCY_BUCKETS_SLICES,
+            "policy",
+        )
+        self.step = histogram(
+            "step_duration_seconds", "One batch: gather, network, scatter", LATENCY_BUCKETS_S
+        )
+        self.batch = histogram("batch_size", "Sessions in one batch", BATCH_BUCKETS)
+        self.sessions = gauge("sessions", "Open sessions")
+        self.queued = gauge("queued_slices", "Slices waiting")
+        self.state = gauge("state_bytes", "Memory of all membranes")
+        self.weights = gauge("weights_bytes", "Memory of the weights")
+        self.rate = gauge(
+            "firing_rate", "Spikes for each neuron and virtual step in the latest batch", "layer"
+        )
+        self.degraded = gauge(
+            "degraded_layers", "Layers that hardly fire or saturate in the latest batch", "kind"
+        )
+        self.info = Info("spikewatch_model", "A loaded model", ["model"], registry=registry)
+
+    def of(self, name: str, detector: Detector) -> "ModelMetrics":
+        """Those of one model, from zero on if it is new."""
+        return ModelMetrics(self, name, detector)
+
+    def known(self, name: str) -> None:
+        """Make the series of a model exist that tell of it while it is not loaded."""
+        self.unloads.labels(name)
+        for outcome in LOAD_OUTCOMES:
+            self.loads.labels(name, outcome)
+
+
+class ModelMetrics:
+    """The metrics of one model that is loaded."""
+
+    def __init__(self, families: ModelFamilies, name: str, detector: Detector) -> None:
+        self._all = families
+        self._name = name
+        self._layers = detector.layers
+        self._d_max = detector.spec.config.d_max
+        self._class_names = detector.spec.class_names
+        self.events = families.events.labels(name)
+        self.accepted = families.slices.labels(name, "accepted")
+        self.run = families.slices.labels(name, "run")
+        self.discarded = families.slices.labels(name, "discarded")
+        self.dropped_slices = families.dropped_slices.labels(name)
+        self.unread = families.windows.labels(name, "unread")
+        self.dropped_windows = families.windows.labels(name, "dropped")
+        self._start_at_zero()
+
+    def begin(self, detector: Detector, state_bytes: int) -> None:
+        """The model is loaded: say what it is and takes."""
+        self._all.weights.labels(self._name).set(detector.weights_bytes)
+        self._all.state.labels(self._name).set(state_bytes)
+        for kind in DEGRADATIONS:
+            self._all.degraded.labels(self._name, kind)
+        self._describe(detector)
+
+    def watch(self, sessions: Callable[[], int], queued: Callable[[], int]) -> None:
+        """Ask for the number of sessions and slices waiting, whenever Prometheus does."""
+        self._all.sessions.labels(self._name).set_function(sessions)
+        self._all.queued.labels(self._name).set_function(queued)
+
+    def drop_events(self, reason: str, count: int) -> None:
+        """Count events or records that were left out."""
+        self._all.dropped_events.labels(self._name, reason).inc(count)
+
+    def forget(self) -> None:
+        """The model is no longer loaded: say nothing of its state."""
+        families = self._all
+        gauges = (families.sessions, families.queued, families.state, families.weights)
+        for gauge in (*gauges, families.rate, families.degraded, families.info):
+            gauge.remove_by_labels({"model": self._name})
+
+    def observe_batch(self, size: int, result: BatchResult) -> None:
+        """Count one step; a batch of slices that only wait for their window is none."""
+        if not result.slices:
+            return
+        families, name = self._all, self._name
+        families.batch.labels(name).observe(size)
+        families.step.labels(name).observe(result.duration_s)
+        self._observe_rates(result)
+        families.spikes.labels(name).inc(sum(result.spikes.values()))
+        families.operations.labels(name, "ac").inc(result.energy.ac)
+        families.operations.labels(name, "mac").inc(result.energy.mac)
+        families.energy.labels(name, "snn").inc(result.energy.snn_mj / MJ_PER_J)
+        families.energy.labels(name, "ann").inc(result.energy.ann_mj / MJ_PER_J)
+
+    def _observe_rates(self, result: BatchResult) -> None:
+        rates = firing_rates(self._layers, result.spikes, self._d_max, result.slices)
+        for layer, rate in rates.items():
+            self._all.rate.labels(self._name, layer).set(rate)
+        found = Counted(map(degradation, rates.values()))
+        for kind in DEGRADATIONS:
+            self._all.degraded.labels(self._name, kind).set(found[kind])
+
+    def observe_window(self, result: WindowResult, options: SessionOptions) -> None:
+        """Count one result."""
+        families, name = self._all, self._name
+        families.windows.labels(name, "completed").inc()
+        families.latency.labels(name).observe(result.latency_s)
+        lateness = result.latency_s / (options.slice_us / US_PER_S)
+        families.lateness.labels(name, options.policy).observe(lateness)
+        for class_id in result.detections.class_id.tolist():
+            families.detections.labels(name, self._class_names[class_id]).inc()
+
+    def _start_at_zero(self) -> None:
+        """Make every series exist, so that a rate over the first scrape is right."""
+        families, name = self._all, self._name
+        families.known(name)
+        families.windows.labels(name, "completed")
+        for series in (families.latency, families.step, families.batch, families.spikes):
+            series.labels(name)
+        for reason in DROP_REASONS:
+            families.dropped_events.labels(name, reason)
+        for label in self._class_names:
+            families.detections.labels(name, label)
+        for policy in get_args(Policy):
+            families.lateness.labels(name, policy)
+        for kind in ("ac", "mac"):
+            families.operations.labels(name, kind)
+        for kind in ("snn", "ann"):
+            families.energy.labels(name, kind)
+
+    def _describe(self, detector: Detector) -> None:
+        spec = detector.spec
+        self._all.info.labels(self._name).info(
+            {
+                "name": spec.name,
+                "training": spec.training,
+                "scale": spec.config.scale,
+                "runtime": detector.runtime,
+                "digest": weights_digest(detector.network),
+            }
+        )

@@ -1,0 +1,207 @@
+"""Which weights clients may ask for, by name.
+
+All are read once at the start, so that a bad file is told to the operator and to no client; what is learned
+of them then is told without loading them again.
+"""
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from spikewatch.model.checkpoints.bundled import UNTRAINED, shipped
+from spikewatch.model.checkpoints.checkpoint import load_detector
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import ConfigError, ModelError
+from spikewatch.model.spec import ModelSpec
+from spikewatch.service.errors import BadSettings, BadSnapshot, UnknownModel
+from spikewatch.service.identity import VERSION, Identity, identity_of
+from spikewatch.service.process_memory import give_back
+from spikewatch.service.settings import Settings
+
+log = logging.getLogger("spikewatch.catalog")
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+"""Names that an operator may give."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Weights that may be asked for.
+
+    Attributes:
+        name: as they are listed; for the default, what its file says.
+        aliases: other names that stand for the same.
+        weights: what `load_detector` takes. Never told to clients.
+        spec: what the file says beside the weights.
+        identity: what a snapshot of its sessions says of it.
+        parameters: how many numbers are trained.
+        layers: names of its spiking layers.
+        weights_bytes, state_bytes: memory of the weights, and of one session's membranes.
+    """
+
+    name: str
+    aliases: tuple[str, ...]
+    weights: str | None
+    spec: ModelSpec
+    identity: Identity
+    parameters: int
+    layers: tuple[str, ...]
+    weights_bytes: int
+    state_bytes: int
+
+    @property
+    def digest(self) -> str:
+        """Of the weights; the same digits as `weights_digest`."""
+        return str(self.identity["weights"])
+
+    @property
+    def runtime(self) -> str:
+        """The arithmetic."""
+        return str(self.identity["runtime"])
+
+    def memory_bytes(self, slots: int) -> int:
+        """What it takes to be loaded, with membranes of so many sessions."""
+        return self.weights_bytes + slots * self.state_bytes
+
+
+def load_weights(weights: str | None, settings: Settings) -> Detector:
+    """A detector as the settings want it.
+
+    Raises:
+        CheckpointError: the weights cannot be read.
+        ConfigError: they look at still pictures, or the runtime does not know them.
+    """
+    dtype = getattr(torch, settings.state_dtype)
+    detector = load_detector(weights, settings.device, runtime=settings.runtime, state_dtype=dtype)
+    detector.spec.check_input(events=True, name="a live stream")
+    return detector
+
+
+class Catalog:
+    """All weights that may be asked for.
+
+    Attributes:
+        entries: each once, the default first.
+
+    Raises:
+        BadSettings: weights that the settings name cannot be used, or two go by one name.
+    """
+
+    def __init__(self, default: Detector, settings: Settings) -> None:
+        asked_as = [settings.weights] if settings.weights in (UNTRAINED, *shipped()) else []
+        names = (default.spec.name, *filter(None, asked_as))
+        self.entries: tuple[Entry, ...] = (_entry(default, names, settings.weights),)
+        for name, weights, of_folder in _named(settings.models):
+            found = _read(name, weights, of_folder, settings)
+            if found is not None:
+                self._add(found)
+                give_back()
+
+    def _add(self, found: Entry) -> None:
+        """Add an entry, or its name to the one that is the same."""
+        for i, entry in enumerate(self.entries):
+            if (entry.identity, entry.spec) == (found.identity, found.spec):
+                if found.name in self.names and found.name not in (entry.name, *entry.aliases):
+                    break
+                both = replace(entry, aliases=_others(entry.name, (*entry.aliases, found.name)))
+                self.entries = (*self.entries[:i], both, *self.entries[i + 1 :])
+                return
+        if found.name in self.names:
+            raise BadSettings(f"models: two weights are called {found.name!r}")
+        self.entries += (found,)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that may be asked for."""
+        return tuple(dict.fromkeys(name for entry in self.entries for name in (entry.name, *entry.aliases)))
+
+    @property
+    def default(self) -> Entry:
+        """What is used where none is named."""
+        return self.entries[0]
+
+    def find(self, name: str | None) -> Entry:
+        """The weights of a name, by default the default.
+
+        Raises:
+            UnknownModel: there are none; says which there are.
+        """
+        if name is None:
+            return self.default
+        for entry in self.entries:
+            if name in (entry.name, *entry.aliases):
+                return entry
+        known = ", ".join(self.names)
+        raise UnknownModel(f"no weights {name[:64]!r}; known are {known}", known=list(self.names))
+
+    def of_snapshot(self, identity: Identity) -> Entry:
+        """The weights that made a snapshot.
+
+        Raises:
+            BadSnapshot: it is of another version, or none of these made it.
+        """
+        if identity.get("version") != VERSION:
+            raise BadSnapshot(
+                f"the snapshot's version is {identity.get('version')!r}, this service's {VERSION!r}"
+            )
+        for same in ({"weights", "model"}, {"weights"}):
+            for entry in self.entries:
+                if all(identity.get(key) == entry.identity[key] for key in same):
+                    return entry
+        known = ", ".join(f"{entry.digest} ({entry.name})" for entry in self.entries)
+        theirs = f"{identity.get('weights')!r:.40} ({identity.get('model')!r:.70})"
+        raise BadSnapshot(f"the snapshot's weights is {theirs}, this service's {known}")
+
+
+def _named(models: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
+    """Name and weights of each that the setting lists, and whether only their folder was named."""
+    for given in models:
+        name, equals, path = given.partition("=")
+        if equals:
+            yield name, path, False
+        elif given in (UNTRAINED, *shipped()):
+            yield given, given, False
+        elif Path(given).is_dir():
+            yield from ((file.stem, str(file), True) for file in sorted(Path(given).glob("*.safetensors")))
+        else:
+            known = ", ".join((UNTRAINED, *shipped()))
+            raise BadSettings(f"models: {given!r} is none of {known}, no NAME=FILE and no folder of weights")
+
+
+def _read(name: str, weights: str, of_folder: bool, settings: Settings) -> Entry | None:
+    """What there is to know; None for a sound file of a folder that is not for streams of events here."""
+    if not re.fullmatch(NAME, name):
+        raise BadSettings(
+            f"models: {name!r} is no name: letters, digits, '.', '_' and '-', at most 64; give NAME=FILE"
+        )
+    try:
+        return _entry(load_weights(weights, settings), (name,), weights)
+    except ConfigError as error:
+        if not of_folder:
+            raise BadSettings(f"models: {name}: {error}") from error
+        log.warning("weights are passed over", extra={"weights": name, "error": str(error)})
+        return None
+    except ModelError as error:
+        raise BadSettings(f"models: {name}: {error}") from error
+
+
+def _entry(detector: Detector, names: Sequence[str], weights: str | None) -> Entry:
+    return Entry(
+        name=names[0],
+        aliases=_others(names[0], names[1:]),
+        weights=weights,
+        spec=detector.spec,
+        identity=identity_of(detector),
+        parameters=sum(p.numel() for p in detector.network.parameters()),
+        layers=tuple(layer.name for layer in detector.layers if layer.spiking),
+        weights_bytes=detector.weights_bytes,
+        state_bytes=detector.state_bytes,
+    )
+
+
+def _others(name: str, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(other for other in dict.fromkeys(names) if other != name)

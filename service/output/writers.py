@@ -1,0 +1,117 @@
+"""Files of results: NDJSON, JSON, Prophesee boxes (.npy) and annotated video, chosen by the name's ending.
+
+Every file is written under a temporary name and renamed when whole, so an interrupted run leaves none.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+
+from spikewatch.model.atomic_file import whole_file
+from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes, prophesee_boxes
+from spikewatch.service.inference.offline import Seen
+from spikewatch.service.schemas import Summary
+
+
+class ResultWriter(Protocol):
+    """Takes what was seen, slice by slice; a context manager."""
+
+    def write(self, seen: Seen) -> None:
+        """Take one slice and its results."""
+
+    def finish(self, summary: Summary) -> None:
+        """Everything has been seen."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End; after an error nothing is left behind."""
+
+
+class _FileWriter:
+    """A file that appears only when it is whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._whole = whole_file(path)
+        self._file = self._whole.__enter__().open("wb")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._whole.__exit__(kind, error, trace)
+
+
+class NdjsonWriter(_FileWriter):
+    """A window a line, the last line the summary: what POST /v1/detections answers."""
+
+    def write(self, seen: Seen) -> None:
+        """Append the windows."""
+        for window in seen.windows:
+            self._file.write(window.model_dump_json().encode() + b"\n")
+
+    def finish(self, summary: Summary) -> None:
+        """Append the summary."""
+        self._file.write(b'{"summary":' + summary.model_dump_json().encode() + b"}\n")
+
+
+class JsonWriter(_FileWriter):
+    """One JSON object: `{"windows": [...], "summary": {...}}`, written window by window."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._file.write(b'{"windows":[')
+        self._separator = b"\n"
+
+    def write(self, seen: Seen) -> None:
+        """Append the windows."""
+        for window in seen.windows:
+            self._file.write(self._separator + window.model_dump_json().encode())
+            self._separator = b",\n"
+
+    def finish(self, summary: Summary) -> None:
+        """Close the list and append the summary."""
+        self._file.write(b'\n],"summary":' + json.dumps(summary.model_dump()).encode() + b"}\n")
+
+
+class BoxWriter(_FileWriter):
+    """All boxes as one structured array, stamped with the end of their window; untracked, their id is 0."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._boxes: list[Boxes] = []
+
+    def write(self, seen: Seen) -> None:
+        """Collect boxes, 40 bytes each."""
+        for result in seen.results:
+            boxes = prophesee_boxes(result.detections)
+            boxes["track_id"] = result.track_ids or 0
+            self._boxes.append(boxes)
+
+    def finish(self, summary: Summary) -> None:
+        """Write the array."""
+        # filled in place: concatenating would drop the padding that makes a row 40 bytes
+        boxes = np.zeros(sum(map(len, self._boxes)), BBOX_DTYPE)
+        start = 0
+        for part in self._boxes:
+            boxes[start : start + len(part)] = part
+            start += len(part)
+        np.save(self._file, boxes)
+
+
+WRITERS: dict[str, Callable[[Path], ResultWriter]] = {
+    ".ndjson": NdjsonWriter,
+    ".json": JsonWriter,
+    ".npy": BoxWriter,
+}
+"""File ending -> writer; `.mp4` is in `service.annotated_video`, which needs the size of the sensor."""

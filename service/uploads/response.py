@@ -1,0 +1,41 @@
+"""The answer to an upload, which flows while the upload goes on."""
+
+import asyncio
+
+from fastapi import Request, Response
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
+
+from spikewatch.service.uploads.upload import Upload
+
+
+class UploadResponse(Response):
+    """Sends lines while the body still comes in, which Starlette's StreamingResponse would not allow:
+    it listens for a disconnect on the channel that the body comes through.
+    """
+
+    media_type = "application/x-ndjson"
+
+    def __init__(self, upload: Upload, request: Request, seq: int, timeout_s: float) -> None:
+        super().__init__()
+        self._upload = upload
+        self._request = request
+        self._seq = seq
+        self._timeout_s = timeout_s
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Stream the lines; a client that does not read for the idle time is given up."""
+        headers = [
+            (b"content-type", b"application/x-ndjson"),
+            (b"location", f"/v1/detections/{self._upload.job_id}".encode()),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        try:
+            async for line in self._upload.lines(self._request, self._seq):
+                message = {"type": "http.response.body", "body": line, "more_body": True}
+                await asyncio.wait_for(send(message), self._timeout_s)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except (TimeoutError, OSError, ClientDisconnect):
+            pass
+        finally:
+            await self._upload.leave(self._request)

@@ -1,0 +1,75 @@
+"""The session of an upload: fed to the end, and followed until its last result is kept."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from starlette.requests import ClientDisconnect
+
+from spikewatch.service.api.feeding import cut_short
+from spikewatch.service.errors import SessionClosed
+from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.model_catalog import Entry
+from spikewatch.service.schemas import Summary
+from spikewatch.service.sessions.session import Session
+
+Feeding = Coroutine[Any, Any, None]
+
+
+async def run_through(
+    session: Session, feeding: Feeding, keep: Callable[[WindowResult], Awaitable[None]]
+) -> None:
+    """Do the feeding, hand every result on, and raise what went wrong.
+
+    Raises:
+        IngestError: the bytes are bad; what came before them was handed on.
+        ServiceError: feeding failed, or the session has ended, though the upload may wait for more bytes.
+        ClientDisconnect: the client went away; not all results were handed on.
+    """
+    feeder = asyncio.create_task(_to_the_end(session, feeding))
+    collector = asyncio.create_task(_collect(session, keep))
+    try:
+        # the collector ends first if the session does
+        await asyncio.wait({feeder, collector}, return_when=asyncio.FIRST_COMPLETED)
+        error = feeder.exception() if feeder.done() else None
+        if isinstance(error, ClientDisconnect):
+            raise error
+        if session.closed is None and not collector.done():
+            await session.barrier()
+        ended = SessionClosed("the upload has ended")
+        session.outbox.close(ended)
+        await asyncio.wait({collector})
+        for fault in (error, collector.exception()):
+            if fault is not None and fault is not ended:
+                raise fault
+    finally:
+        feeder.cancel()
+        collector.cancel()
+        await asyncio.gather(feeder, collector, return_exceptions=True)
+
+
+async def _to_the_end(session: Session, feeding: Feeding) -> None:
+    async with cut_short(session):
+        await feeding
+        await session.flush()
+
+
+async def _collect(session: Session, keep: Callable[[WindowResult], Awaitable[None]]) -> None:
+    while True:
+        await keep(await session.outbox.get())
+
+
+def summary_of(session: Session, entry: Entry) -> Summary:
+    """What its last line says of the whole recording."""
+    width, height = session.source.size
+    return Summary(
+        **session.sums().model_dump(),
+        format=session.options.format,
+        width=width,
+        height=height,
+        t_start_us=session.totals.t_start_us,
+        t_end_us=session.totals.t_end_us,
+        model=entry.name,
+        digest=entry.digest,
+        training=entry.spec.training,
+    )

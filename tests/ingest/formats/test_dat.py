@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from spikewatch.ingest.errors import FormatError, TruncatedError
+from spikewatch.ingest.formats.decoders import make_decoder
+from spikewatch.ingest.recording import open_recording
+from tests.ingest.support.cases import decode
+from tests.ingest.support.encoders import dat
+
+HEADER = b"% Data file containing CD events\n% Version 2\n"
+RECORD = dat([(7, 300, 200, 1)])
+
+
+@pytest.mark.parametrize("preamble", [b"\x00\x08", b"\x0c\x08"])
+def test_both_names_of_the_record(preamble):
+    assert decode("dat", [HEADER + preamble + RECORD]).tolist() == [(7, 300, 200, 1)]
+
+
+@pytest.mark.parametrize(
+    ("preamble", "message"),
+    [(b"\x0e\x08", "external triggers"), (b"\x28\x08", "type 0x28"), (b"\x0c\x10", "16 bytes an event")],
+)
+def test_other_records_are_refused_by_name(preamble, message):
+    with pytest.raises(FormatError, match=message):
+        decode("dat", [HEADER + preamble + RECORD])
+
+
+@pytest.mark.parametrize("tail", [b"", b"\x0c"])
+def test_header_without_event_type_and_size(tail):
+    with pytest.raises(TruncatedError, match="before the DAT event type and size"):
+        decode("dat", [HEADER + tail])
+
+
+def test_coordinates_have_fourteen_bits():
+    assert make_decoder("dat").feed(dat([(1, 16383, 16383, 1)])).tolist() == [(1, 16383, 16383, 1)]
+
+
+def test_real_recording_equals_a_plain_numpy_decode(recordings):
+    path = recordings / "traffic_davis346_td.dat"
+    records = np.frombuffer(path.read_bytes()[-78_830 * 8 :], "<u4").reshape(-1, 2)
+    with open_recording(path) as recording:
+        events = np.concatenate(list(recording.chunks()))
+    assert (events["t"] == records[:, 0]).all()
+    assert (events["x"] == records[:, 1] % 2**14).all()
+    assert (events["y"] == records[:, 1] // 2**14 % 2**14).all()
+    assert (events["p"] == records[:, 1] // 2**28 % 2).all()

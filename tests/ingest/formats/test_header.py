@@ -1,0 +1,116 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikewatch.ingest.errors import FormatError, GeometryError, TruncatedError
+from spikewatch.ingest.formats.header import MAX_HEADER_BYTES, HeaderParser
+
+EVK4 = b"""% camera_integrator_name Prophesee
+% date 2023-03-29 16:37:46
+% evt 3.0
+% format EVT3;height=720;width=1280
+% geometry 1280x720
+% plugin_name hal_plugin_imx636_evk4
+% end
+"""
+
+
+def parse(data: bytes):
+    parser = HeaderParser()
+    rest = parser.push(data)
+    if not parser.done:
+        rest += parser.finish()
+    return parser.header, rest
+
+
+def test_fields_and_what_follows():
+    header, rest = parse(EVK4 + b"% not a header")
+    assert rest == b"% not a header"
+    assert header.fields["date"] == "2023-03-29 16:37:46"
+    assert (header.format, header.width, header.height) == ("evt3", 1280, 720)
+
+
+def test_data_begin_without_an_end_line():
+    header, rest = parse(b"% Version 2\n% Height 720\n\x0c\x08data")
+    assert (header.format, header.height, header.width) == ("dat", 720, None)
+    assert rest == b"\x0c\x08data"
+
+
+@given(cuts=st.lists(st.integers(0, len(EVK4) + 4)))
+@settings(max_examples=50, deadline=None)
+def test_any_split(cuts):
+    data, parser, rest = EVK4 + b"\x01\x02\x03\x04", HeaderParser(), b""
+    last = 0
+    for cut in [*sorted(cuts), len(data)]:
+        rest += data[last:cut] if parser.done else parser.push(data[last:cut])
+        last = cut
+    assert parser.header == parse(EVK4)[0]
+    assert rest == b"\x01\x02\x03\x04"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"%", b"\x00" * 9, b"%abc", b"% \x0012345678", b"% a\n", b"hello world"]
+)
+def test_no_header(data):
+    assert parse(data) == (None, data)
+
+
+@pytest.mark.parametrize("data", [b"% Dat", b"% Version 2\n% Hei", b"% "])
+def test_ends_within_a_line(data):
+    with pytest.raises(TruncatedError):
+        parse(data)
+
+
+@pytest.mark.parametrize("data", [b"% key " + b"v" * MAX_HEADER_BYTES, b"% key value\n" * 6000])
+def test_too_long(data):
+    with pytest.raises(FormatError, match="65536"):
+        parse(data)
+
+
+@pytest.mark.parametrize(
+    ("line", "format"),
+    [
+        ("evt 2.0", "evt2"),
+        ("evt 2.1", "evt21"),
+        ("evt 3.0", "evt3"),
+        ("format EVT2", "evt2"),
+        ("format EVT21;endianness=little;height=320;width=320", "evt21"),
+        ("system_ID 49", None),
+        ("Version 2", "dat"),
+    ],
+)
+def test_declared_format(line, format):
+    assert parse(f"% {line}\n% end\n".encode())[0].format == format
+
+
+def test_unsupported_format():
+    with pytest.raises(FormatError, match="HISTO3D"):
+        parse(b"% format HISTO3D;height=320;width=320\n% end\n")
+
+
+@pytest.mark.parametrize(
+    ("lines", "size"),
+    [
+        ("geometry 640x480", (640, 480)),
+        ("Width 304\n% Height 240", (304, 240)),
+        ("format EVT3;height=720;width=1280", (1280, 720)),
+        ("sensor_generation 3.1", (640, 480)),
+        ("sensor_generation 4.1", (1280, 720)),
+        ("sensor_name IMX636", (1280, 720)),
+        ("plugin_name hal_plugin_genx320_mp", (320, 320)),
+        ("plugin_name hal_plugin_gen3_fx3", (640, 480)),
+        ("integrator_name Prophesee\n% system_ID 48", (1280, 720)),
+        ("integrator_name Somebody\n% system_ID 48", (None, None)),
+        ("system_ID 999", (None, None)),
+        ("date 2020-01-01", (None, None)),
+    ],
+)
+def test_size(lines, size):
+    header, _ = parse(f"% {lines}\n% end\n".encode())
+    assert (header.width, header.height) == size
+
+
+@pytest.mark.parametrize("line", ["geometry big", "geometry 640", "width 12a", "height -4", "geometry 1e9x4"])
+def test_unreadable_size(line):
+    with pytest.raises(GeometryError, match="header"):
+        parse(f"% {line}\n% end\n".encode())

@@ -1,0 +1,183 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from spikewatch.ingest.errors import FormatError, GeometryError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.hdf5.recording import Hdf5Recording
+from spikewatch.ingest.recording import open_recording
+from tests.ingest.support import hdf5_files as files
+from tests.ingest.support.hdf5_files import COMPRESSIONS, HEIGHT, WIDTH, read, some_events, write_plain
+
+WRITERS = {
+    "hdf5-metavision": files.write_metavision,
+    "hdf5-dsec": files.write_dsec,
+    "hdf5-rvt": files.write_rvt,
+    "hdf5-m3ed": files.write_m3ed,
+    "hdf5-rows": files.write_v2e,
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "named_like_nothing"
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("layout", WRITERS)
+def test_layouts_are_read_back_exactly(path: Path, layout: str, compression: str) -> None:
+    events = some_events(5000)
+    chunks = {} if compression == "none" else {"chunks": (700, 4) if layout == "hdf5-rows" else (700,)}
+    WRITERS[layout](path, events, **COMPRESSIONS[compression], **chunks)
+    with open_recording(path) as recording:
+        assert recording.format == layout
+        for max_events in (1 << 17, 1000, 699):
+            assert np.array_equal(read(recording, max_events), events)
+        assert recording.progress() == 1.0
+
+
+@pytest.mark.parametrize("n", [1, 16384, 40_000])
+def test_ecf_is_decoded_without_a_plugin(path: Path, n: int) -> None:
+    events = some_events(n)
+    files.write_ecf(path, events)
+    with open_recording(path) as recording:
+        assert (recording.format, recording.sensor_size()) == ("hdf5-metavision", (WIDTH, HEIGHT))
+        assert np.array_equal(read(recording), events)
+        assert np.array_equal(read(recording, 999), events)
+
+
+def test_ecf_chunks_that_the_optional_filter_skipped_are_read_as_they_are(path: Path) -> None:
+    events = some_events(40_000)
+    files.write_ecf(path, events, plain_chunks=(1, 2))
+    with open_recording(path) as recording:
+        assert np.array_equal(read(recording, 5000), events)
+
+
+@pytest.mark.parametrize("writer", [*WRITERS.values(), files.write_ecf, files.write_compound])
+def test_seek_gives_all_later_events(path: Path, writer: Callable[[Path, Events], None]) -> None:
+    events = some_events(200_000)
+    writer(path, events)
+    with open_recording(path) as recording:
+        for t_us in (0, 1000, 1001, 30_000, 60_000, int(events["t"][-1])):
+            recording.seek(t_us)
+            assert np.array_equal(read(recording), events[events["t"] >= t_us])
+        recording.seek(int(events["t"][-1]) + 1)
+        assert len(read(recording)) == 0
+        recording.seek(-5)
+        assert np.array_equal(read(recording), events)
+
+
+def test_seek_starts_reading_near_the_time(path: Path) -> None:
+    events = some_events(400_000)
+    files.write_ecf(path, events[:200_000])
+    with open_recording(path) as recording:
+        recording.seek(int(events["t"][180_000]))
+        next(iter(recording.chunks(100)))
+        assert recording.progress() > 0.7
+
+
+def test_unsorted_times_are_kept_and_found_by_seek(path: Path) -> None:
+    rng = np.random.default_rng(3)
+    events = some_events(200_000)
+    for start in range(0, len(events), 500):
+        events[start : start + 500] = rng.permutation(events[start : start + 500])
+    files.write_rvt(path, events, chunks=(10_000,))
+    with open_recording(path) as recording:
+        assert np.array_equal(read(recording), events)
+        recording.seek(70_000)
+        assert np.array_equal(read(recording), events[events["t"] >= 70_000])
+        info = recording.info()
+        assert info.t_last_us == int(events["t"].max())
+
+
+def test_columns_may_be_chunked_differently(path: Path) -> None:
+    events = some_events(150_000)
+    with h5py.File(path, "w") as file:
+        for name, chunk in (("t", 70_000), ("x", 999), ("y", 150_000), ("p", 65_537)):
+            file.create_dataset(f"events/{name}", data=events[name], chunks=(chunk,), compression="lzf")
+    with open_recording(path) as recording:
+        assert np.array_equal(read(recording, 40_000), events)
+
+
+def test_each_chunk_is_loaded_once_whatever_the_slices(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = some_events(100_000)
+    files.write_ecf(path, events)
+    import spikewatch.ingest.hdf5.tables as tables
+
+    decoded: list[int] = []
+    monkeypatch.setattr(
+        tables, "decode_ecf", lambda chunk, f=tables.decode_ecf: (decoded.append(1), f(chunk))[1]
+    )
+    with open_recording(path) as recording:
+        read(recording, 100)
+    assert len(decoded) == -(-len(events) // files.ECF_CHUNK)
+
+
+def test_events_outside_the_sensor_are_dropped_and_counted(path: Path) -> None:
+    write_plain(
+        path,
+        t=np.arange(8),
+        x=np.array([0, -1, WIDTH - 1, WIDTH, 5, 1 << 40, -(1 << 40), 6]),
+        y=np.array([0, 1, HEIGHT - 1, 2, HEIGHT, 3, 4, 65536]),
+        p=np.array([-1, 1, 7, 1, 1, 1, 1, 1], "i1"),
+    )
+    with open_recording(path, WIDTH, HEIGHT) as recording:
+        assert read(recording).tolist() == [(0, 0, 0, 0), (2, WIDTH - 1, HEIGHT - 1, 1)]
+        assert recording.stats.dropped == {"outside_sensor": 6}
+        assert recording.info().dropped == {"outside_sensor": 6}
+    with open_recording(path) as recording:
+        assert read(recording)["t"].tolist() == [0, 2, 3, 4]
+
+
+def test_negative_times_are_dropped_and_counted(path: Path) -> None:
+    write_plain(path, t=np.array([-7, 0, 7]), x=[1, 1, 1], y=[1, 1, 1], p=[True, False, True])
+    with open_recording(path) as recording:
+        assert read(recording).tolist() == [(0, 1, 1, 0), (7, 1, 1, 1)]
+        assert recording.stats.dropped == {"negative_time": 1}
+
+
+def test_sizes_come_from_the_file_and_must_not_be_contradicted(path: Path) -> None:
+    events = some_events(10)
+    for writer in (files.write_rvt, files.write_m3ed, files.write_metavision):
+        writer(path, events)
+        with open_recording(path) as recording:
+            assert recording.sensor_size() == (WIDTH, HEIGHT)
+        with pytest.raises(GeometryError, match="names width 640"):
+            open_recording(path, 346, 260)
+    files.write_dsec(path, events)
+    with open_recording(path) as recording, pytest.raises(GeometryError, match="pass --width"):
+        recording.sensor_size()
+
+
+def test_cameras(path: Path) -> None:
+    events = some_events(1000)
+    files.write_m3ed(path, events)
+    with Hdf5Recording(path, camera="right") as recording:
+        assert np.array_equal(read(recording), events[::2])
+    with pytest.raises(FormatError, match="no camera 'top'; left, right"):
+        Hdf5Recording(path, camera="top")
+    with h5py.File(path, "w") as file:
+        files.write_columns(file.create_group("prophesee/event_cam_right"), events[::2])
+        files.write_columns(file.create_group("prophesee/event_cam_left"), events)
+    with Hdf5Recording(path) as recording:
+        assert np.array_equal(read(recording), events)
+
+
+def test_an_empty_recording(path: Path) -> None:
+    files.write_rvt(path, some_events(0))
+    with open_recording(path) as recording:
+        recording.seek(5)
+        info = recording.info()
+    assert (info.events, info.t_first_us, info.duration_us) == (0, None, 0)
+
+
+def test_a_closed_recording_says_so(path: Path) -> None:
+    files.write_compound(path, some_events(10))
+    recording = open_recording(path)
+    recording.close()
+    recording.close()
+    with pytest.raises(ValueError, match="is closed"):
+        next(iter(recording.chunks()))

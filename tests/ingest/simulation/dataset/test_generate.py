@@ -1,0 +1,290 @@
+"""Campaigns on a film of boxes, in real processes."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.events import empty_events
+from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.simulation.dataset.generate import Outcome, check_options, run_campaign
+from spikewatch.ingest.simulation.dataset.job import Job, MakeFilm, Options, recipe, run_job
+from spikewatch.ingest.simulation.dataset.layout import (
+    SPLITS,
+    appearing,
+    dat_header,
+    dat_records,
+    only_writer,
+    place,
+)
+from spikewatch.ingest.simulation.dataset.recorder import Timing
+from tests.ingest.simulation.support.fake_film import FakeFilm, die_at_roadside, make_fake, refuse_roadside
+
+ROOT = Path(__file__).parents[4]
+OPTIONS = Options(3, "mixed", Timing(0.3), 96, 64, None)
+ROADSIDE = {1, 5}
+"""Of the first six recordings of OPTIONS."""
+
+
+def run(
+    out: Path,
+    recordings: int = 6,
+    workers: int = 2,
+    make_film: MakeFilm = make_fake,
+    options: Options = OPTIONS,
+) -> tuple[Outcome, list[float]]:
+    told: list[float] = []
+    return run_campaign(out, options, recordings, workers, make_film, told.append), told
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for path in out.rglob("*")
+        if path.is_file() and path.name != ".lock"
+    }
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("campaign")
+    outcome, told = run(out)
+    assert (len(outcome.facts), outcome.skipped, outcome.failed) == (6, 0, ())
+    assert told == sorted(told)
+    assert told[-1] == 1
+    return out
+
+
+def test_the_layout_is_gen1s(made: Path) -> None:
+    files = sorted(name for name in contents(made) if name != "simulation.json")
+    scenario = ["roadside" if index in ROADSIDE else "driving" for index in range(6)]
+    names = [f"{SPLITS[index]}/{index:05d}_{scenario[index]}" for index in range(6)]
+    assert files == sorted(name + end for name in names for end in ("_td.dat", "_bbox.npy"))
+
+
+def test_neither_workers_nor_number_change_a_byte(made: Path, tmp_path: Path) -> None:
+    run(tmp_path, workers=1, recordings=3)
+    outcome, _ = run(tmp_path, workers=1)
+    assert outcome.skipped == 3
+    assert contents(tmp_path) == contents(made)
+
+
+def test_another_seed_gives_another_campaign(made: Path) -> None:
+    first, other = (recipe(Job(made, 0, options)) for options in (OPTIONS, replace(OPTIONS, seed=4)))
+    assert first.plan.seed != other.plan.seed
+    assert first.settings != other.settings
+    seeds = {recipe(Job(made, index, OPTIONS)).plan.seed for index in range(500)}
+    assert len(seeds) == 500
+    driving = sum(recipe(Job(made, index, OPTIONS)).plan.scenario == "driving" for index in range(500))
+    assert 0.5 < driving / 500 < 0.7
+
+
+def test_recordings_are_read_back(made: Path) -> None:
+    report = json.loads((made / "simulation.json").read_text())
+    for facts in report["recordings"]:
+        path = made / (facts["name"] + "_td.dat")
+        assert path.read_bytes().startswith(b"% Data file containing simulated events\n")
+        with open_recording(path) as recording:
+            info = recording.info()
+        assert (info.format, info.width, info.height) == ("dat", 96, 64)
+        assert (info.events, info.dropped) == (facts["events"], {})
+        boxes = np.load(made / (facts["name"] + "_bbox.npy"))
+        assert facts["boxes"] == {
+            "car": (boxes["class_id"] == 0).sum(),
+            "pedestrian": (boxes["class_id"] == 1).sum(),
+        }
+        assert len(boxes) == 12
+        assert facts["events"] > 1000
+
+
+def test_the_report_says_how(made: Path) -> None:
+    report = json.loads((made / "simulation.json").read_text())
+    assert report["options"] == {
+        "seed": 3,
+        "scenario": "mixed",
+        "seconds": 0.3,
+        "fps": 100.0,
+        "label-hz": 20.0,
+        "width": 96,
+        "height": 64,
+        "meshes": None,
+    }
+    assert report["versions"]["numpy"] == np.__version__
+    assert report["licences"] == []
+    first = report["recordings"][0]
+    assert first["seed"] == recipe(Job(made, 0, OPTIONS)).plan.seed
+    assert first["camera"]["on_threshold"] == recipe(Job(made, 0, OPTIONS)).settings.on_threshold
+
+
+def test_a_stopped_campaign_is_taken_up_again(made: Path, tmp_path: Path) -> None:
+    run(tmp_path, recordings=3, make_film=refuse_roadside)
+    (tmp_path / "test" / "00002_driving_bbox.npy").unlink()
+    left = tmp_path / "train" / ".00003_driving_td.dat.77.part"
+    left.write_bytes(b"half")
+    kept = (tmp_path / "train" / "00000_driving_td.dat").stat().st_mtime_ns
+    outcome, told = run(tmp_path)
+    assert outcome.skipped == 1
+    assert told[-1] == 1
+    assert (tmp_path / "train" / "00000_driving_td.dat").stat().st_mtime_ns == kept
+    assert contents(tmp_path) == contents(made)
+    assert run(tmp_path)[0].skipped == 6
+    assert len(run(tmp_path, recordings=2)[0].facts) == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": 4}, "holds recordings with seed 3, not 4"),
+        ({"scenario": "driving"}, "with scenario mixed, not driving"),
+        ({"timing": Timing(0.3, label_hz=10)}, "with label-hz 20.0, not 10"),
+        ({"width": 100}, "with width 96, not 100"),
+    ],
+)
+def test_other_options_are_refused_by_name(made: Path, change: dict[str, object], words: str) -> None:
+    before = contents(made)
+    with pytest.raises(SimulationError, match=words):
+        run(made, options=replace(OPTIONS, **change))
+    assert contents(made) == before
+
+
+def test_meshes_are_told_by_content(tmp_path: Path) -> None:
+    meshes = tmp_path / "meshes"
+    meshes.mkdir()
+    with_meshes = replace(OPTIONS, meshes=meshes)
+    with pytest.raises(SimulationError, match="no meshes"):
+        run(tmp_path / "out", options=with_meshes)
+    (meshes / "car.npz").write_bytes(b"one")
+    run(tmp_path / "out", 1, options=with_meshes)
+    report = json.loads((tmp_path / "out" / "simulation.json").read_text())
+    assert [each["licence"] for each in report["licences"]] == ["CC BY 3.0", "Apache-2.0; data CC0"]
+    assert str(tmp_path) not in json.dumps(report)
+    moved = meshes.rename(tmp_path / "elsewhere")
+    assert run(tmp_path / "out", 1, options=replace(OPTIONS, meshes=moved))[0].skipped == 1
+    (moved / "car.npz").write_bytes(b"two")
+    with pytest.raises(SimulationError, match="holds recordings with meshes"):
+        run(tmp_path / "out", 1, options=replace(OPTIONS, meshes=moved))
+
+
+@pytest.mark.parametrize("report", ["{", "[]", '{"options": {}, "versions": {}, "recordings": [1]}'])
+def test_a_report_that_is_none_is_refused(tmp_path: Path, report: str) -> None:
+    (tmp_path / "simulation.json").write_text(report)
+    with pytest.raises(SimulationError, match="not a report of a simulation"):
+        run(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("make_film", "reason"),
+    [(refuse_roadside, "no road here"), (die_at_roadside, "its process ended with exit status -9")],
+)
+def test_a_failure_costs_one_recording(made: Path, tmp_path: Path, make_film: MakeFilm, reason: str) -> None:
+    outcome, told = run(tmp_path, make_film=make_film)
+    assert {each.job.index: each.reason for each in outcome.failed} == dict.fromkeys(ROADSIDE, reason)
+    assert {each["index"] for each in outcome.facts} == set(range(6)) - ROADSIDE
+    assert told[-1] == 1
+    expected = {name for name in contents(made) if "roadside" not in name}
+    assert contents(tmp_path).keys() == expected
+
+
+def test_a_film_that_breaks_leaves_no_file_and_is_closed(tmp_path: Path) -> None:
+    films: list[FakeFilm] = []
+
+    def breaking(plan: object) -> FakeFilm:
+        films.append(FakeFilm(recipe(Job(tmp_path, 0, OPTIONS)).plan, actors=()))
+        films[0].ids = lambda t_s: 1 // 0  # type: ignore[assignment, return-value]
+        return films[0]
+
+    with pytest.raises(ZeroDivisionError):
+        run_job(Job(tmp_path, 0, OPTIONS), breaking, lambda share: None)
+    assert contents(tmp_path) == {}
+    assert films[0].closed
+
+
+def test_ctrl_c_leaves_whole_files_only(tmp_path: Path) -> None:
+    """Interrupted as a terminal does it: the signal goes to parent and children alike."""
+    script = tmp_path / "script.py"
+    script.write_text(f"""
+from tests.ingest.simulation.dataset.test_generate import *
+if __name__ == "__main__":
+    run(Path({str(tmp_path)!r}), 40, options=replace(OPTIONS, timing=Timing(2.0)))
+""")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, script], env=environment, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    report = tmp_path / "simulation.json"
+    while not report.exists() or len(json.loads(report.read_text())["recordings"]) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert errors.count("Traceback") == 1, errors
+    assert "KeyboardInterrupt" in errors
+    finished = {each["name"] for each in json.loads(report.read_text())["recordings"]}
+    assert len(finished) >= 2
+    assert not list(tmp_path.glob("*/.*"))
+    for path in tmp_path.glob("*/*_td.dat"):
+        with open_recording(path) as recording:
+            assert recording.info().duration_us > 1_900_000
+    for name in finished:
+        assert len(np.load(tmp_path / (name + "_bbox.npy"))) > 40
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    with only_writer(tmp_path), pytest.raises(SimulationError, match="another run writes there"):
+        run(tmp_path)
+    run(tmp_path, 1)
+
+
+def test_no_process_is_left(made: Path) -> None:
+    assert multiprocessing.active_children() == []
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.dat"
+    with pytest.raises(TypeError), appearing(path) as file:
+        file.writelines([b"half", 1])  # type: ignore[list-item]
+    assert list(tmp_path.iterdir()) == []
+    with appearing(path) as file:
+        file.write(b"whole")
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"whole"]
+
+
+def test_dat_holds_the_largest_values(tmp_path: Path) -> None:
+    events = empty_events(2)
+    events["t"], events["x"], events["y"], events["p"] = [0, 4_199_999_999], [0, 2047], [2047, 3], [1, 0]
+    path = tmp_path / "a_td.dat"
+    path.write_bytes(dat_header(2048, 2048) + dat_records(events))
+    with open_recording(path) as recording:
+        assert (np.concatenate(list(recording.chunks())) == events).all()
+
+
+def test_three_recordings_fill_all_splits(tmp_path: Path) -> None:
+    folders = [place(tmp_path, index, "driving").folder.name for index in range(100)]
+    assert set(folders[:3]) == {"train", "val", "test"}
+    assert {name: folders.count(name) for name in folders} == {"train": 80, "val": 10, "test": 10}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"scenario": "flying"}, "scenario 'flying'; expected mixed, driving or roadside"),
+        ({"seed": -1}, "seed -1; expected zero or more"),
+        ({"width": 31}, "width 31; expected 32 to 2048 pixels"),
+        ({"height": 2049}, "height 2049"),
+        ({"timing": Timing(3601)}, "3601 s; a recording lasts at most 3600 s"),
+        ({"timing": Timing(float("inf"))}, "inf s; a recording lasts"),
+    ],
+)
+def test_options_out_of_bounds_are_refused(change: dict[str, object], words: str) -> None:
+    with pytest.raises(SimulationError, match=words):
+        check_options(replace(OPTIONS, **change))

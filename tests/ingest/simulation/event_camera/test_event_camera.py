@@ -1,0 +1,246 @@
+"""The event camera against brightness whose events are known in closed form."""
+
+import dataclasses
+import pickle
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from spikewatch.ingest.errors import SimulationError
+from spikewatch.ingest.events import Events
+from spikewatch.ingest.simulation.event_camera.event_camera import EventCamera, in_time_order
+from spikewatch.ingest.simulation.event_camera.settings import CameraSettings, draw_settings
+
+SHAPE = (4, 5)
+PIXELS = SHAPE[0] * SHAPE[1]
+STEP_US = 1000
+
+IDEAL = CameraSettings(
+    on_threshold=0.2,
+    off_threshold=0.25,
+    threshold_spread=0,
+    dark=1e-9,
+    bandwidth_hz=1e9,
+    refractory_us=1e-3,
+    leak_hz=0,
+    shot_hz=0,
+    hot_share=0,
+)
+"""No noise, no low-pass, pixels alike."""
+
+
+def settings(**changes: float) -> CameraSettings:
+    return dataclasses.replace(IDEAL, **changes)
+
+
+def camera_at_rest(chosen: CameraSettings, seed: int = 0, shape: tuple[int, int] = SHAPE) -> EventCamera:
+    """Every pixel has just fired."""
+    camera = EventCamera(*shape, chosen, np.random.default_rng(seed))
+    camera.change[:] = 0
+    return camera
+
+
+def watch(
+    camera: EventCamera, log_light: Callable[[float], float], seconds: float, step_us: int = STEP_US
+) -> Events:
+    """What the camera says to even light that changes with time (s)."""
+    shape = camera.on.shape
+    return np.concatenate(
+        [
+            camera.expose(np.full(shape, np.exp(log_light(t_us * 1e-6)), np.float32), t_us)
+            for t_us in range(0, round(seconds * 1e6) + 1, step_us)
+        ]
+    )
+
+
+def of_pixel(events: Events, x: int, y: int) -> Events:
+    return events[(events["x"] == x) & (events["y"] == y)]
+
+
+def noisy_frames(count: int, shape: tuple[int, int] = (24, 32)) -> NDArray[np.float32]:
+    rng = np.random.default_rng(5)
+    return np.exp(np.cumsum(rng.normal(0, 0.1, (count, *shape)), 0)).astype(np.float32)
+
+
+def test_a_ramp_fires_at_the_times_of_its_crossings() -> None:
+    """log I = 4 t: an ON event each 0.2 / 4 s = 50 ms, in every pixel, though frames are 7 ms apart."""
+    events = watch(camera_at_rest(IDEAL), lambda t: 4 * t, 1.05, step_us=7000)
+    one = of_pixel(events, 3, 2)
+    assert one["p"].all()
+    assert np.abs(one["t"] - 50_000 * np.arange(1, 21)).max() <= 2
+    assert len(events) == 20 * PIXELS
+
+
+def test_refractory_time_stretches_a_ramp() -> None:
+    """Blind for 10 ms after an event, the pixel waits another 50 ms: one event each 60 ms."""
+    events = watch(camera_at_rest(settings(refractory_us=10_000)), lambda t: 4 * t, 1.0)
+    one = of_pixel(events, 0, 0)
+    assert np.abs(one["t"] - (60_000 * np.arange(1, 17) - 10_000)).max() <= 2
+
+
+def test_a_step_fires_once_for_each_threshold_in_it() -> None:
+    """A rise by 0.9 within a step; then a fall by 1.15, of which the first 0.1 undo what was left."""
+    events = watch(camera_at_rest(IDEAL), lambda t: 0.0 if t == 0 else 0.9 if t < 0.0095 else -0.25, 0.02)
+    one = of_pixel(events, 1, 1)
+    assert one["p"].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert np.abs(one["t"][:4] - 1000 * np.array([0.2, 0.4, 0.6, 0.8]) / 0.9).max() <= 1
+    assert np.abs(one["t"][4:] - 9000 - 1000 * np.array([0.35, 0.6, 0.85, 1.1]) / 1.15).max() <= 1
+
+
+def test_a_sine_fires_as_often_as_its_swing_holds_thresholds() -> None:
+    """Swing 2 A = 2.02: per period ten ON events of 0.2 and eight OFF events of 0.25, once settled."""
+    events = watch(camera_at_rest(IDEAL), lambda t: 1.01 * np.sin(2 * np.pi * t), 6)
+    settled = events[(events["t"] > 1.25e6) & (events["t"] <= 5.25e6)]
+    on, off = settled["p"].sum() / PIXELS, (settled["p"] == 0).sum() / PIXELS
+    assert (on / 4, off / 4) == (10, 8)
+
+
+def test_half_the_contrast_fires_half_as_often() -> None:
+    fine = settings(on_threshold=0.06, off_threshold=0.06)
+    whole = len(watch(camera_at_rest(fine), lambda t: 2.42 * np.sin(2 * np.pi * t), 4))
+    half = len(watch(camera_at_rest(fine), lambda t: 1.21 * np.sin(2 * np.pi * t), 4))
+    assert half / whole == pytest.approx(0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("refractory_us", [10.0, 3000.0])
+def test_no_pixel_fires_faster_than_its_refractory_time(refractory_us: float) -> None:
+    camera = EventCamera(24, 32, settings(refractory_us=refractory_us), np.random.default_rng(1))
+    frames = noisy_frames(60) ** 5
+    events = np.concatenate([camera.expose(frame, 4000 * k) for k, frame in enumerate(frames)])
+    gaps = np.concatenate(
+        [np.diff(of_pixel(events, x, y)["t"]) for x in range(0, 32, 2) for y in range(0, 24, 2)]
+    )
+    assert refractory_us - 1 <= gaps.min() < refractory_us + 500
+    assert len(gaps) > 2000
+
+
+def test_leak_fires_on_at_its_rate() -> None:
+    """Twice a second, whatever a pixel's threshold."""
+    events = watch(camera_at_rest(settings(leak_hz=2, threshold_spread=0.03)), lambda t: 0.0, 10.2)
+    assert events["p"].all()
+    for x, y in ((0, 0), (4, 3)):
+        assert np.abs(of_pixel(events, x, y)["t"] - 500_000 * np.arange(1, 21)).max() < 500
+    assert len(events) == 20 * PIXELS
+
+
+@pytest.mark.parametrize(("light", "share"), [(1e-6, 1.0), (1.0, 0.25), (8.0, 0.25)])
+def test_shot_noise_is_poisson_and_fades_with_the_light(light: float, share: float) -> None:
+    camera = EventCamera(40, 50, settings(shot_hz=20, shot_spread=0.5), np.random.default_rng(2))
+    expected = float(camera._summed_hz[-1]) * share * 2
+    count = len(watch(camera, lambda t: float(np.log(light)), 2))
+    assert expected == pytest.approx(20 * share * 2 * 2000, rel=0.1)
+    assert abs(count - expected) < 5 * np.sqrt(expected)
+
+
+def test_noise_is_uneven_over_pixels_and_hot_ones_stand_out() -> None:
+    chosen = settings(shot_hz=1, shot_spread=0.7, hot_share=0.01, hot_hz=500)
+    camera = EventCamera(60, 80, chosen, np.random.default_rng(3))
+    events = watch(camera, lambda t: -10.0, 2)
+    counts = np.bincount(events["y"].astype(int) * 80 + events["x"], minlength=4800)
+    hot = counts > 300
+    assert 20 < hot.sum() < 90
+    assert np.abs(counts[hot] / 2 - 500).max() < 120
+    # log-normal rates spread counts wider than a Poisson's equal mean and variance
+    assert counts[~hot].var() > 1.5 * counts[~hot].mean()
+    assert 0.42 < events["p"].mean() < 0.48
+
+
+def test_dark_pixels_are_slow() -> None:
+    """A step is passed on as 1 - exp(-2 pi f t), with f a hundredth where light is: closed form."""
+    slow = settings(bandwidth_hz=10.0, low_light=0.0, on_threshold=1e3, off_threshold=1e3)
+    for light, hz in ((1.0, 10.0), (0.01, 0.1)):
+        camera = camera_at_rest(slow)
+        before = np.full(SHAPE, light / 2, np.float32)
+        camera.expose(before, 0)
+        for k in range(1, 11):
+            camera.expose(2 * before, 1000 * k)
+        share = camera.change[0, 0] / np.log(2)
+        assert share == pytest.approx(1 - np.exp(-2 * np.pi * hz * 0.01), rel=1e-3)
+
+
+def test_thresholds_differ_between_pixels_by_their_spread() -> None:
+    camera = EventCamera(100, 100, settings(threshold_spread=0.03), np.random.default_rng(0))
+    assert camera.on.std() == pytest.approx(0.03, rel=0.05)
+    assert camera.off.mean() == pytest.approx(0.25, rel=0.01)
+
+
+def test_a_saturated_bus_drops_evenly_and_counts() -> None:
+    frames = noisy_frames(2) ** 8
+    free, tight = (
+        EventCamera(24, 32, settings(bus_events_per_s=rate), np.random.default_rng(1)) for rate in (1e9, 1e5)
+    )
+    for camera in (free, tight):
+        camera.expose(frames[0], 0)
+    whole, passed = (camera.expose(frames[1], 10_000) for camera in (free, tight))
+    assert len(whole) > 1500
+    assert (len(passed), tight.stats.dropped) == (1000, {"bus_saturated": len(whole) - 1000})
+    assert free.stats.dropped == {}
+    assert np.isin(passed, whole).all()
+    early = [(each["t"] < 5000).mean() for each in (whole, passed)]
+    assert early[0] == pytest.approx(early[1], abs=0.02)
+
+
+def test_a_camera_taken_up_again_goes_on_as_one_that_never_stopped() -> None:
+    """All state is the camera's own: a copy through bytes sees what the original sees."""
+    frames = noisy_frames(40)
+
+    def see(camera: EventCamera, numbers: range) -> Events:
+        return np.concatenate([camera.expose(frames[k], 5000 * k) for k in numbers])
+
+    def fresh(seed: int) -> EventCamera:
+        return EventCamera(24, 32, CameraSettings(shot_hz=5), np.random.default_rng(seed))
+
+    once = see(fresh(1), range(40))
+    for cut in (1, 17):
+        first = fresh(1)
+        head = see(first, range(cut))
+        assert (np.concatenate((head, see(pickle.loads(pickle.dumps(first)), range(cut, 40)))) == once).all()
+    assert not np.array_equal(see(fresh(2), range(40)), once)
+    assert (np.diff(once["t"]) >= 0).all()
+    assert (once["t"].min() >= 0, once["t"].max() <= 195_000) == (True, True)
+
+
+def test_sorting_is_stable_over_long_and_short_steps() -> None:
+    rng = np.random.default_rng(0)
+    for span in (50, 60_000, 10_000_000):
+        events = np.zeros(5000, [("t", "<i8"), ("x", "<u2")])
+        events["t"], events["x"] = 7 + rng.integers(0, span, 5000), np.arange(5000)
+        ordered = in_time_order(events, 7)
+        assert (ordered == np.sort(events, order=("t", "x"))).all()
+
+
+def test_frames_must_fit_and_follow() -> None:
+    camera = camera_at_rest(IDEAL)
+    picture = np.ones(SHAPE, np.float32)
+    camera.expose(picture, 100)
+    with pytest.raises(SimulationError, match="follow in time"):
+        camera.expose(picture, 100)
+    with pytest.raises(SimulationError, match="the sensor has"):
+        camera.expose(np.ones((5, 4), np.float32), 200)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"on_threshold": 0.0}, "on_threshold is 0.0; it must be above zero"),
+        ({"leak_hz": -1.0}, "leak_hz is -1.0; it must be at least zero"),
+        ({"shot_hz": float("nan")}, "shot_hz is nan"),
+        ({"hot_share": 2.0}, "at most one"),
+    ],
+)
+def test_settings_out_of_bounds_are_refused(change: dict[str, float], words: str) -> None:
+    with pytest.raises(SimulationError, match=words):
+        settings(**change)
+
+
+def test_drawn_settings_vary_and_are_plausible() -> None:
+    drawn = [draw_settings(np.random.default_rng(seed)) for seed in range(200)]
+    on, off = (
+        np.array([getattr(each, name) for each in drawn]) for name in ("on_threshold", "off_threshold")
+    )
+    assert 0.15 < off.min() < 0.2 < 0.6 < on.max() < 0.7
+    assert (on >= off).all()
+    assert draw_settings(np.random.default_rng(3)) == drawn[3]
+    assert all(each.refractory_us < 2000 for each in drawn)

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+
+from spikewatch.ingest.simulation.actors.bodies import simplified
+from spikewatch.ingest.simulation.actors.cars import STYLES, Lamps, make_car
+from spikewatch.ingest.simulation.actors.gait import GAITS
+from spikewatch.ingest.simulation.actors.pedestrians import REGIONS, dress, make_figure
+from spikewatch.ingest.simulation.geometry.mesh import copies, join, paint, vertex_normals
+from spikewatch.ingest.simulation.geometry.shapes import blob, boxes, discs, sheets, tubes
+
+RNG = np.random.default_rng
+
+
+def volume(mesh):
+    """Six times the divergence theorem's sum: positive only if faces wind counter-clockwise from outside."""
+    a, b, c = (mesh.points[mesh.faces[:, k]].astype(float) for k in range(3))
+    return float((a * np.cross(b, c)).sum() / 6)
+
+
+def outward(mesh):
+    """Per face, whether its winding agrees with the normals of its corners."""
+    a, b, c = (mesh.points[mesh.faces[:, k]].astype(float) for k in range(3))
+    across = np.cross(b - a, c - a)
+    real = np.linalg.norm(across, axis=1) > 1e-9
+    agree = (across * mesh.vertices[mesh.faces, 3:6].mean(1)).sum(1)
+    return agree[real] > 0
+
+
+def regions_of(figure):
+    return figure.meshes[0].vertices[:, 8].astype(int)
+
+
+def test_closed_shapes_have_their_volume():
+    assert volume(boxes([[3, 1, 2]], [[2, 3, 4]], paint(), yaw=0.4, sides=6)) == pytest.approx(24, rel=1e-5)
+    many = tubes([[0, 0, 0]], [[1, 2, 2]], 0.5, 0.5, paint(), sides=48, caps=True)
+    assert volume(many) == pytest.approx(np.pi * 0.25 * 3, rel=0.01)
+    assert volume(blob(RNG(0), paint(), 0.0, 40, 24)) == pytest.approx(4 / 3 * np.pi, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    "mesh",
+    [
+        boxes([[0, 0, 0], [5, 1, 2]], [[1, 2, 3]], paint(), yaw=[0.3, 2.0]),
+        tubes([[0, 0, 0], [1, 1, 1]], [[0, 0, 2], [3, 1, 1]], 0.2, 0.1, paint()),
+        discs([[0, 0, 1]], [0, 1, 0], 0.5, paint()),
+        sheets([[[0, 0, 0], [1, 0, 0], [1, 0, 1], [0, 0, 1]]], paint(), both_sides=True),
+        blob(RNG(1), paint(), 0.1),
+    ],
+)
+def test_normals_look_where_faces_do(mesh):
+    assert outward(mesh).all()
+
+
+def test_copies_are_moved_turned_and_sized():
+    whole = copies(
+        boxes([[0, 0, 0]], [[2, 1, 1]], paint(), sides=6), [[5, 0, 0], [0, 7, 1]], [0, np.pi / 2], [1, 2]
+    )
+    first, second = whole.points[:24], whole.points[24:]
+    assert first.min(0) == pytest.approx([4, -0.5, 0])
+    assert second.min(0) == pytest.approx([-1, 5, 1], abs=1e-6)
+    assert second.max(0) == pytest.approx([1, 9, 3], abs=1e-6)
+    assert outward(whole).all()
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_cars_are_as_large_as_they_say_and_right_side_out(style):
+    for seed in range(3):
+        car = make_car(RNG(seed), style, 0, Lamps())
+        low, high = car.mesh.points.min(0), car.mesh.points.max(0)
+        mirrors_and_all = np.array(car.size_m) + np.array([0, 0.34, 0])
+        assert high - low == pytest.approx(mirrors_and_all, rel=0.06)
+        assert low[2] == pytest.approx(0, abs=0.05)
+        assert high[1] == pytest.approx(-low[1], abs=0.02)
+        assert outward(car.mesh).mean() > 0.975
+        assert outward(car.coarse).mean() > 0.95
+        assert len(car.coarse.faces) < 0.5 * len(car.mesh.faces)
+        body = car.mesh.vertices[:, 11] > 0.2
+        assert np.isfinite(car.mesh.vertices).all()
+        assert body.any()
+
+
+def test_a_simplified_mesh_is_smaller_and_in_its_place():
+    car = make_car(RNG(0), "hatchback", 0, Lamps()).mesh
+    coarse = simplified(car, 0.27)
+    assert len(coarse.faces) < 0.8 * len(car.faces)
+    assert coarse.points.min(0) == pytest.approx(car.points.min(0), abs=0.3)
+    assert coarse.points.max(0) == pytest.approx(car.points.max(0), abs=0.3)
+
+
+@pytest.mark.parametrize("gait", GAITS)
+def test_people_stand_on_the_ground_at_their_height(gait):
+    for seed in range(4):
+        figure = make_figure(RNG(seed), gait)
+        lowest, highest = (pick(figure.cycles[0][:, :, 2], axis=1) for pick in (np.min, np.max))
+        if gait != "ride":
+            assert lowest.min() == pytest.approx(0, abs=0.06)
+            assert lowest.max() < (0.25 if gait == "run" else 0.06)
+            assert highest == pytest.approx(figure.height_m, rel=0.12)
+        assert figure.cycles[0].shape == (16, len(figure.meshes[0].vertices), 6)
+        assert np.isfinite(figure.cycles[0]).all()
+        assert regions_of(figure).max() < len(REGIONS)
+        assert len(figure.meshes[1].faces) < 0.6 * len(figure.meshes[0].faces)
+
+
+def test_the_second_half_of_a_walk_mirrors_the_first():
+    figure = make_figure(RNG(3), "walk")
+    legs = figure.cycles[0][:, regions_of(figure) == REGIONS.index("legs"), :3]
+    ahead = legs[..., 0].max(1)
+    assert ahead[:8] == pytest.approx(ahead[8:], abs=0.02)
+    assert np.ptp(ahead) > 0.05
+
+
+def test_clothes_differ_and_bodies_do_not():
+    figure = make_figure(RNG(3), "walk")
+    one, other = (dress(RNG(seed), figure, [1, 2, 3]).levels[0] for seed in (0, 1))
+    assert (one.points == other.points).all()
+    assert (one.vertices[:, 8:] != other.vertices[:, 8:]).any()
+
+
+def test_normals_of_joined_parts_are_their_own():
+    parts = [boxes([[x, 0, 0]], [[1, 1, 1]], paint(), sides=6) for x in (0, 4)]
+    whole = join(parts)
+    alone = np.concatenate([vertex_normals(part.points, part.faces) for part in parts])
+    assert vertex_normals(whole.points, whole.faces) == pytest.approx(alone)

@@ -1,0 +1,164 @@
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikewatch.ingest.errors import GeometryError, TimeOrderError
+from spikewatch.ingest.slicing.slicer import TimeSlicer
+from tests.ingest.support.cases import HEIGHT, WIDTH, as_array, sorted_events
+
+jittered = st.tuples(sorted_events(), st.lists(st.integers(0, 20_000), min_size=1, max_size=7)).map(
+    lambda drawn: [(max(0, e[0] - drawn[1][i % len(drawn[1])]), *e[1:]) for i, e in enumerate(drawn[0])]
+)
+
+
+def cut(events, parts, slicer):
+    slices = [part for chunk in parts for part in slicer.push(events[chunk])]
+    last = slicer.flush()
+    return slices + ([] if last is None else [last])
+
+
+def equal(left, right):
+    return len(left) == len(right) and all(
+        (a.t0_us, a.t1_us, a.n_events, a.discontinuity) == (b.t0_us, b.t1_us, b.n_events, b.discontinuity)
+        and (a.frame == b.frame).all()
+        for a, b in zip(left, right, strict=True)
+    )
+
+
+def make(slice_us=10_000, **options):
+    return TimeSlicer(slice_us, WIDTH, HEIGHT, **options)
+
+
+@given(
+    events=jittered,
+    cuts=st.lists(st.integers(0, 200), max_size=6),
+    representation=st.sampled_from(["polarity_counts", "latest_polarity"]),
+    slice_us=st.sampled_from([3_000, 10_000, 500_000]),
+    max_gap_us=st.sampled_from([0, 100_000, 10_000_000]),
+    origin_us=st.sampled_from([0, 1, -77]),
+)
+@settings(max_examples=60, deadline=None)
+def test_nothing_is_lost_and_chunks_do_not_matter(
+    events, cuts, representation, slice_us, max_gap_us, origin_us
+):
+    events = as_array(events)
+    options = {"representation": representation, "max_gap_us": max_gap_us, "origin_us": origin_us}
+    edges = [0, *sorted(min(place, len(events)) for place in cuts), len(events)]
+    slicer = make(slice_us, **options)
+    slices = cut(events, [slice(a, b) for a, b in pairwise(edges)], slicer)
+    assert sum(part.n_events for part in slices) == len(events)
+    assert slicer.stats.events_in == slicer.stats.events_out == len(events)
+    if representation == "polarity_counts":
+        assert sum(int(part.frame.sum()) for part in slices) == len(events)
+
+    whole = make(slice_us, **options)
+    assert equal(cut(events, [slice(None)], whole), slices)
+    assert whole.stats == slicer.stats
+    assert sum(part.discontinuity for part in slices) == slicer.stats.gaps
+    for before, after in pairwise(slices):
+        assert (before.t1_us == after.t0_us) != after.discontinuity
+    assert all((part.t0_us - origin_us) % slice_us == 0 for part in slices)
+    assert all(part.t1_us - part.t0_us == slice_us for part in slices)
+
+
+@given(events=sorted_events())
+@settings(max_examples=30, deadline=None)
+def test_equals_counting_by_hand(events):
+    for part in cut(as_array(events), [slice(None)], make()):
+        expected = np.zeros((2, HEIGHT, WIDTH), int)
+        for t, x, y, p in events:
+            if part.t0_us <= t < part.t1_us:
+                expected[p, y, x] += 1
+        assert (part.frame == expected).all()
+
+
+def test_slices_are_half_open_and_the_first_holds_the_first_event():
+    slices = cut(as_array([(29_999, 0, 0, 1), (30_000, 0, 0, 1)]), [slice(None)], make())
+    assert [(part.t0_us, part.t1_us, part.n_events) for part in slices] == [
+        (20_000, 30_000, 1),
+        (30_000, 40_000, 1),
+    ]
+
+
+def test_empty_slices_are_emitted():
+    slices = cut(as_array([(0, 0, 0, 1), (45_000, 0, 0, 1)]), [slice(None)], make())
+    assert [part.n_events for part in slices] == [1, 0, 0, 0, 1]
+    assert slices[2].frame.sum() == 0
+
+
+def test_a_long_gap_is_lazy():
+    slicer = make(1, max_gap_us=10**12)
+    drawn = slicer.push(as_array([(0, 0, 0, 1), (10**12, 0, 0, 1)]))
+    assert [next(drawn).t0_us for _ in range(100)] == list(range(100))
+    with pytest.raises(RuntimeError, match="not all drawn"):
+        slicer.push(as_array([]))
+    with pytest.raises(RuntimeError, match="not all drawn"):
+        slicer.flush()
+
+
+def test_a_gap_beyond_the_limit_is_jumped_and_told():
+    slicer = make(max_gap_us=100_000)
+    slices = cut(as_array([(0, 0, 0, 1), (110_001, 0, 0, 1), (120_000, 0, 0, 1)]), [slice(None)], slicer)
+    assert [(part.t0_us, part.discontinuity) for part in slices] == [
+        (0, False),
+        (110_000, True),
+        (120_000, False),
+    ]
+    assert slicer.stats.gaps == 1
+
+
+def test_a_late_event_goes_into_the_open_slice():
+    slicer = make(max_late_us=5_000)
+    slices = cut(as_array([(12_000, 0, 0, 1), (5_000, 1, 0, 1), (15_000, 2, 0, 1)]), [slice(None)], slicer)
+    assert [part.n_events for part in slices] == [3]
+    assert slicer.stats.late == 1
+
+
+@pytest.mark.parametrize(
+    ("bad", "error", "message"),
+    [
+        ((4_999, 1, 0, 1), TimeOrderError, "4999 us came in the slice that begins at 10000 us"),
+        ((12_000, WIDTH, 0, 1), GeometryError, "x=304, y=0 is off the 304x240"),
+        ((99_000, 0, HEIGHT, 1), GeometryError, "x=0, y=240"),
+        ((2**62, 0, 0, 1), TimeOrderError, "beyond any clock"),
+        ((-(2**63), 0, 0, 1), TimeOrderError, "came in the slice"),
+    ],
+)
+def test_a_refused_event_changes_nothing(bad, error, message):
+    slicer = make(max_late_us=5_000)
+    with pytest.raises(error, match=message):
+        list(slicer.push(as_array([(12_000, 0, 0, 1), (13_000, 0, 0, 1), bad, (14_000, 0, 0, 1)])))
+    assert slicer.stats.events_in == 2
+    assert list(slicer.push(as_array([(14_000, 0, 0, 1)]))) == []
+    assert slicer.flush().n_events == 3
+
+
+def test_damaged_first_event():
+    slicer = make()
+    with pytest.raises(TimeOrderError, match="beyond any clock"):
+        list(slicer.push(as_array([(-(2**63), 0, 0, 1)])))
+    assert slicer.flush() is None
+
+
+@pytest.mark.parametrize("options", [{"slice_us": 0}, {"max_gap_us": -1}, {"max_late_us": -1}])
+def test_wrong_durations(options):
+    with pytest.raises(ValueError, match="slice_us must be at least 1"):
+        make(**options)
+
+
+def test_wrong_size_and_representation():
+    with pytest.raises(GeometryError, match="0x5"):
+        TimeSlicer(1000, 0, 5)
+    with pytest.raises(ValueError, match="expected one of polarity_counts, latest_polarity"):
+        TimeSlicer(1000, 5, 5, "voxels")
+
+
+def test_a_stream_that_goes_on_counts_the_silence_since_then():
+    events = as_array([(5_000, 1, 1, 1), (15_000, 2, 1, 0), (47_000, 3, 1, 1)])
+    whole = cut(events, [slice(0, 3)], make())
+    rest = cut(events, [slice(2, 3)], make(start_us=20_000))
+    assert [part.t0_us for part in rest] == [20_000, 30_000, 40_000]
+    assert equal(rest, whole[2:])

@@ -1,0 +1,182 @@
+import gzip
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spikewatch.ingest.errors import FormatError, GeometryError, IngestError, TruncatedError
+from spikewatch.ingest.events import EVENT_DTYPE, copy_events
+from spikewatch.ingest.recording import RecordingInfo, open_recording, sniff
+from tests.ingest.support.cases import as_array, same
+from tests.ingest.support.encoders import dat, evt3
+
+HEADER = b"% Data file containing CD events\n% Version 2\n% Width 304\n% Height 240\n\x0c\x08"
+EVENTS = [(100 * i, i % 304, i % 240, i % 2) for i in range(5000)]
+
+REAL = [
+    ("traffic_davis346_td.dat", "dat", 346, 260, 78_830, (0, 215, 164, 1), (2_359_945, 233, 205, 1)),
+    ("ncars_car_td.dat", "dat", None, None, 4_407, (0, 6, 18, 1), (99_937, 48, 47, 1)),
+    ("imx636_spinning_td.dat", "dat", 1280, 720, 1_218_618, (5_856, 484, 315, 1), (10_773_853, 471, 350, 0)),
+    (
+        "sparklers_evt2.raw",
+        "evt2",
+        640,
+        480,
+        521_252,
+        (913_716_224, 35, 443, 1),
+        (913_812_095, 12, 471, 0),
+    ),
+    ("pedestrians_evt3.raw", "evt3", 1280, 720, 5_000, (5_840_504, 707, 297, 0), (5_885_714, 598, 260, 0)),
+]
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "misnamed.raw"
+    path.write_bytes(HEADER + dat(EVENTS))
+    return path
+
+
+@pytest.mark.parametrize(("name", "format", "width", "height", "count", "first", "last"), REAL)
+def test_real_recordings(recordings, name, format, width, height, count, first, last):
+    with open_recording(recordings / name) as recording:
+        info = recording.info()
+        chunks = list(recording.chunks())
+    assert info == RecordingInfo(format, width, height, count, first[0], last[0], last[0] - first[0], {})
+    assert sum(map(len, chunks)) == count
+    assert chunks[0][0].item() == first
+    assert chunks[-1][-1].item() == last
+    assert all((np.diff(chunk["t"]) >= 0).all() for chunk in chunks)
+
+
+def test_chunks_are_bounded_owned_and_start_over(path):
+    with open_recording(path) as recording:
+        for _ in range(2):
+            chunks = list(recording.chunks(max_events=700))
+            assert max(map(len, chunks)) == 700
+            assert same(np.concatenate(chunks), as_array(EVENTS))
+            assert recording.stats.events == len(EVENTS)
+        with pytest.raises(ValueError, match="at least 1"):
+            next(recording.chunks(0))
+
+
+def test_seek(path):
+    with open_recording(path) as recording:
+        recording.seek(250_001)
+        assert next(recording.chunks())[0].item() == EVENTS[2501]
+        assert recording.info().events == recording.stats.events == 5000 - 2501
+        recording.seek(10**9)
+        assert list(recording.chunks()) == []
+        recording.seek(0)
+        assert recording.info().events == 5000
+
+
+def test_two_readers_of_one_recording_do_not_disturb_each_other(path):
+    with open_recording(path) as recording:
+        pairs = zip(recording.chunks(100), recording.chunks(100), strict=True)
+        assert all(same(left, right) for left, right in pairs)
+
+
+def test_progress(path):
+    with open_recording(path) as recording:
+        assert recording.progress() == 0
+        list(recording.chunks())
+        assert recording.progress() == 1
+
+
+def test_size_is_supplied_by_the_caller_or_contradicted(tmp_path, path):
+    unsized = tmp_path / "unsized.dat"
+    unsized.write_bytes(b"% Version 2\n\x00\x08" + dat(EVENTS))
+    with open_recording(unsized) as recording:
+        assert (recording.info().width, recording.info().events) == (None, 5000)
+        with pytest.raises(GeometryError, match="--width and --height"):
+            recording.sensor_size()
+    with open_recording(unsized, width=100, height=240) as recording:
+        assert recording.sensor_size() == (100, 240)
+        info = recording.info()
+        assert info.dropped == {"outside_sensor": 5000 - info.events}
+    with pytest.raises(GeometryError, match="width 304, not 100"):
+        open_recording(path, width=100, height=240)
+
+
+def test_truncated_record_is_repaired_and_counted(tmp_path):
+    path = tmp_path / "cut.dat"
+    path.write_bytes(HEADER + dat(EVENTS)[:-3])
+    with open_recording(path) as recording:
+        assert recording.info().events == 4999
+        assert recording.info().dropped == {"truncated_record": 1}
+
+
+def test_header_alone_is_a_recording_without_events(tmp_path):
+    path = tmp_path / "empty.raw"
+    path.write_bytes(b"% evt 3.0\n% geometry 640x480\n% end\n")
+    with open_recording(path) as recording:
+        assert recording.info() == RecordingInfo("evt3", 640, 480, 0, None, None, 0, {})
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (b"", FormatError, "empty"),
+        (b"\x89PNG\r\n\x1a\n", FormatError, "begins with b'.x89PNG"),
+        (evt3([(1, 2, 3, 1)]), FormatError, "no known format"),
+        (gzip.compress(b"x", mtime=0), FormatError, "gzip"),
+        (b"PK\x03\x04....", FormatError, "ZIP"),
+        (b"#!AER-DAT2.0\r\n", FormatError, "AEDAT before version 4"),
+        (b"#ROSBAG V2.0\n", FormatError, "ROS bag"),
+        (b"% plugin_name x\n% end\n", FormatError, "names no event format"),
+        (b"% format DIFF3D\n% end\n", FormatError, "DIFF3D"),
+        (b"% Version 2\n% Wid", TruncatedError, "within its text header"),
+        (b"% Version 2\n", TruncatedError, "event type and size"),
+        (b"% Version 2\n\x0e\x08", FormatError, "external triggers"),
+        (b"% Version 2\n% Width 9999\n\x0c\x08", GeometryError, "9999"),
+    ],
+)
+def test_what_is_no_recording_gets_one_clear_error(tmp_path, content, error, message):
+    path = tmp_path / "recording.dat"
+    path.write_bytes(content)
+    with pytest.raises(error, match=message) as caught:
+        open_recording(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_directory_and_absent_file(tmp_path):
+    with pytest.raises(FormatError, match="is a directory"):
+        open_recording(tmp_path)
+    with pytest.raises(FileNotFoundError):
+        open_recording(tmp_path / "absent.dat")
+
+
+@pytest.mark.parametrize(
+    ("head", "format"),
+    [
+        (HEADER, "dat"),
+        (b"% evt 2.1\n% end\n", "evt21"),
+        (b"\x89HDF\r\n\x1a\n", "hdf5"),
+        (bytes(512) + b"\x89HDF\r\n\x1a\n", "hdf5"),
+        (b"#!AER-DAT4.0\r\n", "aedat4"),
+    ],
+)
+def test_sniff(head, format):
+    assert sniff(head) == format
+
+
+@given(head=st.binary(max_size=80), at=st.integers(0, 80))
+@settings(max_examples=200, deadline=None)
+def test_sniff_knows_or_refuses(head, at):
+    data = bytearray(HEADER)
+    data[at : at + len(head)] = head
+    with suppress(IngestError):
+        assert sniff(bytes(data)) in {"dat", "evt2", "evt21", "evt3", "hdf5", "aedat4"}
+
+
+def test_copied_events_are_the_same_elsewhere() -> None:
+    events = np.zeros(6, EVENT_DTYPE)
+    events["t"], events["x"], events["p"] = np.arange(6), 7, 1
+    for part in (events[1:4], events[::2], events[:0]):
+        copied = copy_events(part)
+        assert copied.dtype == EVENT_DTYPE
+        assert np.array_equal(copied, part)
+        assert not np.shares_memory(copied, events)

@@ -1,0 +1,42 @@
+"""Small detectors for tests, on dyadic weights so that results are exact."""
+
+import torch
+from torch import Tensor
+
+from spikewatch.model.checkpoints.checkpoint import untrained_network
+from spikewatch.model.detector import Detector
+from spikewatch.model.network.build import build_network
+from spikewatch.model.network.config import SpikeYOLOConfig
+from spikewatch.model.network.step import Step
+from spikewatch.model.spec import ModelSpec
+
+
+def small_detector(height: int = 64, width: int = 96, config: SpikeYOLOConfig | None = None) -> Detector:
+    """The untrained default, or another network, on a small input."""
+    config = config or SpikeYOLOConfig()
+    name = f"spikewatch-{config.scale}-untrained"
+    spec = ModelSpec(name, config, input_height=height, input_width=width)
+    return Detector(untrained_network(config), spec)
+
+
+def event_like_frames(count: int, spec: ModelSpec, seed: int = 0) -> Tensor:
+    """[count,P,h,w] sparse counts over count_cap, multiples of 1/8."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (count, spec.config.in_channels, spec.input_height, spec.input_width)
+    counts = torch.randint(1, spec.count_cap + 1, shape, generator=generator)
+    return torch.where(torch.rand(shape, generator=generator) < 0.1, counts / spec.count_cap, 0.0)
+
+
+@torch.no_grad()
+def calibrated_detector() -> Detector:
+    """PyTorch's own initialisation, batch norms fitted to event-like frames: as live as trained weights,
+    and as little dyadic."""
+    config = SpikeYOLOConfig()
+    torch.manual_seed(0)
+    network = build_network(config)
+    detector = Detector(network, ModelSpec("calibrated", config, input_height=64, input_width=96))
+    network.train()
+    for seed in range(60):
+        network(event_like_frames(4, detector.spec, seed), Step(detector.init_state(4)))
+    network.eval()
+    return detector

@@ -1,0 +1,276 @@
+"""After each augmentation, the boxes read off the frames are the targets."""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from spikewatch.model.training.augment.boxes import follow
+from spikewatch.model.training.augment.count_change import CountChange
+from spikewatch.model.training.augment.options import Augmentation
+from spikewatch.model.training.augment.placement import Placement, Rectangle
+from spikewatch.model.training.augment.render import Scale, Touch, draw_slices, finish
+from spikewatch.model.training.datasets.input_boxes import BoxRules, InputBoxes
+from spikewatch.model.training.datasets.prophesee import LabelledRecording
+from spikewatch.model.training.loader.batch import Batch
+from spikewatch.model.training.loader.recording_loader import SetOptions, TrainingSet
+from spikewatch.model.training.slice_cache.cache import CacheOptions
+from tests.model.training.support.fakes import epoch_of
+from tests.model.training.support.moving_boxes import (
+    COUNTS,
+    HEIGHT,
+    WIDTH,
+    agree,
+    mask_of,
+    moving_boxes,
+    small_spec,
+)
+
+NONE = Augmentation.none()
+EVERYTHING = BoxRules(0, 0, 0)
+STEP = 31
+"""A count as a byte."""
+
+GEOMETRY = {
+    "none": NONE,
+    "flip": replace(NONE, flip=0.5),
+    "move": replace(NONE, translate=0.3),
+    "shrink": replace(NONE, zoom=1.0, scale=(0.5, 0.9)),
+    "grow": replace(NONE, zoom=1.0, scale=(1.1, 1.6)),
+    "mosaic": replace(NONE, mosaic=1.0, flip=0.5),
+    "jitter": replace(NONE, jitter=1.0),
+    "all of them": replace(Augmentation(), swap=0, thin=0, gain=0, noise=0, erase=0),
+}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> list[LabelledRecording]:
+    folder = tmp_path_factory.mktemp("recordings")
+    return [moving_boxes(folder, f"r{k}", seed=k) for k in range(4)]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> CacheOptions:
+    return CacheOptions(tmp_path_factory.mktemp("cache"))
+
+
+def epoch(
+    sources: list[LabelledRecording], cache: CacheOptions, how: Augmentation, rules: BoxRules = EVERYTHING
+) -> list[Batch]:
+    options = SetOptions(cache, lanes=6, slices=6, augmentation=how, rules=rules)
+    training = TrainingSet(sources, small_spec(), options)
+    return [batch for number in range(4) for batch in epoch_of(training, number)]
+
+
+def labelled_frames(batches: list[Batch]) -> list[tuple[NDArray[np.uint8], list[NDArray[np.float32]]]]:
+    """Frames [2,h,w] that end at a label, and the boxes [M,4] of each class."""
+    found = []
+    for batch in batches:
+        for frames, targets in zip(batch.frames, batch.targets, strict=True):
+            for lane in torch.nonzero(targets.labelled).flatten().tolist():
+                own = [targets.xyxy[(targets.lane == lane) & (targets.class_id == c)].numpy() for c in (0, 1)]
+                found.append((frames[lane].numpy(), own))
+    return found
+
+
+@pytest.mark.parametrize("name", GEOMETRY)
+def test_boxes_follow_the_frames(name: str, sources: list[LabelledRecording], cache: CacheOptions) -> None:
+    within_px = 0.1 if name in ("none", "flip", "move", "jitter") else 1.6
+    found = labelled_frames(epoch(sources, cache, GEOMETRY[name]))
+    assert len(found) > 100
+    for frame, boxes in found:
+        for class_id in (0, 1):
+            assert agree(frame[class_id] > 0, boxes[class_id], within_px)
+            assert (boxes[class_id] >= 0).all()
+            assert (boxes[class_id] <= [WIDTH, HEIGHT, WIDTH, HEIGHT]).all()
+            assert (boxes[class_id][:, 2:] > boxes[class_id][:, :2]).all()
+    sides = {tuple(b[2:] - b[:2]) for _, boxes in found for own in boxes for b in own}
+    assert len(sides) > 40
+
+
+def test_a_mosaic_is_made_of_four(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+    batches = epoch(sources, cache, GEOMETRY["mosaic"])
+    boxes = Counter[int]()
+    for batch in batches:
+        for targets in batch.targets:
+            for lane in torch.nonzero(targets.labelled).flatten().tolist():
+                number = int((targets.lane == lane).sum())
+                assert lane < 3 or number == 2, "streaming lanes stay whole"
+                boxes[number] += lane < 3
+    assert max(boxes) >= 7
+    assert np.average(list(boxes), weights=list(boxes.values())) > 4
+
+
+def test_jitter_changes_how_long_slices_last(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+    seen = Counter[float]()
+    for frame, _ in labelled_frames(epoch(sources, cache, GEOMETRY["jitter"])):
+        seen.update(np.unique(frame[frame > 0] / STEP / COUNTS).tolist())
+    assert set(seen) == {0.5, 1.0, 1.5}
+    assert min(seen.values()) > 10
+
+
+def test_swapped_polarities_keep_their_boxes(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+    for frame, boxes in labelled_frames(epoch(sources, cache, replace(NONE, swap=1.0))):
+        assert agree(frame[1] > 0, boxes[0], 0.1)
+        assert agree(frame[0] > 0, boxes[1], 0.1)
+
+
+def covered(frame: NDArray[np.uint8], boxes: list[NDArray[np.float32]]) -> NDArray[np.uint8]:
+    """Values of all pixels within the boxes of their class; none is outside."""
+    inside = np.stack([mask_of(own, 0) for own in boxes])
+    assert not frame[~inside].any()
+    return frame[inside]
+
+
+def test_thinning_loses_events_and_places_none(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+    how = replace(NONE, thin=1.0, keep=(0.7, 0.7))
+    values = np.concatenate([covered(*each) for each in labelled_frames(epoch(sources, cache, how))])
+    assert set(values) == {0, STEP, 2 * STEP}
+    shares = np.bincount(values // STEP) / len(values)
+    assert shares == pytest.approx([0.3**2, 2 * 0.3 * 0.7, 0.7**2], abs=0.01)
+
+
+def test_gain_keeps_whole_counts_and_the_mean(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+    how = replace(NONE, gain=1.0, contrast=(1.3, 1.3))
+    values = np.concatenate([covered(*each) for each in labelled_frames(epoch(sources, cache, how))])
+    assert set(values) == {2 * STEP, 3 * STEP}
+    assert values.mean() == pytest.approx(1.3 * COUNTS * STEP, rel=0.01)
+
+
+def test_noise_falls_anywhere(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+    quiet, noisy = (epoch(sources, cache, replace(NONE, noise=n, noise_events=0.01)) for n in (0.0, 1.0))
+    added = torch.stack([b.frames.int() - a.frames.int() for a, b in zip(quiet, noisy, strict=True)])
+    assert set(added.unique().tolist()) == {0, STEP}
+    assert added.float().mean() / STEP == pytest.approx(0.005, rel=0.1)
+    hit = (added > 0).sum((0, 1, 2))
+    assert (hit > 0).float().mean() > 0.5
+    assert all(
+        torch.equal(x.xyxy, y.xyxy)
+        for a, b in zip(quiet, noisy, strict=True)
+        for x, y in zip(a.targets, b.targets, strict=True)
+    )
+
+
+def test_what_is_erased_is_not_taught(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+    how = replace(NONE, erase=1.0, erase_side=(0.5, 0.7))
+    rules = replace(EVERYTHING, min_visible=0.4)
+    kept = lost = 0
+    for frame, boxes in labelled_frames(epoch(sources, cache, how, rules)):
+        for class_id in (0, 1):
+            for x0, y0, x1, y1 in boxes[class_id].astype(int):
+                assert (frame[class_id, y0:y1, x0:x1] > 0).mean() >= 0.4
+                kept += 1
+            if not len(boxes[class_id]):
+                assert (frame[class_id] > 0).sum() < 0.4 * 30 * 24
+                lost += 1
+    assert min(kept, lost) > 20
+
+
+def test_what_is_drawn_holds_for_a_clip_and_until_a_lane_is_fresh(
+    sources: list[LabelledRecording], cache: CacheOptions
+) -> None:
+    how = replace(NONE, swap=0.5)
+    options = SetOptions(cache, lanes=6, slices=6, augmentation=how, stream_share=0.5)
+    swapped: dict[int, bool] = {}
+    changes = Counter[str]()
+    for batch in epoch_of(TrainingSet(sources, small_spec(), options), 0):
+        for k, targets in enumerate(batch.targets):
+            for lane in range(6):
+                if batch.fresh[k, lane]:
+                    swapped.pop(lane, None)
+                if not targets.labelled[lane]:
+                    continue
+                first = targets.xyxy[(targets.lane == lane) & (targets.class_id == 0)].numpy()
+                now = not agree(batch.frames[k, lane, 0].numpy() > 0, first, 0.1)
+                assert swapped.setdefault(lane, now) == now
+                changes[f"{now}"] += 1
+    assert min(changes.values()) > 10
+    assert len(changes) == 2
+
+
+def sampled(scale: float, density: float) -> NDArray[np.uint8]:
+    """A picture of single counts at random pixels, sampled at a scale."""
+    rng = np.random.default_rng(0)
+    halves = np.where(rng.random((40, 2, 64, 96)) < density, STEP, 0).astype(np.uint8)
+    out = np.zeros((40, 2, 64, 96), np.uint8)
+    whole = Placement(Rectangle(0, 0, 96, 64), scale=scale)
+    draw_slices(halves, np.arange(41), whole, Touch(), Scale(8, 248), out, 1)
+    return out[:, :, : int(64 * min(scale, 1)), : int(96 * min(scale, 1))]
+
+
+@pytest.mark.parametrize("scale", [0.5, 0.77, 1.0, 1.3, 2.0])
+def test_scaling_keeps_counts_whole_and_their_density(scale: float) -> None:
+    out = sampled(scale, 0.1)
+    assert set(np.unique(out)) == {0, STEP}
+    assert (out > 0).mean() == pytest.approx(0.1, rel=0.05)
+
+
+def test_a_shrunk_line_is_thinner_not_gone() -> None:
+    halves = np.zeros((100, 1, 64, 96), np.uint8)
+    halves[..., 31] = STEP
+    out = np.zeros_like(halves)
+    half = Placement(Rectangle(0, 0, 96, 64), scale=0.5)
+    draw_slices(halves, np.arange(101), half, Touch(), Scale(8, 248), out, 1)
+    assert out[..., :15].max() == out[..., 16:].max() == 0
+    assert (out[:, 0, :32, 15] > 0).mean() == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_pictures_land_where_they_are_placed(scale: float) -> None:
+    """The top right corner of a mirrored picture at (36, 30) in a tile; outside, the output is left alone."""
+    halves = np.full((2, 1, 64, 96), STEP, np.uint8)
+    halves[:, :, :10, :20] = 2 * STEP
+    out = np.full((1, 1, 64, 96), 7, np.uint8)
+    placement = Placement(Rectangle(30, 20, 80, 60), True, scale, 36.0 - 76 * scale, 30.0)
+    draw_slices(halves, np.array([0, 2]), placement, Touch(), Scale(8, 248), out, 1)
+    expected = np.full((64, 96), 7)
+    expected[20:60, 30:80] = 0
+    right = int(36 + 20 * scale)
+    expected[30:60, 30:right] = 2 * STEP
+    expected[30 : int(30 + 10 * scale), 36:right] = 4 * STEP
+    np.testing.assert_array_equal(out[0, 0], expected)
+
+
+def test_sums_of_halves_are_held_at_the_cap() -> None:
+    halves = np.full((3, 1, 2, 2), 5 * STEP, np.uint8)
+    out = np.zeros((2, 1, 2, 2), np.uint8)
+    still = Placement(Rectangle(0, 0, 2, 2))
+    draw_slices(halves, np.array([0, 1, 3]), still, Touch(), Scale(8, 248), out, 0)
+    assert out[:, 0, 0, 0].tolist() == [5 * STEP, 248]
+    finish(Touch(noise=20.0), Scale(8, 248), out, np.random.default_rng(0))
+    assert out.max() == 248
+
+
+def test_changed_counts_have_the_binomial_distribution() -> None:
+    """By simulation: events are kept by lot, the sum is multiplied and rounded by lot."""
+    rng = np.random.default_rng(0)
+    for change in (CountChange(0.6, 1.0), CountChange(1.0, 0.7), CountChange(0.8, 1.45)):
+        table = change.table(8)
+        for n in range(9):
+            kept = rng.binomial(n, change.keep, 200_000) * change.gain
+            drawn = np.minimum(np.floor(kept + rng.random(200_000)), 8).astype(int)
+            expected = np.bincount(drawn, minlength=9) / 200_000
+            assert np.bincount(table[n], minlength=9) / 256 == pytest.approx(expected, abs=0.012)
+
+
+def test_parts_of_a_count_are_kept_by_lot_too() -> None:
+    halves = np.full((50, 1, 64, 96), STEP // 2, np.uint8)
+    out = np.zeros_like(halves)
+    still = Placement(Rectangle(0, 0, 96, 64))
+    draw_slices(halves, np.arange(51), still, Touch(change=CountChange(0.7, 1.0)), Scale(8, 248), out, 1)
+    assert set(np.unique(out)) == {0, STEP // 2}
+    assert (out > 0).mean() == pytest.approx(0.7, abs=0.01)
+
+
+def test_a_box_that_is_cut_off_is_judged_by_what_is_left() -> None:
+    boxes = InputBoxes(np.array([[0, 0, 40, 20], [60, 0, 90, 20]], np.float32), np.array([1, 0]))
+    moved = Placement(Rectangle(0, 0, 96, 64), x_px=-25.0)
+    found = follow(boxes, moved, 96, None, BoxRules(min_visible=0.4))
+    assert found.class_id.tolist() == [0]
+    found = follow(boxes, moved, 96, None, BoxRules(min_visible=0.3))
+    assert found.xyxy.tolist() == [[0, 0, 15, 20], [35, 0, 65, 20]]
+    erased = Rectangle(40, 0, 96, 64)
+    assert follow(boxes, moved, 96, erased, BoxRules(min_visible=0.3)).class_id.tolist() == [1]

@@ -1,0 +1,93 @@
+"""COCO's boxes on recordings: which times are scored, with what, and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.training.datasets.class_map import match_classes, same_classes
+from spikewatch.model.training.datasets.coco_recordings import read_coco_recordings
+from spikewatch.model.training.datasets.detect_kind import kind_of
+from spikewatch.model.training.datasets.protocol import RULES
+
+SENSOR = (304, 240)
+IMAGES = [
+    {"id": 9, "file_name": "b_td.dat", "t_us": 300_000},
+    {"id": 4, "file_name": "sub/a.raw", "t_us": 900_000, "width": 304, "height": 240},
+    {"id": 5, "file_name": "sub/a.raw", "timestamp": 600_000, "width": 304, "height": 240},
+]
+ANNOTATIONS = [
+    {"id": 1, "image_id": 4, "category_id": 7, "bbox": [290, 10, 30, 40], "iscrowd": 1},
+    {"id": 2, "image_id": 4, "category_id": 2, "bbox": [5, 5, 20, 30], "area": 100},
+    {"id": 3, "image_id": 5, "category_id": 7, "bbox": [310, 10, 30, 40]},
+]
+
+
+def annotate(folder: Path, **changed: Any) -> Path:
+    data = {"categories": [{"id": 7, "name": "car"}, {"id": 2, "name": "cat"}]}
+    path = folder / "boxes.json"
+    path.write_text(json.dumps(data | {"images": IMAGES, "annotations": ANNOTATIONS} | changed))
+    for name in ("b_td.dat", "sub/a.raw"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).touch()
+    return path
+
+
+def test_times_boxes_and_classes(tmp_path: Path) -> None:
+    path = annotate(tmp_path)
+    assert kind_of(path) == "coco_recordings"
+    found = read_coco_recordings(path)
+    assert found.categories.names == ("cat", "car")
+    first, second = found.recordings
+    assert (first.events, first.size) == (tmp_path / "sub/a.raw", SENSOR)
+    assert (second.events, second.size) == (tmp_path / "b_td.dat", None)
+    moments = first.moments(SENSOR, RULES["none"], same_classes(("cat", "car")))
+    assert [(m.t_us, m.image_id, len(m.truth)) for m in moments] == [(600_000, 5, 0), (900_000, 4, 2)]
+    truth = moments[1].truth
+    np.testing.assert_array_equal(truth.xywh, [[290, 10, 14, 40], [5, 5, 20, 30]])
+    np.testing.assert_array_equal(truth.area, [14 * 40, 100])
+    np.testing.assert_array_equal(truth.class_id, [1, 0])
+    np.testing.assert_array_equal(truth.crowd, [True, False])
+
+
+def test_a_folder_is_told_from_pictures_by_the_times_of_its_images(tmp_path: Path) -> None:
+    (tmp_path / "annotations").mkdir()
+    val = annotate(tmp_path).rename(tmp_path / "annotations" / "instances_val.json")
+    assert kind_of(tmp_path) == "coco_recordings"
+    val.write_text(json.dumps({"images": [{"id": 1, "file_name": "a.png"}]}))
+    assert kind_of(tmp_path) == "coco"
+    val.write_text("{")
+    with pytest.raises(DatasetError, match=r"instances_val\.json: not COCO annotations"):
+        kind_of(tmp_path)
+
+
+def test_rules_and_classes_may_be_named(tmp_path: Path) -> None:
+    first, second = read_coco_recordings(annotate(tmp_path)).recordings
+    cats = match_classes(("cat", "car"), ("cat",))
+    assert [len(m.truth) for m in first.moments(SENSOR, RULES["none"], cats)] == [0, 1]
+    assert [len(m.truth) for m in first.moments(SENSOR, RULES["1mpx"], cats)] == [0, 0]
+    assert [m.t_us for m in second.moments(SENSOR, RULES["none"], cats)] == [300_000]
+    assert second.moments(SENSOR, RULES["gen1"], cats) == [], "before half a second"
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"images": [{"id": 1, "file_name": "b_td.dat"}]}, "image 1: no time; expected t_us or timestamp"),
+        ({"images": [IMAGES[0] | {"t_us": 0.5}]}, "t_us is 0.5, expected whole microseconds"),
+        ({"images": [IMAGES[0] | {"t_us": 1 << 61}]}, "expected whole microseconds"),
+        ({"images": [IMAGES[0] | {"t_us": float("inf")}]}, "not COCO annotations"),
+        ({"images": [IMAGES[0], IMAGES[0] | {"id": 2}]}, "two images of b_td.dat have the same time"),
+        ({"images": [*IMAGES[1:], IMAGES[1] | {"id": 2, "t_us": 1, "width": 9}]}, "differ in size"),
+        ({"images": [IMAGES[0] | {"file_name": "c.raw"}]}, "c.raw: missing; 1 of 1 recordings"),
+        ({"images": []}, "names no images"),
+        ({"annotations": [{"id": 1}]}, "not COCO annotations"),
+        ({"categories": 3}, "not COCO annotations"),
+    ],
+)
+def test_damaged_annotations_are_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(DatasetError, match=words):
+        read_coco_recordings(annotate(tmp_path, **changed))

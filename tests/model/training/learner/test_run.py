@@ -1,0 +1,156 @@
+"""A training run: what it leaves behind, killed or not, and how it ends when it cannot go on."""
+
+import csv
+import math
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from spikewatch.model.checkpoints.checkpoint import load_checkpoint, weights_digest
+from spikewatch.model.errors import TrainingError
+from spikewatch.model.network.build import build_network
+from spikewatch.model.network.config import SpikeYOLOConfig
+from spikewatch.model.network.shapes import trace
+from spikewatch.model.network.state import init_state
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.learner.learner import Learner, StepReport
+from spikewatch.model.training.learner.recipe import Recipe
+from spikewatch.model.training.learner.run import TrainingRun
+from spikewatch.model.training.learner.run_folder import RunFolder
+from spikewatch.model.training.learner.training_log import EpochReport
+from spikewatch.model.training.learner.unroll import Lanes
+from spikewatch.model.training.loader.batch import Batch, Targets
+
+SPEC = ModelSpec("runner", SpikeYOLOConfig(), input_height=64, input_width=64, slices=2, training="made up")
+RECIPE = Recipe(epochs=3, warmup_epochs=1, average_steps=3)
+TIMES = {"seconds", "validation_seconds"}
+
+
+@dataclass
+class FakeBatches:
+    """Two batches an epoch, of three lanes; poisoned and unlabelled epochs on demand."""
+
+    poisoned: int | None = None
+    unlabelled: int | None = None
+    batches_per_epoch: int = 2
+
+    def batch(self, epoch: int, step: int, rank: int = 0, world: int = 1) -> Batch:
+        generator = torch.Generator().manual_seed(10 * epoch + step)
+        frames = torch.randint(0, 249, (2, 3, 2, 64, 64), generator=generator, dtype=torch.uint8)
+        fresh = torch.tensor([[True, True, step == 0], [False, False, False]])
+        known = torch.full((3,), epoch != self.unlabelled)
+        boxes = torch.tensor([[8.0, 8, 40, 40], [20, 10, 60, 50]]) if known.all() else torch.zeros(0, 4)
+        count = torch.arange(len(boxes))
+        targets = Targets(known, count, boxes, count)
+        return Batch(frames, math.nan if epoch == self.poisoned else 248.0, fresh, (targets, targets))
+
+
+class Watch:
+    """Notes epochs; may be told to kill the run in one."""
+
+    def __init__(self, kill_in: int | None = None) -> None:
+        self.kill_in = kill_in
+        self.reports: list[EpochReport] = []
+
+    def step(self, epoch: int, done: int, of: int, report: StepReport | None) -> None:
+        if epoch == self.kill_in and done == of:
+            raise KeyboardInterrupt
+
+    def epoch(self, report: EpochReport) -> None:
+        self.reports.append(report)
+
+
+def go(folder: Path, watch: Watch, batches: FakeBatches | None = None, resume: bool = False) -> Learner:
+    torch.manual_seed(0)
+    learner = Learner(build_network(SPEC.config), SPEC.slices, RECIPE)
+    files = RunFolder(folder)
+    state = files.begin({"recipe": repr(RECIPE)}, resume)
+    TrainingRun(learner, batches or FakeBatches(), SPEC, RECIPE, files, None).go(watch, state)
+    return learner
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "progress.csv").open() as file:
+        return [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
+
+
+def test_a_killed_run_goes_on_with_the_same_losses_and_ends_with_the_same_weights(tmp_path: Path) -> None:
+    whole = go(tmp_path / "whole", Watch())
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "killed", Watch(kill_in=2))
+    watch = Watch()
+    resumed = go(tmp_path / "killed", watch, resume=True)
+    assert [report.epoch for report in watch.reports] == [2, 3]
+    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+    assert weights_digest(resumed.average.network) == weights_digest(whole.average.network)
+    assert weights_digest(resumed.network) == weights_digest(whole.network)
+
+
+def test_half_precision_learns_nearly_the_same() -> None:
+    reports = []
+    for half in (None, torch.bfloat16):
+        torch.manual_seed(0)
+        learner = Learner(build_network(SPEC.config), SPEC.slices, RECIPE, half)
+        lanes = Lanes(init_state(trace(learner.network, 64, 64).state_shapes, 3), (), torch.zeros(3).long())
+        report, after = learner.step(FakeBatches().batch(0, 0), lanes, 1.0)
+        assert report is not None
+        reports.append(report)
+        assert {h.dtype for h in after.state.values()} == {torch.float32}, "membranes stay whole"
+    assert reports[1].total == pytest.approx(reports[0].total, rel=0.05)
+    assert reports[1].total != reports[0].total
+
+
+def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
+    learner = go(tmp_path, Watch())
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {
+        "run.json", "last.pt", "last.safetensors", "progress.csv", "curves.png", "pictures", "tensorboard",
+    }  # fmt: skip
+    assert len(list((tmp_path / "pictures").iterdir())) == RECIPE.epochs
+    saved = load_checkpoint(tmp_path / "last.safetensors")
+    assert saved.spec == SPEC
+    assert weights_digest(saved.network) == weights_digest(learner.average.network)
+    losses = [float(row["loss"]) for row in rows(tmp_path)]
+    assert losses[-1] < losses[0]
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_epoch_before(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="the loss is nan"):
+        go(tmp_path, Watch(), FakeBatches(poisoned=1))
+    assert [row["epoch"] for row in rows(tmp_path)] == ["1"]
+    state = RunFolder(tmp_path).load()
+    assert state is not None
+    assert state["epoch"] == 1
+    assert all(torch.isfinite(t).all() for t in state["learner"]["network"].values())
+
+
+def test_an_epoch_without_a_label_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="epoch 2: no batch had a label"):
+        go(tmp_path, Watch(), FakeBatches(unlabelled=1))
+    assert (tmp_path / "last.safetensors").exists()
+
+
+def test_a_folder_with_a_run_is_not_overwritten_nor_mixed_with_another(tmp_path: Path) -> None:
+    files = RunFolder(tmp_path)
+    assert files.begin({"recipe": 3}, resume=False) is None
+    assert files.begin({"recipe": 1}, resume=False) is None  # nothing was learned yet
+    files.save({"epoch": 1})
+    with pytest.raises(TrainingError, match="holds a run already"):
+        files.begin({"recipe": 1}, resume=False)
+    with pytest.raises(TrainingError, match="recipe 1 then, 2 now"):
+        files.begin({"recipe": 2}, resume=True)
+
+
+def test_a_damaged_state_is_told(tmp_path: Path) -> None:
+    (tmp_path / "last.pt").write_bytes(b"PK\x03\x04 not whole")
+    with pytest.raises(TrainingError, match=r"last\.pt: cannot be read"):
+        RunFolder(tmp_path).load()
+
+
+@pytest.mark.parametrize(
+    ("epoch", "rate"), [(0, 0), (0.5, 0.5 * (1 - 0.99 / 6)), (1, 1 - 0.99 / 3), (3, 0.01)]
+)
+def test_the_learning_rate_rises_then_falls_in_straight_lines(epoch: float, rate: float) -> None:
+    assert replace(RECIPE, learning_rate=1).rate_at(epoch) == pytest.approx(rate)

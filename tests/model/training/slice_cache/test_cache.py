@@ -1,0 +1,190 @@
+"""The cache: made once, used again, bounded, and mended."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spikewatch.model.errors import DatasetError
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.datasets.prophesee import LabelledRecording
+from spikewatch.model.training.datasets.prophesee_labels import read_labels
+from spikewatch.model.training.slice_cache.cache import CacheOptions, CutRecording, Prepared, prepare
+from spikewatch.model.training.slice_cache.reader import HalvesReader
+from tests.model.training.support.moving_boxes import SLICE_US, moving_boxes, small_spec
+
+SPEC = small_spec()
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> list[LabelledRecording]:
+    return [moving_boxes(tmp_path, f"r{k}", seed=k) for k in range(3)]
+
+
+def prepared(
+    sources: Sequence[LabelledRecording], options: CacheOptions, spec: ModelSpec = SPEC
+) -> tuple[Prepared, list[float]]:
+    shares: list[float] = []
+    return prepare(sources, spec, SLICE_US // 2, options, shares.append), shares
+
+
+def contents(
+    recordings: Sequence[CutRecording], spec: ModelSpec = SPEC, memory_bytes: int = 0
+) -> list[bytes]:
+    reader = HalvesReader(recordings, spec, memory_bytes)
+    return [reader.read(k, 0, 2 * len(each.grid)).tobytes() for k, each in enumerate(recordings)]
+
+
+def identities(folder: Path) -> dict[str, int]:
+    """Of the files; a file that is written anew has another."""
+    return {path.name: path.stat().st_ino for path in folder.iterdir()}
+
+
+def test_it_is_made_once_and_used_again(sources: list[LabelledRecording], tmp_path: Path) -> None:
+    options = CacheOptions(tmp_path / "cache")
+    first, shares = prepared(sources, options)
+    files = identities(options.folder)
+    assert len(files) == 3
+    assert shares == pytest.approx([1 / 3, 2 / 3, 1])
+    again, shares = prepared(sources, options)
+    assert identities(options.folder) == files
+    assert shares == []
+    assert contents(again.recordings) == contents(first.recordings)
+    assert len(set(contents(again.recordings))) == 3
+
+
+def test_what_a_frame_depends_on_makes_another_file(sources: list[LabelledRecording], tmp_path: Path) -> None:
+    options, one = CacheOptions(tmp_path / "cache"), sources[:1]
+    prepared(one, options)
+    for number, spec in enumerate(
+        (
+            small_spec(input_width=64),
+            small_spec(slice_us=5_000),
+            small_spec(count_cap=7),
+            small_spec(slices=4),
+        ),
+        2,
+    ):
+        prepared(one, options, spec)
+        assert len(identities(options.folder)) == number
+    prepared(one, options, replace(SPEC, name="other", training="trained"))
+    assert len(identities(options.folder)) == number
+    labels = read_labels(one[0].labels, 2)
+    np.save(one[0].labels, labels[:-2])
+    prepared(one, options)
+    assert len(identities(options.folder)) == number + 1
+    os.utime(one[0].events, ns=(1, 1))
+    prepared(one, options)
+    assert len(identities(options.folder)) == number + 2
+
+
+def test_two_processes_make_the_same(sources: list[LabelledRecording], tmp_path: Path) -> None:
+    alone, _ = prepared(sources, CacheOptions(tmp_path / "alone"))
+    spec = replace(SPEC, provenance=type(SPEC.provenance)({"from": "somewhere"}))
+    shared, shares = prepared(sources, CacheOptions(tmp_path / "shared", processes=2), spec)
+    assert contents(shared.recordings) == contents(alone.recordings)
+    assert identities(tmp_path / "alone").keys() == identities(tmp_path / "shared").keys()
+    assert shares[-1] == 1
+
+
+def sizes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_does_not_fit_is_refused_or_left_out(
+    sources: list[LabelledRecording], tmp_path: Path, processes: int
+) -> None:
+    prepared(sources, CacheOptions(tmp_path / "whole"))
+    limit = sizes(tmp_path / "whole") - 1
+    options = CacheOptions(tmp_path / "small", limit, "leave_out", processes)
+    some, _ = prepared(sources, options)
+    assert [each.source for each in some.recordings] == sources[:2]
+    assert some.left_out == (sources[2],)
+    assert sizes(options.folder) <= limit
+    assert len(list(options.folder.iterdir())) == 2
+    with pytest.raises(DatasetError, match="hold 2 of 3 cut recordings; allow more"):
+        prepared(sources, replace(options, overflow="refuse"))
+
+
+def test_files_that_are_not_asked_for_make_room_oldest_first(
+    sources: list[LabelledRecording], tmp_path: Path
+) -> None:
+    options = CacheOptions(tmp_path / "cache")
+    old, _ = prepared(sources[:2], options)
+    for age_s, recording in enumerate(old.recordings):
+        os.utime(recording.path, (1000 + age_s, 1000 + age_s))
+    limit = sizes(options.folder) + 10_000
+    assert not prepared(sources[2:], replace(options, cache_bytes=limit))[0].left_out
+    assert [each.path.exists() for each in old.recordings] == [False, True]
+
+
+def test_what_a_killed_process_left_behind_goes_after_a_day(tmp_path: Path) -> None:
+    options = CacheOptions(tmp_path / "cache")
+    source = moving_boxes(tmp_path, "a")
+    options.folder.mkdir()
+    stale, busy = options.folder / "a.tmp", options.folder / "b.tmp"
+    for path in (stale, busy):
+        path.touch()
+    os.utime(stale, (1000, 1000))
+    prepared([source], options)
+    assert (stale.exists(), busy.exists()) == (False, True)
+
+
+def test_a_file_cut_short_is_made_again(sources: list[LabelledRecording], tmp_path: Path) -> None:
+    options = CacheOptions(tmp_path / "cache")
+    first, _ = prepared(sources, options)
+    whole, path = contents(first.recordings), first.recordings[1].path
+    for damage in (path.read_bytes()[: path.stat().st_size // 2], b"", b"not HDF5"):
+        path.write_bytes(damage)
+        again, shares = prepared(sources, options)
+        assert shares == [1]
+        assert contents(again.recordings) == whole
+
+
+@pytest.mark.parametrize("memory_bytes", [0, 1 << 30])
+def test_a_damaged_chunk_is_found_while_reading_and_made_again(
+    sources: list[LabelledRecording], tmp_path: Path, memory_bytes: int
+) -> None:
+    options = CacheOptions(tmp_path / "cache")
+    first, _ = prepared(sources, options)
+    whole, path = contents(first.recordings), first.recordings[1].path
+    data = bytearray(path.read_bytes())
+    at = data.find(b"\x28\xb5\x2f\xfd", len(data) // 2)  # a Zstandard frame
+    data[at + 20] ^= 0xFF
+    path.write_bytes(data)
+    again, shares = prepared(sources, options)
+    assert shares == [], "the header is whole"
+    assert contents(again.recordings, SPEC, memory_bytes) == whole
+    assert path.read_bytes() != bytes(data)
+
+
+def test_a_recording_that_changed_is_not_passed_off_as_the_old_one(
+    sources: list[LabelledRecording], tmp_path: Path
+) -> None:
+    found, _ = prepared(sources, CacheOptions(tmp_path / "cache"))
+    found.recordings[0].path.unlink()
+    os.utime(sources[0].events, ns=(1, 1))
+    with pytest.raises(DatasetError, match="changed during training"):
+        contents(found.recordings)
+
+
+def test_memory_gives_the_same_as_the_files(sources: list[LabelledRecording], tmp_path: Path) -> None:
+    found, _ = prepared(sources, CacheOptions(tmp_path / "cache"))
+    whole = contents(found.recordings)
+    reader = HalvesReader(found.recordings, SPEC, 1 << 30)
+    assert [reader.read(k, 0, 48).tobytes() for k in range(3)] == whole
+    for each in found.recordings:
+        each.path.unlink()
+    assert [reader.read(k, 0, 48).tobytes() for k in range(3)] == whole
+
+
+def test_recordings_without_a_label_are_told(tmp_path: Path) -> None:
+    sources = [moving_boxes(tmp_path, "a"), moving_boxes(tmp_path, "b")]
+    np.save(sources[0].labels, read_labels(sources[0].labels, 2)[:0])
+    found, _ = prepared(sources, CacheOptions(tmp_path / "cache"))
+    assert found.unlabelled == (sources[0],)
+    assert [each.source for each in found.recordings] == [sources[1]]

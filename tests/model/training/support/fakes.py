@@ -1,0 +1,109 @@
+"""A recording in memory, random events for it, and a detector whose logits tell all that it has seen."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from spikewatch.ingest.events import EVENT_DTYPE, Events
+from spikewatch.ingest.recording import Recording
+from spikewatch.model.checkpoints.checkpoint import untrained_network
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.network.config import SpikeYOLOConfig
+from spikewatch.model.network.step import State
+from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes
+from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.datasets.class_map import ClassMap
+from spikewatch.model.training.datasets.labelled_recording import Moment, counted, moments_of
+from spikewatch.model.training.datasets.protocol import Rules
+from spikewatch.model.training.datasets.training_labels import Taught
+from spikewatch.model.training.learner.run import Batches
+from spikewatch.model.training.loader.batch import Batch
+
+WIDTH, HEIGHT = 90, 60
+
+
+def epoch_of(batches: Batches, number: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+    """The batches of one epoch for one of `world` processes."""
+    for step in range(batches.batches_per_epoch):
+        yield batches.batch(number, step, rank, world)
+
+
+class MemoryRecording(Recording):
+    """Events in chunks of a given size."""
+
+    def __init__(self, events: Events, chunk: int = 1000, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
+        super().__init__(Path("memory_td.dat"), "dat", *size)
+        self._events, self._chunk = events, chunk
+
+    def chunks(self, max_events: int = 1 << 17) -> Iterator[Events]:
+        for start in range(0, len(self._events), self._chunk):
+            yield self._events[start : start + self._chunk]
+
+    def seek(self, t_us: int) -> None:
+        raise NotImplementedError
+
+    def progress(self) -> float:
+        return 0.0
+
+    def close(self) -> None:
+        pass
+
+
+@dataclass(frozen=True)
+class InMemory:
+    """A `Labelled` of given events and labels; each `open` begins anew."""
+
+    seen: Events
+    boxes: Boxes = field(default_factory=lambda: np.zeros(0, BBOX_DTYPE))
+    chunk: int = 1000
+    events: Path = Path("folder/memory_td.dat")
+    size: tuple[int, int] = (WIDTH, HEIGHT)
+
+    def open(self) -> MemoryRecording:
+        return MemoryRecording(self.seen, self.chunk, self.size)
+
+    def moments(self, sensor: tuple[int, int], rules: Rules, classes: ClassMap) -> list[Moment]:
+        return moments_of(counted(self.boxes, sensor, rules, classes.of_labels))
+
+    def taught(self, classes: int) -> Taught:
+        return Taught.of_boxes(self.boxes)
+
+
+def random_events(n: int, begin_us: int, end_us: int, seed: int = 0) -> Events:
+    """n events of [begin_us, end_us), in order."""
+    rng = np.random.default_rng(seed)
+    events = np.zeros(n, EVENT_DTYPE)
+    events["t"] = np.sort(rng.integers(begin_us, end_us, n))
+    for name, high in (("x", WIDTH), ("y", HEIGHT), ("p", 2)):
+        events[name] = rng.integers(0, high, n)
+    return events
+
+
+class Echo(Detector):
+    """A leaky sum of its input instead of a network: any change of any slice shows in all later logits."""
+
+    def init_state(self, batch: int = 1) -> State:
+        return {"sum": self.blank_frames(batch)}
+
+    def step(self, frames: Tensor, state: State, exact: bool = False) -> StepOutput:
+        total = state["sum"] / 2 + frames
+        return StepOutput((total, frames, total), {"sum": total}, {}, {})
+
+
+def boxes_at(times_us: Sequence[int], **columns: object) -> Boxes:
+    """Boxes of 30x30 px at these times, unless columns say otherwise."""
+    boxes = np.zeros(len(times_us), BBOX_DTYPE)
+    boxes["t"], boxes["w"], boxes["h"], boxes["class_confidence"] = times_us, 30, 30, 0.5
+    for name, values in columns.items():
+        boxes[name] = values
+    return boxes
+
+
+def seeing_detector() -> Detector:
+    """A real network on a small input, whose logits do depend on what it sees."""
+    config = SpikeYOLOConfig(in_channels=3)
+    spec = ModelSpec("seeing", config, representation="latest_polarity", input_height=64, input_width=96)
+    return Detector(untrained_network(config), spec)

@@ -1,0 +1,223 @@
+"""The WebSocket of a session, against a real server."""
+
+import json
+import threading
+import time
+
+import pytest
+import websockets
+from websockets.sync.client import ClientConnection
+
+from spikewatch.model.detector import Detector
+from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
+
+LOW = {"confidence": 0.001}
+
+
+def ended(socket: ClientConnection) -> tuple[list[dict], dict]:
+    """Windows, and the last message, once the service has closed the connection."""
+    messages = talk(socket)
+    assert messages[-1]["type"] == "closed"
+    return [m for m in messages if m["type"] == "window"], messages[-1]
+
+
+@pytest.mark.parametrize("piece", [1013, 16_384, 1 << 20])
+def test_windows_equal_those_of_an_upload(live: Live, piece: int) -> None:
+    data = dat_file(10)
+    expected, _ = upload(live, data, **LOW)
+    socket = live.connect(live.open(**LOW))
+    for start in range(0, len(data), piece):
+        socket.send(data[start : start + piece])
+    socket.send("close")
+    windows, closed = ended(socket)
+    assert comparable(windows) == comparable(expected)
+    assert (closed["reason"], closed["totals"]["windows"], closed["totals"]["events"]) == ("client", 3, 3000)
+    assert socket.close_code == 1000
+
+
+def test_flush_gives_the_unfinished_window_and_keeps_the_membranes(live: Live) -> None:
+    socket = live.connect(live.open(**LOW))
+    socket.send(dat_stream(6))
+    socket.send("flush")
+    messages = [json.loads(socket.recv()) for _ in range(3)]
+    assert [m["type"] for m in messages] == ["window", "window", "flushed"]
+    assert [m["events"] for m in messages[:2]] == [1200, 600]
+    socket.send("close")
+    assert ended(socket)[0] == []
+
+
+def test_reset_starts_anew_even_earlier_in_time(live: Live) -> None:
+    data = dat_file(4)
+    socket = live.connect(live.open(hop=4, **LOW))
+    windows = []
+    for _ in range(2):
+        socket.send(data)
+        socket.send("flush")
+        message = json.loads(socket.recv())
+        while message["type"] == "window":
+            windows.append(message)
+            message = json.loads(socket.recv())
+        assert message["type"] == "flushed"
+        socket.send("reset")
+        assert json.loads(socket.recv())["type"] == "reset"
+    first, second = comparable(windows)
+    assert (first.pop("seq"), second.pop("seq")) == (0, 1)
+    assert first == second
+    socket.close()
+
+
+def test_a_reset_first_gives_what_it_would_throw_away(live: Live) -> None:
+    socket = live.connect(live.open())
+    socket.send(dat_stream(2))
+    socket.send("reset")
+    messages = [json.loads(socket.recv()) for _ in range(2)]
+    assert [m["type"] for m in messages] == ["window", "reset"]
+    assert messages[0]["events"] == 600
+    socket.close()
+
+
+def test_bad_bytes_end_the_session_with_the_reason(live: Live) -> None:
+    socket = live.connect(live.open())
+    socket.send(dat_stream(20) + dat_stream(1))
+    messages = talk(socket)
+    assert [m["type"] for m in messages] == ["window"] * 5 + ["error", "closed"]
+    assert [m["events"] for m in messages[:5]] == [1200] * 4 + [900], "the window under way is cut short"
+    assert (messages[-2]["code"], messages[-1]["reason"]) == ("time_order", "time_order")
+    assert socket.close_code == 1007
+
+
+def test_a_wrong_word_is_refused(live: Live) -> None:
+    socket = live.connect(live.open())
+    socket.send("dance")
+    messages = talk(socket)
+    assert messages[0]["code"] == "bad_request"
+    assert "flush, reset, close" in messages[0]["detail"]
+
+
+def test_a_session_has_one_feeder(live: Live) -> None:
+    session_id = live.open()
+    socket = live.connect(session_id)
+    with websockets.sync.client.connect(f"{live.ws_url}/v1/sessions/{session_id}/stream") as second:
+        assert talk(second)[0]["code"] == "session_busy"
+        assert second.close_code == 1008
+    assert live.http.post(f"/v1/sessions/{session_id}/events", content=b"").status_code == 409
+    socket.send("close")
+    ended(socket)
+
+
+def test_an_unknown_session_is_told_so(live: Live) -> None:
+    with websockets.sync.client.connect(f"{live.ws_url}/v1/sessions/none/stream") as socket:
+        assert talk(socket)[0]["code"] == "session_unknown"
+
+
+def test_a_broken_connection_leaves_the_session_for_another(live: Live) -> None:
+    data = dat_stream(10)
+    expected, _ = upload(live, dat_file(10), **LOW)
+    session_id = live.open(**LOW)
+    half = 5 * 300 * 8
+    socket = live.connect(session_id)
+    socket.send(data[:half])
+    first = json.loads(socket.recv())
+    socket.close()
+    socket = live.connect(session_id)
+    socket.send(data[half:])
+    socket.send("close")
+    windows, _ = ended(socket)
+    assert comparable([first, *windows]) == comparable(expected)
+
+
+def test_messages_are_not_compressed(live: Live) -> None:
+    session_id = live.open()
+    with websockets.sync.client.connect(f"{live.ws_url}/v1/sessions/{session_id}/stream") as socket:
+        assert socket.protocol.extensions == []
+
+
+def test_drop_oldest_keeps_pace_and_says_what_it_lost(detector: Detector) -> None:
+    with live_service(detector, inbox_slices=2) as live:
+        held = threading.Event()
+        live.model.call(lambda _: held.wait(20))
+        session_id = live.open(policy="drop_oldest", hop=1)
+        socket = live.connect(session_id)
+        socket.send(dat_stream(12))
+        while live.http.get(f"/v1/sessions/{session_id}").json()["totals"]["dropped_slices"] < 9:
+            time.sleep(0.01)
+        held.set()
+        first = [json.loads(socket.recv()) for _ in range(2)]  # the last slice, ended by `close`, finds room
+        socket.send("close")
+        windows, closed = ended(socket)
+        windows = first + windows
+        totals = closed["totals"]
+        assert totals["dropped_slices"] == totals["dropped_windows"] == 9
+        assert totals["dropped_events"] == {"too_fast": 9 * 300}
+        assert totals["events"] + totals["dropped_events"]["too_fast"] == 12 * 300
+        assert windows[-1]["t_end_us"] == 12 * 62_500, "the newest slices are the ones kept"
+        assert windows[-1]["dropped_windows"] == 9
+        assert live.metric("spikewatch_dropped_slices_total") == 9
+        assert live.metric('spikewatch_windows_total{outcome="dropped"}') == 9
+        assert live.metric('spikewatch_dropped_events_total{reason="too_fast"}') == 9 * 300
+
+
+def test_block_holds_the_sender_back_and_loses_nothing(detector: Detector) -> None:
+    with live_service(detector, inbox_slices=2, outbox_windows=2) as live:
+        held = threading.Event()
+        live.model.call(lambda _: held.wait(20))
+        session_id = live.open(policy="block", hop=1)
+        socket = live.connect(session_id)
+        socket.send(dat_stream(12))
+        time.sleep(0.5)
+        assert live.http.get(f"/v1/sessions/{session_id}").json()["queued_slices"] == 2
+        held.set()
+        socket.send("close")
+        windows, closed = ended(socket)
+        assert len(windows) == 12
+        assert closed["totals"]["dropped_events"] == {}
+
+
+def test_an_idle_client_is_told(detector: Detector) -> None:
+    with live_service(detector, idle_timeout_s=0.5) as live:
+        socket = live.connect(live.open())
+        assert ended(socket)[1]["reason"] == "idle_timeout"
+
+
+def test_a_stopping_service_finishes_what_it_has(detector: Detector) -> None:
+    with live_service(detector, drain_timeout_s=20) as live:
+        socket = live.connect(live.open())
+        socket.send(dat_stream(6))
+        assert json.loads(socket.recv())["events"] == 1200
+        stopper = threading.Thread(target=live.stop)
+        stopper.start()
+        windows, closed = ended(socket)
+        stopper.join()
+        assert [w["events"] for w in windows] == [600]
+        assert (closed["reason"], socket.close_code) == ("shutdown", 1001)
+
+
+def test_a_failing_session_ends_alone(live: Live) -> None:
+    """One session's membranes turn to NaN; its neighbour in the same batches goes on, its slot is clean."""
+    data = dat_stream(8)
+    sick, well = live.open(**LOW), live.open(**LOW)
+    expected, _ = upload(live, dat_file(8), **LOW)
+    host = live.app.state.host
+    slot = host.get(sick).slot
+
+    def poison(engine: object) -> None:
+        state = engine.bank.gather([slot])
+        engine.bank.scatter([slot], {name: t * float("nan") for name, t in state.items()})
+
+    host.models.default.call(poison).result(10)
+    answers = {}
+
+    def run(session_id: str) -> None:
+        answers[session_id] = live.http.post(f"/v1/sessions/{session_id}/events", content=data)
+
+    threads = [threading.Thread(target=run, args=(s,)) for s in (sick, well)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answers[sick].status_code == 500
+    assert answers[sick].json()["code"] == "step_failed"
+    rest = live.http.delete(f"/v1/sessions/{well}").json()["windows"]
+    assert comparable(answers[well].json()["windows"] + rest) == comparable(expected)
+    for _ in range(host.settings.max_sessions):
+        assert comparable(upload(live, dat_file(8), **LOW)[0]) == comparable(expected)

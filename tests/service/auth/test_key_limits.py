@@ -1,0 +1,40 @@
+"""What a key may use at once, and how fast."""
+
+from websockets.sync.client import connect
+
+from spikewatch.model.detector import Detector
+from tests.service.auth.test_access import opened
+from tests.service.sessions.test_sessions import problem
+from tests.service.support.keyring import ALICE, ALICE_LINE, BOB, BOB_LINE, SLOW, SLOW_LINE, with_key
+from tests.service.support.live import dat_file, dat_stream, live_service, talk
+
+
+def test_who_is_held_back_is_not_silent(detector: Detector) -> None:
+    """A message may cost its key more time than silence may last."""
+    line = f"{SLOW_LINE} bytes_per_s=10000"
+    with (
+        live_service(detector, api_keys=line, idle_timeout_s=0.6, idle_warning_s=0.2) as live,
+        with_key(live, SLOW) as slow,
+    ):
+        address = f"{live.ws_url}/v1/sessions/{opened(slow)}/stream"
+        with connect(address, additional_headers={"X-API-Key": SLOW}) as socket:
+            socket.send(dat_stream(10))
+            socket.send("close")
+            *others, closed = talk(socket)
+    assert (closed["reason"], closed["totals"]["events"]) == ("client", 10 * 300)
+    assert "idle_warning" not in [message["type"] for message in others]
+
+
+def test_uploads_at_once_are_bounded(detector: Detector) -> None:
+    lines = f"{ALICE_LINE} uploads=1\n{BOB_LINE}"
+    with (
+        live_service(detector, api_keys=lines, max_uploads=2) as live,
+        with_key(live, ALICE) as alice,
+        with_key(live, BOB) as bob,
+    ):
+        access = live.app.state.access
+        with access.upload(access.identify(ALICE, "")):
+            assert problem(alice.post("/v1/detections", content=dat_file(1))) == (429, "key_uploads")
+            with access.upload(access.identify(BOB, "")):
+                assert problem(bob.post("/v1/detections", content=dat_file(1))) == (503, "uploads_full")
+            assert bob.post("/v1/detections", content=dat_file(1)).status_code == 200

@@ -1,0 +1,113 @@
+"""Keys as text: made, kept, found, metered."""
+
+import hashlib
+import re
+
+import pytest
+
+from spikewatch.service.auth.client import Bucket, Caller
+from spikewatch.service.auth.keys import KeyLimits, find_key, make_key, parse_keys, require_some
+from spikewatch.service.errors import BadRequest, BadSettings, KeySessions, KeyTooFast, KeyUploads
+
+LIMITS = KeyLimits(sessions=2, uploads=1, bytes_per_s=1000)
+
+
+def test_a_key_is_found_by_its_text_and_not_in_its_line() -> None:
+    (first, line), (second, other) = make_key("camera-1"), make_key("camera-2")
+    keys = parse_keys(f"# cameras\n\n{line}  # left\n{other}\tsessions=7 bytes_per_s=5\n", "keys", LIMITS)
+    assert first not in line
+    assert len(first) == len("sw_") + 43
+    assert keys[0].digest == hashlib.sha256(first.encode()).digest()
+    found = [find_key(keys, text) for text in (first, second, first[:-1], "", "ü", line)]
+    assert [key and key.name for key in found] == ["camera-1", "camera-2", None, None, None, None]
+    assert keys[0].limits == LIMITS
+    assert keys[1].limits == KeyLimits(7, 1, 5)
+    assert make_key("camera-1")[0] != first
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("camera", "line 1: expected NAME sha256:HEX"),
+        ("camera secret-in-clear", "line 1: expected"),
+        (f"a sha256:{'0' * 63}", "line 1: expected"),
+        (f"a sha256:{'0' * 64} colour=3", "line 1: expected"),
+        (f"a sha256:{'0' * 64} sessions=0", "limits begin at 1"),
+        (f"a/b sha256:{'0' * 64}", "line 1: expected"),
+        (f"a sha256:{'0' * 64}\nb sha256:{'0' * 64}", "line 2: this name or key"),
+        (f"a sha256:{'0' * 64}\na sha256:{'1' * 64}", "line 2: this name or key"),
+    ],
+)
+def test_wrong_lines_are_named_and_not_shown(text: str, message: str) -> None:
+    with pytest.raises(BadSettings, match=message) as told:
+        parse_keys(text, "keys", LIMITS)
+    assert "secret-in-clear" not in str(told.value)
+    assert "0000" not in str(told.value)
+
+
+def test_a_file_without_keys_is_none() -> None:
+    keys = parse_keys("\n# only words\n", "keys", LIMITS)
+    assert keys == []
+    with pytest.raises(BadSettings, match="keys holds no key"):
+        require_some(keys, "keys")
+
+
+def test_names_are_plain() -> None:
+    for name in ("", "a b", "a\n", "x" * 65, "ü"):
+        with pytest.raises(BadRequest, match="no name for a key"):
+            make_key(name)
+
+
+def test_a_bucket_lets_its_rate_through() -> None:
+    now = [0.0]
+    bucket = Bucket(1000, lambda: now[0])
+    assert bucket.spend(500) == 0.5, "nothing was saved up yet"
+    now[0] = 10.0
+    assert bucket.spend(1000) == 0, "one second's worth at once"
+    assert bucket.spend(2000) == 2.0
+    now[0] = 11.5
+    assert bucket.behind_s == 0.5
+    total = 0.0
+    for _ in range(100):
+        now[0] += bucket.spend(700)
+        total += 700
+    assert total / (now[0] - 11.5) == pytest.approx(1000, rel=0.02)
+
+
+def test_a_caller_keeps_to_its_limits() -> None:
+    caller, other = Caller("a", LIMITS), Caller("b", LIMITS)
+    running = {caller.new_id(): None, other.new_id(): None, other.new_id(): None}
+    caller.check_room(running)
+    running[caller.new_id()] = None
+    with pytest.raises(KeySessions, match="may have 2 sessions"):
+        caller.check_room(running)
+    with caller.upload(), pytest.raises(KeyUploads), caller.upload():
+        pass
+    with caller.upload():
+        pass
+    caller.spend(5000)
+    with pytest.raises(KeyTooFast) as told:
+        caller.check_rate()
+    assert told.value.retry_after_s in (4, 5)
+
+
+def test_a_caller_cannot_name_what_is_not_its_own() -> None:
+    caller, other, again = (Caller(name, LIMITS) for name in ("a", "a.b", "a"))
+    session_id = caller.new_id()
+    assert caller.owns(session_id)
+    assert again.owns(session_id), "whoever has the key later, in another process"
+    assert not other.owns(session_id)
+    assert caller.inside(session_id) == caller.inside(session_id.removeprefix(caller.prefix)) == session_id
+    assert other.inside(session_id) == other.prefix + session_id
+    assert re.fullmatch(r"[a-z0-9-]{45}", session_id)
+
+
+def test_anyone_has_no_limits() -> None:
+    anyone = Caller("anyone", None)
+    assert anyone.inside("x") == "x"
+    assert re.fullmatch(r"[a-z0-9]{32}", anyone.new_id())
+    anyone.check_room([str(i) for i in range(99)])
+    assert anyone.spend(1 << 40) == 0
+    anyone.check_rate()
+    with anyone.upload(), anyone.upload():
+        pass

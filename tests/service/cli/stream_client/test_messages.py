@@ -1,0 +1,138 @@
+"""What `spikewatch stream` makes of messages, offsets and failures, without a service."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spikewatch.ingest.recording import open_recording
+from spikewatch.service.cli.stream_client.chunks import pieces
+from spikewatch.service.cli.stream_client.messages import Heard
+from spikewatch.service.cli.stream_client.retry import LONGEST_PAUSE_S, Patience
+from spikewatch.service.errors import BadRequest
+from tests.service.support.live import dat_file, dat_stream
+
+READY = {"type": "ready"}
+FLUSHED = {"type": "flushed"}
+TRUNCATED = {"type": "error", "code": "truncated", "detail": "cut short"}
+TOO_EARLY = {"type": "error", "code": "wrong_offset", "detail": "the next byte is another"}
+GONE = {"type": "error", "code": "results_gone", "detail": "kept no longer"}
+
+
+def window(seq: int) -> dict[str, Any]:
+    return {"type": "window", "seq": seq}
+
+
+def closed(reason: str, resumable: bool = False) -> dict[str, Any]:
+    return {"type": "closed", "reason": reason, "detail": f"for {reason}", "resumable": resumable}
+
+
+def heard(*messages: dict[str, Any]) -> tuple[Heard, list[dict[str, Any]]]:
+    shown: list[dict[str, Any]] = []
+    all_of_it = Heard(shown.append)
+    for message in messages:
+        all_of_it.take(message)
+    return all_of_it, shown
+
+
+def test_each_message_is_shown_once() -> None:
+    first = [READY, window(0), window(1), closed("shutdown", resumable=True)]
+    second = [READY, window(1), {"type": "saved"}, window(2), FLUSHED, closed("client")]
+    all_of_it, shown = heard(*first)
+    assert all_of_it.verdict(1001, "shutdown")
+    for message in second:
+        all_of_it.take(message)
+    assert all_of_it.verdict(1000, "client") is None
+    assert shown == [READY, window(0), window(1), {"type": "saved"}, window(2), closed("client")]
+
+
+def test_a_refusal_is_forgotten_once_the_next_try_works() -> None:
+    all_of_it, _ = heard(TOO_EARLY)
+    assert all_of_it.verdict(1008, "wrong_offset")
+    for message in (READY, FLUSHED, closed("client")):
+        all_of_it.take(message)
+    assert all_of_it.verdict(1000, "client") is None
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        ([READY, FLUSHED, closed("client")], 1000),
+        ([READY, FLUSHED, closed("shutdown", resumable=True)], 1001),
+        ([READY, FLUSHED], 1006),
+    ],
+)
+def test_the_end_is_when_all_results_have_come(messages: list[dict[str, Any]], code: int) -> None:
+    assert heard(*messages)[0].verdict(code, "") is None
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        ([], 1006),
+        ([READY], 1006),
+        ([READY], 1000),
+        ([READY], 1012),
+        ([READY, closed("shutdown", resumable=True)], 1001),
+        ([READY, closed("idle_timeout", resumable=True)], 1000),
+        ([TOO_EARLY], 1008),
+    ],
+)
+def test_what_is_worth_another_try(messages: list[dict[str, Any]], code: int) -> None:
+    all_of_it, shown = heard(*messages)
+    assert all_of_it.verdict(code, "")
+    assert shown == messages[:1] * (READY in messages), "it is not the end, and does not look like it"
+
+
+@pytest.mark.parametrize(
+    ("messages", "code", "words"),
+    [
+        ([READY, closed("shutdown")], 1001, "for shutdown"),
+        ([READY, closed("idle_timeout")], 1000, "for idle_timeout"),
+        ([READY, closed("client")], 1000, "for client"),
+        ([READY, TRUNCATED, closed("truncated", resumable=True)], 1007, "cut short"),
+        ([READY, FLUSHED, TRUNCATED, closed("truncated")], 1007, "cut short"),
+        ([GONE], 1008, "kept no longer"),
+        ([READY], 1009, "too big"),
+    ],
+)
+def test_what_no_other_try_mends(messages: list[dict[str, Any]], code: int, words: str) -> None:
+    all_of_it, shown = heard(*messages)
+    with pytest.raises(BadRequest, match=words):
+        all_of_it.verdict(code, "too big")
+    assert shown == [message for message in messages if message != FLUSHED]
+
+
+def test_pieces_from_any_byte_on(tmp_path: Path) -> None:
+    path, data = tmp_path / "street_td.dat", dat_stream(8)
+    path.write_bytes(dat_file(8))
+    with open_recording(path) as recording:
+        for offset in (0, 1, 8, 4801, len(data) - 3, len(data), len(data) + 5):
+            assert b"".join(records for _, records in pieces(recording, offset)) == data[offset:]
+
+
+def test_patience_counts_time_in_vain() -> None:
+    patience = Patience(0.2)
+    assert patience.fresh
+    patience.start()
+    time.sleep(0.05)
+    patience.stop()
+    left_s = patience.left_s
+    assert not patience.fresh
+    time.sleep(0.05)
+    assert patience.left_s == left_s <= 0.15, "time with a connection does not count"
+    patience.start()
+    time.sleep(0.2)
+    assert (patience.left_s, patience.pause_s()) == (0, 0)
+    patience.renew()
+    assert (patience.fresh, patience.left_s) == (True, 0.2)
+
+
+def test_pauses_grow_up_to_a_bound_and_begin_anew() -> None:
+    patience = Patience(1000)
+    pauses = [patience.pause_s() for _ in range(12)]
+    assert pauses[0] <= 0.25
+    assert LONGEST_PAUSE_S / 2 <= pauses[-1] <= LONGEST_PAUSE_S
+    patience.renew()
+    assert patience.pause_s() <= 0.25

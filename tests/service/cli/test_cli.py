@@ -1,0 +1,130 @@
+"""The command line, as a user runs it: exit status, output, files."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from spikewatch.model.checkpoints.checkpoint import save_checkpoint
+from spikewatch.model.detector import Detector
+from tests.service.support.console import Done
+from tests.service.support.live import HEIGHT, WIDTH, Live, comparable, dat_file, dat_stream, upload
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "street_td.dat"
+    path.write_bytes(dat_file(10))
+    return path
+
+
+@pytest.fixture(scope="module")
+def weights(detector: Detector, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("cli") / "small.safetensors"
+    save_checkpoint(path, detector.network, detector.spec)
+    return path
+
+
+def test_detect_writes_every_format_and_says_untrained(
+    live: Live, recording: Path, weights: Path, tmp_path: Path, run: Callable[..., Done]
+) -> None:
+    outs = {ending: tmp_path / f"r{ending}" for ending in (".ndjson", ".json", ".npy", ".mp4")}
+    options = [x for path in outs.values() for x in ("--video" if path.suffix == ".mp4" else "--out", path)]
+    done = run("detect", recording, "--weights", weights, "--confidence", 0.001, *options)
+    assert done.status == 0, done.err
+    assert "untrained" in done.out
+    assert "3,000" in done.out
+
+    *windows, last = (json.loads(line) for line in outs[".ndjson"].read_text().splitlines())
+    expected, summary = upload(live, recording.read_bytes(), confidence=0.001)
+    assert comparable(windows) == comparable(expected)
+    assert last["summary"] == summary
+
+    whole = json.loads(outs[".json"].read_text())
+    assert comparable(whole["windows"]) == comparable(windows)
+    assert whole["summary"] == last["summary"]
+
+    boxes = np.load(outs[".npy"])
+    assert boxes.dtype.itemsize == 40
+    assert len(boxes) == sum(len(w["detections"]) for w in windows) > 0
+    assert boxes["t"].tolist() == [w["t_end_us"] for w in windows for _ in w["detections"]]
+    assert boxes["x"][0] == np.float32(windows[0]["detections"][0]["x"])
+
+    with av.open(str(outs[".mp4"])) as video:
+        assert len(list(video.decode(video=0))) == 10
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in outs.values()}
+
+
+def test_binary_spikes_give_the_same_windows(
+    recording: Path, weights: Path, tmp_path: Path, run: Callable[..., Done]
+) -> None:
+    windows = {}
+    for mode in ("integer", "spike"):
+        out = tmp_path / f"{mode}.ndjson"
+        options = ["--weights", weights, "--confidence", 0.001, "--out", out, "--mode", mode]
+        assert run("detect", recording, *options).status == 0
+        windows[mode] = comparable([json.loads(line) for line in out.read_text().splitlines()[:-1]])
+    assert windows["integer"] == windows["spike"]
+    assert len(windows["spike"]) == 3
+
+
+def test_info_as_json(recording: Path, run: Callable[..., Done]) -> None:
+    done = run("info", recording, "--json")
+    facts = json.loads(done.out)
+    assert facts.keys() == {
+        *("format", "width", "height", "events", "t_first_us", "t_last_us", "duration_us", "dropped")
+    }
+    assert (facts["format"], facts["width"], facts["height"], facts["events"]) == ("dat", WIDTH, HEIGHT, 3000)
+
+
+def test_stream_plays_to_a_service(live: Live, recording: Path, run: Callable[..., Done]) -> None:
+    done = run("stream", recording, "--url", live.url, "--speed", 0, "--policy", "block", "--json")
+    assert done.status == 0, done.err
+    messages = [json.loads(line) for line in done.out.splitlines()]
+    assert [m["type"] for m in messages] == ["ready", "window", "window", "window", "closed"]
+    windows = [m for m in messages if m["type"] == "window"]
+    assert comparable(windows) == comparable(upload(live, recording.read_bytes())[0])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["detect"], 2, "Missing argument"),
+        (["detect", "{good}", "--out", "x.avi"], 2, "the ending must be one of"),
+        (["detect", "{good}", "--out", "/nowhere/x.json"], 2, "there is no folder /nowhere"),
+        (["detect", "{good}", "--confidence", "7"], 2, "confidence"),
+        (["detect", "{good}", "--width", "10"], 2, "--width and --height come together"),
+        (["detect", "/nowhere/x.dat"], 1, "/nowhere/x.dat: No such file or directory"),
+        (["info", "/tmp"], 1, "is a directory"),
+        (["info", "{empty}"], 1, "the file is empty"),
+        (["detect", "{unsized}"], 1, "pass --width and --height"),
+        (["detect", "{good}", "--weights", "/nowhere"], 1, "no such file"),
+        (["detect", "{backwards}", "--out", "{tmp}/r.ndjson"], 1, "disorder"),
+        (["stream", "{good}", "--url", "http://127.0.0.1:9"], 1, "http://127.0.0.1:9"),
+        (["serve", "--port", "99999"], 2, "port"),
+    ],
+)
+def test_errors_are_one_clear_line(
+    recording: Path, tmp_path: Path, run: Callable[..., Done], arguments: list[str], status: int, words: str
+) -> None:
+    (tmp_path / "empty").touch()
+    (tmp_path / "unsized").write_bytes(b"% Version 2\n\x00\x08" + dat_stream(1))
+    (tmp_path / "backwards").write_bytes(dat_file(20) + dat_stream(1))
+    places = {name: tmp_path / name for name in ("empty", "unsized", "backwards")}
+    done = run(*(a.format(good=recording, tmp=tmp_path, **places) for a in arguments))
+    assert (done.status, "Traceback" in done.err) == (status, False), done.err
+    assert words in " ".join(done.err.replace("│", " ").split())
+    if status == 1:
+        assert len(done.err.strip().splitlines()) == 1
+    assert not list(tmp_path.glob("*r.ndjson*"))
+
+
+def test_the_console_script_is_installed(recording: Path) -> None:
+    script = Path(sys.executable).with_name("spikewatch")
+    done = subprocess.run([script, "info", recording, "--json"], capture_output=True, check=True, timeout=120)
+    assert json.loads(done.stdout)["events"] == 3000

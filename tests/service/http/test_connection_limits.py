@@ -1,0 +1,292 @@
+"""Clients that send too slowly, too much or for ever, and clients that never read: over raw sockets."""
+
+import json
+import os
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from websockets.sync.client import connect
+
+from spikewatch.model.detector import Detector
+from tests.service.sessions.test_bad_clients import until
+from tests.service.support.live import Live, dat_file, dat_stream, live_service
+
+HEAD_S = 0.6
+IDLE_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def hasty(detector: Detector) -> Iterator[Live]:
+    """A service with little patience."""
+    limits = {"header_timeout_s": HEAD_S, "idle_timeout_s": IDLE_S, "max_header_bytes": 8192}
+    with live_service(detector, min_body_bytes_per_s=100_000, **limits) as live:
+        send_through_small_buffers(live)
+        yield live
+
+
+def send_through_small_buffers(live: Live) -> None:
+    """Connections inherit them from the socket that listens."""
+    listening = live.server.servers[0].sockets[0].fileno()
+    with socket.socket(fileno=os.dup(listening)) as same:
+        same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+
+@contextmanager
+def raw(live: Live, data: bytes = b"", small_buffer: bool = False) -> Iterator[socket.socket]:
+    with socket.socket() as client:
+        if small_buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.settimeout(20)
+        client.connect(("127.0.0.1", live.port))
+        client.sendall(data)
+        yield client
+
+
+def rest(client: socket.socket) -> bytes:
+    """All that comes until the service closes the connection."""
+    received = b""
+    try:
+        while piece := client.recv(65536):
+            received += piece
+    except ConnectionError:
+        pass
+    return received
+
+
+def trickle(client: socket.socket, piece: bytes, pause_s: float = 0.05) -> bytes:
+    """Send a piece again and again until the service has enough; what it said."""
+    deadline = time.monotonic() + 20
+    try:
+        while time.monotonic() < deadline:
+            client.sendall(piece)
+            client.settimeout(pause_s)
+            try:
+                if received := client.recv(65536):
+                    client.settimeout(20)
+                    return received + rest(client)
+                return b""
+            except TimeoutError:
+                continue
+    except ConnectionError:
+        return b""
+    raise AssertionError("the service had endless patience")
+
+
+def code_of(response: bytes) -> tuple[int, str]:
+    head, _, body = response.partition(b"\r\n\r\n")
+    assert b"content-type: application/problem+json" in head, response
+    return int(head.split()[1]), json.loads(body)["code"]
+
+
+@contextmanager
+def upgraded(live: Live, path: str) -> Iterator[socket.socket]:
+    """A WebSocket that has read nothing but the handshake."""
+    head = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    head += "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    with raw(live, head.encode(), small_buffer=True) as client:
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += client.recv(1)
+        assert answer.startswith(b"HTTP/1.1 101"), answer
+        yield client
+
+
+def frame(opcode: int, payload: bytes, fin: bool = True) -> bytes:
+    """A client's frame, masked with zeros."""
+    size = len(payload)
+    length = bytes([0x80 | size]) if size < 126 else bytes([0x80 | 127]) + struct.pack(">Q", size)
+    return bytes([fin << 7 | opcode]) + length + bytes(4) + payload
+
+
+def open_connections(live: Live) -> int:
+    return len(live.server.server_state.connections)
+
+
+def unsent(live: Live) -> list[int]:
+    """Bytes that wait in this process for clients to read."""
+    return [c.transport.get_write_buffer_size() for c in list(live.server.server_state.connections)]
+
+
+def met(live: Live, bound: str) -> float:
+    """How often a bound was met."""
+    return live.metric(f'spikewatch_bounds_met_total{{bound="{bound}"}}')
+
+
+def test_headers_that_never_end_are_given_up(hasty: Live) -> None:
+    refused = hasty.metric('spikewatch_refused_total{code="too_slow"}')
+    with raw(hasty, b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ") as client:
+        start = time.monotonic()
+        assert code_of(trickle(client, b"a")) == (408, "too_slow")
+        assert HEAD_S * 0.9 < time.monotonic() - start < HEAD_S + 2
+    assert hasty.metric('spikewatch_refused_total{code="too_slow"}') == refused + 1
+
+
+@pytest.mark.parametrize("piece", [b"", b"\r\n"])
+def test_connections_that_ask_nothing_are_closed(hasty: Live, piece: bytes) -> None:
+    with raw(hasty) as client:
+        assert (trickle(client, piece) if piece else rest(client)) in (b"",) or piece
+    answered = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with raw(hasty, answered) as client:
+        assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        trickle(client, piece) if piece else rest(client)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET / HTTP/1.1\r\nX-A: " + b"a" * 20_000,
+        b"GET / HTTP/1.1\r\n" + b"X-A: b\r\n" * 3000,
+        b"GET /?" + b"a" * 20_000 + b" HTTP/1.1\r\n",
+        b"GET / HTTP/1.1\r\nX-A: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"GET /v2 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nX: "
+        + b"a" * 9000
+        + b"\r\n\r\n",
+    ],
+)
+def test_headers_are_bounded(hasty: Live, head: bytes) -> None:
+    with raw(hasty, head) as client:
+        assert code_of(rest(client)) == (431, "headers_too_large")
+
+
+def test_trailers_that_never_end_are_bounded(hasty: Live) -> None:
+    session_id = hasty.open()
+    head = f"POST /v1/sessions/{session_id}/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with raw(hasty, head.encode() + b"0\r\n") as client:
+        assert b"431" in trickle(client, b"X-A: b\r\n" * 100, 0.01)
+
+
+def test_what_is_no_http_is_a_problem(hasty: Live) -> None:
+    with raw(hasty, b"\x16\x03\x01 this is TLS\r\n\r\n") as client:
+        assert code_of(rest(client)) == (400, "bad_request")
+
+
+@pytest.mark.parametrize("path", ["/v1/sessions", "/v1/sessions/{id}/events", "/v1/sessions/{id}/state"])
+def test_bodies_that_trickle_are_given_up(hasty: Live, path: str) -> None:
+    """Pieces come often enough, but never add up."""
+    session_id = hasty.open()
+    method = "PUT" if path.endswith("state") else "POST"
+    head = f"{method} {path.format(id=session_id)} HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n"
+    with raw(hasty, head.encode()) as client:
+        start = time.monotonic()
+        assert code_of(trickle(client, b" " * 8)) == (408, "too_slow")
+        assert time.monotonic() - start < IDLE_S + 3
+
+
+def test_uploads_that_trickle_are_given_up(hasty: Live) -> None:
+    with raw(hasty, b"POST /v1/detections HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n") as client:
+        assert code_of(trickle(client, b"% a 1\n")) == (408, "too_slow")
+    with raw(hasty, b"POST /v1/detections HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n") as client:
+        client.sendall(dat_file(64))
+        answer = trickle(client, b"")
+        assert b'{"error":' in answer
+        assert b'"code":"too_slow"' in answer
+
+
+def test_a_client_answered_early_may_not_send_for_ever(hasty: Live) -> None:
+    for head in (b"GET /v2/health/live", b"POST /nowhere"):
+        with raw(hasty, head + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n") as client:
+            assert client.recv(65536).startswith(b"HTTP/1.1")
+            start = time.monotonic()
+            trickle(client, b"x" * 10)
+            assert time.monotonic() - start < HEAD_S + 2
+
+
+def test_a_response_nobody_reads_is_dropped(hasty: Live) -> None:
+    before = met(hasty, "unread_answer")
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+    with raw(hasty, request * 300, small_buffer=True):
+        until(lambda: met(hasty, "unread_answer") == before + 1)
+        until(lambda: not any(unsent(hasty)))
+
+
+def test_a_websocket_that_never_reads_is_dropped(hasty: Live) -> None:
+    """Its results fill all buffers; then its session is idle, and ends, and so does the connection."""
+    session_id = hasty.open(slices=1, hop=1, slice_us=1000, confidence=0.0, iou=1.0)
+    with upgraded(hasty, f"/v1/sessions/{session_id}/stream") as client:
+        client.sendall(frame(2, dat_stream(1000, per_slice=2, slice_us=1000)))
+        until(lambda: any(unsent(hasty)))
+        until(lambda: session_id not in hasty.app.state.host.sessions)
+        until(lambda: not any(unsent(hasty)))
+
+
+def test_pings_without_end_cost_no_memory(hasty: Live) -> None:
+    session_id = hasty.open()
+    with upgraded(hasty, f"/v1/sessions/{session_id}/watch") as client:
+        client.settimeout(0.5)
+        until(lambda: len(hasty.app.state.host.get(session_id).watchers) == 1)
+        (socket_protocol,) = [c for c in hasty.server.server_state.connections if hasattr(c, "handle_ping")]
+        flood = frame(9, os.urandom(125)) * 500
+        most = 0
+        try:
+            for _ in range(200):
+                client.sendall(flood)
+                most = max(most, socket_protocol.transport.get_write_buffer_size())
+        except OSError:
+            pass
+        assert 0 < most < 1 << 20
+
+
+def test_a_message_of_empty_frames_is_cut_off(hasty: Live) -> None:
+    session_id = hasty.open()
+    with upgraded(hasty, f"/v1/sessions/{session_id}/stream") as client:
+        client.sendall(frame(2, b"", fin=False) + frame(0, b"", fin=False) * 20_000)
+        assert struct.pack(">H", 1009) + b"more than 16384 frames" in rest(client)
+    assert met(hasty, "message_size") == 1
+
+
+def test_a_message_that_is_too_long_is_cut_off(detector: Detector) -> None:
+    with live_service(detector, max_message_bytes=1024) as live:
+        session_id = live.open()
+        with upgraded(live, f"/v1/sessions/{session_id}/stream") as client:
+            client.sendall(frame(2, bytes(1025)))
+            assert struct.pack(">H", 1009) in rest(client)
+        assert met(live, "message_size") == 1
+
+
+def test_a_websocket_that_answers_no_ping_is_dropped(detector: Detector) -> None:
+    with live_service(detector, ping_timeout_s=0.2) as live:
+        session_id = live.open()
+        with upgraded(live, f"/v1/sessions/{session_id}/stream") as client:
+            rest(client)
+        assert met(live, "unanswered_ping") == 1
+        assert live.http.get(f"/v1/sessions/{session_id}").status_code == 200
+
+
+def test_a_sender_that_is_not_listened_to_is_not_taken_for_dead(detector: Detector) -> None:
+    """While the service pushes back it does not read the answers to its pings either."""
+    with live_service(detector, inbox_slices=1, ping_timeout_s=0.3) as live:
+        session_id = live.open(slices=1, hop=1)
+        client = live.connect(session_id)
+        held = []
+        live.model.call(lambda _: held.append(time.sleep(2)))
+        for _ in range(3):
+            client.send(dat_stream(6))
+            client.send("reset")
+        client.send("close")
+        messages = [json.loads(message) for message in client]
+        assert messages[-1]["reason"] == "client", messages[-1]
+        assert met(live, "unanswered_ping") == 0
+        assert held
+
+
+def test_only_so_many_connections(detector: Detector) -> None:
+    with live_service(detector, max_connections=3) as live:
+        with raw(live), raw(live), raw(live), raw(live, b"GET / HTTP/1.1\r\n\r\n") as last:
+            assert code_of(rest(last)) == (503, "connections_full")
+        until(lambda: open_connections(live) == 0)
+        assert live.http.get("/v2/health/live").status_code == 200
+        assert live.metric('spikewatch_refused_total{code="connections_full"}') == 1
+
+
+def test_only_so_many_onlookers(detector: Detector) -> None:
+    with live_service(detector, max_watchers=1) as live:
+        session_id = live.open()
+        address = f"{live.ws_url}/v1/sessions/{session_id}/watch"
+        with connect(address):
+            until(lambda: len(live.app.state.host.get(session_id).watchers) == 1)
+            with connect(address) as second:
+                assert json.loads(second.recv())["code"] == "watchers_full"

@@ -1,0 +1,178 @@
+"""Weights trained newest slice first run whole windows backwards from rest, wherever the slices come from."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.network.config import SpikeYOLOConfig
+from spikewatch.service.errors import BadRequest
+from spikewatch.service.inference.engine import Engine, Lane
+from spikewatch.service.inference.options import window_options
+from spikewatch.service.inference.window import InputSlice, WindowOptions, WindowResult
+from spikewatch.service.schemas import SessionRequest
+from tests.model.support.fakes import event_like_frames, small_detector
+from tests.service.support.live import comparable, dat_file, dat_stream, live_service, upload
+
+OPTIONS = WindowOptions(slices=3, hop=3, confidence=0.01, iou=0.5)
+
+
+@pytest.fixture(scope="module")
+def backwards() -> Detector:
+    ordinary = small_detector(config=SpikeYOLOConfig(beta=0.5, input_gain=0.5))
+    return Detector(ordinary.network, replace(ordinary.spec, time_order="newest_first"))
+
+
+def slices(detector: Detector, count: int, seed: int = 0) -> list[InputSlice]:
+    frames = event_like_frames(count, detector.spec, seed)
+    return [InputSlice(t * 1000, t * 1000 + 1000, 10, False, f, 0.0) for t, f in enumerate(frames)]
+
+
+def by_hand(detector: Detector, window: list[InputSlice]) -> list[StepOutput]:
+    state, outputs = detector.init_state(), []
+    for part in reversed(window):
+        outputs.append(detector.step(part.frame[None], state))
+        state = outputs[-1].state
+    return outputs
+
+
+def same(result: WindowResult, detector: Detector, window: list[InputSlice]) -> bool:
+    outputs = by_hand(detector, window)
+    found = detector.detections([out.raw for out in outputs], (90, 60), window[-1].t1_us, 0.01, 0.5)
+    spikes = sum(sum(out.sample(0)[1].values()) for out in outputs)
+    neurons = sum(layer.neurons for layer in detector.layers if layer.spiking)
+    assert result.firing_rate == pytest.approx(spikes / (neurons * 4 * len(window)), rel=1e-12)
+    assert (result.t_start_us, result.t_end_us) == (window[0].t0_us, window[-1].t1_us)
+    return bool((result.detections.xywh == found.xywh).all()) and len(found) == len(result.detections)
+
+
+def test_lanes_out_of_step_give_what_each_window_gives_by_hand(backwards: Detector) -> None:
+    engine = Engine(backwards, 2)
+    lanes = [Lane(i, backwards, (90, 60), OPTIONS) for i in range(2)]
+    streams = [slices(backwards, 7, seed) for seed in (1, 2)]
+    results: list[list[WindowResult]] = [[], []]
+    for t in range(8):
+        batch = [(lanes[i], streams[i][t - i]) for i in range(2) if 0 <= t - i < 7]
+        ran = engine.run(batch)
+        for (lane, _), windows in zip(batch, ran.windows, strict=True):
+            results[lane.slot] += windows
+    for i in range(2):
+        results[i] += engine.flush(lanes[i])
+        assert [r.seq for r in results[i]] == [0, 1, 2]
+        for k, result in enumerate(results[i]):
+            assert same(result, backwards, streams[i][3 * k : 3 * k + 3])
+
+
+def test_the_order_matters(backwards: Detector) -> None:
+    window = torch.stack([part.frame[None] for part in slices(backwards, 3)])
+    forwards = Detector(backwards.network, replace(backwards.spec, time_order="oldest_first"))
+    a, b = backwards.window(window), forwards.window(window)
+    assert not torch.equal(a[0].raw[0], b[0].raw[0])
+    turned = forwards.window(window.flip(0))
+    assert all(torch.equal(x.raw[0], y.raw[0]) for x, y in zip(a, reversed(turned), strict=True))
+
+
+def test_a_batch_that_failed_finds_its_slices_again(backwards: Detector) -> None:
+    engine, lane = Engine(backwards, 1), Lane(0, backwards, (90, 60), OPTIONS)
+    parts = slices(backwards, 3)
+    for part in parts[:2]:
+        assert engine.run([(lane, part)]).slices == 0
+    broken = replace(parts[2], frame=torch.zeros(5, 64, 96))
+    with pytest.raises(RuntimeError):
+        engine.run([(lane, broken)])
+    (result,) = engine.run([(lane, parts[2])]).windows[0]
+    assert same(result, backwards, parts)
+
+
+def test_lanes_with_windows_of_different_length_share_a_batch(backwards: Detector) -> None:
+    engine = Engine(backwards, 2)
+    lanes = [Lane(i, backwards, (90, 60), replace(OPTIONS, slices=n, hop=n)) for i, n in enumerate((2, 4))]
+    parts = [slices(backwards, 4, seed) for seed in (1, 2)]
+    results: list[list[WindowResult]] = [[], []]
+    for t in range(4):
+        for i, windows in enumerate(engine.run([(lanes[i], parts[i][t]) for i in range(2)]).windows):
+            results[i] += windows
+    assert same(results[0][1], backwards, parts[0][2:])
+    assert same(results[1][0], backwards, parts[1])
+
+
+def test_a_flush_is_told_and_a_failed_one_loses_nothing(backwards: Detector) -> None:
+    engine, lane = Engine(backwards, 1), Lane(0, backwards, (90, 60), OPTIONS)
+    told: list[int] = []
+    engine.on_flush = lambda result: told.append(result.slices)
+    parts = slices(backwards, 2)
+    for part in parts:
+        engine.run([(lane, part)])
+    assert (lane.position_us, lane.has_gap_before(parts[0])) == (0, True)
+    good, lane.held = lane.held, [replace(parts[0], frame=torch.zeros(5, 64, 96))]
+    with pytest.raises(RuntimeError):
+        engine.flush(lane)
+    assert len(lane.held) == 1
+    lane.held = good
+    (result,) = engine.flush(lane)
+    assert same(result, backwards, parts)
+    assert told == [2]
+
+
+def test_one_sessions_failure_at_a_jump_ends_it_alone(backwards: Detector) -> None:
+    """A window that cannot be finished before a jump in time; the other session goes on."""
+    with live_service(backwards) as live:
+        sick, well = live.open(confidence=0.01), live.open(confidence=0.01)
+        for session in (sick, well):
+            live.http.post(f"/v1/sessions/{session}/events", content=dat_stream(4)).raise_for_status()
+        lane = live.app.state.host.get(sick).lane
+        assert lane.held
+        lane.held = [replace(part, frame=torch.full_like(part.frame, torch.nan)) for part in lane.held]
+        late = np.frombuffer(dat_stream(6), "<u4").reshape(-1, 2).copy()
+        late[:, 0] += 1_000_000_000
+        live.http.post(f"/v1/sessions/{sick}/events", content=late.tobytes())
+        assert live.http.get(f"/v1/sessions/{sick}").status_code == 410
+        answer = live.http.post(f"/v1/sessions/{well}/events", content=late.tobytes())
+        assert len(answer.json()["windows"]) >= 1
+
+
+def test_a_snapshot_put_into_a_used_session_takes_its_place(backwards: Detector) -> None:
+    with live_service(backwards) as live:
+        stream, size = dat_stream(10), 300 * 8
+        straight, _ = upload(live, dat_file(10), confidence=0.01)
+        session = live.open(confidence=0.01)
+        got = live.http.post(f"/v1/sessions/{session}/events", content=stream[: 6 * size]).json()["windows"]
+        state = live.http.get(f"/v1/sessions/{session}/state")
+        more = stream[6 * size : 8 * size]
+        live.http.post(f"/v1/sessions/{session}/events", content=more).raise_for_status()
+        live.http.put(f"/v1/sessions/{session}/state", content=state.content).raise_for_status()
+        rest = stream[6 * size :]
+        got += live.http.post(f"/v1/sessions/{session}/events", content=rest).json()["windows"]
+        got += live.http.delete(f"/v1/sessions/{session}").json()["windows"]
+        times = [(w["t_start_us"], w["t_end_us"], w["events"]) for w in got]
+        assert times == [(w["t_start_us"], w["t_end_us"], w["events"]) for w in straight]
+
+
+def test_a_hop_other_than_the_window_is_refused(backwards: Detector) -> None:
+    with pytest.raises(BadRequest, match="hop must be 4"):
+        window_options(SessionRequest(hop=1), backwards.spec)
+    assert window_options(SessionRequest(slices=8), backwards.spec).hop == 8
+
+
+def test_uploads_and_live_sessions_agree_and_a_session_can_be_saved(backwards: Detector) -> None:
+    with live_service(backwards) as live:
+        windows, summary = upload(live, dat_file(10), confidence=0.01)
+        assert [w["t_end_us"] for w in windows] == [250_000, 500_000, 625_000]
+        assert summary["events"] == 3000
+        stream = dat_stream(10)
+        first = live.open(confidence=0.01)
+        cut = 6 * 300 * 8
+        got = live.http.post(f"/v1/sessions/{first}/events", content=stream[:cut]).json()["windows"]
+        state = live.http.get(f"/v1/sessions/{first}/state")
+        position = int(state.headers["Spikewatch-Position-Us"])
+        assert position == 250_000, "slices that wait for their window have not been run"
+        second = live.open(confidence=0.01)
+        live.http.put(f"/v1/sessions/{second}/state", content=state.content).raise_for_status()
+        rest = stream[cut:]
+        got += live.http.post(f"/v1/sessions/{second}/events", content=rest).json()["windows"]
+        got += live.http.delete(f"/v1/sessions/{second}").json()["windows"]
+        assert comparable(got) == comparable(windows)
+        refused = live.http.post("/v1/sessions", json={"width": 90, "height": 60, "hop": 1})
+        assert (refused.status_code, refused.json()["code"]) == (400, "bad_request")

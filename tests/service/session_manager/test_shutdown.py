@@ -1,0 +1,225 @@
+"""A service that stops: bounded in time whatever its sessions are at, and what can be saved is."""
+
+import asyncio
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from spikewatch.model.detector import Detector
+from spikewatch.service.session_manager.shutdown import drain
+from spikewatch.service.snapshots.store import DirectoryStore
+from tests.service.sessions.test_bad_clients import until
+from tests.service.sessions.test_resume import LOW, post, stream
+from tests.service.sessions.test_sessions import problem
+from tests.service.sessions.test_watchers import watching
+from tests.service.snapshots.test_snapshots import service
+from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
+from tests.service.uploads.test_jobs import as_hdf5
+
+
+def left(live: Live, slices: int, **wanted: int) -> str:
+    """A session whose client left before it read anything, while the worker is stuck: all slices wait."""
+    session = live.app.state.host.get(live.open(**wanted))
+    with stream(live, session.id) as feeder:
+        feeder.recv()
+        feeder.send(dat_stream(slices))
+        until(lambda: len(session.inbox) == slices - 1)
+    until(lambda: not session.attended)
+    return str(session.id)
+
+
+def outcomes(live: Live, outcome: str) -> float:
+    return float(live.app.state.host.metrics.snapshots.labels(outcome)._value.get())
+
+
+def test_sessions_that_cannot_run_on_are_given_up_together(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their outboxes fill only once they are being saved; those that can be saved need not wait for them."""
+    monkeypatch.setattr("spikewatch.service.snapshots.saver.LAST_PATIENCE_S", 1.0)
+    with service(detector, tmp_path, outbox_windows=1, drain_timeout_s=0) as live:
+        stuck = threading.Event()
+        live.model.call(lambda _: stuck.wait(20))
+        stalled = [left(live, 4, hop=1) for _ in range(6)]
+        good = [left(live, 2) for _ in range(2)]
+        threading.Timer(0.3, stuck.set).start()
+        begun_s = time.monotonic()
+        live.stop()
+        assert time.monotonic() - begun_s < 2.0, "one time for all"
+        keeper = live.app.state.host.keeper
+        assert [keeper.holds(session_id) for session_id in good] == [True, True]
+        assert not any(keeper.holds(session_id) for session_id in stalled)
+        assert (outcomes(live, "skipped"), outcomes(live, "failed")) == (6, 0)
+
+
+def test_a_disk_that_hangs_holds_the_stop_up_no_longer(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two are being written when time is up, and will be; the others, behind them, are given up."""
+    monkeypatch.setattr("spikewatch.service.snapshots.saver.LAST_PATIENCE_S", 0.5)
+    free, put = threading.Event(), DirectoryStore.put
+    monkeypatch.setattr(DirectoryStore, "put", lambda *args: (free.wait(20), put(*args))[1])
+    with service(detector, tmp_path, drain_timeout_s=0) as live:
+        for _ in range(4):
+            post(live, live.open(), dat_stream(1))
+        host = live.app.state.host
+        asyncio.run_coroutine_threadsafe(drain(host), host._loop).result(5)
+        assert host.sessions == {}
+        free.set()
+        until(lambda: outcomes(live, "skipped") == 2)
+    assert outcomes(live, "saved") == len(list(tmp_path.glob("*.snapshot"))) == 2
+
+
+def test_a_session_that_needs_longer_is_saved_and_not_flushed(detector: Detector, tmp_path: Path) -> None:
+    """Its own connection must not cut the open slice, and end it, while the host may still save it."""
+    data, cut = dat_stream(12), 8 * 2400 + 800
+    with service(detector, tmp_path, drain_timeout_s=0.3) as live:
+        expected, _ = upload(live, dat_file(12), **LOW)
+        stuck, session = threading.Event(), live.app.state.host.get(live.open(**LOW))
+        live.model.call(lambda _: stuck.wait(20))
+        with stream(live, session.id) as client:
+            client.recv()
+            client.send(data[:cut])
+            until(lambda: len(session.inbox) == 8)
+            threading.Timer(0.8, stuck.set).start()
+            live.stop()
+            got = [message for message in talk(client) if message["type"] == "window"]
+    with service(detector, tmp_path) as live:
+        saved = live.http.post("/v1/sessions", json={"resume": session.id}).json()
+        assert saved["accepted_bytes"] == cut
+        with stream(live, session.id, offset=cut, seq=len(got)) as client:
+            client.recv()
+            client.send(data[cut:])
+            client.send("close")
+            got += [message for message in talk(client) if message["type"] == "window"]
+    assert comparable(got) == comparable(expected)
+
+
+@pytest.mark.parametrize(
+    ("where", "begun"),
+    [
+        ("POST /v1/sessions", "{"),
+        ("POST /v1/sessions/{}/events", "{"),
+        ("PUT /v1/sessions/{}/state", "{"),
+        ("POST /v1/detections", "{"),
+        ("POST /v1/detections", "HDF5"),
+        ("POST /v1/detections?format=dat", "DAT"),
+    ],
+)
+def test_who_is_in_the_middle_of_a_body_is_told(
+    detector: Detector, tmp_path: Path, where: str, begun: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for the rest: left to uvicorn, the answer was 500 and the log had a traceback."""
+    begin = {"DAT": dat_file(3), "HDF5": as_hdf5(tmp_path, 4)[:5000]}.get(begun, b"{")
+    with live_service(detector, drain_timeout_s=0.2) as live:
+        where = where.format(live.open()) if "{}" in where else where
+        with socket.create_connection(("127.0.0.1", live.port), timeout=20) as raw:
+            raw.sendall(f"{where} HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n".encode() + begin)
+            until(lambda: bool(live.server.server_state.tasks))
+            until(lambda: begun != "DAT" or bool(live.app.state.host.sessions))
+            live.stop()
+            answer = raw.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert b'"code":"draining"' in answer
+    assert "Exception in ASGI application" not in caplog.text
+
+
+def test_a_second_signal_waits_for_no_client_but_tidies_up(
+    detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uvicorn then ends without telling the application; a signal that kills left uploads on disk."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    data, left = as_hdf5(tmp_path, 40), []
+    with live_service(detector) as live:
+        place = {"job_id": "half", "length": len(data)}
+        live.http.post("/v1/detections", params=place, content=data[:80_000]).raise_for_status()
+        assert list(tmp_path.glob("spikewatch-*"))
+        stop = live.server.shutdown
+
+        async def shutdown(sockets: Any) -> None:
+            await stop(sockets)
+            left.extend(tmp_path.glob("spikewatch-*"))
+
+        monkeypatch.setattr(live.server, "shutdown", shutdown)
+        live.server.force_exit = True
+        live.stop()
+    assert left == []
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_a_stream_that_stops_inside_its_header_is_not_at_fault(detector: Detector) -> None:
+    with live_service(detector) as live, stream(live, live.open()) as client:
+        client.recv()
+        client.send(dat_file(1)[:20])
+        until(lambda: live.http.get("/v1/sessions").json()["sessions"][0]["accepted_bytes"] == 20)
+        live.stop()
+        (closed,) = talk(client)
+        assert (closed["reason"], client.close_code) == ("shutdown", 1001)
+
+
+@pytest.mark.parametrize(("saved", "code"), [(False, 1012), (True, 1001)])
+def test_whom_the_service_cannot_wait_for_is_told(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: bool, code: int
+) -> None:
+    """uvicorn's own end would be a 1012 without a word, for those who look on as well."""
+    monkeypatch.setattr("spikewatch.service.snapshots.saver.LAST_PATIENCE_S", 0.3)
+    with service(detector, tmp_path, drain_timeout_s=0.2) as live:
+        session_id, stuck = live.open(), threading.Event()
+        post(live, session_id, dat_stream(1))
+        if saved:
+            live.http.post(f"/v1/sessions/{session_id}/snapshot").raise_for_status()
+        with stream(live, session_id) as client, watching(live, session_id) as onlooker:
+            for talker in (client, onlooker):
+                talker.recv()
+            live.model.call(lambda _: stuck.wait(20))
+            client.send(dat_stream(8))
+            until(lambda: live.app.state.host.get(session_id).accepted_bytes > 8 * 2400)
+            threading.Timer(2.0, stuck.set).start()
+            live.stop()
+            for talker in (client, onlooker):
+                closed = talk(talker)[-1]
+                assert (closed["type"], closed["reason"]) == ("closed", "shutdown")
+                assert closed["resumable"] is saved
+            assert client.close_code == code
+
+
+def test_who_is_being_saved_when_time_is_up_is_told(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is slow: the snapshot is whole only after the client has gone."""
+    monkeypatch.setattr("spikewatch.service.snapshots.saver.LAST_PATIENCE_S", 0.3)
+    put = DirectoryStore.put
+    monkeypatch.setattr(DirectoryStore, "put", lambda *args: (time.sleep(2.5), put(*args))[1])
+    with service(detector, tmp_path, drain_timeout_s=0.2) as live:
+        session_id = live.open()
+        with stream(live, session_id) as client:
+            client.recv()
+            client.send(dat_stream(2))
+            until(lambda: live.app.state.host.get(session_id).accepted_bytes > 0)
+            live.stop()
+            assert talk(client)[-1]["reason"] == "shutdown"
+            assert client.close_code == 1012
+    assert live.app.state.host.keeper.holds(session_id)
+
+
+def test_an_upload_that_waits_for_an_onlooker_is_told(
+    detector: Detector, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[httpx.Response] = []
+    with live_service(detector, drain_timeout_s=0.2) as live:
+
+        def send() -> None:
+            answers.append(live.http.post(f"/v1/detections?watched_as={'0' * 32}", content=dat_file(4)))
+
+        sender = threading.Thread(target=send)
+        sender.start()
+        until(lambda: bool(live.app.state.host.sessions))
+        live.stop()
+        sender.join()
+    assert problem(answers[0]) == (503, "draining")
+    assert "Exception in ASGI application" not in caplog.text

@@ -1,0 +1,215 @@
+"""What happens when clients break off, lie or leave, and who must not notice."""
+
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from safetensors.torch import load, save
+
+from spikewatch.model.detector import Detector
+from spikewatch.service.errors import StepFailed
+from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
+
+LOW = {"confidence": 0.001}
+
+
+def until(condition: Callable[[], bool], limit_s: float = 20) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline, "it never happened"
+        time.sleep(0.02)
+
+
+def saved_meta(data: bytes) -> dict:
+    header = json.loads(data[8 : 8 + struct.unpack_from("<Q", data)[0]])
+    meta: dict = json.loads(header["__metadata__"]["session"])
+    return meta
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("window.seq", -5),
+        ("window.position_us", "soon"),
+        ("window.position_us", 10**30),
+        ("window.pending.events", "x"),
+        ("window.pending.slices", -1),
+        ("window.pending.slices", 10**9),
+        ("window.pending.spikes", []),
+        ("window.pending.energy", {"ac": "x", "mac": 0.0, "ann_mac": 0.0}),
+        ("window.logit_t0_us", [0.5]),
+        ("logits", "shape"),
+        ("logits", "nan"),
+        ("membranes", "float64"),
+        ("open_slice", "shape"),
+        ("accepted_bytes", -1),
+        ("accepted_bytes", 0.5),
+        ("options.hop", 10**6),
+        ("options.format", "evt3"),
+        ("options.width", 91),
+        ("options.resume", "other"),
+        ("stream.decoder.partial", "00" * 8),
+        ("stream.decoder.partial", "xyz"),
+        ("stream.decoder.carried", {"last": 0}),
+        ("stream.decoder.carried.last", 10**30),
+        ("stream.decoder.dropped", {"a_label_of_my_own": 1}),
+        ("stream.decoder.header.lines", ["% Width x"]),
+        ("stream.slicer.open.t0_us", 7),
+        ("stream.slicer.open.n_events", -1),
+        ("totals.dropped", {"a_label_of_my_own": 1}),
+        ("totals.snn_mj", float("nan")),
+        ("held", [{"t0_us": 0, "t1_us": 1, "n_events": 1}]),
+        ("outbox.gone", -1),
+        ("outbox.read", [{}]),
+    ],
+)
+def test_a_lying_snapshot_is_refused_and_changes_nothing(live: Live, field: str, value: object) -> None:
+    source, target = live.open(**LOW), live.open(**LOW)
+    live.http.post(f"/v1/sessions/{source}/events", content=dat_stream(7))
+    data = live.http.get(f"/v1/sessions/{source}/state").content
+    tensors, meta = load(data), saved_meta(data)
+    place = meta
+    if field == "logits":
+        first = tensors["logits.0.0"]
+        tensors["logits.0.0"] = first[:, :5].clone() if value == "shape" else first * float("nan")
+    elif field == "membranes":
+        tensors["state.down1"] = tensors["state.down1"].double()
+    elif field == "open_slice":
+        tensors["open_slice"] = tensors["open_slice"][:, :5].clone()
+    else:
+        *path, last = field.split(".")
+        for step in path:
+            place = place[step]
+        place[last] = value
+    lie = save(tensors, {"session": json.dumps(meta)})
+    answer = live.http.put(f"/v1/sessions/{target}/state", content=lie)
+    assert (answer.status_code, answer.json()["code"]) == (409, "snapshot_mismatch"), answer.text
+    windows = live.http.post(f"/v1/sessions/{target}/events", content=dat_stream(8)).json()["windows"]
+    windows += live.http.delete(f"/v1/sessions/{target}").json()["windows"]
+    assert comparable(windows) == comparable(upload(live, dat_file(8), **LOW)[0])
+    live.http.delete(f"/v1/sessions/{source}")
+
+
+def test_a_window_that_fails_takes_no_neighbour_along(live: Live) -> None:
+    """The failure comes after the batch's membranes were written; nobody is run a second time."""
+    host = live.app.state.host
+    sick, well = live.open(**LOW), live.open(**LOW)
+    live.http.post(f"/v1/sessions/{sick}/events", content=dat_stream(2))
+    host.get(sick).lane.windows._logits.append((0, (None, None, None)))
+    held = threading.Event()
+    host.models.default.call(lambda _: held.wait(20))
+    answers = {}
+
+    def run(session_id: str, data: bytes) -> None:
+        answers[session_id] = live.http.post(f"/v1/sessions/{session_id}/events", content=data)
+
+    pieces = {sick: dat_stream(8)[2 * 2400 :], well: dat_stream(8)}
+    threads = [threading.Thread(target=run, args=item) for item in pieces.items()]
+    for thread in threads:
+        thread.start()
+    until(lambda: min(len(host.get(s).inbox) for s in pieces) >= 4)
+    held.set()
+    for thread in threads:
+        thread.join()
+    assert answers[sick].json()["code"] == "step_failed"
+    rest = live.http.delete(f"/v1/sessions/{well}").json()["windows"]
+    expected, _ = upload(live, dat_file(8), **LOW)
+    assert comparable(answers[well].json()["windows"] + rest) == comparable(expected)
+
+
+def test_a_connection_that_breaks_in_mid_feed_loses_nothing(detector: Detector) -> None:
+    with live_service(detector, inbox_slices=2, outbox_windows=2) as live:
+        expected, _ = upload(live, dat_file(40), hop=1, slices=1)
+        session_id = live.open(hop=1, slices=1)
+        broken = live.connect(session_id)
+        broken.send(dat_stream(40))
+        first = json.loads(broken.recv())
+        broken.socket.shutdown(socket.SHUT_RDWR)
+        until(lambda: not live.app.state.host.get(session_id).attended)
+        again = live.connect(session_id)
+        again.send("close")
+        messages = talk(again)
+        assert messages[-1]["reason"] == "client"
+        windows = {m["seq"]: m for m in [first, *messages] if m["type"] == "window"}
+        assert messages[-1]["totals"]["events"] == 40 * 300
+        # what was on its way when the connection broke cannot be known; all later ones came
+        assert comparable([windows[i] for i in range(10, 40)]) == comparable(expected[10:])
+
+
+def test_a_service_that_stops_in_mid_feed_finishes_what_it_accepted(detector: Detector) -> None:
+    with live_service(detector, inbox_slices=2, drain_timeout_s=20) as live:
+        client = live.connect(live.open(hop=1, slices=1))
+        client.send(dat_stream(40))
+        json.loads(client.recv())
+        stopper = threading.Thread(target=live.stop)
+        stopper.start()
+        messages = talk(client)
+        stopper.join()
+        assert messages[-1]["reason"] == "shutdown"
+        assert messages[-1]["totals"]["events"] == 40 * 300
+        assert client.close_code == 1001
+
+
+def test_an_upload_nobody_waits_for_is_given_up(detector: Detector) -> None:
+    """Few bytes may announce days of silence to compute; the work ends with the connection."""
+    with live_service(detector, max_sessions=1) as live:
+        records = b"".join(struct.pack("<II", i * 9_900_000 % 2**32, 1) for i in range(400))
+        query = "format=dat&width=90&height=60&slice_us=1000"
+        with socket.create_connection(("127.0.0.1", int(live.url.rsplit(":", 1)[1]))) as raw:
+            head = (
+                f"POST /v1/detections?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(records)}\r\n\r\n"
+            )
+            raw.sendall(head.encode() + records)
+            raw.recv(1000)
+        until(lambda: not live.http.get("/v1/sessions").json()["sessions"])
+        assert live.metric('spikewatch_sessions_ended_total{reason="disconnected"}') == 1
+
+
+def test_a_reset_forgets_the_position(live: Live) -> None:
+    session_id = live.open(**LOW)
+    client = live.connect(session_id)
+    client.send(dat_stream(8))
+    client.send("reset")
+    while json.loads(client.recv())["type"] != "reset":
+        pass
+    saved = live.http.get(f"/v1/sessions/{session_id}/state")
+    assert "Spikewatch-Position-Us" not in saved.headers
+    client.send("close")
+    talk(client)
+
+
+def test_who_waits_for_a_session_that_ends_is_told(live: Live) -> None:
+    host = live.app.state.host
+    session_id = live.open()
+    live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(2))
+    held = threading.Event()
+    host.models.default.call(lambda _: held.wait(20))
+    answers = []
+    waiter = threading.Thread(
+        target=lambda: answers.append(live.http.get(f"/v1/sessions/{session_id}/state", timeout=10))
+    )
+    session = host.get(session_id)
+    waiter.start()
+    until(lambda: waiter.is_alive())
+    time.sleep(0.2)
+    host._fail_from_worker(session, StepFailed("gone"))
+    until(lambda: session.closed is not None)
+    held.set()
+    waiter.join()
+    assert answers[0].json()["code"] == "step_failed"
+
+
+def test_counts_survive_a_restored_state(live: Live) -> None:
+    outside = struct.pack("<II", 1000, 95)
+    session_id = live.open()
+    live.http.post(f"/v1/sessions/{session_id}/events", content=outside * 3 + dat_stream(3))
+    saved = live.http.get(f"/v1/sessions/{session_id}/state").content
+    assert live.http.put(f"/v1/sessions/{session_id}/state", content=saved).status_code == 200
+    time.sleep(1.2)
+    ended = live.http.delete(f"/v1/sessions/{session_id}")
+    assert ended.json()["totals"]["dropped_events"] == {"outside_sensor": 3}
+    assert not any(task.done() for task in live.app.state.host._tasks)

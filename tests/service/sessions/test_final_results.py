@@ -1,0 +1,160 @@
+"""The last results of a session, when the answer that brings them is lost."""
+
+import json
+import socket
+
+from spikewatch.model.detector import Detector
+from spikewatch.service.lifecycle import Ending
+from spikewatch.service.schemas import Totals
+from spikewatch.service.session_manager.ended import ANSWERED_AGAIN, Endings
+from spikewatch.service.sessions.outbox import Farewell
+from spikewatch.service.sessions.queues import Results
+from tests.service.sessions.test_bad_clients import until
+from tests.service.sessions.test_resume import LOW, post, stream
+from tests.service.sessions.test_sessions import problem
+from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, upload
+
+
+def end(live: Live, session_id: str, **place: int) -> dict:
+    answer = live.http.delete(f"/v1/sessions/{session_id}", params=place)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_to_end_a_session_twice_gives_the_same_answer(live: Live) -> None:
+    expected, summary = upload(live, dat_file(9), **LOW)
+    session_id = live.open(**LOW)
+    first = post(live, session_id, dat_stream(9)).json()["windows"]
+    ended = end(live, session_id)
+    assert comparable(first + ended["windows"]) == comparable(expected)
+    assert ended["windows"]
+    assert ended["totals"]["events"] == summary["events"]
+    assert end(live, session_id) == ended
+    assert end(live, session_id, seq=0) == {"windows": first + ended["windows"], "totals": ended["totals"]}
+    assert end(live, session_id, seq=len(expected))["windows"] == []
+    assert problem(live.http.get(f"/v1/sessions/{session_id}")) == (410, "session_closed")
+
+
+def test_an_open_session_can_be_ended_with_all_that_is_missing(live: Live) -> None:
+    expected, _ = upload(live, dat_file(9), **LOW)
+    session_id = live.open(**LOW)
+    post(live, session_id, dat_stream(9))
+    assert comparable(end(live, session_id, seq=3)["windows"]) == comparable(expected)[3:]
+    assert comparable(end(live, session_id)["windows"]) == comparable(expected)[3:]
+
+
+def test_a_connection_that_breaks_after_close_costs_nothing(live: Live) -> None:
+    expected, summary = upload(live, dat_file(20), **LOW)
+    session_id = live.open(**LOW)
+    with stream(live, session_id) as client:
+        client.recv()
+        client.send(dat_stream(20))
+        got = [json.loads(client.recv()) for _ in range(3)]
+        client.send("close")
+        client.socket.shutdown(socket.SHUT_RDWR)
+    until(lambda: session_id not in live.app.state.host.sessions or not attended(live, session_id))
+    ended = end(live, session_id, seq=3)
+    assert comparable(got + ended["windows"]) == comparable(expected)
+    assert ended["totals"]["windows"] == summary["windows"]
+
+
+def attended(live: Live, session_id: str) -> bool:
+    return live.app.state.host.get(session_id).attended
+
+
+def test_results_that_are_gone_are_told_of(detector: Detector) -> None:
+    with live_service(detector, outbox_windows=2, max_windows_per_post=2) as live:
+        session_id = live.open(**LOW)
+        for i in range(6):
+            post(live, session_id, dat_stream(6)[i * 2400 : (i + 1) * 2400])
+        end(live, session_id)
+        answer = live.http.delete(f"/v1/sessions/{session_id}", params={"seq": 0})
+        assert problem(answer) == (410, "results_gone")
+        assert answer.json()["oldest_seq"] > 0
+
+
+def test_results_that_are_asked_for_again_do_not_count_as_made_by_the_request(detector: Detector) -> None:
+    with live_service(detector, max_windows_per_post=3) as live:
+        session_id = live.open(**LOW)
+        for i in range(6):
+            post(live, session_id, dat_stream(6)[i * 2400 : (i + 1) * 2400])
+        for _ in range(2):
+            again = live.http.post(f"/v1/sessions/{session_id}/events", params={"seq": 0}).json()
+            assert [window["seq"] for window in again["windows"]] == [0, 1, 2, 3, 4]
+        assert [window["seq"] for window in end(live, session_id, seq=0)["windows"]] == [0, 1, 2, 3, 4, 5]
+
+
+def test_the_latest_are_kept() -> None:
+    endings = Endings()
+    farewell = Farewell(Results((), (), 0, 0), Totals(), lambda result: result)  # type: ignore[arg-type,return-value]
+    for number in range(ANSWERED_AGAIN + 1):
+        endings.note(str(number), Ending("client", ""), farewell)
+    assert endings.farewell("0") is None
+    assert endings.farewell("1") is farewell
+    endings.forget("1")
+    assert endings.farewell("1") is None
+
+
+def test_results_below_the_first_that_is_wanted_can_be_had_later(live: Live) -> None:
+    """A client asks for a result that is still to come, and thinks better of it."""
+    expected, _ = upload(live, dat_file(9), **LOW)
+    session_id = live.open(**LOW)
+    first = live.http.post(
+        f"/v1/sessions/{session_id}/events", params={"seq": 4}, content=dat_stream(9)
+    ).json()
+    assert comparable(first["windows"]) == comparable(expected)[4:-1]
+    again = live.http.post(f"/v1/sessions/{session_id}/events", params={"seq": 0}).json()
+    assert comparable(again["windows"]) == comparable(expected)[:-1]
+    assert comparable(end(live, session_id, seq=0)["windows"]) == comparable(expected)
+
+
+def test_an_end_after_bad_bytes_gives_what_came_before_them(detector: Detector) -> None:
+    """The connection breaks in the middle of a message that ends in an event from long ago."""
+    data = dat_stream(30) + dat_stream(1)
+    with live_service(detector, inbox_slices=4) as live:
+        expected = post(live, live.open(**LOW), data)
+        session_id = live.open(**LOW)
+        with stream(live, session_id) as client:
+            client.recv()
+            client.send(data)
+            client.recv()
+            client.socket.shutdown(socket.SHUT_RDWR)
+        until(lambda: not attended(live, session_id))
+        ended = live.http.delete(f"/v1/sessions/{session_id}", params={"seq": 0})
+    assert problem(ended) == problem(expected) == (422, "time_order")
+    assert comparable(ended.json()["windows"]) == comparable(expected.json()["windows"])
+
+
+def test_the_last_answer_may_be_longer_than_any_before_and_is_given_again(detector: Detector) -> None:
+    """All that is kept, all that waits, and the last results: together more than one request may make."""
+    data = dat_stream(60, per_slice=4, slice_us=1000)
+    half = len(data) // 2
+    with live_service(detector, max_windows_per_post=35, outbox_windows=35) as live:
+        session_id = live.open(slice_us=1000, hop=1)
+        post(live, session_id, data[:half])
+        with stream(live, session_id) as client:
+            client.recv()
+            client.send(data[half:])
+            client.recv()
+            client.socket.shutdown(socket.SHUT_RDWR)
+        until(lambda: not attended(live, session_id))
+        kept = live.app.state.host.get(session_id).outbox.save().gone
+        ended = end(live, session_id, seq=kept)
+        assert [window["seq"] for window in ended["windows"]] == list(range(kept, 60))
+        assert len(ended["windows"]) > 35
+        assert end(live, session_id, seq=kept) == ended
+
+
+def test_an_answer_with_old_results_and_new_ones_is_given_again(detector: Detector) -> None:
+    """It holds more than are usually kept."""
+    data = dat_stream(60, per_slice=4, slice_us=1000)
+    half = len(data) // 2
+    with live_service(detector, max_windows_per_post=35, outbox_windows=35) as live:
+        session_id = live.open(slice_us=1000, hop=1)
+        post(live, session_id, data[:half])
+        long = live.http.post(
+            f"/v1/sessions/{session_id}/events", params={"seq": 0}, content=data[half:]
+        ).json()
+        assert len(long["windows"]) > 35
+        again = live.http.post(f"/v1/sessions/{session_id}/events", params={"seq": 0}).json()
+    assert again == long

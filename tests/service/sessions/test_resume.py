@@ -1,0 +1,239 @@
+"""Going on after a broken connection: byte offsets in, result numbers out."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from websockets.sync.client import ClientConnection, connect
+
+from spikewatch.model.detector import Detector
+from spikewatch.service.errors import SessionBusy
+from tests.service.sessions.test_bad_clients import until
+from tests.service.sessions.test_sessions import problem
+from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
+
+LOW = {"confidence": 0.001, "hop": 1}
+
+
+def post(live: Live, session_id: str, data: bytes, **place: int) -> httpx.Response:
+    return live.http.post(f"/v1/sessions/{session_id}/events", content=data, params=place)
+
+
+def stream(live: Live, session_id: str, **place: object) -> ClientConnection:
+    query = "&".join(f"{k}={v}" for k, v in place.items())
+    address = f"{live.ws_url}/v1/sessions/{session_id}/stream?{query}"
+    return connect(address, compression=None, max_size=None)
+
+
+def test_only_the_next_byte_is_taken(live: Live) -> None:
+    session_id = live.open()
+    data = dat_stream(2)
+    assert post(live, session_id, data[:1000], offset=0).json()["accepted_bytes"] == 1000
+    for wrong in (0, 999, 1001):
+        answer = post(live, session_id, data[:10], offset=wrong)
+        assert problem(answer) == (409, "wrong_offset")
+        assert answer.json()["expected_offset"] == 1000
+        assert "1000 bytes" in answer.json()["detail"]
+    assert post(live, session_id, data[1000:], offset=1000).json()["accepted_bytes"] == len(data)
+    assert problem(post(live, session_id, b"", offset=-1)) == (422, "invalid_request")
+    assert live.http.delete(f"/v1/sessions/{session_id}").json()["totals"]["events"] == 600
+
+
+def test_an_answer_that_was_lost_is_got_again(live: Live) -> None:
+    session_id = live.open(**LOW)
+    data, size = dat_stream(9), 300 * 8
+    first = post(live, session_id, data[: 5 * size], offset=0).json()["windows"]
+    lost = post(live, session_id, data[5 * size :], offset=5 * size).json()["windows"]
+    assert problem(post(live, session_id, data[5 * size :], offset=5 * size)) == (409, "wrong_offset")
+    again = post(live, session_id, b"", offset=len(data), seq=len(first))
+    assert again.json()["windows"] == lost
+    assert post(live, session_id, b"", seq=0).json()["windows"] == first + lost
+    live.http.delete(f"/v1/sessions/{session_id}")
+
+
+def test_a_stream_goes_on_where_it_broke(live: Live) -> None:
+    """The client has lost bytes and results on the way; in the end it has each once."""
+    data, size = dat_stream(20), 300 * 8
+    expected, _ = upload(live, dat_file(20), **LOW)
+    session_id = live.open(**LOW)
+    got: list[dict] = []
+    for piece in (size // 2 + 1, 3 * size, 7 * size):
+        with stream(live, session_id, seq=len(got)) as broken:
+            accepted = json.loads(broken.recv())["accepted_bytes"]
+            broken.send(data[accepted : accepted + piece])
+            if piece > size:
+                message = json.loads(broken.recv())
+                assert message["seq"] == len(got)
+                got.append(message)
+            broken.socket.shutdown(socket.SHUT_RDWR)
+        until(lambda: not live.app.state.host.get(session_id).attended)
+    accepted = live.http.get(f"/v1/sessions/{session_id}").json()["accepted_bytes"]
+    assert 4 * size < accepted <= 10.5 * size + 1
+    with stream(live, session_id, offset=accepted, seq=len(got)) as client:
+        client.send(data[accepted:])
+        client.send("close")
+        got += [m for m in talk(client) if m["type"] == "window"]
+    assert comparable(got) == comparable(expected)
+
+
+def test_a_stream_from_elsewhere_is_refused_and_costs_nothing(live: Live) -> None:
+    session_id = live.open()
+    post(live, session_id, dat_stream(1))
+    with stream(live, session_id, offset=17) as client:
+        (message,) = talk(client)
+        assert (message["code"], message["expected_offset"]) == ("wrong_offset", 2400)
+        assert client.close_code == 1008
+    with stream(live, session_id, offset="soon") as client:
+        assert talk(client)[0]["code"] == "invalid_request"
+    with stream(live, session_id, offset=2400, other="x") as client:
+        assert json.loads(client.recv())["accepted_bytes"] == 2400
+        client.send("close")
+        assert talk(client)[-1]["reason"] == "client"
+
+
+def test_a_client_that_is_back_takes_the_place_of_its_broken_connection(live: Live) -> None:
+    data, half = dat_stream(10), 5 * 2400 + 7
+    expected, _ = upload(live, dat_file(10), **LOW)
+    session_id = live.open(**LOW)
+    with stream(live, session_id) as hanging:
+        hanging.recv()
+        hanging.send(data[:half])
+        got = [json.loads(hanging.recv()) for _ in range(3)]
+        with stream(live, session_id) as other:
+            assert talk(other)[0]["code"] == "session_busy"
+        with stream(live, session_id, offset=half - 1) as other:
+            assert talk(other)[0]["code"] == "wrong_offset"
+        with stream(live, session_id, offset=half, seq=3) as again:
+            assert json.loads(again.recv())["accepted_bytes"] == half
+            assert talk(hanging)[-1]["code"] == "session_busy"
+            assert hanging.close_code == 1008
+            again.send(data[half:])
+            again.send("close")
+            got += [m for m in talk(again) if m["type"] == "window"]
+    assert comparable(got) == comparable(expected)
+
+
+def test_of_two_that_come_back_the_newer_goes_on(live: Live) -> None:
+    """The older is broken too, and must not send the newer away."""
+    host = live.app.state.host
+    session = host.get(live.open())
+
+    async def come_twice() -> list[object]:
+        with session.hold():
+            comers = [asyncio.create_task(session.displace()) for _ in range(2)]
+            await session.displaced.wait()
+            await asyncio.sleep(0.05)
+        return await asyncio.gather(*comers, return_exceptions=True)
+
+    older, newer = asyncio.run_coroutine_threadsafe(come_twice(), host._loop).result(10)
+    assert isinstance(older, SessionBusy)
+    assert newer is None
+    assert not session.displaced.is_set()
+
+
+def test_who_comes_late_does_not_send_away_who_came_meanwhile(live: Live) -> None:
+    host = live.app.state.host
+    session = host.get(live.open())
+
+    async def come_meanwhile() -> tuple[object, bool]:
+        with session.hold():
+            late = asyncio.create_task(session.displace())
+            await session.displaced.wait()
+        with session.hold():
+            sent_away = session.displaced.is_set()
+            (outcome,) = await asyncio.gather(late, return_exceptions=True)
+            return outcome, sent_away or session.displaced.is_set()
+
+    outcome, sent_away = asyncio.run_coroutine_threadsafe(come_meanwhile(), host._loop).result(10)
+    assert isinstance(outcome, SessionBusy)
+    assert not sent_away
+
+
+def half_a_post(live: Live, session_id: str, data: bytes, offset: int) -> socket.socket:
+    """A POST whose client vanishes in the middle of its body, and nobody notices."""
+    hanging = socket.create_connection(("127.0.0.1", live.port))
+    head = f"POST /v1/sessions/{session_id}/events?offset={offset} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    hanging.sendall(head.encode() + f"Content-Length: {len(data)}\r\n\r\n".encode() + data[: len(data) // 2])
+    until(lambda: live.app.state.host.get(session_id).attended)
+    return hanging
+
+
+def test_a_client_that_is_back_takes_the_place_of_its_broken_post(live: Live) -> None:
+    data, size = dat_stream(10), 2400
+    expected, _ = upload(live, dat_file(10), **LOW)
+    for over_socket in (False, True):
+        session_id = live.open(**LOW)
+        got = post(live, session_id, data[: 5 * size], offset=0).json()["windows"]
+        with half_a_post(live, session_id, data[5 * size :], 5 * size) as hanging:
+            assert problem(post(live, session_id, b"")) == (409, "session_busy")
+            assert problem(post(live, session_id, b"", offset=7)) == (409, "wrong_offset")
+            if over_socket:
+                with stream(live, session_id, offset=5 * size, seq=len(got)) as client:
+                    client.send(data[5 * size :])
+                    client.send("close")
+                    got += [m for m in talk(client) if m["type"] == "window"]
+            else:
+                got += post(live, session_id, data[5 * size :], offset=5 * size).json()["windows"]
+                got += live.http.delete(f"/v1/sessions/{session_id}").json()["windows"]
+            assert b"session_busy" in hanging.recv(10_000)
+        assert comparable(got) == comparable(expected)
+
+
+def test_a_body_that_comes_slowly_keeps_its_session(detector: Detector) -> None:
+    with live_service(detector, idle_timeout_s=0.8, min_body_bytes_per_s=100) as live:
+        session_id = live.open(**LOW)
+
+        def slowly() -> Iterator[bytes]:
+            for i in range(0, 2400, 240):
+                time.sleep(0.2)
+                yield dat_stream(1)[i : i + 240]
+
+        assert live.http.post(f"/v1/sessions/{session_id}/events", content=slowly()).status_code == 200
+
+
+def test_results_are_kept_within_a_limit(detector: Detector) -> None:
+    with live_service(detector, outbox_windows=4, max_windows_per_post=4) as live:
+        session_id = live.open(**LOW)
+        for i in range(9):
+            post(live, session_id, dat_stream(10)[i * 2400 : (i + 1) * 2400])
+        answer = post(live, session_id, b"", seq=2)
+        assert problem(answer) == (410, "results_gone")
+        assert answer.json()["oldest_seq"] == 4
+        windows = post(live, session_id, b"", seq=4).json()["windows"]
+        assert [w["seq"] for w in windows] == [4, 5, 6, 7]
+
+
+def test_the_results_of_the_largest_answer_are_kept(detector: Detector) -> None:
+    with live_service(detector, outbox_windows=2, max_windows_per_post=8) as live:
+        session_id = live.open(**LOW)
+        lost = post(live, session_id, dat_stream(9)).json()["windows"]
+        assert len(lost) == 8
+        assert post(live, session_id, b"", seq=0).json()["windows"] == lost
+
+
+def test_a_client_that_has_seen_more_is_not_told_again(live: Live) -> None:
+    """As after a restart from an older snapshot: the results between are made again, but not sent."""
+    session_id = live.open(**LOW)
+    windows = post(live, session_id, dat_stream(9), seq=5).json()["windows"]
+    assert [w["seq"] for w in windows] == [5, 6, 7]
+    live.http.delete(f"/v1/sessions/{session_id}")
+
+
+@pytest.mark.parametrize("broken", [lambda s: s.close(), lambda s: s.socket.shutdown(socket.SHUT_RDWR)])
+def test_bad_bytes_left_by_a_broken_connection_end_the_session(
+    detector: Detector, broken: Callable[[ClientConnection], None]
+) -> None:
+    with live_service(detector, inbox_slices=1, outbox_windows=1) as live:
+        session_id = live.open(**LOW)
+        client = live.connect(session_id)
+        client.send(dat_stream(20) + dat_stream(1))
+        client.recv()
+        broken(client)
+        until(lambda: not live.app.state.host.get(session_id).attended)
+        with stream(live, session_id, offset=21 * 2400) as again:
+            messages = talk(again)
+        assert (messages[-2]["code"], messages[-1]["reason"]) == ("time_order", "time_order")

@@ -1,0 +1,152 @@
+"""Looking on at a session, and uploads that wait for somebody who does."""
+
+import asyncio
+import base64
+import io
+import json
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import websockets
+from PIL import Image
+from websockets.sync.client import ClientConnection
+
+from spikewatch.model.detector import Detector
+from spikewatch.service.api import watch
+from spikewatch.service.inference.window import InputSlice
+from spikewatch.service.sessions.watchers import WATCHER_QUEUE, Watchers
+from tests.service.support.live import (
+    HEIGHT,
+    WIDTH,
+    Live,
+    comparable,
+    dat_file,
+    dat_stream,
+    live_service,
+    talk,
+    upload,
+)
+
+LOW = {"confidence": 0.001}
+ID = "0123456789abcdef0123456789abcdef"
+
+
+def watching(live: Live, session_id: str) -> ClientConnection:
+    return websockets.sync.client.connect(f"{live.ws_url}/v1/sessions/{session_id}/watch", max_size=None)
+
+
+def watched_upload(live: Live, session_id: str, data: bytes) -> tuple[list[dict[str, Any]], Any]:
+    """Messages of one who looks on, and the answer to the upload."""
+    answers: list[Any] = []
+    query = {"watched_as": session_id, "hop": 1, **LOW}
+    post = threading.Thread(
+        target=lambda: answers.append(live.http.post("/v1/detections", content=data, params=query))
+    )
+    post.start()
+    while True:
+        with watching(live, session_id) as socket:
+            messages = talk(socket)
+        if messages[0]["type"] != "error" or messages[0]["code"] != "session_unknown":
+            break
+    post.join()
+    return messages, answers[0]
+
+
+def test_a_watched_upload_begins_when_somebody_looks_on(live: Live) -> None:
+    messages, answer = watched_upload(live, ID, dat_file(10))
+    assert messages[0]["type"] == "session"
+    assert (messages[0]["session_id"], messages[0]["class_names"]) == (ID, ["car", "pedestrian"])
+    kinds = [m["type"] for m in messages]
+    assert kinds == ["session", *["slice", "window"] * 10, "closed"]
+    assert messages[-1]["reason"] == "client"
+    (line,) = answer.text.splitlines()
+    assert json.loads(line)["summary"]["windows"] == 10
+
+    expected, _ = upload(live, dat_file(10), hop=1, track=True, **LOW)
+    seen = [m for m in messages if m["type"] == "window"]
+    assert all(m.pop("layer_rates") for m in seen)
+    assert comparable(seen) == comparable(expected), "followed for those who look on, asked for or not"
+
+
+def test_a_slice_is_a_picture_of_four_colours(live: Live) -> None:
+    messages, _ = watched_upload(live, ID[::-1], dat_file(1))
+    (part,) = (m for m in messages if m["type"] == "slice")
+    assert (part["events"], part["sensor"]) == (300, [WIDTH, HEIGHT])
+    picture = Image.open(io.BytesIO(base64.b64decode(part["png"]))).convert("RGB")
+    reds = {int(red) for red in np.unique(np.asarray(picture)[..., 0])}
+    assert reds == {13, 58, 214, 250}, "the viewer tells them apart by their red"
+
+
+def test_an_id_in_use_is_refused(live: Live) -> None:
+    used = live.open(session_id=ID[1:] + "0")
+    answer = live.http.post("/v1/detections", content=dat_file(1), params={"watched_as": used})
+    assert (answer.status_code, answer.json()["code"]) == (409, "session_exists")
+    live.http.delete(f"/v1/sessions/{used}")
+
+
+@pytest.mark.parametrize("wrong", ["", "short", ID.upper(), ID + "0", "../" + ID[3:]])
+def test_a_wrong_id_is_refused(live: Live, wrong: str) -> None:
+    answer = live.http.post("/v1/detections", content=dat_file(1), params={"watched_as": wrong})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def test_nobody_is_followed_across_a_reset_for_those_who_look_on(live: Live) -> None:
+    session_id = live.open(hop=1, **LOW)
+    with watching(live, session_id) as onlooker:
+        socket = live.connect(session_id)
+        for _ in range(2):
+            socket.send(dat_file(1))
+            socket.send("reset")
+        socket.send("close")
+        talk(socket)
+        windows = [m for m in talk(onlooker) if m["type"] == "window"]
+    first, second = ([box["track_id"] for box in w["detections"]] for w in windows)
+    assert first
+    assert not set(first) & set(second)
+
+
+def test_what_slow_onlookers_miss_is_counted() -> None:
+    """Results may be missed too, but only slices are told of."""
+
+    async def missed() -> tuple[int, int]:
+        told: list[int] = []
+        watchers = Watchers(asyncio.get_running_loop())
+        part = InputSlice(0, 1, 0, False, torch.zeros(1), 0.0)
+        with watchers.subscribe(lambda: told.append(1)) as sight:
+            for item in (None, *[part] * (WATCHER_QUEUE + 2)):
+                sight.show(item)
+            return sight.missed_slices, len(told)
+
+    assert asyncio.run(missed()) == (2, 2)
+
+
+def test_a_picture_that_is_long_in_the_making_makes_others_be_missed(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = threading.Event()
+    monkeypatch.setattr(watch, "picture", lambda *_: (drawn.wait(20), b"")[1])
+    before, session_id = live.metric("spikewatch_missed_slices_total"), live.open()
+    with watching(live, session_id) as onlooker:
+        onlooker.recv()
+        live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(50)).raise_for_status()
+        drawn.set()
+        live.http.delete(f"/v1/sessions/{session_id}")
+        told = max(m["missed_slices"] for m in talk(onlooker) if m["type"] == "slice")
+    assert live.metric("spikewatch_missed_slices_total") - before == told > 0
+
+
+def test_who_comes_at_once_is_counted(detector: Detector) -> None:
+    with live_service(detector, max_watchers=2) as live:
+        session_id = live.open()
+
+        async def first_messages() -> list[str]:
+            address = f"{live.ws_url}/v1/sessions/{session_id}/watch"
+            sockets = await asyncio.gather(*(websockets.connect(address) for _ in range(10)))
+            kinds = [json.loads(text)["type"] for text in await asyncio.gather(*(s.recv() for s in sockets))]
+            await asyncio.gather(*(socket.close() for socket in sockets))
+            return kinds
+
+        assert sorted(asyncio.run(first_messages())) == ["error"] * 8 + ["session"] * 2

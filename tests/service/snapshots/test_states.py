@@ -1,0 +1,118 @@
+"""Saved states that clients fetch and send: as large as their session can be, few at once, for so long."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from spikewatch.model.detector import Detector
+from spikewatch.service.snapshots.snapshot_size import RESULT_BYTES, TEXT_BYTES, most_bytes
+from tests.service.http.test_connection_limits import code_of, raw, rest, send_through_small_buffers
+from tests.service.session_manager.test_shutdown import left
+from tests.service.sessions.test_bad_clients import until
+from tests.service.sessions.test_resume import post
+from tests.service.sessions.test_sessions import problem
+from tests.service.support.live import Live, comparable, dat_stream, live_service, upload
+from tests.service.uploads.test_jobs import as_hdf5
+
+LIMIT_S = 1.0
+
+
+@pytest.fixture
+def narrow(detector: Detector) -> Iterator[Live]:
+    """One state at a time."""
+    limits = {"max_states": 1, "state_timeout_s": LIMIT_S, "header_timeout_s": 0.5, "outbox_windows": 4}
+    with live_service(detector, **limits) as live:
+        send_through_small_buffers(live)
+        yield live
+
+
+def counted(live: Live, code: str) -> float:
+    return live.metric(f'spikewatch_refused_total{{code="{code}"}}')
+
+
+def test_a_full_session_fits_into_what_is_taken_and_little_else_does(detector: Detector) -> None:
+    """As many boxes in as many results as there may be, of nearly the longest numbers."""
+    with live_service(detector, outbox_windows=8, max_windows_per_post=8) as live:
+        session_id = live.open(slices=4, hop=1, confidence=0.0, iou=1.0, track=True)
+        session = live.app.state.host.get(session_id)
+        windows = post(live, session_id, dat_stream(9)).json()["windows"]
+        assert {len(window["detections"]) for window in windows} == {100}
+        state = live.http.get(f"/v1/sessions/{session_id}/state").content
+        limit, results = most_bytes(session), 8 * RESULT_BYTES
+        assert len(state) < limit - TEXT_BYTES - results, "8 results are kept, 8 more could wait"
+        assert len(state) > limit - TEXT_BYTES - 2 * results
+        assert live.http.put(f"/v1/sessions/{session_id}/state", content=state).status_code == 200
+        answer = live.http.put(f"/v1/sessions/{session_id}/state", content=bytes(limit + 1))
+        assert problem(answer) == (413, "too_large")
+        assert str(limit) in answer.json()["detail"]
+
+
+def test_a_state_that_nobody_reads_keeps_its_room_for_a_while(narrow: Live) -> None:
+    session_id = narrow.open()
+    post(narrow, session_id, dat_stream(2))
+    path = f"/v1/sessions/{session_id}/state"
+    with raw(narrow, small_buffer=True) as client:
+        client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        states = narrow.app.state.states
+        until(lambda: states._now == 1)
+        begun_s = time.monotonic()
+        for method in ("GET", "PUT"):
+            refused = narrow.http.request(method, path, content=b"x")
+            assert problem(refused) == (503, "states_full")
+            assert "Retry-After" in refused.headers
+        until(lambda: states._now == 0)
+        assert time.monotonic() - begun_s < LIMIT_S + 2
+        assert narrow.metric('spikewatch_bounds_met_total{bound="unread_answer"}') == 1
+    state = narrow.http.get(path)
+    assert int(state.headers["Content-Length"]) == len(state.content)
+    assert narrow.http.put(path, content=state.content).status_code == 200
+    assert counted(narrow, "states_full") == 2
+
+
+def test_a_state_that_trickles_is_given_up(narrow: Live) -> None:
+    session_id = narrow.open()
+    head = f"PUT /v1/sessions/{session_id}/state HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n"
+    with raw(narrow, head.encode() + bytes(100)) as client:
+        assert code_of(rest(client)) == (408, "too_slow")
+    assert narrow.app.state.states._now == 0
+    assert post(narrow, session_id, dat_stream(1)).status_code == 200
+
+
+def test_who_cannot_run_on_keeps_no_room(narrow: Live) -> None:
+    """Their results are not read, so what they accepted is not run: they are told, and others served."""
+    stuck = threading.Event()
+    narrow.model.call(lambda _: stuck.wait(20))
+    stalled, good = left(narrow, 8, hop=1), narrow.open()
+    stuck.set()
+    until(lambda: narrow.app.state.host.get(stalled).outbox.full)
+    for method in ("GET", "PUT"):
+        answers: list[tuple[int, str]] = []
+        path = f"/v1/sessions/{stalled}/state"
+        waiting = threading.Thread(
+            target=lambda m=method, p=path, a=answers: a.append(problem(narrow.http.request(m, p)))
+        )
+        waiting.start()
+        time.sleep(0.3)
+        assert narrow.http.get(f"/v1/sessions/{good}/state").status_code == 200
+        waiting.join()
+        assert answers == [(503, "snapshot_failed")]
+    assert len(post(narrow, stalled, b"").json()["windows"]) == 7
+
+
+def test_a_state_asked_of_an_upload_that_reads_a_file_changes_nothing(
+    detector: Detector, tmp_path: Path
+) -> None:
+    with live_service(detector, inbox_slices=4) as live, ThreadPoolExecutor() as others:
+        data = as_hdf5(tmp_path, 80)
+        expected, _ = upload(live, data, hop=1)
+        again = others.submit(upload, live, data, hop=1)
+        refusals = set()
+        while not again.done():
+            for session_id in list(live.app.state.host.sessions):
+                refusals.add(live.http.get(f"/v1/sessions/{session_id}/state").status_code)
+        assert comparable(again.result()[0]) == comparable(expected)
+        assert 400 in refusals

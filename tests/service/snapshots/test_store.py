@@ -1,0 +1,138 @@
+"""Snapshots in a directory: whole or not at all, checked, bounded."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from spikewatch.service.errors import BadSettings, BadSnapshot, StoreFailed
+from spikewatch.service.settings import MIB, Settings
+from spikewatch.service.snapshots.store import DirectoryStore, make_store
+
+LINE = len("spikewatch-snapshot sha256=") + 64 + 1
+
+
+def store(folder: Path, max_count: int = 3, max_bytes: int = 1000) -> DirectoryStore:
+    return DirectoryStore(folder / "deep" / "snapshots", max_count, max_bytes)
+
+
+def aged(folder: Path, *ids: str) -> None:
+    """Give files times in this order, since a file system's clock may be coarse."""
+    for i, session_id in enumerate(ids):
+        os.utime(folder / "deep/snapshots" / f"{session_id}.snapshot", (i, i))
+
+
+def test_what_was_put_is_got_even_by_another_process(tmp_path: Path) -> None:
+    first = store(tmp_path)
+    assert first.get("a") is None
+    assert not first.holds("a")
+    first.put("a", b"one")
+    first.put("a", b"two")
+    first.put("b", b"")
+    second = store(tmp_path)
+    assert (second.get("a"), second.get("b"), second.holds("a")) == (b"two", b"", True)
+    second.delete("a")
+    second.delete("never")
+    assert first.get("a") is None
+
+
+@pytest.mark.parametrize("session_id", ["../a", "a/b", "", "x" * 129, "a.b", "a\n", "é"])
+def test_no_id_leads_out_of_the_directory(tmp_path: Path, session_id: str) -> None:
+    snapshots = store(tmp_path)
+    (tmp_path / "deep" / "a.snapshot").write_bytes(b"secret")
+    assert snapshots.get(session_id) is None
+    assert not snapshots.holds(session_id)
+    snapshots.delete(session_id)
+    with pytest.raises(ValueError, match="no id"):
+        snapshots.put(session_id, b"")
+    assert (tmp_path / "deep" / "a.snapshot").exists()
+
+
+def test_the_oldest_goes_when_there_are_too_many_or_they_are_too_large(tmp_path: Path) -> None:
+    snapshots = store(tmp_path, max_count=3, max_bytes=3 * (LINE + 100))
+    for session_id in "abc":
+        snapshots.put(session_id, bytes(10))
+    aged(tmp_path, "b", "a", "c")
+    assert snapshots.put("a", bytes(100)) == [], "its own earlier one does not count"
+    aged(tmp_path, "b", "a", "c")
+    assert snapshots.put("d", bytes(100)) == ["b"]
+    assert [x for x in "abcd" if snapshots.holds(x)] == ["a", "c", "d"]
+    aged(tmp_path, "a", "c", "d")
+    assert snapshots.put("e", bytes(LINE + 200)) == ["a", "c"]
+    assert [x for x in "acde" if snapshots.holds(x)] == ["d", "e"]
+    with pytest.raises(StoreFailed, match="all together may be"):
+        snapshots.put("d", bytes(2000), spared={"e"})
+    assert snapshots.get("d") == bytes(100), "the earlier one stays"
+    assert snapshots.holds("e")
+
+
+def test_those_that_are_spared_never_go(tmp_path: Path) -> None:
+    snapshots = store(tmp_path, max_count=3, max_bytes=3 * (LINE + 100))
+    for session_id in "abc":
+        snapshots.put(session_id, bytes(100))
+    aged(tmp_path, "a", "b", "c")
+    assert snapshots.put("d", bytes(100), spared={"a"}) == ["b"]
+    aged(tmp_path, "a", "c", "d")
+    with pytest.raises(StoreFailed, match="open sessions"):
+        snapshots.put("e", bytes(LINE + 200), spared={"a", "c"})
+    with pytest.raises(StoreFailed, match="open sessions"):
+        snapshots.put("e", b"", spared={"a", "c", "d"})
+    assert [x for x in "acde" if snapshots.holds(x)] == ["a", "c", "d"], "nothing went in vain"
+    assert list(tmp_path.rglob("*.part")) == []
+
+
+def test_each_open_session_has_its_place(tmp_path: Path) -> None:
+    def made(count: int, max_bytes: int, folder: Path | None = tmp_path) -> bool:
+        limits = {"snapshot_max_count": count, "snapshot_max_bytes": max_bytes, "max_sessions": 8}
+        return make_store(Settings(snapshot_dir=folder, **limits), MIB) is not None
+
+    assert made(8, 8 * MIB)
+    with pytest.raises(BadSettings, match="snapshot_max_count is 7, fewer than max_sessions, 8"):
+        made(7, 8 * MIB)
+    with pytest.raises(BadSettings, match="snapshot_max_bytes is 8388607"):
+        made(8, 8 * MIB - 1)
+    assert not made(7, MIB, folder=None), "where nothing is saved, nothing is asked for"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda data: data[:-1], "checksum"),
+        (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "checksum"),
+        (lambda data: data[:40], "checksum"),
+        (lambda data: b"", "no snapshot"),
+        (lambda data: b"x" + data, "no snapshot"),
+    ],
+)
+def test_damage_is_told(tmp_path: Path, spoil: object, words: str) -> None:
+    snapshots = store(tmp_path)
+    snapshots.put("a", b"all of it")
+    path = tmp_path / "deep/snapshots/a.snapshot"
+    path.write_bytes(spoil(path.read_bytes()))
+    with pytest.raises(BadSnapshot, match=words):
+        snapshots.get("a")
+
+
+def test_a_write_that_was_cut_off_is_not_seen(tmp_path: Path) -> None:
+    snapshots = store(tmp_path)
+    snapshots.put("a", b"good")
+    part = tmp_path / "deep/snapshots/a.123.part"
+    part.write_bytes(b"spikewatch-snapshot sha2")
+    assert snapshots.get("a") == b"good"
+    again = store(tmp_path)
+    assert again.get("a") == b"good"
+    assert not part.exists()
+
+
+def test_a_full_disk_leaves_the_earlier_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshots = store(tmp_path)
+    snapshots.put("a", b"good")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        snapshots.put("a", b"better")
+    assert snapshots.get("a") == b"good"
+    assert [p.name for p in (tmp_path / "deep/snapshots").iterdir()] == ["a.snapshot"]

@@ -1,0 +1,129 @@
+"""The memory limit, read from control groups as Linux lays them out; and what the C library holds."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spikewatch.service.process_memory import HEAPS, memory_limit_bytes
+
+GIB = 1 << 30
+
+
+def written(file: Path, text: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text + "\n")
+    return file
+
+
+@pytest.fixture
+def nothing(tmp_path: Path) -> int:
+    """The machine's memory: no group limits it."""
+    return memory_limit_bytes(tmp_path / "absent", tmp_path / "absent")
+
+
+def test_without_control_groups_the_machine_is_the_limit(nothing: int) -> None:
+    assert nothing > GIB // 4
+
+
+def test_a_container_sees_its_own_group_as_the_root(tmp_path: Path) -> None:
+    own = written(tmp_path / "own", "0::/")
+    written(tmp_path / "fs" / "memory.max", "123456789")
+    assert memory_limit_bytes(tmp_path / "fs", own) == 123_456_789
+
+
+def test_the_tightest_of_nested_groups_counts(tmp_path: Path) -> None:
+    own = written(tmp_path / "own", "0::/system.slice/spikewatch.service")
+    written(tmp_path / "fs" / "system.slice" / "spikewatch.service" / "memory.max", "max")
+    written(tmp_path / "fs" / "system.slice" / "memory.max", "100000000")
+    written(tmp_path / "fs" / "other.slice" / "memory.max", "1000")
+    assert memory_limit_bytes(tmp_path / "fs", own) == 100_000_000
+
+
+def test_version_1_has_a_file_of_its_own(tmp_path: Path, nothing: int) -> None:
+    own = written(tmp_path / "own", "4:memory:/docker/abc\n1:name=systemd:/")
+    file = written(tmp_path / "fs" / "memory" / "memory.limit_in_bytes", "200000000")
+    assert memory_limit_bytes(tmp_path / "fs", own) == 200_000_000
+    written(file, "9223372036854771712")
+    assert memory_limit_bytes(tmp_path / "fs", own) == nothing
+
+
+SPARE = """
+import gc, torch
+from spikewatch.service.process_memory import spare_what_lasts
+
+spare_what_lasts()
+class Node:
+    pass
+node = Node()
+node.itself = node
+del node
+print(len(gc.get_objects()), gc.get_freeze_count(), gc.collect())
+"""
+
+
+def test_what_lasts_is_not_gone_through_again_and_the_rest_is() -> None:
+    command = [sys.executable, "-c", SPARE]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    looked_at, spared, found = map(int, done.stdout.split())
+    assert looked_at < 100
+    assert spared > 50_000
+    assert found >= 1
+
+
+HOLES = """
+import os
+from spikewatch.service.process_memory import give_back
+
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+held = [b"x" * 100_000 for _ in range(2000)]
+held = held[::2]
+full = resident()
+give_back()
+print(full - resident())
+"""
+
+
+COUNT_HEAPS = """
+import ctypes, threading
+from spikewatch.service.process_memory import share_heaps
+
+if {shared}:
+    share_heaps()
+together = threading.Barrier(8)
+
+def work():
+    held = bytearray(1000)
+    together.wait()
+
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+libc = ctypes.CDLL(None)
+libc.fdopen.restype = ctypes.c_void_p
+out = ctypes.c_void_p(libc.fdopen(1, b"w"))
+libc.malloc_info(0, out)
+libc.fflush(out)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there")
+@pytest.mark.parametrize("shared", [True, False])
+def test_threads_share_heaps(shared: bool) -> None:
+    """As the C library itself counts them."""
+    command = [sys.executable, "-c", COUNT_HEAPS.format(shared=shared)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert (done.stdout.count("<heap nr=") <= HEAPS) is shared
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there")
+def test_what_is_free_between_things_in_use_is_given_back() -> None:
+    """100 MB in holes of 100 kB."""
+    command = [sys.executable, "-c", HOLES]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
+    assert int(done.stdout) > 80_000_000

@@ -1,0 +1,206 @@
+"""Whole recordings to POST /v1/detections, against a real server."""
+
+import asyncio
+import json
+import socket
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import h5py
+import httpx
+import numpy as np
+import pytest
+
+from spikewatch.model.detector import Detector
+from tests.service.http.test_connection_limits import met, raw, send_through_small_buffers
+from tests.service.sessions.test_bad_clients import until
+from tests.service.sessions.test_sessions import problem
+from tests.service.support.live import (
+    HEIGHT,
+    WIDTH,
+    Live,
+    comparable,
+    dat_file,
+    dat_stream,
+    live_service,
+    upload,
+)
+
+LOW = {"confidence": 0.001}
+
+
+def test_summary_tells_what_was_found_and_what_the_weights_are_worth(live: Live) -> None:
+    windows, summary = upload(live, dat_file(10))
+    assert (summary["format"], summary["width"], summary["height"]) == ("dat", WIDTH, HEIGHT)
+    assert (summary["windows"], summary["events"]) == (3, 3000)
+    assert sum(w["events"] for w in windows) == 3000
+    assert (summary["t_start_us"], summary["t_end_us"]) == (0, 625_000)
+    assert summary["training"] == "untrained"
+    assert {w["training"] for w in windows} == {"untrained"}
+    assert summary["energy_mj"]["snn"] == pytest.approx(sum(w["energy_mj"]["snn"] for w in windows))
+    assert 0 < summary["energy_mj"]["snn"] < summary["energy_mj"]["ann"]
+
+
+def test_bytes_without_a_header_need_to_be_named(live: Live) -> None:
+    answer = live.http.post("/v1/detections", content=dat_stream(4))
+    assert problem(answer) == (422, "unsupported_format")
+    query = {"format": "dat", "width": WIDTH, "height": HEIGHT}
+    assert comparable(upload(live, dat_stream(4), **query)[0]) == comparable(upload(live, dat_file(4))[0])
+
+
+def test_hdf5_gives_the_same_as_dat(live: Live, tmp_path: Path) -> None:
+    records = np.frombuffer(dat_stream(8), "<u4").reshape(-1, 2)
+    with h5py.File(tmp_path / "r.h5", "w") as file:
+        file["events/t"] = records[:, 0].astype("i8")
+        file["events/x"] = (records[:, 1] & 0x3FFF).astype("u2")
+        file["events/y"] = (records[:, 1] >> 14 & 0x3FFF).astype("u2")
+        file["events/p"] = (records[:, 1] >> 28 & 1).astype("u1")
+        file["events/height"], file["events/width"] = HEIGHT, WIDTH
+    windows, summary = upload(live, (tmp_path / "r.h5").read_bytes(), **LOW)
+    assert summary["format"].startswith("hdf5")
+    assert comparable(windows) == comparable(upload(live, dat_file(8), **LOW)[0])
+
+
+def test_results_come_while_the_upload_goes_on(live: Live) -> None:
+    """The first windows arrive before the last bytes are sent."""
+    data = dat_file(64, per_slice=800)
+    half = len(data) // 2
+    with socket.create_connection(("127.0.0.1", int(live.url.rsplit(":", 1)[1])), timeout=30) as raw:
+        head = f"POST /v1/detections HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+        raw.sendall(head.encode() + data[:half])
+        received = b""
+        while b'"seq":5' not in received:
+            received += raw.recv(65536)
+        assert received.startswith(b"HTTP/1.1 200")
+        raw.sendall(data[half:])
+        while b'"summary"' not in received:
+            received += raw.recv(65536)
+
+
+def test_an_error_after_the_first_line_is_the_last_line(live: Live) -> None:
+    answer = live.http.post("/v1/detections", content=dat_file(24) + dat_stream(1))
+    assert answer.status_code == 200
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert lines[-1]["error"]["code"] == "time_order"
+    assert [line["events"] for line in lines[:-1]] == [1200] * 5 + [900], "the window under way is cut short"
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "unsupported_format"),
+        (b"hello, this is no recording", "unsupported_format"),
+        (b"% Data file", "truncated"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "unsupported_format"),
+        (b"PK\x03\x04" + bytes(50), "unsupported_format"),
+    ],
+)
+def test_bad_uploads_get_one_clear_problem(live: Live, data: bytes, code: str) -> None:
+    answer = live.http.post("/v1/detections", content=data)
+    status, found = problem(answer)
+    assert status == 422
+    assert found in (code, "truncated", "bad_recording"), answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_a_recording_without_events_is_an_answer_too(live: Live) -> None:
+    windows, summary = upload(live, dat_file(0))
+    assert (windows, summary["windows"], summary["t_start_us"]) == ([], 0, None)
+
+
+def test_wrong_queries_are_explained(live: Live) -> None:
+    answer = live.http.post("/v1/detections", content=b"", params={"confidence": 2})
+    assert problem(answer) == (422, "invalid_request")
+    assert problem(live.http.post("/v1/detections", params={"color": 1})) == (422, "invalid_request")
+
+
+def test_an_upload_over_the_limit_is_cut_off(detector: Detector) -> None:
+    def endless() -> Iterator[bytes]:
+        yield dat_file(1)
+        for _ in range(100):
+            yield b"\x00" * 4096
+
+    with live_service(detector, max_upload_bytes=50_000) as live:
+        try:
+            answer = live.http.post("/v1/detections", content=endless())
+        except httpx.TransportError:
+            pass
+        else:
+            assert "too_large" in answer.text
+        assert live.http.get("/v1/sessions").json()["sessions"] == []
+
+
+def test_a_client_that_goes_away_frees_its_slot(detector: Detector) -> None:
+    with live_service(detector, max_sessions=1) as live:
+        port = int(live.url.rsplit(":", 1)[1])
+        with socket.create_connection(("127.0.0.1", port)) as raw:
+            raw.sendall(b"POST /v1/detections HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n")
+            raw.sendall(dat_file(300)[:70_000])
+            while not live.http.get("/v1/sessions").json()["sessions"]:
+                pass
+        deadline = time.monotonic() + 20
+        while live.http.get("/v1/sessions").json()["sessions"] and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert upload(live, dat_file(1))[1]["windows"] == 1
+
+
+def hdf5_bytes(path: Path, **columns: object) -> bytes:
+    with h5py.File(path, "w") as file:
+        for name, values in columns.items():
+            file[f"events/{name}"] = values
+    return path.read_bytes()
+
+
+def test_an_upload_that_fails_holds_nothing_else(live: Live) -> None:
+    """Its error is kept for as long as its job; the frames that it came from, and all they hold, are not."""
+
+    def body() -> Iterator[bytes]:
+        yield dat_file(20) + dat_stream(1)
+        time.sleep(0.3)
+        yield bytes(8)
+
+    answer = live.http.post("/v1/detections", content=body())
+    assert "time_order" in answer.text
+    job = live.app.state.jobs.get(answer.headers["Location"].split("/")[-1])
+    failure = job._failure
+    assert (failure.__traceback__, failure.__context__, failure.__cause__) == (None, None, None)
+    mine = [task for task in asyncio.all_tasks(live.app.state.host._loop) if "upload_body" in repr(task)]
+    assert mine == []
+
+
+def test_errors_do_not_tell_where_an_upload_lay(live: Live, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    whole = hdf5_bytes(tmp_path / "r.h5", t=np.arange(9), x=[1] * 9, y=[1] * 9, p=[1] * 9)
+    for data in (whole, whole[:-50], whole[:600], b"#!AER-DAT4.0\r\n" + bytes(99), b"\x89HDF\r\n\x1a\n"):
+        answer = live.http.post("/v1/detections", content=data)
+        assert answer.status_code == 422, answer.text
+        assert str(tmp_path) not in answer.text
+        assert "upload" in answer.text
+    assert live.app.state.host.spool.used == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["r.h5"]
+
+
+def test_uploads_share_a_bounded_disk(detector: Detector, tmp_path: Path) -> None:
+    data = hdf5_bytes(tmp_path / "r.h5", t=np.arange(5000), x=[1] * 5000, y=[1] * 5000, p=[1] * 5000)
+    with live_service(detector, max_spool_bytes=len(data) - 1) as live:
+        answer = live.http.post("/v1/detections", content=data, params={"width": 9, "height": 9})
+        assert problem(answer) == (503, "spool_full")
+        assert int(answer.headers["Retry-After"]) > 0
+        assert live.app.state.host.spool.used == 0
+        assert live.metric('spikewatch_refused_total{code="spool_full"}') == 1
+
+
+def test_an_upload_whose_results_nobody_reads_is_held_back(detector: Detector) -> None:
+    with live_service(detector, max_pending_result_bytes=2000) as live:
+        send_through_small_buffers(live)
+        data, query = dat_file(30), "hop=1&confidence=0&iou=1"
+        head = f"POST /v1/detections?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+        with raw(live, head.encode() + data, small_buffer=True) as client:
+            until(lambda: met(live, "unread_upload") > 0)
+            received = b""
+            while b'"summary"' not in received:
+                received += client.recv(65536)
+        assert received.count(b'"seq"') == 30
