@@ -18,7 +18,7 @@ from unittest import mock
 import torch
 from torch import Tensor
 
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.detector import Detector
 from spikewatch.model.letterbox import Letterbox, prepare_frame

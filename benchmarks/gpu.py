@@ -34,11 +34,10 @@ from benchmarks.gpu_checks import (
 from spikewatch.model.checkpoints.checkpoint import load_detector, untrained_detector
 from spikewatch.model.detector import Detector
 from spikewatch.model.runtime.cuda_graphs import GraphedNetwork
-from spikewatch.model.runtime.gpu import HalfNetwork
-from spikewatch.model.runtime.ilif_gpu import Fire, choose_fire, fire_by_torch
-from spikewatch.service.bench.measure import Spread
+from spikewatch.model.runtime.gpu import HalfNetwork, choose_fire
+from spikewatch.model.runtime.ilif_gpu import Fire, fire_by_torch
+from spikewatch.service.bench.measure import Spread, take_turns
 from spikewatch.service.bench.report import machine
-from spikewatch.service.bench.turns import take_turns
 
 SCALES = ("default", "n", "s")
 BATCHES = {"eager": (1, 8, 32), "half, no graph": (1, 8, 32, 128), "half": (1, 8, 32, 128)}

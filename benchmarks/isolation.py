@@ -16,7 +16,7 @@ from pathlib import Path
 import h5py
 import hdf5plugin
 
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.service.bench.ingest import HEIGHT, WIDTH, synthesize
 
 COMPRESSIONS = {"plain": {}, "blosc-zstd": {"chunks": (1 << 16,), **hdf5plugin.Blosc(cname="zstd")}}

@@ -16,7 +16,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.service.bench.ingest import HEIGHT, WIDTH, encode_dat, encode_evt2, encode_evt3, synthesize
 from spikewatch.service.bench.measure import Spread
 from spikewatch.service.bench.report import machine_line

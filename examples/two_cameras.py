@@ -22,8 +22,9 @@ import numpy as np
 import websockets
 
 from spikewatch.ingest.errors import IngestError
-from spikewatch.ingest.recording import Recording, open_recording
-from spikewatch.service.cli.stream_client.chunks import dat_records
+from spikewatch.ingest.formats.dat import encode_dat
+from spikewatch.ingest.open import open_recording
+from spikewatch.ingest.recording import Recording
 
 PIECE_US = 20_000
 NAMES = ("front", "rear")
@@ -54,7 +55,7 @@ class Camera:
                     part["t"] += shift_us
                     last_us = int(part["t"][-1])
                     first_us = last_us if first_us is None else first_us
-                    yield (last_us - first_us) / 1e6, dat_records(part)
+                    yield (last_us - first_us) / 1e6, encode_dat(part)
             shift_us = last_us + PIECE_US
 
     async def send(self, socket: websockets.ClientConnection, start_s: float, laps: int) -> None:

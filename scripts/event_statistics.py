@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.ingest.simulation.dataset.layout import EVENTS, LABELS
 from spikewatch.ingest.simulation.film import CAR, PEDESTRIAN
 from spikewatch.ingest.simulation.statistics import Statistics, statistics

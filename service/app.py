@@ -22,7 +22,7 @@ from spikewatch.service.api import (
     viewer,
     watch,
 )
-from spikewatch.service.api.states import States
+from spikewatch.service.api.snapshots import States
 from spikewatch.service.auth.access import Access
 from spikewatch.service.auth.middleware import Guard
 from spikewatch.service.http import problems

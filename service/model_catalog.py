@@ -4,23 +4,27 @@ All are read once at the start, so that a bad file is told to the operator and t
 of them then is told without loading them again.
 """
 
+import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from spikewatch.model.checkpoints.bundled import UNTRAINED, shipped
-from spikewatch.model.checkpoints.checkpoint import load_detector
+from spikewatch.model.checkpoints.checkpoint import load_detector, weights_digest
 from spikewatch.model.detector import Detector
 from spikewatch.model.errors import ConfigError, ModelError
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.errors import BadSettings, BadSnapshot, UnknownModel
-from spikewatch.service.identity import VERSION, Identity, identity_of
 from spikewatch.service.process_memory import give_back
 from spikewatch.service.settings import Settings
+
+Identity = dict[str, Any]
+
 
 log = logging.getLogger("spikewatch.catalog")
 
@@ -205,3 +209,31 @@ def _entry(detector: Detector, names: Sequence[str], weights: str | None) -> Ent
 
 def _others(name: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(other for other in dict.fromkeys(names) if other != name)
+
+
+VERSION = "spikewatch-session-2"
+
+
+def identity_of(detector: Detector) -> Identity:
+    """That of a detector: version, weights, architecture, arithmetic."""
+    spec = detector.spec
+    identity = {
+        "version": VERSION,
+        "model": spec.name,
+        "weights": weights_digest(detector.network),
+        **asdict(spec.config),
+        "representation": spec.representation,
+        "count_cap": spec.count_cap,
+        "time_order": spec.time_order,
+        "runtime": detector.runtime,
+        "input": (spec.input_height, spec.input_width),
+    }
+    as_read_back: Identity = json.loads(json.dumps(identity))
+    return as_read_back
+
+
+def check_same(theirs: Any, ours: Identity, whose: str) -> None:
+    """Refuse a snapshot that differs, naming the first thing that does: BadSnapshot."""
+    for key, value in ours.items():
+        if dict(theirs).get(key) != value:
+            raise BadSnapshot(f"the snapshot's {key} is {theirs.get(key)!r}, this {whose}'s {value!r}")

@@ -1,16 +1,15 @@
 """What goes over the wire, as pydantic models; everything unknown is refused."""
 
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spikewatch.ingest.events import MAX_SENSOR_PX
-from spikewatch.model.detections import Detections
 from spikewatch.model.spec import MAX_SLICES
-from spikewatch.service.inference.window import WindowResult
-from spikewatch.service.lifecycle import State
 from spikewatch.service.limits import KNOWN_ID, MAX_SLICE_US, MIN_SLICE_US, SESSION_ID
+
+State = Literal["created", "streaming", "idle", "draining", "closed"]
+
 
 StreamFormat = Literal["dat", "evt2", "evt21", "evt3"]
 Policy = Literal["block", "drop_oldest"]
@@ -93,18 +92,6 @@ class Detection(Wire):
         default=None, exclude_if=lambda value: value is None, description="only where tracks were asked for"
     )
 
-    @staticmethod
-    def all_of(
-        found: Detections, labels: tuple[str, ...], track_ids: Sequence[int | None] | None = None
-    ) -> "list[Detection]":
-        """Boxes as they are sent."""
-        ids = track_ids or [None] * len(found)
-        rows = zip(found.xywh.tolist(), found.confidence.tolist(), found.class_id.tolist(), ids, strict=True)
-        return [
-            Detection(x=x, y=y, w=w, h=h, class_id=c, label=labels[c], confidence=p, track_id=track)
-            for (x, y, w, h), p, c, track in rows
-        ]
-
 
 class EnergyMj(Wire):
     """Estimated energy in millijoules: spiking, and the same network as an ANN."""
@@ -126,24 +113,6 @@ class Window(Wire):
     latency_ms: float
     dropped_windows: int = Field(description="windows lost so far because they came too fast")
     training: str = Field(description="how the weights came to be, such as 'untrained'")
-
-    @staticmethod
-    def of(
-        result: WindowResult, labels: tuple[str, ...], training: str, dropped_windows: int = 0
-    ) -> "Window":
-        """A result as it is sent."""
-        return Window(
-            seq=result.seq,
-            t_start_us=result.t_start_us,
-            t_end_us=result.t_end_us,
-            events=result.events,
-            detections=Detection.all_of(result.detections, labels, result.track_ids),
-            firing_rate=result.firing_rate,
-            energy_mj=EnergyMj(snn=result.energy.snn_mj, ann=result.energy.ann_mj),
-            latency_ms=round(result.latency_s * 1000, 3),
-            dropped_windows=dropped_windows,
-            training=training,
-        )
 
 
 class Totals(Wire):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spikewatch.ingest.errors import IngestError
     from spikewatch.ingest.events import EVENT_DTYPE
-    from spikewatch.ingest.recording import Recording, open_recording
+    from spikewatch.ingest.open import open_recording
+    from spikewatch.ingest.recording import Recording
     from spikewatch.ingest.slicing.slicer import Slice, TimeSlicer
     from spikewatch.model.checkpoints.checkpoint import load_detector
     from spikewatch.model.detections import Detections
@@ -39,11 +40,11 @@ _MODULES = {
     "Detector": "spikewatch.model.detector",
     "IngestError": "spikewatch.ingest.errors",
     "ModelError": "spikewatch.model.errors",
-    "Recording": "spikewatch.ingest.recording",
+    "Recording": "spikewatch.ingest.open",
     "Slice": "spikewatch.ingest.slicing.slicer",
     "TimeSlicer": "spikewatch.ingest.slicing.slicer",
     "load_detector": "spikewatch.model.checkpoints.checkpoint",
-    "open_recording": "spikewatch.ingest.recording",
+    "open_recording": "spikewatch.ingest.open",
 }
 
 

@@ -1,46 +1,201 @@
 """The arrows of ARCHITECTURE.md: which package may import which, checked on the source."""
 
 import ast
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("ingest", "model", "service")
+
 FORBIDDEN = {
-    "ingest": {"torch", "spikewatch.model", "spikewatch.service", "fastapi", "prometheus_client"},
-    "model": {"spikewatch.ingest", "spikewatch.service", "fastapi", "prometheus_client"},
+    "ingest": {
+        "torch",
+        "fastapi",
+        "starlette",
+        "prometheus_client",
+        "spikewatch.model",
+        "spikewatch.service",
+    },
+    "model": {"fastapi", "starlette", "prometheus_client", "spikewatch.ingest", "spikewatch.service"},
+    "service": set[str](),
 }
-MAY_IMPORT_INGEST = Path("model/training")
+MAY_IMPORT_INGEST = "model.training"
+
+LAYERS: dict[str, list[set[str]]] = {
+    "ingest": [
+        {"errors", "events", "child_process"},
+        {"columns", "recording"},
+        {"formats"},
+        {"slicing", "hdf5", "aedat4"},
+        {"open"},
+        {"simulation"},
+    ],
+    "ingest.simulation": [
+        {"film", "geometry", "event_camera"},
+        {"world"},
+        {"actors"},
+        {"rendering"},
+        {"scene_generator"},
+        {"dataset"},
+        {"statistics"},
+    ],
+    "model": [
+        {"errors", "atomic_file", "coco_classes", "detections", "nms"},
+        {"network"},
+        {"spec", "decode", "prophesee_boxes"},
+        {"letterbox"},
+        {"runtime"},
+        {"detector"},
+        {"still_image"},
+        {"checkpoints", "energy", "export", "paper_tables"},
+        {"training"},
+    ],
+    "model.training": [
+        {"datasets"},
+        {"slice_cache", "evaluation"},
+        {"augment"},
+        {"loader"},
+        {"learner"},
+    ],
+    "service": [
+        {"errors", "limits", "settings", "log_config", "process_memory"},
+        {"schemas", "model_catalog", "plotting"},
+        {"bench"},
+        {"inference"},
+        {"metrics", "output"},
+        {"http", "reports", "sessions"},
+        {"auth", "scheduling", "snapshots"},
+        {"session_manager"},
+        {"uploads", "server"},
+        {"api"},
+        {"app"},
+        {"cli"},
+    ],
+}
+"""Package -> its modules and subpackages from the bottom up; each may import those in rows above its own."""
 
 
-def imported(path: Path) -> set[str]:
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def modules() -> dict[str, ast.Module]:
+    """Dotted name without `spikewatch.` -> syntax tree, of every file of the three packages."""
+    paths = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths
+    ]
+    return {name: ast.parse(path.read_text()) for name, path in zip(names, paths, strict=True)}
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Dotted names of all imports, also those inside functions; `from a import b` gives a and a.b."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {_package(alias.name) for alias in node.names}
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: relative import"
-            names.add(_package(node.module or ""))
-    return names
+            assert node.level == 0, "relative import"
+            yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _package(module: str) -> str:
-    parts = module.split(".")
-    return ".".join(parts[: 2 if parts[0] == "spikewatch" else 1])
+@cache
+def graph() -> dict[str, set[str]]:
+    """Module -> the modules of the three packages that it imports; type-checking imports count too."""
+    trees = modules()
+    found = {
+        name: {item.removeprefix("spikewatch.") for item in imports(tree)} for name, tree in trees.items()
+    }
+    return {name: (targets & set(trees)) - {name} for name, targets in found.items()}
 
 
-def test_imports_point_one_way() -> None:
+def layer_faults(package: str, layers: list[set[str]], edges: dict[str, set[str]]) -> list[str]:
+    """Imports within a package that do not point to a lower layer."""
+    row = {name: number for number, names in enumerate(layers) for name in names}
+    prefix = package + "."
+    faults = []
+    for source, targets in edges.items():
+        for target in targets:
+            if not (source.startswith(prefix) and target.startswith(prefix)):
+                continue
+            above, below = (name.removeprefix(prefix).split(".")[0] for name in (source, target))
+            if above != below and row[below] >= row[above]:
+                faults.append(f"{source} imports {target}")
+    return sorted(faults)
+
+
+def circles(edges: dict[str, set[str]]) -> list[list[str]]:
+    """Every strongly connected group of at least two modules (Tarjan)."""
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    groups = []
+
+    def visit(name: str) -> None:
+        index[name] = low[name] = len(index)
+        stack.append(name)
+        for target in sorted(edges[name]):
+            if target not in index:
+                visit(target)
+            if target in stack:
+                low[name] = min(low[name], low[target])
+        if low[name] == index[name]:
+            group = stack[stack.index(name) :]
+            del stack[stack.index(name) :]
+            if len(group) > 1:
+                groups.append(sorted(group))
+
+    for name in edges:
+        if name not in index:
+            visit(name)
+    return groups
+
+
+def test_packages_import_only_what_they_may() -> None:
     wrong = []
-    for package, forbidden in FORBIDDEN.items():
-        for path in sorted((ROOT / package).rglob("*.py")):
-            allowed = (
-                {"spikewatch.ingest"} if path.relative_to(ROOT).is_relative_to(MAY_IMPORT_INGEST) else set()
-            )
-            found = imported(path) & (forbidden - allowed)
-            wrong += [f"{path.relative_to(ROOT)} imports {name}" for name in sorted(found)]
+    for name, tree in modules().items():
+        allowed = {"spikewatch.ingest"} if name.startswith(MAY_IMPORT_INGEST) else set()
+        for item in imports(tree):
+            parts = item.split(".")
+            top = ".".join(parts[: 2 if parts[0] == "spikewatch" else 1])
+            if top in FORBIDDEN[name.split(".")[0]] - allowed:
+                wrong.append(f"{name} imports {item}")
     assert wrong == []
 
 
-def test_the_check_sees_imports(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text(
-        "def f():\n    import torch.nn\n    from spikewatch.model.errors import ModelError\n"
-    )
-    assert imported(tmp_path / "a.py") == {"torch", "spikewatch.model"}
+@pytest.mark.parametrize("package", LAYERS)
+def test_layers_import_only_lower_layers(package: str) -> None:
+    assert layer_faults(package, LAYERS[package], graph()) == []
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_module_has_a_layer(package: str) -> None:
+    folder = ROOT / package.replace(".", "/")
+    present = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    present |= {path.parent.name for path in folder.glob("*/__init__.py")}
+    assert present == set().union(*LAYERS[package])
+
+
+def test_no_circle_of_modules() -> None:
+    assert circles(graph()) == []
+
+
+def test_no_folder_holds_more_than_nineteen_modules() -> None:
+    counts = {
+        str(path.parent.relative_to(ROOT)): len(list(path.parent.glob("*.py"))) - 1
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("__init__.py")
+    }
+    assert {folder: count for folder, count in counts.items() if count > 19} == {}
+
+
+def test_the_checks_see_faults() -> None:
+    tree = ast.parse("def f():\n    import torch.nn\n    from spikewatch.model.errors import ModelError\n")
+    assert list(imports(tree)) == [
+        "torch.nn",
+        "spikewatch.model.errors",
+        "spikewatch.model.errors.ModelError",
+    ]
+    edges = {"p.low.a": {"p.high"}, "p.high": {"p.low.a", "p.low.b"}, "p.low.b": set()}
+    assert layer_faults("p", [{"low"}, {"high"}], edges) == ["p.low.a imports p.high"]
+    assert circles(edges) == [["p.high", "p.low.a"]]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.soak.recordings import Recording
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.service.inference.offline import OfflineRun
 from spikewatch.service.inference.sources import RecordingSource

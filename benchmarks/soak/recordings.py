@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.recording import open_recording
-from spikewatch.ingest.simulation.dataset.layout import dat_header, dat_records
+from spikewatch.ingest.formats.dat import encode_dat
+from spikewatch.ingest.open import open_recording
+from spikewatch.ingest.simulation.dataset.layout import dat_header
 from tests.ingest.support.encoders import ENCODERS
 from tests.ingest.support.hdf5_files import write_compound
 
@@ -116,5 +117,5 @@ def _encoded(format: str, events: Events) -> bytes:
     if format == "dat":
         events = events.copy()
         events["t"] %= WRAP_US
-        return dat_records(events)
+        return encode_dat(events)
     return ENCODERS[format](tuple(event)[:4] for event in events.tolist())

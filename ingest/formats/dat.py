@@ -106,6 +106,14 @@ class DatDecoder(RecordDecoder):
         return consumed, count
 
 
+def encode_dat(events: Events) -> bytes:
+    """Return events (N,) as raw DAT records, without a header."""
+    records = np.empty((len(events), 2), "<u4")
+    records[:, 0] = events["t"] & 0xFFFFFFFF
+    records[:, 1] = events["x"].astype("u4") | events["y"].astype("u4") << 14 | events["p"].astype("u4") << 28
+    return records.tobytes()
+
+
 def _check_preamble(event_type: int, event_size: int) -> None:
     if event_type == _TRIGGER_TYPE:
         raise FormatError("this DAT holds external triggers (event type 0x0E), not CD events (0x0C or 0x00)")

@@ -10,8 +10,7 @@ from spikewatch.model.network.shapes import Layer
 from spikewatch.model.runtime.bank_step import InPlace
 from spikewatch.model.runtime.cpu import FusedNetwork
 from spikewatch.model.runtime.cuda_graphs import GraphedNetwork
-from spikewatch.model.runtime.gpu import HALF, HalfNetwork
-from spikewatch.model.runtime.ilif_gpu import choose_fire
+from spikewatch.model.runtime.gpu import HALF, HalfNetwork, choose_fire
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from spikewatch.model.network.step import Kernel, State
 from spikewatch.model.runtime.bank_step import BankStep
 from spikewatch.model.runtime.cpu import fusible
 from spikewatch.model.runtime.factorise import factored
-from spikewatch.model.runtime.ilif_gpu import Constants, Fire, fire_by_torch
+from spikewatch.model.runtime.ilif_gpu import Constants, Fire, fire_by_torch, log
 
 HALF = "half"
 """Its name."""
@@ -154,3 +154,22 @@ class HalfNetwork:
         """Copies of outputs that are on the host."""
         p3, p4, p5 = (level.to(torch.float32, copy=True) for level in outputs[:3])
         return (p3, p4, p5), dict(zip(self.names, outputs.counts.clone().unbind(), strict=True))
+
+
+def choose_fire(device: torch.device) -> Fire:
+    """The kernel where triton is there and works, else torch."""
+    if device.type != "cuda":
+        return fire_by_torch
+    try:
+        from spikewatch.model.runtime.ilif_triton import fire_by_triton
+
+        x, rows = torch.zeros(1, 1, 1, 8, device=device), torch.zeros(1, dtype=torch.int64, device=device)
+        fire_by_triton(
+            x, x.clone(), rows, torch.zeros(1, dtype=torch.float64, device=device), Constants(0.5, 1.0, 1)
+        )
+    except Exception as error:  # no triton, no compiler, a GPU that it does not know
+        log.warning(
+            "no kernel for neurons, torch's operations take its place", extra={"error": str(error)[:500]}
+        )
+        return fire_by_torch
+    return fire_by_triton

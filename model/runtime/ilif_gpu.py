@@ -52,22 +52,3 @@ def fire_by_torch(x: Tensor, bank: Tensor, rows: Tensor, count: Tensor, constant
     count.add_(spikes.sum(3, dtype=torch.float32).sum((1, 2), dtype=torch.float64))
     count.add_(left.flatten(1).sum(1), alpha=0.0)
     return spikes
-
-
-def choose_fire(device: torch.device) -> Fire:
-    """The kernel where triton is there and works, else torch."""
-    if device.type != "cuda":
-        return fire_by_torch
-    try:
-        from spikewatch.model.runtime.ilif_triton import fire_by_triton
-
-        x, rows = torch.zeros(1, 1, 1, 8, device=device), torch.zeros(1, dtype=torch.int64, device=device)
-        fire_by_triton(
-            x, x.clone(), rows, torch.zeros(1, dtype=torch.float64, device=device), Constants(0.5, 1.0, 1)
-        )
-    except Exception as error:  # no triton, no compiler, a GPU that it does not know
-        log.warning(
-            "no kernel for neurons, torch's operations take its place", extra={"error": str(error)[:500]}
-        )
-        return fire_by_torch
-    return fire_by_triton

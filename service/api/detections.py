@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from spikewatch.service.api.sessions import OCTETS, PROBLEMS, Host, Sender, Seq
+from spikewatch.service.api.dependencies import OCTETS, PROBLEMS, Host, Sender, Seq
 from spikewatch.service.schemas import JobInfo
 from spikewatch.service.uploads.jobs import Jobs
 from spikewatch.service.uploads.query import UploadQuery

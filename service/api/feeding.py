@@ -1,8 +1,8 @@
 """What requests and connections that feed a session have in common: claiming it, going on, taking results."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
@@ -97,26 +97,15 @@ def go_on(session: Session, offset: int | None, seq: int | None) -> None:
 
 async def feed(session: Session, data: bytes) -> None:
     """Feed bytes, and wait until the slices they completed have been run; IngestError if they are bad."""
-    async with cut_short(session):
+    async with session.flush_on_bad_input():
         await session.feed(data)
     await session.barrier()
 
 
 async def flush(session: Session) -> None:
     """Emit what there is, of the open slice too; IngestError if bytes fed before are bad."""
-    async with cut_short(session):
+    async with session.flush_on_bad_input():
         await session.flush()
-
-
-@asynccontextmanager
-async def cut_short(session: Session) -> AsyncIterator[None]:
-    """Emit the window under way, short as it may be, if the bytes fed in the block are bad."""
-    try:
-        yield
-    except IngestError:
-        if session.closed is None:
-            await session.emit_open_window()
-        raise
 
 
 async def collect(

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from spikewatch.service.api.sessions import Host
+from spikewatch.service.api.dependencies import Host
 
 NOT_READY: dict[int | str, dict[str, Any]] = {503: {"description": "not ready"}}
 

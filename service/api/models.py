@@ -5,8 +5,8 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import Field
 
+from spikewatch.service.api.dependencies import Host
 from spikewatch.service.api.health import NOT_READY
-from spikewatch.service.api.sessions import Host
 from spikewatch.service.model_catalog import Entry
 from spikewatch.service.schemas import Problem, Wire
 from spikewatch.service.session_manager.manager import SessionHost

@@ -2,12 +2,22 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
-from starlette.requests import HTTPConnection
 
+from spikewatch.service.api.dependencies import (
+    OCTETS,
+    PROBLEMS,
+    Host,
+    Offset,
+    Open,
+    Sender,
+    Seq,
+    get_host,
+    get_session,
+)
 from spikewatch.service.api.feeding import (
     collect,
     end_by_fault,
@@ -19,13 +29,11 @@ from spikewatch.service.api.feeding import (
     unless_displaced,
     unless_over,
 )
-from spikewatch.service.auth.client import Caller
 from spikewatch.service.errors import SessionClosed
 from spikewatch.service.http.request_body import read_body
 from spikewatch.service.inference.options import session_options
 from spikewatch.service.schemas import (
     EnergyMj,
-    Problem,
     SessionInfo,
     SessionList,
     SessionRequest,
@@ -36,17 +44,6 @@ from spikewatch.service.schemas import (
 )
 from spikewatch.service.session_manager.manager import SessionHost
 from spikewatch.service.sessions.session import Session
-
-OCTETS: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    }
-}
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}}
-    for status in (400, 401, 403, 404, 408, 409, 410, 413, 422, 429, 500, 503)
-}
 
 SESSION_BODY: dict[str, Any] = {
     "requestBody": {
@@ -65,34 +62,6 @@ class Ended(Wire):
 
     windows: list[Window]
     totals: Totals
-
-
-def get_host(request: Request) -> SessionHost:
-    """The application's host of sessions."""
-    host: SessionHost = request.app.state.host
-    return host
-
-
-Host = Annotated[SessionHost, Depends(get_host)]
-
-
-def get_caller(connection: HTTPConnection) -> Caller:
-    """Who sends the request, as the guard found out."""
-    caller: Caller = connection.state.caller
-    return caller
-
-
-Sender = Annotated[Caller, Depends(get_caller)]
-
-
-def get_session(session_id: str, host: Host, caller: Sender) -> Session:
-    """The session of the path, if it is the caller's."""
-    return host.get(caller.inside(session_id))
-
-
-Open = Annotated[Session, Depends(get_session)]
-Offset = Annotated[int | None, Query(ge=0, description="of the first byte of the body in the stream")]
-Seq = Annotated[int | None, Query(ge=0, description="of the first result wanted, again if need be")]
 
 
 def session_info(session: Session, host: SessionHost, with_layers: bool = False) -> SessionInfo:

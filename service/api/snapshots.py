@@ -1,22 +1,75 @@
 """Saved sessions over HTTP: take, put back, keep, forget."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import Field
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from spikewatch.service.api.dependencies import OCTETS, PROBLEMS, Host, Open, Sender
 from spikewatch.service.api.feeding import held, unless_over
-from spikewatch.service.api.sessions import OCTETS, PROBLEMS, Host, Open, Sender
-from spikewatch.service.api.states import StateResponse, States
-from spikewatch.service.errors import TooSlow
+from spikewatch.service.errors import StatesFull, TooSlow
 from spikewatch.service.http.request_body import read_body
 from spikewatch.service.schemas import Wire
 from spikewatch.service.session_manager.manager import SessionHost
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.snapshots.snapshot import check_live, read_snapshot, restore, settle, take, within
-from spikewatch.service.snapshots.snapshot_size import most_bytes
+from spikewatch.service.snapshots.validation import most_bytes
+
+PIECE_BYTES = 256 * 1024
+
+
+class States:
+    """Counts those that are on their way. Lives on the event loop."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._now = 0
+
+    @contextmanager
+    def room(self) -> Iterator[None]:
+        """While a state is in memory; StatesFull if as many are as may be."""
+        if self._now >= self._most:
+            raise StatesFull(f"{self._most} saved states are on their way in or out; try again later")
+        self._now += 1
+        try:
+            yield
+        finally:
+            self._now -= 1
+
+
+class StateResponse(StreamingResponse):
+    """A state in pieces; its room is free once all but the last of them have been read.
+
+    A client that does not read in time gets no more of them, and its connection is closed.
+    """
+
+    media_type = "application/octet-stream"
+
+    def __init__(
+        self, data: bytes, headers: dict[str, str], limit_s: float, on_unread: Callable[[], None]
+    ) -> None:
+        super().__init__(_pieces(data), headers={**headers, "Content-Length": str(len(data))})
+        self._limit_s = limit_s
+        self._on_unread = on_unread
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        try:
+            await asyncio.wait_for(super().__call__(scope, receive, send), self._limit_s)
+        except TimeoutError:
+            self._on_unread()
+
+
+async def _pieces(data: bytes) -> AsyncIterator[memoryview]:
+    view = memoryview(data)
+    for start in range(0, len(data), PIECE_BYTES):
+        yield view[start : start + PIECE_BYTES]
+
 
 SNAPSHOT: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},

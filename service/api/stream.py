@@ -19,8 +19,9 @@ from pydantic import Field, ValidationError
 from starlette.websockets import WebSocketState
 
 from spikewatch.ingest.errors import IngestError, TruncatedError
+from spikewatch.service.api.dependencies import get_caller, get_session
 from spikewatch.service.api.feeding import go_on, held, make_way, unless_over
-from spikewatch.service.api.sessions import get_caller, get_session, session_info
+from spikewatch.service.api.sessions import session_info
 from spikewatch.service.errors import BadRequest, InternalError, ServiceError, SessionBusy, SessionClosed
 from spikewatch.service.http.problems import problem_of
 from spikewatch.service.schemas import Wire

@@ -2,8 +2,9 @@
 
 from fastapi import APIRouter, Request
 
-from spikewatch.service.api.sessions import PROBLEMS, Open, Sender
-from spikewatch.service.auth.access import TICKET_S, Access
+from spikewatch.service.api.dependencies import PROBLEMS, Open, Sender
+from spikewatch.service.auth.access import Access
+from spikewatch.service.auth.tickets import TICKET_S
 from spikewatch.service.schemas import Wire
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEMS)

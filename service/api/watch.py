@@ -11,13 +11,14 @@ from PIL import Image
 
 from spikewatch.model.letterbox import Letterbox
 from spikewatch.model.spec import ModelSpec
-from spikewatch.service.api.sessions import get_caller, get_session, session_info
+from spikewatch.service.api.dependencies import get_caller, get_session
+from spikewatch.service.api.sessions import session_info
 from spikewatch.service.api.stream import say_error
 from spikewatch.service.errors import ServiceError, WatchersFull
+from spikewatch.service.inference.serialize import detection_messages
 from spikewatch.service.inference.tracker import Tracks, follow
 from spikewatch.service.inference.window import InputSlice, WindowResult
-from spikewatch.service.output.palette import BOTH, GROUND, OFF, ON
-from spikewatch.service.schemas import Detection
+from spikewatch.service.output.drawing import BOTH, GROUND, OFF, ON
 from spikewatch.service.session_manager.manager import SessionHost
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.sessions.watchers import Sight
@@ -99,7 +100,7 @@ class Onlooker:
         ids = result.track_ids
         if ids is None:
             self._tracks, ids = follow(self._tracks, result.detections)
-        boxes = Detection.all_of(result.detections, self._spec.class_names, ids)
+        boxes = detection_messages(result.detections, self._spec.class_names, ids)
         window = self._session.window(result).model_dump()
         window["detections"] = [box.model_dump() for box in boxes]
         return {**window, "layer_rates": result.layer_rates}

@@ -2,37 +2,13 @@
 
 import hashlib
 import math
-import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from spikewatch.service.auth.keys import ApiKey, KeyLimits
+from spikewatch.service.auth.rate_limit import Bucket
 from spikewatch.service.errors import KeySessions, KeyTooFast, KeyUploads
-
-BURST_S = 1.0
-"""A key that was quiet may send this much of its rate at once."""
-
-
-class Bucket:
-    """Meters bytes at `rate` a second (the generic cell rate algorithm: one number, a time)."""
-
-    def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self.rate = rate
-        self._clock = clock
-        self._even_s = clock()
-        """When all that was spent will be paid for."""
-
-    def spend(self, count: int) -> float:
-        """Take `count` bytes; the seconds to wait before more."""
-        now = self._clock()
-        self._even_s = max(self._even_s, now - BURST_S) + count / self.rate
-        return self.behind_s
-
-    @property
-    def behind_s(self) -> float:
-        """Seconds until bytes may be sent again; 0: now."""
-        return max(0.0, self._even_s - self._clock())
 
 
 class Caller:

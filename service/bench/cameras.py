@@ -12,8 +12,8 @@ import numpy as np
 import websockets
 
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.recording import open_recording
-from spikewatch.service.cli.stream_client.chunks import dat_records
+from spikewatch.ingest.formats.dat import encode_dat
+from spikewatch.ingest.open import open_recording
 
 Piece = tuple[int, bytes]
 """When it is due, in microseconds from the start, and DAT records up to then."""
@@ -58,7 +58,7 @@ def _cut(events: Events, start_us: int, shift_us: int, period_us: int, piece_us:
     moved["t"] += shift_us - start_us
     edges = np.arange(shift_us + piece_us, shift_us + period_us + 1, piece_us)
     parts = np.split(moved, np.searchsorted(moved["t"], edges))
-    return [(int(edge), dat_records(part)) for edge, part in zip(edges, parts, strict=False)]
+    return [(int(edge), encode_dat(part)) for edge, part in zip(edges, parts, strict=False)]
 
 
 async def _until_due(start_s: float, due_us: int) -> None:

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewatch.ingest.events import EVENT_DTYPE, Events
+from spikewatch.ingest.formats.dat import encode_dat
 from spikewatch.ingest.formats.decoders import make_decoder
 from spikewatch.ingest.slicing.slice_stream import SliceStream
 from spikewatch.ingest.slicing.slicer import TimeSlicer
-from spikewatch.service.bench.measure import Spread
+from spikewatch.service.bench.measure import Spread, take_turns
 from spikewatch.service.bench.report import Chart, Report
-from spikewatch.service.bench.turns import take_turns
 
 WIDTH, HEIGHT, SLICE_US = 304, 240, 50_000
 FEED_BYTES = 64 * 1024
@@ -32,12 +32,6 @@ def synthesize(count: int) -> Events:
     events["y"] = rng.integers(0, HEIGHT, count)
     events["p"] = rng.integers(0, 2, count)
     return events
-
-
-def encode_dat(events: Events) -> bytes:
-    """8-byte records."""
-    t, x, y, p = (events[name].astype("<u8") for name in "txyp")
-    return bytes((t | x << np.uint64(32) | y << np.uint64(46) | p << np.uint64(60)).tobytes())
 
 
 def encode_evt2(events: Events) -> bytes:

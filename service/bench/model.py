@@ -17,10 +17,9 @@ from spikewatch.model.network.step import Step
 from spikewatch.model.runtime.binary_spikes import to_spike_driven
 from spikewatch.model.runtime.factorise import factored
 from spikewatch.model.runtime.packed_convolutions import ByteConv, FloatConv, Geometry
-from spikewatch.service.bench.measure import Spread
+from spikewatch.service.bench.measure import Spread, take_turns
 from spikewatch.service.bench.other_engines import other_engines
 from spikewatch.service.bench.report import Chart, Report
-from spikewatch.service.bench.turns import take_turns
 
 PEAK_CHANNELS, PEAK_HEIGHT, PEAK_WIDTH = 256, 32, 40
 ACTIVE = 0.06

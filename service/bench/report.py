@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from spikewatch.model.atomic_file import whole_file
 from spikewatch.service.bench.measure import Spread
 from spikewatch.service.errors import BadRequest
+from spikewatch.service.plotting import new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ENDINGS = (".md", ".json", ".png")
 PACKAGES = ("spikewatch", "torch", "numpy", "numba")
@@ -72,10 +76,6 @@ class Report:
                 partial.write_text(json.dumps({"machine": machine()} | self.figures, indent=1) + "\n")
 
     def _draw(self, path: Path) -> None:
-        try:
-            from spikewatch.service.bench.chart import draw
-        except ImportError as error:
-            raise BadRequest(f"a plot needs matplotlib ({error}): pip install 'spikewatch[plot]'") from error
         if self.chart is None:
             raise BadRequest("this benchmark has nothing to draw")
         draw(self.chart, f"{self.title}\n{machine_line()}").savefig(path, format="png", dpi=110)
@@ -112,3 +112,34 @@ def machine_line() -> str:
         f"{facts['processor']}, {facts['cores']} cores, {vnni} VNNI, {facts['threads']} threads; "
         f"Python {facts['python']}, {versions}"
     )
+
+
+INCH_A_ROW = 0.24
+
+
+BAR, LATE = "#3a6ea8", "#d55e00"
+
+
+def draw(chart: Chart, title: str) -> "Figure":
+    """Horizontal bars of the medians, with whiskers."""
+    names = [name for name, _ in chart.rows]
+    spreads = [spread for _, spread in chart.rows]
+    medians = [spread.median for spread in spreads]
+    whiskers = [[s.median - s.low for s in spreads], [s.high - s.median for s in spreads]]
+    figure = new_figure(9, 1.6 + INCH_A_ROW * len(names))
+    axes = figure.subplots()
+    places = range(len(names))
+    top = None if chart.limit is None else chart.limit[0]
+    colours = [LATE if top is not None and spread.high > top else BAR for spread in spreads]
+    axes.barh(places, medians, xerr=whiskers, color=colours, height=0.7, ecolor="#555555", capsize=2)
+    axes.set_yticks(places, names, fontsize=8)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    if max(medians) > 30 * min(medians):
+        axes.set_xscale("log")
+    if chart.limit is not None:
+        axes.axvline(chart.limit[0], color="#555555", linestyle="--", linewidth=1, label=chart.limit[1])
+        axes.legend(fontsize=8)
+    axes.set_xlabel(chart.unit)
+    axes.grid(axis="x", alpha=0.3)
+    figure.suptitle(title, fontsize=9, wrap=True)
+    return figure

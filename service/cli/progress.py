@@ -3,8 +3,12 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from spikewatch.service.cli.run_stats import Tally
 
 
 @contextmanager
@@ -14,3 +18,60 @@ def progress_bar(what: str) -> Iterator[Callable[[float], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(what, total=1.0)
         yield lambda done: progress.update(task, completed=done)
+
+
+REFRESH_PER_S = 8
+
+
+@contextmanager
+def live_table(what: str, tally: Tally, share_done: Callable[[], float]) -> Iterator[None]:
+    """Shows the tally and the share done, 0 to 1, until the block ends."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[pace]}"),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    progress = Progress(*columns, console=console)
+    task = progress.add_task(what, total=1.0, pace="")
+
+    def picture() -> RenderableType:
+        progress.update(task, completed=share_done(), pace=pace(tally))
+        return Group(progress, table(tally))
+
+    with Live(console=console, transient=True, refresh_per_second=REFRESH_PER_S, get_renderable=picture):
+        yield
+
+
+def pace(tally: Tally) -> str:
+    """How fast it goes."""
+    return f"{tally.events_per_s:,.0f} events/s, {tally.times_real_time:.1f} x real time"
+
+
+def table(tally: Tally) -> Table:
+    """What was found, and what it costs."""
+    rows = Table(show_header=False)
+    now, window = tally.boxes_now, tally.now
+    if window is None:
+        rows.add_row("boxes", "filling the first window")
+        return rows
+    for label, count in sorted(tally.boxes.items()):
+        rows.add_row(label, f"{now[label]:,} now, {count:,} in all windows")
+    if not tally.boxes:
+        rows.add_row("boxes", "none so far")
+    if tally.tracks:
+        rows.add_row("tracks", f"{len(tally.tracks):,}")
+    snn_mw, ann_mw = tally.power_mw
+    rows.add_row("windows, events", f"{tally.windows:,}, {tally.events:,}")
+    rows.add_row("firing rate", f"{window['firing_rate']:.1%}")
+    rows.add_row("power, estimate", f"{snn_mw:,.0f} mW spiking, {ann_mw:,.0f} mW as an ANN")
+    rows.add_row("latency", f"{window['latency_ms']:,.0f} ms a window")
+    if window["dropped_windows"]:
+        rows.add_row("dropped", f"{window['dropped_windows']:,} windows")
+    return rows

@@ -1,15 +1,19 @@
 """A recording through the detector without a server: the same engine, windows and results."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import torch
+
+from spikewatch.ingest.recording import Recording
 from spikewatch.ingest.slicing.slicer import Slice
 from spikewatch.model.checkpoints.checkpoint import weights_digest
-from spikewatch.model.detector import Detector
-from spikewatch.model.letterbox import Letterbox
+from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.letterbox import Letterbox, prepare_frame
 from spikewatch.service.errors import StepFailed
 from spikewatch.service.inference.engine import Engine, Lane
+from spikewatch.service.inference.serialize import window_message
 from spikewatch.service.inference.sources import RecordingSource
 from spikewatch.service.inference.totals import RunningTotals
 from spikewatch.service.inference.window import WindowOptions, WindowResult, prepare
@@ -85,4 +89,45 @@ class OfflineRun:
         spec = self._detector.spec
         for result in results:
             self.totals.add(result)
-        return Seen(part, results, [Window.of(r, spec.class_names, spec.training) for r in results])
+        return Seen(part, results, [window_message(r, spec.class_names, spec.training) for r in results])
+
+
+Progress = Callable[[float], None]
+
+
+def run_recording(
+    detector: Detector, recording: Recording, slices: int, slice_us: int, progress: Progress
+) -> Iterator[StepOutput]:
+    """Every slice of a recording, in the order of time that the weights ask for."""
+    detector.spec.check_input(events=True, name=recording.path.name)
+    parts = RecordingSource(recording, slice_us, detector.spec.representation).slices()
+    box = Letterbox.fit(*recording.sensor_size(), detector.spec)
+    if detector.spec.time_order == "oldest_first":
+        outputs = _carried(detector, parts, box)
+    else:
+        outputs = _whole_windows(detector, parts, box, slices)
+    for out in outputs:
+        yield out
+        progress(recording.progress())
+
+
+def _carried(detector: Detector, parts: Iterator[Slice], box: Letterbox) -> Iterator[StepOutput]:
+    state = detector.init_state()
+    for part in parts:
+        before = detector.init_state() if part.discontinuity else state
+        out = detector.step(prepare_frame(part.frame, box, detector.spec)[None], before, exact=True)
+        state = out.state
+        yield out
+
+
+def _whole_windows(
+    detector: Detector, parts: Iterator[Slice], box: Letterbox, slices: int
+) -> Iterator[StepOutput]:
+    held: list[torch.Tensor] = []
+    for part in parts:
+        if held and (part.discontinuity or len(held) == slices):
+            yield from detector.window(torch.stack(held), exact=True)
+            held = []
+        held.append(prepare_frame(part.frame, box, detector.spec)[None])
+    if held:
+        yield from detector.window(torch.stack(held), exact=True)

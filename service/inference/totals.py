@@ -8,7 +8,6 @@ from spikewatch.model.energy.formulas import Energy
 from spikewatch.service.inference.sources import Source
 from spikewatch.service.inference.window import WindowResult
 from spikewatch.service.schemas import EnergyMj, Totals
-from spikewatch.service.sessions.queues import Inbox
 
 
 class RunningTotals:
@@ -76,16 +75,17 @@ class RunningTotals:
         self.t_start_us, self.t_end_us = saved["t_start_us"], saved["t_end_us"]
         self._dropped = dict(saved["dropped"])
 
-    def as_totals(self, source: Source, inbox: Inbox | None = None, dropped_windows: int = 0) -> Totals:
+    def as_totals(
+        self, source: Source, dropped_slices: int = 0, dropped_events: int = 0, dropped_windows: int = 0
+    ) -> Totals:
         """Everything, with what was dropped on the way."""
-        too_fast = {} if inbox is None else {"too_fast": inbox.dropped_events}
         return Totals(
             windows=self.windows,
             events=self.events,
             detections=self.detections,
             dropped_windows=dropped_windows,
-            dropped_slices=0 if inbox is None else inbox.dropped_slices,
-            dropped_events=_sum(self._dropped, source.dropped, too_fast),
+            dropped_slices=dropped_slices,
+            dropped_events=_sum(self._dropped, source.dropped, {"too_fast": dropped_events}),
             energy_mj=EnergyMj(snn=self.snn_mj, ann=self.ann_mj),
             firing_rate=self._rate_sum / self.windows if self.windows else 0.0,
         )

@@ -1,15 +1,22 @@
 """Annotated pictures of event frames; H, W: sensor pixels; S: scale, a whole enlargement; N boxes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import zip_longest
 from math import ceil
+from types import MappingProxyType
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
-from spikewatch.service.output.captions import TAG_FONT_PX, Picture, banner_band, caption_strip, font
-from spikewatch.service.output.palette import GROUND, OFF, ON, Colour, label_colour
+Picture = NDArray[np.uint8]
+
+
+Colour = tuple[int, int, int]
+"""Red, green, blue, 0 to 255."""
+
 
 Rectangle = tuple[int, int, int, int]
 
@@ -147,3 +154,99 @@ def _pushed_inside(place: Rectangle, size: tuple[int, int]) -> Rectangle:
 
 def _overlap(a: Rectangle, b: Rectangle) -> bool:
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]
+
+
+def banner(training: str) -> str:
+    """What the weights are worth, in words that nobody can miss."""
+    return (
+        "untrained weights: boxes, rates and energy mean nothing yet" if training == "untrained" else training
+    )
+
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+TEXT_FONT_PX, TAG_FONT_PX, SMALLEST_FONT_PX = 20, 16, 10
+
+
+def banner_band(text: str, width: int) -> Picture:
+    """A bright band across the whole picture."""
+    band = Image.new("RGB", (width, TEXT_FONT_PX + 14), BANNER)
+    pen = ImageDraw.Draw(band)
+    pen.text((width / 2, band.height / 2), text, GROUND, _fitting_font(pen, text, width - 24), anchor="mm")
+    return np.asarray(band)
+
+
+def caption_strip(lines: Sequence[str], width: int, legend: bool = True) -> Picture:
+    """Caption lines, and what the colours of events mean at the right end of the first."""
+    pitch = TEXT_FONT_PX + 8
+    strip = Image.new("RGB", (width, pitch * len(lines) + 14), STRIP)
+    pen = ImageDraw.Draw(strip)
+    legend_left = _legend(pen, width, 7 + pitch / 2) if legend else width
+    for row, line in enumerate(lines):
+        room = (legend_left if row == 0 else width) - 24
+        pen.text((12, 7 + pitch * (row + 0.5)), line, TEXT, _fitting_font(pen, line, room), anchor="lm")
+    return np.asarray(strip)
+
+
+def _legend(pen: ImageDraw.ImageDraw, width: int, middle: float) -> float:
+    """Colour keys for OFF and ON, flush right; returns where they begin."""
+    small, right = font(TAG_FONT_PX), width - 12.0
+    for name, colour in (("OFF", OFF), ("ON", ON)):
+        right -= pen.textlength(name, small)
+        pen.text((right, middle), name, TEXT, small, anchor="lm")
+        pen.rectangle((right - 17, middle - 6, right - 6, middle + 5), fill=colour)
+        right -= 31
+    return right
+
+
+def _fitting_font(pen: ImageDraw.ImageDraw, text: str, room: float) -> Font:
+    """The largest font of at most TEXT_FONT_PX in which the text fits the room."""
+    for size in range(TEXT_FONT_PX, SMALLEST_FONT_PX, -1):
+        if pen.textlength(text, font(size)) <= room:
+            return font(size)
+    return font(SMALLEST_FONT_PX)
+
+
+@cache
+def font(size_px: int) -> Font:
+    """Pillow's own scalable font: the same on every machine."""
+    return ImageFont.load_default(size_px)
+
+
+GROUND: Colour = (13, 17, 23)
+
+
+ON: Colour = (214, 232, 250)
+
+
+OFF: Colour = (58, 104, 168)
+
+
+BOTH: Colour = (250, 250, 250)
+
+
+STRIP: Colour = (22, 27, 34)
+
+
+TEXT: Colour = (230, 237, 243)
+
+
+BANNER: Colour = (240, 228, 66)
+
+
+LABEL_COLOURS: Mapping[str, Colour] = MappingProxyType(
+    {"car": (240, 160, 20), "pedestrian": (0, 200, 140), "person": (0, 200, 140)}
+)
+"""Orange and bluish green, after Okabe and Ito's palette, which the colour-blind can tell apart."""
+
+
+OTHER_COLOURS: tuple[Colour, ...] = ((204, 121, 167), (213, 94, 0), (240, 228, 66), (120, 190, 255))
+"""Purple, vermilion, yellow and sky blue of the same palette, for all other labels."""
+
+
+def label_colour(label: str) -> Colour:
+    """The colour of a class; labels without one of their own share the rest of the palette."""
+    if label in LABEL_COLOURS:
+        return LABEL_COLOURS[label]
+    return OTHER_COLOURS[crc32(label.encode()) % len(OTHER_COLOURS)]

@@ -1,17 +1,20 @@
 """The energy report as rows, CSV, JSON and a plot."""
 
 import csv
-import importlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spikewatch.model.atomic_file import whole_file
+from spikewatch.model.energy.degradation import SATURATED_ABOVE, SILENT_BELOW
 from spikewatch.model.energy.report import EnergyReport, LayerReport
 from spikewatch.model.spec import ModelSpec
-from spikewatch.service.errors import BadRequest
-from spikewatch.service.output.annotated_video import banner
+from spikewatch.service.output.drawing import banner
+from spikewatch.service.plotting import new_figure, require_matplotlib
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Row = dict[str, Any]
 
@@ -92,8 +95,6 @@ def _write_json(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
 
 
 def _write_png(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
-    from spikewatch.service.reports.energy_plot import plot
-
     plot(report, f"{spec.name}: {banner(spec.training)}").savefig(path, format="png", dpi=110)
 
 
@@ -112,13 +113,59 @@ def check_can_write(paths: list[Path]) -> None:
         BadRequest: matplotlib is not installed.
     """
     if any(path.suffix == ".png" for path in paths):
-        try:
-            importlib.import_module("spikewatch.service.reports.energy_plot")
-        except ImportError as error:
-            raise BadRequest(f"a plot needs matplotlib ({error}): pip install 'spikewatch[plot]'") from error
+        require_matplotlib()
 
 
 def write_report(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
     """Write the report in the form that the ending asks for; the file appears when it is whole."""
     with whole_file(path) as partial:
         WRITERS[path.suffix](partial, report, spec)
+
+
+INCH_A_LAYER = 0.17
+
+
+COLOURS = {None: "#3a6ea8", "silent": "#d55e00", "saturated": "#cc79a7"}
+
+
+GROUND = "#b8c0c8"
+
+
+def plot(report: EnergyReport, subtitle: str) -> "Figure":
+    """Two columns of horizontal bars, a layer a row, the first layer on top."""
+    names = [row.layer.name for row in report.layers]
+    places = range(len(names))
+    figure = new_figure(13, 2.2 + INCH_A_LAYER * len(names))
+    left, right = figure.subplots(1, 2, sharey=True)
+
+    rates = [100 * (row.firing_rate or 0.0) for row in report.layers]
+    left.barh(places, rates, color=[COLOURS[row.degradation] for row in report.layers], height=0.75)
+    left.axvline(100 * SATURATED_ABOVE, color=COLOURS["saturated"], linewidth=1, linestyle="--")
+    left.set_xlim(0, 100)
+    left.set_xlabel("firing rate, % of neurons in each virtual step")
+    left.set_title(
+        f"silent below {SILENT_BELOW:.1%} (orange), saturated above {SATURATED_ABOVE:.0%} (purple)",
+        fontsize=9,
+    )
+    left.set_yticks(places, names, fontsize=7)
+    left.set_ylim(len(names) - 0.4, -0.6)
+    for place, row in zip(places, report.layers, strict=True):
+        if row.degradation == "silent":
+            left.text(1, place, "silent", va="center", fontsize=7, color=COLOURS["silent"])
+        elif row.firing_rate is None:
+            left.text(1, place, "real-valued", va="center", fontsize=7, color="#555555")
+
+    costs = report.costs
+    ann = [row.formula.as_ann_mj(costs) for row in report.layers]
+    snn = [row.formula.spiking_mj(costs) for row in report.layers]
+    exact = [row.exact.spiking_mj(costs) for row in report.layers]
+    right.barh(places, ann, color=GROUND, height=0.75, label=f"as an ANN: {sum(ann):.3g} mJ")
+    right.barh(places, snn, color=COLOURS[None], height=0.45, label=f"spiking, formula: {sum(snn):.3g} mJ")
+    right.plot(exact, places, "k|", markersize=6, label=f"spiking, exact: {sum(exact):.3g} mJ")
+    right.set_xscale("symlog", linthresh=max(max(ann) / 1000, 1e-9))
+    right.set_xlim(left=0)
+    right.set_xlabel("mJ a window (linear below a thousandth of the largest, logarithmic above)")
+    right.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, fontsize=8)
+    right.grid(axis="x", alpha=0.3)
+    figure.suptitle(f"Estimated energy, T x D = {report.slices} x {report.d_max}\n{subtitle}", fontsize=11)
+    return figure

@@ -1,12 +1,11 @@
 """The report of an evaluation as JSON, its curves as CSV and plot, and a page of misses."""
 
 import csv
-import importlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spikewatch.model.atomic_file import whole_file
 from spikewatch.model.nms import MAX_DETECTIONS
@@ -14,10 +13,13 @@ from spikewatch.model.spec import ModelSpec
 from spikewatch.model.training.datasets.detect_kind import Kind
 from spikewatch.model.training.evaluation.box_selection import Choice
 from spikewatch.model.training.evaluation.evaluation import Evaluation
-from spikewatch.model.training.evaluation.metrics import RECALLS, Curve
-from spikewatch.service.errors import BadRequest
-from spikewatch.service.output.annotated_video import banner
+from spikewatch.model.training.evaluation.metrics import CURVE_IOUS, RECALLS, Curve, Score
+from spikewatch.service.output.drawing import banner
+from spikewatch.service.plotting import new_figure, require_matplotlib
 from spikewatch.service.reports.misses import Look
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +155,12 @@ def _write_csv(path: Path, done: Evaluation, setup: Setup, look: Look) -> None:
 
 
 def _write_png(path: Path, done: Evaluation, setup: Setup, look: Look) -> None:
-    from spikewatch.service.reports.evaluation_plot import plot_curves
-
     title = f"{setup.dataset}, {setup.split}\n{setup.headline}"
     plot_curves(done.score, title).savefig(path, format="png", dpi=110)
 
 
 def _write_html(path: Path, done: Evaluation, setup: Setup, look: Look) -> None:
-    from spikewatch.service.reports.evaluation_page import misses_page
+    from spikewatch.service.reports.misses import misses_page
 
     page = misses_page(done, f"{setup.dataset}, {setup.split}", setup.headline, look)
     path.write_text(page, encoding="utf-8")
@@ -182,13 +182,44 @@ def check_can_write(paths: list[Path]) -> None:
         BadRequest: matplotlib is not installed.
     """
     if any(path.suffix == ".png" for path in paths):
-        try:
-            importlib.import_module("spikewatch.service.reports.evaluation_plot")
-        except ImportError as error:
-            raise BadRequest(f"a plot needs matplotlib ({error}): pip install 'spikewatch[plot]'") from error
+        require_matplotlib()
 
 
 def write_report(path: Path, done: Evaluation, setup: Setup, look: Look) -> None:
     """Write what the ending asks for; the file appears when it is whole. look: for pictures of misses."""
     with whole_file(path) as partial:
         WRITERS[path.suffix](partial, done, setup, look)
+
+
+COLOURS = ("#e69f00", "#009e73", "#0072b2", "#cc79a7", "#d55e00", "#56b4e9", "#f0c000", "#000000")
+"""Okabe and Ito's palette, which the colour-blind can tell apart."""
+
+
+STYLES = ("-", "--", ":", "-.")
+"""Classes beyond the palette repeat its colours in another style."""
+
+
+MOST_IN_LEGEND = 24
+
+
+def plot_curves(score: Score, title: str) -> "Figure":
+    """A panel for each IoU, a line for each class that has objects to be found."""
+    figure = new_figure(11, 5.2)
+    panels = figure.subplots(1, len(CURVE_IOUS), sharey=True)
+    for panel, iou in zip(panels, CURVE_IOUS, strict=True):
+        curves = [curve for curve in score.curves if curve.iou == iou]
+        for index, curve in enumerate(curves):
+            colour = COLOURS[index % len(COLOURS)]
+            style = STYLES[index // len(COLOURS) % len(STYLES)]
+            label = f"{curve.name} {100 * curve.precision.mean():.1f}" if index < MOST_IN_LEGEND else None
+            panel.plot(RECALLS, curve.precision, color=colour, linestyle=style, label=label)
+        panel.set_title(f"IoU {iou:g}: AP in percent beside the class", fontsize=9)
+        panel.set_xlabel("recall")
+        panel.set_xlim(0, 1)
+        panel.set_ylim(0, 1.02)
+        panel.grid(alpha=0.3)
+        if curves:
+            panel.legend(fontsize=8, loc="upper right")
+    panels[0].set_ylabel("precision at this recall or beyond")
+    figure.suptitle(title, fontsize=11)
+    return figure

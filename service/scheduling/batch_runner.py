@@ -12,7 +12,7 @@ from spikewatch.service.inference.engine import BatchResult, Engine, Lane
 from spikewatch.service.inference.window import InputSlice
 from spikewatch.service.metrics.model import ModelMetrics
 from spikewatch.service.scheduling.scheduler import Work
-from spikewatch.service.sessions.queues import Control
+from spikewatch.service.sessions.inbox import Control
 from spikewatch.service.sessions.session import Session
 
 T = TypeVar("T")

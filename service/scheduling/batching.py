@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
 from spikewatch.service.inference.window import InputSlice
-from spikewatch.service.sessions.queues import Control
+from spikewatch.service.sessions.inbox import Control
 from spikewatch.service.sessions.session import Session
 
 US_PER_S = 1e6

@@ -14,9 +14,8 @@ from contextlib import asynccontextmanager
 from spikewatch.model.detector import Detector
 from spikewatch.model.errors import CheckpointError, ModelError
 from spikewatch.service.errors import BadSettings, ModelFailed, ModelMemory
-from spikewatch.service.identity import identity_of
 from spikewatch.service.metrics.service import Metrics
-from spikewatch.service.model_catalog import Catalog, Entry, load_weights
+from spikewatch.service.model_catalog import Catalog, Entry, identity_of, load_weights
 from spikewatch.service.scheduling.batch_runner import Fail
 from spikewatch.service.scheduling.loaded_model import RunningModel
 from spikewatch.service.scheduling.worker import Worker

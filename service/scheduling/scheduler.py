@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from spikewatch.service.inference.window import InputSlice
 from spikewatch.service.scheduling.batching import Company
-from spikewatch.service.sessions.queues import Control
+from spikewatch.service.sessions.inbox import Control
 from spikewatch.service.sessions.session import Session
 
 

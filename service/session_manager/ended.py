@@ -1,10 +1,19 @@
 """Why sessions that are no longer there have ended, and what their clients may still ask for."""
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from spikewatch.service.errors import ServiceError, SessionClosed, UnknownSession
-from spikewatch.service.lifecycle import Ending
 from spikewatch.service.sessions.outbox import Farewell
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a session came to its end: a reason that programs know, and words."""
+
+    reason: str
+    detail: str
+
 
 REMEMBERED = 256
 """Ended sessions whose reason is still told."""

@@ -3,12 +3,36 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 
 from spikewatch.ingest.errors import IngestError
 from spikewatch.service.errors import ServiceError, SessionClosed
-from spikewatch.service.lifecycle import IdleRule
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.snapshots.saver import Keeper
+
+
+@dataclass(frozen=True, slots=True)
+class IdleRule:
+    """How long a session may be silent.
+
+    Attributes:
+        timeout_s: silence that ends it.
+        warning_s: how long before its end the client is warned; at most half of `timeout_s`.
+    """
+
+    timeout_s: float
+    warning_s: float
+
+    @property
+    def warned_after_s(self) -> float:
+        """Silence after which a session counts as idle and its client is warned."""
+        return self.timeout_s - min(self.warning_s, self.timeout_s / 2)
+
+    @property
+    def sweep_s(self) -> float:
+        """How often to look, so that a warning is never as late as the end."""
+        return min(0.5, self.timeout_s / 8)
+
 
 LAST_FLUSH_S = 5.0
 """How long a session that is not saved may take to run what it has left."""

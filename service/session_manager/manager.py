@@ -19,22 +19,20 @@ from spikewatch.service.errors import (
 )
 from spikewatch.service.inference.options import SessionOptions
 from spikewatch.service.inference.sources import Source
-from spikewatch.service.lifecycle import Ending, IdleRule, SavedPoint
 from spikewatch.service.metrics.model import US_PER_S
 from spikewatch.service.metrics.service import Metrics
 from spikewatch.service.model_catalog import Entry
 from spikewatch.service.process_memory import give_back_every
 from spikewatch.service.scheduling.loaded_model import RunningModel
 from spikewatch.service.scheduling.model_pool import Models
-from spikewatch.service.session_manager.ended import Endings
-from spikewatch.service.session_manager.idle import Silence
+from spikewatch.service.session_manager.ended import Ending, Endings
+from spikewatch.service.session_manager.idle import IdleRule, Silence
 from spikewatch.service.sessions.outbox import Farewell
-from spikewatch.service.sessions.session import Session
+from spikewatch.service.sessions.session import SavedPoint, Session
 from spikewatch.service.settings import Settings
 from spikewatch.service.snapshots.saver import Keeper
 from spikewatch.service.snapshots.snapshot import identity_in, read_snapshot, restore
 from spikewatch.service.snapshots.store import SnapshotStore
-from spikewatch.service.uploads.spool import Spool
 
 log = logging.getLogger("spikewatch.host")
 
@@ -57,7 +55,6 @@ class SessionHost:
         self.settings = settings
         self.metrics = Metrics(registry)
         self.models = Models(detector, settings, self.metrics, self._fail_from_worker, threads)
-        self.spool = Spool(settings.max_spool_bytes)
         self.draining = False
         self.over = asyncio.Event()
         """Nobody is waited for any more: all sessions have ended, since the service stops."""

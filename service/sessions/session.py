@@ -3,28 +3,44 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
-from spikewatch.ingest.errors import GeometryError
+from spikewatch.ingest.errors import GeometryError, IngestError
 from spikewatch.ingest.slicing.slicer import Slice
 from spikewatch.model.letterbox import Letterbox
 from spikewatch.service.errors import ServiceError, SessionBusy, WrongOffset
 from spikewatch.service.inference.engine import Engine, Lane
 from spikewatch.service.inference.options import SessionOptions
+from spikewatch.service.inference.serialize import window_message
 from spikewatch.service.inference.sources import LiveSource, Source
 from spikewatch.service.inference.totals import RunningTotals
 from spikewatch.service.inference.window import InputSlice, WindowResult, prepare
-from spikewatch.service.lifecycle import SavedPoint, State
-from spikewatch.service.schemas import Totals, Window
-from spikewatch.service.sessions.activity import Pulse
+from spikewatch.service.schemas import State, Totals, Window
+from spikewatch.service.sessions.activity import Notices, Pulse
 from spikewatch.service.sessions.feeder import Pump
-from spikewatch.service.sessions.notices import Notices
-from spikewatch.service.sessions.outbox import Farewell
-from spikewatch.service.sessions.queues import Control, Inbox, Outbox
+from spikewatch.service.sessions.inbox import Control, Inbox
+from spikewatch.service.sessions.outbox import Farewell, Outbox
 from spikewatch.service.sessions.slot import Berth
 from spikewatch.service.sessions.watchers import Watchers
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPoint:
+    """How far the snapshot of a session goes.
+
+    Attributes:
+        accepted_bytes: the offset from which bytes must be sent again after a restart.
+        next_seq: of the first result that is not in it.
+        changes: of the session, when it was taken.
+    """
+
+    accepted_bytes: int
+    next_seq: int
+    changes: int
+
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -255,6 +271,16 @@ class Session:
         """Emit the window under way, full or not, once all slices queued so far have been run."""
         await self.run(lambda engine: self.emit(engine.flush(self.lane)) if self.lane else None)
 
+    @asynccontextmanager
+    async def flush_on_bad_input(self) -> AsyncIterator[None]:
+        """Emit the window under way, full or not, if the bytes fed in the block are bad."""
+        try:
+            yield
+        except IngestError:
+            if self.closed is None:
+                await self.emit_open_window()
+            raise
+
     async def reset(self) -> None:
         """Emit the window under way; then membranes at rest, decoder and slicer anew. Counters go on."""
         await self.flush()
@@ -300,7 +326,7 @@ class Session:
     def window(self, result: WindowResult) -> Window:
         """A result as it is sent."""
         spec = self.model.spec
-        return Window.of(result, spec.class_names, spec.training, self.dropped_windows)
+        return window_message(result, spec.class_names, spec.training, self.dropped_windows)
 
     def farewell(self) -> Farewell:
         """What its client may still ask for once it has ended."""
@@ -308,12 +334,14 @@ class Session:
         return Farewell(
             self.outbox.save(),
             self.sums(),
-            lambda result: Window.of(result, spec.class_names, spec.training, dropped),
+            lambda result: window_message(result, spec.class_names, spec.training, dropped),
         )
 
     def sums(self) -> Totals:
         """Everything counted so far."""
-        return self.totals.as_totals(self.source, self.inbox, self.dropped_windows)
+        return self.totals.as_totals(
+            self.source, self.inbox.dropped_slices, self.inbox.dropped_events, self.dropped_windows
+        )
 
     def report_dropped(self) -> None:
         """Add what was left out since the last call to the metrics."""

@@ -9,7 +9,7 @@ import numpy as np
 from spikewatch.model.detections import Detections
 from spikewatch.model.energy.formulas import Energy
 from spikewatch.service.inference.window import WindowResult
-from spikewatch.service.sessions.queues import Results
+from spikewatch.service.sessions.outbox import Results
 
 
 def save_results(results: Results) -> dict[str, Any]:

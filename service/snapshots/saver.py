@@ -9,9 +9,8 @@ from functools import partial
 
 from spikewatch.ingest.errors import IngestError
 from spikewatch.service.errors import BadRequest, NoSnapshots, ServiceError, SnapshotFailed, StoreFailed
-from spikewatch.service.lifecycle import SavedPoint
 from spikewatch.service.metrics.service import Metrics
-from spikewatch.service.sessions.session import Session
+from spikewatch.service.sessions.session import SavedPoint, Session
 from spikewatch.service.snapshots.snapshot import Snapshot, settle, take, within
 from spikewatch.service.snapshots.store import SnapshotStore
 

@@ -21,11 +21,11 @@ from spikewatch.model.detector import Detector
 from spikewatch.model.errors import StateError
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.errors import BadRequest, BadSnapshot, ServiceError, SnapshotFailed
-from spikewatch.service.identity import Identity, check_same
 from spikewatch.service.inference.engine import Engine, Lane
 from spikewatch.service.inference.options import SessionOptions, session_options
 from spikewatch.service.inference.sources import LiveSource
 from spikewatch.service.inference.window import InputSlice
+from spikewatch.service.model_catalog import Identity, check_same
 from spikewatch.service.schemas import SessionRequest
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.snapshots.results import load_results, save_results

@@ -15,6 +15,7 @@ from spikewatch.service.auth.client import Caller
 from spikewatch.service.errors import JobUnknown, TooManyJobs
 from spikewatch.service.session_manager.manager import SessionHost
 from spikewatch.service.uploads.query import UploadQuery
+from spikewatch.service.uploads.spool import Spool
 from spikewatch.service.uploads.upload import Upload
 
 
@@ -24,6 +25,7 @@ class Jobs:
     def __init__(self, host: SessionHost, access: Access) -> None:
         self._access = access
         self._host = host
+        self.spool = Spool(host.settings.max_spool_bytes)
         self._jobs: dict[str, Upload] = {}
         host.metrics.jobs.set_function(lambda: len(self._jobs))
 
@@ -40,7 +42,7 @@ class Jobs:
         if len(self._jobs) >= self._host.settings.jobs_max_count:
             raise TooManyJobs(f"{len(self._jobs)} uploads are under way; try again later")
         job_id = caller.new_id() if query.job_id is None else caller.inside(query.job_id)
-        upload = Upload(job_id, request, self._host, query, caller, self._access)
+        upload = Upload(job_id, request, self._host, self.spool, query, caller, self._access)
         self._jobs[upload.job_id] = upload
         return upload
 

@@ -6,7 +6,6 @@ from typing import Any
 
 from starlette.requests import ClientDisconnect
 
-from spikewatch.service.api.feeding import cut_short
 from spikewatch.service.errors import SessionClosed
 from spikewatch.service.inference.window import WindowResult
 from spikewatch.service.model_catalog import Entry
@@ -49,7 +48,7 @@ async def run_through(
 
 
 async def _to_the_end(session: Session, feeding: Feeding) -> None:
-    async with cut_short(session):
+    async with session.flush_on_bad_input():
         await feeding
         await session.flush()
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from spikewatch.ingest.errors import IngestError
-from spikewatch.ingest.recording import Recording, open_recording
+from spikewatch.ingest.open import open_recording
+from spikewatch.ingest.recording import Recording
 from spikewatch.service.errors import SpoolFull
 
 

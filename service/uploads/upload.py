@@ -11,7 +11,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from spikewatch.ingest.formats.header import MAX_HEADER_BYTES
-from spikewatch.ingest.recording import sniff
+from spikewatch.ingest.open import sniff
 from spikewatch.service.auth.access import Access
 from spikewatch.service.auth.client import Caller
 from spikewatch.service.errors import (
@@ -34,6 +34,7 @@ from spikewatch.service.uploads.body import LOOK_S, UploadBody
 from spikewatch.service.uploads.query import PLACE, UploadQuery, announced
 from spikewatch.service.uploads.result_log import ResultLog
 from spikewatch.service.uploads.session_run import Feeding, run_through, summary_of
+from spikewatch.service.uploads.spool import Spool
 
 log = logging.getLogger("spikewatch.uploads")
 
@@ -53,6 +54,7 @@ class Upload:
         job_id: str,
         request: Request,
         host: SessionHost,
+        spool: Spool,
         query: UploadQuery,
         caller: Caller,
         access: Access,
@@ -61,6 +63,7 @@ class Upload:
         self.finished_s: float | None = None
         self.continuable = query.job_id is not None
         self._host = host
+        self._spool = spool
         self._caller = caller
         self._access = access
         self._query = query
@@ -244,7 +247,7 @@ class Upload:
             await self._in_session(session, self._feed(session, head, body))
             return
         self._room.check()
-        with self._host.spool.file() as file:
+        with self._spool.file() as file:
             await file.write(head)
             async for chunk in body:
                 await file.write(chunk)

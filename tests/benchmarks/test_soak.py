@@ -22,7 +22,7 @@ from benchmarks.soak.stage import Reel, whole
 from benchmarks.soak.streamer import Habits, Streamer
 from benchmarks.soak.tally import Wrong, check_windows
 from benchmarks.soak.uploader import Uploader
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint
 from tests.model.support.fakes import small_detector
 

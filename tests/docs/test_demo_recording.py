@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scripts.make_demo_recording import ASSETS, OPTIONS, write
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.ingest.simulation.dataset.labels import BBOX_DTYPE
 from tests.ingest.simulation.support.small_scenes import needs_egl
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.ingest.slicing.slicer import TimeSlicer
 from spikewatch.model.checkpoints.checkpoint import untrained_detector
 from spikewatch.model.decode import average_logits, decode

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.detector import Detector
 from spikewatch.service.schemas import Window

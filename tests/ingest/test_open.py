@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from spikewatch.ingest.errors import FormatError, GeometryError, IngestError, TruncatedError
 from spikewatch.ingest.events import EVENT_DTYPE, copy_events
-from spikewatch.ingest.recording import RecordingInfo, open_recording, sniff
+from spikewatch.ingest.open import open_recording, sniff
+from spikewatch.ingest.recording import RecordingInfo
 from tests.ingest.support.cases import as_array, same
 from tests.ingest.support.encoders import dat, evt3
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from spikewatch.ingest.simulation.actors.bodies import Body, stiff_body
-from spikewatch.ingest.simulation.actors.cars import STYLES, Lamps, make_car
+from spikewatch.ingest.simulation.actors.cars import STYLES, make_car
 from spikewatch.ingest.simulation.actors.cyclists import make_cyclist
 from spikewatch.ingest.simulation.actors.mesh_library import MeshFolder
 from spikewatch.ingest.simulation.actors.pedestrians import Figure, dress, make_figure
 from spikewatch.ingest.simulation.actors.trucks import make_bus, make_lorry
+from spikewatch.ingest.simulation.world.light import Lamps
 from spikewatch.ingest.simulation.world.textures import TextureShelf, cloth, poster, rim
 
 _STYLE_SHARES = (0.24, 0.17, 0.12, 0.17, 0.12, 0.05, 0.09, 0.04)

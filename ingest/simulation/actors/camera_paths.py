@@ -7,9 +7,8 @@ import numpy as np
 
 from spikewatch.ingest.simulation.actors.motion import PITCH, YAW, Stop, X, Z, at_time, drive, follow, wander
 from spikewatch.ingest.simulation.actors.vehicle_traffic import Watch
-from spikewatch.ingest.simulation.geometry.camera import View, focal_px, look, look_at
+from spikewatch.ingest.simulation.geometry.camera import Lens, View, focal_px, look, look_at
 from spikewatch.ingest.simulation.geometry.mesh import Floats
-from spikewatch.ingest.simulation.rendering.scene import Lens
 from spikewatch.ingest.simulation.world.road_network import Network
 
 _BEHIND_M, _AHEAD_M = 15.0, 110.0

@@ -9,6 +9,7 @@ import numpy as np
 
 from spikewatch.ingest.simulation.geometry.mesh import Floats, Ints, Mesh, join, paint
 from spikewatch.ingest.simulation.geometry.shapes import boxes, discs, sheets, skin, tubes
+from spikewatch.ingest.simulation.world.light import Lamps
 
 STYLES = ("hatchback", "saloon", "estate", "suv", "van", "pickup", "minivan", "coupe")
 
@@ -49,14 +50,6 @@ _STYLES = {
 
 _GLASS = paint(albedo=0.03, gloss=1.0)
 _DARK = paint(albedo=0.035, gloss=0.15)
-
-
-@dataclass(frozen=True, slots=True)
-class Lamps:
-    """How bright the lamps glow, relative to a white wall in the sun; 0 by day."""
-
-    head: float = 0.0
-    tail: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from PIL import Image
 
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.simulation.actors.bodies import Body, simplified_cycle, stiff_body
-from spikewatch.ingest.simulation.actors.cars import Lamps
 from spikewatch.ingest.simulation.actors.pedestrians import Figure, make_coarse
 from spikewatch.ingest.simulation.geometry.mesh import Floats, Mesh, assemble, join, paint, unit
 from spikewatch.ingest.simulation.geometry.shapes import boxes
+from spikewatch.ingest.simulation.world.light import Lamps
 from spikewatch.ingest.simulation.world.textures import TEXTURE_PX, TextureShelf
 
 _CARS = {"hatchback": 4.0, "suv": 4.7, "pickup": 5.2, "prius_hybrid": 4.5, "ambulance": 5.6}

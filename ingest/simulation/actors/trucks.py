@@ -3,9 +3,9 @@
 import numpy as np
 
 from spikewatch.ingest.simulation.actors.bodies import Body, stiff_body
-from spikewatch.ingest.simulation.actors.cars import Lamps
 from spikewatch.ingest.simulation.geometry.mesh import Mesh, join, paint
 from spikewatch.ingest.simulation.geometry.shapes import boxes, discs, sheets, tubes
+from spikewatch.ingest.simulation.world.light import Lamps
 
 _DARK = paint(albedo=0.03)
 _GLASS = paint(albedo=0.03, gloss=1.0)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from spikewatch.ingest.formats.dat import encode_dat
 from spikewatch.ingest.simulation.dataset.labels import BBOX_DTYPE, Boxes
 from spikewatch.ingest.simulation.dataset.layout import (
     appearing,
     dat_header,
-    dat_records,
     place,
     write_labels,
 )
@@ -105,7 +105,7 @@ def run_job(job: Job, make_film: MakeFilm, tell: Callable[[float], None]) -> Fac
         with appearing(where.events) as file:
             file.write(dat_header(made.plan.width, made.plan.height))
             for number, step in enumerate(record(film, camera, timing), 1):
-                file.write(dat_records(step.events))
+                file.write(encode_dat(step.events))
                 if step.labels is not None:
                     labels.append(step.labels)
                 if number % round(timing.fps) == 0:

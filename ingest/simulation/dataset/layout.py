@@ -11,7 +11,6 @@ from typing import BinaryIO
 import numpy as np
 
 from spikewatch.ingest.errors import SimulationError
-from spikewatch.ingest.events import Events
 from spikewatch.ingest.simulation.dataset.labels import Boxes
 
 EVENTS, LABELS, PARTIAL = "_td.dat", "_bbox.npy", ".part"
@@ -21,8 +20,6 @@ SPLITS = ("train", "val", "test", *["train"] * 7)
 
 MAX_SECONDS = 3600.0
 """Times must fit the 32 bits of DAT, 4294 s; a film lasts an hour at most."""
-
-DAT_RECORD = np.dtype([("t", "<u4"), ("address", "<u4")])
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +51,6 @@ def dat_header(width: int, height: int) -> bytes:
     """The text header of a DAT file, version 2, and the two bytes after it: event type 0x00, event size 8."""
     lines = ("Data file containing simulated events", "Version 2", f"Height {height}", f"Width {width}")
     return "".join(f"% {line}\n" for line in lines).encode() + bytes([0x00, 8])
-
-
-def dat_records(events: Events) -> bytes:
-    """Events as DAT records: u32 time, u32 address with x in bits 0-13, y in 14-27, polarity in 28."""
-    records = np.empty(len(events), DAT_RECORD)
-    x, y, p = (events[name].astype(np.uint32) for name in ("x", "y", "p"))
-    records["t"] = events["t"]
-    records["address"] = x | y << np.uint32(14) | p << np.uint32(28)
-    return records.tobytes()
 
 
 @contextmanager

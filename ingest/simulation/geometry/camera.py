@@ -7,6 +7,21 @@ from numpy.typing import NDArray
 
 from spikewatch.ingest.simulation.geometry.mesh import Floats
 
+
+@dataclass(frozen=True, slots=True)
+class Lens:
+    """What is between the camera and the world.
+
+    glare: share of the mirrored dashboard; dashboard: its upper edge as a share of the height, below 0 for
+    none; wiper_hz: 0 for none. inside: whether the camera is in a car.
+    """
+
+    inside: bool = False
+    glare: float = 0.0
+    dashboard: float = -1.0
+    wiper_hz: float = 0.0
+
+
 _NEAR_M, _FAR_M = 0.12, 600.0
 
 

@@ -7,49 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewatch.ingest.simulation.actors.bodies import Role
-from spikewatch.ingest.simulation.geometry.camera import View
+from spikewatch.ingest.simulation.geometry.camera import Lens, View
 from spikewatch.ingest.simulation.geometry.mesh import Floats, Mesh
 from spikewatch.ingest.simulation.world.light import Light
-
-
-@dataclass(frozen=True, slots=True)
-class SunMask:
-    """Where the sun reaches the ground: picture [rows, columns] uint8 over (d, s), 255 for sunlit.
-
-    Row r, column c is the place s = s0_m + c * step_m, d = d0_m + r * step_m. Beyond it the sun shines.
-    """
-
-    picture: NDArray[np.uint8]
-    s0_m: float
-    d0_m: float
-    step_m: float
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Layers with a part of their own: clouds, what paint mirrors, rain drops; and the skyline.
-
-    skyline [N]: by azimuth from 0 to 2 pi, the slope at which what is farthest ends and the sky begins.
-    """
-
-    cloud: int
-    mirrored: int
-    drops: int
-    skyline: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class Lens:
-    """What is between the camera and the world.
-
-    glare: share of the mirrored dashboard; dashboard: its upper edge as a share of the height, below 0 for
-    none; wiper_hz: 0 for none. inside: whether the camera is in a car.
-    """
-
-    inside: bool = False
-    glare: float = 0.0
-    dashboard: float = -1.0
-    wiper_hz: float = 0.0
+from spikewatch.ingest.simulation.world.look import Look
+from spikewatch.ingest.simulation.world.sun_mask import SunMask
 
 
 @dataclass(frozen=True, slots=True)

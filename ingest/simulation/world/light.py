@@ -4,8 +4,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikewatch.ingest.simulation.actors.cars import Lamps
 from spikewatch.ingest.simulation.geometry.mesh import Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Lamps:
+    """How bright the lamps glow, relative to a white wall in the sun; 0 by day."""
+
+    head: float = 0.0
+    tail: float = 0.0
+
 
 WEATHERS = ("sun", "haze", "overcast", "fog", "dusk", "night")
 _SHARES = (0.34, 0.1, 0.26, 0.08, 0.1, 0.12)

@@ -3,12 +3,26 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from spikewatch.ingest.simulation.geometry.mesh import Floats
-from spikewatch.ingest.simulation.rendering.scene import SunMask
 from spikewatch.ingest.simulation.world.light import Light
 from spikewatch.ingest.simulation.world.road import Road
+
+
+@dataclass(frozen=True, slots=True)
+class SunMask:
+    """Where the sun reaches the ground: picture [rows, columns] uint8 over (d, s), 255 for sunlit.
+
+    Row r, column c is the place s = s0_m + c * step_m, d = d0_m + r * step_m. Beyond it the sun shines.
+    """
+
+    picture: NDArray[np.uint8]
+    s0_m: float
+    d0_m: float
+    step_m: float
+
 
 _REACH_D_M = 26.0
 _LONGEST_SHADOW_M = 60.0

@@ -3,10 +3,10 @@
 import numpy as np
 
 from spikewatch.ingest.simulation.geometry.mesh import Floats
-from spikewatch.ingest.simulation.rendering.scene import Look
 from spikewatch.ingest.simulation.world.buildings import HouseLayers
 from spikewatch.ingest.simulation.world.facade_textures import facade, glass_front, roof, shop
 from spikewatch.ingest.simulation.world.ground import Surfaces
+from spikewatch.ingest.simulation.world.look import Look
 from spikewatch.ingest.simulation.world.road_profile import Profile
 from spikewatch.ingest.simulation.world.site import StreetLayers
 from spikewatch.ingest.simulation.world.textures import (

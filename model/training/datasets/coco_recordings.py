@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from spikewatch.ingest.recording import Recording, open_recording
+from spikewatch.ingest.open import open_recording
+from spikewatch.ingest.recording import Recording
 from spikewatch.model.errors import DatasetError
 from spikewatch.model.training.datasets.class_map import LEFT_OUT, ClassMap, renumbered
 from spikewatch.model.training.datasets.coco_images import Categories, parsed, truths_by_image

@@ -10,8 +10,10 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewatch.model.errors import ConfigError
 from spikewatch.model.letterbox import Letterbox
 from spikewatch.model.prophesee_boxes import Boxes
+from spikewatch.model.spec import ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +107,19 @@ def boxes_at(
     xyxy = np.stack([x_px[0], y_px[0], x_px[1], y_px[1]], 1).astype(np.float32)
     offsets = np.append(np.searchsorted(taken["t"], times_us), len(taken)).astype(np.int64)
     return LabelBoxes(InputBoxes(xyxy, taken["class_id"].astype(np.int64)), offsets)
+
+
+def levels_of(spec: ModelSpec) -> int:
+    """What 1.0 becomes as uint8: for counts a multiple of `count_cap`, so that whole counts stay exact.
+
+    Raises:
+        ConfigError: more counts than a byte tells apart, or frames of `latest_polarity`, whose times
+            cannot be merged nor their counts changed.
+    """
+    if spec.representation == "image":
+        return 255
+    if spec.representation != "polarity_counts":
+        raise ConfigError(f"{spec.representation}: training takes polarity_counts, or image for pictures")
+    if spec.count_cap > 255:
+        raise ConfigError(f"count_cap {spec.count_cap}: training takes 255 at most")
+    return spec.count_cap * (255 // spec.count_cap)

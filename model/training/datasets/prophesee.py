@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from spikewatch.ingest.recording import Recording, open_recording
+from spikewatch.ingest.open import open_recording
+from spikewatch.ingest.recording import Recording
 from spikewatch.model.errors import DatasetError
 from spikewatch.model.training.datasets.class_map import ClassMap
 from spikewatch.model.training.datasets.labelled_recording import Moment, counted, moments_of

@@ -18,6 +18,7 @@ from spikewatch.model.training.datasets.class_map import ClassMap, same_classes
 from spikewatch.model.training.datasets.coco_images import CocoImages, LabelledPicture
 from spikewatch.model.training.datasets.labelled_recording import Labelled
 from spikewatch.model.training.datasets.protocol import Rules
+from spikewatch.model.training.datasets.window_bounds import Cut
 from spikewatch.model.training.evaluation.box_selection import Choice
 from spikewatch.model.training.evaluation.evaluation import (
     Evaluation,
@@ -29,7 +30,7 @@ from spikewatch.model.training.evaluation.evaluation import (
     score_of,
 )
 from spikewatch.model.training.evaluation.scored_image import ScoredImage
-from spikewatch.model.training.evaluation.window_runner import RUNS, Cut, Job, row_of
+from spikewatch.model.training.evaluation.window_runner import RUNS, Job, row_of
 
 Progress = Callable[[float], None]
 ReadPicture = Callable[[Path], NDArray[np.uint8]]

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain, islice, pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import torch
@@ -34,19 +34,12 @@ from spikewatch.model.network.base import RawOutputs
 from spikewatch.model.network.step import State
 from spikewatch.model.training.datasets.event_history import Past
 from spikewatch.model.training.datasets.labelled_recording import Labelled
+from spikewatch.model.training.datasets.window_bounds import Cut, carried_edges
 
 STATES = ("carry", "reset")
 
 MAX_SILENCE_US = 10_000_000
 """Labels later than this after a recording's last event are damage, not silence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """How the time before a label is cut: T slices of slice_us microseconds."""
-
-    slices: int
-    slice_us: int
 
 
 class Job(NamedTuple):
@@ -209,15 +202,6 @@ def _rows(state: State, kept: Sequence[int], fresh: State) -> State:
     """Some rows of a state, and fresh ones after them."""
     index = torch.tensor(kept, dtype=torch.long)
     return {name: torch.cat((h[index.to(h.device)], fresh[name])) for name, h in state.items()}
-
-
-def carried_edges(before_us: int | None, label_us: int, first_us: int | None, cut: Cut) -> Iterable[int]:
-    """Boundaries of the slices from the label before, or the recording's first event, up to a label."""
-    if before_us is not None:
-        slices = max((2 * (label_us - before_us) + cut.slice_us) // (2 * cut.slice_us), 1)
-        return chain([before_us], range(label_us - (slices - 1) * cut.slice_us, label_us + 1, cut.slice_us))
-    since = 0 if first_us is None else -((first_us - label_us) // cut.slice_us)
-    return range(label_us - max(since, cut.slices) * cut.slice_us, label_us + 1, cut.slice_us)
 
 
 RUNS = {"carry": run_carried, "reset": run_reset}

@@ -10,8 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spikewatch.model.errors import ConfigError
-from spikewatch.model.spec import ModelSpec
 from spikewatch.model.training.datasets.input_boxes import NO_BOXES, InputBoxes
 
 
@@ -48,22 +46,6 @@ class Batch:
     levels: float
     fresh: Tensor
     targets: tuple[Targets, ...]
-
-
-def levels_of(spec: ModelSpec) -> int:
-    """What 1.0 becomes as uint8: for counts a multiple of `count_cap`, so that whole counts stay exact.
-
-    Raises:
-        ConfigError: more counts than a byte tells apart, or frames of `latest_polarity`, whose times
-            cannot be merged nor their counts changed.
-    """
-    if spec.representation == "image":
-        return 255
-    if spec.representation != "polarity_counts":
-        raise ConfigError(f"{spec.representation}: training takes polarity_counts, or image for pictures")
-    if spec.count_cap > 255:
-        raise ConfigError(f"count_cap {spec.count_cap}: training takes 255 at most")
-    return spec.count_cap * (255 // spec.count_cap)
 
 
 def targets_of(lanes: Sequence[InputBoxes | None]) -> Targets:

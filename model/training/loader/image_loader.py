@@ -18,8 +18,8 @@ from spikewatch.model.training.augment.boxes import follow
 from spikewatch.model.training.augment.image import Colours, paint_picture, picture_boxes
 from spikewatch.model.training.augment.transforms import draw_mosaic, draw_placement, log_uniform
 from spikewatch.model.training.datasets.coco_images import CocoImages, LabelledPicture
-from spikewatch.model.training.datasets.input_boxes import BoxRules, InputBoxes, joined
-from spikewatch.model.training.loader.batch import Batch, levels_of, targets_of
+from spikewatch.model.training.datasets.input_boxes import BoxRules, InputBoxes, joined, levels_of
+from spikewatch.model.training.loader.batch import Batch, targets_of
 
 ReadPicture = Callable[[Path], NDArray[np.uint8]]
 

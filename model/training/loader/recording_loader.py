@@ -13,9 +13,9 @@ from spikewatch.model.errors import ConfigError, DatasetError
 from spikewatch.model.spec import ModelSpec
 from spikewatch.model.training.augment.options import Augmentation
 from spikewatch.model.training.augment.render import Scale
-from spikewatch.model.training.datasets.input_boxes import BoxRules
+from spikewatch.model.training.datasets.input_boxes import BoxRules, levels_of
 from spikewatch.model.training.datasets.labelled_recording import Labelled
-from spikewatch.model.training.loader.batch import Batch, levels_of, targets_of
+from spikewatch.model.training.loader.batch import Batch, targets_of
 from spikewatch.model.training.loader.clips import (
     Clips,
     ClipShape,

@@ -12,8 +12,7 @@ import torch
 
 from spikewatch.model.spec import ModelSpec
 from spikewatch.model.training.datasets.labelled_recording import Labelled
-from spikewatch.model.training.slice_cache.cache_file import write_file
-from spikewatch.model.training.slice_cache.cache_room import TEMPORARY
+from spikewatch.model.training.slice_cache.cache_file import TEMPORARY, write_file
 
 
 @dataclass(frozen=True, slots=True)

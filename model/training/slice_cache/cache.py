@@ -13,8 +13,7 @@ from spikewatch.model.spec import ModelSpec
 from spikewatch.model.training.datasets.input_boxes import LabelBoxes, boxes_at
 from spikewatch.model.training.datasets.labelled_recording import Labelled
 from spikewatch.model.training.slice_cache.build import WriteJob, write_all
-from spikewatch.model.training.slice_cache.cache_file import Header, file_name, read_header
-from spikewatch.model.training.slice_cache.cache_room import CacheRoom
+from spikewatch.model.training.slice_cache.cache_file import CacheRoom, Header, file_name, read_header
 from spikewatch.model.training.slice_cache.preprocess import Grid, label_times
 
 Overflow = Literal["refuse", "leave_out"]

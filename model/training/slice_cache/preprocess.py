@@ -18,8 +18,8 @@ from spikewatch.ingest.recording import Recording
 from spikewatch.model.letterbox import Letterbox, prepare_frame
 from spikewatch.model.spec import ModelSpec
 from spikewatch.model.training.datasets.event_history import Past
-from spikewatch.model.training.evaluation.window_runner import Cut, carried_edges
-from spikewatch.model.training.loader.batch import levels_of
+from spikewatch.model.training.datasets.input_boxes import levels_of
+from spikewatch.model.training.datasets.window_bounds import Cut, carried_edges
 
 Halves = NDArray[np.uint8]
 """Network input of consecutive half slices [2N,P,h,w], `levels_of(spec)` being 1.0."""

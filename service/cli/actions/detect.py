@@ -13,12 +13,13 @@ from spikewatch.model.detector import Detector
 from spikewatch.model.runtime.select import AUTO
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
-from spikewatch.service.cli.live_table import live_table, pace
+from spikewatch.service.cli.progress import live_table, pace
 from spikewatch.service.cli.run_stats import Tally
 from spikewatch.service.inference.offline import OfflineRun
 from spikewatch.service.inference.options import slice_length_us, window_options
 from spikewatch.service.inference.sources import RecordingSource
-from spikewatch.service.output.annotated_video import AnnotatedVideo, banner
+from spikewatch.service.output.drawing import banner
+from spikewatch.service.output.video import AnnotatedVideo
 from spikewatch.service.output.writers import WRITERS, ResultWriter
 from spikewatch.service.schemas import Summary, WindowRequest
 

@@ -18,9 +18,9 @@ from spikewatch.model.prophesee_boxes import prophesee_boxes
 from spikewatch.model.runtime.select import AUTO
 from spikewatch.model.still_image import run_still
 from spikewatch.service.inference.images import Picture, read_still
-from spikewatch.service.output.annotated_video import banner
-from spikewatch.service.output.drawing import annotate
-from spikewatch.service.schemas import Detection, EnergyMj, StillResult
+from spikewatch.service.inference.serialize import detection_messages
+from spikewatch.service.output.drawing import annotate, banner
+from spikewatch.service.schemas import EnergyMj, StillResult
 
 SHOWN = 20
 
@@ -64,7 +64,7 @@ def _result(detector: Detector, meter: EnergyMeter, found: Detections, size: tup
         width=size[0],
         height=size[1],
         slices=meter.slices,
-        detections=Detection.all_of(found, spec.class_names),
+        detections=detection_messages(found, spec.class_names),
         firing_rate=rate,
         energy_mj=EnergyMj(snn=energy.snn_mj, ann=energy.ann_mj),
         model=spec.name,

@@ -8,7 +8,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.detector import Detector
 from spikewatch.model.energy.formulas import Costs
@@ -16,10 +16,10 @@ from spikewatch.model.energy.report import EnergyMeter, EnergyReport
 from spikewatch.model.still_image import run_still
 from spikewatch.service.cli.progress import progress_bar
 from spikewatch.service.errors import BadRequest
-from spikewatch.service.inference.energy_run import run_recording
 from spikewatch.service.inference.images import is_still, read_still
+from spikewatch.service.inference.offline import run_recording
 from spikewatch.service.inference.options import slice_length_us
-from spikewatch.service.output.annotated_video import banner
+from spikewatch.service.output.drawing import banner
 from spikewatch.service.reports.energy import Row, check_can_write, totals, write_report
 from spikewatch.service.reports.energy import as_json as report_json
 from spikewatch.service.reports.energy import row as layer_row

@@ -15,6 +15,7 @@ from spikewatch.model.training.datasets.class_map import match_classes
 from spikewatch.model.training.datasets.coco_images import read_coco
 from spikewatch.model.training.datasets.detect_kind import DEFAULT_SPLITS, Kind
 from spikewatch.model.training.datasets.protocol import RulesName
+from spikewatch.model.training.datasets.window_bounds import Cut
 from spikewatch.model.training.evaluation.box_selection import Choice
 from spikewatch.model.training.evaluation.evaluate import (
     evaluate_picture_boxes,
@@ -29,7 +30,6 @@ from spikewatch.model.training.evaluation.recording_set import (
     evaluate_files,
     prophesee_set,
 )
-from spikewatch.model.training.evaluation.window_runner import Cut
 from spikewatch.service.cli.progress import progress_bar
 from spikewatch.service.inference.images import read_still
 from spikewatch.service.reports.evaluation import Run, Setup, as_json, check_can_write, write_report

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.service.cli.options import (
     Confidence,
     Height,

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from spikewatch.ingest.recording import Recording, open_recording
+from spikewatch.ingest.open import open_recording
+from spikewatch.ingest.recording import Recording
 from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
 from spikewatch.service.cli.options import (
     Confidence,

@@ -9,7 +9,7 @@ from typing import Any
 
 import typer
 
-from spikewatch.service.cli.live_table import live_table
+from spikewatch.service.cli.progress import live_table
 from spikewatch.service.cli.run_stats import Tally
 
 Message = Mapping[str, Any]

@@ -12,7 +12,7 @@ from spikewatch.ingest.errors import (
     MissingFilterError,
     TruncatedError,
 )
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 
 EVENTS = 6676
 """Events of the clip; the same clip as DAT begins with them."""

@@ -3,7 +3,7 @@ import pytest
 
 from spikewatch.ingest.errors import FormatError, TruncatedError
 from spikewatch.ingest.formats.decoders import make_decoder
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from tests.ingest.support.cases import decode
 from tests.ingest.support.encoders import dat
 

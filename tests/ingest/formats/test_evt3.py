@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spikewatch.ingest.formats.decoders import make_decoder
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from tests.ingest.support.cases import decode, pieces, same, sorted_events
 from tests.ingest.support.encoders import evt3 as encode
 

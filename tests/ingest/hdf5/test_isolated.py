@@ -10,7 +10,7 @@ import pytest
 from spikewatch.ingest.errors import FormatError, GeometryError, IngestError, TruncatedError
 from spikewatch.ingest.hdf5.isolated import IsolatedHdf5Recording
 from spikewatch.ingest.hdf5.recording import Hdf5Recording
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from tests.ingest.support import hdf5_files as files
 from tests.ingest.support.hdf5_files import read, some_events
 

@@ -8,7 +8,7 @@ import pytest
 from spikewatch.ingest.errors import FormatError, GeometryError
 from spikewatch.ingest.events import Events
 from spikewatch.ingest.hdf5.recording import Hdf5Recording
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from tests.ingest.support import hdf5_files as files
 from tests.ingest.support.hdf5_files import COMPRESSIONS, HEIGHT, WIDTH, read, some_events, write_plain
 

@@ -13,7 +13,7 @@ import spikewatch.ingest.hdf5.file
 from spikewatch.ingest.errors import FormatError, IngestError, MissingFilterError, TruncatedError
 from spikewatch.ingest.events import EVENT_DTYPE
 from spikewatch.ingest.hdf5.recording import Hdf5Recording
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from tests.ingest.support import hdf5_files as files
 from tests.ingest.support.hdf5_files import COMPRESSIONS, read, some_events, write_plain
 

@@ -13,8 +13,8 @@ from spikewatch.model.errors import ConfigError, StateError
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.state import StateBank
 from spikewatch.model.runtime.cuda_graphs import GraphedNetwork
-from spikewatch.model.runtime.gpu import HalfNetwork
-from spikewatch.model.runtime.ilif_gpu import Constants, choose_fire, fire_by_torch
+from spikewatch.model.runtime.gpu import HalfNetwork, choose_fire
+from spikewatch.model.runtime.ilif_gpu import Constants, fire_by_torch
 from spikewatch.model.runtime.select import choose_runtime
 from tests.model.runtime.test_cpu import FUSIBLE, SLICES, equal, on
 from tests.model.support.fake_cuda import FakeGraph, pretend

@@ -5,8 +5,9 @@ import re
 
 import pytest
 
-from spikewatch.service.auth.client import Bucket, Caller
+from spikewatch.service.auth.client import Caller
 from spikewatch.service.auth.keys import KeyLimits, find_key, make_key, parse_keys, require_some
+from spikewatch.service.auth.rate_limit import Bucket
 from spikewatch.service.errors import BadRequest, BadSettings, KeySessions, KeyTooFast, KeyUploads
 
 LIMITS = KeyLimits(sessions=2, uploads=1, bytes_per_s=1000)

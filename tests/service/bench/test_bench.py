@@ -12,12 +12,10 @@ from PIL import Image
 
 from spikewatch.ingest.formats.decoders import make_decoder
 from spikewatch.service.bench.cameras import Heard, looped
-from spikewatch.service.bench.chart import BAR, LATE, draw
 from spikewatch.service.bench.load import Held
-from spikewatch.service.bench.measure import Spread
+from spikewatch.service.bench.measure import Spread, take_turns
 from spikewatch.service.bench.model import factored_gmac
-from spikewatch.service.bench.report import Chart, Report
-from spikewatch.service.bench.turns import take_turns
+from spikewatch.service.bench.report import BAR, LATE, Chart, Report, draw
 from spikewatch.service.errors import BadRequest
 from tests.model.support.fakes import small_detector
 from tests.service.support.console import Done

@@ -80,7 +80,7 @@ def test_modes_and_costs(recording: Path, weights: Path, run: Callable[..., Done
 def test_without_matplotlib_it_says_what_to_install(
     recording: Path, weights: Path, tmp_path: Path, run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delitem(sys.modules, "spikewatch.service.reports.energy_plot", raising=False)
+    monkeypatch.delitem(sys.modules, "spikewatch.service.reports.energy", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     monkeypatch.setitem(sys.modules, "matplotlib.backends.backend_agg", None)

@@ -14,8 +14,9 @@ from spikewatch.model.checkpoints.checkpoint import load_checkpoint, save_checkp
 from spikewatch.model.prophesee_boxes import prophesee_boxes
 from spikewatch.model.training.datasets.prophesee import LabelledRecording
 from spikewatch.model.training.datasets.prophesee_labels import GEN1_FILTER
+from spikewatch.model.training.datasets.window_bounds import Cut
 from spikewatch.model.training.evaluation.box_selection import CONFIDENCE, IOU
-from spikewatch.model.training.evaluation.window_runner import RUNS, Cut, Job
+from spikewatch.model.training.evaluation.window_runner import RUNS, Job
 from tests.service.support.console import Done
 from tests.service.support.evaluation_data import ASSETS, coco_folder, init, picture_network
 

@@ -12,7 +12,7 @@ import pytest
 
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint
 from spikewatch.model.detector import Detector
-from spikewatch.service.cli.live_table import pace, table
+from spikewatch.service.cli.progress import pace, table
 from spikewatch.service.cli.run_stats import Tally
 from tests.service.support.live import Live, dat_file
 

@@ -1,8 +1,18 @@
 import numpy as np
 import pytest
 
-from spikewatch.service.output.drawing import NO_EVENT, annotate, enlargement, event_image
-from spikewatch.service.output.palette import BANNER, GROUND, OFF, ON, STRIP, label_colour
+from spikewatch.service.output.drawing import (
+    BANNER,
+    GROUND,
+    NO_EVENT,
+    OFF,
+    ON,
+    STRIP,
+    annotate,
+    enlargement,
+    event_image,
+    label_colour,
+)
 
 
 def blank(height: int = 240, width: int = 304, scale: int = 4) -> np.ndarray:

@@ -19,8 +19,7 @@ from spikewatch.model.training.evaluation.evaluation import Evaluation, score_of
 from spikewatch.model.training.evaluation.metrics import RECALLS
 from spikewatch.model.training.evaluation.misses import worst_misses
 from spikewatch.model.training.evaluation.scored_image import ScoredImage
-from spikewatch.service.reports.evaluation import Setup, as_json, write_report
-from spikewatch.service.reports.evaluation_plot import plot_curves
+from spikewatch.service.reports.evaluation import Setup, as_json, plot_curves, write_report
 from spikewatch.service.reports.misses import WRONG, miss_picture
 from tests.service.support.console import Done
 from tests.service.support.evaluation_data import coco_folder, picture_network
@@ -134,7 +133,7 @@ def test_without_matplotlib_it_says_what_to_install(
     run: Callable[..., Done],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delitem(sys.modules, "spikewatch.service.reports.evaluation_plot", raising=False)
+    monkeypatch.delitem(sys.modules, "spikewatch.service.reports.evaluation", raising=False)
     for name in ("matplotlib", "matplotlib.figure", "matplotlib.backends.backend_agg"):
         monkeypatch.setitem(sys.modules, name, None)
     done = run("evaluate", coco, "-o", tmp_path / "e.png")

@@ -9,7 +9,7 @@ import pytest
 from spikewatch.service.scheduling.batching import Company
 from spikewatch.service.scheduling.round_robin import Rotation
 from spikewatch.service.scheduling.scheduler import Scheduler
-from spikewatch.service.sessions.queues import Control, Inbox
+from spikewatch.service.sessions.inbox import Control, Inbox
 from tests.service.scheduling.test_scheduler import FakeSession, names, slice_at
 
 SLICE_S = 0.05

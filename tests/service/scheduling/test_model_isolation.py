@@ -10,7 +10,7 @@ import pytest
 from spikewatch.model.detector import Detector
 from spikewatch.service.scheduling.round_robin import Rotation
 from spikewatch.service.scheduling.scheduler import Scheduler
-from spikewatch.service.sessions.queues import Inbox
+from spikewatch.service.sessions.inbox import Inbox
 from tests.service.scheduling.test_scheduler import FakeSession, slice_at
 from tests.service.sessions.test_bad_clients import until
 from tests.service.sessions.test_sessions import problem

@@ -9,7 +9,7 @@ import torch
 from spikewatch.service.errors import SessionClosed
 from spikewatch.service.inference.window import InputSlice
 from spikewatch.service.scheduling.scheduler import Scheduler, Work
-from spikewatch.service.sessions.queues import Control, Inbox
+from spikewatch.service.sessions.inbox import Control, Inbox
 
 
 def slice_at(t0_us: int, n_events: int = 1) -> InputSlice:

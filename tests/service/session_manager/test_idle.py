@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.lifecycle import IdleRule
-from spikewatch.service.sessions.notices import Notices
+from spikewatch.service.session_manager.idle import IdleRule
+from spikewatch.service.sessions.activity import Notices
 from spikewatch.service.sessions.session import Session
 from tests.service.sessions.test_bad_clients import until
 from tests.service.sessions.test_sessions import problem

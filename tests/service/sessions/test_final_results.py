@@ -4,11 +4,9 @@ import json
 import socket
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.lifecycle import Ending
 from spikewatch.service.schemas import Totals
-from spikewatch.service.session_manager.ended import ANSWERED_AGAIN, Endings
-from spikewatch.service.sessions.outbox import Farewell
-from spikewatch.service.sessions.queues import Results
+from spikewatch.service.session_manager.ended import ANSWERED_AGAIN, Ending, Endings
+from spikewatch.service.sessions.outbox import Farewell, Results
 from tests.service.sessions.test_bad_clients import until
 from tests.service.sessions.test_resume import LOW, post, stream
 from tests.service.sessions.test_sessions import problem

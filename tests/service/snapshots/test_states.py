@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.snapshots.snapshot_size import RESULT_BYTES, TEXT_BYTES, most_bytes
+from spikewatch.service.snapshots.validation import RESULT_BYTES, TEXT_BYTES, most_bytes
 from tests.service.http.test_connection_limits import code_of, raw, rest, send_through_small_buffers
 from tests.service.session_manager.test_shutdown import left
 from tests.service.sessions.test_bad_clients import until

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint
 from spikewatch.model.detector import Detector
 from spikewatch.model.network.config import SpikeYOLOConfig

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from spikewatch.ingest.errors import SimulationError
-from spikewatch.ingest.simulation.actors.cars import Lamps
 from spikewatch.ingest.simulation.actors.mesh_library import MeshFolder
+from spikewatch.ingest.simulation.world.light import Lamps
 from spikewatch.ingest.simulation.world.textures import TextureShelf
 from tests.ingest.simulation.support.mesh_files import write_mesh_folder
 

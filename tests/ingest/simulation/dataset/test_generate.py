@@ -15,14 +15,14 @@ import pytest
 
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.events import empty_events
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.formats.dat import encode_dat
+from spikewatch.ingest.open import open_recording
 from spikewatch.ingest.simulation.dataset.generate import Outcome, check_options, run_campaign
 from spikewatch.ingest.simulation.dataset.job import Job, MakeFilm, Options, recipe, run_job
 from spikewatch.ingest.simulation.dataset.layout import (
     SPLITS,
     appearing,
     dat_header,
-    dat_records,
     only_writer,
     place,
 )
@@ -263,7 +263,7 @@ def test_dat_holds_the_largest_values(tmp_path: Path) -> None:
     events = empty_events(2)
     events["t"], events["x"], events["y"], events["p"] = [0, 4_199_999_999], [0, 2047], [2047, 3], [1, 0]
     path = tmp_path / "a_td.dat"
-    path.write_bytes(dat_header(2048, 2048) + dat_records(events))
+    path.write_bytes(dat_header(2048, 2048) + encode_dat(events))
     with open_recording(path) as recording:
         assert (np.concatenate(list(recording.chunks())) == events).all()
 

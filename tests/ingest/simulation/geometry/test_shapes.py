@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 
 from spikewatch.ingest.simulation.actors.bodies import simplified
-from spikewatch.ingest.simulation.actors.cars import STYLES, Lamps, make_car
+from spikewatch.ingest.simulation.actors.cars import STYLES, make_car
 from spikewatch.ingest.simulation.actors.gait import GAITS
 from spikewatch.ingest.simulation.actors.pedestrians import REGIONS, dress, make_figure
 from spikewatch.ingest.simulation.geometry.mesh import copies, join, paint, vertex_normals
 from spikewatch.ingest.simulation.geometry.shapes import blob, boxes, discs, sheets, tubes
+from spikewatch.ingest.simulation.world.light import Lamps
 
 RNG = np.random.default_rng
 

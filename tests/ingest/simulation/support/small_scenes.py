@@ -7,16 +7,17 @@ import pytest
 
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.simulation.actors.bodies import Body, Role
-from spikewatch.ingest.simulation.actors.cars import Lamps
 from spikewatch.ingest.simulation.actors.motion import TRACK_COLUMNS
 from spikewatch.ingest.simulation.film import CAR, Actor
-from spikewatch.ingest.simulation.geometry.camera import look_at
+from spikewatch.ingest.simulation.geometry.camera import Lens, look_at
 from spikewatch.ingest.simulation.geometry.mesh import assemble, nothing, paint
 from spikewatch.ingest.simulation.geometry.shapes import boxes, quad_corners
 from spikewatch.ingest.simulation.rendering.film_renderer import StagedFilm
 from spikewatch.ingest.simulation.rendering.opengl import open_renderer
-from spikewatch.ingest.simulation.rendering.scene import Lens, Look, Scene, SunMask
-from spikewatch.ingest.simulation.world.light import Light
+from spikewatch.ingest.simulation.rendering.scene import Scene
+from spikewatch.ingest.simulation.world.light import Lamps, Light
+from spikewatch.ingest.simulation.world.look import Look
+from spikewatch.ingest.simulation.world.sun_mask import SunMask
 from spikewatch.ingest.simulation.world.textures import TextureShelf
 
 WIDTH, HEIGHT, FOCAL_PX = 96, 72, 80.0

@@ -11,8 +11,9 @@ from spikewatch.ingest.events import Events
 from spikewatch.model.detector import Detector
 from spikewatch.model.errors import ConfigError, DatasetError
 from spikewatch.model.training.datasets.protocol import RULES
+from spikewatch.model.training.datasets.window_bounds import Cut
 from spikewatch.model.training.evaluation.evaluate import evaluate_recordings
-from spikewatch.model.training.evaluation.window_runner import RUNS, Cut, End, Job
+from spikewatch.model.training.evaluation.window_runner import RUNS, End, Job
 from tests.model.training.support.fakes import Echo, InMemory, boxes_at, random_events, seeing_detector
 
 CUT = Cut(slices=2, slice_us=100_000)

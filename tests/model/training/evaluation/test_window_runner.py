@@ -16,14 +16,8 @@ from spikewatch.model.errors import ConfigError
 from spikewatch.model.letterbox import Letterbox, prepare_frame
 from spikewatch.model.network.base import RawOutputs
 from spikewatch.model.training.datasets.event_history import Past
-from spikewatch.model.training.evaluation.window_runner import (
-    RUNS,
-    Cut,
-    Job,
-    carried_edges,
-    run_carried,
-    run_reset,
-)
+from spikewatch.model.training.datasets.window_bounds import Cut, carried_edges
+from spikewatch.model.training.evaluation.window_runner import RUNS, Job, run_carried, run_reset
 from tests.model.training.support.fakes import (
     HEIGHT,
     WIDTH,

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.model.errors import ConfigError, DatasetError
 from spikewatch.model.training.augment.options import Augmentation
 from spikewatch.model.training.datasets.prophesee import LabelledRecording

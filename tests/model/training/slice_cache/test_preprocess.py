@@ -17,9 +17,9 @@ from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.step import State
 from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes
 from spikewatch.model.spec import ModelSpec
-from spikewatch.model.training.datasets.input_boxes import BoxRules, InputBoxes, boxes_at
-from spikewatch.model.training.evaluation.window_runner import Cut, Job, run_carried
-from spikewatch.model.training.loader.batch import levels_of
+from spikewatch.model.training.datasets.input_boxes import BoxRules, InputBoxes, boxes_at, levels_of
+from spikewatch.model.training.datasets.window_bounds import Cut
+from spikewatch.model.training.evaluation.window_runner import Job, run_carried
 from spikewatch.model.training.slice_cache.preprocess import Cutter, label_times
 from tests.model.training.support.fakes import HEIGHT, WIDTH, InMemory, MemoryRecording, random_events
 from tests.model.training.support.moving_boxes import small_spec

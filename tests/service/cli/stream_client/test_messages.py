@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from spikewatch.ingest.recording import open_recording
+from spikewatch.ingest.open import open_recording
 from spikewatch.service.cli.stream_client.chunks import pieces
 from spikewatch.service.cli.stream_client.messages import Heard
 from spikewatch.service.cli.stream_client.retry import LONGEST_PAUSE_S, Patience

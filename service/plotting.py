@@ -1,0 +1,36 @@
+"""Figures by matplotlib, which is optional."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from spikewatch.service.errors import BadRequest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def require_matplotlib() -> None:
+    """Check that plots can be drawn; call it before a long run.
+
+    Raises:
+        BadRequest: matplotlib is not installed.
+    """
+    try:
+        importlib.import_module("matplotlib.figure")
+    except ImportError as error:
+        raise BadRequest(f"a plot needs matplotlib ({error}): pip install 'spikewatch[plot]'") from error
+
+
+def new_figure(width_in: float, height_in: float) -> "Figure":
+    """Return an empty figure of this size in inches, to be saved with `savefig`.
+
+    Raises:
+        BadRequest: matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_in, height_in), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
