@@ -77,8 +77,8 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
         await host.stop()
 
     app = FastAPI(title="Spikewatch", version=settings.version, description=DESCRIPTION, lifespan=lifespan)
-    app.state.host, app.state.jobs = host, jobs
-    app.state.access, app.state.states = access, States(settings.max_states)
+    app.state.manager, app.state.registry = host, jobs
+    app.state.authenticator, app.state.transfer_limiter = access, States(settings.max_states)
     app.add_middleware(Guard, access=access, metrics=host.metrics)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)

@@ -36,8 +36,8 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
 
     Compression of WebSocket messages is off: it costs more than the network it saves.
     """
-    host: SessionHost = app.state.host
-    if not app.state.access.required and not is_loopback(settings.host):
+    host: SessionHost = app.state.manager
+    if not app.state.authenticator.required and not is_loopback(settings.host):
         log.warning("everyone who reaches %s may use this service: no API keys are set", settings.host)
     limits = ConnectionLimits(
         connections=settings.max_connections,

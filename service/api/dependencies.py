@@ -28,7 +28,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 def get_host(request: Request) -> SessionHost:
     """The application's host of sessions."""
-    host: SessionHost = request.app.state.host
+    host: SessionHost = request.app.state.manager
     return host
 
 
@@ -37,7 +37,7 @@ Host = Annotated[SessionHost, Depends(get_host)]
 
 def get_caller(connection: HTTPConnection) -> Caller:
     """Who sends the request, as the guard found out."""
-    caller: Caller = connection.state.caller
+    caller: Caller = connection.state.client
     return caller
 
 

@@ -23,7 +23,7 @@ NDJSON: dict[int | str, dict[str, Any]] = {
 
 def get_jobs(request: Request) -> Jobs:
     """The application's uploads."""
-    jobs: Jobs = request.app.state.jobs
+    jobs: Jobs = request.app.state.registry
     return jobs
 
 

@@ -97,7 +97,7 @@ class SavedState(Wire):
 
 def get_states(request: Request) -> States:
     """The application's count of states on their way."""
-    states: States = request.app.state.states
+    states: States = request.app.state.transfer_limiter
     return states
 
 

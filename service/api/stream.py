@@ -53,7 +53,7 @@ LAST_WORD_S = 1.0
 @router.websocket("/v1/sessions/{session_id}/stream")
 async def stream(socket: WebSocket, session_id: str) -> None:
     """Feed a session and receive its results."""
-    host: SessionHost = socket.app.state.host
+    host: SessionHost = socket.app.state.manager
     await socket.accept()
     try:
         session = get_session(session_id, host, get_caller(socket))
@@ -69,7 +69,7 @@ async def stream(socket: WebSocket, session_id: str) -> None:
         await say_error(socket, error)
         await socket.close(1008, code)
         return
-    socket.state.held_back = session.pulse.touch
+    socket.state.on_throttle = session.pulse.touch
     with contextlib.suppress(WebSocketDisconnect), held(session, host):
         await Conversation(socket, session, host).run()
 

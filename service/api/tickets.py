@@ -22,7 +22,7 @@ class Ticket(Wire):
 @router.post("/{session_id}/ticket", status_code=201)
 async def issue_ticket(session: Open, caller: Sender, request: Request) -> Ticket:
     """A ticket for `WS .../stream?ticket=` or `WS .../watch?ticket=`, good for one connection within 30 s."""
-    access: Access = request.app.state.access
+    access: Access = request.app.state.authenticator
     ticket = access.tickets.issue(caller, session.id)
     address = f"/v1/sessions/{session.id}"
     return Ticket(

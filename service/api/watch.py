@@ -31,7 +31,7 @@ PALETTE = (*GROUND, *OFF, *ON, *BOTH)
 @router.websocket("/v1/sessions/{session_id}/watch")
 async def watch(socket: WebSocket, session_id: str) -> None:
     """Say what the session is, then send each slice as a small picture and each result with its layers."""
-    host: SessionHost = socket.app.state.host
+    host: SessionHost = socket.app.state.manager
     await socket.accept()
     try:
         session = get_session(session_id, host, get_caller(socket))

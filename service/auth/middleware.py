@@ -25,7 +25,7 @@ TELL_S = 0.2
 
 
 class Guard:
-    """ASGI middleware. Sets `state.caller` of each request and WebSocket that it lets pass.
+    """ASGI middleware. Sets `state.client` of each request and WebSocket that it lets pass.
 
     Bytes beyond a key's rate: a request with a body is refused until they are paid for; an upload or a
     WebSocket is held back, and with it its sender.
@@ -47,7 +47,7 @@ class Guard:
             self._metrics.refused.labels(error.code).inc()
             await problem_response(error)(scope, receive, send)
             return
-        scope.setdefault("state", {})["caller"] = caller
+        scope.setdefault("state", {})["client"] = caller
         receive = self._metered(scope, receive, caller)
         if scope["type"] == "http":
             await self._app(scope, receive, send)
@@ -106,10 +106,10 @@ class Guard:
 
 
 async def _hold_back(scope: Scope, wait_s: float) -> None:
-    """Wait; a WebSocket's `state.held_back` is called meanwhile, since its client is not silent."""
+    """Wait; a WebSocket's `state.on_throttle` is called meanwhile, since its client is not silent."""
     until_s = time.monotonic() + wait_s
     while (left_s := until_s - time.monotonic()) > 0:
-        if tell := scope["state"].get("held_back"):
+        if tell := scope["state"].get("on_throttle"):
             tell()
         await asyncio.sleep(min(left_s, TELL_S))
 

@@ -242,7 +242,7 @@ def test_recorded_power_is_the_energy_of_a_minute(scene: Scene) -> None:
 
 
 def test_bounds_are_those_of_the_settings(scene: Scene) -> None:
-    host = scene.live.app.state.host
+    host = scene.live.manager
     assert scene.prometheus.value("spikewatch_max_sessions") == host.settings.max_sessions
     assert scene.prometheus.value("spikewatch_slice_seconds") == SLICE_US / 1e6
     assert scene.prometheus.value("spikewatch_memory_limit_bytes > process_resident_memory_bytes") > 0

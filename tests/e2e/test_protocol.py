@@ -269,7 +269,7 @@ def too_late(caller: Caller, _: Live) -> tuple[list[Message], Client]:
 def failing(caller: Caller, live: Live) -> tuple[list[Message], Client]:
     """The membranes of a session are no longer numbers."""
     session, client = caller.start(**LIVELY)
-    host = live.app.state.host
+    host = live.manager
     slot = host.get(session["session_id"]).slot
 
     def poison(engine: Any) -> None:
@@ -284,7 +284,7 @@ def failing(caller: Caller, live: Live) -> tuple[list[Message], Client]:
 def at_fault(caller: Caller, live: Live) -> tuple[list[Message], Client]:
     """Something in the service breaks while it takes bytes."""
     session, client = caller.start(**LIVELY)
-    live.app.state.host.get(session["session_id"]).source.feed = lambda _: 1 / 0
+    live.manager.get(session["session_id"]).source.feed = lambda _: 1 / 0
     client.send(events(4))
     return client.rest(), client
 

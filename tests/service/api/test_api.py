@@ -115,7 +115,7 @@ def test_counters_agree_with_results(live: Live) -> None:
 def test_an_onlooker_sees_slices_windows_and_the_end(live: Live) -> None:
     session_id = live.open(confidence=0.001)
     with connect(f"{live.ws_url}/v1/sessions/{session_id}/watch") as socket:
-        while not len(live.app.state.host.get(session_id).watchers):
+        while not len(live.manager.get(session_id).watchers):
             pass
         assert json.loads(socket.recv())["type"] == "session"
         live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(5))

@@ -197,7 +197,7 @@ def test_a_failing_session_ends_alone(live: Live) -> None:
     data = dat_stream(8)
     sick, well = live.open(**LOW), live.open(**LOW)
     expected, _ = upload(live, dat_file(8), **LOW)
-    host = live.app.state.host
+    host = live.manager
     slot = host.get(sick).slot
 
     def poison(engine: object) -> None:

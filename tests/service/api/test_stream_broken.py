@@ -26,13 +26,13 @@ def converse(live: Live, session: Session, data: bytes, send: Send) -> None:
             send(json.loads(message["text"])["type"])
 
     scope = {"type": "websocket", "app": live.app, "path": "/", "query_string": b"", "headers": []}
-    scope |= {"state": {"caller": Caller("anyone", None)}}
+    scope |= {"state": {"client": Caller("anyone", None)}}
     talk = asyncio.wait_for(stream(WebSocket(scope, coming.get, tell), session.id), 30)
     asyncio.run_coroutine_threadsafe(talk, session._loop).result(40)
 
 
 def test_a_client_that_is_back_while_results_fail_to_be_sent(live: Live) -> None:
-    session = live.app.state.host.get(live.open(hop=1))
+    session = live.manager.get(live.open(hop=1))
 
     def send(kind: str) -> None:
         if kind != "ready":
@@ -45,7 +45,7 @@ def test_a_client_that_is_back_while_results_fail_to_be_sent(live: Live) -> None
 
 
 def test_a_notice_that_cannot_be_sent_comes_before_a_result_that_cannot(live: Live) -> None:
-    session = live.app.state.host.get(live.open(hop=1))
+    session = live.manager.get(live.open(hop=1))
     session._loop.call_soon_threadsafe(lambda: session.notices.tell("idle_warning", closes_in_s=1.0))
 
     def send(kind: str) -> None:

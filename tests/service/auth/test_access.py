@@ -239,7 +239,7 @@ def test_sessions_of_a_key_are_bounded(guarded: Live, alice: httpx.Client) -> No
 
 
 def caller(live: Live, key: str) -> Any:
-    return live.app.state.access.identify(key, "")
+    return live.authenticator.identify(key, "")
 
 
 def test_requests_of_a_key_wait_until_its_bytes_are_paid_for(guarded: Live, alice: httpx.Client) -> None:

@@ -32,7 +32,7 @@ def test_uploads_at_once_are_bounded(detector: Detector) -> None:
         with_key(live, ALICE) as alice,
         with_key(live, BOB) as bob,
     ):
-        access = live.app.state.access
+        access = live.authenticator
         with access.upload(access.identify(ALICE, "")):
             assert problem(alice.post("/v1/detections", content=dat_file(1))) == (429, "key_uploads")
             with access.upload(access.identify(BOB, "")):

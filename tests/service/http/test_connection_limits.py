@@ -209,7 +209,7 @@ def test_a_websocket_that_never_reads_is_dropped(hasty: Live) -> None:
     with upgraded(hasty, f"/v1/sessions/{session_id}/stream") as client:
         client.sendall(frame(2, dat_stream(1000, per_slice=2, slice_us=1000)))
         until(lambda: any(unsent(hasty)))
-        until(lambda: session_id not in hasty.app.state.host.sessions)
+        until(lambda: session_id not in hasty.manager.sessions)
         until(lambda: not any(unsent(hasty)))
 
 
@@ -217,7 +217,7 @@ def test_pings_without_end_cost_no_memory(hasty: Live) -> None:
     session_id = hasty.open()
     with upgraded(hasty, f"/v1/sessions/{session_id}/watch") as client:
         client.settimeout(0.5)
-        until(lambda: len(hasty.app.state.host.get(session_id).watchers) == 1)
+        until(lambda: len(hasty.manager.get(session_id).watchers) == 1)
         (socket_protocol,) = [c for c in hasty.server.server_state.connections if hasattr(c, "handle_ping")]
         flood = frame(9, os.urandom(125)) * 500
         most = 0
@@ -287,6 +287,6 @@ def test_only_so_many_onlookers(detector: Detector) -> None:
         session_id = live.open()
         address = f"{live.ws_url}/v1/sessions/{session_id}/watch"
         with connect(address):
-            until(lambda: len(live.app.state.host.get(session_id).watchers) == 1)
+            until(lambda: len(live.manager.get(session_id).watchers) == 1)
             with connect(address) as second:
                 assert json.loads(second.recv())["code"] == "watchers_full"

@@ -122,7 +122,7 @@ def test_one_sessions_failure_at_a_jump_ends_it_alone(backwards: Detector) -> No
         sick, well = live.open(confidence=0.01), live.open(confidence=0.01)
         for session in (sick, well):
             live.http.post(f"/v1/sessions/{session}/events", content=dat_stream(4)).raise_for_status()
-        lane = live.app.state.host.get(sick).lane
+        lane = live.manager.get(sick).lane
         assert lane.held
         lane.held = [replace(part, frame=torch.full_like(part.frame, torch.nan)) for part in lane.held]
         late = np.frombuffer(dat_stream(6), "<u4").reshape(-1, 2).copy()

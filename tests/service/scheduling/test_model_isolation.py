@@ -79,7 +79,7 @@ def crash(*_: object) -> Any:
 def test_a_busy_model_does_not_starve_another(detector: Detector, weights: Path) -> None:
     """One model always has slices waiting of many sessions; the other gets every second batch."""
     with many(detector, weights, max_sessions=5, inbox_slices=200) as live:
-        host = live.app.state.host
+        host = live.manager
         busy = [ask(live, "third").json()["session_id"] for _ in range(4)]
         quiet = ask(live, listing(live)["default"]["name"]).json()["session_id"]
         turns: list[str] = []
@@ -121,7 +121,7 @@ def test_membranes_that_turn_to_nan_leave_the_other_model_alone(detector: Detect
     with many(detector, weights) as live:
         wanted = expected(live)
         sick, well = ask(live, "third").json()["session_id"], live.open(**LOW)
-        host = live.app.state.host
+        host = live.manager
         slot = host.get(sick).slot
 
         def poison(engine: Any) -> None:
@@ -143,7 +143,7 @@ def test_a_worker_that_ends_takes_its_own_sessions_only(detector: Detector, weig
     with many(detector, weights) as live:
         wanted, of_third = expected(live), expected(live, weights="third")
         sick, well = ask(live, "third").json()["session_id"], live.open(**LOW)
-        model = live.app.state.host.models.get("third")
+        model = live.manager.models.get("third")
 
         model.scheduler.take = crash
         answer, windows = at_once(
@@ -156,7 +156,7 @@ def test_a_worker_that_ends_takes_its_own_sessions_only(detector: Detector, weig
         assert live.http.get("/v2/health/ready").status_code == 200
         again = ask(live, "third").json()["session_id"]
         assert whole(live, again, SLICES) == of_third
-        assert live.app.state.host.models.get("third") is not model
+        assert live.manager.models.get("third") is not model
 
 
 def test_a_default_whose_worker_ends_is_not_ready_and_others_go_on(detector: Detector, weights: Path) -> None:
@@ -164,7 +164,7 @@ def test_a_default_whose_worker_ends_is_not_ready_and_others_go_on(detector: Det
         of_third = expected(live, weights="third")
         sick, well = live.open(**LOW), ask(live, "third").json()["session_id"]
 
-        live.app.state.host.models.default.scheduler.take = crash
+        live.manager.models.default.scheduler.take = crash
         live.http.post(f"/v1/sessions/{sick}/events", content=dat_stream(3))
         until(lambda: live.http.get("/v2/health/ready").status_code == 503)
         until(lambda: live.http.get(f"/v1/sessions/{sick}").status_code == 410)

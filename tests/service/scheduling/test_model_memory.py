@@ -237,7 +237,7 @@ def test_what_is_unloaded_is_gone(detector: Detector, weights: Path, room_for: C
         bad = dat_stream(20) + dat_stream(1)
         query = {"weights": "a", "job_id": "bad", "format": "dat", "width": 90, "height": 60}
         assert '"error"' in live.http.post("/v1/detections", params=query, content=bad).text
-        model: RunningModel = live.app.state.host.models.get("a")
+        model: RunningModel = live.manager.models.get("a")
         alive = [weakref.ref(t) for t in model.engine.bank.membranes.values()]
         alive += [weakref.ref(t) for t in model.detector.network.parameters()]
         bank = weakref.ref(model.engine.bank)
@@ -284,7 +284,7 @@ def test_the_process_shrinks(detector: Detector, weights: Path) -> None:
         closed(live, ask(live, "untrained").json()["session_id"])
         grown = resident_bytes() - before
         assert grown > 0.9 * slots * full.state_bytes
-        host = live.app.state.host
+        host = live.manager
         host.models._settings = host.settings.model_copy(
             update={"model_memory_bytes": memory_of(live, DEFAULT, "a")}
         )

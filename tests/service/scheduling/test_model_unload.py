@@ -22,7 +22,7 @@ def test_a_batch_that_outlives_its_sessions_leaves_no_gauges(detector: Detector,
         budget = memory_of(live, "default", "a") + 1000
     with many(detector, weights, model_memory_bytes=budget) as live:
         live.http.delete(f"/v1/sessions/{ask(live, 'a').json()['session_id']}")
-        engine = live.app.state.host.models.get("a").engine
+        engine = live.manager.models.get("a").engine
         begun, on, run = threading.Event(), threading.Event(), engine.run
 
         def slow(batch: Any) -> Any:

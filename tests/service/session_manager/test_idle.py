@@ -86,7 +86,7 @@ def test_a_sign_of_life_while_it_is_saved_keeps_a_session(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with live_service(detector, idle_timeout_s=1.0, idle_warning_s=0.5, snapshot_dir=tmp_path) as live:
-        keeper = live.app.state.host.keeper
+        keeper = live.manager.keeper
         saving, go_on, save = threading.Event(), threading.Event(), keeper.save_at_end
 
         async def slow(session: Session) -> bool:
@@ -101,7 +101,7 @@ def test_a_sign_of_life_while_it_is_saved_keeps_a_session(
         client.send(dat_stream(1))
         assert saving.wait(30)
         client.send(b"")
-        until(lambda: not live.app.state.host.get(session_id).pulse.warned)
+        until(lambda: not live.manager.get(session_id).pulse.warned)
         go_on.set()
         time.sleep(0.3)
         assert state(live, session_id) == "streaming"
@@ -117,7 +117,7 @@ def test_who_comes_back_while_the_last_is_run_stays(detector: Detector) -> None:
         socket = live.connect(session_id)
         socket.send(dat_stream(20))
         socket.close()
-        until(lambda: session_id in live.app.state.host._silence._ending)
+        until(lambda: session_id in live.manager._silence._ending)
         where = f"/v1/sessions/{session_id}/events"
         place = {"offset": len(dat_stream(20)), "seq": 0}
         answer = live.http.post(where, params=place, content=dat_stream(30)[len(dat_stream(20)) :])
@@ -130,8 +130,8 @@ def test_a_session_that_cannot_be_looked_at_keeps_no_other_open(
 ) -> None:
     with live_service(detector, idle_timeout_s=1.0, idle_warning_s=0.5) as live:
         broken, other = live.open(), live.open()
-        monkeypatch.setattr(live.app.state.host.get(broken), "report_dropped", lambda: 1 / 0)
-        until(lambda: other not in live.app.state.host.sessions)
+        monkeypatch.setattr(live.manager.get(broken), "report_dropped", lambda: 1 / 0)
+        until(lambda: other not in live.manager.sessions)
         monkeypatch.undo()
 
 
@@ -147,7 +147,7 @@ def test_a_stopping_service_says_so(detector: Detector) -> None:
         session_id = live.open(hop=1)
         client = live.connect(session_id)
         client.send(dat_stream(40))
-        host = live.app.state.host
+        host = live.manager
         host.get(session_id).ending.set()
         until(lambda: host.get(session_id).state == "draining")
         assert talk(client)[-1]["reason"] == "shutdown"

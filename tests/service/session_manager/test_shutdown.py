@@ -24,7 +24,7 @@ from tests.service.uploads.test_jobs import as_hdf5
 
 def left(live: Live, slices: int, **wanted: int) -> str:
     """A session whose client left before it read anything, while the worker is stuck: all slices wait."""
-    session = live.app.state.host.get(live.open(**wanted))
+    session = live.manager.get(live.open(**wanted))
     with stream(live, session.id) as feeder:
         feeder.recv()
         feeder.send(dat_stream(slices))
@@ -34,7 +34,7 @@ def left(live: Live, slices: int, **wanted: int) -> str:
 
 
 def outcomes(live: Live, outcome: str) -> float:
-    return float(live.app.state.host.metrics.snapshots.labels(outcome)._value.get())
+    return float(live.manager.metrics.snapshots.labels(outcome)._value.get())
 
 
 def test_sessions_that_cannot_run_on_are_given_up_together(
@@ -51,7 +51,7 @@ def test_sessions_that_cannot_run_on_are_given_up_together(
         begun_s = time.monotonic()
         live.stop()
         assert time.monotonic() - begun_s < 2.0, "one time for all"
-        keeper = live.app.state.host.keeper
+        keeper = live.manager.keeper
         assert [keeper.holds(session_id) for session_id in good] == [True, True]
         assert not any(keeper.holds(session_id) for session_id in stalled)
         assert (outcomes(live, "skipped"), outcomes(live, "failed")) == (6, 0)
@@ -67,7 +67,7 @@ def test_a_disk_that_hangs_holds_the_stop_up_no_longer(
     with service(detector, tmp_path, drain_timeout_s=0) as live:
         for _ in range(4):
             post(live, live.open(), dat_stream(1))
-        host = live.app.state.host
+        host = live.manager
         asyncio.run_coroutine_threadsafe(drain(host), host._loop).result(5)
         assert host.sessions == {}
         free.set()
@@ -80,7 +80,7 @@ def test_a_session_that_needs_longer_is_saved_and_not_flushed(detector: Detector
     data, cut = dat_stream(12), 8 * 2400 + 800
     with service(detector, tmp_path, drain_timeout_s=0.3) as live:
         expected, _ = upload(live, dat_file(12), **LOW)
-        stuck, session = threading.Event(), live.app.state.host.get(live.open(**LOW))
+        stuck, session = threading.Event(), live.manager.get(live.open(**LOW))
         live.model.call(lambda _: stuck.wait(20))
         with stream(live, session.id) as client:
             client.recv()
@@ -121,7 +121,7 @@ def test_who_is_in_the_middle_of_a_body_is_told(
         with socket.create_connection(("127.0.0.1", live.port), timeout=20) as raw:
             raw.sendall(f"{where} HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n".encode() + begin)
             until(lambda: bool(live.server.server_state.tasks))
-            until(lambda: begun != "DAT" or bool(live.app.state.host.sessions))
+            until(lambda: begun != "DAT" or bool(live.manager.sessions))
             live.stop()
             answer = raw.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 503 ")
@@ -178,7 +178,7 @@ def test_whom_the_service_cannot_wait_for_is_told(
                 talker.recv()
             live.model.call(lambda _: stuck.wait(20))
             client.send(dat_stream(8))
-            until(lambda: live.app.state.host.get(session_id).accepted_bytes > 8 * 2400)
+            until(lambda: live.manager.get(session_id).accepted_bytes > 8 * 2400)
             threading.Timer(2.0, stuck.set).start()
             live.stop()
             for talker in (client, onlooker):
@@ -200,11 +200,11 @@ def test_who_is_being_saved_when_time_is_up_is_told(
         with stream(live, session_id) as client:
             client.recv()
             client.send(dat_stream(2))
-            until(lambda: live.app.state.host.get(session_id).accepted_bytes > 0)
+            until(lambda: live.manager.get(session_id).accepted_bytes > 0)
             live.stop()
             assert talk(client)[-1]["reason"] == "shutdown"
             assert client.close_code == 1012
-    assert live.app.state.host.keeper.holds(session_id)
+    assert live.manager.keeper.holds(session_id)
 
 
 def test_an_upload_that_waits_for_an_onlooker_is_told(
@@ -218,7 +218,7 @@ def test_an_upload_that_waits_for_an_onlooker_is_told(
 
         sender = threading.Thread(target=send)
         sender.start()
-        until(lambda: bool(live.app.state.host.sessions))
+        until(lambda: bool(live.manager.sessions))
         live.stop()
         sender.join()
     assert problem(answers[0]) == (503, "draining")

@@ -96,7 +96,7 @@ def test_a_lying_snapshot_is_refused_and_changes_nothing(live: Live, field: str,
 
 def test_a_window_that_fails_takes_no_neighbour_along(live: Live) -> None:
     """The failure comes after the batch's membranes were written; nobody is run a second time."""
-    host = live.app.state.host
+    host = live.manager
     sick, well = live.open(**LOW), live.open(**LOW)
     live.http.post(f"/v1/sessions/{sick}/events", content=dat_stream(2))
     host.get(sick).lane.windows._logits.append((0, (None, None, None)))
@@ -129,7 +129,7 @@ def test_a_connection_that_breaks_in_mid_feed_loses_nothing(detector: Detector) 
         broken.send(dat_stream(40))
         first = json.loads(broken.recv())
         broken.socket.shutdown(socket.SHUT_RDWR)
-        until(lambda: not live.app.state.host.get(session_id).attended)
+        until(lambda: not live.manager.get(session_id).attended)
         again = live.connect(session_id)
         again.send("close")
         messages = talk(again)
@@ -183,7 +183,7 @@ def test_a_reset_forgets_the_position(live: Live) -> None:
 
 
 def test_who_waits_for_a_session_that_ends_is_told(live: Live) -> None:
-    host = live.app.state.host
+    host = live.manager
     session_id = live.open()
     live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(2))
     held = threading.Event()
@@ -212,4 +212,4 @@ def test_counts_survive_a_restored_state(live: Live) -> None:
     time.sleep(1.2)
     ended = live.http.delete(f"/v1/sessions/{session_id}")
     assert ended.json()["totals"]["dropped_events"] == {"outside_sensor": 3}
-    assert not any(task.done() for task in live.app.state.host._tasks)
+    assert not any(task.done() for task in live.manager._tasks)

@@ -70,7 +70,7 @@ def test_a_failing_route_tells_nothing_of_its_inside(broken: Live) -> None:
             assert answer.json()["code"] == "internal"
             for word in ("secret", "Traceback", "RuntimeError", ".py", "Engine"):
                 assert word not in answer.text
-    assert broken.app.state.host.metrics.refused.labels("internal")._value.get() == len(failing)
+    assert broken.manager.metrics.refused.labels("internal")._value.get() == len(failing)
 
 
 def test_a_failing_websocket_tells_nothing_of_its_inside(broken: Live) -> None:
@@ -100,7 +100,7 @@ def failing(owner: object, name: str) -> Iterator[None]:
 
 def neighbours(live: Live, sick: str, data: bytes, hurt: Callable[[], None]) -> dict[str, httpx.Response]:
     """Two sessions in the same batches, one of them hurt before the first; what they were answered."""
-    host = live.app.state.host
+    host = live.manager
     well = live.open(**LOW)
     hurt()
     held = threading.Event()
@@ -126,7 +126,7 @@ def check_well(live: Live, answers: dict[str, httpx.Response]) -> None:
     expected = comparable(upload(live, dat_file(8), **LOW)[0])
     windows = answers["well"].json()["windows"] + answers["rest"].json()["windows"]
     assert comparable(windows) == expected
-    for _ in range(live.app.state.host.settings.max_sessions):
+    for _ in range(live.manager.settings.max_sessions):
         assert comparable(upload(live, dat_file(8), **LOW)[0]) == expected
     assert "secret" not in answers["sick"].text
 
@@ -140,7 +140,7 @@ def ended_reason(live: Live, session_id: str) -> str:
 
 def test_a_decoder_that_breaks_ends_its_session_alone(live: Live) -> None:
     sick = live.open(**LOW)
-    source = live.app.state.host.get(sick).source
+    source = live.manager.get(sick).source
     answers = neighbours(live, sick, dat_stream(8), lambda: setattr(source, "feed", raising))
     assert problem(answers["sick"]) == (500, "internal")
     assert ended_reason(live, sick) == "internal"
@@ -150,7 +150,7 @@ def test_a_decoder_that_breaks_ends_its_session_alone(live: Live) -> None:
 def test_a_result_that_cannot_be_handed_on_ends_its_session_alone(live: Live) -> None:
     """It fails after the whole batch was run, while results are given out."""
     sick = live.open(**LOW)
-    session = live.app.state.host.get(sick)
+    session = live.manager.get(sick)
     answers = neighbours(live, sick, dat_stream(8), lambda: setattr(session, "emit", raising))
     assert problem(answers["sick"]) == (500, "step_failed")
     assert ended_reason(live, sick) == "step_failed"
@@ -194,7 +194,7 @@ def test_a_restore_that_breaks_half_way_ends_the_session(live: Live) -> None:
 def test_a_websocket_is_told_of_a_broken_decoder(live: Live) -> None:
     session_id = live.open()
     socket = live.connect(session_id)
-    live.app.state.host.get(session_id).source.feed = raising
+    live.manager.get(session_id).source.feed = raising
     socket.send(dat_stream(2))
     messages = talk(socket)
     assert [m["type"] for m in messages] == ["error", "closed"]
@@ -207,7 +207,7 @@ def test_a_websocket_is_told_of_a_broken_decoder(live: Live) -> None:
 def test_a_websocket_is_told_of_results_that_cannot_be_sent(live: Live) -> None:
     session_id = live.open(slices=1, hop=1)
     socket = live.connect(session_id)
-    live.app.state.host.get(session_id).window = raising
+    live.manager.get(session_id).window = raising
     socket.send(dat_stream(3))
     messages = talk(socket)
     assert [m["type"] for m in messages] == ["error", "closed"]
@@ -218,7 +218,7 @@ def test_a_websocket_is_told_of_results_that_cannot_be_sent(live: Live) -> None:
 def test_an_onlooker_is_told_of_a_fault(live: Live) -> None:
     session_id = live.open(slices=1, hop=1)
     with connect(f"{live.ws_url}/v1/sessions/{session_id}/watch") as socket:
-        session = live.app.state.host.get(session_id)
+        session = live.manager.get(session_id)
         until(lambda: len(session.watchers) == 1)
         session.window = raising
         session.watchers.publish(live_result(session))

@@ -50,14 +50,14 @@ def test_a_connection_that_breaks_after_close_costs_nothing(live: Live) -> None:
         got = [json.loads(client.recv()) for _ in range(3)]
         client.send("close")
         client.socket.shutdown(socket.SHUT_RDWR)
-    until(lambda: session_id not in live.app.state.host.sessions or not attended(live, session_id))
+    until(lambda: session_id not in live.manager.sessions or not attended(live, session_id))
     ended = end(live, session_id, seq=3)
     assert comparable(got + ended["windows"]) == comparable(expected)
     assert ended["totals"]["windows"] == summary["windows"]
 
 
 def attended(live: Live, session_id: str) -> bool:
-    return live.app.state.host.get(session_id).attended
+    return live.manager.get(session_id).attended
 
 
 def test_results_that_are_gone_are_told_of(detector: Detector) -> None:
@@ -136,7 +136,7 @@ def test_the_last_answer_may_be_longer_than_any_before_and_is_given_again(detect
             client.recv()
             client.socket.shutdown(socket.SHUT_RDWR)
         until(lambda: not attended(live, session_id))
-        kept = live.app.state.host.get(session_id).outbox.save().gone
+        kept = live.manager.get(session_id).outbox.save().gone
         ended = end(live, session_id, seq=kept)
         assert [window["seq"] for window in ended["windows"]] == list(range(kept, 60))
         assert len(ended["windows"]) > 35

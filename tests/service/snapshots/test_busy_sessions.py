@@ -43,7 +43,7 @@ def test_a_session_that_its_client_ends_while_it_is_saved_is_no_failure(
     detector: Detector, tmp_path: Path
 ) -> None:
     with service(detector, tmp_path) as live:
-        host, stuck = live.app.state.host, threading.Event()
+        host, stuck = live.manager, threading.Event()
         session_id = live.open()
         post(live, session_id, dat_stream(2))
         session = host.get(session_id)
@@ -65,7 +65,7 @@ def test_a_session_that_cannot_run_on_keeps_no_other_from_being_saved(
 ) -> None:
     """Two whose clients are gone, and one more: no more than two are saved at once."""
     with service(detector, tmp_path, outbox_windows=1, snapshot_every_s=0.1) as live:
-        host = live.app.state.host
+        host = live.manager
         slow_down(monkeypatch, 0.05)
         for _ in range(2):
             session = host.get(live.open(hop=1))
@@ -83,7 +83,7 @@ def test_what_was_left_out_is_counted_once_though_a_reset_is_under_way(
 ) -> None:
     """Saved after the reset has flushed, written down once it has retired the decoder."""
     with service(detector, tmp_path / "saved") as live:
-        host, session = live.app.state.host, live.app.state.host.get(live.open())
+        host, session = live.manager, live.manager.get(live.open())
         post(live, session.id, dat_stream(2) + b"abc")
         flush = Engine.flush
 
@@ -123,7 +123,7 @@ def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
         session_id = live.open(hop=1, **LOW)
         got = post(live, session_id, data[:5000]).json()["windows"]
         live.http.post(f"/v1/sessions/{session_id}/snapshot").raise_for_status()
-        host = live.app.state.host
+        host = live.manager
         session = host.get(session_id)
         stuck = threading.Event()
         host.models.default.call(lambda _: stuck.wait(20))

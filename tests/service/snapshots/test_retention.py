@@ -72,14 +72,14 @@ def test_forgetting_waits_for_the_disk_and_tells_of_its_faults(
         assert problem(answer) == (503, "snapshot_failed")
         assert "Read-only" in answer.json()["detail"]
         assert live.metric('spikewatch_snapshots_total{outcome="failed"}') == 1
-        assert live.app.state.host.keeper.holds("cam")
+        assert live.manager.keeper.holds("cam")
 
 
 def test_open_sessions_do_not_push_each_other_out(detector: Detector, tmp_path: Path) -> None:
     with service(detector, tmp_path) as live:
         saved(live, "old", 1)
     with service(detector, tmp_path, max_sessions=2, snapshot_max_count=2) as live:
-        keeper, store = live.app.state.host.keeper, live.app.state.host.keeper.store
+        keeper, store = live.manager.keeper, live.manager.keeper.store
         saved(live, "a", 1)
         saved(live, "b", 1)
         assert [keeper.holds(x) for x in ("a", "b", "old")] == [True, True, False]

@@ -3,8 +3,10 @@
 import itertools
 import json
 import threading
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ from tests.service.support.live import (
 LOW = {"confidence": 0.001}
 
 
-def service(detector: Detector, folder: Path, **settings: object) -> object:
+def service(detector: Detector, folder: Path, **settings: Any) -> AbstractContextManager[Live]:
     return live_service(detector, snapshot_dir=folder, **settings)
 
 
@@ -142,7 +144,7 @@ def test_results_that_nobody_read_survive(detector: Detector, tmp_path: Path) ->
         session_id = live.open(hop=1, **LOW)
         windows = post(live, session_id, dat_stream(6)).json()["windows"]
         post(live, session_id, b"", seq=3)
-        live.app.state.host.get(session_id).outbox.rewind(3)
+        live.manager.get(session_id).outbox.rewind(3)
         live.http.post(f"/v1/sessions/{session_id}/snapshot").raise_for_status()
     with service(detector, tmp_path) as live:
         resume(live, session_id)
@@ -203,7 +205,7 @@ def test_ids_of_saved_sessions_are_taken_until_they_are_forgotten(detector: Dete
         resume(live, "cam")
         assert problem(live.http.post("/v1/sessions", json={"resume": "cam"})) == (409, "session_exists")
         assert problem(live.http.post("/v1/sessions", json={"resume": "x"})) == (503, "sessions_full")
-        host = live.app.state.host
+        host = live.manager
         live.http.delete("/v1/sessions/cam")
         assert problem(live.http.post("/v1/sessions", json={"resume": "cam"})) == (410, "session_closed")
         assert problem(live.http.post("/v1/sessions", json={"resume": "x"})) == (404, "session_unknown")

@@ -38,7 +38,7 @@ def test_a_full_session_fits_into_what_is_taken_and_little_else_does(detector: D
     """As many boxes in as many results as there may be, of nearly the longest numbers."""
     with live_service(detector, outbox_windows=8, max_windows_per_post=8) as live:
         session_id = live.open(slices=4, hop=1, confidence=0.0, iou=1.0, track=True)
-        session = live.app.state.host.get(session_id)
+        session = live.manager.get(session_id)
         windows = post(live, session_id, dat_stream(9)).json()["windows"]
         assert {len(window["detections"]) for window in windows} == {100}
         state = live.http.get(f"/v1/sessions/{session_id}/state").content
@@ -57,7 +57,7 @@ def test_a_state_that_nobody_reads_keeps_its_room_for_a_while(narrow: Live) -> N
     path = f"/v1/sessions/{session_id}/state"
     with raw(narrow, small_buffer=True) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        states = narrow.app.state.states
+        states = narrow.transfer_limiter
         until(lambda: states._now == 1)
         begun_s = time.monotonic()
         for method in ("GET", "PUT"):
@@ -78,7 +78,7 @@ def test_a_state_that_trickles_is_given_up(narrow: Live) -> None:
     head = f"PUT /v1/sessions/{session_id}/state HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n"
     with raw(narrow, head.encode() + bytes(100)) as client:
         assert code_of(rest(client)) == (408, "too_slow")
-    assert narrow.app.state.states._now == 0
+    assert narrow.transfer_limiter._now == 0
     assert post(narrow, session_id, dat_stream(1)).status_code == 200
 
 
@@ -88,7 +88,7 @@ def test_who_cannot_run_on_keeps_no_room(narrow: Live) -> None:
     narrow.model.call(lambda _: stuck.wait(20))
     stalled, good = left(narrow, 8, hop=1), narrow.open()
     stuck.set()
-    until(lambda: narrow.app.state.host.get(stalled).outbox.full)
+    until(lambda: narrow.manager.get(stalled).outbox.full)
     for method in ("GET", "PUT"):
         answers: list[tuple[int, str]] = []
         path = f"/v1/sessions/{stalled}/state"
@@ -112,7 +112,7 @@ def test_a_state_asked_of_an_upload_that_reads_a_file_changes_nothing(
         again = others.submit(upload, live, data, hop=1)
         refusals = set()
         while not again.done():
-            for session_id in list(live.app.state.host.sessions):
+            for session_id in list(live.manager.sessions):
                 refusals.add(live.http.get(f"/v1/sessions/{session_id}/state").status_code)
         assert comparable(again.result()[0]) == comparable(expected)
         assert 400 in refusals

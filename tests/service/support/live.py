@@ -14,9 +14,14 @@ import websockets
 from websockets.sync.client import ClientConnection, connect
 
 from spikewatch.model.detector import Detector
+from spikewatch.service.api.snapshots import States
 from spikewatch.service.app import create_app
+from spikewatch.service.auth.access import Access
+from spikewatch.service.scheduling.loaded_model import RunningModel
 from spikewatch.service.server import make_server
+from spikewatch.service.session_manager.manager import SessionHost
 from spikewatch.service.settings import Settings
+from spikewatch.service.uploads.jobs import Jobs
 
 WIDTH, HEIGHT = 90, 60
 SENSOR = {"width": WIDTH, "height": HEIGHT}
@@ -53,9 +58,29 @@ class Live:
         self.http.close()
 
     @property
-    def model(self) -> Any:
+    def manager(self) -> SessionHost:
+        manager: SessionHost = self.app.state.manager
+        return manager
+
+    @property
+    def registry(self) -> Jobs:
+        registry: Jobs = self.app.state.registry
+        return registry
+
+    @property
+    def authenticator(self) -> Access:
+        authenticator: Access = self.app.state.authenticator
+        return authenticator
+
+    @property
+    def transfer_limiter(self) -> States:
+        limiter: States = self.app.state.transfer_limiter
+        return limiter
+
+    @property
+    def model(self) -> RunningModel:
         """The default model, as it runs."""
-        return self.app.state.host.models.default
+        return self.manager.models.default
 
     def metric(self, line: str) -> float:
         """Sum of the series of this name with these labels among theirs, as `name{label="value"}`."""

@@ -85,13 +85,13 @@ def test_an_upload_that_waits_ends_with_its_session_and_takes_no_other_along(det
         expected = live.http.post(f"/v1/sessions/{live.open(**EVERY)}/events", content=stream).json()
         with sending(live, data[: len(data) // 2], announced=len(data), job_id="j", format="dat"):
             until(lambda: look(live, "j").get("windows", 0) > 0)
-            (upload_session,) = [s for s in live.app.state.host.sessions.values() if not s.durable]
+            (upload_session,) = [s for s in live.manager.sessions.values() if not s.durable]
             until(lambda: upload_session.closed is not None)
             session_id = live.open(session_id=upload_session.id, **EVERY)
-            slot = live.app.state.host.get(session_id).slot
+            slot = live.manager.get(session_id).slot
             until(lambda: look(live, "j")["state"] == "failed")
             assert live.http.get(f"/v1/sessions/{session_id}").status_code == 200
-            other = live.app.state.host.get(live.open(**EVERY))
+            other = live.manager.get(live.open(**EVERY))
             assert other.slot != slot
             found = live.http.post(f"/v1/sessions/{session_id}/events", content=stream).json()
         assert comparable(found["windows"]) == comparable(expected["windows"])
@@ -100,8 +100,8 @@ def test_an_upload_that_waits_ends_with_its_session_and_takes_no_other_along(det
 def test_an_upload_left_before_somebody_looks_on_leaves_no_session(detector: Detector) -> None:
     with live_service(detector, max_sessions=1) as live:
         with sending(live, dat_file(6), watched_as="0" * 32):
-            until(lambda: bool(live.app.state.host.sessions))
-        until(lambda: not live.app.state.host.sessions)
+            until(lambda: bool(live.manager.sessions))
+        until(lambda: not live.manager.sessions)
         assert upload(live, dat_file(2))[1]["windows"] == 1
 
 
@@ -109,7 +109,7 @@ def test_an_upload_that_is_forgotten_before_it_begins_is_answered(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A DELETE may be served in the same turn of the event loop; its upload's task then never runs."""
-    jobs = live.app.state.jobs
+    jobs = live.registry
     begin = jobs.begin
 
     def begin_and_end(*of: Any) -> Any:

@@ -64,7 +64,7 @@ def test_when_others_are_uploaded(detector: Detector, code: str, max_uploads: in
         live_service(detector, api_keys=lines_of_keys, max_uploads=max_uploads) as live,
         with_key(live, ALICE) as alice,
     ):
-        access = live.app.state.access
+        access = live.authenticator
         with ExitStack() as others:
             others.enter_context(access.upload(access.identify(ALICE, "")))
             check_taken_later(alice, code, others.close)
@@ -90,7 +90,7 @@ def test_when_the_disk_is_full(detector: Detector, tmp_path: Path) -> None:
     with live_service(detector, max_spool_bytes=len(data) + 60_000) as live:
         broken_off(live, "other", data[:80_000], len(data))
         check_taken_later(live.http, "spool_full", lambda: live.http.delete("/v1/detections/other"), data)
-        assert live.app.state.jobs.spool.used == 0
+        assert live.registry.spool.used == 0
 
 
 def test_when_its_first_part_was_taken(detector: Detector) -> None:
@@ -113,7 +113,7 @@ def test_results_outlive_a_refusal_that_comes_after_them(detector: Detector) -> 
     with live_service(detector) as live:
         broken_off(live, "late", DATA[:5000], len(DATA), format="dat")
         until(lambda: look(live, "late")["windows"] > 0)
-        live.app.state.host.draining = True
+        live.manager.draining = True
         until(lambda: look(live, "late")["state"] == "failed")
         assert look(live, "late")["error"]["code"] == "draining"
         windows, last = lines(live.http.get("/v1/detections/late/results"))
@@ -136,18 +136,18 @@ def test_hdf5_is_refused_before_its_bytes_have_come(detector: Detector, tmp_path
     data = as_hdf5(tmp_path, 40)
     with live_service(detector, api_keys=keys, **limits) as live, with_key(live, ALICE) as alice:
         alice.post("/v1/sessions", json=SENSOR).raise_for_status()
-        live.app.state.host.draining = code == "draining"
+        live.manager.draining = code == "draining"
         with begin(live, "early", data[:80_000], 1 << 30) as raw:
             answer = raw.makefile("rb").read()
         assert f'"code":"{code}"'.encode() in answer
         assert b"retry-after: " in answer.lower()
-        assert live.app.state.jobs.spool.used == 0
+        assert live.registry.spool.used == 0
 
 
 def test_hdf5_waits_for_room_that_has_gone_meanwhile(detector: Detector, tmp_path: Path) -> None:
     data = as_hdf5(tmp_path, 40)
     with live_service(detector, max_sessions=1) as live, begin(live, "wait", data[:80_000], len(data)) as raw:
-        until(lambda: live.app.state.jobs.spool.used == 80_000)
+        until(lambda: live.registry.spool.used == 80_000)
         used = live.open()
         raw.sendall(data[80_000:])
         until(lambda: look(live, "wait")["state"] == "running")
@@ -164,9 +164,9 @@ def test_hdf5_does_not_wait_for_ever(
     data = as_hdf5(tmp_path, 40)
     with live_service(detector, max_sessions=1) as live:
         with begin(live, "again", data[:80_000], len(data)) as raw:
-            until(lambda: live.app.state.jobs.spool.used == 80_000)
+            until(lambda: live.registry.spool.used == 80_000)
             used = live.open()
             raw.sendall(data[80_000:])
             assert raw.recv(65536).startswith(b"HTTP/1.1 503")
-        assert live.app.state.jobs.spool.used == 0
+        assert live.registry.spool.used == 0
         check_taken_later(live.http, "sessions_full", closing(live.http, used), data)
