@@ -21,27 +21,27 @@ from torch import Tensor
 from spikewatch.ingest.open import open_recording
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.detector import Detector
-from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.letterbox import Letterbox, preprocess
 from spikewatch.model.network.neuron import ILIF
-from spikewatch.model.runtime.cpu import PARTS
+from spikewatch.model.runtime.cpu import PRECISIONS
 from spikewatch.model.runtime.ilif_cpu import FusedILIF
 from spikewatch.service.inference.sources import RecordingSource
 
-BUNDLED = Path("service/assets/street_td.dat")
+BUNDLED_RECORDING = Path("service/assets/street_td.dat")
 
 
-def frames_of(path: Path, detector: Detector, slices: int) -> Iterator[Tensor]:
+def load_frames(path: Path, detector: Detector, slices: int) -> Iterator[Tensor]:
     """The first slices of a recording as network input [1,P,h,w]."""
     spec = detector.spec
     with open_recording(path) as recording:
         source = RecordingSource(recording, spec.slice_us, spec.representation)
         box = Letterbox.fit(*recording.sensor_size(), spec)
         for _, part in zip(range(slices), source.slices(), strict=False):
-            yield prepare_frame(part.frame, box, spec)[None]
+            yield preprocess(part.frame, box, spec)[None]
 
 
 @contextmanager
-def spikes_of_reference(detector: Detector) -> Iterator[list[Tensor]]:
+def record_spikes(detector: Detector) -> Iterator[list[Tensor]]:
     """Collects what each layer fires, in the order of layers."""
     fired: list[Tensor] = []
     neurons = [module for module in detector.network.modules() if isinstance(module, ILIF)]
@@ -52,7 +52,7 @@ def spikes_of_reference(detector: Detector) -> Iterator[list[Tensor]]:
 
 
 @contextmanager
-def compared(expected: list[Tensor], corrected: bool) -> Iterator[list[float]]:
+def compare_spikes(expected: list[Tensor], corrected: bool) -> Iterator[list[float]]:
     """Collects each packed layer's share of neurons that differ; `corrected` then puts them right."""
     differing: list[float] = []
     original = FusedILIF.__call__
@@ -67,16 +67,18 @@ def compared(expected: list[Tensor], corrected: bool) -> Iterator[list[float]]:
         yield differing
 
 
-def shares(reference: Detector, runtime: str, frames: list[Tensor], corrected: bool) -> dict[str, float]:
+def differing_shares(
+    reference: Detector, runtime: str, frames: list[Tensor], corrected: bool
+) -> dict[str, float]:
     """By layer, the share of neurons that fire otherwise, mean of all frames."""
     other = Detector(reference.network, reference.spec, runtime=runtime)
     names = [layer.name for layer in reference.layers if layer.spiking]
     moved = dict.fromkeys(names, 0.0)
     state = reference.init_state()
     for frame in frames:
-        with spikes_of_reference(reference) as expected:
+        with record_spikes(reference) as expected:
             following = reference.step(frame, state).state
-        with compared(expected, corrected) as differing:
+        with compare_spikes(expected, corrected) as differing:
             other.step(frame, state)
         for name, share in zip(names, differing, strict=True):
             moved[name] += share / len(frames)
@@ -87,16 +89,18 @@ def shares(reference: Detector, runtime: str, frames: list[Tensor], corrected: b
 def main() -> None:
     """Print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("recording", type=Path, nargs="?", default=BUNDLED)
+    parser.add_argument("recording", type=Path, nargs="?", default=BUNDLED_RECORDING)
     parser.add_argument("--weights")
     parser.add_argument("--slices", type=int, default=40)
     given = parser.parse_args()
     reference = load_detector(given.weights)
-    frames = list(frames_of(given.recording, reference, given.slices))
+    frames = list(load_frames(given.recording, reference, given.slices))
     print(f"{reference.spec.name}, {given.recording.name}, {len(frames)} slices; percent of neurons\n")
     print("| runtime | alone, mean | alone, worst layer | through the network, mean |\n|---|---:|---|---:|")
-    for runtime in PARTS:
-        alone, through = (shares(reference, runtime, frames, corrected) for corrected in (True, False))
+    for runtime in PRECISIONS:
+        alone, through = (
+            differing_shares(reference, runtime, frames, corrected) for corrected in (True, False)
+        )
         worst = max(alone, key=lambda name: alone[name])
         means = (sum(found.values()) / len(found) for found in (alone, through))
         own, all_ = (f"{mean:.4%}" for mean in means)

@@ -21,27 +21,27 @@ import torch
 
 from benchmarks.gpu_checks import (
     Run,
-    against_eager,
-    event_like,
-    graphs_go_with_their_bank,
-    in_bank,
-    of_network,
-    other_thread,
-    require_same,
-    sick_alone,
-    step_alone,
+    bank_run,
+    check_graph_lifetime,
+    check_non_finite,
+    check_other_thread,
+    check_single_step,
+    compare_with_eager,
+    network_run,
+    require_identical,
+    sparse_frames,
 )
 from spikewatch.model.checkpoints.checkpoint import load_detector, untrained_detector
 from spikewatch.model.detector import Detector
-from spikewatch.model.runtime.cuda_graphs import GraphedNetwork
-from spikewatch.model.runtime.gpu import HalfNetwork, choose_fire
-from spikewatch.model.runtime.ilif_gpu import Fire, fire_by_torch
-from spikewatch.service.bench.measure import Spread, take_turns
-from spikewatch.service.bench.report import machine
+from spikewatch.model.runtime.cuda_graphs import CudaGraphNetwork
+from spikewatch.model.runtime.gpu import HalfPrecisionNetwork, select_fire_kernel
+from spikewatch.model.runtime.ilif_gpu import FireKernel, fire_torch
+from spikewatch.service.bench.measure import Quantiles, interleave
+from spikewatch.service.bench.report import machine_info
 
 SCALES = ("default", "n", "s")
 BATCHES = {"eager": (1, 8, 32), "half, no graph": (1, 8, 32, 128), "half": (1, 8, 32, 128)}
-FOR_THE_CURIOUS = {"half, neurons by torch": (1, 8, 32), "half, cudnn tuned": (1, 8, 32)}
+OPTIONAL_BATCHES = {"half, neurons by torch": (1, 8, 32), "half, cudnn tuned": (1, 8, 32)}
 """Left out where time is short."""
 
 COLUMNS = ("network", "runtime", "batch", "ms a step", "slices/s", "against eager", "peak memory, MB")
@@ -52,7 +52,7 @@ PROFILED = (("default", 1), ("s", 8))
 class Findings:
     """What is written, and until when to go on."""
 
-    ends_s: float
+    deadline_s: float
     checks: dict[str, Any] = field(default_factory=dict)
     rows: list[dict[str, Any]] = field(default_factory=list)
     profiles: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -77,85 +77,85 @@ class Findings:
         print(f"  {found}", flush=True)
 
 
-def as_built(network: str) -> Detector:
+def load_eager(network: str) -> Detector:
     """Eager, on the GPU: weights that come with the package, or untrained ones of a scale."""
     return load_detector(device="cuda") if network == "default" else untrained_detector(network, "cuda")
 
 
-def half_of(eager: Detector, state_dtype: torch.dtype = torch.float32) -> Detector:
+def half_detector(eager: Detector, state_dtype: torch.dtype = torch.float32) -> Detector:
     """The same weights by graphs."""
     return Detector(eager.network, eager.spec, "cuda", "half", state_dtype)
 
 
-def half_network(eager: Detector, fire: Fire | None = None) -> HalfNetwork:
+def half_network(eager: Detector, fire: FireKernel | None = None) -> HalfPrecisionNetwork:
     """The same weights by themselves."""
-    return HalfNetwork(eager.network, eager.layers, fire=fire or choose_fire(eager.device))
+    return HalfPrecisionNetwork(eager.network, eager.layers, fire=fire or select_fire_kernel(eager.device))
 
 
-def runs_of(eager: Detector) -> dict[str, tuple[Run, Detector]]:
+def make_runs(eager: Detector) -> dict[str, tuple[Run, Detector]]:
     """By runtime: a step, and whose bank it takes."""
-    half = half_of(eager)
+    half = half_detector(eager)
     return {
-        "eager": (in_bank(eager), eager),
-        "half, no graph": (of_network(half_network(eager)), half),
-        "half": (in_bank(half), half),
-        "half, neurons by torch": (of_network(GraphedNetwork(half_network(eager, fire_by_torch))), half),
-        "half, cudnn tuned": (of_network(GraphedNetwork(half_network(eager))), half),
+        "eager": (bank_run(eager), eager),
+        "half, no graph": (network_run(half_network(eager)), half),
+        "half": (bank_run(half), half),
+        "half, neurons by torch": (network_run(CudaGraphNetwork(half_network(eager, fire_torch))), half),
+        "half, cudnn tuned": (network_run(CudaGraphNetwork(half_network(eager))), half),
     }
 
 
-def check_all(findings: Findings) -> None:
+def run_checks(findings: Findings) -> None:
     """All checks, on dyadic weights and on the default ones."""
-    for name, eager in (("dyadic", untrained_detector(device="cuda")), ("default", as_built("default"))):
-        half, plain = half_of(eager), of_network(half_network(eager))
-        graphed, by_torch = in_bank(half), of_network(half_network(eager, fire_by_torch))
-        findings.check(f"{name}: graph = no graph", require_same, graphed, plain, half)
-        findings.check(f"{name}: kernel = torch", require_same, plain, by_torch, half)
-        findings.check(f"{name}: against eager", against_eager, graphed, half, eager)
-    brief = half_of(eager, torch.bfloat16)
-    findings.check("bfloat16: graph = no graph", require_same, in_bank(brief), plain, brief)
-    findings.check("bfloat16: kernel = torch", require_same, plain, by_torch, brief)
-    findings.check("bfloat16: against eager", against_eager, in_bank(brief), brief, eager)
-    findings.check("step = step in bank", step_alone, graphed, half)
-    findings.check("not finite", sick_alone, graphed, half)
-    findings.check("not finite, no graph", sick_alone, plain, half)
-    findings.check("not finite, torch", sick_alone, by_torch, half)
-    findings.check("another thread", other_thread, half)
-    findings.check("graphs go with their bank", graphs_go_with_their_bank, half)
+    for name, eager in (("dyadic", untrained_detector(device="cuda")), ("default", load_eager("default"))):
+        half, plain = half_detector(eager), network_run(half_network(eager))
+        graphed, by_torch = bank_run(half), network_run(half_network(eager, fire_torch))
+        findings.check(f"{name}: graph = no graph", require_identical, graphed, plain, half)
+        findings.check(f"{name}: kernel = torch", require_identical, plain, by_torch, half)
+        findings.check(f"{name}: against eager", compare_with_eager, graphed, half, eager)
+    brief = half_detector(eager, torch.bfloat16)
+    findings.check("bfloat16: graph = no graph", require_identical, bank_run(brief), plain, brief)
+    findings.check("bfloat16: kernel = torch", require_identical, plain, by_torch, brief)
+    findings.check("bfloat16: against eager", compare_with_eager, bank_run(brief), brief, eager)
+    findings.check("step = step in bank", check_single_step, graphed, half)
+    findings.check("not finite", check_non_finite, graphed, half)
+    findings.check("not finite, no graph", check_non_finite, plain, half)
+    findings.check("not finite, torch", check_non_finite, by_torch, half)
+    findings.check("another thread", check_other_thread, half)
+    findings.check("graphs go with their bank", check_graph_lifetime, half)
 
 
-def stream(run: Run, detector: Detector, batch: int) -> Callable[[], object]:
+def make_step(run: Run, detector: Detector, batch: int) -> Callable[[], object]:
     """A function that runs the next slice of `batch` endless streams, once warm."""
-    bank, frames = detector.make_bank(batch), event_like(detector, batch)
+    bank, frames = detector.create_bank(batch), sparse_frames(detector, batch)
     slots = list(range(batch))[::-1]
     return lambda: run(frames, bank, slots)
 
 
-def warm_rows(network: str, until_s: float, findings: Findings) -> dict[str, dict[str, Any]]:
+def warm_up_rows(network: str, until_s: float, findings: Findings) -> dict[str, dict[str, Any]]:
     """By name: a row, what it runs, and the memory that its first steps took beyond what was there."""
     rows: dict[str, dict[str, Any]] = {}
-    runs = runs_of(as_built(network))
-    for runtime, batches in (BATCHES | FOR_THE_CURIOUS).items():
+    runs = make_runs(load_eager(network))
+    for runtime, batches in (BATCHES | OPTIONAL_BATCHES).items():
         run, detector = runs[runtime]
         for batch in batches:
-            if runtime in FOR_THE_CURIOUS and time.monotonic() > until_s:
+            if runtime in OPTIONAL_BATCHES and time.monotonic() > until_s:
                 continue
             name = f"{network} {runtime} {batch}"
             torch.backends.cudnn.benchmark = "tuned" in runtime
-            row = findings.attempt(f"warm up {name}", warm, run, detector, batch)
+            row = findings.attempt(f"warm up {name}", warm_up_row, run, detector, batch)
             torch.backends.cudnn.benchmark = False
             if row is not None:
                 rows[name] = {"network": network, "runtime": runtime, "batch": batch} | row
     return rows
 
 
-def warm(run: Run, detector: Detector, batch: int) -> dict[str, Any]:
+def warm_up_row(run: Run, detector: Detector, batch: int) -> dict[str, Any]:
     """First steps, and the most memory that they held."""
     torch.cuda.synchronize()
     torch.cuda.empty_cache()
     before = torch.cuda.memory_reserved()
     torch.cuda.reset_peak_memory_stats()
-    began, go = time.monotonic(), stream(run, detector, batch)
+    began, go = time.monotonic(), make_step(run, detector, batch)
     go()
     first_s = time.monotonic() - began
     go()
@@ -169,22 +169,22 @@ def time_rows(rows: dict[str, dict[str, Any]], until_s: float, findings: Finding
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     turns = 0
     while turns < 2 or time.monotonic() < until_s:
-        for name, found in take_turns(timed, 1, repeats=3, warm_up=1).items():
+        for name, found in interleave(timed, 1, repeats=3, warm_up=1).items():
             seconds[name] += found
         turns += 1
     for name, row in rows.items():
-        median = Spread.of(seconds[name]).median
+        median = Quantiles.from_values(seconds[name]).median
         eager = seconds.get(f"{row['network']} eager {row['batch']}")
         row["ms"] = [each * 1e3 for each in seconds[name]]
         row["slices_per_s"] = row["batch"] / median
-        row["against_eager"] = Spread.of(eager).median / median if eager else None
+        row["against_eager"] = Quantiles.from_values(eager).median / median if eager else None
         findings.rows.append(row)
 
 
 def profile(network: str, batch: int) -> list[dict[str, Any]]:
     """The kernels of a step in half precision that take longest, in microseconds a step."""
-    run, detector = runs_of(as_built(network))["half, no graph"]
-    go, steps = stream(run, detector, batch), 3
+    run, detector = make_runs(load_eager(network))["half, no graph"]
+    go, steps = make_step(run, detector, batch), 3
     go()
     activities = [torch.profiler.ProfilerActivity.CUDA]
     with torch.profiler.profile(activities=activities) as traced:
@@ -203,13 +203,13 @@ def profile(network: str, batch: int) -> list[dict[str, Any]]:
     return kernels[:40]
 
 
-def facts() -> dict[str, Any]:
+def gpu_info() -> dict[str, Any]:
     """The GPU, and what drives it."""
     gpu = torch.cuda.get_device_properties(0)
     return {
         "gpu": gpu.name,
         "gpu_memory_mb": gpu.total_memory / 1e6,
-        "neurons": choose_fire(torch.device("cuda")).__name__,  # type: ignore[attr-defined]
+        "neurons": select_fire_kernel(torch.device("cuda")).__name__,  # type: ignore[attr-defined]
         "torch": torch.__version__,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
@@ -217,7 +217,7 @@ def facts() -> dict[str, Any]:
     }
 
 
-def table(rows: list[dict[str, Any]]) -> str:
+def results_table(rows: list[dict[str, Any]]) -> str:
     """Markdown."""
     lines = [f"| {' | '.join(COLUMNS)} |", "|---|---|" + "---:|" * (len(COLUMNS) - 2)]
     for row in rows:
@@ -226,7 +226,7 @@ def table(rows: list[dict[str, Any]]) -> str:
             row["network"],
             row["runtime"],
             str(row["batch"]),
-            Spread.of(row["ms"]).text(2),
+            Quantiles.from_values(row["ms"]).text(2),
             f"{row['slices_per_s']:.0f}",
             "-" if ratio is None else f"{ratio:.2f}",
             f"{row['peak_mb']:.0f}",
@@ -235,7 +235,7 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def write(path: Path, findings: Findings, about: Any) -> None:
+def write_findings(path: Path, findings: Findings, about: Any) -> None:
     """All that was found so far."""
     found = {
         "machine": about,
@@ -255,24 +255,24 @@ def main() -> int:
     given = parser.parse_args()
     began = time.monotonic()
     findings = Findings(began + given.seconds)
-    about = (findings.attempt("machine", machine) or {}) | (findings.attempt("GPU", facts) or {})
+    about = (findings.attempt("machine", machine_info) or {}) | (findings.attempt("GPU", gpu_info) or {})
     print(json.dumps(about), flush=True)
-    findings.attempt("checks", check_all, findings)
-    write(given.out, findings, about)
+    findings.attempt("checks", run_checks, findings)
+    write_findings(given.out, findings, about)
     for index, network in enumerate(SCALES):
         gc.collect()
         # a share of the time that is left to the networks that are left, half of it to warm up
         now_s = time.monotonic()
-        share_s = (findings.ends_s - now_s) / (len(SCALES) - index)
+        share_s = (findings.deadline_s - now_s) / (len(SCALES) - index)
         half_time_s = now_s + share_s / 2
-        rows = findings.attempt(f"warm up {network}", warm_rows, network, half_time_s, findings) or {}
+        rows = findings.attempt(f"warm up {network}", warm_up_rows, network, half_time_s, findings) or {}
         findings.attempt(f"time {network}", time_rows, rows, now_s + share_s, findings)
-        write(given.out, findings, about)
+        write_findings(given.out, findings, about)
     for network, batch in PROFILED:
         name = f"profile {network} {batch}"
         findings.profiles[name] = findings.attempt(name, profile, network, batch) or []
-    write(given.out, findings, about)
-    print(f"\n{table(findings.rows)}\n")
+    write_findings(given.out, findings, about)
+    print(f"\n{results_table(findings.rows)}\n")
     print(f"{time.monotonic() - began:.0f} s; {len(findings.failures)} parts failed")
     for failure in findings.failures:
         print(failure)

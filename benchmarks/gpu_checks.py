@@ -14,59 +14,59 @@ import torch
 from torch import Tensor
 
 from spikewatch.model.detector import Detector
-from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.network.base import HeadLogits
 from spikewatch.model.network.state import StateBank
-from spikewatch.model.runtime.bank_step import InPlace
-from spikewatch.model.runtime.cuda_graphs import GraphedNetwork
+from spikewatch.model.runtime.bank_step import BankRuntime
+from spikewatch.model.runtime.cuda_graphs import CudaGraphNetwork
 
 SESSIONS, STEPS = 6, 8
-ACTIVE = 0.06
+ACTIVE_SHARE = 0.06
 """Share of input values with events, as in Gen1's slices of 50 ms."""
 
 FIRST_LAYERS = 3
-MOST_AT_FIRST, MOST_OVERALL, LEAST_LIKE = 0.06, 0.4, 0.9
+MAX_FIRST_SHARE, MAX_OVERALL_SHARE, MIN_CORRELATION = 0.06, 0.4, 0.9
 """What a right path stays within by far: share of spikes of the first layers and of all, and how logits
 correlate. A CPU in float16 has 2 %, 30 % and 0.93 on dyadic weights, 0.4 %, 20 % and 0.98 on the default."""
 
-Run = Callable[[Tensor, StateBank, Sequence[int]], tuple[RawOutputs, dict[str, Tensor]]]
+Run = Callable[[Tensor, StateBank, Sequence[int]], tuple[HeadLogits, dict[str, Tensor]]]
 
 
 class Mismatch(Exception):
     """A check found what must not be."""
 
 
-def event_like(detector: Detector, batch: int, seed: int = 0) -> Tensor:
+def sparse_frames(detector: Detector, batch: int, seed: int = 0) -> Tensor:
     """Input as sparse as events, float32 [B,P,h,w]: counts over their cap."""
     frames = detector.blank_frames(batch)
     generator = torch.Generator().manual_seed(seed)
     counts = torch.randint(1, 9, frames.shape, generator=generator) / 8
-    return torch.where(torch.rand(frames.shape, generator=generator) < ACTIVE, counts, frames)
+    return torch.where(torch.rand(frames.shape, generator=generator) < ACTIVE_SHARE, counts, frames)
 
 
-def in_bank(detector: Detector) -> Run:
+def bank_run(detector: Detector) -> Run:
     """The product's own step, its outputs on the host."""
 
-    def run(frames: Tensor, bank: StateBank, slots: Sequence[int]) -> tuple[RawOutputs, dict[str, Tensor]]:
+    def run(frames: Tensor, bank: StateBank, slots: Sequence[int]) -> tuple[HeadLogits, dict[str, Tensor]]:
         out = detector.step_in_bank(frames, bank, slots)
         counts = torch.stack(list(out.spikes.values())).cpu()
-        p3, p4, p5 = (level.cpu() for level in out.raw)
+        p3, p4, p5 = (level.cpu() for level in out.logits)
         return (p3, p4, p5), dict(zip(out.spikes, counts.unbind(), strict=True))
 
     return run
 
 
-def of_network(network: InPlace) -> Run:
+def network_run(network: BankRuntime) -> Run:
     """A packed network by itself, without the detector around it."""
 
     @torch.inference_mode()
-    def run(frames: Tensor, bank: StateBank, slots: Sequence[int]) -> tuple[RawOutputs, dict[str, Tensor]]:
+    def run(frames: Tensor, bank: StateBank, slots: Sequence[int]) -> tuple[HeadLogits, dict[str, Tensor]]:
         return network.run(frames, network.step(bank.membranes, slots))
 
     return run
 
 
 @contextmanager
-def full_floats() -> Iterator[None]:
+def disable_tf32() -> Iterator[None]:
     """Convolutions in all 24 bits of a float32: by default a GPU takes 11."""
     before = torch.backends.cudnn.allow_tf32
     torch.backends.cudnn.allow_tf32 = False
@@ -76,19 +76,19 @@ def full_floats() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before
 
 
-def orders(seed: int) -> Iterator[list[int]]:
+def random_slots(seed: int) -> Iterator[list[int]]:
     """Random slots in random order; two batch sizes take turns, so that graphs are captured and met again."""
     rng = random.Random(seed)
     for step in range(STEPS):
         yield rng.sample(range(SESSIONS), (4, 1, 4, 3)[step % 4])
 
 
-def same_everywhere(one: Run, other: Run, detector: Detector) -> dict[str, Any]:
+def largest_differences(one: Run, other: Run, detector: Detector) -> dict[str, Any]:
     """Both on banks of their own: largest differences of logits, spike counts and membranes, all steps."""
-    banks = [detector.make_bank(SESSIONS) for _ in range(2)]
+    banks = [detector.create_bank(SESSIONS) for _ in range(2)]
     logits = counts = 0.0
-    for step, slots in enumerate(orders(1)):
-        frames = event_like(detector, len(slots), step)
+    for step, slots in enumerate(random_slots(1)):
+        frames = sparse_frames(detector, len(slots), step)
         (raw_a, spikes_a), (raw_b, spikes_b) = (
             run(frames, bank, slots) for run, bank in zip((one, other), banks, strict=True)
         )
@@ -103,21 +103,21 @@ def same_everywhere(one: Run, other: Run, detector: Detector) -> dict[str, Any]:
     return {"logits": logits, "counts": counts, "membranes": membranes}
 
 
-def require_same(one: Run, other: Run, detector: Detector) -> dict[str, Any]:
+def require_identical(one: Run, other: Run, detector: Detector) -> dict[str, Any]:
     """The same to the last bit, or Mismatch."""
-    found = same_everywhere(one, other, detector)
+    found = largest_differences(one, other, detector)
     if any(found.values()):
         raise Mismatch(f"largest differences: {found}")
     return found
 
 
-def against_eager(run: Run, detector: Detector, eager: Detector) -> dict[str, Any]:
+def compare_with_eager(run: Run, detector: Detector, eager: Detector) -> dict[str, Any]:
     """First slice from rest: share of spikes that differ, and how alike logits are; Mismatch if far off."""
-    slots, frames = [2, 0], event_like(eager, 2, 5)
-    banks = detector.make_bank(3), eager.make_bank(3)
+    slots, frames = [2, 0], sparse_frames(eager, 2, 5)
+    banks = detector.create_bank(3), eager.create_bank(3)
     raw, _ = run(frames, banks[0], slots)
-    with full_floats():
-        expected, _ = in_bank(eager)(frames, banks[1], slots)
+    with disable_tf32():
+        expected, _ = bank_run(eager)(frames, banks[1], slots)
     half_beta = eager.network.config.beta / 2
     shares = [
         float(((banks[0].membranes[name].float() - h).abs() > half_beta).float().mean())
@@ -132,30 +132,30 @@ def against_eager(run: Run, detector: Detector, eager: Detector) -> dict[str, An
         "logits_deviation": float(flat[1].std()),
         "logits_correlation": float(torch.corrcoef(torch.stack(flat))[0, 1]),
     }
-    far = found["first_layers"] > MOST_AT_FIRST or found["all_layers"] > MOST_OVERALL
-    if far or not found["logits_correlation"] > LEAST_LIKE:
+    far = found["first_layers"] > MAX_FIRST_SHARE or found["all_layers"] > MAX_OVERALL_SHARE
+    if far or not found["logits_correlation"] > MIN_CORRELATION:
         raise Mismatch(f"far from eager: {found}")
     return found
 
 
-def step_alone(run: Run, detector: Detector) -> dict[str, Any]:
+def check_single_step(run: Run, detector: Detector) -> dict[str, Any]:
     """`Detector.step`, a state in and a state out, is the step in a bank."""
-    frames, bank, state = event_like(detector, 2), detector.make_bank(2), detector.init_state(2)
+    frames, bank, state = sparse_frames(detector, 2), detector.create_bank(2), detector.init_state(2)
     raw, _ = run(frames, bank, [0, 1])
     out = detector.step(frames, state)
-    if not all(map(torch.equal, raw, out.raw)) or any(h.any() for h in state.values()):
+    if not all(map(torch.equal, raw, out.logits)) or any(h.any() for h in state.values()):
         raise Mismatch("Detector.step gives other logits, or writes to its input")
     if not all(torch.equal(h, out.state[name]) for name, h in bank.gather([0, 1]).items()):
         raise Mismatch("Detector.step gives other membranes")
-    return {"device_of_logits": str(out.raw[0].device)}
+    return {"device_of_logits": str(out.logits[0].device)}
 
 
-def sick_alone(run: Run, detector: Detector) -> dict[str, Any]:
+def check_non_finite(run: Run, detector: Detector) -> dict[str, Any]:
     """A membrane that is not finite makes the logits of its own sample NaN, and of no other."""
-    frames, slots = event_like(detector, 3), [3, 1, 0]
-    well, _ = run(frames, detector.make_bank(4), slots)
+    frames, slots = sparse_frames(detector, 3), [3, 1, 0]
+    well, _ = run(frames, detector.create_bank(4), slots)
     for value in (torch.nan, torch.inf):
-        bank = detector.make_bank(4)
+        bank = detector.create_bank(4)
         list(bank.membranes.values())[4][1, 0, 0, 0] = value
         raw, spikes = run(frames, bank, slots)
         for level, other in zip(raw, well, strict=True):
@@ -168,12 +168,12 @@ def sick_alone(run: Run, detector: Detector) -> dict[str, Any]:
     return {"after_reset_finite": all(bool(level.isfinite().all()) for level in again)}
 
 
-def other_thread(detector: Detector) -> dict[str, Any]:
+def check_other_thread(detector: Detector) -> dict[str, Any]:
     """A graph captured and replayed by another thread, as the service does, and what was handed out stays."""
-    run, bank, frames = in_bank(detector), detector.make_bank(4), event_like(detector, 2)
+    run, bank, frames = bank_run(detector), detector.create_bank(4), sparse_frames(detector, 2)
     first, _ = run(frames, bank, [0, 1])
     kept = [level.clone() for level in first]
-    given: list[RawOutputs] = []
+    given: list[HeadLogits] = []
 
     def work() -> None:
         given.append(run(frames, bank, [3, 2])[0])
@@ -191,22 +191,22 @@ def other_thread(detector: Detector) -> dict[str, Any]:
     return {"batch_1_against_2": close}
 
 
-def graphs_go_with_their_bank(detector: Detector) -> dict[str, Any]:
+def check_graph_lifetime(detector: Detector) -> dict[str, Any]:
     """No graph outlives its bank, and another bank gets its own."""
-    assert detector._packed is not None
-    graphed = detector._packed.in_bank
-    assert isinstance(graphed, GraphedNetwork)
-    before, frames = len(graphed._sides), event_like(detector, 1)
+    assert detector._networks is not None
+    graphed = detector._networks.in_bank
+    assert isinstance(graphed, CudaGraphNetwork)
+    before, frames = len(graphed._graph_streams), sparse_frames(detector, 1)
     for _ in range(3):
-        bank = detector.make_bank(2)
+        bank = detector.create_bank(2)
         detector.step_in_bank(frames, bank, [1])
         if not any(h[1].any() for h in bank.membranes.values()) or any(
             h[0].any() for h in bank.membranes.values()
         ):
             raise Mismatch("the graph wrote to another bank or slot")
-        during = len(graphed._sides)
+        during = len(graphed._graph_streams)
         del bank
-    found = {"before": before, "during": during, "after": len(graphed._sides)}
+    found = {"before": before, "during": during, "after": len(graphed._graph_streams)}
     if found["after"] > before:
         raise Mismatch(f"graphs outlive their banks: {found}")
     return found

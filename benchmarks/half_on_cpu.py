@@ -17,36 +17,36 @@ import spikewatch.model.detector
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.blocks import SNNBlock
 from spikewatch.model.network.shapes import Layer
-from spikewatch.model.network.step import Step
-from spikewatch.model.runtime.build import Packed
-from spikewatch.model.runtime.gpu import HalfNetwork
+from spikewatch.model.network.step import StepContext
+from spikewatch.model.runtime.build import RuntimeNetworks
+from spikewatch.model.runtime.gpu import HalfPrecisionNetwork
 from spikewatch.service.cli.main import main
 
 
-def rounded(x: Tensor) -> Tensor:
+def round_to_half(x: Tensor) -> Tensor:
     """To float16 and back."""
     return x.half().float()
 
 
-def block(self: SNNBlock, x: Tensor, step: Step) -> Tensor:
+def rounded_block(self: SNNBlock, x: Tensor, step: StepContext) -> Tensor:
     """SNNBlock.forward, its sums rounded."""
-    x = rounded(x + self.token(x, step))
-    return rounded(x + self.conv2(self.conv1(x, step), step))
+    x = round_to_half(x + self.token(x, step))
+    return round_to_half(x + self.conv2(self.conv1(x, step), step))
 
 
-def imitated(network: Network, layers: Sequence[Layer], *_: Any) -> Packed:
+def build_half_on_cpu(network: Network, layers: Sequence[Layer], *_: Any) -> RuntimeNetworks:
     """What stands in for every runtime."""
-    half = HalfNetwork(network, layers, torch.float32)
+    half = HalfPrecisionNetwork(network, layers, torch.float32)
     for conv in half._network.modules():
         if isinstance(conv, nn.Conv2d):
             for values in conv.parameters():
-                values.data = rounded(values.data)
-            conv.register_forward_hook(lambda _conv, _given, out: rounded(out))
-    return Packed(half, half)
+                values.data = round_to_half(values.data)
+            conv.register_forward_hook(lambda _conv, _given, out: round_to_half(out))
+    return RuntimeNetworks(half, half)
 
 
 if __name__ == "__main__":
-    spikewatch.model.detector.in_place = imitated  # type: ignore[assignment]
-    SNNBlock.forward = block  # type: ignore[method-assign]
+    spikewatch.model.detector.build_runtime = build_half_on_cpu  # type: ignore[assignment]
+    SNNBlock.forward = rounded_block  # type: ignore[method-assign]
     sys.argv = ["spikewatch", "evaluate", *sys.argv[1:], "--runtime", "fp32"]
     main()

@@ -17,20 +17,20 @@ import h5py
 import hdf5plugin
 
 from spikewatch.ingest.open import open_recording
-from spikewatch.service.bench.ingest import HEIGHT, WIDTH, synthesize
+from spikewatch.service.bench.ingest import HEIGHT, WIDTH, synthetic_events
 
 COMPRESSIONS = {"plain": {}, "blosc-zstd": {"chunks": (1 << 16,), **hdf5plugin.Blosc(cname="zstd")}}
 
 
-def write(path: Path, count: int, options: dict[str, object]) -> None:
+def write_events(path: Path, count: int, options: dict[str, object]) -> None:
     """Events in DSEC's layout."""
-    events = synthesize(count)
+    events = synthetic_events(count)
     with h5py.File(path, "w") as file:
         for name in "txyp":
             file.create_dataset(f"events/{name}", data=events[name], **options)
 
 
-def measure(path: Path, isolated: bool) -> tuple[float, float]:
+def time_reading(path: Path, isolated: bool) -> tuple[float, float]:
     """Seconds to open, and to read all."""
     start = time.perf_counter()
     with open_recording(path, WIDTH, HEIGHT, isolated=isolated) as recording:
@@ -53,9 +53,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, options in COMPRESSIONS.items():
             path = Path(folder) / name
-            write(path, arguments.events, options)
-            measure(path, isolated=False)
-            runs = [(measure(path, False), measure(path, True)) for _ in range(arguments.repeats)]
+            write_events(path, arguments.events, options)
+            time_reading(path, isolated=False)
+            runs = [(time_reading(path, False), time_reading(path, True)) for _ in range(arguments.repeats)]
             one, child = (
                 [statistics.median(times) for times in zip(*side, strict=True)]
                 for side in zip(*runs, strict=True)

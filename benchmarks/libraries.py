@@ -17,9 +17,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spikewatch.ingest.open import open_recording
-from spikewatch.service.bench.ingest import HEIGHT, WIDTH, encode_dat, encode_evt2, encode_evt3, synthesize
-from spikewatch.service.bench.measure import Spread
-from spikewatch.service.bench.report import machine_line
+from spikewatch.service.bench.ingest import (
+    HEIGHT,
+    WIDTH,
+    encode_dat,
+    encode_evt2,
+    encode_evt3,
+    synthetic_events,
+)
+from spikewatch.service.bench.measure import Quantiles
+from spikewatch.service.bench.report import machine_summary
 
 TURNS = 5
 FORMATS: dict[str, tuple[str, Callable[..., bytes]]] = {
@@ -55,7 +62,7 @@ def ours(path: str, format: str) -> int:
         return sum(len(events) for events in recording.chunks())
 
 
-def header(format: str) -> bytes:
+def make_header(format: str) -> bytes:
     """What the makers of cameras write before the data."""
     if format == "dat":
         return b"% Data file containing Event2D events.\n% Version 2\n" + (
@@ -65,7 +72,7 @@ def header(format: str) -> bytes:
     return f"% evt {number}.0\n% format EVT{number};height={HEIGHT};width={WIDTH}\n% end\n".encode()
 
 
-def run(python: str, program: str, path: Path, format: str) -> tuple[int, float]:
+def time_decoding(python: str, program: str, path: Path, format: str) -> tuple[int, float]:
     """Events and seconds of the second of two decodings; 0 events where it fails."""
     command = [python, "-c", program + TIMED, str(path), format]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -81,26 +88,26 @@ def main() -> None:
     given = parser.parse_args()
     own = "from benchmarks.libraries import ours as decode\n"
     who = {"Spikewatch": (sys.executable, own)} | {n: (given.python, p) for n, p in PROGRAMS.items()}
-    events = synthesize(given.events)
-    lines = [f"{given.events:,} events from a file, {TURNS} runs. {machine_line()}", ""]
+    events = synthetic_events(given.events)
+    lines = [f"{given.events:,} events from a file, {TURNS} runs. {machine_summary()}", ""]
     lines += [f"| M events/s | {' | '.join(who)} |", "|---|" + "---:|" * len(who)]
     with tempfile.TemporaryDirectory() as folder:
         for format, (name, encode) in FORMATS.items():
             path = Path(folder) / name
-            path.write_bytes(header(format) + encode(events))
-            found = {n: [run(*each, path, format) for _ in range(TURNS)] for n, each in who.items()}
-            lines.append(f"| {format.upper()} | {' | '.join(map(cell, found.values()))} |")
+            path.write_bytes(make_header(format) + encode(events))
+            found = {n: [time_decoding(*each, path, format) for _ in range(TURNS)] for n, each in who.items()}
+            lines.append(f"| {format.upper()} | {' | '.join(map(speed_cell, found.values()))} |")
     text = "\n".join(lines)
     print(text)
     if given.out is not None:
         given.out.write_text(text + "\n")
 
 
-def cell(found: list[tuple[int, float]]) -> str:
+def speed_cell(found: list[tuple[int, float]]) -> str:
     """Million events a second."""
     if not all(count for count, _ in found):
         return "fails"
-    return Spread.of([count / seconds / 1e6 for count, seconds in found]).text(0)
+    return Quantiles.from_values([count / seconds / 1e6 for count, seconds in found]).text(0)
 
 
 if __name__ == "__main__":

@@ -15,26 +15,26 @@ import time
 import torch
 
 from spikewatch.model.checkpoints.checkpoint import load_detector
-from spikewatch.model.runtime.parallel import share_cores_with_none
-from spikewatch.service.bench.measure import Spread
-from spikewatch.service.bench.model import event_like
-from spikewatch.service.bench.report import machine_line
+from spikewatch.model.runtime.parallel import claim_all_cores
+from spikewatch.service.bench.measure import Quantiles
+from spikewatch.service.bench.model import sparse_frames
+from spikewatch.service.bench.report import machine_summary
 
 STEPS, PERIOD_S = 60, 0.05
 
 
-def measure(threads: int, pools: int) -> str:
+def measure_case(threads: int, pools: int) -> str:
     """A row: ms of a step in a loop, and with pauses."""
     torch.set_num_threads(threads if pools == 2 else 1)
     detector = load_detector(runtime="auto")
-    bank, frames = detector.make_bank(1), event_like(detector, 1)
+    bank, frames = detector.create_bank(1), sparse_frames(detector, 1)
     if pools == 2:
         detector.step_in_bank(frames, bank, [0])
     seconds: dict[bool, list[float]] = {False: [], True: []}
 
     def work() -> None:
         if pools == 1:
-            share_cores_with_none(threads)
+            claim_all_cores(threads)
         for _ in range(5):
             detector.step_in_bank(frames, bank, [0])
         for paused, found in seconds.items():
@@ -47,7 +47,7 @@ def measure(threads: int, pools: int) -> str:
     worker = threading.Thread(target=work)
     worker.start()
     worker.join()
-    cells = [Spread.of([1e3 * each for each in found]).text() for found in seconds.values()]
+    cells = [Quantiles.from_values([1e3 * each for each in found]).text() for found in seconds.values()]
     return f"| {threads} | {pools} | {' | '.join(cells)} |"
 
 
@@ -57,10 +57,11 @@ def main() -> None:
     parser.add_argument("--case", nargs=2, type=int, metavar=("THREADS", "POOLS"), help="one row, here")
     given = parser.parse_args()
     if given.case:
-        print(measure(*given.case))
+        print(measure_case(*given.case))
         return
     print(
-        f"{machine_line()}\n\n| threads | pools | ms a step, in a loop | every 50 ms |\n|---:|---:|---:|---:|"
+        f"{machine_summary()}\n\n| threads | pools | ms a step, in a loop | every 50 ms "
+        "|\n|---:|---:|---:|---:|"
     )
     cores = str(torch.get_num_threads())
     for case in (("1", "1"), (cores, "1"), (cores, "2")):

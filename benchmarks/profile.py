@@ -17,15 +17,15 @@ import torch
 
 from spikewatch.model.detector import Detector
 from spikewatch.model.runtime import ilif_cpu
-from spikewatch.service.bench.model import event_like, load
-from spikewatch.service.bench.report import machine_line
+from spikewatch.service.bench.model import load_scale, sparse_frames
+from spikewatch.service.bench.report import machine_summary
 
-STEPS, SHOWN = 20, 8
+STEPS, MAX_SHOWN = 20, 8
 KERNEL = "the neurons' kernel"
 
 
 @contextmanager
-def kernel_watched() -> Iterator[None]:
+def profile_kernel() -> Iterator[None]:
     """Let the profiler see the one kernel that is not torch's."""
     run = ilif_cpu.run_parallel
 
@@ -40,13 +40,13 @@ def kernel_watched() -> Iterator[None]:
         ilif_cpu.run_parallel = run
 
 
-def profiled(detector: Detector, batch: int) -> tuple[float, list[tuple[str, float, float]]]:
+def profile_steps(detector: Detector, batch: int) -> tuple[float, list[tuple[str, float, float]]]:
     """Milliseconds of a step, and of each operator: name, milliseconds and calls in a step."""
-    bank, frames, slots = detector.make_bank(batch), event_like(detector, batch), range(batch)
+    bank, frames, slots = detector.create_bank(batch), sparse_frames(detector, batch), range(batch)
     for _ in range(3):
         detector.step_in_bank(frames, bank, slots)
     cpu = [torch.profiler.ProfilerActivity.CPU]
-    with kernel_watched(), torch.profiler.profile(activities=cpu) as profile:
+    with profile_kernel(), torch.profiler.profile(activities=cpu) as profile:
         began = time.perf_counter()
         for _ in range(STEPS):
             detector.step_in_bank(frames, bank, slots)
@@ -58,12 +58,12 @@ def profiled(detector: Detector, batch: int) -> tuple[float, list[tuple[str, flo
     return whole_ms, sorted(found, key=lambda row: -row[1])
 
 
-def table(name: str, batch: int, whole_ms: float, rows: list[tuple[str, float, float]]) -> str:
+def profile_table(name: str, batch: int, whole_ms: float, rows: list[tuple[str, float, float]]) -> str:
     """Markdown."""
     lines = [f"**{name}, batch {batch}: {whole_ms:.1f} ms a step**", ""]
     lines += ["| operator | ms | share | calls |", "|---|---:|---:|---:|"]
-    others = rows[SHOWN:]
-    shown = [*rows[:SHOWN], ("other operators", sum(r[1] for r in others), sum(r[2] for r in others))]
+    others = rows[MAX_SHOWN:]
+    shown = [*rows[:MAX_SHOWN], ("other operators", sum(r[1] for r in others), sum(r[2] for r in others))]
     shown.append(("between operators", max(whole_ms - sum(r[1] for r in rows), 0.0), 0))
     for operator, ms, calls in shown:
         lines.append(f"| {operator} | {ms:.2f} | {ms / whole_ms:.0%} | {calls:.0f} |")
@@ -78,12 +78,12 @@ def main() -> None:
     parser.add_argument("--batches", default="1,8")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    loaded = load(given.scale, (256, 320))
-    parts = [f"Where a step of `{given.scale}` spends its time, {STEPS} steps. {machine_line()}", ""]
+    loaded = load_scale(given.scale, (256, 320))
+    parts = [f"Where a step of `{given.scale}` spends its time, {STEPS} steps. {machine_summary()}", ""]
     for batch in map(int, given.batches.split(",")):
         for runtime in given.runtimes.split(","):
             detector = Detector(loaded.network, loaded.spec, runtime=runtime)
-            parts.append(table(runtime, batch, *profiled(detector, batch)))
+            parts.append(profile_table(runtime, batch, *profile_steps(detector, batch)))
     text = "\n".join(parts)
     print(text)
     if given.out is not None:

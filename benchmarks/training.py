@@ -19,18 +19,18 @@ import torch
 
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
-from spikewatch.model.network.shapes import trace
+from spikewatch.model.network.shapes import trace_shapes
 from spikewatch.model.network.state import init_state
-from spikewatch.model.training.learner.learner import Learner
-from spikewatch.model.training.learner.recipe import Recipe
-from spikewatch.model.training.learner.unroll import Lanes
+from spikewatch.model.training.learner.learner import Trainer
+from spikewatch.model.training.learner.recipe import TrainingRecipe
+from spikewatch.model.training.learner.unroll import StreamState
 from spikewatch.model.training.loader.batch import Batch, Targets
 
 CAP = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class TrainingCase:
     """One process's share of the work."""
 
     height: int
@@ -42,7 +42,7 @@ class Case:
     repeats: int
 
 
-def made_up(case: Case) -> Batch:
+def synthetic_batch(case: TrainingCase) -> Batch:
     """Sparse frames, each with one box."""
     generator = torch.Generator().manual_seed(0)
     shape = (case.steps, case.lanes, 2, case.height, case.width)
@@ -55,15 +55,15 @@ def made_up(case: Case) -> Batch:
     return Batch(frames, float(CAP), fresh, (targets,) * case.steps)
 
 
-def slices_per_second(case: Case) -> float:
+def slices_per_second(case: TrainingCase) -> float:
     """Of one process, after three steps to warm up."""
     torch.set_num_threads(case.threads)
     torch.manual_seed(0)
     network = build_network(SpikeYOLOConfig()).train()
-    learner = Learner(network, 2, Recipe().with_adamw(), case.half)
-    shapes = trace(network, case.height, case.width).state_shapes
-    lanes = Lanes(init_state(shapes, case.lanes), (), torch.zeros(case.lanes, dtype=torch.int64))
-    batch = made_up(case)
+    learner = Trainer(network, 2, TrainingRecipe().with_adamw(), case.half)
+    shapes = trace_shapes(network, case.height, case.width).state_shapes
+    lanes = StreamState(init_state(shapes, case.lanes), (), torch.zeros(case.lanes, dtype=torch.int64))
+    batch = synthetic_batch(case)
     for index in range(case.repeats + 3):
         if index == 3:
             start = time.perf_counter()
@@ -88,7 +88,7 @@ def main() -> None:
     first = 0.0
     for processes, half in product(sorted({1, cores}), (None, torch.bfloat16)):
         lanes, threads = given.lanes // processes, cores // processes
-        case = Case(height, width, lanes, given.steps, threads, half, given.repeats)
+        case = TrainingCase(height, width, lanes, given.steps, threads, half, given.repeats)
         with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
             rate = sum(pool.map(slices_per_second, [case] * processes))
         first = first or rate

@@ -10,7 +10,7 @@ from spikewatch.ingest.events import MAX_SENSOR_PX, DecodeStats, Events, empty_e
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class EventColumns:
     """Four arrays (N,) of any integer type; p may be boolean. t in microseconds, x and y in pixels."""
 
     t: NDArray[Any]
@@ -18,29 +18,29 @@ class Columns:
     y: NDArray[Any]
     p: NDArray[Any]
 
-    def where(self, mask: NDArray[np.bool_]) -> "Columns":
+    def filter(self, mask: NDArray[np.bool_]) -> "EventColumns":
         """The events that mask (N,) selects; self where it selects all."""
         if mask.all():
             return self
-        return Columns(self.t[mask], self.x[mask], self.y[mask], self.p[mask])
+        return EventColumns(self.t[mask], self.x[mask], self.y[mask], self.p[mask])
 
 
 def columns_to_events(
-    columns: Columns, width: int | None, height: int | None, t_from_us: int | None, stats: DecodeStats
+    columns: EventColumns, width: int | None, height: int | None, start_us: int | None, stats: DecodeStats
 ) -> Events:
-    """Events with t >= t_from_us that lie on the sensor, in stored order; any p above 0 becomes 1, else 0.
+    """Events with t >= start_us that lie on the sensor, in stored order; any p above 0 becomes 1, else 0.
 
     What is left out within the wanted time is counted in `stats` under "outside_sensor" and "negative_time";
     a sensor of unknown size is taken for MAX_SENSOR_PX pixels square.
     """
-    if t_from_us is not None:
-        columns = columns.where(columns.t >= t_from_us)
+    if start_us is not None:
+        columns = columns.filter(columns.t >= start_us)
     wanted = len(columns.t)
-    columns = columns.where(_within(columns.x, width) & _within(columns.y, height))
+    columns = columns.filter(_in_bounds(columns.x, width) & _in_bounds(columns.y, height))
     on_sensor = len(columns.t)
-    columns = columns.where(columns.t >= 0)
-    stats.drop("outside_sensor", wanted - on_sensor)
-    stats.drop("negative_time", on_sensor - len(columns.t))
+    columns = columns.filter(columns.t >= 0)
+    stats.count_dropped("outside_sensor", wanted - on_sensor)
+    stats.count_dropped("negative_time", on_sensor - len(columns.t))
     events = empty_events(len(columns.t))
     events["t"], events["x"], events["y"] = columns.t, columns.x, columns.y
     np.greater(columns.p, 0, out=events["p"], casting="unsafe")
@@ -48,7 +48,7 @@ def columns_to_events(
     return events
 
 
-def _within(values: NDArray[Any], side: int | None) -> NDArray[np.bool_]:
+def _in_bounds(values: NDArray[Any], side: int | None) -> NDArray[np.bool_]:
     inside: NDArray[np.bool_] = values < (MAX_SENSOR_PX if side is None else side)
     if values.dtype.kind == "i":
         inside &= values >= 0

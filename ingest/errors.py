@@ -5,7 +5,7 @@ IngestError
 ├── TruncatedError     a header or file ends too early
 ├── GeometryError      the sensor size is missing or contradicts the events
 ├── TimeOrderError     time runs backwards further than any wrap or jitter explains
-├── MissingFilterError an HDF5 filter or an optional package is not installed
+├── MissingDependencyError an HDF5 filter or an optional package is not installed
 └── SimulationError    a film cannot be made: the plan is wrong, or what draws it is not installed
 """
 
@@ -40,7 +40,7 @@ class TimeOrderError(IngestError):
     code = "time_order"
 
 
-class MissingFilterError(IngestError):
+class MissingDependencyError(IngestError):
     """An HDF5 filter or an optional package is needed to read this file; the message names it."""
 
     code = "missing_filter"

@@ -22,7 +22,7 @@ class DecodeStats:
     events: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
 
-    def drop(self, reason: str, count: int) -> None:
+    def count_dropped(self, reason: str, count: int) -> None:
         """Count `count` discarded records or events under `reason`; zero is not recorded."""
         if count:
             self.dropped[reason] = self.dropped.get(reason, 0) + count

@@ -12,7 +12,7 @@ from spikewatch.ingest.recording import Recording
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _HDF5_OFFSETS = (0, 512, 1024, 2048)  # a user block may come first (HDF5 file format, section II.A)
 _AEDAT4_MAGIC = b"#!AER-DAT4"
-_NAMED_REFUSALS = (
+_UNSUPPORTED_MAGICS = (
     (b"#!AER-DAT", "AEDAT before version 4"),
     (b"#ROSBAG", "a ROS bag"),
     (b"\x93NUMPY", "a NumPy array"),
@@ -20,7 +20,7 @@ _NAMED_REFUSALS = (
     (b"\x1f\x8b", "gzip; decompress it first"),
     (b"\x28\xb5\x2f\xfd", "Zstandard; decompress it first"),
 )
-_SUPPORTED = "DAT, RAW (EVT2, EVT2.1, EVT3), HDF5 and AEDAT4 recordings are supported"
+_SUPPORTED_FORMATS_TEXT = "DAT, RAW (EVT2, EVT2.1, EVT3), HDF5 and AEDAT4 recordings are supported"
 
 
 def sniff(head: bytes) -> str:
@@ -36,24 +36,26 @@ def sniff(head: bytes) -> str:
     if head.startswith(_AEDAT4_MAGIC):
         return "aedat4"
     if not head:
-        raise FormatError(f"the file is empty; {_SUPPORTED}")
-    for magic, name in _NAMED_REFUSALS:
+        raise FormatError(f"the file is empty; {_SUPPORTED_FORMATS_TEXT}")
+    for magic, name in _UNSUPPORTED_MAGICS:
         if head.startswith(magic):
-            raise FormatError(f"this is {name}; {_SUPPORTED}")
+            raise FormatError(f"this is {name}; {_SUPPORTED_FORMATS_TEXT}")
     return _sniff_text_header(head)
 
 
 def _sniff_text_header(head: bytes) -> str:
     parser = HeaderParser()
-    parser.push(head)
-    if not parser.done:
+    parser.feed(head)
+    if not parser.is_done:
         parser.finish()
     header = parser.header
     if header is None:
-        raise FormatError(f"the file begins with {head[:8]!r}, which no known format does; {_SUPPORTED}")
+        raise FormatError(
+            f"the file begins with {head[:8]!r}, which no known format does; {_SUPPORTED_FORMATS_TEXT}"
+        )
     if header.format is None:
         keys = ", ".join(header.fields)
-        raise FormatError(f"the header names no event format (its keys: {keys}); {_SUPPORTED}")
+        raise FormatError(f"the header names no event format (its keys: {keys}); {_SUPPORTED_FORMATS_TEXT}")
     return header.format
 
 
@@ -69,7 +71,7 @@ def open_recording(
         FormatError: its content is no supported format.
         TruncatedError: it ends within its header.
         GeometryError: the given size contradicts the file, or is out of bounds.
-        MissingFilterError: an optional package or HDF5 filter is needed.
+        MissingDependencyError: an optional package or HDF5 filter is needed.
     """
     path = Path(path)
     if path.is_dir():

@@ -9,17 +9,17 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.network.base import HeadLogits
 from spikewatch.model.network.head import ANCHORS_PX, DFL_BINS, STRIDES
 
 
-def average_logits(slices: Sequence[RawOutputs]) -> RawOutputs:
+def average_logits(slices: Sequence[HeadLogits]) -> HeadLogits:
     """Mean of the logits of some slices, as the paper averages over T."""
     p3, p4, p5 = (torch.stack(level).mean(0) for level in zip(*slices, strict=True))
     return p3, p4, p5
 
 
-def _cells(level: Tensor) -> Tensor:
+def _cell_coordinates(level: Tensor) -> Tensor:
     """Column and row of each cell of a level, row by row: [2,H*W]."""
     h, w = level.shape[2:]
     y, x = torch.meshgrid(
@@ -36,43 +36,45 @@ class Anchors:
     strides_px: Tensor
 
     @staticmethod
-    def of(raw: RawOutputs) -> "Anchors":
+    def from_logits(logits: HeadLogits) -> "Anchors":
         """Those of these logits."""
         strides = torch.cat(
             [
                 level.new_full((level.shape[2] * level.shape[3],), s)
-                for level, s in zip(raw, STRIDES, strict=True)
+                for level, s in zip(logits, STRIDES, strict=True)
             ]
         )
-        return Anchors((torch.cat([_cells(level) for level in raw], 1) + 0.5) * strides, strides)
+        return Anchors(
+            (torch.cat([_cell_coordinates(level) for level in logits], 1) + 0.5) * strides, strides
+        )
 
 
-def split_anchor_free(raw: RawOutputs) -> tuple[Tensor, Tensor]:
+def split_anchor_free(logits: HeadLogits) -> tuple[Tensor, Tensor]:
     """Logits of the four distances [B,4,DFL_BINS,A] and of the classes [B,N,A]."""
-    flat = torch.cat([level.flatten(2) for level in raw], 2)
+    flat = torch.cat([level.flatten(2) for level in logits], 2)
     distances, classes = flat[:, : 4 * DFL_BINS], flat[:, 4 * DFL_BINS :]
     return distances.reshape(len(flat), 4, DFL_BINS, -1), classes
 
 
-def decode_anchor_free(raw: RawOutputs) -> tuple[Tensor, Tensor]:
+def decode_anchor_free(logits: HeadLogits) -> tuple[Tensor, Tensor]:
     """YOLOv8's: the softmax over DFL_BINS gives the expected distance of each side from the cell's centre."""
-    distances, classes = split_anchor_free(raw)
+    distances, classes = split_anchor_free(logits)
     bins = torch.arange(DFL_BINS, dtype=classes.dtype, device=classes.device)
     sides = torch.einsum("bska,k->bsa", distances.softmax(2), bins)
-    anchors = Anchors.of(raw)
+    anchors = Anchors.from_logits(logits)
     left_top, right_bottom = (sides * anchors.strides_px).chunk(2, 1)
     return torch.cat((anchors.centres_px - left_top, anchors.centres_px + right_bottom), 1), classes.sigmoid()
 
 
-def decode_anchor_based(raw: RawOutputs) -> tuple[Tensor, Tensor]:
+def decode_anchor_based(logits: HeadLogits) -> tuple[Tensor, Tensor]:
     """YOLOv5's: centre = (2 s(xy) - 0.5 + cell) stride, size = (2 s(wh))^2 anchor.
 
     The score of a class is s(object) s(class); s is the sigmoid.
     """
     boxes, scores = [], []
-    for level, stride, anchors in zip(raw, STRIDES, ANCHORS_PX, strict=True):
+    for level, stride, anchors in zip(logits, STRIDES, ANCHORS_PX, strict=True):
         values = level.reshape(len(level), len(anchors), -1, level[0, 0].numel()).sigmoid()
-        centre = (values[:, :, :2] * 2 - 0.5 + _cells(level)) * stride
+        centre = (values[:, :, :2] * 2 - 0.5 + _cell_coordinates(level)) * stride
         size = (values[:, :, 2:4] * 2) ** 2 * level.new_tensor(anchors).view(1, -1, 2, 1)
         boxes.append(torch.cat((centre - size / 2, centre + size / 2), 2).transpose(1, 2).flatten(2))
         scores.append((values[:, :, 4:5] * values[:, :, 5:]).transpose(1, 2).flatten(2))
@@ -83,10 +85,10 @@ DECODERS = {"anchor_free": decode_anchor_free, "anchor_based": decode_anchor_bas
 """By the kind of head."""
 
 
-def decode(raw: RawOutputs, head: str = "anchor_free") -> tuple[Tensor, Tensor]:
+def decode(logits: HeadLogits, head: str = "anchor_free") -> tuple[Tensor, Tensor]:
     """Boxes and scores of every anchor.
 
     Returns:
         Corner boxes x1, y1, x2, y2 in input pixels [B,4,A], and class probabilities [B,N,A].
     """
-    return DECODERS[head](raw)
+    return DECODERS[head](logits)

@@ -16,7 +16,7 @@ from spikewatch.model.spec import ModelSpec
 PAD_VALUE = 114 / 255
 """Grey of the border for `latest_polarity` and `image`, as in the paper's code."""
 
-KEEP_SIZE_WITHIN = 0.95
+PAD_ONLY_MIN_FILL = 0.95
 """Sensors that fill this share of the input are padded, not scaled: Gen1's 304 columns stay sharp."""
 
 
@@ -43,7 +43,7 @@ class Letterbox:
     def fit(width: int, height: int, spec: ModelSpec) -> "Letterbox":
         """The largest picture of a width x height sensor that the model's input holds, aspect kept."""
         scale = min(spec.input_width / width, spec.input_height / height)
-        if spec.representation == "polarity_counts" and KEEP_SIZE_WITHIN <= 1 / scale <= 1:
+        if spec.representation == "polarity_counts" and PAD_ONLY_MIN_FILL <= 1 / scale <= 1:
             scale = 1.0
         h = min(max(round(height * scale), 1), spec.input_height)
         w = min(max(round(width * scale), 1), spec.input_width)
@@ -61,23 +61,25 @@ class Letterbox:
         return xywh.to(torch.float32).numpy()
 
 
-def _place(picture: Tensor, box: Letterbox, fill: float) -> Tensor:
-    right = box.input_width - box.width - box.left
-    bottom = box.input_height - box.height - box.top
-    return F.pad(picture, (box.left, right, box.top, bottom), value=fill)
+def _paste(image: Tensor, letterbox: Letterbox, fill: float) -> Tensor:
+    right = letterbox.input_width - letterbox.width - letterbox.left
+    bottom = letterbox.input_height - letterbox.height - letterbox.top
+    return F.pad(image, (letterbox.left, right, letterbox.top, bottom), value=fill)
 
 
-def _resize(picture: Tensor, box: Letterbox, representation: str) -> Tensor:
+def _resize(image: Tensor, letterbox: Letterbox, representation: str) -> Tensor:
     """Events: mean over areas where they shrink. Else bilinear, for pictures as in the paper's code."""
-    if picture.shape[1:] == (box.height, box.width):
-        return picture
-    size = (box.height, box.width)
-    if box.scale < 1 and representation != "image":
-        return F.interpolate(picture[None], size, mode="area")[0]
-    return F.interpolate(picture[None], size, mode="bilinear", align_corners=False)[0]
+    if image.shape[1:] == (letterbox.height, letterbox.width):
+        return image
+    size = (letterbox.height, letterbox.width)
+    if letterbox.scale < 1 and representation != "image":
+        return F.interpolate(image[None], size, mode="area")[0]
+    return F.interpolate(image[None], size, mode="bilinear", align_corners=False)[0]
 
 
-def prepare_frame(frame: NDArray[np.uint8] | NDArray[np.uint16], box: Letterbox, spec: ModelSpec) -> Tensor:
+def preprocess(
+    frame: NDArray[np.uint8] | NDArray[np.uint16], letterbox: Letterbox, spec: ModelSpec
+) -> Tensor:
     """One event frame as network input.
 
     `polarity_counts`: events of a shrunk area are summed, not averaged, so that a large sensor
@@ -87,15 +89,15 @@ def prepare_frame(frame: NDArray[np.uint8] | NDArray[np.uint16], box: Letterbox,
 
     Args:
         frame: [P,H,W] as the ingest package makes it, or a picture, uint8 [3,H,W].
-        box: from `Letterbox.fit` for this sensor.
+        letterbox: from `Letterbox.fit` for this sensor.
         spec: the model's.
 
     Returns:
         float32 [in_channels, h, w], in 0..1.
     """
-    picture = _resize(torch.from_numpy(frame.astype(np.float32)), box, spec.representation)
+    picture = _resize(torch.from_numpy(frame.astype(np.float32)), letterbox, spec.representation)
     if spec.representation != "polarity_counts":
-        return _place(picture / 255, box, PAD_VALUE).expand(spec.config.in_channels, -1, -1)
-    if box.scale < 1:
-        picture = picture * (frame.shape[1] * frame.shape[2] / (box.height * box.width))
-    return _place(picture.clamp_max(spec.count_cap) / spec.count_cap, box, 0.0)
+        return _paste(picture / 255, letterbox, PAD_VALUE).expand(spec.config.in_channels, -1, -1)
+    if letterbox.scale < 1:
+        picture = picture * (frame.shape[1] * frame.shape[2] / (letterbox.height * letterbox.width))
+    return _paste(picture.clamp_max(spec.count_cap) / spec.count_cap, letterbox, 0.0)

@@ -11,7 +11,7 @@ MAX_DETECTIONS = 100
 """As the COCO protocol counts them."""
 
 
-def _iou_with(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
+def _box_iou(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
     """Intersection over union of one corner box [4] with others [M,4]."""
     top_left = np.maximum(box[:2], others[:, :2])
     bottom_right = np.minimum(box[2:], others[:, 2:])
@@ -21,7 +21,7 @@ def _iou_with(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[
     return iou
 
 
-def suppress(
+def nms(
     corners: NDArray[np.float32], scores: NDArray[np.float32], confidence: float, iou: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Greedy suppression inside each class; one anchor may yield a box of several classes.
@@ -48,5 +48,5 @@ def suppress(
         if len(kept) == MAX_DETECTIONS:
             break
         rest = np.nonzero(alive[i + 1 :] & (class_id[i + 1 :] == class_id[i]))[0] + i + 1
-        alive[rest[_iou_with(corners[anchor[i]], corners[anchor[rest]]) > iou]] = False
+        alive[rest[_box_iou(corners[anchor[i]], corners[anchor[rest]]) > iou]] = False
     return anchor[kept], class_id[kept]

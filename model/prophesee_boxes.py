@@ -15,22 +15,22 @@ BBOX_DTYPE = np.dtype(
 )
 """A row of `*_bbox.npy`: t in microseconds; x, y the top-left corner, w, h the size in sensor pixels."""
 
-Boxes = NDArray[np.void]
+PropheseeBoxes = NDArray[np.void]
 """A one-dimensional array of BBOX_DTYPE."""
 
 
-def prophesee_boxes(found: Detections) -> Boxes:
+def to_prophesee(detections: Detections) -> PropheseeBoxes:
     """Detections in the layout of `*_bbox.npy`; track ids are zero."""
-    boxes = np.zeros(len(found), BBOX_DTYPE)
-    boxes["t"] = found.t_us
+    boxes = np.zeros(len(detections), BBOX_DTYPE)
+    boxes["t"] = detections.t_us
     for column, name in enumerate("xywh"):
-        boxes[name] = found.xywh[:, column]
-    boxes["class_id"] = found.class_id
-    boxes["class_confidence"] = found.confidence
+        boxes[name] = detections.xywh[:, column]
+    boxes["class_id"] = detections.class_id
+    boxes["class_confidence"] = detections.confidence
     return boxes
 
 
-def to_detections(boxes: Boxes, t_us: int) -> Detections:
+def from_prophesee(boxes: PropheseeBoxes, t_us: int) -> Detections:
     """Rows of BBOX_DTYPE as one set, in their order, valid at t_us."""
     xywh = np.stack([boxes[name] for name in "xywh"], 1)
     return Detections(xywh, boxes["class_confidence"], boxes["class_id"].astype(np.int64), t_us)

@@ -5,21 +5,21 @@ import torch
 from numpy.typing import NDArray
 
 from spikewatch.model.detector import Detector, StepOutput
-from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.letterbox import Letterbox, preprocess
 
 
-def run_still(
-    detector: Detector, picture: NDArray[np.uint8], slices: int, exact: bool = True
+def run_image(
+    detector: Detector, image: NDArray[np.uint8], slices: int, exact: bool = True
 ) -> list[StepOutput]:
     """Direct input coding (paper, section 3.1): the same picture at each of T time steps, from rest.
 
     Args:
         detector: with weights for pictures.
-        picture: red, green, blue, uint8 [H,W,3].
+        image: red, green, blue, uint8 [H,W,3].
         slices: T.
         exact: as for `Detector.step`.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     box = Letterbox.fit(width, height, detector.spec)
-    frame = prepare_frame(picture.transpose(2, 0, 1), box, detector.spec)
-    return detector.window(torch.stack([frame[None]] * slices), exact)
+    frame = preprocess(image.transpose(2, 0, 1), box, detector.spec)
+    return detector.run_window(torch.stack([frame[None]] * slices), exact)

@@ -49,16 +49,16 @@ VARIANTS = (
 )
 
 
-def trained(folder: Path) -> bool:
+def is_trained(folder: Path) -> bool:
     """Whether all epochs are in the journal."""
     journal = folder / "progress.csv"
     return journal.exists() and len(journal.read_text().splitlines()) > EPOCHS
 
 
-def train(variant: Variant, given: argparse.Namespace) -> None:
+def train_variant(variant: Variant, given: argparse.Namespace) -> None:
     """Weights in the variant's folder, last.safetensors."""
     folder = given.out / variant.name
-    if trained(folder):
+    if is_trained(folder):
         return
     alone = ("--standalone", "--nproc-per-node", given.processes, "--no-python")
     launch = (BIN / "torchrun", *alone, BIN / "spikewatch")
@@ -73,7 +73,7 @@ def train(variant: Variant, given: argparse.Namespace) -> None:
         given.batches,
         *(() if given.limit is None else ("--limit", given.limit)),
     )
-    run(
+    run_command(
         *launch,
         "train",
         given.dataset,
@@ -89,7 +89,7 @@ def train(variant: Variant, given: argparse.Namespace) -> None:
     )
 
 
-def thinned(dataset: Path, out: Path) -> Path:
+def thin_labels(dataset: Path, out: Path) -> Path:
     """A Gen1 folder of the same recordings, with those labels only at which a window ends."""
     for boxes in sorted(dataset.glob("*/*_bbox.npy")):
         events = boxes.with_name(boxes.name.replace("_bbox.npy", "_td.dat")).resolve()
@@ -107,23 +107,23 @@ def thinned(dataset: Path, out: Path) -> Path:
     return out
 
 
-def score(folder: Path, dataset: Path, state: str) -> dict[str, Any]:
+def evaluate_variant(folder: Path, dataset: Path, state: str) -> dict[str, Any]:
     """The report on the test split."""
     report = folder / f"{state}.json"
     if not report.exists():
         weights = folder / "last.safetensors"
         how = ("--state", state, "--runtime", "fp32", "--batch", 8)
-        run(BIN / "spikewatch", "evaluate", dataset, "--weights", weights, *how, "--out", report)
+        run_command(BIN / "spikewatch", "evaluate", dataset, "--weights", weights, *how, "--out", report)
     found: dict[str, Any] = json.loads(report.read_text())
     return found
 
 
-def run(*command: object) -> None:
+def run_command(*command: object) -> None:
     """A command that must succeed."""
     subprocess.run([str(word) for word in command], check=True)
 
 
-def row(variant: Variant, carried: dict[str, Any], reset: dict[str, Any]) -> str:
+def table_row(variant: Variant, carried: dict[str, Any], reset: dict[str, Any]) -> str:
     """One line of a Markdown table; cost is that of windows from rest, as in the paper."""
     scores = (each[name] * 100 for each in (carried, reset) for name in ("ap50", "ap"))
     energy = reset["energy_mj"]
@@ -144,11 +144,13 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="train on the first recordings only")
     parser.add_argument("--at-once", type=int, default=1, help="rows that are trained side by side")
     given = parser.parse_args()
-    given.dataset = thinned(given.dataset, given.out / "data")
+    given.dataset = thin_labels(given.dataset, given.out / "data")
     with ThreadPoolExecutor(given.at_once) as pool:
-        list(pool.map(lambda variant: train(variant, given), VARIANTS))
+        list(pool.map(lambda variant: train_variant(variant, given), VARIANTS))
     rows = [
-        row(variant, *(score(given.out / variant.name, given.dataset, state) for state in STATES))
+        table_row(
+            variant, *(evaluate_variant(given.out / variant.name, given.dataset, state) for state in STATES)
+        )
         for variant in VARIANTS
     ]
     print("| T x D | beta | AP50 carried | AP | AP50 reset | AP | firing rate | mJ | mJ as ANN |")

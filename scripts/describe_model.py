@@ -6,7 +6,7 @@ import torch
 
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
-from spikewatch.model.network.shapes import trace
+from spikewatch.model.network.shapes import trace_shapes
 
 
 def main(scale: str = "t", classes: str = "2", height: str = "256", width: str = "320") -> None:
@@ -15,7 +15,7 @@ def main(scale: str = "t", classes: str = "2", height: str = "256", width: str =
     with torch.device("meta"):
         network = build_network(config)
     print("| layer | channels | kernel | stride | groups | output | MMAC |\n|---|---|---|---|---|---|---|")
-    layers = trace(network, int(height), int(width)).layers
+    layers = trace_shapes(network, int(height), int(width)).layers
     for layer in layers:
         k = layer.kernel
         print(

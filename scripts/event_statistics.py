@@ -12,36 +12,36 @@ import numpy as np
 
 from spikewatch.ingest.events import Events
 from spikewatch.ingest.open import open_recording
-from spikewatch.ingest.simulation.dataset.layout import EVENTS, LABELS
+from spikewatch.ingest.simulation.dataset.layout import EVENTS_SUFFIX, LABELS_SUFFIX
 from spikewatch.ingest.simulation.film import CAR, PEDESTRIAN
-from spikewatch.ingest.simulation.statistics import Statistics, statistics
+from spikewatch.ingest.simulation.statistics import EventStatistics, compute_statistics
 
 Value = float | None
 
-COLUMNS: dict[str, tuple[str, Callable[[Statistics], Value]]] = {
+COLUMNS: dict[str, tuple[str, Callable[[EventStatistics], Value]]] = {
     "seconds": ("{:.2f}", lambda s: s.seconds),
     "events per px and s": ("{:.2f}", lambda s: s.rate_hz),
     "active px per 50 ms": ("{:.1%}", lambda s: s.active_share),
     "ON": ("{:.2f}", lambda s: s.on_share),
     "interval ms": ("{:.1f}", lambda s: s.interval_ms),
-    "car boxes: events per px and s": ("{:.1f}", lambda s: _of(s, CAR)),
-    "pedestrian boxes": ("{:.1f}", lambda s: _of(s, PEDESTRIAN)),
-    "silent boxes": ("{:.0%}", lambda s: _silent(s)),
+    "car boxes: events per px and s": ("{:.1f}", lambda s: _class_rate(s, CAR)),
+    "pedestrian boxes": ("{:.1f}", lambda s: _class_rate(s, PEDESTRIAN)),
+    "silent boxes": ("{:.0%}", lambda s: _silent_share(s)),
     "events in boxes": ("{:.0%}", lambda s: s.in_boxes_share),
     "area in boxes": ("{:.0%}", lambda s: s.box_area_share),
 }
 
 
-def _of(found: Statistics, class_id: int) -> Value:
+def _class_rate(found: EventStatistics, class_id: int) -> Value:
     return found.classes[class_id].rate_hz if class_id in found.classes else None
 
 
-def _silent(found: Statistics) -> Value:
+def _silent_share(found: EventStatistics) -> Value:
     boxes = sum(each.boxes for each in found.classes.values())
     return sum(each.boxes * each.silent_share for each in found.classes.values()) / boxes if boxes else None
 
 
-def sum_up(path: Path, seconds: float) -> Statistics:
+def recording_statistics(path: Path, seconds: float) -> EventStatistics:
     """The first `seconds` of a recording; where the file names no sensor size, its events' extent counts."""
     chunks: list[Events] = []
     with open_recording(path) as recording:
@@ -53,19 +53,21 @@ def sum_up(path: Path, seconds: float) -> Statistics:
     events = np.concatenate(chunks)
     events = events[events["t"] - events["t"][0] <= seconds * 1e6]
     width, height = (side or int(events[name].max()) + 1 for side, name in zip(size, "xy", strict=True))
-    labels = path.with_name(path.name.removesuffix(EVENTS) + LABELS)
+    labels = path.with_name(path.name.removesuffix(EVENTS_SUFFIX) + LABELS_SUFFIX)
     boxes = np.load(labels) if labels.is_file() else None
-    return statistics(events, width, height, None if boxes is None else boxes[boxes["t"] <= events["t"][-1]])
+    return compute_statistics(
+        events, width, height, None if boxes is None else boxes[boxes["t"] <= events["t"][-1]]
+    )
 
 
-def rows(paths: list[Path], seconds: float) -> Iterator[tuple[str, list[Statistics]]]:
+def statistics_rows(paths: list[Path], seconds: float) -> Iterator[tuple[str, list[EventStatistics]]]:
     """A name and what it stands for: one recording, or all of a folder."""
     for path in paths:
-        files = sorted(path.rglob("*" + EVENTS)) if path.is_dir() else [path]
-        yield path.name, [sum_up(file, seconds) for file in files]
+        files = sorted(path.rglob("*" + EVENTS_SUFFIX)) if path.is_dir() else [path]
+        yield path.name, [recording_statistics(file, seconds) for file in files]
 
 
-def cell(found: list[Statistics], form: str, take: Callable[[Statistics], Value]) -> str:
+def format_cell(found: list[EventStatistics], form: str, take: Callable[[EventStatistics], Value]) -> str:
     """The mean, and the range where there are several; empty where nothing has the figure."""
     values = [value for each in found if (value := take(each)) is not None]
     if not values:
@@ -82,8 +84,8 @@ def main() -> None:
     options = parser.parse_args()
     print("| recording |", " | ".join(COLUMNS), "|")
     print("|---" * (len(COLUMNS) + 1) + "|")
-    for name, found in rows(options.recordings, options.seconds):
-        print(f"| {name} |", " | ".join(cell(found, *column) for column in COLUMNS.values()), "|")
+    for name, found in statistics_rows(options.recordings, options.seconds):
+        print(f"| {name} |", " | ".join(format_cell(found, *column) for column in COLUMNS.values()), "|")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,19 @@ import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from spikewatch.ingest.simulation.dataset.job import Facts, Job, Options, director_film, run_job
-from spikewatch.ingest.simulation.dataset.layout import place
+from spikewatch.ingest.simulation.dataset.job import (
+    DatasetOptions,
+    RecordingJob,
+    RecordingSummary,
+    render_film,
+    run_job,
+)
+from spikewatch.ingest.simulation.dataset.layout import recording_paths
 from spikewatch.ingest.simulation.dataset.recorder import Timing
 
 ASSETS = Path(__file__).parents[1] / "service" / "assets"
 INDEX = 10
-OPTIONS = Options(
+OPTIONS = DatasetOptions(
     seed=2026,
     scenario="mixed",
     timing=Timing(seconds=3.0, fps=60.0, label_hz=4.0),
@@ -25,11 +31,11 @@ OPTIONS = Options(
 )
 
 
-def write(folder: Path) -> Facts:
+def write_recording(folder: Path) -> RecordingSummary:
     """Write street_td.dat and street_bbox.npy."""
     with TemporaryDirectory() as made:
-        facts = run_job(Job(Path(made), INDEX, OPTIONS), director_film, lambda share: None)
-        files = place(Path(made), INDEX, facts["scenario"])
+        facts = run_job(RecordingJob(Path(made), INDEX, OPTIONS), render_film, lambda share: None)
+        files = recording_paths(Path(made), INDEX, facts["scenario"])
         shutil.copy(files.events, folder / "street_td.dat")
         shutil.copy(files.labels, folder / "street_bbox.npy")
     return facts
@@ -39,7 +45,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ASSETS, help="folder for the two files")
-    facts = write(parser.parse_args().out)
+    facts = write_recording(parser.parse_args().out)
     print(f"{facts['events']:,} events, {facts['boxes']}")
 
 

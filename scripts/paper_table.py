@@ -3,15 +3,15 @@
 import torch
 
 from spikewatch.model.network.build import build_network
-from spikewatch.model.network.shapes import trace
-from spikewatch.model.paper_tables import ROWS, Row
+from spikewatch.model.network.shapes import trace_shapes
+from spikewatch.model.paper_tables import PAPER_ROWS, PaperRow
 
 
-def describe(row: Row) -> str:
+def table_row(row: PaperRow) -> str:
     """One line of a Markdown table."""
     with torch.device("meta"):
         network = build_network(row.config)
-    layers = trace(network, row.spec.input_height, row.spec.input_width).layers
+    layers = trace_shapes(network, row.spec.input_height, row.spec.input_width).layers
     parameters = sum(p.numel() for p in network.parameters()) / 1e6
     ann_mj = sum(layer.macs for layer in layers) * 4.6e-9
     time = f"{row.slices} x {row.config.d_max}" if row.config.spiking else "ANN"
@@ -26,8 +26,8 @@ def main() -> None:
     """Print it."""
     print("| row | T x D | M parameters, paper | here | mJ, paper | mJ a slice as ANN | AP50 / AP, paper |")
     print("|---|---|---|---|---|---|---|")
-    for row in ROWS.values():
-        print(describe(row))
+    for row in PAPER_ROWS.values():
+        print(table_row(row))
 
 
 if __name__ == "__main__":

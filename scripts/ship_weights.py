@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
-from spikewatch.model.checkpoints.bundled import FOLDER
+from spikewatch.model.checkpoints.bundled import BUNDLED_FOLDER
 from spikewatch.model.checkpoints.checkpoint import load_checkpoint, save_checkpoint, weights_digest
 
 
-def ship(source: Path, folder: Path, provenance: dict[str, str]) -> Path:
+def ship_weights(source: Path, folder: Path, provenance: dict[str, str]) -> Path:
     """Write `folder`/NAME.safetensors; returns its path.
 
     Raises:
@@ -30,10 +30,10 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path)
-    parser.add_argument("--out", type=Path, default=FOLDER)
+    parser.add_argument("--out", type=Path, default=BUNDLED_FOLDER)
     parser.add_argument("--note", action="append", default=[], metavar="NAME=VALUE", help="provenance")
     given = parser.parse_args()
-    path = ship(given.source, given.out, dict(note.split("=", 1) for note in given.note))
+    path = ship_weights(given.source, given.out, dict(note.split("=", 1) for note in given.note))
     digest = weights_digest(load_checkpoint(path).network)
     print(f"wrote {path}, {path.stat().st_size / 1e6:.1f} MB, weights {digest}")
 

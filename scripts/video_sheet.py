@@ -19,7 +19,7 @@ def frames_at(video: Path, seconds: list[float]) -> list[Image.Image]:
         ]
 
 
-def sheet(frames: list[Image.Image], columns: int, width: int) -> Image.Image:
+def contact_sheet(frames: list[Image.Image], columns: int, width: int) -> Image.Image:
     """Row by row, `width` pixels wide in all."""
     w = width // columns
     h = round(w * frames[0].height / frames[0].width)
@@ -41,7 +41,7 @@ def main() -> None:
     frames = frames_at(given.video, [float(each) for each in given.seconds.split(",")])
     if not frames:
         parser.error(f"{given.video} has no frame at {given.seconds} s")
-    sheet(frames, given.columns, given.width).quantize(64).save(given.out, optimize=True)
+    contact_sheet(frames, given.columns, given.width).quantize(64).save(given.out, optimize=True)
 
 
 if __name__ == "__main__":

@@ -22,29 +22,29 @@ from spikewatch.service.api import (
     viewer,
     watch,
 )
-from spikewatch.service.api.snapshots import States
-from spikewatch.service.auth.access import Access
-from spikewatch.service.auth.middleware import Guard
+from spikewatch.service.api.snapshots import TransferLimiter
+from spikewatch.service.auth.access import Authenticator
+from spikewatch.service.auth.middleware import AuthMiddleware
 from spikewatch.service.http import problems
 from spikewatch.service.model_catalog import load_weights
-from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.settings import Settings
 from spikewatch.service.snapshots.store import make_store
-from spikewatch.service.uploads.jobs import Jobs
+from spikewatch.service.uploads.jobs import UploadRegistry
 
 DESCRIPTION = """Streaming object detection for event cameras on a spiking network that remembers.
 
 Live streams: `WS /v1/sessions/{id}/stream` (binary in, JSON out) after `POST /v1/sessions`.
 Errors are `application/problem+json` with a stable `code`."""
 
-CORS: dict[str, Any] = {
+CORS_OPTIONS: dict[str, Any] = {
     "allow_methods": ("GET", "POST", "PUT", "DELETE"),
     "allow_headers": ("Authorization", "X-API-Key", "Content-Type"),
     "expose_headers": ("Location", "Retry-After", "Spikewatch-Accepted-Bytes", "Spikewatch-Position-Us"),
 }
 
 
-def _spare_threads() -> int:
+def _default_threads() -> int:
     """Leaves a core to the event loop: a compute thread that lost its core keeps all others waiting."""
     return max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0)) - 1))
 
@@ -56,18 +56,19 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
         CheckpointError: the weights cannot be read.
         ConfigError: they look at still pictures, or the runtime does not know them.
         OSError: the directory for snapshots cannot be used.
-        BadSettings: the API keys, or weights that clients may ask for, cannot be read; or all sessions could
+        InvalidSettings: the API keys, or weights that clients may ask for, cannot be read; or all sessions
+        could
             not be saved.
     """
-    access = Access(settings)
-    threads = settings.threads or _spare_threads()
-    torch.set_num_threads(1)  # all but the worker's, see `share_cores_with_none`
+    access = Authenticator(settings)
+    threads = settings.threads or _default_threads()
+    torch.set_num_threads(1)  # all but the worker's, see `claim_all_cores`
     detector = detector or load_weights(settings.weights, settings)
     detector.spec.check_input(events=True, name="a live stream")
     store = make_store(settings, detector.state_bytes)
-    host = SessionHost(detector, settings, CollectorRegistry(), store, threads)
+    host = SessionManager(detector, settings, CollectorRegistry(), store, threads)
 
-    jobs = Jobs(host, access)
+    jobs = UploadRegistry(host, access)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -78,14 +79,14 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
 
     app = FastAPI(title="Spikewatch", version=settings.version, description=DESCRIPTION, lifespan=lifespan)
     app.state.manager, app.state.registry = host, jobs
-    app.state.authenticator, app.state.transfer_limiter = access, States(settings.max_states)
-    app.add_middleware(Guard, access=access, metrics=host.metrics)
+    app.state.authenticator, app.state.transfer_limiter = access, TransferLimiter(settings.max_states)
+    app.add_middleware(AuthMiddleware, authenticator=access, metrics=host.metrics)
     if settings.cors_origins:
-        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS)
-    problems.install(app, host.metrics)
+        app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS_OPTIONS)
+    problems.register_exception_handlers(app, host.metrics)
     for module in (detections, sessions, snapshots, tickets, stream, watch, models, health, viewer):
         app.include_router(module.router)
-    app.mount("/viewer", viewer.files)
+    app.mount("/viewer", viewer.viewer_files)
     if settings.pages is not None:
         app.mount("/pages", viewer.ViewerFiles(directory=settings.pages, html=True))
     return app

@@ -2,40 +2,41 @@
 
 ServiceError                 500 internal
 ├── InternalError            500 internal
-├── UnknownSession           404 session_unknown
+├── SessionNotFound           404 session_unknown
 ├── SessionClosed            410 session_closed    (reason, resumable)
 ├── SessionExists            409 session_exists
 ├── SessionBusy              409 session_busy      (Retry-After)
-├── WrongOffset              409 wrong_offset      (expected_offset)
-├── ResultsGone              410 results_gone      (oldest_seq)
-├── JobUnknown               404 job_unknown
+├── OffsetMismatch              409 wrong_offset      (expected_offset)
+├── ResultsExpired              410 results_gone      (oldest_seq)
+├── JobNotFound               404 job_unknown
 ├── TooManyJobs              503 jobs_full         (Retry-After)
 ├── TooManySessions          503 sessions_full     (Retry-After)
 ├── Draining                 503 draining          (Retry-After)
-├── TooLarge                 413 too_large
-├── ClientGone               499 client_gone       (nobody reads it; for the log and the metric)
-├── TooSlow                  408 too_slow
+├── PayloadTooLarge                 413 too_large
+├── ClientDisconnected               499 client_gone       (nobody reads it; for the log and the metric)
+├── RequestTimeout                  408 too_slow
 ├── BadRequest               400 bad_request
-├── UnknownModel             404 model_unknown     (known)
-├── ModelMemory              503 model_memory      (Retry-After)
+├── ModelNotFound             404 model_unknown     (known)
+├── InsufficientModelMemory              503 model_memory      (Retry-After)
 ├── ModelFailed              500 model_failed
-├── NoKey                    401 key_missing
-├── WrongKey                 401 key_unknown
-├── KeySessions              429 key_sessions      (Retry-After)
-├── KeyUploads               429 key_uploads       (Retry-After)
-├── KeyTooFast               429 key_bytes         (Retry-After)
-├── ForeignOrigin            403 origin_refused
-├── UploadsFull              503 uploads_full      (Retry-After)
+├── MissingKey                    401 key_missing
+├── InvalidKey                 401 key_unknown
+├── TooManyKeySessions              429 key_sessions      (Retry-After)
+├── TooManyKeyUploads               429 key_uploads       (Retry-After)
+├── RateLimited               429 key_bytes         (Retry-After)
+├── OriginNotAllowed            403 origin_refused
+├── TooManyUploads              503 uploads_full      (Retry-After)
 ├── SpoolFull                503 spool_full        (Retry-After)
-├── WatchersFull             503 watchers_full     (Retry-After)
-├── ConnectionsFull          503 connections_full  (Retry-After)
-├── HeadTooLarge             431 headers_too_large
-├── BadSettings              500 bad_settings      (at the start of the service only)
-├── BadSnapshot              409 snapshot_mismatch
-├── NoSnapshots              400 snapshots_off
+├── TooManyWatchers             503 watchers_full     (Retry-After)
+├── TooManyConnections          503 connections_full  (Retry-After)
+├── HeadersTooLarge             431 headers_too_large
+├── InvalidSettings              500 bad_settings      (at the start of the service only)
+├── InvalidSnapshot              409 snapshot_mismatch
+├── SnapshotsDisabled              400 snapshots_off
 ├── SnapshotFailed           503 snapshot_failed   (Retry-After)
-│   └── StoreFailed          503 snapshot_failed   (Retry-After; a fault of the store, not of the session)
-├── StatesFull               503 states_full       (Retry-After)
+│   └── SnapshotStoreError          503 snapshot_failed   (Retry-After; a fault of the store, not of the
+session)
+├── TooManyTransfers               503 states_full       (Retry-After)
 └── StepFailed               500 step_failed
 
 In brackets: the header Retry-After, or further members of the problem.
@@ -43,7 +44,7 @@ In brackets: the header Retry-After, or further members of the problem.
 
 from typing import Any
 
-CHALLENGE: dict[str, str] = {"WWW-Authenticate": 'Bearer realm="spikewatch"'}
+AUTH_CHALLENGE: dict[str, str] = {"WWW-Authenticate": 'Bearer realm="spikewatch"'}
 """RFC 9110: a 401 names the scheme that is expected."""
 
 
@@ -70,7 +71,7 @@ class InternalError(ServiceError):
         super().__init__(message)
 
 
-class UnknownSession(ServiceError):
+class SessionNotFound(ServiceError):
     """No session has this id."""
 
     status, code = 404, "session_unknown"
@@ -94,19 +95,19 @@ class SessionBusy(ServiceError):
     status, code, retry_after_s = 409, "session_busy", 2
 
 
-class WrongOffset(ServiceError):
+class OffsetMismatch(ServiceError):
     """The client's next byte is not the one that the service expects."""
 
     status, code = 409, "wrong_offset"
 
 
-class ResultsGone(ServiceError):
+class ResultsExpired(ServiceError):
     """Results asked for again are no longer kept."""
 
     status, code = 410, "results_gone"
 
 
-class JobUnknown(ServiceError):
+class JobNotFound(ServiceError):
     """No upload has this id; it never was, was refused, or has expired."""
 
     status, code = 404, "job_unknown"
@@ -130,19 +131,19 @@ class Draining(ServiceError):
     status, code, retry_after_s = 503, "draining", 30
 
 
-class TooLarge(ServiceError):
+class PayloadTooLarge(ServiceError):
     """A body, message or result is larger than its limit."""
 
     status, code = 413, "too_large"
 
 
-class ClientGone(ServiceError):
+class ClientDisconnected(ServiceError):
     """The client closed the connection before its request was whole."""
 
     status, code = 499, "client_gone"
 
 
-class TooSlow(ServiceError):
+class RequestTimeout(ServiceError):
     """The client sent or read nothing for too long."""
 
     status, code = 408, "too_slow"
@@ -154,13 +155,13 @@ class BadRequest(ServiceError):
     status, code = 400, "bad_request"
 
 
-class UnknownModel(ServiceError):
+class ModelNotFound(ServiceError):
     """No weights of this name may be asked for here."""
 
     status, code = 404, "model_unknown"
 
 
-class ModelMemory(ServiceError):
+class InsufficientModelMemory(ServiceError):
     """The weights asked for do not fit into memory beside those that are in use."""
 
     status, code, retry_after_s = 503, "model_memory", 10
@@ -172,13 +173,13 @@ class ModelFailed(ServiceError):
     status, code = 500, "model_failed"
 
 
-class BadSnapshot(ServiceError):
+class InvalidSnapshot(ServiceError):
     """A snapshot was made by other weights, another geometry or another version."""
 
     status, code = 409, "snapshot_mismatch"
 
 
-class NoSnapshots(ServiceError):
+class SnapshotsDisabled(ServiceError):
     """The service keeps no snapshots."""
 
     status, code = 400, "snapshots_off"
@@ -190,11 +191,11 @@ class SnapshotFailed(ServiceError):
     status, code, retry_after_s = 503, "snapshot_failed", 5
 
 
-class StoreFailed(SnapshotFailed):
+class SnapshotStoreError(SnapshotFailed):
     """A snapshot could not be written or deleted: the disk fails or is full, or the store is."""
 
 
-class StatesFull(ServiceError):
+class TooManyTransfers(ServiceError):
     """As many saved states are on their way in or out as may be."""
 
     status, code, retry_after_s = 503, "states_full", 2
@@ -206,33 +207,33 @@ class StepFailed(ServiceError):
     status, code = 500, "step_failed"
 
 
-class NoKey(ServiceError):
+class MissingKey(ServiceError):
     """The service takes requests with a key only, and none came."""
 
     status, code = 401, "key_missing"
-    headers = CHALLENGE
+    headers = AUTH_CHALLENGE
 
 
-class WrongKey(ServiceError):
+class InvalidKey(ServiceError):
     """The key or ticket that came is none of those known."""
 
     status, code = 401, "key_unknown"
-    headers = CHALLENGE
+    headers = AUTH_CHALLENGE
 
 
-class KeySessions(ServiceError):
+class TooManyKeySessions(ServiceError):
     """The key has as many sessions as it may."""
 
     status, code, retry_after_s = 429, "key_sessions", 5
 
 
-class KeyUploads(ServiceError):
+class TooManyKeyUploads(ServiceError):
     """The key uploads as many recordings at once as it may."""
 
     status, code, retry_after_s = 429, "key_uploads", 5
 
 
-class KeyTooFast(ServiceError):
+class RateLimited(ServiceError):
     """The key sent more bytes than its rate allows."""
 
     status, code = 429, "key_bytes"
@@ -242,13 +243,13 @@ class KeyTooFast(ServiceError):
         self.retry_after_s = retry_after_s
 
 
-class ForeignOrigin(ServiceError):
+class OriginNotAllowed(ServiceError):
     """A page of another site sent this request from someone's browser."""
 
     status, code = 403, "origin_refused"
 
 
-class UploadsFull(ServiceError):
+class TooManyUploads(ServiceError):
     """As many recordings are being uploaded as may be at once."""
 
     status, code, retry_after_s = 503, "uploads_full", 5
@@ -260,25 +261,25 @@ class SpoolFull(ServiceError):
     status, code, retry_after_s = 503, "spool_full", 30
 
 
-class WatchersFull(ServiceError):
+class TooManyWatchers(ServiceError):
     """As many look on at this session as may."""
 
     status, code, retry_after_s = 503, "watchers_full", 5
 
 
-class ConnectionsFull(ServiceError):
+class TooManyConnections(ServiceError):
     """As many connections are open as may be."""
 
     status, code, retry_after_s = 503, "connections_full", 5
 
 
-class HeadTooLarge(ServiceError):
+class HeadersTooLarge(ServiceError):
     """The headers of a request are larger than their limit."""
 
     status, code = 431, "headers_too_large"
 
 
-class BadSettings(ServiceError):
+class InvalidSettings(ServiceError):
     """A file of keys or another setting cannot be used; the service does not start."""
 
     status, code = 500, "bad_settings"

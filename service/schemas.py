@@ -6,9 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spikewatch.ingest.events import MAX_SENSOR_PX
 from spikewatch.model.spec import MAX_SLICES
-from spikewatch.service.limits import KNOWN_ID, MAX_SLICE_US, MIN_SLICE_US, SESSION_ID
+from spikewatch.service.limits import MAX_SLICE_US, MIN_SLICE_US, QUALIFIED_ID_PATTERN, SESSION_ID_PATTERN
 
-State = Literal["created", "streaming", "idle", "draining", "closed"]
+SessionState = Literal["created", "streaming", "idle", "draining", "closed"]
 
 
 StreamFormat = Literal["dat", "evt2", "evt21", "evt3"]
@@ -22,13 +22,13 @@ WeightsName = Annotated[
 ]
 
 
-class Wire(BaseModel):
+class Schema(BaseModel):
     """Base of all messages."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class WindowRequest(Wire):
+class WindowRequest(Schema):
     """How events are cut and boxes chosen; what is left out is the model's own."""
 
     width: Pixels | None = Field(
@@ -50,7 +50,7 @@ class WindowRequest(Wire):
     )
 
     @model_validator(mode="after")
-    def _both_sides(self) -> "WindowRequest":
+    def _check_size_and_slice(self) -> "WindowRequest":
         if (self.width is None) != (self.height is None):
             raise ValueError("width and height come together")
         if self.slice_us is not None and self.window is not None:
@@ -65,20 +65,24 @@ class SessionRequest(WindowRequest):
     policy: Policy = Field("block", description="what happens when slices come faster than they can be run")
     weights: WeightsName = None
     session_id: str | None = Field(
-        None, pattern=f"^{SESSION_ID}$", description="an id of the client's choice; default: a random one"
+        None,
+        pattern=f"^{SESSION_ID_PATTERN}$",
+        description="an id of the client's choice; default: a random one",
     )
     resume: str | None = Field(
-        None, pattern=f"^{KNOWN_ID}$", description="id of a saved session to go on with; all else is saved"
+        None,
+        pattern=f"^{QUALIFIED_ID_PATTERN}$",
+        description="id of a saved session to go on with; all else is saved",
     )
 
     @model_validator(mode="after")
-    def _resume_alone(self) -> "SessionRequest":
+    def _check_resume_alone(self) -> "SessionRequest":
         if self.resume is not None and self.model_fields_set != {"resume"}:
             raise ValueError("resume comes alone: the saved session has its own choices")
         return self
 
 
-class Detection(Wire):
+class Detection(Schema):
     """One box; x, y is its top-left corner in sensor pixels."""
 
     x: float
@@ -93,14 +97,14 @@ class Detection(Wire):
     )
 
 
-class EnergyMj(Wire):
+class EnergyMj(Schema):
     """Estimated energy in millijoules: spiking, and the same network as an ANN."""
 
     snn: float
     ann: float
 
 
-class Window(Wire):
+class Window(Schema):
     """One result."""
 
     seq: int
@@ -115,7 +119,7 @@ class Window(Wire):
     training: str = Field(description="how the weights came to be, such as 'untrained'")
 
 
-class Totals(Wire):
+class Totals(Schema):
     """Sums over a session or an upload."""
 
     windows: int = 0
@@ -146,7 +150,7 @@ class Summary(Totals):
     )
 
 
-class StillResult(Wire):
+class ImageResult(Schema):
     """What was found in a still picture; x, y in its own pixels."""
 
     width: int
@@ -159,12 +163,12 @@ class StillResult(Wire):
     training: str
 
 
-class SessionInfo(Wire):
+class SessionInfo(Schema):
     """A session as it stands."""
 
     session_id: str
     stream_url: str
-    state: State
+    state: SessionState
     closes_in_s: float | None = Field(description="seconds of silence until it is closed, once it is idle")
     format: str
     width: int | None
@@ -190,21 +194,21 @@ class SessionInfo(Wire):
     layer_energy_mj: dict[str, EnergyMj] = Field(description="layer -> energy so far; empty in lists")
 
 
-class SessionList(Wire):
+class SessionList(Schema):
     """All open sessions."""
 
     sessions: list[SessionInfo]
     max_sessions: int
 
 
-class Windows(Wire):
+class Windows(Schema):
     """Results of one POST of events."""
 
     windows: list[Window]
     accepted_bytes: int = Field(description="offset of the next byte of the stream")
 
 
-class JobInfo(Wire):
+class JobInfo(Schema):
     """An upload as it stands."""
 
     job_id: str

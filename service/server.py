@@ -8,9 +8,13 @@ import uvicorn
 from fastapi import FastAPI
 
 from spikewatch.service.auth.access import is_loopback
-from spikewatch.service.http.connection_limits import ConnectionLimits, GuardedHttp, GuardedWebSocket
-from spikewatch.service.session_manager.manager import SessionHost
-from spikewatch.service.session_manager.shutdown import drain
+from spikewatch.service.http.connection_limits import (
+    ConnectionLimits,
+    LimitedHttpProtocol,
+    LimitedWebSocketProtocol,
+)
+from spikewatch.service.session_manager.manager import SessionManager
+from spikewatch.service.session_manager.shutdown import drain_sessions
 from spikewatch.service.settings import Settings
 
 log = logging.getLogger("spikewatch.server")
@@ -19,13 +23,13 @@ log = logging.getLogger("spikewatch.server")
 class DrainingServer(uvicorn.Server):
     """Lets sessions finish before uvicorn closes their connections."""
 
-    def __init__(self, config: uvicorn.Config, host: SessionHost) -> None:
+    def __init__(self, config: uvicorn.Config, manager: SessionManager) -> None:
         super().__init__(config)
-        self._host = host
+        self._manager = manager
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain first: WebSockets get their last windows and close with 1001."""
-        await drain(self._host)
+        await drain_sessions(self._manager)
         await super().shutdown(sockets)
         if self.force_exit:  # then uvicorn leaves this out, and what lies on disk would stay there
             await self.lifespan.shutdown()
@@ -36,16 +40,16 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
 
     Compression of WebSocket messages is off: it costs more than the network it saves.
     """
-    host: SessionHost = app.state.manager
-    if not app.state.authenticator.required and not is_loopback(settings.host):
+    host: SessionManager = app.state.manager
+    if not app.state.authenticator.key_required and not is_loopback(settings.host):
         log.warning("everyone who reaches %s may use this service: no API keys are set", settings.host)
     limits = ConnectionLimits(
-        connections=settings.max_connections,
-        head_bytes=settings.max_header_bytes,
-        head_s=settings.header_timeout_s,
-        unread_s=settings.idle_timeout_s,
+        max_connections=settings.max_connections,
+        header_bytes=settings.max_header_bytes,
+        header_timeout_s=settings.header_timeout_s,
+        unread_timeout_s=settings.idle_timeout_s,
         on_refused=lambda code: host.metrics.refused.labels(code).inc(),
-        on_closed=lambda bound: host.metrics.bounds.labels(bound).inc(),
+        on_closed=lambda bound: host.metrics.bounds_met.labels(bound).inc(),
     )
     config = uvicorn.Config(
         app,
@@ -53,8 +57,8 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
         port=settings.port,
         log_config=None,
         access_log=False,
-        http=partial(GuardedHttp, limits=limits),  # type: ignore[arg-type]
-        ws=partial(GuardedWebSocket, limits=limits),  # type: ignore[arg-type]
+        http=partial(LimitedHttpProtocol, limits=limits),  # type: ignore[arg-type]
+        ws=partial(LimitedWebSocketProtocol, limits=limits),  # type: ignore[arg-type]
         ws_max_size=settings.max_message_bytes,
         ws_per_message_deflate=False,
         ws_ping_interval=settings.ping_timeout_s,

@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIB = 1 << 20
 
-Listed = Annotated[tuple[str, ...], NoDecode]
+CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 """In the environment with commas, not as JSON."""
 
 
@@ -21,8 +21,10 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    allowed_hosts: Listed = Field((), description="names the service is known by, without ports; none: any")
-    cors_origins: Listed = Field(
+    allowed_hosts: CommaSeparated = Field(
+        (), description="names the service is known by, without ports; none: any"
+    )
+    cors_origins: CommaSeparated = Field(
         (), description="origins whose pages may use the service, such as https://a.b"
     )
     api_keys_file: Path | None = Field(
@@ -37,7 +39,7 @@ class Settings(BaseSettings):
     weights: str | None = Field(
         None, description="safetensors file, name of shipped weights, or untrained; none: shipped"
     )
-    models: Listed = Field(
+    models: CommaSeparated = Field(
         (),
         description="weights that clients may ask for besides: names of shipped ones, untrained, NAME=FILE, "
         "or a folder of safetensors files, which are then known by their names",
@@ -53,11 +55,13 @@ class Settings(BaseSettings):
     threads: int = Field(0, ge=0, description="compute threads; 0: one fewer than there are cores")
     max_sessions: int = Field(16, ge=1, le=1024, description="slots; each holds one membrane state")
     max_batch: int = Field(8, ge=1, le=256, description="slices of different sessions run together")
-    company_share: float = Field(
+    batch_wait_share: float = Field(
         0.1, ge=0, le=1, description="share of its length that a slice waits for those of other sessions"
     )
     inbox_slices: int = Field(32, ge=1, description="slices waiting in one session")
-    give_back_every_s: float = Field(60.0, gt=0, description="how often free memory goes back to the system")
+    memory_trim_interval_s: float = Field(
+        60.0, gt=0, description="how often free memory goes back to the system"
+    )
     outbox_windows: int = Field(256, ge=1, description="results waiting for one client to read")
     idle_timeout_s: float = Field(60.0, gt=0, description="a session without bytes for this long is closed")
     idle_warning_s: float = Field(10.0, gt=0, description="how long before that its client is warned")
@@ -99,7 +103,7 @@ class Settings(BaseSettings):
 
     @field_validator("allowed_hosts", "cors_origins", "models", mode="before")
     @classmethod
-    def _split(cls, value: object) -> object:
+    def _split_commas(cls, value: object) -> object:
         """Lists are written with commas."""
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 

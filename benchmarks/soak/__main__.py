@@ -18,8 +18,8 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from benchmarks.soak.report import write
-from benchmarks.soak.run import KILLS, Plan, soak
+from benchmarks.soak.report import write_report
+from benchmarks.soak.run import KILLS, SoakOptions, run_soak
 
 
 def main() -> None:
@@ -43,24 +43,24 @@ def main() -> None:
         "default: 0.17:SIGKILL and 0.5:SIGTERM",
     )
     given = parser.parse_args()
-    plan = Plan(
+    plan = SoakOptions(
         minutes=given.minutes,
         seed=given.seed,
-        at_once=given.clients,
+        concurrency=given.clients,
         weights=given.weights,
         recordings=given.recordings,
-        kills=KILLS if given.kill is None else tuple(map(_kill, given.kill)),
+        kills=KILLS if given.kill is None else tuple(map(_parse_kill, given.kill)),
     )
     logging.getLogger("websockets").setLevel(logging.CRITICAL)
     torch.set_num_threads(1)
     with TemporaryDirectory() as folder:
-        outcome = asyncio.run(soak(plan, Path(folder)))
-        write(outcome, given.out)
+        outcome = asyncio.run(run_soak(plan, Path(folder)))
+        write_report(outcome, given.out)
     print((given.out / "soak.md").read_text())
-    sys.exit(1 if outcome.tally.failures else 0)
+    sys.exit(1 if outcome.counters.failures else 0)
 
 
-def _kill(text: str) -> tuple[float, signal.Signals]:
+def _parse_kill(text: str) -> tuple[float, signal.Signals]:
     share, _, name = text.partition(":")
     return float(share), signal.Signals[name]
 

@@ -9,43 +9,49 @@ import numpy as np
 from spikewatch.ingest.events import Events
 from spikewatch.ingest.formats.dat import encode_dat
 from spikewatch.ingest.open import open_recording
-from spikewatch.ingest.simulation.dataset.layout import dat_header
+from spikewatch.ingest.simulation.dataset.layout import encode_dat_header
 from tests.ingest.support.encoders import ENCODERS
 from tests.ingest.support.hdf5_files import write_compound
 
-STREET = Path(__file__).parents[2] / "service" / "assets" / "street_td.dat"
-REAL = {"traffic_davis346_td.dat": "dat", "pedestrians_evt3.raw": "evt3", "traffic_davis346_short.aedat4": ""}
+STREET_RECORDING = Path(__file__).parents[2] / "service" / "assets" / "street_td.dat"
+REAL_RECORDINGS = {
+    "traffic_davis346_td.dat": "dat",
+    "pedestrians_evt3.raw": "evt3",
+    "traffic_davis346_short.aedat4": "",
+}
 HOUR_US = 3_600_000_000
 WRAP_US = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
-class Recording:
+class SoakRecording:
     """Bytes to send, and the same on disk.
 
     Attributes:
         name: of the file.
         format: of a stream; empty if it can only be uploaded.
         path: the file.
-        head: what the file has before the data: a header that is not sent.
+        header: what the file has before the data: a header that is not sent.
         data: the bytes to send.
-        size: of the sensor, where the bytes do not name it.
+        sensor_size: of the sensor, where the bytes do not name it.
     """
 
     name: str
     format: str
     path: Path
-    head: bytes
+    header: bytes
     data: bytes
-    size: tuple[int, int] | None
+    sensor_size: tuple[int, int] | None
 
     @property
-    def sensor(self) -> dict[str, int]:
+    def sensor_parameters(self) -> dict[str, int]:
         """What a client must tell of the sensor."""
-        return {} if self.size is None else {"width": self.size[0], "height": self.size[1]}
+        return (
+            {} if self.sensor_size is None else {"width": self.sensor_size[0], "height": self.sensor_size[1]}
+        )
 
 
-def make_recordings(folder: Path, real: Path | None, street_s: float) -> list[Recording]:
+def make_recordings(folder: Path, real: Path | None, street_s: float) -> list[SoakRecording]:
     """Write all into a folder, the small real ones too if there is a folder of them.
 
     Args:
@@ -53,14 +59,17 @@ def make_recordings(folder: Path, real: Path | None, street_s: float) -> list[Re
         real: where the real ones are.
         street_s: how much of the street is played.
     """
-    with open_recording(STREET) as source:
+    with open_recording(STREET_RECORDING) as source:
         street = np.concatenate(list(source.chunks()))
         width, height = source.sensor_size()
     street = street[street["t"] < street_s * 1e6]
-    made = [_write(folder, name, *how, (width, height)) for name, how in _variants(street, width, height)]
-    for name, format in REAL.items():
+    made = [
+        _write_recording(folder, name, *how, (width, height))
+        for name, how in _variants(street, width, height)
+    ]
+    for name, format in REAL_RECORDINGS.items():
         if real is not None and (real / name).is_file():
-            made.append(Recording(name, format, real / name, b"", (real / name).read_bytes(), None))
+            made.append(SoakRecording(name, format, real / name, b"", (real / name).read_bytes(), None))
     return made
 
 
@@ -93,27 +102,27 @@ def _variants(
     yield "compound.h5", ("hdf5", False, lambda: changed(x=width - 1 - x, p=1 - p))
 
 
-def _write(
+def _write_recording(
     folder: Path, name: str, format: str, named: bool, events: Callable[[], Events], size: tuple[int, int]
-) -> Recording:
+) -> SoakRecording:
     path = folder / name
     if format == "hdf5":
         write_compound(path, events())
-        return Recording(name, "", path, b"", path.read_bytes(), size)
-    header, data = _header(format, *size), _encoded(format, events())
+        return SoakRecording(name, "", path, b"", path.read_bytes(), size)
+    header, data = _make_header(format, *size), _encode(format, events())
     path.write_bytes(header + data)
     if named:
-        return Recording(name, format, path, b"", header + data, None)
-    return Recording(name, format, path, header, data, size)
+        return SoakRecording(name, format, path, b"", header + data, None)
+    return SoakRecording(name, format, path, header, data, size)
 
 
-def _header(format: str, width: int, height: int) -> bytes:
+def _make_header(format: str, width: int, height: int) -> bytes:
     if format == "dat":
-        return dat_header(width, height)
+        return encode_dat_header(width, height)
     return f"% format {format.upper()};height={height};width={width}\n% end\n".encode()
 
 
-def _encoded(format: str, events: Events) -> bytes:
+def _encode(format: str, events: Events) -> bytes:
     if format == "dat":
         events = events.copy()
         events["t"] %= WRAP_US

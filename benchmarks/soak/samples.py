@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.soak.lives import Lives
+from benchmarks.soak.service_process import ServiceProcess
 
 PROC = Path("/proc")
 _SERIES = re.compile(r"^(\w+(?:\{[^}]*\})?) (\S+)$", re.MULTILINE)
@@ -40,7 +40,7 @@ class Sample:
     jobs: int
 
 
-async def scrape(http: httpx.AsyncClient) -> dict[str, float]:
+async def scrape_metrics(http: httpx.AsyncClient) -> dict[str, float]:
     """All series of /metrics with their labels but for the model, over which they are summed up."""
     answer = await http.get("/metrics")
     answer.raise_for_status()
@@ -51,29 +51,31 @@ async def scrape(http: httpx.AsyncClient) -> dict[str, float]:
     return sums
 
 
-async def watch(lives: Lives, every_s: float, samples: list[Sample]) -> None:
+async def sample_periodically(service: ServiceProcess, interval_s: float, samples: list[Sample]) -> None:
     """Take samples until cancelled; none while the service is not there."""
-    async with httpx.AsyncClient(base_url=lives.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=service.url, trust_env=False) as http:
         while True:
             with suppress(OSError, httpx.HTTPError, KeyError):
                 # it is about to end; a process that has ended has no memory
-                samples.append(await look(lives, http))
-            await asyncio.sleep(every_s)
+                samples.append(await take_sample(service, http))
+            await asyncio.sleep(interval_s)
 
 
-async def look(lives: Lives, http: httpx.AsyncClient) -> Sample:
+async def take_sample(service: ServiceProcess, http: httpx.AsyncClient) -> Sample:
     """A sample now.
 
     Raises:
         OSError, httpx.HTTPError, KeyError: the service is about to end.
     """
-    life, counted = lives.current, await scrape(http)
-    status = _status(life.pid)
+    life, counted = service.current, await scrape_metrics(http)
+    status = _process_status(life.pid)
     return Sample(
-        t_s=lives.now_s,
+        t_s=service.now_s,
         life=life.number,
-        memory=_kib(status["RssAnon"]),
-        children_memory=sum(_kib(_status(child).get("VmRSS", "0 kB")) for child in _children(life.pid)),
+        memory=_parse_kib(status["RssAnon"]),
+        children_memory=sum(
+            _parse_kib(_process_status(child).get("VmRSS", "0 kB")) for child in _children(life.pid)
+        ),
         descriptors=len(os.listdir(PROC / str(life.pid) / "fd")),
         threads=int(status["Threads"]),
         sessions=int(counted["spikewatch_sessions"]),
@@ -82,7 +84,7 @@ async def look(lives: Lives, http: httpx.AsyncClient) -> Sample:
     )
 
 
-def _status(pid: int) -> dict[str, str]:
+def _process_status(pid: int) -> dict[str, str]:
     try:
         lines = (PROC / str(pid) / "status").read_text().splitlines()
     except OSError:  # it has just ended
@@ -100,12 +102,12 @@ def _children(pid: int) -> list[int]:
     return found
 
 
-def _kib(text: str) -> int:
+def _parse_kib(text: str) -> int:
     return int(text.split()[0]) * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class Ledger:
     """The service's own counts while nothing is under way: of slices, all that came in went somewhere."""
 
     life: int
@@ -120,13 +122,13 @@ class Books:
     restored: int
 
     @staticmethod
-    def of(life: int, counted: Mapping[str, float]) -> "Books":
+    def from_metrics(life: int, metrics: Mapping[str, float]) -> "Ledger":
         """As scraped."""
 
         def number(series: str, outcome: str) -> int:
-            return int(counted[f'spikewatch_{series}_total{{outcome="{outcome}"}}'])
+            return int(metrics[f'spikewatch_{series}_total{{outcome="{outcome}"}}'])
 
-        return Books(
+        return Ledger(
             life=life,
             accepted=number("slices", "accepted"),
             run=number("slices", "run"),
@@ -134,9 +136,9 @@ class Books:
             saved=number("snapshots", "saved"),
             not_saved=number("snapshots", "failed"),
             restored=number("snapshots", "restored"),
-            dropped=int(counted["spikewatch_dropped_slices_total"]),
-            queued=int(counted["spikewatch_queued_slices"]),
-            sessions=int(counted["spikewatch_sessions"]),
+            dropped=int(metrics["spikewatch_dropped_slices_total"]),
+            queued=int(metrics["spikewatch_queued_slices"]),
+            sessions=int(metrics["spikewatch_sessions"]),
         )
 
     @property

@@ -16,15 +16,15 @@ from spikewatch.ingest.errors import FormatError, TruncatedError
 
 _MAGIC = b"#!AER-DAT4.0\r\n"
 _MAX_IO_HEADER_BYTES = 1 << 24
-_TABLE_POSITION_FIELD = 1
+_DATA_TABLE_FIELD = 1
 
 
 @dataclass(frozen=True, slots=True)
 class PacketScan:
     """How many packets are whole, and whether the file ends within one more."""
 
-    whole: int
-    cut: bool
+    complete_packets: int
+    truncated: bool
 
 
 def scan_packets(path: Path) -> PacketScan:
@@ -38,14 +38,14 @@ def scan_packets(path: Path) -> PacketScan:
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
             raise FormatError(f"{path} does not begin with {_MAGIC!r}; it is no AEDAT4 file")
-        end = _table_position(_read_io_header(file, path))
+        end = _data_table_position(_read_io_header(file, path))
         if not 0 <= end <= size:
             end = size
         whole, position = 0, file.tell()
         while position < end:
             head = file.read(8)
             if len(head) < 8:
-                return PacketScan(whole, cut=True)
+                return PacketScan(whole, truncated=True)
             length = struct.unpack("<ii", head)[1]
             if length < 0:
                 raise FormatError(
@@ -53,10 +53,10 @@ def scan_packets(path: Path) -> PacketScan:
                 )
             position += 8 + length
             if position > size:
-                return PacketScan(whole, cut=True)
+                return PacketScan(whole, truncated=True)
             whole += 1
             file.seek(position)
-    return PacketScan(whole, cut=False)
+    return PacketScan(whole, truncated=False)
 
 
 def _read_io_header(file: BinaryIO, path: Path) -> bytes:
@@ -70,12 +70,12 @@ def _read_io_header(file: BinaryIO, path: Path) -> bytes:
     return header
 
 
-def _table_position(header: bytes) -> int:
+def _data_table_position(header: bytes) -> int:
     """Field 1 of the root table of the FlatBuffer `header`; -1 where it is absent or out of bounds."""
     try:
         (table,) = struct.unpack_from("<I", header)
         (back,) = struct.unpack_from("<i", header, table)
-        entry = table - back + 4 + 2 * _TABLE_POSITION_FIELD
+        entry = table - back + 4 + 2 * _DATA_TABLE_FIELD
         (field,) = struct.unpack_from("<H", header, entry) if entry >= 0 else (0,)
         position: int = struct.unpack_from("<q", header, table + field)[0] if field else -1
     except struct.error:

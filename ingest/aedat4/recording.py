@@ -10,9 +10,9 @@ import numpy as np
 
 from spikewatch.ingest.aedat4 import worker
 from spikewatch.ingest.aedat4.packets import scan_packets
-from spikewatch.ingest.child_process import Child, ChildFailedError
-from spikewatch.ingest.columns import Columns, columns_to_events
-from spikewatch.ingest.errors import FormatError, MissingFilterError, TruncatedError
+from spikewatch.ingest.child_process import ChildFailedError, ChildProcess
+from spikewatch.ingest.columns import EventColumns, columns_to_events
+from spikewatch.ingest.errors import FormatError, MissingDependencyError, TruncatedError
 from spikewatch.ingest.events import DecodeStats, Events
 from spikewatch.ingest.formats.sensor_size import resolve_size
 from spikewatch.ingest.recording import Recording
@@ -24,7 +24,7 @@ class Aedat4Recording(Recording):
     Timestamps stay as they are stored: microseconds since 1970 in files that DV writes.
 
     Raises:
-        MissingFilterError: the package `aedat` is not installed.
+        MissingDependencyError: the package `aedat` is not installed.
         FormatError: no event stream, or damage; `chunks()` may find damage after many events.
         TruncatedError: it ends within its header; `chunks()` raises this after the last whole packet.
         GeometryError: the given size contradicts the file's.
@@ -32,13 +32,13 @@ class Aedat4Recording(Recording):
 
     def __init__(self, path: Path, width: int | None = None, height: int | None = None) -> None:
         if importlib.util.find_spec("aedat") is None:
-            raise MissingFilterError(
+            raise MissingDependencyError(
                 'AEDAT4 needs the package aedat, which is not installed; run: pip install "spikewatch[aedat]"'
             )
-        self._scan = scan_packets(path)
-        self._stream, named = _event_stream(path)
+        self._packet_scan = scan_packets(path)
+        self._stream_id, named = _find_event_stream(path)
         super().__init__(path, "aedat4", *resolve_size(named, (width, height), str(path)))
-        self._t_from_us: int | None = None
+        self._seek_us: int | None = None
         self._packets_read = 0
         self._closed = False
 
@@ -50,7 +50,7 @@ class Aedat4Recording(Recording):
         self._packets_read = 0
         waiting: list[Events] = []  # a packet holds some hundred events only
         count = 0
-        for events in self._packets():
+        for events in self._read_packets():
             waiting.append(events)
             count += len(events)
             if count >= max_events:
@@ -61,39 +61,39 @@ class Aedat4Recording(Recording):
                 waiting, count = [joined[whole:].copy()], count - whole
         if count:
             yield np.concatenate(waiting)
-        if self._scan.cut:
-            raise TruncatedError(f"{self.path} ends within packet {self._scan.whole}")
+        if self._packet_scan.truncated:
+            raise TruncatedError(f"{self.path} ends within packet {self._packet_scan.complete_packets}")
 
     def seek(self, t_us: int) -> None:
         """Let later `chunks()` yield only events with t >= t_us. The file is still read from its start."""
-        self._t_from_us = t_us
+        self._seek_us = t_us
 
     def progress(self) -> float:
         """Share of the packets that the running `chunks()` has read, 0 to 1."""
-        return self._packets_read / max(self._scan.whole, 1)
+        return self._packets_read / max(self._packet_scan.complete_packets, 1)
 
     def close(self) -> None:
         """Let the file be read no more; closing twice is harmless."""
         self._closed = True
 
-    def _packets(self) -> Iterator[Events]:
-        messages = _messages(self.path)
+    def _read_packets(self) -> Iterator[Events]:
+        messages = _worker_messages(self.path)
         next(messages)
-        for _ in range(self._scan.whole):
+        for _ in range(self._packet_scan.complete_packets):
             stream, payload = next(messages)
             self._packets_read += 1
-            rows = np.frombuffer(payload, worker.ROW)
-            if stream != self._stream:
-                self.stats.drop("other_stream", len(rows))
+            rows = np.frombuffer(payload, worker.ROW_DTYPE)
+            if stream != self._stream_id:
+                self.stats.count_dropped("other_stream", len(rows))
                 continue
-            columns = Columns(rows["t"].astype(np.int64), rows["x"], rows["y"], rows["on"])
-            yield columns_to_events(columns, self.width, self.height, self._t_from_us, self.stats)
+            columns = EventColumns(rows["t"].astype(np.int64), rows["x"], rows["y"], rows["on"])
+            yield columns_to_events(columns, self.width, self.height, self._seek_us, self.stats)
         messages.close()
 
 
-def _event_stream(path: Path) -> tuple[int, tuple[int, int]]:
+def _find_event_stream(path: Path) -> tuple[int, tuple[int, int]]:
     """The number of the first event stream, and its sensor size (width, height) in pixels."""
-    messages = _messages(path)
+    messages = _worker_messages(path)
     streams: dict[str, dict[str, Any]] = json.loads(next(messages)[1])
     messages.close()
     numbers = [int(key) for key, stream in streams.items() if stream["type"] == "events"]
@@ -104,15 +104,15 @@ def _event_stream(path: Path) -> tuple[int, tuple[int, int]]:
     return min(numbers), (stream["width"], stream["height"])
 
 
-def _messages(path: Path) -> Generator[tuple[int, bytes], None, None]:
+def _worker_messages(path: Path) -> Generator[tuple[int, bytes], None, None]:
     """What a worker says about the file: (stream, payload), endlessly; closing ends the worker.
 
     Raises:
         FormatError: it reports damage, or has ended, by itself or over a limit.
     """
-    with Child("spikewatch.ingest.aedat4.worker", str(path.absolute())) as child:
+    with ChildProcess("spikewatch.ingest.aedat4.worker", str(path.absolute())) as child:
         try:
-            for stream, payload in child.messages():
+            for stream, payload in child.receive_all():
                 if stream == worker.ERROR:
                     raise FormatError(f"{path} is damaged: {payload.decode(errors='replace')}")
                 yield stream, bytes(payload)

@@ -16,16 +16,16 @@ from typing import BinaryIO
 
 import numpy as np
 
-from spikewatch.ingest.child_process import MESSAGE, limit_this_process
+from spikewatch.ingest.child_process import MESSAGE_HEADER, set_resource_limits
 
-ROW = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
+ROW_DTYPE = np.dtype([("t", "<u8"), ("x", "<u2"), ("y", "<u2"), ("on", "?")])
 ERROR = -(1 << 31)
 STREAMS = ERROR + 1
 
 
 def main(path: str, out: BinaryIO) -> None:
     """Write all messages of the file at `path` to `out`."""
-    limit_this_process(Path(path).stat().st_size)
+    set_resource_limits(Path(path).stat().st_size)
     try:
         import aedat
 
@@ -34,7 +34,7 @@ def main(path: str, out: BinaryIO) -> None:
         _send(out, STREAMS, json.dumps(streams).encode())
         for packet in decoder:
             rows = packet.get("events")
-            _send(out, packet["stream_id"], b"" if rows is None else rows.astype(ROW).tobytes())
+            _send(out, packet["stream_id"], b"" if rows is None else rows.astype(ROW_DTYPE).tobytes())
     except BrokenPipeError:
         raise
     except BaseException as error:  # a panic of the package's Rust code is no Exception
@@ -42,7 +42,7 @@ def main(path: str, out: BinaryIO) -> None:
 
 
 def _send(out: BinaryIO, stream: int, payload: bytes) -> None:
-    out.write(MESSAGE.pack(stream, len(payload)))
+    out.write(MESSAGE_HEADER.pack(stream, len(payload)))
     out.write(payload)
     out.flush()
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import FormatError, TruncatedError
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.formats.record_decoder import RecordDecoder, UInt, unwrapped_epoch
+from spikewatch.ingest.formats.record_decoder import RecordDecoder, UInt, unwrap_epoch
 
-STATE = np.dtype([("last", "<i8"), ("epoch", "<i8")])
+STATE_DTYPE = np.dtype([("last", "<i8"), ("epoch", "<i8")])
 """The last record's 32-bit time, and how often it had wrapped."""
 
-HALF_RANGE = 1 << 31
+HALF_TIME_RANGE = 1 << 31
 
 _RECORD_BYTES = 8
 _PREAMBLE_BYTES = 2
@@ -29,7 +29,7 @@ _TRIGGER_TYPE = 0x0E
 
 
 @numba.njit(inline="always")
-def split_record(record: np.uint64) -> tuple[np.int64, np.uint64, np.uint64, np.uint64]:
+def unpack_record(record: np.uint64) -> tuple[np.int64, np.uint64, np.uint64, np.uint64]:
     """(time, x, y, polarity) of a record, one load."""
     time = np.int64(record & np.uint64(0xFFFFFFFF))
     x = (record >> np.uint64(32)) & np.uint64(0x3FFF)
@@ -45,8 +45,8 @@ def decode_dat(
     last, epoch = state[0].last, state[0].epoch
     n = 0
     for i in range(len(records)):
-        time, x, y, polarity = split_record(records[i])
-        epoch = unwrapped_epoch(epoch, last, time, HALF_RANGE)
+        time, x, y, polarity = unpack_record(records[i])
+        epoch = unwrap_epoch(epoch, last, time, HALF_TIME_RANGE)
         last = time
         if x < width and y < height:
             event = out[n]
@@ -66,18 +66,18 @@ class DatDecoder(RecordDecoder):
     """
 
     format = "dat"
-    word = np.dtype("<u8")
+    word_dtype = np.dtype("<u8")
     address_limit = 1 << 14
 
     def __init__(self, width: int | None = None, height: int | None = None) -> None:
         super().__init__(width, height)
-        self.state = np.zeros(1, STATE)
+        self.state = np.zeros(1, STATE_DTYPE)
         self._preamble = b""
 
     def finish(self) -> None:
         """As `RecordDecoder.finish`; a header without the event type and size after it is truncated too."""
         super().finish()
-        if self._parser.header is not None and len(self._preamble) < _PREAMBLE_BYTES:
+        if self._header_parser.header is not None and len(self._preamble) < _PREAMBLE_BYTES:
             raise TruncatedError("the stream ends after its text header, before the DAT event type and size")
 
     def save(self) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class DatDecoder(RecordDecoder):
 
     def _skip_preamble(self, view: memoryview) -> memoryview:
         missing = _PREAMBLE_BYTES - len(self._preamble)
-        if self._parser.header is None or not missing or not view:
+        if self._header_parser.header is None or not missing or not view:
             return view
         self._preamble += bytes(view[:missing])
         if len(self._preamble) == _PREAMBLE_BYTES:
@@ -102,7 +102,7 @@ class DatDecoder(RecordDecoder):
 
     def _decode(self, words: NDArray[Any], out: Events, width: int, height: int) -> tuple[int, int]:
         consumed, count = decode_dat(words, self.state, out, np.uint64(width), np.uint64(height))
-        self.stats.drop("outside_sensor", consumed - count)
+        self.stats.count_dropped("outside_sensor", consumed - count)
         return consumed, count
 
 

@@ -9,7 +9,7 @@ from spikewatch.ingest.formats.dat import DatDecoder
 from spikewatch.ingest.formats.evt2 import Evt2Decoder
 from spikewatch.ingest.formats.evt3 import Evt3Decoder
 from spikewatch.ingest.formats.evt21 import Evt21Decoder
-from spikewatch.ingest.formats.record_decoder import Bytes, RecordDecoder
+from spikewatch.ingest.formats.record_decoder import BytesLike, RecordDecoder
 
 FORMATS = ("dat", "evt2", "evt21", "evt3")
 
@@ -21,10 +21,10 @@ class EventDecoder(Protocol):
     height: int | None
     stats: DecodeStats
 
-    def feed(self, data: Bytes) -> Events:
+    def feed(self, data: BytesLike) -> Events:
         """Decode the next bytes, split anywhere; returns an array (N,) of the caller's own."""
 
-    def blocks(self, data: Bytes) -> Iterator[Events]:
+    def blocks(self, data: BytesLike) -> Iterator[Events]:
         """Like `feed`, in lent arrays of bounded size."""
 
     def finish(self) -> None:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.formats.record_decoder import RecordDecoder, unwrapped_epoch
+from spikewatch.ingest.formats.record_decoder import RecordDecoder, unwrap_epoch
 
-STATE = np.dtype(
+STATE_DTYPE = np.dtype(
     [
         ("high", "<i8"),
         ("epoch", "<i8"),
@@ -29,7 +29,7 @@ STATE = np.dtype(
 """Last TIME_HIGH, its wraps, whether there was one; then what was left out since the counts were last moved:
 events before the first TIME_HIGH, events off the sensor, words of no known type."""
 
-HALF_HIGH = 1 << 27
+HALF_TIME_HIGH_RANGE = 1 << 27
 """Half the range of the 28-bit TIME_HIGH."""
 
 
@@ -61,7 +61,7 @@ def decode_evt2(
         elif kind == 0x8:
             now = word & 0xFFFFFFF
             if timed:
-                epoch = unwrapped_epoch(epoch, high, now, HALF_HIGH)
+                epoch = unwrap_epoch(epoch, high, now, HALF_TIME_HIGH_RANGE)
             high, timed = now, 1
             base = (epoch << 34) | (high << 6)
         elif kind != 0xA and kind != 0xE and kind != 0xF:
@@ -74,12 +74,12 @@ class Evt2Decoder(RecordDecoder):
     """Decodes RAW EVT 2.0, with or without its header."""
 
     format = "evt2"
-    word = np.dtype("<u4")
+    word_dtype = np.dtype("<u4")
     address_limit = 1 << 11
 
     def __init__(self, width: int | None = None, height: int | None = None) -> None:
         super().__init__(width, height)
-        self.state = np.zeros(1, STATE)
+        self.state = np.zeros(1, STATE_DTYPE)
 
     def _decode(self, words: NDArray[Any], out: Events, width: int, height: int) -> tuple[int, int]:
         result: tuple[int, int] = decode_evt2(words, self.state, out, width, height)

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import FormatError
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.formats.evt2 import HALF_HIGH, STATE
+from spikewatch.ingest.formats.evt2 import HALF_TIME_HIGH_RANGE, STATE_DTYPE
 from spikewatch.ingest.formats.header import Header
-from spikewatch.ingest.formats.record_decoder import RecordDecoder, unwrapped_epoch
+from spikewatch.ingest.formats.record_decoder import RecordDecoder, unwrap_epoch
 
-_LANES = 32
+_EVENTS_PER_WORD = 32
 
 
 @numba.njit(nogil=True, cache=True)
@@ -36,7 +36,7 @@ def decode_evt21(
     base = (epoch << 34) | (high << 6)
     n = 0
     i = 0
-    while i < len(words) and n + _LANES <= len(out):
+    while i < len(words) and n + _EVENTS_PER_WORD <= len(out):
         upper = np.int64(words[i] >> np.uint64(32))
         mask = np.int64(words[i] & np.uint64(0xFFFFFFFF))
         kind = upper >> 28
@@ -44,7 +44,7 @@ def decode_evt21(
         if kind <= 1:
             time = base | ((upper >> 22) & 0x3F)
             x, y = (upper >> 11) & 0x7FF, upper & 0x7FF
-            for lane in range(_LANES):
+            for lane in range(_EVENTS_PER_WORD):
                 if not (mask >> lane) & 1:
                     continue
                 if not timed:
@@ -61,7 +61,7 @@ def decode_evt21(
         elif kind == 0x8:
             now = upper & 0xFFFFFFF
             if timed:
-                epoch = unwrapped_epoch(epoch, high, now, HALF_HIGH)
+                epoch = unwrap_epoch(epoch, high, now, HALF_TIME_HIGH_RANGE)
             high, timed = now, 1
             base = (epoch << 34) | (high << 6)
         elif kind != 0xA and kind != 0xE and kind != 0xF:
@@ -74,16 +74,16 @@ class Evt21Decoder(RecordDecoder):
     """Decodes RAW EVT 2.1, with or without its header."""
 
     format = "evt21"
-    word = np.dtype("<u8")
+    word_dtype = np.dtype("<u8")
     address_limit = 1 << 11
 
     def __init__(self, width: int | None = None, height: int | None = None) -> None:
         super().__init__(width, height)
-        self.state = np.zeros(1, STATE)
+        self.state = np.zeros(1, STATE_DTYPE)
         self._swap_halves = False
 
-    def _accept(self, header: Header) -> None:
-        super()._accept(header)
+    def _check_header(self, header: Header) -> None:
+        super()._check_header(header)
         if header.endianness not in ("little", "legacy"):
             raise FormatError(
                 f"EVT2.1 with endianness={header.endianness} is not supported; expected little or legacy"

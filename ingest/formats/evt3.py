@@ -19,17 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.formats.record_decoder import Int, RecordDecoder, unwrapped_epoch
+from spikewatch.ingest.formats.record_decoder import Int, RecordDecoder, unwrap_epoch
 
-_CARRIED = ("high", "low", "epoch", "timed", "y", "has_y", "base_x", "base_p", "has_base")
-_LEFT_OUT = ("untimed", "unplaced", "outside", "reserved")
-_STATE = np.dtype([(name, "<i8") for name in _CARRIED + _LEFT_OUT])
-_HALF_HIGH = 1 << 11
-_LANES = 12
+_STATE_FIELDS = ("high", "low", "epoch", "timed", "y", "has_y", "base_x", "base_p", "has_base")
+_DROP_COUNTERS = ("untimed", "unplaced", "outside", "reserved")
+_STATE_DTYPE = np.dtype([(name, "<i8") for name in _STATE_FIELDS + _DROP_COUNTERS])
+_HALF_TIME_HIGH_RANGE = 1 << 11
+_MAX_EVENTS_PER_WORD = 12
 
 
 @numba.njit(inline="always")
-def _put(
+def _emit_event(
     s: Any, out: Events, n: int, time: Int, x: Int, polarity: Int, placed: Int, width: int, height: int
 ) -> int:
     """Write one event, or count why not; returns the number of events in `out`."""
@@ -58,16 +58,16 @@ def decode_evt3(
     time = (s.epoch << 24) | (s.high << 12) | s.low
     n = 0
     i = 0
-    while i < len(words) and n + _LANES <= len(out):
+    while i < len(words) and n + _MAX_EVENTS_PER_WORD <= len(out):
         kind, value = np.int64(words[i]) >> 12, np.int64(words[i]) & 0xFFF
         i += 1
         if kind == 0x2:
-            n = _put(s, out, n, time, value & 0x7FF, value >> 11, 1, width, height)
+            n = _emit_event(s, out, n, time, value & 0x7FF, value >> 11, 1, width, height)
         elif kind == 0x4 or kind == 0x5:
             lanes = 12 if kind == 0x4 else 8
             for lane in range(lanes):
                 if (value >> lane) & 1:
-                    n = _put(s, out, n, time, s.base_x + lane, s.base_p, s.has_base, width, height)
+                    n = _emit_event(s, out, n, time, s.base_x + lane, s.base_p, s.has_base, width, height)
             s.base_x += lanes
         elif kind == 0x6:
             s.low = value
@@ -79,7 +79,7 @@ def decode_evt3(
             s.base_x, s.base_p, s.has_base = value & 0x7FF, value >> 11, 1
         elif kind == 0x8:
             if s.timed:
-                s.epoch = unwrapped_epoch(s.epoch, s.high, value, _HALF_HIGH)
+                s.epoch = unwrap_epoch(s.epoch, s.high, value, _HALF_TIME_HIGH_RANGE)
             if value != s.high or not s.timed:
                 s.low = 0
             s.high, s.timed = value, 1
@@ -93,12 +93,12 @@ class Evt3Decoder(RecordDecoder):
     """Decodes RAW EVT 3.0, with or without its header; a vector may straddle two feeds."""
 
     format = "evt3"
-    word = np.dtype("<u2")
+    word_dtype = np.dtype("<u2")
     address_limit = 1 << 11
 
     def __init__(self, width: int | None = None, height: int | None = None) -> None:
         super().__init__(width, height)
-        self.state = np.zeros(1, _STATE)
+        self.state = np.zeros(1, _STATE_DTYPE)
 
     def _decode(self, words: NDArray[Any], out: Events, width: int, height: int) -> tuple[int, int]:
         result: tuple[int, int] = decode_evt3(words, self.state, out, width, height)

@@ -15,10 +15,10 @@ from spikewatch.ingest.formats.sensor_size import size_from_header
 MAX_HEADER_BYTES = 64 * 1024
 
 _MAX_LINE_BYTES = 4 * 1024
-_FIRST_LINE_BYTES = 8
-_MARK = b"% "
-_BINARY = re.compile(rb"[^\t\r\x20-\x7e]")
-_FORMATS = {
+_MIN_FIRST_LINE_BYTES = 8
+_LINE_PREFIX = b"% "
+_BINARY_BYTE = re.compile(rb"[^\t\r\x20-\x7e]")
+_FORMAT_BY_NAME = {
     **dict.fromkeys(("evt2", "evt2.0"), "evt2"),
     **dict.fromkeys(("evt21", "evt2.1"), "evt21"),
     **dict.fromkeys(("evt3", "evt3.0"), "evt3"),
@@ -55,18 +55,18 @@ class HeaderParser:
     bytes and no time word among them.
 
     Attributes:
-        done: the header is complete, or there is none.
+        is_done: the header is complete, or there is none.
         header: what it said, None where there is none.
     """
 
     def __init__(self) -> None:
-        self.done = False
+        self.is_done = False
         self.header: Header | None = None
         self._pending = bytearray()
         self._lines: list[str] = []
-        self._consumed = 0
+        self._consumed_bytes = 0
 
-    def push(self, data: bytes | bytearray | memoryview) -> bytes:
+    def feed(self, data: bytes | bytearray | memoryview) -> bytes:
         """Take the next bytes; returns those that follow the header, none as long as it goes on.
 
         Raises:
@@ -74,15 +74,15 @@ class HeaderParser:
             GeometryError: the size is written in no known way.
         """
         self._pending += data
-        while not self.done:
+        while not self.is_done:
             line = self._next_line()
             if line is None:
                 return b""
             if not line:
-                return self._end()
+                return self._finish_header()
             self._lines.append(line)
             if line.split() == ["%", "end"]:
-                return self._end()
+                return self._finish_header()
         raise RuntimeError("the header is over; do not push to it")
 
     def finish(self) -> bytes:
@@ -91,14 +91,14 @@ class HeaderParser:
         Raises:
             TruncatedError: the stream ends within a header line.
         """
-        if self._pending.startswith(_MARK):
+        if self._pending.startswith(_LINE_PREFIX):
             tail = bytes(self._pending[-40:])
             raise TruncatedError(f"the stream ends within its text header, after {tail!r}")
-        return b"" if self.done else self._end()
+        return b"" if self.is_done else self._finish_header()
 
     def save(self) -> dict[str, Any]:
         """All that a later parser needs to go on, as plain values."""
-        return {"done": self.done, "lines": list(self._lines), "pending": self._pending.hex()}
+        return {"done": self.is_done, "lines": list(self._lines), "pending": self._pending.hex()}
 
     def load(self, saved: Mapping[str, Any]) -> None:
         """Go on from what `save` gave.
@@ -107,23 +107,23 @@ class HeaderParser:
             FormatError, GeometryError: the lines are no header that `push` would have taken.
             ValueError: `pending` is no hexadecimal.
         """
-        self.done, self._lines = saved["done"], list(saved["lines"])
+        self.is_done, self._lines = saved["done"], list(saved["lines"])
         self._pending = bytearray.fromhex(saved["pending"])
-        self._consumed = sum(len(line) + 1 for line in self._lines)
-        self.header = _interpret(self._lines) if self.done and self._lines else None
+        self._consumed_bytes = sum(len(line) + 1 for line in self._lines)
+        self.header = _parse_lines(self._lines) if self.is_done and self._lines else None
 
     def _next_line(self) -> str | None:
         """The next header line, "" where data begin, None where more bytes are needed to tell."""
         pending = self._pending
-        if not (pending.startswith(_MARK) or _MARK.startswith(pending)):
+        if not (pending.startswith(_LINE_PREFIX) or _LINE_PREFIX.startswith(pending)):
             return ""
         end = pending.find(b"\n")
-        binary = _BINARY.search(pending, 0, len(pending) if end < 0 else end)
+        binary = _BINARY_BYTE.search(pending, 0, len(pending) if end < 0 else end)
         first = not self._lines
-        if binary or (first and 0 <= end < _FIRST_LINE_BYTES):
+        if binary or (first and 0 <= end < _MIN_FIRST_LINE_BYTES):
             return ""
         length = len(pending) if end < 0 else end + 1
-        if length > _MAX_LINE_BYTES or self._consumed + length > MAX_HEADER_BYTES:
+        if length > _MAX_LINE_BYTES or self._consumed_bytes + length > MAX_HEADER_BYTES:
             raise FormatError(
                 f"the text header does not end within {MAX_HEADER_BYTES} bytes, {_MAX_LINE_BYTES} a line"
             )
@@ -131,22 +131,22 @@ class HeaderParser:
             return None
         line = pending[:end].decode("ascii")
         del pending[: end + 1]
-        self._consumed += length
+        self._consumed_bytes += length
         return line
 
-    def _end(self) -> bytes:
-        self.done = True
+    def _finish_header(self) -> bytes:
+        self.is_done = True
         rest = bytes(self._pending)
         self._pending.clear()
         if self._lines:
-            self.header = _interpret(self._lines)
+            self.header = _parse_lines(self._lines)
         return rest
 
 
-def _interpret(lines: list[str]) -> Header:
+def _parse_lines(lines: list[str]) -> Header:
     fields: dict[str, str] = {}
     for line in lines:
-        key, _, value = line[len(_MARK) :].strip().partition(" ")
+        key, _, value = line[len(_LINE_PREFIX) :].strip().partition(" ")
         if key and key != "end":
             fields[key.lower()] = value.strip()
     name, *parts = fields.get("format", "").split(";")
@@ -165,7 +165,7 @@ def _declared_format(name: str, fields: Mapping[str, str]) -> str | None:
     if not name and "evt" in fields:
         name = f"EVT{fields['evt']}"
     if name:
-        declared = _FORMATS.get(name.strip().lower())
+        declared = _FORMAT_BY_NAME.get(name.strip().lower())
         if declared is None:
             raise FormatError(f"the header declares event format {name!r}; expected EVT2, EVT2.1 or EVT3")
         return declared

@@ -15,12 +15,12 @@ from spikewatch.ingest.formats.sensor_size import resolve_size
 
 Int = int | np.int64
 UInt = np.uint64 | np.uint16 | np.uint8
-Bytes = bytes | bytearray | memoryview
+BytesLike = bytes | bytearray | memoryview
 
 BLOCK_EVENTS = 1 << 14
 """Events of one block: 256 KiB, so that a block is still in the second-level cache when it is read back."""
 
-_HEADER_PIECE_BYTES = 1 << 12
+_HEADER_CHUNK_BYTES = 1 << 12
 _DROP_REASONS = {
     "untimed": "before_first_time",
     "unplaced": "before_first_address",
@@ -42,7 +42,7 @@ class RecordDecoder(ABC):
     """
 
     format: ClassVar[str]
-    word: ClassVar[np.dtype[Any]]
+    word_dtype: ClassVar[np.dtype[Any]]
     address_limit: ClassVar[int]
     """One more than the largest coordinate that the format can write."""
     state: NDArray[Any]
@@ -50,12 +50,12 @@ class RecordDecoder(ABC):
     def __init__(self, width: int | None = None, height: int | None = None) -> None:
         self.width, self.height = resolve_size((None, None), (width, height), "the caller")
         self.stats = DecodeStats()
-        self._parser = HeaderParser()
-        self._partial = b""
-        self._scratch = empty_events(BLOCK_EVENTS)
-        self._drawing = False
+        self._header_parser = HeaderParser()
+        self._partial_record = b""
+        self._block_buffer = empty_events(BLOCK_EVENTS)
+        self._iterating = False
 
-    def feed(self, data: Bytes) -> Events:
+    def feed(self, data: BytesLike) -> Events:
         """Decode the next bytes of the stream; returns the caller's own array (N,), possibly empty.
 
         Raises:
@@ -67,23 +67,23 @@ class RecordDecoder(ABC):
             return parts[0]
         return np.concatenate(parts) if parts else empty_events()
 
-    def blocks(self, data: Bytes) -> Iterator[Events]:
+    def blocks(self, data: BytesLike) -> Iterator[Events]:
         """Like `feed`, in blocks of at most BLOCK_EVENTS, whatever the size of data; none is empty.
 
         A block is lent: it is overwritten when the next one is drawn. Draw them all before the next call.
         """
-        for words in self.words(data):
-            yield from self._decoded(words)
+        for words in self.records(data):
+            yield from self._decode_blocks(words)
 
-    def words(self, data: Bytes) -> Iterator[NDArray[Any]]:
+    def records(self, data: BytesLike) -> Iterator[NDArray[Any]]:
         """The whole records behind the header, undecoded, at most BLOCK_EVENTS at once; lent like blocks."""
-        if self._drawing:
+        if self._iterating:
             raise RuntimeError("the blocks of the previous call were not all drawn, or it failed")
-        self._drawing = True
+        self._iterating = True
         view = memoryview(data).cast("B")
-        for part in self._after_header(view):
-            yield from self._words(self._skip_preamble(part))
-        self._drawing = False
+        for part in self._strip_header(view):
+            yield from self._split_records(self._skip_preamble(part))
+        self._iterating = False
 
     def finish(self) -> None:
         """The stream has ended. A partial record is discarded and counted as "truncated_record".
@@ -91,26 +91,26 @@ class RecordDecoder(ABC):
         Raises:
             TruncatedError: it ended within its header.
         """
-        if not self._parser.done:
-            rest = self._parser.finish()
+        if not self._header_parser.is_done:
+            rest = self._header_parser.finish()
             # Fewer than eight bytes, all printable: no format has a complete event in so few.
-            for words in self._words(memoryview(rest)):
-                for _ in self._decoded(words):
+            for words in self._split_records(memoryview(rest)):
+                for _ in self._decode_blocks(words):
                     pass
-        self.stats.drop("truncated_record", int(bool(self._partial)))
-        self._partial = b""
+        self.stats.count_dropped("truncated_record", int(bool(self._partial_record)))
+        self._partial_record = b""
 
     def save(self) -> dict[str, Any]:
         """All that a later decoder of this format needs to go on, as plain values. Between two calls only."""
-        if self._drawing:
+        if self._iterating:
             raise RuntimeError("a decoder is saved between two calls")
         return {
             "width": self.width,
             "height": self.height,
             "events": self.stats.events,
             "dropped": dict(self.stats.dropped),
-            "header": self._parser.save(),
-            "partial": self._partial.hex(),
+            "header": self._header_parser.save(),
+            "partial": self._partial_record.hex(),
             "carried": {name: int(self.state[name][0]) for name in self.state.dtype.names or ()},
         }
 
@@ -120,16 +120,16 @@ class RecordDecoder(ABC):
         Raises:
             IngestError, ValueError: no decoder of this format could have given that.
         """
-        self._parser.load(saved["header"])
-        if self._parser.header is not None:
-            self._accept(self._parser.header)
+        self._header_parser.load(saved["header"])
+        if self._header_parser.header is not None:
+            self._check_header(self._header_parser.header)
         self.width, self.height = resolve_size(
             (None, None), (saved["width"], saved["height"]), "the saved state"
         )
         self.stats = DecodeStats(saved["events"], dict(saved["dropped"]))
-        self._partial = bytes.fromhex(saved["partial"])
+        self._partial_record = bytes.fromhex(saved["partial"])
         carried, names = saved["carried"], self.state.dtype.names or ()
-        if len(self._partial) >= self.word.itemsize or carried.keys() != set(names):
+        if len(self._partial_record) >= self.word_dtype.itemsize or carried.keys() != set(names):
             raise ValueError(f"not the state of a decoder of {self.format}")
         for name in names:
             self.state[name] = carried[name]
@@ -142,10 +142,10 @@ class RecordDecoder(ABC):
         """Move a kernel's counters from its state (1,) to `stats`."""
         for field, reason in _DROP_REASONS.items():
             if field in (state.dtype.names or ()):
-                self.stats.drop(reason, int(state[field][0]))
+                self.stats.count_dropped(reason, int(state[field][0]))
                 state[field] = 0
 
-    def _accept(self, header: Header) -> None:
+    def _check_header(self, header: Header) -> None:
         """Refuse a header that is not this format's."""
         if header.format not in (self.format, None):
             raise FormatError(
@@ -156,51 +156,51 @@ class RecordDecoder(ABC):
         """`view` without the binary bytes that a format puts between header and records, if it does."""
         return view
 
-    def _after_header(self, view: memoryview) -> Iterator[memoryview]:
-        while view and not self._parser.done:
-            rest = self._parser.push(view[:_HEADER_PIECE_BYTES])
-            view = view[_HEADER_PIECE_BYTES:]
-            header = self._parser.header
+    def _strip_header(self, view: memoryview) -> Iterator[memoryview]:
+        while view and not self._header_parser.is_done:
+            rest = self._header_parser.feed(view[:_HEADER_CHUNK_BYTES])
+            view = view[_HEADER_CHUNK_BYTES:]
+            header = self._header_parser.header
             if header is not None:
-                self._accept(header)
+                self._check_header(header)
                 named, given = (header.width, header.height), (self.width, self.height)
                 self.width, self.height = resolve_size(named, given, "the header")
             yield memoryview(rest)
         yield view
 
-    def _words(self, view: memoryview) -> Iterator[NDArray[Any]]:
+    def _split_records(self, view: memoryview) -> Iterator[NDArray[Any]]:
         """Whole records of at most BLOCK_EVENTS words at a time; what is left over waits for more."""
-        size = self.word.itemsize
-        if self._partial:
-            split = min(len(view), size * BLOCK_EVENTS - len(self._partial))
-            yield from self._whole(memoryview(self._partial + bytes(view[:split])))
+        size = self.word_dtype.itemsize
+        if self._partial_record:
+            split = min(len(view), size * BLOCK_EVENTS - len(self._partial_record))
+            yield from self._complete_records(memoryview(self._partial_record + bytes(view[:split])))
             view = view[split:]
         for start in range(0, len(view), size * BLOCK_EVENTS):
-            yield from self._whole(view[start : start + size * BLOCK_EVENTS])
+            yield from self._complete_records(view[start : start + size * BLOCK_EVENTS])
 
-    def _whole(self, view: memoryview) -> Iterator[NDArray[Any]]:
-        count = len(view) // self.word.itemsize
-        self._partial = bytes(view[count * self.word.itemsize :])
+    def _complete_records(self, view: memoryview) -> Iterator[NDArray[Any]]:
+        count = len(view) // self.word_dtype.itemsize
+        self._partial_record = bytes(view[count * self.word_dtype.itemsize :])
         if count:
-            words = np.frombuffer(view, self.word, count)
+            words = np.frombuffer(view, self.word_dtype, count)
             if not words.flags.aligned:
                 words = words.copy()
             words.flags.writeable = False  # bytes and bytearray then share one compiled kernel
             yield words
 
-    def _decoded(self, words: NDArray[Any]) -> Iterator[Events]:
+    def _decode_blocks(self, words: NDArray[Any]) -> Iterator[Events]:
         limit = self.address_limit
         width, height = self.width or limit, self.height or limit
         while len(words):
-            consumed, count = self._decode(words, self._scratch, min(width, limit), min(height, limit))
+            consumed, count = self._decode(words, self._block_buffer, min(width, limit), min(height, limit))
             words = words[consumed:]
             self.stats.events += count
             if count:
-                yield self._scratch[:count]
+                yield self._block_buffer[:count]
 
 
 @numba.njit(inline="always")
-def unwrapped_epoch(epoch: Int, last: Int, now: Int, half: int) -> Int:
+def unwrap_epoch(epoch: Int, last: Int, now: Int, half: int) -> Int:
     """How often a counter of range 2 * half has wrapped when it reads `now` after `last`.
 
     Only a step of more than half the range is a wrap, so that small steps back are none; a step forward of

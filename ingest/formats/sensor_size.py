@@ -10,24 +10,24 @@ from collections.abc import Mapping
 from spikewatch.ingest.errors import GeometryError
 from spikewatch.ingest.events import MAX_SENSOR_PX
 
-Size = tuple[int | None, int | None]
+SensorSize = tuple[int | None, int | None]
 """(width, height) in pixels; None where unknown."""
 
 _VGA, _HD, _GENX = (640, 480), (1280, 720), (320, 320)
-_BY_GENERATION = {
+_SIZE_BY_GENERATION = {
     **dict.fromkeys(("3.0", "3.1"), _VGA),
     **dict.fromkeys(("4.0", "4.1", "4.2"), _HD),
     **dict.fromkeys(("320.0", "320.1"), _GENX),
 }
-_BY_NAME_PART = (("genx320", _GENX), ("imx636", _HD), ("imx646", _HD), ("gen4", _HD), ("gen3", _VGA))
-_BY_SYSTEM_ID = {
+_SIZE_BY_NAME_PART = (("genx320", _GENX), ("imx636", _HD), ("imx646", _HD), ("gen4", _HD), ("gen3", _VGA))
+_SIZE_BY_SYSTEM_ID = {
     **dict.fromkeys((0x15, 0x21, 0x22, 0x23, 0x28, 0x29), _VGA),
     **dict.fromkeys((0x1A, 0x1E, 0x1F, 0x20, 0x27, 0x2E, 0x30, 0x31, 0x32, 0x35, 0x3A), _HD),
     **dict.fromkeys((0x3B, 0x40), _GENX),
 }
 
 
-def size_from_header(fields: Mapping[str, str], parameters: Mapping[str, str]) -> Size:
+def size_from_header(fields: Mapping[str, str], parameters: Mapping[str, str]) -> SensorSize:
     """The sensor size that a header names, or that its sensor implies; (None, None) without either.
 
     Args:
@@ -39,7 +39,7 @@ def size_from_header(fields: Mapping[str, str], parameters: Mapping[str, str]) -
     """
     for source in (parameters, fields):
         if "width" in source or "height" in source:
-            return _whole(source.get("width")), _whole(source.get("height"))
+            return _parse_side(source.get("width")), _parse_side(source.get("height"))
     if "geometry" in fields:
         match = re.fullmatch(r"(\d{1,9})\s*[xX]\s*(\d{1,9})", fields["geometry"])
         if match is None:
@@ -48,38 +48,38 @@ def size_from_header(fields: Mapping[str, str], parameters: Mapping[str, str]) -
     return _size_from_sensor(fields) or (None, None)
 
 
-def resolve_size(named: Size, given: Size, where: str) -> Size:
+def resolve_size(from_file: SensorSize, explicit: SensorSize, source: str) -> SensorSize:
     """The size that a file names and the size that a caller gives, reconciled side by side.
 
     Raises:
         GeometryError: both name a side and differ, or a side is not 1..MAX_SENSOR_PX.
     """
     sides: list[int | None] = []
-    for side, in_file, from_caller in zip(("width", "height"), named, given, strict=True):
+    for side, in_file, from_caller in zip(("width", "height"), from_file, explicit, strict=True):
         if in_file is not None and from_caller is not None and in_file != from_caller:
-            raise GeometryError(f"{where} names {side} {in_file}, not {from_caller} as given; omit --{side}")
+            raise GeometryError(f"{source} names {side} {in_file}, not {from_caller} as given; omit --{side}")
         value = in_file if from_caller is None else from_caller
         if value is not None and not 1 <= value <= MAX_SENSOR_PX:
-            raise GeometryError(f"{where}: {side} {value} is not within 1 and {MAX_SENSOR_PX} pixels")
+            raise GeometryError(f"{source}: {side} {value} is not within 1 and {MAX_SENSOR_PX} pixels")
         sides.append(value)
     return sides[0], sides[1]
 
 
 def _size_from_sensor(fields: Mapping[str, str]) -> tuple[int, int] | None:
     for key in ("sensor_generation", "generation"):
-        if fields.get(key) in _BY_GENERATION:
-            return _BY_GENERATION[fields[key]]
+        if fields.get(key) in _SIZE_BY_GENERATION:
+            return _SIZE_BY_GENERATION[fields[key]]
     names = f"{fields.get('sensor_name', '')} {fields.get('plugin_name', '')}".lower()
-    for part, size in _BY_NAME_PART:
+    for part, size in _SIZE_BY_NAME_PART:
         if part in names:
             return size
     # Other makers number their systems in their own way.
     if fields.get("integrator_name", "Prophesee") == "Prophesee" and fields.get("system_id", "").isdecimal():
-        return _BY_SYSTEM_ID.get(int(fields["system_id"]))
+        return _SIZE_BY_SYSTEM_ID.get(int(fields["system_id"]))
     return None
 
 
-def _whole(text: str | None) -> int | None:
+def _parse_side(text: str | None) -> int | None:
     if text is None:
         return None
     if not re.fullmatch(r"[0-9]{1,9}", text.strip()):

@@ -13,12 +13,17 @@ from pathlib import Path
 
 import h5py
 
-from spikewatch.ingest.child_process import MESSAGE, Child, ChildFailedError, limit_this_process
+from spikewatch.ingest.child_process import (
+    MESSAGE_HEADER,
+    ChildFailedError,
+    ChildProcess,
+    set_resource_limits,
+)
 from spikewatch.ingest.errors import FormatError
 
 _TIMEOUT_S = 20.0
 
-Attributes = Callable[[h5py.File, list[str]], dict[str, str]]
+AttributeReader = Callable[[h5py.File, list[str]], dict[str, str]]
 """Reads the named attributes of the root group that are text or a number, as text."""
 
 
@@ -34,7 +39,7 @@ def read_attributes(file: h5py.File, names: list[str]) -> dict[str, str]:
     return found
 
 
-def root_attributes(file: h5py.File, names: list[str]) -> dict[str, str]:
+def read_attributes_isolated(file: h5py.File, names: list[str]) -> dict[str, str]:
     """The named attributes, read in a child process.
 
     Raises:
@@ -44,17 +49,17 @@ def root_attributes(file: h5py.File, names: list[str]) -> dict[str, str]:
         return {}
     path = Path(file.filename)
     try:
-        with Child(
-            "spikewatch.ingest.hdf5.attributes", str(path.absolute()), *names, stall_s=_TIMEOUT_S
+        with ChildProcess(
+            "spikewatch.ingest.hdf5.attributes", str(path.absolute()), *names, timeout_s=_TIMEOUT_S
         ) as child:
-            found: dict[str, str] = json.loads(child.message()[1])
+            found: dict[str, str] = json.loads(child.receive()[1])
     except ChildFailedError as error:
         raise FormatError(f"{path} is a damaged HDF5 file: its attributes cannot be read") from error
     return found
 
 
 if __name__ == "__main__":
-    limit_this_process(0)
+    set_resource_limits(0)
     with h5py.File(sys.argv[1], "r", locking="best-effort") as _file:
         _payload = json.dumps(read_attributes(_file, sys.argv[2:])).encode()
-    sys.stdout.buffer.write(MESSAGE.pack(0, len(_payload)) + _payload)
+    sys.stdout.buffer.write(MESSAGE_HEADER.pack(0, len(_payload)) + _payload)

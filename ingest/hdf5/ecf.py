@@ -33,13 +33,13 @@ ECF_MAX_EVENTS = 65535
 """Most events in a chunk, a limit of the reference codec."""
 
 _HEADER_BYTES = 12
-_CUT = -1
+_TRUNCATED = -1
 _OVERRUN = -2
-_BAD_TIME = -3
+_TIME_OVERFLOW = -3
 _MAX_DT_NIBBLES = 15
 _TIME_BITS = 62  # so that no sum of two times overflows 64 bits
 
-Bytes = NDArray[np.uint8]
+ByteArray = NDArray[np.uint8]
 
 
 def decode_ecf(chunk: bytes) -> Events:
@@ -58,7 +58,7 @@ def decode_ecf(chunk: bytes) -> Events:
         raise FormatError(f"an ECF chunk announces {count} events, more than {ECF_MAX_EVENTS}; it is damaged")
     events = empty_events(count)
     end = _decode(raw, bool(header & 2), bool(header & 1), events["t"], events["x"], events["y"], events["p"])
-    if end == _CUT:
+    if end == _TRUNCATED:
         raise TruncatedError(f"an ECF chunk of {len(raw)} bytes ends before its {count} events")
     if end < 0:
         what = "its runs exceed its event count" if end == _OVERRUN else "a timestamp leaves 62 bits"
@@ -67,47 +67,47 @@ def decode_ecf(chunk: bytes) -> Events:
 
 
 @numba.njit(nogil=True, cache=True)
-def _u8(raw: Bytes, pos: int) -> int:
+def _read_u8(raw: ByteArray, pos: int) -> int:
     return int(np.int64(raw[pos]))  # signed: numba makes a float of a sum of a u64 and an i64
 
 
 @numba.njit(nogil=True, cache=True)
-def _u16(raw: Bytes, pos: int) -> int:
-    return _u8(raw, pos) | _u8(raw, pos + 1) << 8
+def _read_u16(raw: ByteArray, pos: int) -> int:
+    return _read_u8(raw, pos) | _read_u8(raw, pos + 1) << 8
 
 
 @numba.njit(nogil=True, cache=True)
-def _u32(raw: Bytes, pos: int) -> int:
-    return _u16(raw, pos) | _u16(raw, pos + 2) << 16
+def _read_u32(raw: ByteArray, pos: int) -> int:
+    return _read_u16(raw, pos) | _read_u16(raw, pos + 2) << 16
 
 
 @numba.njit(nogil=True, cache=True)
-def _decode_times(raw: Bytes, t: NDArray[np.int64]) -> int:
+def _decode_times(raw: ByteArray, t: NDArray[np.int64]) -> int:
     """Time runs into t (N,), from t0 on; returns the next position or a code."""
     size, total = len(raw), len(t)
-    now = _u32(raw, 4) | _u32(raw, 8) << 32
+    now = _read_u32(raw, 4) | _read_u32(raw, 8) << 32
     if now >> _TIME_BITS:
-        return _BAD_TIME
+        return _TIME_OVERFLOW
     pos, done, dt, nibbles = _HEADER_BYTES, 0, 0, 0
     while done < total:
         if pos >= size:
-            return _CUT
-        high, run = _u8(raw, pos) >> 4, _u8(raw, pos) & 15
+            return _TRUNCATED
+        high, run = _read_u8(raw, pos) >> 4, _read_u8(raw, pos) & 15
         pos += 1
         if high == 15:
             if nibbles == _MAX_DT_NIBBLES:
-                return _BAD_TIME
+                return _TIME_OVERFLOW
             dt |= run << (4 * nibbles)
             nibbles += 1
             continue
         now += dt + high
         if now >> _TIME_BITS:
-            return _BAD_TIME
+            return _TIME_OVERFLOW
         dt, nibbles = 0, 0
         if run == 15:
             if pos + 2 > size:
-                return _CUT
-            run = _u16(raw, pos)
+                return _TRUNCATED
+            run = _read_u16(raw, pos)
             pos += 2
         if run > total - done:
             return _OVERRUN
@@ -119,14 +119,14 @@ def _decode_times(raw: Bytes, t: NDArray[np.int64]) -> int:
 
 @numba.njit(nogil=True, cache=True)
 def _decode_packed_yxp(
-    raw: Bytes, pos: int, x: NDArray[np.uint16], y: NDArray[np.uint16], p: NDArray[np.uint8]
+    raw: ByteArray, pos: int, x: NDArray[np.uint16], y: NDArray[np.uint16], p: NDArray[np.uint8]
 ) -> int:
     """Groups of four 24-bit events into x, y, p (N,); the last group is whole, its surplus is ignored."""
     total = len(x)
     if (total + 3) // 4 * 12 > len(raw) - pos:
-        return _CUT
+        return _TRUNCATED
     for done in range(0, total, 4):
-        a, b, c = _u32(raw, pos), _u32(raw, pos + 4), _u32(raw, pos + 8)
+        a, b, c = _read_u32(raw, pos), _read_u32(raw, pos + 4), _read_u32(raw, pos + 8)
         pos += 12
         packed = (a >> 8, (a & 0xFF) | b >> 16 << 8, (b & 0xFFFF) | c >> 24 << 16, c & 0xFFFFFF)
         for j in range(min(4, total - done)):
@@ -137,18 +137,18 @@ def _decode_packed_yxp(
 
 
 @numba.njit(nogil=True, cache=True)
-def _decode_y_runs(raw: Bytes, pos: int, y: NDArray[np.uint16]) -> int:
+def _decode_y_runs(raw: ByteArray, pos: int, y: NDArray[np.uint16]) -> int:
     size, total, done = len(raw), len(y), 0
     while done < total:
         if pos + 2 > size:
-            return _CUT
-        word = _u16(raw, pos)
+            return _TRUNCATED
+        word = _read_u16(raw, pos)
         pos += 2
         run = word & 31
         if run == 31:
             if pos + 2 > size:
-                return _CUT
-            run = _u16(raw, pos)
+                return _TRUNCATED
+            run = _read_u16(raw, pos)
             pos += 2
         if run > total - done:
             return _OVERRUN
@@ -159,13 +159,13 @@ def _decode_y_runs(raw: Bytes, pos: int, y: NDArray[np.uint16]) -> int:
 
 
 @numba.njit(nogil=True, cache=True)
-def _decode_packed_xp(raw: Bytes, pos: int, x: NDArray[np.uint16], p: NDArray[np.uint8]) -> int:
+def _decode_packed_xp(raw: ByteArray, pos: int, x: NDArray[np.uint16], p: NDArray[np.uint8]) -> int:
     """Groups of four 12-bit (x, p) into x, p (N,); the last group is whole, its surplus is ignored."""
     total = len(x)
     if (total + 3) // 4 * 6 > len(raw) - pos:
-        return _CUT
+        return _TRUNCATED
     for done in range(0, total, 4):
-        a, b, c = _u16(raw, pos), _u16(raw, pos + 2), _u16(raw, pos + 4)
+        a, b, c = _read_u16(raw, pos), _read_u16(raw, pos + 2), _read_u16(raw, pos + 4)
         pos += 6
         packed = (a >> 4, (a & 0xF) | b >> 8 << 4, (b & 0xFF) | c >> 12 << 8, c & 0xFFF)
         for j in range(min(4, total - done)):
@@ -175,13 +175,13 @@ def _decode_packed_xp(raw: Bytes, pos: int, x: NDArray[np.uint16], p: NDArray[np
 
 
 @numba.njit(nogil=True, cache=True)
-def _decode_masked_x(raw: Bytes, pos: int, x: NDArray[np.uint16]) -> int:
+def _decode_masked_x(raw: ByteArray, pos: int, x: NDArray[np.uint16]) -> int:
     """Each word: one event at x, and one at x + 1 .. x + 5 for each bit of the mask, highest bit first."""
     size, total, done = len(raw), len(x), 0
     while done < total:
         if pos + 2 > size:
-            return _CUT
-        word = _u16(raw, pos)
+            return _TRUNCATED
+        word = _read_u16(raw, pos)
         pos += 2
         first = word >> 5
         x[done] = first
@@ -196,17 +196,17 @@ def _decode_masked_x(raw: Bytes, pos: int, x: NDArray[np.uint16]) -> int:
 
 
 @numba.njit(nogil=True, cache=True)
-def _decode_p_runs(raw: Bytes, pos: int, p: NDArray[np.uint8]) -> int:
+def _decode_p_runs(raw: ByteArray, pos: int, p: NDArray[np.uint8]) -> int:
     size, total, done = len(raw), len(p), 0
     while done < total:
         if pos >= size:
-            return _CUT
-        polarity, run = _u8(raw, pos) >> 7, _u8(raw, pos) & 127
+            return _TRUNCATED
+        polarity, run = _read_u8(raw, pos) >> 7, _read_u8(raw, pos) & 127
         pos += 1
         if run == 127:
             if pos + 2 > size:
-                return _CUT
-            run = _u16(raw, pos)
+                return _TRUNCATED
+            run = _read_u16(raw, pos)
             pos += 2
         if run > total - done:
             return _OVERRUN
@@ -218,7 +218,7 @@ def _decode_p_runs(raw: Bytes, pos: int, p: NDArray[np.uint8]) -> int:
 
 @numba.njit(nogil=True, cache=True)
 def _decode(
-    raw: Bytes,
+    raw: ByteArray,
     yxp_packed: bool,
     xp_packed: bool,
     t: NDArray[np.int64],

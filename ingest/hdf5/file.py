@@ -6,7 +6,7 @@ from pathlib import Path
 
 import h5py
 
-from spikewatch.ingest.errors import FormatError, IngestError, MissingFilterError, TruncatedError
+from spikewatch.ingest.errors import FormatError, IngestError, MissingDependencyError, TruncatedError
 from spikewatch.ingest.hdf5.ecf import ECF_FILTER_ID
 
 MAX_CHUNK_BYTES = 1 << 27
@@ -26,7 +26,7 @@ _FILTER_PACKAGES = {
 
 
 @contextmanager
-def hdf5_errors(path: Path) -> Iterator[None]:
+def translate_hdf5_errors(path: Path) -> Iterator[None]:
     """Translate what h5py raises over a damaged file.
 
     Raises:
@@ -50,11 +50,11 @@ def open_hdf5(path: Path) -> h5py.File:
     """
     import hdf5plugin  # noqa: F401  registers Blosc, Zstandard, LZ4 and others by being imported
 
-    with hdf5_errors(path):
+    with translate_hdf5_errors(path):
         return h5py.File(path, "r", locking="best-effort")
 
 
-def child(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+def get_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
     """The group or dataset that `group` itself holds under a plain name, or None.
 
     Links are not followed: an uploaded file could point one at any file of this machine.
@@ -66,24 +66,24 @@ def child(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
     return item if isinstance(item, h5py.Group | h5py.Dataset) else None
 
 
-def names(group: h5py.Group) -> list[str]:
+def member_names(group: h5py.Group) -> list[str]:
     """What the group holds; h5py gives a name that is no UTF-8 as bytes, and such are left out."""
     return [name for name in group if isinstance(name, str)]
 
 
-def require_readable(dataset: h5py.Dataset) -> None:
+def check_readable(dataset: h5py.Dataset) -> None:
     """Refuse a dataset that cannot be read here, safely and in bounded memory, before anything is read.
 
     Raises:
-        MissingFilterError: a filter is not installed; the message names it.
+        MissingDependencyError: a filter is not installed; the message names it.
         FormatError: the data lie in other files, or in chunks too large.
         TruncatedError: fewer chunks are stored than the length needs.
     """
     if dataset.is_virtual or dataset.external:
         raise FormatError(f"{dataset.name} keeps its data in other files; copy them into one with h5repack")
-    for number, name in filters(dataset):
+    for number, name in filter_pipeline(dataset):
         if number != ECF_FILTER_ID and not h5py.h5z.filter_avail(number):
-            raise MissingFilterError(_missing(dataset.name, number, name))
+            raise MissingDependencyError(_missing_filter_message(dataset.name, number, name))
     if dataset.chunks is None:
         stored = dataset.id.get_storage_size()
         if stored < dataset.nbytes:
@@ -104,14 +104,14 @@ def require_readable(dataset: h5py.Dataset) -> None:
         raise TruncatedError(f"{dataset.name} stores {stored} of its {chunks} chunks")
 
 
-def filters(dataset: h5py.Dataset) -> list[tuple[int, str]]:
+def filter_pipeline(dataset: h5py.Dataset) -> list[tuple[int, str]]:
     """(id, name) of each filter of the dataset, in the order in which they were applied."""
     plist = dataset.id.get_create_plist()
     rows = [plist.get_filter(i) for i in range(plist.get_nfilters())]
     return [(number, name.decode(errors="replace")) for number, _, _, name in rows]
 
 
-def _missing(dataset: str, number: int, name: str) -> str:
+def _missing_filter_message(dataset: str, number: int, name: str) -> str:
     package = _FILTER_PACKAGES.get(number)
     remedy = f"run: pip install -U {package or 'hdf5plugin'}"
     if package is None:

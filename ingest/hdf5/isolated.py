@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from spikewatch.ingest.child_process import STALL_S, Child, ChildFailedError
+from spikewatch.ingest.child_process import READ_TIMEOUT_S, ChildFailedError, ChildProcess
 from spikewatch.ingest.errors import FormatError, IngestError
 from spikewatch.ingest.events import EVENT_DTYPE, MAX_SENSOR_PX, DecodeStats, Events
 from spikewatch.ingest.formats.sensor_size import resolve_size
 from spikewatch.ingest.hdf5 import worker
 from spikewatch.ingest.recording import Recording
 
-_KINDS: list[type[IngestError]] = [IngestError, *IngestError.__subclasses__()]
-_ERRORS = {kind.code: kind for kind in _KINDS}
+_ERROR_TYPES: list[type[IngestError]] = [IngestError, *IngestError.__subclasses__()]
+_ERROR_BY_CODE = {kind.code: kind for kind in _ERROR_TYPES}
 
 
 class IsolatedHdf5Recording(Recording):
@@ -26,11 +26,11 @@ class IsolatedHdf5Recording(Recording):
     recording.
 
     Raises:
-        FormatError: also where the child failed or fell silent for `stall_s` seconds.
+        FormatError: also where the child failed or fell silent for `timeout_s` seconds.
         IngestError: as `Hdf5Recording`.
     """
 
-    reader = "spikewatch.ingest.hdf5.worker"
+    worker_module = "spikewatch.ingest.hdf5.worker"
     """Module that the child runs."""
 
     def __init__(
@@ -39,17 +39,17 @@ class IsolatedHdf5Recording(Recording):
         width: int | None = None,
         height: int | None = None,
         camera: str | None = None,
-        stall_s: float = STALL_S,
+        timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
         self._options = json.dumps({"width": width, "height": height, "camera": camera})
-        self._stall_s = stall_s
-        self._t_from_us: int | None = None
+        self._timeout_s = timeout_s
+        self._seek_us: int | None = None
         self._progress = 0.0
         self._closed = False
-        self._child: Child | None = None
-        self._busy: set[Child] = set()
-        with _failures(path):
-            opened = self._open(path)
+        self._child: ChildProcess | None = None
+        self._active_children: set[ChildProcess] = set()
+        with _translate_child_errors(path):
+            opened = self._start_child(path)
         size = resolve_size((opened["width"], opened["height"]), (width, height), str(path))
         super().__init__(path, str(opened["format"]), *size)
 
@@ -59,25 +59,25 @@ class IsolatedHdf5Recording(Recording):
             raise ValueError(f"{self.path} is closed")
         self.stats = DecodeStats()
         self._progress = 0.0
-        with _failures(self.path):
+        with _translate_child_errors(self.path):
             if self._child is None:
-                self._open(self.path)
+                self._start_child(self.path)
             child, self._child = self._child, None
             assert child is not None
-            self._busy.add(child)
+            self._active_children.add(child)
             try:
-                child.tell(json.dumps({"max_events": max_events, "from_us": self._t_from_us}))
-                while (events := self._next(child, max_events)) is not None:
+                child.send(json.dumps({"max_events": max_events, "from_us": self._seek_us}))
+                while (events := self._receive_chunk(child, max_events)) is not None:
                     yield events
                 self._child = child
             finally:
-                self._busy.discard(child)
+                self._active_children.discard(child)
                 if self._child is not child:
                     child.close()
 
     def seek(self, t_us: int) -> None:
         """Let later `chunks()` yield only events with t >= t_us; see `Hdf5Recording.seek`."""
-        self._t_from_us = t_us
+        self._seek_us = t_us
 
     def progress(self) -> float:
         """Share of the stored events that the running `chunks()` has read, 0 to 1."""
@@ -86,14 +86,16 @@ class IsolatedHdf5Recording(Recording):
     def close(self) -> None:
         """End the child, even in the midst of a `chunks()` of another thread; closing twice is harmless."""
         self._closed = True
-        for child in self._busy.copy():
+        for child in self._active_children.copy():
             child.kill()
         if self._child is not None:
             self._child.close()
             self._child = None
 
-    def _open(self, path: Path) -> dict[str, Any]:
-        child = Child(self.reader, str(path.absolute()), self._options, stall_s=self._stall_s)
+    def _start_child(self, path: Path) -> dict[str, Any]:
+        child = ChildProcess(
+            self.worker_module, str(path.absolute()), self._options, timeout_s=self._timeout_s
+        )
         try:
             opened = _expect(child, worker.OPENED)
         except BaseException:
@@ -103,9 +105,9 @@ class IsolatedHdf5Recording(Recording):
         found: dict[str, Any] = json.loads(opened)
         return found
 
-    def _next(self, child: Child, max_events: int) -> Events | None:
+    def _receive_chunk(self, child: ChildProcess, max_events: int) -> Events | None:
         """The next chunk, or None after the last."""
-        kind, payload = _message(child)
+        kind, payload = _receive(child)
         if kind not in (worker.PROGRESS, worker.DONE):
             raise ChildFailedError(f"sent a message of kind {kind} out of turn")
         told = json.loads(payload)
@@ -114,11 +116,11 @@ class IsolatedHdf5Recording(Recording):
         if kind == worker.DONE:
             return None
         events: Events = np.frombuffer(_expect(child, worker.EVENTS), EVENT_DTYPE)
-        if not (0 < len(events) <= max_events and self._on_sensor(events)):
+        if not (0 < len(events) <= max_events and self._in_bounds(events)):
             raise ChildFailedError("sent events that cannot be")
         return events
 
-    def _on_sensor(self, events: Events) -> bool:
+    def _in_bounds(self, events: Events) -> bool:
         width, height = self.width or MAX_SENSOR_PX, self.height or MAX_SENSOR_PX
         return bool(
             events["x"].max() < width
@@ -129,7 +131,7 @@ class IsolatedHdf5Recording(Recording):
 
 
 @contextmanager
-def _failures(path: Path) -> Iterator[None]:
+def _translate_child_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except IngestError:
@@ -138,16 +140,16 @@ def _failures(path: Path) -> Iterator[None]:
         raise FormatError(f"{path} is so damaged that reading it failed: its reader {error}") from error
 
 
-def _message(child: Child) -> tuple[int, bytearray]:
-    kind, payload = child.message()
+def _receive(child: ChildProcess) -> tuple[int, bytearray]:
+    kind, payload = child.receive()
     if kind == worker.FAILED:
         told = json.loads(payload)
-        raise _ERRORS.get(told["code"], FormatError)(told["message"])
+        raise _ERROR_BY_CODE.get(told["code"], FormatError)(told["message"])
     return kind, payload
 
 
-def _expect(child: Child, wanted: int) -> bytearray:
-    kind, payload = _message(child)
-    if kind != wanted:
+def _expect(child: ChildProcess, message_type: int) -> bytearray:
+    kind, payload = _receive(child)
+    if kind != message_type:
         raise ChildFailedError(f"sent a message of kind {kind} out of turn")
     return payload

@@ -16,13 +16,13 @@ import h5py
 import numpy as np
 
 from spikewatch.ingest.errors import FormatError
-from spikewatch.ingest.formats.sensor_size import Size, size_from_header
-from spikewatch.ingest.hdf5.attributes import Attributes, root_attributes
-from spikewatch.ingest.hdf5.file import child, names
-from spikewatch.ingest.hdf5.tables import Table, column_table, row_table
+from spikewatch.ingest.formats.sensor_size import SensorSize, size_from_header
+from spikewatch.ingest.hdf5.attributes import AttributeReader, read_attributes_isolated
+from spikewatch.ingest.hdf5.file import get_member, member_names
+from spikewatch.ingest.hdf5.tables import EventTable, open_column_table, open_row_table
 
-_LARGEST_OFFSET_US = 1 << 62
-_MOST_NAMES_SHOWN = 12
+_MAX_OFFSET_US = 1 << 62
+_MAX_NAMES_SHOWN = 12
 _SIZE_ATTRIBUTES = (
     "geometry",
     "width",
@@ -37,110 +37,110 @@ _SIZE_ATTRIBUTES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class Hdf5Layout:
     """Where the events are. `t_offset_us` is to be added to each stored time; size in pixels."""
 
     name: str
-    table: Table
-    size: Size = (None, None)
+    table: EventTable
+    sensor_size: SensorSize = (None, None)
     t_offset_us: int = 0
 
 
-def find_layout(
-    file: h5py.File, camera: str | None = None, attributes: Attributes = root_attributes
-) -> Layout:
+def detect_layout(
+    file: h5py.File, camera: str | None = None, attribute_reader: AttributeReader = read_attributes_isolated
+) -> Hdf5Layout:
     """The layout of an open file; `camera` chooses among several, else the left one or the first is taken.
 
     Raises:
         FormatError: it holds frames or no events, or not that camera; the message lists what is there.
-        MissingFilterError, TruncatedError, GeometryError: the events cannot be read.
+        MissingDependencyError, TruncatedError, GeometryError: the events cannot be read.
     """
-    cameras = _cameras(child(file, "prophesee"))
+    cameras = _find_cameras(get_member(file, "prophesee"))
     if camera is not None and camera not in cameras:
         raise FormatError(
             f"there is no camera {camera!r}; {', '.join(cameras) or 'no camera'} is named in this file"
         )
     if cameras:
-        return _m3ed(cameras[camera or _left_or_first(list(cameras))])
-    group = child(file, "CD")
-    events = child(group, "events") if isinstance(group, h5py.Group) else None
+        return _m3ed_layout(cameras[camera or _default_camera(list(cameras))])
+    group = get_member(file, "CD")
+    events = get_member(group, "events") if isinstance(group, h5py.Group) else None
     if isinstance(events, h5py.Dataset):
-        return Layout("metavision", row_table(events), _size_from_attributes(file, attributes))
-    events = child(file, "events")
+        return Hdf5Layout("metavision", open_row_table(events), _size_from_attributes(file, attribute_reader))
+    events = get_member(file, "events")
     if isinstance(events, h5py.Dataset):
-        return Layout("rows", row_table(events), _size_from_attributes(file, attributes))
-    columns = _columns(events)
+        return Hdf5Layout("rows", open_row_table(events), _size_from_attributes(file, attribute_reader))
+    columns = _event_columns(events)
     if columns is not None and isinstance(events, h5py.Group):
-        return _dsec_or_rvt(file, events, columns)
-    raise FormatError(_nothing_found(file))
+        return _dsec_or_rvt_layout(file, events, columns)
+    raise FormatError(_unknown_layout_message(file))
 
 
-def _m3ed(group: h5py.Group) -> Layout:
-    columns = _columns(group)
+def _m3ed_layout(group: h5py.Group) -> Hdf5Layout:
+    columns = _event_columns(group)
     assert columns is not None
-    size: Size = (None, None)
-    calibration = child(group, "calib")
-    resolution = child(calibration, "resolution") if isinstance(calibration, h5py.Group) else None
+    size: SensorSize = (None, None)
+    calibration = get_member(group, "calib")
+    resolution = get_member(calibration, "resolution") if isinstance(calibration, h5py.Group) else None
     if isinstance(resolution, h5py.Dataset) and resolution.size == 2 and resolution.dtype.kind in "iu":
         width, height = np.ravel(resolution[()]).tolist()
         size = (width, height)
-    return Layout("m3ed", column_table(columns), size)
+    return Hdf5Layout("m3ed", open_column_table(columns), size)
 
 
-def _dsec_or_rvt(file: h5py.File, events: h5py.Group, columns: dict[str, h5py.Dataset]) -> Layout:
-    size = (_scalar(events, file, "width"), _scalar(events, file, "height"))
-    offset = _scalar(events, file, "t_offset")
+def _dsec_or_rvt_layout(file: h5py.File, events: h5py.Group, columns: dict[str, h5py.Dataset]) -> Hdf5Layout:
+    size = (_read_scalar(events, file, "width"), _read_scalar(events, file, "height"))
+    offset = _read_scalar(events, file, "t_offset")
     if offset is None:
-        return Layout("rvt", column_table(columns), size)
-    if abs(offset) > _LARGEST_OFFSET_US:
+        return Hdf5Layout("rvt", open_column_table(columns), size)
+    if abs(offset) > _MAX_OFFSET_US:
         raise FormatError(f"t_offset is {offset}, beyond any time in microseconds; the file is damaged")
-    return Layout("dsec", column_table(columns), size, offset)
+    return Hdf5Layout("dsec", open_column_table(columns), size, offset)
 
 
-def _columns(group: h5py.Group | h5py.Dataset | None) -> dict[str, h5py.Dataset] | None:
+def _event_columns(group: h5py.Group | h5py.Dataset | None) -> dict[str, h5py.Dataset] | None:
     """The datasets t, x, y, p of a group, or None if one is absent."""
     if not isinstance(group, h5py.Group):
         return None
-    columns = {name: child(group, name) for name in "txyp"}
+    columns = {name: get_member(group, name) for name in "txyp"}
     return columns if all(isinstance(column, h5py.Dataset) for column in columns.values()) else None
 
 
-def _cameras(group: h5py.Group | h5py.Dataset | None) -> dict[str, h5py.Group]:
+def _find_cameras(group: h5py.Group | h5py.Dataset | None) -> dict[str, h5py.Group]:
     if not isinstance(group, h5py.Group):
         return {}
-    found = {name: child(group, name) for name in names(group)}
-    return {name: item for name, item in found.items() if _columns(item) is not None}
+    found = {name: get_member(group, name) for name in member_names(group)}
+    return {name: item for name, item in found.items() if _event_columns(item) is not None}
 
 
-def _left_or_first(names: list[str]) -> str:
+def _default_camera(names: list[str]) -> str:
     return next((name for name in names if name == "left" or name.endswith("_left")), names[0])
 
 
-def _scalar(group: h5py.Group, file: h5py.File, name: str) -> int | None:
+def _read_scalar(group: h5py.Group, file: h5py.File, name: str) -> int | None:
     """A whole number from a dataset of one element, in the group or else at the top; None if absent."""
     for place in (group, file):
-        item = child(place, name)
+        item = get_member(place, name)
         if isinstance(item, h5py.Dataset) and item.size == 1 and item.dtype.kind in "iu":
             return int(np.ravel(item[()])[0])
     return None
 
 
-def _size_from_attributes(file: h5py.File, attributes: Attributes) -> Size:
+def _size_from_attributes(file: h5py.File, attribute_reader: AttributeReader) -> SensorSize:
     """Metavision writes its metadata as strings on the root group, with the keys of its RAW headers."""
     present = [name for name in _SIZE_ATTRIBUTES if name in file.attrs]
-    return size_from_header(attributes(file, present), {})
+    return size_from_header(attribute_reader(file, present), {})
 
 
-def _nothing_found(file: h5py.File) -> str:
-    data = child(file, "data")
+def _unknown_layout_message(file: h5py.File) -> str:
+    data = get_member(file, "data")
     if isinstance(data, h5py.Dataset) and data.ndim == 4:
         return (
             f"this HDF5 file holds {data.shape[0]} preprocessed frames of {data.shape[1:]} (RVT's `data`), "
             "not events; pass the recording from which they were made"
         )
-    there = names(file)
-    shown = [f"{name} ({_describe(child(file, name))})" for name in there[:_MOST_NAMES_SHOWN]]
-    more = ", ..." if len(there) > _MOST_NAMES_SHOWN else ""
+    there = member_names(file)
+    shown = [f"{name} ({_describe(get_member(file, name))})" for name in there[:_MAX_NAMES_SHOWN]]
+    more = ", ..." if len(there) > _MAX_NAMES_SHOWN else ""
     return f"this HDF5 file holds no events in a known layout; it has {', '.join(shown) or 'nothing'}{more}"
 
 

@@ -12,54 +12,54 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewatch.ingest.columns import Columns
+from spikewatch.ingest.columns import EventColumns
 from spikewatch.ingest.errors import FormatError, TruncatedError
 from spikewatch.ingest.events import Events, empty_events
 from spikewatch.ingest.hdf5.ecf import ECF_FILTER_ID, decode_ecf
-from spikewatch.ingest.hdf5.file import filters, require_readable
+from spikewatch.ingest.hdf5.file import check_readable, filter_pipeline
 
 _BLOCK_ROWS = 1 << 16
-_COLUMN_KINDS = {"t": "iu", "x": "iu", "y": "iu", "p": "iub"}
+_COLUMN_DTYPE_KINDS = {"t": "iu", "x": "iu", "y": "iu", "p": "iub"}
 
 
-class Table(Protocol):
+class EventTable(Protocol):
     """Rows of events, in stored order."""
 
     @property
     def length(self) -> int: ...
 
     @property
-    def block(self) -> int:
+    def block_rows(self) -> int:
         """Rows that are loaded together: whole chunks, where there are chunks."""
 
-    def read(self, start: int, stop: int) -> Columns: ...
+    def read(self, start: int, stop: int) -> EventColumns: ...
 
-    def times(self, start: int, stop: int) -> NDArray[Any]: ...
+    def read_times(self, start: int, stop: int) -> NDArray[Any]: ...
 
 
 class BlockReader:
     """Slices of a long array of which one block at a time is loaded and kept."""
 
-    def __init__(self, load: Callable[[int, int], NDArray[Any]], length: int, block: int) -> None:
+    def __init__(self, load: Callable[[int, int], NDArray[Any]], length: int, block_rows: int) -> None:
         self.length = length
-        self.block = block
+        self.block_rows = block_rows
         self._load = load
-        self._kept_at = -1
-        self._kept: NDArray[Any] = np.empty(0)
+        self._cached_start = -1
+        self._cached_block: NDArray[Any] = np.empty(0)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows [start, stop); a view of the kept block where they lie within one."""
-        pieces = list(self._pieces(start, stop))
+        pieces = list(self._read_blocks(start, stop))
         return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
 
-    def _pieces(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+    def _read_blocks(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         while True:
-            first = start - start % self.block
-            end = min(first + self.block, self.length)
-            if self._kept_at != first:
-                self._kept = self._load(first, end)
-                self._kept_at = first
-            yield self._kept[start - first : min(stop, end) - first]
+            first = start - start % self.block_rows
+            end = min(first + self.block_rows, self.length)
+            if self._cached_start != first:
+                self._cached_block = self._load(first, end)
+                self._cached_start = first
+            yield self._cached_block[start - first : min(stop, end) - first]
             if stop <= end:
                 return
             start = end
@@ -71,12 +71,12 @@ class ColumnTable:
 
     columns: Mapping[str, BlockReader]
     length: int
-    block: int
+    block_rows: int
 
-    def read(self, start: int, stop: int) -> Columns:
-        return Columns(**{name: reader.read(start, stop) for name, reader in self.columns.items()})
+    def read(self, start: int, stop: int) -> EventColumns:
+        return EventColumns(**{name: reader.read(start, stop) for name, reader in self.columns.items()})
 
-    def times(self, start: int, stop: int) -> NDArray[Any]:
+    def read_times(self, start: int, stop: int) -> NDArray[Any]:
         return self.columns["t"].read(start, stop)
 
 
@@ -86,44 +86,44 @@ class RowTable:
 
     rows: BlockReader
     length: int
-    block: int
+    block_rows: int
 
-    def read(self, start: int, stop: int) -> Columns:
+    def read(self, start: int, stop: int) -> EventColumns:
         rows = self.rows.read(start, stop)
         if rows.dtype.names is None:
-            return Columns(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3])
-        return Columns(rows["t"], rows["x"], rows["y"], rows["p"])
+            return EventColumns(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3])
+        return EventColumns(rows["t"], rows["x"], rows["y"], rows["p"])
 
-    def times(self, start: int, stop: int) -> NDArray[Any]:
+    def read_times(self, start: int, stop: int) -> NDArray[Any]:
         return self.read(start, stop).t
 
 
-def column_table(datasets: Mapping[str, h5py.Dataset]) -> ColumnTable:
+def open_column_table(datasets: Mapping[str, h5py.Dataset]) -> ColumnTable:
     """A table over the datasets t, x, y, p.
 
     Raises:
         FormatError: they differ in length, or are not one-dimensional integers.
-        MissingFilterError, TruncatedError: see `require_readable`.
+        MissingDependencyError, TruncatedError: see `check_readable`.
     """
     lengths = {name: dataset.shape for name, dataset in datasets.items()}
     if len(set(lengths.values())) != 1 or len(datasets["t"].shape or ()) != 1:
         raise FormatError(f"the event columns do not have one common length: {lengths}")
     for name, dataset in datasets.items():
-        _require_integers(dataset.name, name, dataset.dtype)
-        if any(number == ECF_FILTER_ID for number, _ in filters(dataset)):
+        _check_integer_dtype(dataset.name, name, dataset.dtype)
+        if any(number == ECF_FILTER_ID for number, _ in filter_pipeline(dataset)):
             raise FormatError(
                 f"{dataset.name} is a single column compressed with ECF, which holds whole events"
             )
-    readers = {name: _reader(dataset) for name, dataset in datasets.items()}
-    return ColumnTable(readers, len(datasets["t"]), readers["t"].block)
+    readers = {name: _block_reader(dataset) for name, dataset in datasets.items()}
+    return ColumnTable(readers, len(datasets["t"]), readers["t"].block_rows)
 
 
-def row_table(dataset: h5py.Dataset) -> RowTable:
+def open_row_table(dataset: h5py.Dataset) -> RowTable:
     """A table over one compound or (N, 4) dataset, with ECF decoded here and without a plugin.
 
     Raises:
         FormatError: its shape or fields are not those of events.
-        MissingFilterError, TruncatedError: see `require_readable`.
+        MissingDependencyError, TruncatedError: see `check_readable`.
     """
     names = dataset.dtype.names
     if dataset.dtype.hasobject:
@@ -132,23 +132,23 @@ def row_table(dataset: h5py.Dataset) -> RowTable:
         )
     if names is not None and set("txyp") <= set(names) and dataset.ndim == 1:
         for name in "txyp":
-            _require_integers(f"{dataset.name}[{name}]", name, dataset.dtype[name])
+            _check_integer_dtype(f"{dataset.name}[{name}]", name, dataset.dtype[name])
     elif names is None and dataset.ndim == 2 and dataset.shape[1] == 4:
-        _require_integers(dataset.name, "t", dataset.dtype)
+        _check_integer_dtype(dataset.name, "t", dataset.dtype)
     else:
         raise FormatError(
             f"{dataset.name} has shape {dataset.shape} and type {dataset.dtype}; expected (N,) with fields "
             "t, x, y, p, or (N, 4) with columns t, x, y, p"
         )
-    if any(number == ECF_FILTER_ID for number, _ in filters(dataset)):
-        reader = _ecf_reader(dataset)
+    if any(number == ECF_FILTER_ID for number, _ in filter_pipeline(dataset)):
+        reader = _ecf_block_reader(dataset)
     else:
-        reader = _reader(dataset)
-    return RowTable(reader, len(dataset), reader.block)
+        reader = _block_reader(dataset)
+    return RowTable(reader, len(dataset), reader.block_rows)
 
 
-def _reader(dataset: h5py.Dataset) -> BlockReader:
-    require_readable(dataset)
+def _block_reader(dataset: h5py.Dataset) -> BlockReader:
+    check_readable(dataset)
     chunk = dataset.chunks[0] if dataset.chunks else _BLOCK_ROWS
 
     def load(start: int, stop: int) -> NDArray[Any]:
@@ -158,21 +158,22 @@ def _reader(dataset: h5py.Dataset) -> BlockReader:
     return BlockReader(load, len(dataset), chunk * max(1, _BLOCK_ROWS // chunk))
 
 
-_ECF_ROW = np.dtype([("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")], align=True)
+_ECF_ROW_DTYPE = np.dtype([("x", "<u2"), ("y", "<u2"), ("p", "<i2"), ("t", "<i8")], align=True)
 
 
-def _ecf_reader(dataset: h5py.Dataset) -> BlockReader:
-    require_readable(dataset)
-    if len(filters(dataset)) > 1:
+def _ecf_block_reader(dataset: h5py.Dataset) -> BlockReader:
+    check_readable(dataset)
+    if len(filter_pipeline(dataset)) > 1:
         raise FormatError(
-            f"{dataset.name} combines ECF with other filters ({filters(dataset)}); none but ECF is known"
+            f"{dataset.name} combines ECF with other filters ({filter_pipeline(dataset)}); none but "
+            "ECF is known"
         )
-    if dataset.dtype != _ECF_ROW:
-        raise FormatError(f"{dataset.name} has type {dataset.dtype}; ECF compresses {_ECF_ROW} only")
+    if dataset.dtype != _ECF_ROW_DTYPE:
+        raise FormatError(f"{dataset.name} has type {dataset.dtype}; ECF compresses {_ECF_ROW_DTYPE} only")
 
     def load(start: int, stop: int) -> Events:
         skipped_filters, chunk = dataset.id.read_direct_chunk((start,))
-        events = _plain_chunk(chunk) if skipped_filters & 1 else decode_ecf(chunk)
+        events = _decode_uncompressed(chunk) if skipped_filters & 1 else decode_ecf(chunk)
         if len(events) < stop - start:
             raise TruncatedError(
                 f"{dataset.name}: the chunk at event {start} holds {len(events)} of {stop - start}"
@@ -182,16 +183,16 @@ def _ecf_reader(dataset: h5py.Dataset) -> BlockReader:
     return BlockReader(load, len(dataset), dataset.chunks[0])
 
 
-def _plain_chunk(chunk: bytes) -> Events:
+def _decode_uncompressed(chunk: bytes) -> Events:
     """A chunk that the optional filter left as it was, as Events."""
-    rows = np.frombuffer(chunk, _ECF_ROW, len(chunk) // _ECF_ROW.itemsize)
+    rows = np.frombuffer(chunk, _ECF_ROW_DTYPE, len(chunk) // _ECF_ROW_DTYPE.itemsize)
     events = empty_events(len(rows))
     events["t"], events["x"], events["y"], events["p"] = rows["t"], rows["x"], rows["y"], rows["p"] > 0
     return events
 
 
-def _require_integers(where: str, column: str, dtype: np.dtype[Any]) -> None:
-    if dtype.kind not in _COLUMN_KINDS[column]:
+def _check_integer_dtype(where: str, column: str, dtype: np.dtype[Any]) -> None:
+    if dtype.kind not in _COLUMN_DTYPE_KINDS[column]:
         raise FormatError(
             f"{where} has type {dtype}; expected integers (t in microseconds, x and y in pixels)"
         )

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from spikewatch.ingest.child_process import MESSAGE, limit_this_process
+from spikewatch.ingest.child_process import MESSAGE_HEADER, set_resource_limits
 from spikewatch.ingest.errors import FormatError, IngestError
 from spikewatch.ingest.hdf5.attributes import read_attributes
 from spikewatch.ingest.hdf5.recording import Hdf5Recording
@@ -22,42 +22,42 @@ OPENED, PROGRESS, EVENTS, DONE, FAILED = range(5)
 
 def main(path: Path, options: dict[str, Any], out: BinaryIO) -> None:
     """Answer all lines of stdin."""
-    limit_this_process(path.stat().st_size)
+    set_resource_limits(path.stat().st_size)
     try:
-        with Hdf5Recording(path, **options, attributes=read_attributes) as recording:
+        with Hdf5Recording(path, **options, attribute_reader=read_attributes) as recording:
             shown = {"format": recording.format, "width": recording.width, "height": recording.height}
             _send(out, OPENED, json.dumps(shown).encode())
             for line in sys.stdin:
-                _answer(recording, json.loads(line), out)
+                _handle_request(recording, json.loads(line), out)
     except BrokenPipeError:
         raise
     except IngestError as error:
-        _fail(out, error.code, str(error))
+        _send_error(out, error.code, str(error))
     except Exception as error:
-        _fail(out, FormatError.code, f"{path} is a damaged HDF5 file: {type(error).__name__}: {error}")
+        _send_error(out, FormatError.code, f"{path} is a damaged HDF5 file: {type(error).__name__}: {error}")
 
 
-def _answer(recording: Hdf5Recording, wanted: dict[str, Any], out: BinaryIO) -> None:
-    if wanted["from_us"] is not None:
-        recording.seek(wanted["from_us"])
-    for events in recording.chunks(wanted["max_events"]):
-        _send(out, PROGRESS, _progress(recording))
+def _handle_request(recording: Hdf5Recording, request: dict[str, Any], out: BinaryIO) -> None:
+    if request["from_us"] is not None:
+        recording.seek(request["from_us"])
+    for events in recording.chunks(request["max_events"]):
+        _send(out, PROGRESS, _encode_progress(recording))
         _send(out, EVENTS, events.data)
-    _send(out, DONE, _progress(recording))
+    _send(out, DONE, _encode_progress(recording))
 
 
-def _progress(recording: Hdf5Recording) -> bytes:
+def _encode_progress(recording: Hdf5Recording) -> bytes:
     stats = recording.stats
     shown = {"progress": recording.progress(), "events": stats.events, "dropped": stats.dropped}
     return json.dumps(shown).encode()
 
 
-def _fail(out: BinaryIO, code: str, message: str) -> None:
+def _send_error(out: BinaryIO, code: str, message: str) -> None:
     _send(out, FAILED, json.dumps({"code": code, "message": message}).encode())
 
 
-def _send(out: BinaryIO, kind: int, payload: bytes | memoryview) -> None:
-    out.write(MESSAGE.pack(kind, memoryview(payload).nbytes))
+def _send(out: BinaryIO, message_type: int, payload: bytes | memoryview) -> None:
+    out.write(MESSAGE_HEADER.pack(message_type, memoryview(payload).nbytes))
     out.write(payload)
     out.flush()
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 CAR, PEDESTRIAN = 0, 1
 """Gen1's class ids."""
 
-LEAST_LUMINANCE, MOST_LUMINANCE = 1e-4, 8.0
+MIN_LUMINANCE, MAX_LUMINANCE = 1e-4, 8.0
 SCENARIOS = ("driving", "roadside")
 
 
@@ -28,12 +28,12 @@ class Actor:
     """Someone or something that moves or could be detected; class_id None: no label."""
 
     class_id: int | None
-    kind: str
+    type_name: str
     """"car", "van", "pedestrian", "cyclist", "lorry", "bus", ..."""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class FilmConfig:
     """What to film; everything random in it comes from the seed.
 
     scenario: "driving" (through a windscreen) or "roadside" (from a pole or a tripod).
@@ -57,7 +57,7 @@ class Film(Protocol):
         ...
 
     def luminance(self, t_s: float) -> NDArray[np.float32]:
-        """[H, W], linear, LEAST_ to MOST_LUMINANCE; the film's median is about 0.35, less at night."""
+        """[H, W], linear, LEAST_ to MAX_LUMINANCE; the film's median is about 0.35, less at night."""
         ...
 
     def ids(self, t_s: float) -> NDArray[np.int32]:

@@ -32,7 +32,7 @@ class BoxStatistics:
 
 
 @dataclass(frozen=True, slots=True)
-class Statistics:
+class EventStatistics:
     """One recording.
 
     Attributes:
@@ -58,7 +58,9 @@ class Statistics:
     classes: Mapping[int, BoxStatistics]
 
 
-def statistics(events: Events, width: int, height: int, boxes: Boxes | None = None) -> Statistics:
+def compute_statistics(
+    events: Events, width: int, height: int, boxes: Boxes | None = None
+) -> EventStatistics:
     """Sum up a recording.
 
     Args:
@@ -77,21 +79,23 @@ def statistics(events: Events, width: int, height: int, boxes: Boxes | None = No
     events = events[np.argsort(events["t"], kind="stable")]
     pixel = events["y"].astype(np.int64) * width + events["x"]
     seconds = max(int(events["t"][-1] - events["t"][0]), 1) * 1e-6
-    rates, inside, area = _in_boxes(events, pixel, (height, width), boxes)
-    return Statistics(
+    rates, inside, area = _box_rates(events, pixel, (height, width), boxes)
+    return EventStatistics(
         events=len(events),
         seconds=seconds,
         rate_hz=len(events) / (width * height * seconds),
-        active_share=_active_pixels(events["t"], pixel) / (width * height),
+        active_share=_mean_active_pixels(events["t"], pixel) / (width * height),
         on_share=float(events["p"].mean()),
         interval_ms=_median_interval_ms(events["t"], pixel),
         in_boxes_share=inside,
         box_area_share=area,
-        classes={} if boxes is None else {k: _sum_up(rates[boxes["class_id"] == k]) for k in _ids(boxes)},
+        classes={}
+        if boxes is None
+        else {k: _box_statistics(rates[boxes["class_id"] == k]) for k in _class_ids(boxes)},
     )
 
 
-def _active_pixels(t_us: NDArray[np.int64], pixel: NDArray[np.int64]) -> float:
+def _mean_active_pixels(t_us: NDArray[np.int64], pixel: NDArray[np.int64]) -> float:
     """Mean over the full windows from the first event on; over one that is not full if there is no other."""
     windows = max((int(t_us[-1] - t_us[0]) + 1) // WINDOW_US, 1)
     window = (t_us - t_us[0]) // WINDOW_US
@@ -105,7 +109,7 @@ def _median_interval_ms(t_us: NDArray[np.int64], pixel: NDArray[np.int64]) -> fl
     return float(np.median(intervals)) * 1e-3 if len(intervals) else None
 
 
-def _in_boxes(
+def _box_rates(
     events: Events, pixel: NDArray[np.int64], shape: tuple[int, int], boxes: Boxes | None
 ) -> tuple[NDArray[np.float64], float | None, float | None]:
     """Each box's events per pixel and second; share of events in boxes; share of the sensor in boxes."""
@@ -128,11 +132,11 @@ def _in_boxes(
     return rates, float(inside / max(before, 1)), float(covered / (len(times) * shape[0] * shape[1]))
 
 
-def _sum_up(rates: NDArray[np.float64]) -> BoxStatistics:
+def _box_statistics(rates: NDArray[np.float64]) -> BoxStatistics:
     lively = rates[rates >= SILENT_HZ]
     median = float(np.median(lively)) if len(lively) else None
     return BoxStatistics(len(rates), median, 1 - len(lively) / len(rates))
 
 
-def _ids(boxes: Boxes) -> list[int]:
+def _class_ids(boxes: Boxes) -> list[int]:
     return [int(k) for k in np.unique(boxes["class_id"])]

@@ -14,8 +14,8 @@ REPRESENTATIONS = ("polarity_counts", "latest_polarity")
 COUNTS, LATEST = 0, 1
 """What `draw` does with an event, as the compiled loops know it."""
 
-_FULL = 65535
-_NONE, _ON = 127, 255
+_MAX_COUNT = 65535
+_NO_EVENT_VALUE, _ON_VALUE = 127, 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,15 @@ class Representation:
 
     channels: int
     dtype: DTypeLike
-    blank: int
+    blank_value: int
     code: int
 
     def blank_frame(self, width: int, height: int) -> NDArray[Any]:
         """A frame (P, H, W) without events."""
         shape = (self.channels, height, width)
-        return np.full(shape, self.blank, self.dtype) if self.blank else np.zeros(shape, self.dtype)
+        return (
+            np.full(shape, self.blank_value, self.dtype) if self.blank_value else np.zeros(shape, self.dtype)
+        )
 
 
 def make_representation(name: str) -> Representation:
@@ -45,22 +47,22 @@ def make_representation(name: str) -> Representation:
         ValueError: no such name.
     """
     if name == "polarity_counts":
-        return Representation(channels=2, dtype=np.uint16, blank=0, code=COUNTS)
+        return Representation(channels=2, dtype=np.uint16, blank_value=0, code=COUNTS)
     if name == "latest_polarity":
-        return Representation(channels=1, dtype=np.uint8, blank=_NONE, code=LATEST)
+        return Representation(channels=1, dtype=np.uint8, blank_value=_NO_EVENT_VALUE, code=LATEST)
     raise ValueError(f"unknown representation {name!r}; expected one of {', '.join(REPRESENTATIONS)}")
 
 
 @numba.njit(inline="always")
-def draw(frame: NDArray[Any], code: int, x: UInt, y: UInt, polarity: UInt) -> None:
+def draw_event(frame: NDArray[Any], code: int, x: UInt, y: UInt, polarity: UInt) -> None:
     """Write one event into a frame (P, H, W); for use in compiled loops, which check the bounds.
 
     x and y are to be unsigned: numba checks signed indices for negative ones, at a third of the loop's time.
     """
     channel = np.uint64(polarity) & np.uint64(1)  # polarity is random: a branch on it would be mispredicted
     if code == LATEST:
-        frame[0, y, x] = np.uint64(_ON) * channel
+        frame[0, y, x] = np.uint64(_ON_VALUE) * channel
     else:
         count = frame[channel, y, x]
-        if count < _FULL:
+        if count < _MAX_COUNT:
             frame[channel, y, x] = count + 1

@@ -10,7 +10,7 @@ from spikewatch.ingest.errors import GeometryError
 from spikewatch.ingest.events import DecodeStats
 from spikewatch.ingest.formats.dat import DatDecoder
 from spikewatch.ingest.formats.decoders import make_decoder
-from spikewatch.ingest.formats.record_decoder import Bytes
+from spikewatch.ingest.formats.record_decoder import BytesLike
 from spikewatch.ingest.slicing.event_sources import DatRecords
 from spikewatch.ingest.slicing.slicer import Slice, SlicerStats, TimeSlicer
 
@@ -51,7 +51,7 @@ class SliceStream:
         )
         self._make_slicer(width=1, height=1)  # refuses wrong arguments now, though the size may come later
         self._slicer: TimeSlicer | None = None
-        self._drawing = False
+        self._iterating = False
 
     @property
     def decode_stats(self) -> DecodeStats:
@@ -64,11 +64,11 @@ class SliceStream:
         return SlicerStats() if self._slicer is None else self._slicer.stats
 
     @property
-    def size(self) -> tuple[int | None, int | None]:
+    def sensor_size(self) -> tuple[int | None, int | None]:
         """(width, height) in pixels, as given or named by the header; None while unknown."""
         return self._decoder.width, self._decoder.height
 
-    def feed(self, data: Bytes) -> Iterator[Slice]:
+    def feed(self, data: BytesLike) -> Iterator[Slice]:
         """Take the next bytes; yields the slices that they complete, made only as they are drawn.
 
         Draw them all before the next call, and leave `data` unchanged until then.
@@ -78,9 +78,9 @@ class SliceStream:
             GeometryError: the header contradicts the given size; or events come and the size is unknown.
             TimeOrderError: an event is more than max_late_us earlier than the open slice.
         """
-        self._check_drawn()
-        self._drawing = True
-        return self._slices(data)
+        self._check_consumed()
+        self._iterating = True
+        return self._generate_slices(data)
 
     def finish(self) -> Iterator[Slice]:
         """The stream has ended; yields the open, partial slice if there is one.
@@ -88,7 +88,7 @@ class SliceStream:
         Raises:
             TruncatedError: the stream ended within its header.
         """
-        self._check_drawn()
+        self._check_consumed()
         self._decoder.finish()
         last = None if self._slicer is None else self._slicer.flush()
         return iter(() if last is None else (last,))
@@ -99,7 +99,7 @@ class SliceStream:
         Returns:
             Plain values, and the frame (P, H, W) of the slice still open, if there is one.
         """
-        self._check_drawn()
+        self._check_consumed()
         sliced, frame = (None, None) if self._slicer is None else self._slicer.save()
         return {"decoder": self._decoder.save(), "slicer": sliced}, frame
 
@@ -111,24 +111,24 @@ class SliceStream:
         """
         self._decoder.load(saved["decoder"])
         if saved["slicer"] is not None:
-            self._sized_slicer().load(saved["slicer"], frame)
+            self._get_slicer().load(saved["slicer"], frame)
 
-    def _check_drawn(self) -> None:
-        if self._drawing:
+    def _check_consumed(self) -> None:
+        if self._iterating:
             raise RuntimeError("the slices of the previous feed were not all drawn, or it failed")
 
-    def _slices(self, data: Bytes) -> Iterator[Slice]:
+    def _generate_slices(self, data: BytesLike) -> Iterator[Slice]:
         if isinstance(self._decoder, DatDecoder):
-            for records in self._decoder.words(data):
-                yield from self._sized_slicer().take(DatRecords(self._decoder, records))
+            for records in self._decoder.records(data):
+                yield from self._get_slicer().push_source(DatRecords(self._decoder, records))
         else:
             for block in self._decoder.blocks(data):
-                yield from self._sized_slicer().push(block)
-        self._drawing = False
+                yield from self._get_slicer().push(block)
+        self._iterating = False
 
-    def _sized_slicer(self) -> TimeSlicer:
+    def _get_slicer(self) -> TimeSlicer:
         if self._slicer is None:
-            width, height = self.size
+            width, height = self.sensor_size
             if width is None or height is None:
                 raise GeometryError("the stream does not name its sensor size; pass --width and --height")
             self._slicer = self._make_slicer(width=width, height=height)

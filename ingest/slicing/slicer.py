@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import GeometryError, TimeOrderError
 from spikewatch.ingest.events import MAX_SENSOR_PX, Events
-from spikewatch.ingest.slicing.event_sources import OUTSIDE, TOO_EARLY, DecodedEvents, EventSource
+from spikewatch.ingest.slicing.event_sources import OUTSIDE_SENSOR, TOO_EARLY, DecodedEvents, EventSource
 from spikewatch.ingest.slicing.representations import make_representation
 
-_BEFORE_ALL = -(1 << 63)
+_MIN_TIME_US = -(1 << 63)
 _MAX_TIME_US = 1 << 60  # 36,000 years; times beyond are damage, and their sums would not fit 64 bits
 
 
@@ -84,12 +84,12 @@ class TimeSlicer:
         self.stats = SlicerStats()
         self._representation = make_representation(representation)
         self._origin_us, self._max_gap_us, self._max_late_us = origin_us, max_gap_us, max_late_us
-        self._open: _OpenSlice | None = None
+        self._open_slice: _OpenSlice | None = None
         # A slice that ends before all time: drawing into it finds the first event on the sensor.
-        self._nothing = _OpenSlice(_BEFORE_ALL, _BEFORE_ALL, self._blank(), False)
-        self._drawing = False
+        self._slice_before_all = _OpenSlice(_MIN_TIME_US, _MIN_TIME_US, self._blank_frame(), False)
+        self._iterating = False
         if start_us is not None:
-            self._open = self._begin(start_us)
+            self._open_slice = self._new_slice(start_us)
 
     def push(self, events: Events) -> Iterator[Slice]:
         """Take events (N,); yields the slices that they complete, made only as they are drawn.
@@ -100,26 +100,26 @@ class TimeSlicer:
             TimeOrderError: an event is over max_late_us earlier than the open slice, or beyond any clock.
             GeometryError: an event is off the sensor.
         """
-        return self.take(DecodedEvents(events))
+        return self.push_source(DecodedEvents(events))
 
-    def take(self, source: EventSource) -> Iterator[Slice]:
+    def push_source(self, source: EventSource) -> Iterator[Slice]:
         """Like `push`, from any source of events."""
-        self._check_drawn()
-        self._drawing = True
-        return self._slices(source)
+        self._check_consumed()
+        self._iterating = True
+        return self._generate_slices(source)
 
     def flush(self) -> Slice | None:
         """End the open slice before its time; None if there is none. The next event begins afresh."""
-        self._check_drawn()
-        return None if self._open is None else self._emit()
+        self._check_consumed()
+        return None if self._open_slice is None else self._close_slice()
 
     def save(self) -> tuple[dict[str, Any], NDArray[Any] | None]:
         """All that a later slicer needs to go on: plain values, and the open slice's frame (P, H, W)."""
-        self._check_drawn()
+        self._check_consumed()
         meta: dict[str, Any] = {"stats": asdict(self.stats), "open": None}
-        if self._open is None:
+        if self._open_slice is None:
             return meta, None
-        slice_ = self._open
+        slice_ = self._open_slice
         meta["open"] = {
             "t0_us": slice_.t0_us,
             "n_events": slice_.n_events,
@@ -134,53 +134,57 @@ class TimeSlicer:
             ValueError: the open slice is off the grid, or its frame not of this sensor and representation.
         """
         self.stats = SlicerStats(**saved["stats"])
-        self._open = None
+        self._open_slice = None
         if saved["open"] is None:
             return
-        open_ = self._begin(saved["open"]["t0_us"], saved["open"]["discontinuity"])
+        open_ = self._new_slice(saved["open"]["t0_us"], saved["open"]["discontinuity"])
         blank = open_.frame
         if frame is None or (frame.shape, frame.dtype) != (blank.shape, blank.dtype):
             raise ValueError(f"the frame of the open slice is not {blank.dtype} {blank.shape}")
         if open_.t0_us != saved["open"]["t0_us"]:
             raise ValueError("the open slice is off the grid")
         open_.frame, open_.n_events = frame.copy(), saved["open"]["n_events"]
-        self._open = open_
+        self._open_slice = open_
 
-    def _check_drawn(self) -> None:
-        if self._drawing:
+    def _check_consumed(self) -> None:
+        if self._iterating:
             raise RuntimeError("the slices of the previous push were not all drawn")
 
-    def _slices(self, source: EventSource) -> Iterator[Slice]:
+    def _generate_slices(self, source: EventSource) -> Iterator[Slice]:
         at = 0
         while True:
-            at = self._draw(self._open or self._nothing, source, at)
+            at = self._draw(self._open_slice or self._slice_before_all, source, at)
             if at == len(source):
                 break
-            t_us, _, _ = source.event(at)
+            t_us, _, _ = source.event_at(at)
             if abs(t_us) > _MAX_TIME_US:
-                self._drawing = False
+                self._iterating = False
                 raise TimeOrderError(f"an event at {t_us} us is beyond any clock; the recording is damaged")
-            if self._open is None:
-                self._open = self._begin(t_us)
+            if self._open_slice is None:
+                self._open_slice = self._new_slice(t_us)
             else:
-                yield from self._advance(self._open.t1_us, t_us)
-        self._drawing = False
+                yield from self._advance(self._open_slice.t1_us, t_us)
+        self._iterating = False
 
     def _draw(self, into: _OpenSlice, source: EventSource, at: int) -> int:
         """Draw the events from index `at` on into a slice; returns the index of the first beyond it."""
-        earliest_us = max(into.t0_us - self._max_late_us, _BEFORE_ALL)
-        taken = source.take(at, into.t0_us, into.t1_us, earliest_us, into.frame, self._representation.code)
+        earliest_us = max(into.t0_us - self._max_late_us, _MIN_TIME_US)
+        taken = source.draw_into(
+            at, into.t0_us, into.t1_us, earliest_us, into.frame, self._representation.code
+        )
         into.n_events += taken.events
         self.stats.events_in += taken.events
         self.stats.late += taken.late
-        if taken.verdict in (TOO_EARLY, OUTSIDE):
-            self._drawing = False
-            raise self._error(taken.verdict, source.event(taken.stop), into.t0_us)
+        if taken.stop_reason in (TOO_EARLY, OUTSIDE_SENSOR):
+            self._iterating = False
+            raise self._stop_error(taken.stop_reason, source.event_at(taken.stop), into.t0_us)
         return taken.stop
 
-    def _error(self, verdict: int, event: tuple[int, int, int], t0_us: int) -> TimeOrderError | GeometryError:
+    def _stop_error(
+        self, stop_reason: int, event: tuple[int, int, int], t0_us: int
+    ) -> TimeOrderError | GeometryError:
         t_us, x, y = event
-        if verdict == TOO_EARLY:
+        if stop_reason == TOO_EARLY:
             return TimeOrderError(
                 f"an event at {t_us} us came in the slice that begins at {t0_us} us; at most "
                 f"{self._max_late_us} us of disorder are allowed: sort the recording, or raise max_late_us"
@@ -189,25 +193,25 @@ class TimeSlicer:
 
     def _advance(self, t1_us: int, t_us: int) -> Iterator[Slice]:
         """End the open slice, which ends at t1_us, and the blank ones up to the one that holds t_us."""
-        yield self._emit()
+        yield self._close_slice()
         jump = t_us - t1_us > self._max_gap_us and t_us - t1_us >= self.slice_us
         if jump:
             self.stats.gaps += 1
         else:
             for t0_us in range(t1_us, t_us - self.slice_us + 1, self.slice_us):
-                self._open = self._begin(t0_us)
-                yield self._emit()
-        self._open = self._begin(t_us, jump)
+                self._open_slice = self._new_slice(t0_us)
+                yield self._close_slice()
+        self._open_slice = self._new_slice(t_us, jump)
 
-    def _begin(self, t_us: int, discontinuity: bool = False) -> _OpenSlice:
+    def _new_slice(self, t_us: int, discontinuity: bool = False) -> _OpenSlice:
         t0_us = t_us - (t_us - self._origin_us) % self.slice_us
-        return _OpenSlice(t0_us, t0_us + self.slice_us, self._blank(), discontinuity)
+        return _OpenSlice(t0_us, t0_us + self.slice_us, self._blank_frame(), discontinuity)
 
-    def _blank(self) -> NDArray[Any]:
+    def _blank_frame(self) -> NDArray[Any]:
         return self._representation.blank_frame(self.width, self.height)
 
-    def _emit(self) -> Slice:
-        done, self._open = self._open, None
+    def _close_slice(self) -> Slice:
+        done, self._open_slice = self._open_slice, None
         assert done is not None
         self.stats.events_out += done.n_events
         return Slice(done.t0_us, done.t1_us, done.frame, done.n_events, done.discontinuity)

@@ -8,7 +8,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save_file
 
-from spikewatch.model.checkpoints.bundled import DEFAULT, UNTRAINED, weights_path
+from spikewatch.model.checkpoints.bundled import DEFAULT_WEIGHTS, UNTRAINED, weights_path
 from spikewatch.model.checkpoints.dyadic_init import fill_dyadic, set_dyadic_head_bias
 from spikewatch.model.detector import Detector
 from spikewatch.model.errors import CheckpointError, ConfigError
@@ -16,10 +16,10 @@ from spikewatch.model.network.base import Network
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.runtime.binary_spikes import to_spike_driven
-from spikewatch.model.runtime.select import AUTO, choose_runtime
+from spikewatch.model.runtime.select import AUTO, select_runtime
 from spikewatch.model.spec import ModelSpec
 
-FORMAT = "spikewatch-1"
+CHECKPOINT_FORMAT = "spikewatch-1"
 
 
 def save_checkpoint(path: Path, network: Network, spec: ModelSpec, half: bool = False) -> None:
@@ -39,7 +39,7 @@ def save_checkpoint(path: Path, network: Network, spec: ModelSpec, half: bool = 
         for name, t in network.state_dict().items()
     }
     try:
-        save_file(tensors, path, metadata={"format": FORMAT, "spec": json.dumps(spec.to_json())})
+        save_file(tensors, path, metadata={"format": CHECKPOINT_FORMAT, "spec": json.dumps(spec.to_json())})
     except SafetensorError as error:
         raise CheckpointError(f"{path}: cannot be written ({error})") from error
 
@@ -61,9 +61,9 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:
         raise CheckpointError(f"{path}: numbers of type {error} cannot be read") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
-    metadata = _metadata(data)
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: format {metadata.get('format')!r}, expected {FORMAT!r}")
+    metadata = _read_metadata(data)
+    if metadata.get("format") != CHECKPOINT_FORMAT:
+        raise CheckpointError(f"{path}: format {metadata.get('format')!r}, expected {CHECKPOINT_FORMAT!r}")
     try:
         spec = ModelSpec.from_json(json.loads(metadata["spec"]))
     except (KeyError, ValueError) as error:
@@ -79,7 +79,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:
     return Detector(network, spec, device)
 
 
-def _metadata(data: bytes) -> dict[str, str]:
+def _read_metadata(data: bytes) -> dict[str, str]:
     """What a safetensors file that was read says beside its tensors."""
     length = int.from_bytes(data[:8], "little")
     found: dict[str, str] | None = json.loads(data[8 : 8 + length]).get("__metadata__")
@@ -120,7 +120,7 @@ def load_detector(
         CheckpointError: see `load_checkpoint`.
         ConfigError: the runtime does not know this network, or is not for this device.
     """
-    weights = weights or DEFAULT
+    weights = weights or DEFAULT_WEIGHTS
     untrained = weights == UNTRAINED
     loaded = (
         untrained_detector(device=device) if untrained else load_checkpoint(weights_path(weights), device)
@@ -129,7 +129,7 @@ def load_detector(
         if runtime not in (AUTO, "eager"):
             raise ConfigError(f"binary spikes run eagerly: mode spike has no runtime {runtime}")
         return Detector(to_spike_driven(loaded.network), loaded.spec, device)
-    chosen = choose_runtime(runtime, loaded.network, device)
+    chosen = select_runtime(runtime, loaded.network, device)
     return Detector(loaded.network, loaded.spec, device, chosen, state_dtype)
 
 

@@ -38,7 +38,7 @@ def _rng(name: str) -> np.random.Generator:
     return np.random.default_rng(zlib.crc32(name.encode()))
 
 
-def _conv(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _conv_weights(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     """Sparse weights in {-2^-a, 0, 2^-a} with variance gain^2 / fan_in."""
     fan_in = int(np.prod(shape[1:]))
     gain = ENCODER_GAIN.get(shape[1], 1.0) if name.endswith(_ENCODER) else 1.0
@@ -49,18 +49,18 @@ def _conv(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     return (signs * np.float32(2.0**-a)).astype(np.float32)
 
 
-def _bn_pair(name: str, shape: tuple[int, ...], column: int) -> NDArray[np.float32]:
+def _bn_values(name: str, shape: tuple[int, ...], column: int) -> NDArray[np.float32]:
     index = _rng(name.rsplit(".", 1)[0]).integers(0, 3, size=shape)
     pair: NDArray[np.float32] = BN_PAIRS[index, column]
     return pair
 
 
-def _mean(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _running_mean(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     high, step = (3, 16.0) if _INNER.search(name) else (9, 64.0)
     return (_rng(name).integers(1 - high, high, size=shape) / step).astype(np.float32)
 
 
-def _bias(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+def _bias_values(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
     if _INNER.search(name):
         return (_rng(name).integers(-2, 3, size=shape) / 16.0).astype(np.float32)
     offset = 0.0 if _RESIDUAL_BIAS.search(name) or name.endswith("conv.bias") else TIE_OFFSET
@@ -72,12 +72,12 @@ def dyadic_tensor(name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | No
     if name.endswith(("num_batches_tracked", ".beta")):
         return None
     if name.endswith("running_mean"):
-        return _mean(name, shape)
+        return _running_mean(name, shape)
     if name.endswith("running_var"):
-        return _bn_pair(name, shape, 0)
+        return _bn_values(name, shape, 0)
     if name.endswith(".bias"):
-        return _bias(name, shape)
-    return _conv(name, shape) if len(shape) == 4 else _bn_pair(name, shape, 1)
+        return _bias_values(name, shape)
+    return _conv_weights(name, shape) if len(shape) == 4 else _bn_values(name, shape, 1)
 
 
 @torch.no_grad()

@@ -14,8 +14,8 @@ MAX_BYTES = 2 * 1024**3
 MAX_PICKLE_BYTES = 64 * 1024**2
 MAX_ENTRIES = 20_000
 
-_ZIP_START = b"PK\x03\x04"
-_PICKLE_START = re.compile(rb"\x80[\x02-\x05]")
+_ZIP_MAGIC = b"PK\x03\x04"
+_PICKLE_MAGIC = re.compile(rb"\x80[\x02-\x05]")
 _STORAGE = re.compile(r"data/(0|[1-9][0-9]*)")
 _OTHER_ENTRIES = {"data.pkl", "version", "byteorder", ".format_version", ".storage_alignment"} | {
     ".data/serialization_id"
@@ -30,17 +30,17 @@ def read_checked_pickle(path: Path) -> bytes:
             holds or than the limits above.
     """
     try:
-        size, start = path.stat().st_size, _first_bytes(path)
+        size, start = path.stat().st_size, _read_magic(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
     except OSError as error:
         raise CheckpointError(f"{path}: not a readable file ({error.strerror})") from error
-    if _PICKLE_START.match(start):
+    if _PICKLE_MAGIC.match(start):
         raise CheckpointError(
             f"{path}: a bare pickle (torch.save before 1.6), expected a zip;"
             " reading it would run its code: have its author save it again with a current PyTorch"
         )
-    if start != _ZIP_START:
+    if start != _ZIP_MAGIC:
         raise CheckpointError(f"{path}: not a zip file of torch.save; expected an official .pt checkpoint")
     if size > MAX_BYTES:
         raise CheckpointError(f"{path}: {size:,} bytes, expected at most {MAX_BYTES:,}")
@@ -58,9 +58,9 @@ def read_checked_pickle(path: Path) -> bytes:
     return data
 
 
-def _first_bytes(path: Path) -> bytes:
+def _read_magic(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(len(_ZIP_START))
+        return file.read(len(_ZIP_MAGIC))
 
 
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo], file_bytes: int) -> str:

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from spikewatch.model.checkpoints.official_archive import read_checked_pickle
-from spikewatch.model.checkpoints.official_pickle import PickleRefused, pickle_globals
+from spikewatch.model.checkpoints.official_pickle import UnsafePickle, pickle_globals
 from spikewatch.model.errors import CheckpointError
 
-STUB_ROOTS = (
+STUB_PREFIXES = (
     *("ultralytics.", "spikingjelly.", "torch.nn.modules.", "torch.nn.functional."),
     *("pathlib.", "types.SimpleNamespace", "numpy.dtype", "numpy.dtypes.", "numpy.ndarray"),
     *("numpy.core.multiarray.", "numpy._core.multiarray."),
@@ -27,7 +27,7 @@ STUB_ROOTS = (
 
 _STORAGES = ("Half", "Float", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _DTYPES = ("float16", "float32", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
-REAL_GLOBALS = (
+ALLOWED_GLOBALS = (
     {"collections.OrderedDict", "builtins.set", "_codecs.encode", "torch.Size", "torch.device"}
     | {"torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_parameter"}
     | {f"torch.{kind}Storage" for kind in _STORAGES}
@@ -56,55 +56,55 @@ class Stub:
 
 
 @dataclass(frozen=True, slots=True)
-class OfficialFile:
+class OfficialCheckpoint:
     """What an official checkpoint holds.
 
     Attributes:
         tensors: official name -> tensor, as stored.
         source: `ema`, `model`, or `state dict` where the file holds plain tensors.
         globals: names of the classes and functions that its pickle mentions.
-        names: what the module says its classes are called; unchecked.
-        facts: epoch, date and version, where they are plain values.
+        class_names: what the module says its classes are called; unchecked.
+        metadata: epoch, date and version, where they are plain values.
         sha256: of the file, in hex.
     """
 
     tensors: dict[str, Tensor]
     source: str
     globals: frozenset[str]
-    names: object
-    facts: dict[str, str]
+    class_names: object
+    metadata: dict[str, str]
     sha256: str
 
 
-def read_official(path: Path) -> OfficialFile:
+def read_official_checkpoint(path: Path) -> OfficialCheckpoint:
     """Read a checkpoint; CheckpointError says what is wrong with it."""
     data = read_checked_pickle(path)
     try:
         used = pickle_globals(data)
-    except PickleRefused as error:
+    except UnsafePickle as error:
         raise CheckpointError(f"{path}: {error}") from error
-    _refuse_foreign(path, used)
-    content = _load(path, used)
+    _check_globals(path, used)
+    content = _unpickle(path, used)
     if type(content) is not dict or ("model" not in content and "ema" not in content):
         raise CheckpointError(f"{path}: expected a dict with `model` or `ema`, as training saves it")
     source = "ema" if content.get("ema") is not None else "model"
     root: Any = content.get(source)
     try:
         if isinstance(root, dict):
-            source, names, tensors = "state dict", None, _named(dict.items(root))
+            source, names, tensors = "state dict", None, _check_tensors(dict.items(root))
         else:
-            tensors, names = _named(_walk(root)), root.fields.get("names")
+            tensors, names = _check_tensors(_iter_tensors(root)), root.fields.get("names")
     except _NotAModule as error:
         raise CheckpointError(f"{path}: {source}: {error}") from error
-    return OfficialFile(tensors, source, used, names, _facts(content), _sha256(path))
+    return OfficialCheckpoint(tensors, source, used, names, _metadata(content), _sha256(path))
 
 
 def _is_stub_name(name: str) -> bool:
-    return any(name.startswith(root) if root.endswith(".") else name == root for root in STUB_ROOTS)
+    return any(name.startswith(root) if root.endswith(".") else name == root for root in STUB_PREFIXES)
 
 
-def _refuse_foreign(path: Path, used: frozenset[str]) -> None:
-    foreign = sorted(name for name in used if name not in REAL_GLOBALS and not _is_stub_name(name))
+def _check_globals(path: Path, used: frozenset[str]) -> None:
+    foreign = sorted(name for name in used if name not in ALLOWED_GLOBALS and not _is_stub_name(name))
     if foreign:
         shown = ", ".join(f"{name!a:.100}" for name in foreign[:5])
         more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
@@ -114,7 +114,7 @@ def _refuse_foreign(path: Path, used: frozenset[str]) -> None:
         )
 
 
-def _load(path: Path, used: frozenset[str]) -> Any:
+def _unpickle(path: Path, used: frozenset[str]) -> Any:
     stubs: list[Any] = [(type("Stub", (Stub,), {}), name) for name in used if _is_stub_name(name)]
     try:
         with path.open("rb") as file, torch.serialization.safe_globals(stubs):
@@ -136,23 +136,23 @@ class _NotAModule(Exception):
     """The pickle holds something else than modules and tensors where they belong."""
 
 
-def _fields(module: object, key: str) -> dict[str, object]:
+def _module_dict(module: object, key: str) -> dict[str, object]:
     found = module.fields.get(key, {}) if isinstance(module, Stub) else None
     if not isinstance(found, dict) or not all(type(name) is str for name in dict.keys(found)):
         raise _NotAModule(f"expected a module with a dict `{key}`, got {type(module).__name__}")
     return dict(dict.items(found))
 
 
-def _walk(root: object) -> Iterator[tuple[str, object]]:
+def _iter_tensors(root: object) -> Iterator[tuple[str, object]]:
     """Name and value of every parameter and persistent buffer, in no order; bounded against cycles."""
     left = [("", root)]
     for _ in range(MAX_MODULES):
         if not left:
             return
         prefix, module = left.pop()
-        modules, transient = _fields(module, "_modules"), _transient(module)
-        yield from ((prefix + n, p) for n, p in _fields(module, "_parameters").items() if p is not None)
-        buffers = _fields(module, "_buffers").items()
+        modules, transient = _module_dict(module, "_modules"), _non_persistent_buffers(module)
+        yield from ((prefix + n, p) for n, p in _module_dict(module, "_parameters").items() if p is not None)
+        buffers = _module_dict(module, "_buffers").items()
         yield from ((prefix + n, b) for n, b in buffers if b is not None and n not in transient)
         left += [(f"{prefix}{name}.", child) for name, child in modules.items() if child is not None]
         if prefix.count(".") > MAX_DEPTH or len(left) > MAX_MODULES:
@@ -160,13 +160,13 @@ def _walk(root: object) -> Iterator[tuple[str, object]]:
     raise _NotAModule(f"more than {MAX_MODULES:,} modules")
 
 
-def _transient(module: object) -> set[object]:
+def _non_persistent_buffers(module: object) -> set[object]:
     """Names of the buffers that a module does not save."""
     found = module.fields.get("_non_persistent_buffers_set") if isinstance(module, Stub) else None
     return found if type(found) is set else set()
 
 
-def _named(pairs: Iterable[tuple[object, object]]) -> dict[str, Tensor]:
+def _check_tensors(pairs: Iterable[tuple[object, object]]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, value in pairs:
         if type(name) is not str:
@@ -179,16 +179,16 @@ def _named(pairs: Iterable[tuple[object, object]]) -> dict[str, Tensor]:
     return tensors
 
 
-def _facts(content: dict[str, object]) -> dict[str, str]:
+def _metadata(content: dict[str, object]) -> dict[str, str]:
     facts = {}
     for name in ("epoch", "date", "version"):
         value = content.get(name)
         if (type(value) is int and abs(value) < 1 << 31) or (type(value) is str and value):
-            facts[name] = printable(str(value))
+            facts[name] = to_printable(str(value))
     return facts
 
 
-def printable(text: str, length: int = 64) -> str:
+def to_printable(text: str, length: int = 64) -> str:
     """`text` on one line of printable characters, at most `length` of them."""
     return "".join(c if c.isprintable() else "?" for c in text[:length])
 

@@ -13,7 +13,11 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from spikewatch.model.checkpoints.official_file import OfficialFile, printable, read_official
+from spikewatch.model.checkpoints.official_file import (
+    OfficialCheckpoint,
+    read_official_checkpoint,
+    to_printable,
+)
 from spikewatch.model.checkpoints.official_names import DFL_NAME, official_tensor_names
 from spikewatch.model.coco_classes import COCO_CLASSES
 from spikewatch.model.detector import Detector
@@ -23,11 +27,11 @@ from spikewatch.model.network.config import LIMITS, SCALES, SpikeYOLOConfig
 from spikewatch.model.network.head import DFL_BINS
 from spikewatch.model.spec import GEN1_CLASSES, REPRESENTATION_CHANNELS, ModelSpec
 
-ENCODER = "model.1.encode_conv.weight"
-CLASS_CONV = "model.26.cv3.0.2.conv.weight"
+ENCODER_WEIGHT = "model.1.encode_conv.weight"
+CLASS_HEAD_WEIGHT = "model.26.cv3.0.2.conv.weight"
 STAGE_ROWS = (2, 4, 6, 8)
 
-FLOATS = (torch.float16, torch.bfloat16, torch.float32)
+FLOAT_TYPES = (torch.float16, torch.bfloat16, torch.float32)
 """Types that become float32 exactly."""
 
 
@@ -92,26 +96,26 @@ def import_official(
         raise ConfigError(
             f"time_order {time_order!r}: variant {variant} sees still images, which have no order"
         )
-    file = read_official(path)
+    file = read_official_checkpoint(path)
     _check_variant(path, file, variant)
-    tensors = _without_dfl(path, file.tensors)
-    config = _config(path, tensors, defaults, scale)
+    tensors = _drop_dfl(path, file.tensors)
+    config = _infer_config(path, tensors, defaults, scale)
     spec = ModelSpec(
         name=name or f"spikeyolo-{config.scale}-{variant}",
         config=config,
-        class_names=usable_class_names(file.names, config.classes, defaults),
+        class_names=resolve_class_names(file.class_names, config.classes, defaults),
         representation=defaults.representation,
         slices=slices or defaults.slices,
         input_height=defaults.input_height,
         input_width=defaults.input_width,
-        training=f"imported from {printable(path.name)} (official SpikeYOLO, {variant})",
+        training=f"imported from {to_printable(path.name)} (official SpikeYOLO, {variant})",
         time_order=time_order or defaults.time_order,
         provenance=_provenance(path, file, variant),
     )
-    return _detector(path, tensors, spec)
+    return _build_detector(path, tensors, spec)
 
 
-def _check_variant(path: Path, file: OfficialFile, variant: str) -> None:
+def _check_variant(path: Path, file: OfficialCheckpoint, variant: str) -> None:
     """Pickled modules tell their neuron by the packages they name; plain tensors do not."""
     if file.source == "state dict":
         return
@@ -124,7 +128,7 @@ def _check_variant(path: Path, file: OfficialFile, variant: str) -> None:
         )
 
 
-def _without_dfl(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _drop_dfl(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """All but the constant 0..15 that turns distributions into distances; ours is in the code."""
     rest = dict(tensors)
     dfl = rest.pop(DFL_NAME, None)
@@ -135,14 +139,16 @@ def _without_dfl(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
     return rest
 
 
-def _config(
-    path: Path, tensors: Mapping[str, Tensor], variant: Variant, asked: str | None
+def _infer_config(
+    path: Path, tensors: Mapping[str, Tensor], variant: Variant, requested: str | None
 ) -> SpikeYOLOConfig:
     """The network that fits the tensors' names and shapes."""
-    if ENCODER not in tensors:
-        raise CheckpointError(f"{path}: {_what_it_is(tensors)}; expected a SpikeYOLO, with {ENCODER}")
-    width, in_channels = _shape(path, tensors, ENCODER, 4)[:2]
-    classes = _shape(path, tensors, CLASS_CONV, 4)[0]
+    if ENCODER_WEIGHT not in tensors:
+        raise CheckpointError(
+            f"{path}: {_describe_tensors(tensors)}; expected a SpikeYOLO, with {ENCODER_WEIGHT}"
+        )
+    width, in_channels = _tensor_shape(path, tensors, ENCODER_WEIGHT, 4)[:2]
+    classes = _tensor_shape(path, tensors, CLASS_HEAD_WEIGHT, 4)[0]
     channels = REPRESENTATION_CHANNELS[variant.representation]
     if in_channels != channels:
         raise CheckpointError(
@@ -153,13 +159,13 @@ def _config(
     if scale is None:
         known = ", ".join(f"{w} ({s})" for w, s in widths.items())
         raise CheckpointError(f"{path}: {width} channels after the encoder, expected one of {known}")
-    if asked is not None and asked != scale:
+    if requested is not None and requested != scale:
         raise CheckpointError(
-            f"{path}: is of scale {scale}, not {asked}; pass --scale {scale} or leave it out"
+            f"{path}: is of scale {scale}, not {requested}; pass --scale {scale} or leave it out"
         )
     if not 1 <= classes <= LIMITS["classes"][1]:
         raise CheckpointError(f"{path}: {classes} classes, expected 1 to {LIMITS['classes'][1]}")
-    repeats = _repeats(path, tensors)
+    repeats = _infer_repeats(path, tensors)
     own = SpikeYOLOConfig(scale).stage_repeats
     return SpikeYOLOConfig(
         scale=scale,
@@ -172,7 +178,7 @@ def _config(
     )
 
 
-def _what_it_is(tensors: Mapping[str, Tensor]) -> str:
+def _describe_tensors(tensors: Mapping[str, Tensor]) -> str:
     if "model.0.conv.weight" in tensors:
         return "a plain YOLO (its first layer is model.0.conv), no spiking network"
     if not tensors:
@@ -180,7 +186,7 @@ def _what_it_is(tensors: Mapping[str, Tensor]) -> str:
     return f"holds {len(tensors)} tensors such as {min(tensors)!a:.80}"
 
 
-def _shape(path: Path, tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
+def _tensor_shape(path: Path, tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
     shape = tuple(tensors[name].shape) if name in tensors else ()
     if len(shape) != dimensions:
         found = f"has shape {shape}" if name in tensors else "is missing"
@@ -188,7 +194,7 @@ def _shape(path: Path, tensors: Mapping[str, Tensor], name: str, dimensions: int
     return shape
 
 
-def _repeats(path: Path, tensors: Mapping[str, Tensor]) -> tuple[int, int, int, int]:
+def _infer_repeats(path: Path, tensors: Mapping[str, Tensor]) -> tuple[int, int, int, int]:
     """Blocks of each stage; names carry an index only where there is more than one."""
     found = []
     for row in STAGE_ROWS:
@@ -201,10 +207,10 @@ def _repeats(path: Path, tensors: Mapping[str, Tensor]) -> tuple[int, int, int, 
     return first, second, third, fourth
 
 
-def usable_class_names(found: object, classes: int, variant: Variant) -> tuple[str, ...]:
+def resolve_class_names(names: object, classes: int, variant: Variant) -> tuple[str, ...]:
     """The file's own names if they are usable; else the data set's if their number fits."""
-    if type(found) is dict and list(found) == list(range(classes)):
-        values = tuple(found.values())
+    if type(names) is dict and list(names) == list(range(classes)):
+        values = tuple(names.values())
         usable = all(type(v) is str and v.isprintable() and 1 <= len(v) <= 64 for v in values)
         if usable and len(set(values)) == classes:
             return values
@@ -213,12 +219,17 @@ def usable_class_names(found: object, classes: int, variant: Variant) -> tuple[s
     return tuple(f"class_{i}" for i in range(classes))
 
 
-def _provenance(path: Path, file: OfficialFile, variant: str) -> Mapping[str, str]:
-    origin = {"file": printable(path.name), "sha256": file.sha256, "variant": variant, "source": file.source}
-    return MappingProxyType(origin | file.facts)
+def _provenance(path: Path, file: OfficialCheckpoint, variant: str) -> Mapping[str, str]:
+    origin = {
+        "file": to_printable(path.name),
+        "sha256": file.sha256,
+        "variant": variant,
+        "source": file.source,
+    }
+    return MappingProxyType(origin | file.metadata)
 
 
-def _detector(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) -> Detector:
+def _build_detector(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) -> Detector:
     """Build the network and fill it; every tensor of the file is used exactly once."""
     with torch.device("meta"):
         plan = build_network(spec.config)
@@ -231,8 +242,8 @@ def _detector(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) -> Det
     return Detector(network, spec)
 
 
-def _check_names(path: Path, found: set[str], expected: set[str], scale: str) -> None:
-    for what, names in (("lacks", expected - found), ("has left over", found - expected)):
+def _check_names(path: Path, actual: set[str], expected: set[str], scale: str) -> None:
+    for what, names in (("lacks", expected - actual), ("has left over", actual - expected)):
         if names:
             some = f"{min(names)!a:.100}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
             raise CheckpointError(
@@ -240,18 +251,18 @@ def _check_names(path: Path, found: set[str], expected: set[str], scale: str) ->
             )
 
 
-def _check_tensor(path: Path, name: str, found: Tensor, expected: Tensor) -> None:
-    types = FLOATS if expected.is_floating_point() else (expected.dtype,)
-    if found.dtype not in types:
+def _check_tensor(path: Path, name: str, tensor: Tensor, expected: Tensor) -> None:
+    types = FLOAT_TYPES if expected.is_floating_point() else (expected.dtype,)
+    if tensor.dtype not in types:
         wanted = " or ".join(str(t).removeprefix("torch.") for t in types)
         raise CheckpointError(
-            f"{path}: {name} is {str(found.dtype).removeprefix('torch.')}, expected {wanted}"
+            f"{path}: {name} is {str(tensor.dtype).removeprefix('torch.')}, expected {wanted}"
         )
-    if found.shape != expected.shape:
+    if tensor.shape != expected.shape:
         raise CheckpointError(
-            f"{path}: {name} has shape {tuple(found.shape)}, expected {tuple(expected.shape)}"
+            f"{path}: {name} has shape {tuple(tensor.shape)}, expected {tuple(expected.shape)}"
         )
-    if not bool(torch.isfinite(found).all()):
+    if not bool(torch.isfinite(tensor).all()):
         raise CheckpointError(f"{path}: {name} holds values that are not finite")
-    if name.endswith("running_var") and bool((found < 0).any()):
+    if name.endswith("running_var") and bool((tensor < 0).any()):
         raise CheckpointError(f"{path}: {name} holds negative variances")

@@ -13,7 +13,7 @@ SATURATED_ABOVE = 0.9
 DEGRADATIONS = ("silent", "saturated")
 
 
-def degradation(firing_rate: float) -> str | None:
+def classify_degradation(firing_rate: float) -> str | None:
     """What is wrong with a layer that fires at this rate, one of DEGRADATIONS; None: nothing."""
     if firing_rate < SILENT_BELOW:
         return "silent"

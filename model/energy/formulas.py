@@ -18,14 +18,14 @@ PJ_PER_MJ = 1e9
 
 
 @dataclass(frozen=True, slots=True)
-class Costs:
+class OperationCosts:
     """What one operation costs in picojoules."""
 
     mac_pj: float = E_MAC_PJ
     ac_pj: float = E_AC_PJ
 
 
-PAPER_COSTS = Costs()
+PAPER_COSTS = OperationCosts()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +42,11 @@ class Energy:
     mac: float = 0.0
     ann_mac: float = 0.0
 
-    def spiking_mj(self, costs: Costs = PAPER_COSTS) -> float:
+    def spiking_mj(self, costs: OperationCosts = PAPER_COSTS) -> float:
         """Spiking energy in millijoules (equation 17, real-valued layers at the cost of a MAC)."""
         return (self.ac * costs.ac_pj + self.mac * costs.mac_pj) / PJ_PER_MJ
 
-    def as_ann_mj(self, costs: Costs = PAPER_COSTS) -> float:
+    def as_ann_mj(self, costs: OperationCosts = PAPER_COSTS) -> float:
         """Energy of the same geometry as an ANN in millijoules (equation 16)."""
         return self.ann_mac * costs.mac_pj / PJ_PER_MJ
 
@@ -109,7 +109,7 @@ def firing_rates(
         slices: how many slices were summed.
     """
     return {
-        layer.name: spikes[layer.name] / (layer.neurons * layer.trains * d_max * slices)
+        layer.name: spikes[layer.name] / (layer.neurons * layer.spike_trains * d_max * slices)
         for layer in layers
         if layer.spiking
     }
@@ -119,5 +119,5 @@ def mean_firing_rate(
     layers: Iterable[Layer], spikes: Mapping[str, float], d_max: int, slices: int = 1
 ) -> float:
     """Spikes for each neuron and virtual step, over all layers; 0 for a network without spikes."""
-    neurons = sum(layer.neurons * layer.trains for layer in layers if layer.spiking)
+    neurons = sum(layer.neurons * layer.spike_trains for layer in layers if layer.spiking)
     return sum(spikes.values()) / (neurons * d_max * slices) if neurons else 0.0

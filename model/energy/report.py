@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spikewatch.model.detector import Detector, StepOutput
-from spikewatch.model.energy.degradation import degradation
-from spikewatch.model.energy.formulas import PAPER_COSTS, Costs, Energy, firing_rates, layer_energy
+from spikewatch.model.energy.degradation import classify_degradation
+from spikewatch.model.energy.formulas import PAPER_COSTS, Energy, OperationCosts, firing_rates, layer_energy
 from spikewatch.model.network.shapes import Layer
 
 
@@ -48,7 +48,7 @@ class EnergyReport:
     slices: int
     d_max: int
     windows: float
-    costs: Costs
+    costs: OperationCosts
 
     @property
     def formula(self) -> Energy:
@@ -77,7 +77,7 @@ class EnergyMeter:
 
     def add(self, out: StepOutput) -> None:
         """Count one step; each sample of a batch is a slice."""
-        self.slices += len(out.raw[0])
+        self.slices += len(out.logits[0])
         for name, count in out.spikes.items():
             self.spikes[name] = self.spikes.get(name, 0) + int(count.sum())
         for name, exact in out.accumulations.items():
@@ -88,7 +88,7 @@ class EnergyMeter:
         for out in outputs:
             self.add(out)
 
-    def report(self, slices: int, costs: Costs = PAPER_COSTS) -> EnergyReport:
+    def report(self, slices: int, costs: OperationCosts = PAPER_COSTS) -> EnergyReport:
         """What a window of `slices` slices cost on the mean.
 
         Raises:
@@ -101,8 +101,8 @@ class EnergyMeter:
         rows = []
         for layer in self._detector.layers:
             rate = rates.get(layer.name)
-            formula = layer_energy(layer, (rate or 0.0) * d_max * layer.trains, slices)
+            formula = layer_energy(layer, (rate or 0.0) * d_max * layer.spike_trains, slices)
             exact = self._accumulations.get(layer.name, 0.0) / windows
-            bad = None if rate is None else degradation(rate)
+            bad = None if rate is None else classify_degradation(rate)
             rows.append(LayerReport(layer, rate, formula, Energy(exact, formula.mac, formula.ann_mac), bad))
         return EnergyReport(tuple(rows), slices, d_max, windows, costs)

@@ -1,6 +1,6 @@
 """Running an exported file: named arrays in, named arrays out.
 
-inputs = rest_inputs(detector, batch) | {"frames": frames}
+inputs = initial_inputs(detector, batch) | {"frames": frames}
 outputs = run(inputs)
 inputs = carried(outputs) | {"frames": next_frames}
 """
@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewatch.model.detector import Detector
-from spikewatch.model.export.graph import NEXT_STATE, STATE
+from spikewatch.model.export.graph import NEXT_STATE_PREFIX, STATE_PREFIX
 from spikewatch.model.export.optional_packages import require, require_openvino
 
-Arrays = dict[str, NDArray[Any]]
+NamedArrays = dict[str, NDArray[Any]]
 """By the names of the graph."""
 
-Engine = Callable[[Arrays], Arrays]
+Engine = Callable[[NamedArrays], NamedArrays]
 """One slice: `frames` and every `state.*` in, everything out. Keeps no state."""
 
 
-def onnx_runtime(path: Path, threads: int = 0) -> Engine:
+def onnx_engine(path: Path, threads: int = 0) -> Engine:
     """An ONNX file on the CPU; 0 threads: as many as there are cores."""
     runtime = require("onnxruntime")
     options = runtime.SessionOptions()
@@ -31,13 +31,13 @@ def onnx_runtime(path: Path, threads: int = 0) -> Engine:
     session = runtime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
 
-    def run(inputs: Arrays) -> Arrays:
+    def run(inputs: NamedArrays) -> NamedArrays:
         return dict(zip(names, session.run(names, inputs), strict=True))
 
     return run
 
 
-def openvino_runtime(path: Path, threads: int = 0) -> Engine:
+def openvino_engine(path: Path, threads: int = 0) -> Engine:
     """An OpenVINO file on the CPU, in 32 bits: left alone it takes bfloat16 where the CPU has it."""
     openvino = require_openvino()
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
@@ -46,23 +46,23 @@ def openvino_runtime(path: Path, threads: int = 0) -> Engine:
     compiled = openvino.Core().compile_model(path, "CPU", options)
     names = [output.get_any_name() for output in compiled.outputs]
 
-    def run(inputs: Arrays) -> Arrays:
+    def run(inputs: NamedArrays) -> NamedArrays:
         results = compiled(inputs)
         return {name: results[name] for name in names}
 
     return run
 
 
-def rest_inputs(detector: Detector, batch: int = 1) -> Arrays:
+def initial_inputs(detector: Detector, batch: int = 1) -> NamedArrays:
     """Membranes at rest."""
     shapes = detector.state_shapes.items()
-    return {STATE + name: np.zeros((batch, *shape), np.float32) for name, shape in shapes}
+    return {STATE_PREFIX + name: np.zeros((batch, *shape), np.float32) for name, shape in shapes}
 
 
-def carried(outputs: Arrays) -> Arrays:
+def next_inputs(outputs: NamedArrays) -> NamedArrays:
     """The membranes that came out, as those that go in with the next slice."""
     return {
-        STATE + name.removeprefix(NEXT_STATE): array
+        STATE_PREFIX + name.removeprefix(NEXT_STATE_PREFIX): array
         for name, array in outputs.items()
-        if name.startswith(NEXT_STATE)
+        if name.startswith(NEXT_STATE_PREFIX)
     }

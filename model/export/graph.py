@@ -13,16 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from spikewatch.model.detector import Detector
-from spikewatch.model.network.base import Network, RawOutputs
-from spikewatch.model.network.step import State, Step
-from spikewatch.model.runtime.factorise import factored
+from spikewatch.model.network.base import HeadLogits, Network
+from spikewatch.model.network.step import State, StepContext
+from spikewatch.model.runtime.factorise import factorise_network
 
-FRAMES = "frames"
-LEVELS = ("p3", "p4", "p5")
-STATE, NEXT_STATE, SPIKES = "state.", "next_state.", "spikes."
+FRAMES_NAME = "frames"
+LEVEL_NAMES = ("p3", "p4", "p5")
+STATE_PREFIX, NEXT_STATE_PREFIX, SPIKES_PREFIX = "state.", "next_state.", "spikes."
 
 
-class StepGraph(nn.Module):
+class ExportModule(nn.Module):
     """One slice with plain values at its edges."""
 
     def __init__(self, network: Network) -> None:
@@ -31,21 +31,21 @@ class StepGraph(nn.Module):
 
     def forward(
         self, frames: Tensor, state: State | None = None
-    ) -> tuple[RawOutputs, State, dict[str, Tensor]]:
+    ) -> tuple[HeadLogits, State, dict[str, Tensor]]:
         """Logits, next membranes and spike sums of each sample, in the order in which the layers run.
 
         Only the ANN twin needs no state.
         """
-        step = Step(state or {})
+        step = StepContext(state or {})
         raw = self.network(frames, step)
         return raw, step.next_state, step.spikes
 
 
 @dataclass(frozen=True, slots=True)
-class SampledGraph:
+class ExportArguments:
     """A graph with a sample of its inputs, which tracing needs, and the names of its edges in order."""
 
-    graph: StepGraph
+    module: ExportModule
     frames: Tensor
     state: State
     input_names: list[str]
@@ -53,12 +53,18 @@ class SampledGraph:
 
 
 @torch.inference_mode()
-def sample_graph(detector: Detector) -> SampledGraph:
+def export_arguments(detector: Detector) -> ExportArguments:
     """The graph of a detector, on the CPU and without batch norms."""
-    graph = StepGraph(factored(detector.network).cpu()).eval()
+    graph = ExportModule(factorise_network(detector.network).cpu()).eval()
     # a batch of one would be taken for a constant
     frames = detector.blank_frames(2)
     state = {name: membrane.cpu() for name, membrane in detector.init_state(2).items()}
     _, next_state, spikes = graph(frames, state)
-    outputs = [*LEVELS, *(NEXT_STATE + name for name in next_state), *(SPIKES + name for name in spikes)]
-    return SampledGraph(graph, frames, state, [FRAMES, *(STATE + name for name in state)], outputs)
+    outputs = [
+        *LEVEL_NAMES,
+        *(NEXT_STATE_PREFIX + name for name in next_state),
+        *(SPIKES_PREFIX + name for name in spikes),
+    ]
+    return ExportArguments(
+        graph, frames, state, [FRAMES_NAME, *(STATE_PREFIX + name for name in state)], outputs
+    )

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from spikewatch.model.detector import Detector
-from spikewatch.model.export.graph import FRAMES, sample_graph
+from spikewatch.model.export.graph import FRAMES_NAME, export_arguments
 from spikewatch.model.export.optional_packages import require
 
 OPSET = 20
@@ -34,30 +34,30 @@ def export_onnx(detector: Detector) -> torch.onnx.ONNXProgram:
     """The detector's graph, for any batch size."""
     for package in ("onnx", "onnxscript"):
         require(package)
-    sampled = sample_graph(detector)
+    sampled = export_arguments(detector)
     batch = {0: torch.export.Dim("batch")}
     # an empty dict would keep the exporter from naming the axis
     state = {"state": sampled.state} if sampled.state else {}
-    with _quiet():
+    with _suppress_exporter_warnings():
         program = torch.onnx.export(
-            sampled.graph,
+            sampled.module,
             (sampled.frames,),
             kwargs=state,
             input_names=sampled.input_names,
             output_names=sampled.output_names,
-            dynamic_shapes={FRAMES: batch}
+            dynamic_shapes={FRAMES_NAME: batch}
             | {name: dict.fromkeys(membranes, batch) for name, membranes in state.items()},
             opset_version=OPSET,
             dynamo=True,
             verbose=False,
         )
     assert program is not None
-    _drop_traces(program.model)
+    _strip_stack_traces(program.model)
     program.model.metadata_props[METADATA_KEY] = json.dumps(detector.spec.to_json())
     return program
 
 
-def _drop_traces(model: Any) -> None:
+def _strip_stack_traces(model: Any) -> None:
     """Every node comes with the paths and lines of code that made it: half the file, nobody's business."""
     model.graph.metadata_props.clear()
     for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
@@ -69,7 +69,7 @@ def _drop_traces(model: Any) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _suppress_exporter_warnings() -> Iterator[None]:
     """The exporter (2.13) warns of its own code, of axes that share a name, of an absent torchvision."""
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level

@@ -6,7 +6,7 @@ from typing import Any
 
 from spikewatch.model.errors import MissingExtraError
 
-TELEMETRY = "openvino_telemetry"
+TELEMETRY_PACKAGE = "openvino_telemetry"
 
 
 def require(name: str) -> Any:
@@ -30,10 +30,10 @@ def require_openvino() -> Any:
     Where it cannot import the package openvino_telemetry it falls back on a stub that sends nothing.
     """
     modules: dict[str, Any] = sys.modules
-    hidden = {name: modules.pop(name) for name in [TELEMETRY] if name in modules}
-    modules[TELEMETRY] = None
+    hidden = {name: modules.pop(name) for name in [TELEMETRY_PACKAGE] if name in modules}
+    modules[TELEMETRY_PACKAGE] = None
     try:
         return require("openvino")
     finally:
-        del modules[TELEMETRY]
+        del modules[TELEMETRY_PACKAGE]
         modules.update(hidden)

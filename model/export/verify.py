@@ -6,10 +6,16 @@ import numpy as np
 import torch
 
 from spikewatch.model.detector import Detector, StepOutput
-from spikewatch.model.export.engines import Arrays, Engine
-from spikewatch.model.export.graph import FRAMES, LEVELS, NEXT_STATE, SPIKES, STATE
+from spikewatch.model.export.engines import Engine, NamedArrays
+from spikewatch.model.export.graph import (
+    FRAMES_NAME,
+    LEVEL_NAMES,
+    NEXT_STATE_PREFIX,
+    SPIKES_PREFIX,
+    STATE_PREFIX,
+)
 
-EVENTS_PER_VALUE = 0.1
+EVENT_DENSITY = 0.1
 """Share of the input that is not blank: that of a lively scene."""
 
 
@@ -18,21 +24,21 @@ class Difference:
     """How far an engine is from PyTorch over one slice.
 
     Attributes:
-        largest: largest absolute difference of any logit or membrane.
+        max_abs_difference: largest absolute difference of any logit or membrane.
         spikes: difference of the spike counts, summed over the layers.
         spikes_fired: spikes counted by PyTorch.
     """
 
-    largest: float
+    max_abs_difference: float
     spikes: int
     spikes_fired: int
 
 
-def named(output: StepOutput) -> Arrays:
+def named_outputs(output: StepOutput) -> NamedArrays:
     """What PyTorch gives, by the names of the exported graph."""
-    tensors = dict(zip(LEVELS, output.raw, strict=True))
-    tensors |= {NEXT_STATE + name: membrane for name, membrane in output.state.items()}
-    tensors |= {SPIKES + name: count for name, count in output.spikes.items()}
+    tensors = dict(zip(LEVEL_NAMES, output.logits, strict=True))
+    tensors |= {NEXT_STATE_PREFIX + name: membrane for name, membrane in output.state.items()}
+    tensors |= {SPIKES_PREFIX + name: count for name, count in output.spikes.items()}
     return {name: tensor.cpu().numpy() for name, tensor in tensors.items()}
 
 
@@ -41,18 +47,18 @@ def compare(detector: Detector, engine: Engine) -> Difference:
     generator = torch.Generator().manual_seed(0)
     shape = detector.blank_frames().shape
     first, second = (
-        torch.where(torch.rand(shape, generator=generator) < EVENTS_PER_VALUE, 0.25, 0.0) for _ in range(2)
+        torch.where(torch.rand(shape, generator=generator) < EVENT_DENSITY, 0.25, 0.0) for _ in range(2)
     )
     state = detector.step(first, detector.init_state()).state
-    expected = named(detector.step(second, state))
-    inputs = {STATE + name: membrane.cpu().numpy() for name, membrane in state.items()}
-    return difference(engine(inputs | {FRAMES: second.numpy()}), expected)
+    expected = named_outputs(detector.step(second, state))
+    inputs = {STATE_PREFIX + name: membrane.cpu().numpy() for name, membrane in state.items()}
+    return difference(engine(inputs | {FRAMES_NAME: second.numpy()}), expected)
 
 
-def difference(outputs: Arrays, expected: Arrays) -> Difference:
+def difference(outputs: NamedArrays, expected: NamedArrays) -> Difference:
     """Compare all outputs; they must have the same names."""
     assert outputs.keys() == expected.keys()
-    counts = [name for name in expected if name.startswith(SPIKES)]
+    counts = [name for name in expected if name.startswith(SPIKES_PREFIX)]
     values = expected.keys() - set(counts)
     return Difference(
         max(float(np.abs(outputs[name] - expected[name]).max()) for name in values),

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import Synapses
 from spikewatch.model.network.neuron import ILIF, Activation
-from spikewatch.model.network.step import Step
+from spikewatch.model.network.step import StepContext
 
-RawOutputs = tuple[Tensor, Tensor, Tensor]
+HeadLogits = tuple[Tensor, Tensor, Tensor]
 """Logits of P3, P4, P5, each [B, channels of the head, H/stride, W/stride]."""
 
 
@@ -18,7 +18,7 @@ class Network(nn.Module):
         super().__init__()
         self.config = config
 
-    def forward(self, frames: Tensor, step: Step) -> RawOutputs:
+    def forward(self, frames: Tensor, step: StepContext) -> HeadLogits:
         """Run one slice.
 
         Args:
@@ -33,7 +33,7 @@ class Network(nn.Module):
         """
         raise NotImplementedError
 
-    def name_layers(self) -> None:
+    def assign_layer_names(self) -> None:
         """Give neurons and convolutions the names that states and counts know them by."""
         for name, module in self.named_modules():
             if isinstance(module, ILIF | Activation):

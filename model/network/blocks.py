@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import BNConv, ConvBN, RepConv, SepRepConv, SpikeConv, conv2d
 from spikewatch.model.network.neuron import make_neuron
-from spikewatch.model.network.step import Kernel, Step
+from spikewatch.model.network.step import ConvKernel, StepContext
 
 TOKEN_EXPANSION = 2
 
@@ -18,14 +18,14 @@ TOKEN_EXPANSION = 2
 class Stage(nn.ModuleList):
     """Blocks run one after the other."""
 
-    def forward(self, x: Tensor, step: Step) -> Tensor:
+    def forward(self, x: Tensor, step: StepContext) -> Tensor:
         """[B,C,H,W] -> [B,C',H,W]."""
         for block in self:
             x = block(x, step)
         return x
 
 
-def spike_conv(config: SpikeYOLOConfig, kernel: Kernel, bias: bool = False) -> SpikeConv:
+def spike_conv(config: SpikeYOLOConfig, kernel: ConvKernel, bias: bool = False) -> SpikeConv:
     """SN, convolution, batch norm."""
     return SpikeConv(make_neuron(config), kernel, ConvBN(kernel, bias))
 
@@ -36,14 +36,14 @@ def spike_rep_conv(config: SpikeYOLOConfig, in_channels: int, out_channels: int)
     Not re-parameterised: SN PW1 BN, SN DW, SN PW2 BN, so that nothing real-valued is left to fold away.
     """
     if config.reparameterised:
-        kernel = Kernel(in_channels, out_channels, 3)
+        kernel = ConvKernel(in_channels, out_channels, 3)
         return SpikeConv(make_neuron(config), kernel, RepConv(in_channels, out_channels))
-    depthwise = Kernel(in_channels, in_channels, 3, groups=in_channels)
+    depthwise = ConvKernel(in_channels, in_channels, 3, groups=in_channels)
     return Stage(
         (
-            spike_conv(config, Kernel(in_channels, in_channels)),
+            spike_conv(config, ConvKernel(in_channels, in_channels)),
             SpikeConv(make_neuron(config), depthwise, conv2d(depthwise)),
-            spike_conv(config, Kernel(in_channels, out_channels)),
+            spike_conv(config, ConvKernel(in_channels, out_channels)),
         )
     )
 
@@ -51,8 +51,8 @@ def spike_rep_conv(config: SpikeYOLOConfig, in_channels: int, out_channels: int)
 def sep_rep_conv(config: SpikeYOLOConfig, hidden: int, channels: int) -> nn.Module:
     """SN, PW2 and DW3 of the token mixer; not re-parameterised: SN BN PW2, SN DW3 BN."""
     if config.reparameterised:
-        return SpikeConv(make_neuron(config), Kernel(hidden, channels, 3), SepRepConv(hidden, channels))
-    pointwise, depthwise = Kernel(hidden, channels), Kernel(channels, channels, 3, groups=channels)
+        return SpikeConv(make_neuron(config), ConvKernel(hidden, channels, 3), SepRepConv(hidden, channels))
+    pointwise, depthwise = ConvKernel(hidden, channels), ConvKernel(channels, channels, 3, groups=channels)
     return Stage(
         (SpikeConv(make_neuron(config), pointwise, BNConv(pointwise)), spike_conv(config, depthwise))
     )
@@ -64,11 +64,11 @@ class SepConv(nn.Module):
     def __init__(self, config: SpikeYOLOConfig, channels: int) -> None:
         super().__init__()
         hidden = channels * TOKEN_EXPANSION
-        self.pw1 = spike_conv(config, Kernel(channels, hidden))
-        self.dw2 = spike_conv(config, Kernel(hidden, hidden, 7, groups=hidden))
+        self.pw1 = spike_conv(config, ConvKernel(channels, hidden))
+        self.dw2 = spike_conv(config, ConvKernel(hidden, hidden, 7, groups=hidden))
         self.pw3 = sep_rep_conv(config, hidden, channels)
 
-    def forward(self, x: Tensor, step: Step) -> Tensor:
+    def forward(self, x: Tensor, step: StepContext) -> Tensor:
         """[B,C,H,W] -> [B,C,H,W]."""
         out: Tensor = self.pw3(self.dw2(self.pw1(x, step), step), step)
         return out
@@ -83,7 +83,7 @@ class SNNBlock(nn.Module):
         self.conv1 = conv1
         self.conv2 = conv2
 
-    def forward(self, x: Tensor, step: Step) -> Tensor:
+    def forward(self, x: Tensor, step: StepContext) -> Tensor:
         """[B,C,H,W] -> [B,C,H,W]."""
         x = x + self.token(x, step)
         out: Tensor = x + self.conv2(self.conv1(x, step), step)
@@ -95,8 +95,8 @@ def snn_block_1(config: SpikeYOLOConfig, channels: int, expansion: int) -> SNNBl
     hidden = channels * expansion
     return SNNBlock(
         SepConv(config, channels),
-        spike_conv(config, Kernel(channels, hidden, 3)),
-        spike_conv(config, Kernel(hidden, channels, 3)),
+        spike_conv(config, ConvKernel(channels, hidden, 3)),
+        spike_conv(config, ConvKernel(hidden, channels, 3)),
     )
 
 
@@ -115,16 +115,16 @@ class SpikeSPPF(nn.Module):
 
     def __init__(self, config: SpikeYOLOConfig, channels: int) -> None:
         super().__init__()
-        self.reduce = spike_conv(config, Kernel(channels, channels // 2))
-        self.merge = spike_conv(config, Kernel(channels // 2 * 4, channels))
+        self.reduce = spike_conv(config, ConvKernel(channels, channels // 2))
+        self.merge = spike_conv(config, ConvKernel(channels // 2 * 4, channels))
 
-    def forward(self, x: Tensor, step: Step) -> Tensor:
+    def forward(self, x: Tensor, step: StepContext) -> Tensor:
         """[B,C,H,W] -> [B,C,H,W]."""
-        out: Tensor = self.merge(pyramid(self.reduce(x, step)), step)
+        out: Tensor = self.merge(max_pool_pyramid(self.reduce(x, step)), step)
         return out
 
 
-def pyramid(x: Tensor) -> Tensor:
+def max_pool_pyramid(x: Tensor) -> Tensor:
     """X and its three chained 5x5 max-pools, side by side: [B,C,H,W] -> [B,4C,H,W]."""
     scales = [x]
     for _ in range(3):

@@ -7,7 +7,7 @@ from spikewatch.model.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class ModelScale:
     """Multipliers of one model size.
 
     Attributes:
@@ -25,17 +25,17 @@ class Scale:
 
 SCALES = {
     "spikeyolo": {
-        "t": Scale(0.33, 0.125),
-        "n": Scale(0.33, 0.375),
-        "s": Scale(0.33, 0.5),
-        "m": Scale(0.5, 0.625, last_expansion=2),
-        "l": Scale(0.5, 0.75, last_expansion=2),
+        "t": ModelScale(0.33, 0.125),
+        "n": ModelScale(0.33, 0.375),
+        "s": ModelScale(0.33, 0.5),
+        "m": ModelScale(0.5, 0.625, last_expansion=2),
+        "l": ModelScale(0.5, 0.75, last_expansion=2),
     },
     "yolov8": {
-        "n": Scale(0.33, 0.25),
-        "s": Scale(0.33, 0.5),
-        "m": Scale(0.67, 0.75, max_channels=768),
-        "l": Scale(1.0, 1.0, max_channels=512),
+        "n": ModelScale(0.33, 0.25),
+        "s": ModelScale(0.33, 0.5),
+        "m": ModelScale(0.67, 0.75, max_channels=768),
+        "l": ModelScale(1.0, 1.0, max_channels=512),
     },
 }
 """By architecture. SpikeYOLO: n, s, m, l are the paper's, t is ours, for CPUs. YOLOv8: its authors'."""
@@ -136,7 +136,7 @@ class SpikeYOLOConfig:
         return self.neuron == "ilif"
 
     @property
-    def multipliers(self) -> Scale:
+    def multipliers(self) -> ModelScale:
         """Those of the scale."""
         return SCALES[self.architecture][self.scale]
 

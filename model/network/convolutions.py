@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spikewatch.model.network.neuron import Neuron
-from spikewatch.model.network.step import Kernel, Step
+from spikewatch.model.network.step import ConvKernel, StepContext
 
 BN_EPS = 1e-3
 BN_MOMENTUM = 0.03
@@ -18,7 +18,7 @@ def batch_norm(channels: int) -> nn.BatchNorm2d:
     return nn.BatchNorm2d(channels, eps=BN_EPS, momentum=BN_MOMENTUM)
 
 
-def conv2d(kernel: Kernel, bias: bool = False, padding: int | None = None) -> nn.Conv2d:
+def conv2d(kernel: ConvKernel, bias: bool = False, padding: int | None = None) -> nn.Conv2d:
     """The convolution of this geometry; pads by half the kernel unless told otherwise."""
     k = kernel
     padding = k.size // 2 if padding is None else padding
@@ -28,7 +28,7 @@ def conv2d(kernel: Kernel, bias: bool = False, padding: int | None = None) -> nn
 class ConvBN(nn.Sequential):
     """A convolution and its batch norm."""
 
-    def __init__(self, kernel: Kernel, bias: bool = False, padding: int | None = None) -> None:
+    def __init__(self, kernel: ConvKernel, bias: bool = False, padding: int | None = None) -> None:
         super().__init__()
         self.conv = conv2d(kernel, bias, padding)
         self.bn = batch_norm(kernel.out_channels)
@@ -98,7 +98,7 @@ class SepRepConv(nn.Module):
 class BNConv(nn.Sequential):
     """Batch norm, then a 1x1 convolution: PW2 of the token mixer where it is not re-parameterised."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: ConvKernel) -> None:
         super().__init__()
         self.bn = batch_norm(kernel.in_channels)
         self.conv = conv2d(kernel)
@@ -108,20 +108,22 @@ class Synapses(nn.Module):
     """A convolution, as the unit of firing rates and of energy; `name` is set once by the network.
 
     `kernel` is the dense kernel it folds into. `spiking` is False where it is fed real values. Each value it
-    is fed is a sum of at most `trains` neurons, so at most trains * D.
+    is fed is a sum of at most `spike_trains` neurons, so at most trains * D.
     """
 
-    def __init__(self, kernel: Kernel, conv: nn.Module, spiking: bool = True, trains: int = 1) -> None:
+    def __init__(
+        self, kernel: ConvKernel, conv: nn.Module, spiking: bool = True, spike_trains: int = 1
+    ) -> None:
         super().__init__()
         self.kernel = kernel
         self.conv = conv
         self.spiking = spiking
-        self.trains = trains
+        self.spike_trains = spike_trains
         self.name = ""
 
-    def forward(self, x: Tensor, step: Step) -> Tensor:
+    def forward(self, x: Tensor, step: StepContext) -> Tensor:
         """What the neurons of the next layer integrate: [B,C,H,W] -> [B,C',H/stride,W/stride]."""
-        step.feed(self.name, x, self.kernel, self.spiking, self.trains)
+        step.record_input(self.name, x, self.kernel, self.spiking, self.spike_trains)
         out: Tensor = self.conv(x)
         return out
 
@@ -129,11 +131,11 @@ class Synapses(nn.Module):
 class SpikeConv(Synapses):
     """Neuron, then the convolution its spikes feed; both share one name, in the state and in the counts."""
 
-    def __init__(self, lif: Neuron, kernel: Kernel, conv: nn.Module) -> None:
+    def __init__(self, lif: Neuron, kernel: ConvKernel, conv: nn.Module) -> None:
         super().__init__(kernel, conv, lif.spiking)
         self.lif = lif
 
-    def forward(self, x: Tensor, step: Step) -> Tensor:
+    def forward(self, x: Tensor, step: StepContext) -> Tensor:
         """Real values [B,C,H,W] in, real values [B,C',H/stride,W/stride] out; between them only spikes."""
         return super().forward(self.lif(x, step), step)
 
@@ -142,12 +144,12 @@ class ConvSpike(Synapses):
     """A convolution, then the neuron it drives: YOLOv8's order, where spikes travel between layers."""
 
     def __init__(
-        self, lif: Neuron, kernel: Kernel, conv: nn.Module, spiking: bool = True, trains: int = 1
+        self, lif: Neuron, kernel: ConvKernel, conv: nn.Module, spiking: bool = True, spike_trains: int = 1
     ) -> None:
-        super().__init__(kernel, conv, spiking and lif.spiking, trains)
+        super().__init__(kernel, conv, spiking and lif.spiking, spike_trains)
         self.lif = lif
 
-    def forward(self, x: Tensor, step: Step) -> Tensor:
+    def forward(self, x: Tensor, step: StepContext) -> Tensor:
         """Spikes in, spikes out: [B,C,H,W] -> [B,C',H/stride,W/stride]."""
         out: Tensor = self.lif(super().forward(x, step), step)
         return out

@@ -11,7 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from spikewatch.model.network.step import Kernel, State, Step
+from spikewatch.model.network.step import ConvKernel, State, StepContext
 
 
 def fan_out(length: int, size: int, stride: int) -> Tensor:
@@ -29,7 +29,7 @@ def fan_out(length: int, size: int, stride: int) -> Tensor:
 _fan_out = lru_cache(maxsize=256)(fan_out)
 
 
-def accumulations(s: Tensor, kernel: Kernel) -> Tensor:
+def count_accumulations(s: Tensor, kernel: ConvKernel) -> Tensor:
     """Additions that the spikes of each sample cause, float64 [B], exact below 2^53.
 
     Args:
@@ -43,7 +43,7 @@ def accumulations(s: Tensor, kernel: Kernel) -> Tensor:
     return (per_pixel @ columns) @ rows * (kernel.out_channels // kernel.groups)
 
 
-class ExactStep(Step):
+class CountingStep(StepContext):
     """A step that counts accumulations too.
 
     Attributes:
@@ -54,7 +54,9 @@ class ExactStep(Step):
         super().__init__(state)
         self.accumulations: dict[str, Tensor] = {}
 
-    def feed(self, name: str, x: Tensor, kernel: Kernel, spiking: bool, trains: int = 1) -> None:
-        super().feed(name, x, kernel, spiking, trains)
+    def record_input(
+        self, name: str, x: Tensor, kernel: ConvKernel, spiking: bool, spike_trains: int = 1
+    ) -> None:
+        super().record_input(name, x, kernel, spiking, spike_trains)
         if spiking:
-            self.accumulations[name] = accumulations(x.detach(), kernel)
+            self.accumulations[name] = count_accumulations(x.detach(), kernel)

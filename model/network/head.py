@@ -9,12 +9,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.network.base import HeadLogits
 from spikewatch.model.network.blocks import spike_conv
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import SpikeConv, Synapses
 from spikewatch.model.network.neuron import make_neuron
-from spikewatch.model.network.step import Kernel, Step
+from spikewatch.model.network.step import ConvKernel, StepContext
 
 DFL_BINS = 16
 """Bins of the distribution over each box distance (distribution focal loss)."""
@@ -28,35 +28,35 @@ ANCHORS_PX = (
 )
 """Width and height of the anchors of P3, P4, P5 in input pixels: YOLOv5's, for 640x640."""
 
-Levels = tuple[Tensor, Tensor, Tensor]
+FeaturePyramid = tuple[Tensor, Tensor, Tensor]
 
 
-def biased_conv(config: SpikeYOLOConfig, in_channels: int, out_channels: int) -> SpikeConv:
+def output_conv(config: SpikeYOLOConfig, in_channels: int, out_channels: int) -> SpikeConv:
     """SN and a 1x1 convolution with bias and no batch norm: the last layer of a branch."""
     conv = nn.Conv2d(in_channels, out_channels, 1)
-    return SpikeConv(make_neuron(config), Kernel(in_channels, out_channels), conv)
+    return SpikeConv(make_neuron(config), ConvKernel(in_channels, out_channels), conv)
 
 
-class Branch(nn.Module):
+class HeadBranch(nn.Module):
     """Three (SN, convolution) pairs for one level."""
 
     def __init__(self, config: SpikeYOLOConfig, in_channels: int, hidden: int, out_channels: int) -> None:
         super().__init__()
-        self.conv1 = spike_conv(config, Kernel(in_channels, hidden, 3))
-        self.conv2 = spike_conv(config, Kernel(hidden, hidden, 3))
-        self.out = biased_conv(config, hidden, out_channels)
+        self.conv1 = spike_conv(config, ConvKernel(in_channels, hidden, 3))
+        self.conv2 = spike_conv(config, ConvKernel(hidden, hidden, 3))
+        self.out = output_conv(config, hidden, out_channels)
 
-    def forward(self, x: Tensor, step: Step) -> Tensor:
+    def forward(self, x: Tensor, step: StepContext) -> Tensor:
         """[B,C,H,W] -> [B,out,H,W]."""
         out: Tensor = self.out(self.conv2(self.conv1(x, step), step), step)
         return out
 
 
-BranchMaker = Callable[[SpikeYOLOConfig, int, int, int], nn.Module]
+BranchFactory = Callable[[SpikeYOLOConfig, int, int, int], nn.Module]
 """Configuration, input channels, channels inside, output channels -> a branch whose last layer is `out`."""
 
 
-def _last_bias(layer: nn.Module | Tensor) -> Tensor:
+def _output_bias(layer: nn.Module | Tensor) -> Tensor:
     assert isinstance(layer, Synapses)
     assert isinstance(layer.conv, nn.Conv2d)
     assert layer.conv.bias is not None
@@ -67,7 +67,7 @@ class Head(nn.Module):
     """Anchor-free and decoupled: a box branch and a class branch for each level."""
 
     def __init__(
-        self, config: SpikeYOLOConfig, channels: tuple[int, int, int], branch: BranchMaker = Branch
+        self, config: SpikeYOLOConfig, channels: tuple[int, int, int], branch: BranchFactory = HeadBranch
     ) -> None:
         super().__init__()
         box_width = max(16, channels[0] // 4, 4 * DFL_BINS)
@@ -75,10 +75,10 @@ class Head(nn.Module):
         self.box = nn.ModuleList(branch(config, c, box_width, 4 * DFL_BINS) for c in channels)
         self.cls = nn.ModuleList(branch(config, c, class_width, config.classes) for c in channels)
         for box, cls, stride in zip(self.box, self.cls, STRIDES, strict=True):
-            nn.init.constant_(_last_bias(box.out), 1.0)
-            nn.init.constant_(_last_bias(cls.out), math.log(5 / config.classes / (640 / stride) ** 2))
+            nn.init.constant_(_output_bias(box.out), 1.0)
+            nn.init.constant_(_output_bias(cls.out), math.log(5 / config.classes / (640 / stride) ** 2))
 
-    def forward(self, levels: Levels, step: Step) -> RawOutputs:
+    def forward(self, levels: FeaturePyramid, step: StepContext) -> HeadLogits:
         """Features of P3, P4, P5 -> their logits, [B,4*DFL_BINS+N,H,W]: box distances first, then classes."""
         p3, p4, p5 = (
             torch.cat((box(x, step), cls(x, step)), 1)
@@ -87,19 +87,19 @@ class Head(nn.Module):
         return p3, p4, p5
 
 
-class AnchorHead(nn.Module):
+class AnchorBasedHead(nn.Module):
     """Anchor-based, as in YOLOv5: one (SN, 1x1 convolution) for each level."""
 
     def __init__(self, config: SpikeYOLOConfig, channels: tuple[int, int, int]) -> None:
         super().__init__()
         outputs = len(ANCHORS_PX[0]) * (5 + config.classes)
-        self.out = nn.ModuleList(biased_conv(config, c, outputs) for c in channels)
+        self.out = nn.ModuleList(output_conv(config, c, outputs) for c in channels)
         for layer, stride in zip(self.out, STRIDES, strict=True):
-            bias = _last_bias(layer).data.zero_().view(len(ANCHORS_PX[0]), -1)
+            bias = _output_bias(layer).data.zero_().view(len(ANCHORS_PX[0]), -1)
             bias[:, 4] = math.log(8 / (640 / stride) ** 2)
             bias[:, 5:] = math.log(0.6 / max(config.classes - 1, 0.6))
 
-    def forward(self, levels: Levels, step: Step) -> RawOutputs:
+    def forward(self, levels: FeaturePyramid, step: StepContext) -> HeadLogits:
         """Features of P3, P4, P5 -> [B,A*(5+N),H,W]: for each anchor x, y, w, h, objectness, classes."""
         p3, p4, p5 = (layer(x, step) for layer, x in zip(self.out, levels, strict=True))
         return p3, p4, p5
@@ -107,7 +107,7 @@ class AnchorHead(nn.Module):
 
 def make_head(config: SpikeYOLOConfig, channels: tuple[int, int, int]) -> nn.Module:
     """The head that the configuration asks for."""
-    return AnchorHead(config, channels) if config.head == "anchor_based" else Head(config, channels)
+    return AnchorBasedHead(config, channels) if config.head == "anchor_based" else Head(config, channels)
 
 
 def output_channels(config: SpikeYOLOConfig) -> int:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from spikewatch.model.network.config import SpikeYOLOConfig
-from spikewatch.model.network.step import Step
+from spikewatch.model.network.step import StepContext
 
-SMALLEST = 2.0**-149
+SMALLEST_FLOAT32 = 2.0**-149
 """The least positive float32."""
 
 
@@ -33,7 +33,7 @@ class FireInteger(torch.autograd.Function):
         (u,) = ctx.saved_tensors
         # one pass over memory; it leaves its bounds out, so they lie one float32 further on either side
         above = ctx.d_max + 2.0 ** (ctx.d_max.bit_length() - 24)
-        return torch.ops.aten.hardtanh_backward(grad, u, -SMALLEST, above), None
+        return torch.ops.aten.hardtanh_backward(grad, u, -SMALLEST_FLOAT32, above), None
 
 
 def fire_integer(u: Tensor, d_max: int) -> Tensor:
@@ -85,7 +85,7 @@ class ILIF(nn.Module):
         self.input_gain = input_gain
         self.name = ""
 
-    def forward(self, x: Tensor, step: Step) -> Tensor:
+    def forward(self, x: Tensor, step: StepContext) -> Tensor:
         """Fire on x [B,C,H,W]; reads and writes this layer's membrane in `step`."""
         beta: float | Tensor = self.beta
         if isinstance(beta, Tensor):
@@ -111,7 +111,7 @@ class Activation(nn.Module):
         self.kind = kind
         self.name = ""
 
-    def forward(self, x: Tensor, step: Step) -> Tensor:
+    def forward(self, x: Tensor, step: StepContext) -> Tensor:
         """[B,C,H,W] -> [B,C,H,W]."""
         return F.silu(x) if self.kind == "silu" else F.relu(x)
 

@@ -8,7 +8,7 @@ from torch.func import functional_call
 
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.state import StateShapes
-from spikewatch.model.network.step import Kernel, Step
+from spikewatch.model.network.step import ConvKernel, StepContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +20,15 @@ class Layer:
         kernel: its geometry.
         in_height, in_width: size of its input.
         spiking: False where it is fed real values, as the first convolution is.
-        trains: neurons that were added for each value it is fed, at most.
+        spike_trains: neurons that were added for each value it is fed, at most.
     """
 
     name: str
-    kernel: Kernel
+    kernel: ConvKernel
     in_height: int
     in_width: int
     spiking: bool = True
-    trains: int = 1
+    spike_trains: int = 1
     macs: int = field(init=False)
     """O_h O_w C_in C_out k^2 / groups: multiply-accumulates of one slice as an ANN (equation 16)."""
 
@@ -55,14 +55,14 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Geometry:
+class NetworkShapes:
     """All convolutions in the order they run, and the shape (C, H, W) of each membrane by its name."""
 
     layers: tuple[Layer, ...]
     state_shapes: StateShapes
 
 
-class _Trace(Step):
+class _ShapeTracer(StepContext):
     """A step that makes membranes of the right shape as it meets them, and notes what it is told."""
 
     def __init__(self) -> None:
@@ -72,16 +72,18 @@ class _Trace(Step):
     def membrane(self, name: str, x: Tensor) -> Tensor:
         return torch.zeros_like(x)
 
-    def feed(self, name: str, x: Tensor, kernel: Kernel, spiking: bool, trains: int = 1) -> None:
-        self.layers.append(Layer(name, kernel, x.shape[2], x.shape[3], spiking, trains))
+    def record_input(
+        self, name: str, x: Tensor, kernel: ConvKernel, spiking: bool, spike_trains: int = 1
+    ) -> None:
+        self.layers.append(Layer(name, kernel, x.shape[2], x.shape[3], spiking, spike_trains))
 
 
-def trace(network: Network, height: int, width: int) -> Geometry:
+def trace_shapes(network: Network, height: int, width: int) -> NetworkShapes:
     """Shapes for an input of height x width pixels."""
-    step = _Trace()
+    step = _ShapeTracer()
     meta = {name: t.to("meta") for name, t in network.state_dict().items()}
     frames = torch.empty(1, network.config.in_channels, height, width, device="meta")
     with torch.no_grad():
         functional_call(network, meta, (frames, step))
     shapes = {name: (h.shape[1], h.shape[2], h.shape[3]) for name, h in step.next_state.items()}
-    return Geometry(tuple(step.layers), shapes)
+    return NetworkShapes(tuple(step.layers), shapes)

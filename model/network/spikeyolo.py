@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spikewatch.model.network.base import Network, RawOutputs
+from spikewatch.model.network.base import HeadLogits, Network
 from spikewatch.model.network.blocks import SpikeSPPF, Stage, low_block, spike_conv
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import ConvBN, SpikeConv
 from spikewatch.model.network.head import make_head
-from spikewatch.model.network.step import Kernel, Step
+from spikewatch.model.network.step import ConvKernel, StepContext
 from spikewatch.model.network.transformer import high_block
 
 
@@ -31,36 +31,36 @@ class SpikeYOLO(Network):
         self._build_neck(config)
         _, c2, c3, c4 = config.widths
         self.head = make_head(config, (c2, c3, c4))  # 26
-        self.name_layers()
+        self.assign_layer_names()
 
     def _build_backbone(self, config: SpikeYOLOConfig) -> None:
         c1, c2, c3, c4 = config.widths
         r1, r2, r3, r4 = config.stage_repeats
-        first = Kernel(config.in_channels, c1, 7, stride=4)
+        first = ConvKernel(config.in_channels, c1, 7, stride=4)
         self.encoder = Encoder(first)  # 1
         self.stage1 = Stage(low_block(config, c1, 4) for _ in range(r1))  # 2
-        self.down1 = _down(config, c1, c2)  # 3
+        self.down1 = _downsample(config, c1, c2)  # 3
         self.stage2 = Stage(low_block(config, c2, 4) for _ in range(r2))  # 4
-        self.down2 = _down(config, c2, c3)  # 5
+        self.down2 = _downsample(config, c2, c3)  # 5
         self.stage3 = Stage(high_block(config, c3, 3) for _ in range(r3))  # 6
-        self.down3 = _down(config, c3, c4)  # 7
+        self.down3 = _downsample(config, c3, c4)  # 7
         self.stage4 = Stage(high_block(config, c4, 2) for _ in range(r4))  # 8
         self.sppf = SpikeSPPF(config, c4)  # 9
 
     def _build_neck(self, config: SpikeYOLOConfig) -> None:
         _, c2, c3, c4 = config.widths
-        self.lateral5 = spike_conv(config, Kernel(c4, c3))  # 10
+        self.lateral5 = spike_conv(config, ConvKernel(c4, c3))  # 10
         self.top_down4 = high_block(config, c3, 3)  # 12
-        self.lateral4 = spike_conv(config, Kernel(2 * c3, c2))  # 14
+        self.lateral4 = spike_conv(config, ConvKernel(2 * c3, c2))  # 14
         self.top_down3 = low_block(config, c2, 4)  # 16
-        self.merge3 = spike_conv(config, Kernel(2 * c2, c2))  # 18
+        self.merge3 = spike_conv(config, ConvKernel(2 * c2, c2))  # 18
         self.out3 = low_block(config, c2, 4)  # 19
-        self.bottom_up3 = spike_conv(config, Kernel(c2, c2, 3, stride=2))  # 20
+        self.bottom_up3 = spike_conv(config, ConvKernel(c2, c2, 3, stride=2))  # 20
         self.out4 = high_block(config, c3, 3)  # 22
-        self.bottom_up4 = spike_conv(config, Kernel(c3, c3, 3, stride=2))  # 23
+        self.bottom_up4 = spike_conv(config, ConvKernel(c3, c3, 3, stride=2))  # 23
         self.out5 = high_block(config, c4, config.multipliers.last_expansion)  # 25
 
-    def forward(self, frames: Tensor, step: Step) -> RawOutputs:
+    def forward(self, frames: Tensor, step: StepContext) -> HeadLogits:
         """Run one slice; see `Network`."""
         x = self.stage1(self.encoder(frames, step), step)
         x4 = self.stage2(self.down1(x, step), step)
@@ -74,23 +74,23 @@ class SpikeYOLO(Network):
         p3 = self.out3(self.merge3(x17, step), step)
         p4 = self.out4(torch.cat((self.bottom_up3(p3, step), x14), 1), step)
         p5 = self.out5(torch.cat((self.bottom_up4(p4, step), x10), 1), step)
-        out: RawOutputs = self.head((p3, p4, p5), step)
+        out: HeadLogits = self.head((p3, p4, p5), step)
         return out
 
 
 class Encoder(ConvBN):
     """The first convolution: it sees the real-valued frame, no spikes."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: ConvKernel) -> None:
         super().__init__(kernel, bias=True, padding=2)
         self.kernel = kernel
 
-    def forward(self, frames: Tensor, step: Step) -> Tensor:  # type: ignore[override]
+    def forward(self, frames: Tensor, step: StepContext) -> Tensor:  # type: ignore[override]
         """[B,P,H,W] -> [B,C,H/4,W/4]."""
-        step.feed("encoder", frames, self.kernel, spiking=False)
+        step.record_input("encoder", frames, self.kernel, spiking=False)
         out: Tensor = self.bn(self.conv(frames))
         return out
 
 
-def _down(config: SpikeYOLOConfig, in_channels: int, out_channels: int) -> SpikeConv:
-    return spike_conv(config, Kernel(in_channels, out_channels, 3, stride=2), bias=True)
+def _downsample(config: SpikeYOLOConfig, in_channels: int, out_channels: int) -> SpikeConv:
+    return spike_conv(config, ConvKernel(in_channels, out_channels, 3, stride=2), bias=True)

@@ -19,12 +19,12 @@ def init_state(
     shapes: StateShapes,
     batch: int,
     device: torch.device | str = "cpu",
-    layout: torch.memory_format = torch.contiguous_format,
+    memory_format: torch.memory_format = torch.contiguous_format,
     dtype: torch.dtype = torch.float32,
 ) -> State:
     """Membranes at rest, all zero, for `batch` samples."""
     return {
-        name: torch.zeros(batch, *shape, device=device, dtype=dtype).contiguous(memory_format=layout)
+        name: torch.zeros(batch, *shape, device=device, dtype=dtype).contiguous(memory_format=memory_format)
         for name, shape in shapes.items()
     }
 
@@ -53,7 +53,7 @@ class StateBank:
 
     Attributes:
         slots: S.
-        torn: slots whose membranes a step left half written when it failed.
+        corrupted_slots: slots whose membranes a step left half written when it failed.
     """
 
     def __init__(
@@ -61,32 +61,32 @@ class StateBank:
         shapes: StateShapes,
         slots: int,
         device: torch.device | str = "cpu",
-        layout: torch.memory_format = torch.contiguous_format,
+        memory_format: torch.memory_format = torch.contiguous_format,
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.slots = slots
-        self.torn: set[int] = set()
+        self.corrupted_slots: set[int] = set()
         self._device = device
-        self._bank = init_state(shapes, slots, device, layout, dtype)
+        self._membranes = init_state(shapes, slots, device, memory_format, dtype)
 
     @property
     def membranes(self) -> State:
         """The tensors themselves, for whoever steps in place."""
-        return self._bank
+        return self._membranes
 
     @property
     def nbytes(self) -> int:
         """Memory of all membranes."""
-        return sum(t.numel() * t.element_size() for t in self._bank.values())
+        return sum(t.numel() * t.element_size() for t in self._membranes.values())
 
     def release(self) -> None:
         """Give the memory back, whoever may still hold the bank; it is of no use any more."""
-        self._bank.clear()
+        self._membranes.clear()
 
     def gather(self, slots: Sequence[int]) -> State:
         """Copies of the membranes of `slots`, in that order, as one batch of float32."""
         index = self._index(slots)
-        return {name: bank.index_select(0, index).float() for name, bank in self._bank.items()}
+        return {name: bank.index_select(0, index).float() for name, bank in self._membranes.items()}
 
     def scatter(self, slots: Sequence[int], state: State) -> None:
         """Write a batch back to its slots.
@@ -95,25 +95,25 @@ class StateBank:
             StateError: the batch has other layers than the bank.
         """
         index = self._index(slots)
-        if state.keys() != self._bank.keys():
-            odd = sorted(state.keys() ^ self._bank.keys())
+        if state.keys() != self._membranes.keys():
+            odd = sorted(state.keys() ^ self._membranes.keys())
             raise StateError(f"the state and the bank differ in layers {odd[:3]}")
-        for name, bank in self._bank.items():
+        for name, bank in self._membranes.items():
             bank.index_copy_(0, index, state[name].to(bank))
-        self.torn.difference_update(slots)
+        self.corrupted_slots.difference_update(slots)
 
     def reset(self, slots: Sequence[int]) -> None:
         """Put the membranes of `slots` to rest; touches no other."""
         index = self._index(slots)
-        for bank in self._bank.values():
+        for bank in self._membranes.values():
             bank.index_fill_(0, index, 0.0)
-        self.torn.difference_update(slots)
+        self.corrupted_slots.difference_update(slots)
 
-    def check(self, slots: Sequence[int]) -> None:
+    def check_slots(self, slots: Sequence[int]) -> None:
         """Refuse slots that are not distinct or not there: StateError."""
         if len(set(slots)) != len(slots) or not all(0 <= slot < self.slots for slot in slots):
             raise StateError(f"slots {list(slots)} are not distinct numbers below {self.slots}")
 
     def _index(self, slots: Sequence[int]) -> Tensor:
-        self.check(slots)
+        self.check_slots(slots)
         return torch.tensor(list(slots), dtype=torch.long, device=self._device)

@@ -15,7 +15,7 @@ State = dict[str, Tensor]
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
+class ConvKernel:
     """Geometry of a convolution as neuromorphic hardware would run it: one dense kernel, folded.
 
     Pads so that the output is the input divided by the stride, rounded up.
@@ -28,7 +28,7 @@ class Kernel:
     groups: int = 1
 
 
-class Step:
+class StepContext:
     """Membranes in, membranes out, and what was counted on the way.
 
     Attributes:
@@ -55,10 +55,12 @@ class Step:
             raise StateError(f"membrane {name!r} is {tuple(h.shape)}, its input {tuple(x.shape)}")
         return h
 
-    def feed(self, name: str, x: Tensor, kernel: Kernel, spiking: bool, trains: int = 1) -> None:
+    def record_input(
+        self, name: str, x: Tensor, kernel: ConvKernel, spiking: bool, spike_trains: int = 1
+    ) -> None:
         """Told by each convolution before it runs: x [B,C,H,W], spikes or real values, is what it is fed.
 
-        Each of its integers is a sum of at most `trains` neurons.
+        Each of its integers is a sum of at most `spike_trains` neurons.
         """
         if spiking:
             self.spikes[name] = spike_sum(x.detach())

@@ -17,7 +17,7 @@ from spikewatch.model.network.blocks import snn_block_2, spike_conv
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import RepConv, SpikeConv
 from spikewatch.model.network.neuron import make_neuron
-from spikewatch.model.network.step import Kernel, Step
+from spikewatch.model.network.step import ConvKernel, StepContext
 
 HEADS = 8
 MLP_EXPANSION = 4
@@ -38,20 +38,20 @@ class SpikeAttention(nn.Module):
         self.q = make_neuron(config)
         self.k = make_neuron(config)
         self.v = make_neuron(config)
-        self.kernel = Kernel(channels, channels // HEADS)
+        self.kernel = ConvKernel(channels, channels // HEADS)
         self.d_max = config.d_max
         self.scale = ATTENTION_SCALE / config.d_max**2 if config.spiking else ATTENTION_SCALE
         self.spiking = config.spiking
 
-    def forward(self, qkv: Tensor, step: Step) -> Tensor:
+    def forward(self, qkv: Tensor, step: StepContext) -> Tensor:
         """[B,3C,H,W] -> [B,C,H,W]."""
         q, k, v = (sn(x, step) for sn, x in zip((self.q, self.k, self.v), qkv.chunk(3, 1), strict=True))
-        step.feed(self.k.name, k, self.kernel, self.spiking)
-        step.feed(self.q.name, q, self.kernel, self.spiking)
+        step.record_input(self.k.name, k, self.kernel, self.spiking)
+        step.record_input(self.q.name, q, self.kernel, self.spiking)
         heads = [x.unflatten(1, (HEADS, -1)).flatten(3) for x in (q, k, v)]
-        return self.product(*heads).reshape(q.shape) * self.scale
+        return self.linear_attention(*heads).reshape(q.shape) * self.scale
 
-    def product(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def linear_attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Q (K^T V) of each head, all [B,G,E,N]; K^T V is [E,E], so the cost is linear in N."""
         return (k @ v.transpose(2, 3)).transpose(2, 3) @ q
 
@@ -76,13 +76,15 @@ class TransformerBlock(nn.Module):
     def __init__(self, config: SpikeYOLOConfig, channels: int) -> None:
         super().__init__()
         hidden = channels * MLP_EXPANSION
-        self.qkv = SpikeConv(make_neuron(config), Kernel(channels, 3 * channels, 3), QKV(channels))
+        self.qkv = SpikeConv(make_neuron(config), ConvKernel(channels, 3 * channels, 3), QKV(channels))
         self.attention = SpikeAttention(config, channels)
-        self.out = SpikeConv(make_neuron(config), Kernel(channels, channels, 3), RepConv(channels, channels))
-        self.mlp1 = spike_conv(config, Kernel(channels, hidden))
-        self.mlp2 = spike_conv(config, Kernel(hidden, channels))
+        self.out = SpikeConv(
+            make_neuron(config), ConvKernel(channels, channels, 3), RepConv(channels, channels)
+        )
+        self.mlp1 = spike_conv(config, ConvKernel(channels, hidden))
+        self.mlp2 = spike_conv(config, ConvKernel(hidden, channels))
 
-    def forward(self, x: Tensor, step: Step) -> Tensor:
+    def forward(self, x: Tensor, step: StepContext) -> Tensor:
         """[B,C,H,W] -> [B,C,H,W]."""
         x = x + self.out(self.attention(self.qkv(x, step), step), step)
         out: Tensor = x + self.mlp2(self.mlp1(x, step), step)

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from spikewatch.model.errors import StateError
-from spikewatch.model.network.base import RawOutputs
-from spikewatch.model.network.step import State, Step
+from spikewatch.model.network.base import HeadLogits
+from spikewatch.model.network.step import State, StepContext
 
 
-class BankStep(Step):
+class BankStep(StepContext):
     """One slice of samples whose membranes are rows of a bank.
 
     Attributes:
@@ -34,7 +34,7 @@ class BankStep(Step):
         return bank
 
 
-class InPlace(Protocol):
+class BankRuntime(Protocol):
     """A network that overwrites the membranes it is given."""
 
     @property
@@ -46,6 +46,6 @@ class InPlace(Protocol):
         """A step, with `touched`, on some rows of a bank of membranes in channels_last."""
         ...
 
-    def run(self, frames: Tensor, step: Any) -> tuple[RawOutputs, dict[str, Tensor]]:
+    def run(self, frames: Tensor, step: Any) -> tuple[HeadLogits, dict[str, Tensor]]:
         """Run one slice of frames [B,P,H,W]: logits, and the spikes of each layer and sample, int64 [B]."""
         ...

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from spikewatch.model.errors import ConfigError
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.convolutions import Synapses
-from spikewatch.model.network.step import Kernel
+from spikewatch.model.network.step import ConvKernel
 from spikewatch.model.network.transformer import SpikeAttention
-from spikewatch.model.runtime.fold_batch_norm import fold
+from spikewatch.model.runtime.fold_batch_norm import fold_layer
 
 
 def binary_spikes(s: Tensor, steps: int) -> Tensor:
@@ -28,7 +28,7 @@ def binary_spikes(s: Tensor, steps: int) -> Tensor:
 class SpikeDrivenConv(nn.Module):
     """A folded convolution, run once for each of its virtual steps."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, kernel: Kernel, steps: int) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor, kernel: ConvKernel, steps: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight, requires_grad=False)
         self.bias = nn.Parameter(bias, requires_grad=False)
@@ -49,7 +49,7 @@ class SpikeDrivenConv(nn.Module):
 class SpikeDrivenAttention(SpikeAttention):
     """Self-attention on binary spikes: each virtual step of K selects rows of V, each of Q rows of K^T V."""
 
-    def product(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def linear_attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Q (K^T V) as a sum over the virtual steps of Q and K; V is summed over its own."""
         d = self.d_max
         kv = sum(k_d @ v_d.transpose(2, 3) for k_d in binary_spikes(k, d) for v_d in binary_spikes(v, d))
@@ -71,8 +71,8 @@ def to_spike_driven(network: Network) -> Network:
     copied = copy.deepcopy(network).eval()
     for layer in copied.modules():
         if isinstance(layer, Synapses) and layer.spiking:
-            weight, bias = fold(layer)
-            steps = network.config.d_max * layer.trains
+            weight, bias = fold_layer(layer)
+            steps = network.config.d_max * layer.spike_trains
             layer.conv = SpikeDrivenConv(weight, bias, layer.kernel, steps)
         elif isinstance(layer, SpikeAttention):
             layer.__class__ = SpikeDrivenAttention

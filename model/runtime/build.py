@@ -7,23 +7,23 @@ import torch
 
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.shapes import Layer
-from spikewatch.model.runtime.bank_step import InPlace
-from spikewatch.model.runtime.cpu import FusedNetwork
-from spikewatch.model.runtime.cuda_graphs import GraphedNetwork
-from spikewatch.model.runtime.gpu import HALF, HalfNetwork, choose_fire
+from spikewatch.model.runtime.bank_step import BankRuntime
+from spikewatch.model.runtime.cpu import CpuNetwork
+from spikewatch.model.runtime.cuda_graphs import CudaGraphNetwork
+from spikewatch.model.runtime.gpu import HALF, HalfPrecisionNetwork, select_fire_kernel
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
+class RuntimeNetworks:
     """One network, for membranes that come and go, and for those that stay in a bank."""
 
-    loose: InPlace
-    in_bank: InPlace
+    stateless: BankRuntime
+    in_bank: BankRuntime
 
 
-def in_place(
+def build_runtime(
     network: Network, layers: Sequence[Layer], runtime: str, state_dtype: torch.dtype
-) -> Packed | None:
+) -> RuntimeNetworks | None:
     """What runs on a runtime; None: the network as it was built.
 
     Raises:
@@ -32,12 +32,12 @@ def in_place(
     if runtime == "eager":
         return None
     if runtime != HALF:
-        fused = FusedNetwork(network, layers, runtime, state_dtype)
-        return Packed(fused, fused)
+        fused = CpuNetwork(network, layers, runtime, state_dtype)
+        return RuntimeNetworks(fused, fused)
     device = next(network.parameters()).device
     if device.type != "cuda":
         # for tests only; float16 is slow here, or missing
-        half = HalfNetwork(network, layers, torch.float32)
-        return Packed(half, half)
-    half = HalfNetwork(network, layers, fire=choose_fire(device))
-    return Packed(half, GraphedNetwork(half))
+        half = HalfPrecisionNetwork(network, layers, torch.float32)
+        return RuntimeNetworks(half, half)
+    half = HalfPrecisionNetwork(network, layers, fire=select_fire_kernel(device))
+    return RuntimeNetworks(half, CudaGraphNetwork(half))

@@ -10,26 +10,26 @@ import torch
 from torch import Tensor, nn
 
 from spikewatch.model.errors import ConfigError
-from spikewatch.model.network.base import Network, RawOutputs
+from spikewatch.model.network.base import HeadLogits, Network
 from spikewatch.model.network.blocks import SNNBlock
 from spikewatch.model.network.convolutions import SpikeConv
 from spikewatch.model.network.neuron import ILIF
 from spikewatch.model.network.shapes import Layer
 from spikewatch.model.network.spikeyolo import Encoder, SpikeYOLO
-from spikewatch.model.network.step import State, Step
+from spikewatch.model.network.step import State, StepContext
 from spikewatch.model.runtime.bank_step import BankStep
-from spikewatch.model.runtime.factorise import factored
-from spikewatch.model.runtime.ilif_cpu import FusedILIF, Neurons, make_kernel
-from spikewatch.model.runtime.packed_convolutions import ByteConv, FloatConv, Geometry, Packed
+from spikewatch.model.runtime.factorise import factorise_network
+from spikewatch.model.runtime.ilif_cpu import FusedILIF, ILIFConfig, make_kernel
+from spikewatch.model.runtime.packed_convolutions import ByteConv, ConvGeometry, FloatConv, PackedConvolution
 
-PARTS = {"fp32": 0, "int8": 1, "int8x2": 2}
+PRECISIONS = {"fp32": 0, "int8": 1, "int8x2": 2}
 """Signed bytes of one weight that spikes meet, by precision."""
 
-SPIKES = {name: torch.uint8 if parts else torch.float32 for name, parts in PARTS.items()}
+SPIKE_DTYPES = {name: torch.uint8 if parts else torch.float32 for name, parts in PRECISIONS.items()}
 """Type that spikes are written as."""
 
 
-class InPlaceStep(BankStep):
+class CpuStep(BankStep):
     """One slice of samples whose membranes are rows of a bank, which it overwrites.
 
     Attributes:
@@ -48,7 +48,7 @@ class InPlaceStep(BankStep):
         """Where the spikes of each sample in a layer are added up."""
         return self._counts_address + layer * self.counts.strides[0]
 
-    def lost(self) -> list[int]:
+    def non_finite(self) -> list[int]:
         """Samples with membranes that are not finite."""
         rows: list[int] = np.flatnonzero((self.counts < 0).any(0)).tolist()
         return rows
@@ -57,19 +57,21 @@ class InPlaceStep(BankStep):
 class FusedSpikeConv(nn.Module):
     """I-LIF and the convolutions that its spikes feed; `index` is its row in the counts."""
 
-    def __init__(self, layer: SpikeConv, convs: Sequence[Packed], dtype: torch.dtype, index: int) -> None:
+    def __init__(
+        self, layer: SpikeConv, convs: Sequence[PackedConvolution], dtype: torch.dtype, index: int
+    ) -> None:
         super().__init__()
         assert isinstance(layer.lif, ILIF)
         beta = float(torch.as_tensor(layer.lif.beta).clamp(0, 1))
         self._name = layer.name
         self._index = index
-        neurons = Neurons(beta, layer.lif.input_gain, layer.lif.d_max, dtype)
+        neurons = ILIFConfig(beta, layer.lif.input_gain, layer.lif.d_max, dtype)
         self._lif = FusedILIF(neurons)
         self._convs = convs
         self.nbytes = sum(conv.nbytes for conv in convs)
 
-    def forward(self, x: Tensor, step: InPlaceStep, onto: Tensor | None = None) -> Tensor:
-        """Real values in, real values out; with `onto` added to it and given back.
+    def forward(self, x: Tensor, step: CpuStep, residual: Tensor | None = None) -> Tensor:
+        """Real values in, real values out; with `residual` added to it and given back.
 
         Raises:
             StateError: the bank has no such layer, or one of another shape.
@@ -81,7 +83,7 @@ class FusedSpikeConv(nn.Module):
         *inner, last = self._convs
         for conv in inner:
             x = conv(x)
-        return last(x, onto)
+        return last(x, residual)
 
 
 class FusedBlock(nn.Module):
@@ -92,7 +94,7 @@ class FusedBlock(nn.Module):
         self.pw1, self.dw2, self.pw3 = block.token.pw1, block.token.dw2, block.token.pw3
         self.conv1, self.conv2 = block.conv1, block.conv2
 
-    def forward(self, x: Tensor, step: InPlaceStep) -> Tensor:
+    def forward(self, x: Tensor, step: CpuStep) -> Tensor:
         """[B,C,H,W] -> the same tensor."""
         x = self.pw3(self.dw2(self.pw1(x, step), step), step, x)
         out: Tensor = self.conv2(self.conv1(x, step), step, x)
@@ -105,16 +107,16 @@ class PackedEncoder(nn.Module):
     def __init__(self, encoder: Encoder, height: int, width: int) -> None:
         super().__init__()
         self._conv = FloatConv(
-            encoder.conv.weight, encoder.conv.bias, Geometry.of(encoder.conv, height, width)
+            encoder.conv.weight, encoder.conv.bias, ConvGeometry.from_conv(encoder.conv, height, width)
         )
         self.nbytes = self._conv.nbytes
 
-    def forward(self, frames: Tensor, step: Step) -> Tensor:
+    def forward(self, frames: Tensor, step: StepContext) -> Tensor:
         """[B,P,H,W] -> [B,C,H/4,W/4]."""
         return self._conv(frames.contiguous(memory_format=torch.channels_last))
 
 
-def fusible(network: Network) -> bool:
+def is_supported(network: Network) -> bool:
     """Whether every layer of it is one that `fuse` knows."""
     config = network.config
     return (
@@ -125,13 +127,13 @@ def fusible(network: Network) -> bool:
     )
 
 
-def _pack(layer: SpikeConv, at: Layer, precision: str, index: int) -> FusedSpikeConv:
+def _pack_layer(layer: SpikeConv, shapes: Layer, precision: str, index: int) -> FusedSpikeConv:
     """A factored layer, packed."""
-    height, width, parts = at.in_height, at.in_width, PARTS[precision]
-    convs: list[Packed] = []
+    height, width, parts = shapes.in_height, shapes.in_width, PRECISIONS[precision]
+    convs: list[PackedConvolution] = []
     for conv in layer.conv if isinstance(layer.conv, nn.Sequential) else [layer.conv]:
         assert isinstance(conv, nn.Conv2d)
-        geometry = Geometry.of(conv, height, width)
+        geometry = ConvGeometry.from_conv(conv, height, width)
         spikes = parts and not convs
         convs.append(
             ByteConv(conv.weight, conv.bias, geometry, parts)
@@ -139,10 +141,10 @@ def _pack(layer: SpikeConv, at: Layer, precision: str, index: int) -> FusedSpike
             else FloatConv(conv.weight, conv.bias, geometry)
         )
         height, width = geometry.output_size(conv.kernel_size[0])
-    return FusedSpikeConv(layer, convs, SPIKES[precision], index)
+    return FusedSpikeConv(layer, convs, SPIKE_DTYPES[precision], index)
 
 
-class FusedNetwork:
+class CpuNetwork:
     """A network with its batch norms folded and its weights packed; it overwrites the membranes it is given.
 
     It keeps the memory that spikes are written to, so one thread at a time may run it.
@@ -154,25 +156,25 @@ class FusedNetwork:
     def __init__(
         self, network: Network, layers: Sequence[Layer], precision: str, state_dtype: torch.dtype
     ) -> None:
-        if precision not in PARTS:
-            raise ConfigError(f"runtime {precision!r} is unknown; known are eager, {', '.join(PARTS)}")
-        if not fusible(network):
+        if precision not in PRECISIONS:
+            raise ConfigError(f"runtime {precision!r} is unknown; known are eager, {', '.join(PRECISIONS)}")
+        if not is_supported(network):
             raise ConfigError(f"runtime {precision} runs the SpikeYOLO of the paper only; choose eager")
-        make_kernel(SPIKES[precision], state_dtype)
+        make_kernel(SPIKE_DTYPES[precision], state_dtype)
         at = {layer.name: layer for layer in layers}
-        self._names = [layer.name for layer in layers if layer.spiking]
-        self._network = factored(network)
+        self._layer_names = [layer.name for layer in layers if layer.spiking]
+        self._network = factorise_network(network)
         for name, module in list(self._network.named_modules()):
             match module:
                 case Encoder():
                     place = at["encoder"]
-                    self._swap(name, PackedEncoder(module, place.in_height, place.in_width))
+                    self._replace_module(name, PackedEncoder(module, place.in_height, place.in_width))
                 case SpikeConv():
-                    index = self._names.index(module.name)
-                    self._swap(name, _pack(module, at[module.name], precision, index))
+                    index = self._layer_names.index(module.name)
+                    self._replace_module(name, _pack_layer(module, at[module.name], precision, index))
         for name, module in list(self._network.named_modules()):
             if isinstance(module, SNNBlock):
-                self._swap(name, FusedBlock(module))
+                self._replace_module(name, FusedBlock(module))
 
     @property
     def nbytes(self) -> int:
@@ -180,22 +182,22 @@ class FusedNetwork:
         packed = (m for m in self._network.modules() if isinstance(m, FusedSpikeConv | PackedEncoder))
         return sum(module.nbytes for module in packed)
 
-    def _swap(self, name: str, module: nn.Module) -> None:
+    def _replace_module(self, name: str, module: nn.Module) -> None:
         parent, _, child = name.rpartition(".")
         self._network.get_submodule(parent).add_module(child, module)
 
-    def run(self, frames: Tensor, step: InPlaceStep) -> tuple[RawOutputs, dict[str, Tensor]]:
+    def run(self, frames: Tensor, step: CpuStep) -> tuple[HeadLogits, dict[str, Tensor]]:
         """Run one slice: logits, and the spikes of each layer and sample, int64 [B].
 
         A byte cannot hold NaN, so a membrane that is not finite shows in the logits of its sample by decree.
         """
-        raw: RawOutputs = self._network(frames, step)
-        for row in step.lost():
+        raw: HeadLogits = self._network(frames, step)
+        for row in step.non_finite():
             for level in raw:
                 level[row] = torch.nan
         counts = torch.from_numpy(step.counts).clamp_(min=0)
-        return raw, dict(zip(self._names, counts.unbind(), strict=True))
+        return raw, dict(zip(self._layer_names, counts.unbind(), strict=True))
 
-    def step(self, bank: State, rows: Sequence[int]) -> InPlaceStep:
+    def step(self, bank: State, rows: Sequence[int]) -> CpuStep:
         """A step on some rows of a bank of membranes in channels_last."""
-        return InPlaceStep(bank, rows, len(self._names))
+        return CpuStep(bank, rows, len(self._layer_names))

@@ -14,16 +14,16 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.network.base import HeadLogits
 from spikewatch.model.network.step import State
-from spikewatch.model.runtime.gpu import HalfNetwork, Outputs
+from spikewatch.model.runtime.gpu import DeviceOutputs, HalfPrecisionNetwork
 
-WARM_UP = 3
+WARM_UP_STEPS = 3
 """Steps before a capture: libraries load, pick kernels and take their memory at the first ones."""
 
 
 @dataclass(slots=True)
-class GraphedStep:
+class CudaGraphStep:
     """One slice of samples whose membranes are rows of a bank; `touched`: some have been written."""
 
     bank: State
@@ -36,95 +36,99 @@ def pinned(shape: torch.Size, dtype: torch.dtype) -> Tensor:
     return torch.empty(shape, dtype=dtype, pin_memory=True)
 
 
-class _Mailbox:
+class _PinnedBuffer:
     """The same tensor here, on the host, and there, on the device."""
 
-    def __init__(self, there: Tensor) -> None:
-        self.there = there
-        self.here = pinned(there.shape, there.dtype)
+    def __init__(self, device_tensor: Tensor) -> None:
+        self.device_tensor = device_tensor
+        self.host_tensor = pinned(device_tensor.shape, device_tensor.dtype)
 
-    def send(self, values: Tensor) -> None:
+    def upload(self, values: Tensor) -> None:
         """To the device, converted; the one sent before must have arrived."""
-        self.here.copy_(values)
-        self.there.copy_(self.here, non_blocking=True)
+        self.host_tensor.copy_(values)
+        self.device_tensor.copy_(self.host_tensor, non_blocking=True)
 
-    def fetch(self) -> None:
+    def download(self) -> None:
         """To the host; there once the stream is through."""
-        self.here.copy_(self.there, non_blocking=True)
+        self.host_tensor.copy_(self.device_tensor, non_blocking=True)
 
 
-class StepGraph:
+class CapturedGraph:
     """A step of one batch size on one bank."""
 
-    def __init__(self, network: HalfNetwork, bank: State, shape: torch.Size, side: "Side") -> None:
+    def __init__(
+        self, network: HalfPrecisionNetwork, bank: State, shape: torch.Size, graph_stream: "GraphStream"
+    ) -> None:
         device = network.device
-        self._frames = _Mailbox(torch.zeros(shape, dtype=network.dtype, device=device))
-        self._rows = _Mailbox(torch.zeros(shape[0], dtype=torch.int64, device=device))
-        frames, rows = self._frames.there, self._rows.there
+        self._frames = _PinnedBuffer(torch.zeros(shape, dtype=network.dtype, device=device))
+        self._rows = _PinnedBuffer(torch.zeros(shape[0], dtype=torch.int64, device=device))
+        frames, rows = self._frames.device_tensor, self._rows.device_tensor
         # on one row for all samples, so that no membrane of anyone is touched
         rest = {name: torch.zeros_like(h[:1]) for name, h in bank.items()}
-        side.stream.wait_stream(torch.cuda.current_stream(device))
-        with torch.cuda.stream(side.stream):
-            for _ in range(WARM_UP):
-                network.forward(frames, network.step_at(rest, rows))
-        side.stream.synchronize()
+        graph_stream.stream.wait_stream(torch.cuda.current_stream(device))
+        with torch.cuda.stream(graph_stream.stream):
+            for _ in range(WARM_UP_STEPS):
+                network.forward(frames, network.step_on_device(rest, rows))
+        graph_stream.stream.synchronize()
         self._graph = torch.cuda.CUDAGraph()
         # other threads may go on with their own work on the device
-        with torch.cuda.graph(self._graph, side.pool, side.stream, capture_error_mode="thread_local"):
-            outputs = network.forward(frames, network.step_at(bank, rows))
-        self._outputs = [_Mailbox(each) for each in outputs]
+        with torch.cuda.graph(
+            self._graph, graph_stream.pool, graph_stream.stream, capture_error_mode="thread_local"
+        ):
+            outputs = network.forward(frames, network.step_on_device(bank, rows))
+        self._outputs = [_PinnedBuffer(each) for each in outputs]
 
-    def replay(self, frames: Tensor, rows: Sequence[int]) -> Outputs:
+    def replay(self, frames: Tensor, rows: Sequence[int]) -> DeviceOutputs:
         """Run the step; what it gives on the host is overwritten by the next."""
-        self._frames.send(frames)
-        self._rows.send(torch.tensor(list(rows)))
+        self._frames.upload(frames)
+        self._rows.upload(torch.tensor(list(rows)))
         self._graph.replay()
         for each in self._outputs:
-            each.fetch()
-        torch.cuda.current_stream(self._rows.there.device).synchronize()
-        return Outputs(*(each.here for each in self._outputs))
+            each.download()
+        torch.cuda.current_stream(self._rows.device_tensor.device).synchronize()
+        return DeviceOutputs(*(each.host_tensor for each in self._outputs))
 
 
-class Side:
+class GraphStream:
     """The graphs of one bank, where they are captured, and the memory they share: one runs at a time."""
 
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self.pool = torch.cuda.graph_pool_handle()
-        self.graphs: dict[torch.Size, StepGraph] = {}
+        self.graphs: dict[torch.Size, CapturedGraph] = {}
 
 
-class GraphedNetwork:
-    """Runs a HalfNetwork on a bank that stays where it is; one thread at a time.
+class CudaGraphNetwork:
+    """Runs a HalfPrecisionNetwork on a bank that stays where it is; one thread at a time.
 
     A bank is known by the first of its tensors. Its graphs go when it goes.
     """
 
-    def __init__(self, network: HalfNetwork) -> None:
+    def __init__(self, network: HalfPrecisionNetwork) -> None:
         self._network = network
-        self._sides = WeakTensorKeyDictionary()
+        self._graph_streams = WeakTensorKeyDictionary()
 
     @property
     def nbytes(self) -> int:
         """Memory of its weights."""
         return self._network.nbytes
 
-    def step(self, bank: State, rows: Sequence[int]) -> GraphedStep:
+    def step(self, bank: State, rows: Sequence[int]) -> CudaGraphStep:
         """A step on some rows of a bank of membranes in channels_last."""
-        return GraphedStep(bank, rows)
+        return CudaGraphStep(bank, rows)
 
-    def run(self, frames: Tensor, step: GraphedStep) -> tuple[RawOutputs, dict[str, Tensor]]:
+    def run(self, frames: Tensor, step: CudaGraphStep) -> tuple[HeadLogits, dict[str, Tensor]]:
         """Run one slice: logits, float32, and the spikes of each layer and sample, int64 [B], on the host."""
         with torch.cuda.device(self._network.device):
-            graph = self._graph(frames.shape, step.bank)
+            graph = self._get_or_capture(frames.shape, step.bank)
             step.touched = True
-            return self._network.hand_out(graph.replay(frames, step.rows))
+            return self._network.copy_outputs(graph.replay(frames, step.rows))
 
-    def _graph(self, shape: torch.Size, bank: State) -> StepGraph:
+    def _get_or_capture(self, shape: torch.Size, bank: State) -> CapturedGraph:
         first = next(iter(bank.values()))
-        side: Side | None = self._sides.get(first)  # type: ignore[no-untyped-call]
+        side: GraphStream | None = self._graph_streams.get(first)  # type: ignore[no-untyped-call]
         if side is None:
-            side = self._sides[first] = Side(self._network.device)
+            side = self._graph_streams[first] = GraphStream(self._network.device)
         if shape not in side.graphs:
-            side.graphs[shape] = StepGraph(self._network, bank, shape, side)
+            side.graphs[shape] = CapturedGraph(self._network, bank, shape, side)
         return side.graphs[shape]

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.convolutions import BNConv, ConvBN, RepConv, SepRepConv, Synapses, conv2d
 from spikewatch.model.network.spikeyolo import Encoder
-from spikewatch.model.network.step import Kernel
+from spikewatch.model.network.step import ConvKernel
 from spikewatch.model.network.transformer import QKV
 from spikewatch.model.runtime.fold_batch_norm import (
     factor_rep_conv,
@@ -28,7 +28,7 @@ from spikewatch.model.runtime.fold_batch_norm import (
 )
 
 
-def _fill(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
+def _set_weights(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
     conv.weight = nn.Parameter(weight, requires_grad=False)
     conv.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
     return conv
@@ -36,13 +36,13 @@ def _fill(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None = None) -> nn.Con
 
 def _pointwise(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
     """The convolution of a weight [O,I,1,1]."""
-    return _fill(conv2d(Kernel(weight.shape[1], weight.shape[0])), weight, bias)
+    return _set_weights(conv2d(ConvKernel(weight.shape[1], weight.shape[0])), weight, bias)
 
 
 def _depthwise(weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
     """The convolution of a weight [C,1,k,k], padded with zeros."""
     channels, _, size, _ = weight.shape
-    return _fill(conv2d(Kernel(channels, channels, size, groups=channels)), weight, bias)
+    return _set_weights(conv2d(ConvKernel(channels, channels, size, groups=channels)), weight, bias)
 
 
 def factor(conv: nn.Module) -> nn.Module:
@@ -53,9 +53,9 @@ def factor(conv: nn.Module) -> nn.Module:
     """
     match conv:
         case ConvBN():
-            return _fill(conv.conv, *fold_conv_bn(conv))
+            return _set_weights(conv.conv, *fold_conv_bn(conv))
         case BNConv():
-            return _fill(conv.conv, *fold_bn_conv(conv))
+            return _set_weights(conv.conv, *fold_bn_conv(conv))
         case RepConv():
             pw1, dw, pw2, bias = factor_rep_conv(conv)
             return nn.Sequential(_pointwise(pw1), _depthwise(dw), _pointwise(pw2, bias))
@@ -72,7 +72,7 @@ def factor(conv: nn.Module) -> nn.Module:
 
 
 @torch.no_grad()
-def factored(network: Network) -> Network:
+def factorise_network(network: Network) -> Network:
     """A copy whose convolutions are plain; state and outputs mean the same."""
     copied = copy.deepcopy(network).eval().requires_grad_(False)
     for layer in copied.modules():

@@ -17,7 +17,7 @@ Affine = tuple[Tensor, Tensor]
 """Scale and shift of each channel."""
 
 
-def affine(bn: nn.BatchNorm2d) -> Affine:
+def scale_and_shift(bn: nn.BatchNorm2d) -> Affine:
     """A batch norm in inference, as scale and shift [C]."""
     assert bn.running_mean is not None
     assert bn.running_var is not None
@@ -25,16 +25,16 @@ def affine(bn: nn.BatchNorm2d) -> Affine:
     return scale, bn.bias - bn.running_mean * scale
 
 
-def _after(weight: Tensor, bias: Tensor, bn: nn.BatchNorm2d) -> Affine:
+def _fold_following_bn(weight: Tensor, bias: Tensor, bn: nn.BatchNorm2d) -> Affine:
     """Weight [O,I,k,k] and bias [O] of a convolution followed by a batch norm."""
-    scale, shift = affine(bn)
+    scale, shift = scale_and_shift(bn)
     return weight * scale.view(-1, 1, 1, 1), bias * scale + shift
 
 
 def fold_conv_bn(module: ConvBN) -> Affine:
     """One convolution and its batch norm."""
     bias = torch.zeros(module.conv.out_channels) if module.conv.bias is None else module.conv.bias
-    return _after(module.conv.weight, bias.to(module.conv.weight), module.bn)
+    return _fold_following_bn(module.conv.weight, bias.to(module.conv.weight), module.bn)
 
 
 def factor_rep_conv(module: RepConv) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -43,12 +43,12 @@ def factor_rep_conv(module: RepConv) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     BNAndPad pads with its own shift, as if the shift were added after a border of zeros. So it meets every
     tap of DW at every pixel, and what DW makes of it is one constant, which passes PW2 into the bias.
     """
-    scale, shift = affine(module.pad.bn)
+    scale, shift = scale_and_shift(module.pad.bn)
     pw1 = module.pw1.weight * scale.view(-1, 1, 1, 1)
     dw = module.dw.weight
     bias = module.pw2.weight.flatten(1) @ (shift * dw.sum((1, 2, 3)))
-    pw2, bias = _after(module.pw2.weight, bias, module.inner_bn)
-    pw2, bias = _after(pw2, bias, module.bn)
+    pw2, bias = _fold_following_bn(module.pw2.weight, bias, module.inner_bn)
+    pw2, bias = _fold_following_bn(pw2, bias, module.bn)
     return pw1, dw, pw2, bias
 
 
@@ -63,9 +63,9 @@ def factor_sep_rep_conv(module: SepRepConv) -> tuple[Tensor, Tensor, Tensor]:
 
     The shift of the first batch norm reaches DW's every tap, as in `factor_rep_conv`.
     """
-    scale, shift = affine(module.pad.bn)
+    scale, shift = scale_and_shift(module.pad.bn)
     constant = module.pw.weight.flatten(1) @ shift
-    dw, bias = _after(module.dw.weight, constant * module.dw.weight.sum((1, 2, 3)), module.bn)
+    dw, bias = _fold_following_bn(module.dw.weight, constant * module.dw.weight.sum((1, 2, 3)), module.bn)
     return module.pw.weight * scale.view(1, -1, 1, 1), dw, bias
 
 
@@ -77,7 +77,7 @@ def fold_sep_rep_conv(module: SepRepConv) -> Affine:
 
 def fold_bn_conv(module: BNConv) -> Affine:
     """A batch norm and the 1x1 convolution after it."""
-    scale, shift = affine(module.bn)
+    scale, shift = scale_and_shift(module.bn)
     weight = module.conv.weight
     return weight * scale.view(1, -1, 1, 1), weight.flatten(1) @ shift
 
@@ -88,7 +88,7 @@ def fold_qkv(module: QKV) -> Affine:
     return torch.cat([weight for weight, _ in folded]), torch.cat([bias for _, bias in folded])
 
 
-def fold(layer: Synapses) -> Affine:
+def fold_layer(layer: Synapses) -> Affine:
     """Dense weight [O,I,k,k] and bias [O] of the convolution of a layer."""
     match layer.conv:
         case ConvBN():

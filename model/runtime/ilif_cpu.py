@@ -16,19 +16,19 @@ from numba import carray  # type: ignore[attr-defined]
 from torch import Tensor
 
 from spikewatch.model.runtime.parallel import (
-    KERNEL,
-    add_atomically,
-    bits_of_float,
-    draw_ticket,
-    float_of_bits,
+    KERNEL_SIGNATURE,
+    atomic_add,
+    float_from_bits,
+    float_to_bits,
+    next_index,
     pointer,
     run_parallel,
 )
 
-PART = 1 << 15
+NEURONS_PER_TASK = 1 << 15
 """Neurons of one ticket: work enough to pay for drawing it."""
 
-LOST = -(1 << 48)
+NON_FINITE = -(1 << 48)
 """Added to the count of spikes where a membrane is not finite; less than all spikes together can make up."""
 
 
@@ -36,32 +36,32 @@ _inlined = numba.njit(nogil=True, error_model="numpy", inline="always")
 
 
 @_inlined
-def _as_is(value: Any) -> Any:
+def _identity(value: Any) -> Any:
     return value
 
 
 @_inlined
-def _widened(bits: Any) -> Any:
+def _bfloat16_to_float32(bits: Any) -> Any:
     """A bfloat16, the upper half of a float32, as float32."""
-    return float_of_bits(np.uint32(bits) << np.uint32(16))
+    return float_from_bits(np.uint32(bits) << np.uint32(16))
 
 
 @_inlined
-def _narrowed(value: Any) -> Any:
+def _float32_to_bfloat16(value: Any) -> Any:
     """A float32 as the nearest bfloat16, ties to even."""
-    bits = bits_of_float(value)
+    bits = float_to_bits(value)
     odd = (bits >> np.uint32(16)) & np.uint32(1)
     return np.uint16((bits + np.uint32(0x7FFF) + odd) >> np.uint32(16))
 
 
-MEMBRANES: dict[torch.dtype, tuple[Any, Any, Any]] = {
-    torch.float32: (numba.float32, _as_is, _as_is),
-    torch.bfloat16: (numba.uint16, _widened, _narrowed),
+MEMBRANE_TYPES: dict[torch.dtype, tuple[Any, Any, Any]] = {
+    torch.float32: (numba.float32, _identity, _identity),
+    torch.bfloat16: (numba.uint16, _bfloat16_to_float32, _float32_to_bfloat16),
 }
 """By the type of a bank: how the kernel sees it, reads it and writes it."""
 
 
-def _neuron(load: Any, store: Any) -> Any:
+def _make_neuron_loop(load: Any, store: Any) -> Any:
     """The inner loop, with membranes read and written by these."""
 
     @_inlined
@@ -77,7 +77,7 @@ def _neuron(load: Any, store: Any) -> Any:
             h[i] = store(left)
             s[i] = fired
             total += np.int32(fired)
-        return LOST if lost else total
+        return NON_FINITE if lost else total
 
     return fire
 
@@ -86,18 +86,18 @@ def _neuron(load: Any, store: Any) -> Any:
 def make_kernel(dtype: torch.dtype, bank_dtype: torch.dtype) -> Any:
     """The kernel for spikes and a bank of these types; compiled at the first call for them."""
     spike_type: Any = {torch.uint8: numba.uint8, torch.float32: numba.float32}[dtype]
-    bank_type, load, store = MEMBRANES[bank_dtype]
+    bank_type, load, store = MEMBRANE_TYPES[bank_dtype]
     width, bank_width = spike_type.bitwidth // 8, bank_type.bitwidth // 8
-    fire = _neuron(load, store)
+    fire = _make_neuron_loop(load, store)
 
     # compiled in half a second by each process: numba's cache would miss, since the kernel is a closure
-    @numba.cfunc(KERNEL, error_model="numpy")
+    @numba.cfunc(KERNEL_SIGNATURE, error_model="numpy")
     def kernel(arguments: Any) -> None:
         _, x, bank, spikes, counts, rows, constants, batch, neurons, parts = carray(arguments, 10)
         slots = carray(pointer(rows, numba.int64), batch)
         numbers = carray(pointer(constants, numba.float32), 3)
         while True:
-            ticket = draw_ticket(arguments)
+            ticket = next_index(arguments)
             if ticket >= batch * parts:
                 return
             row, part = ticket // parts, ticket % parts
@@ -109,13 +109,13 @@ def make_kernel(dtype: torch.dtype, bank_dtype: torch.dtype) -> Any:
                 carray(pointer(spikes + width * here, spike_type), stop - start),
                 numbers,
             )
-            add_atomically(pointer(counts + 8 * row, numba.int64), fired)
+            atomic_add(pointer(counts + 8 * row, numba.int64), fired)
 
     return kernel
 
 
 @dataclass(frozen=True, slots=True)
-class Neurons:
+class ILIFConfig:
     """Constants of one layer of I-LIF, and the type of its spikes: uint8 or float32."""
 
     beta: float
@@ -127,10 +127,10 @@ class Neurons:
 class FusedILIF:
     """A layer of I-LIF; its spikes are written to the same memory each time."""
 
-    def __init__(self, neurons: Neurons) -> None:
-        self._dtype = neurons.dtype
-        self._constants = np.array((neurons.beta, neurons.input_gain, neurons.d_max), np.float32)
-        self._views: dict[torch.Size, tuple[Tensor, npt.NDArray[np.int64]]] = {}
+    def __init__(self, config: ILIFConfig) -> None:
+        self._dtype = config.dtype
+        self._constants = np.array((config.beta, config.input_gain, config.d_max), np.float32)
+        self._buffers: dict[torch.Size, tuple[Tensor, npt.NDArray[np.int64]]] = {}
 
     def __call__(self, x: Tensor, bank: Tensor, rows: int, counts: int) -> Tensor:
         """One slice; membranes are overwritten.
@@ -144,21 +144,21 @@ class FusedILIF:
         Returns:
             Spikes [B,C,H,W] in channels_last, until the next call.
         """
-        spikes, arguments = self._views.get(x.shape) or self._make_room(x.shape)
+        spikes, arguments = self._buffers.get(x.shape) or self._allocate(x.shape)
         arguments[1], arguments[2] = x.data_ptr(), bank.data_ptr()
         arguments[4], arguments[5] = counts, rows
         run_parallel(make_kernel(self._dtype, bank.dtype), arguments)
         return spikes
 
-    def _make_room(self, shape: torch.Size) -> tuple[Tensor, npt.NDArray[np.int64]]:
+    def _allocate(self, shape: torch.Size) -> tuple[Tensor, npt.NDArray[np.int64]]:
         """Memory for the largest batch so far, of which smaller batches take the front."""
-        largest = max((spikes for spikes, _ in self._views.values()), key=len, default=None)
+        largest = max((spikes for spikes, _ in self._buffers.values()), key=len, default=None)
         if largest is None or len(largest) < shape[0]:
-            self._views.clear()
+            self._buffers.clear()
             largest = torch.empty(shape, dtype=self._dtype, memory_format=torch.channels_last)
         size = shape[1:].numel()
-        parts = -(-size // PART)
+        parts = -(-size // NEURONS_PER_TASK)
         spikes, constants = largest.data_ptr(), self._constants.ctypes.data
         arguments = np.array((0, 0, 0, spikes, 0, 0, constants, shape[0], size, parts))
-        self._views[shape] = largest[: shape[0]], arguments
-        return self._views[shape]
+        self._buffers[shape] = largest[: shape[0]], arguments
+        return self._buffers[shape]

@@ -14,7 +14,7 @@ log = logging.getLogger("spikewatch.runtime")
 
 
 @dataclass(frozen=True, slots=True)
-class Constants:
+class ILIFConstants:
     """Of a layer of I-LIF."""
 
     beta: float
@@ -22,10 +22,12 @@ class Constants:
     d_max: int
 
 
-class Fire(Protocol):
+class FireKernel(Protocol):
     """One slice (equations 8, 10 and 11), in float32 whatever the types of its tensors."""
 
-    def __call__(self, x: Tensor, bank: Tensor, rows: Tensor, count: Tensor, constants: Constants) -> Tensor:
+    def __call__(
+        self, x: Tensor, bank: Tensor, rows: Tensor, count: Tensor, constants: ILIFConstants
+    ) -> Tensor:
         """Overwrites membranes.
 
         Args:
@@ -41,7 +43,7 @@ class Fire(Protocol):
         ...
 
 
-def fire_by_torch(x: Tensor, bank: Tensor, rows: Tensor, count: Tensor, constants: Constants) -> Tensor:
+def fire_torch(x: Tensor, bank: Tensor, rows: Tensor, count: Tensor, constants: ILIFConstants) -> Tensor:
     """See `Fire`."""
     u = bank.index_select(0, rows).float().add_(x, alpha=constants.input_gain)
     fired = u.round().clamp_(0, constants.d_max)

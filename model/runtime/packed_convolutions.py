@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-FIRST_BATCH = 1
+PACKING_BATCH = 1
 """oneDNN picks a layout for the weights from the shape of the input; this is the batch it is told."""
 
 
-class Packed(Protocol):
+class PackedConvolution(Protocol):
     """[B,C,H,W] -> [B,O,H',W'], float32 in channels_last.
 
     Attributes:
@@ -22,13 +22,13 @@ class Packed(Protocol):
 
     nbytes: int
 
-    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
-        """Gives a new tensor, or adds to `onto`, overwrites it and gives it back."""
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """Gives a new tensor, or adds to `residual`, overwrites it and gives it back."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Geometry:
+class ConvGeometry:
     """Of a convolution and of the input that it is packed for."""
 
     stride: list[int]
@@ -37,11 +37,11 @@ class Geometry:
     input_shape: list[int]
 
     @staticmethod
-    def of(conv: nn.Conv2d, height: int, width: int) -> "Geometry":
+    def from_conv(conv: nn.Conv2d, height: int, width: int) -> "ConvGeometry":
         """That of a module, on input of height x width."""
         assert not isinstance(conv.padding, str)
-        shape = [FIRST_BATCH, conv.in_channels, height, width]
-        return Geometry(list(conv.stride), list(conv.padding), conv.groups, shape)
+        shape = [PACKING_BATCH, conv.in_channels, height, width]
+        return ConvGeometry(list(conv.stride), list(conv.padding), conv.groups, shape)
 
     def output_size(self, kernel: int) -> tuple[int, int]:
         """Height and width of the output."""
@@ -55,26 +55,26 @@ class Geometry:
 class FloatConv:
     """On real values, float32."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> None:
         at = geometry
         packed = torch.ops.aten.mkldnn_reorder_conv2d_weight(
             weight.to_mkldnn(), at.padding, at.stride, [1, 1], at.groups, at.input_shape
         )
-        self._given = (packed, bias, at.padding, at.stride, [1, 1], at.groups)
+        self._conv_arguments = (packed, bias, at.padding, at.stride, [1, 1], at.groups)
         self.nbytes = weight.numel() * weight.element_size()
 
-    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """See `Packed`."""
         ops = torch.ops.mkldnn
-        if onto is None:
-            out: Tensor = ops._convolution_pointwise.default(x, *self._given, "none", [], "")
+        if residual is None:
+            out: Tensor = ops._convolution_pointwise.default(x, *self._conv_arguments, "none", [], "")
         else:
             add = ops._convolution_pointwise_.binary
-            out = add(onto, x, *self._given, "add", 1.0, None, [], None)
+            out = add(residual, x, *self._conv_arguments, "add", 1.0, None, [], None)
         return out
 
 
-def split_weight(weight: Tensor, parts: int) -> list[tuple[Tensor, Tensor]]:
+def quantise_weight(weight: Tensor, parts: int) -> list[tuple[Tensor, Tensor]]:
     """Signed bytes [O,I,k,k] and their scale [O], once or twice: the sum of bytes times scales is the weight.
 
     One byte holds 8 bits of the largest weight of an output channel, two hold 15. Of the finest scale that
@@ -101,12 +101,12 @@ def split_weight(weight: Tensor, parts: int) -> list[tuple[Tensor, Tensor]]:
 class ByteConv:
     """On spikes, unsigned bytes; each weight is one signed byte, or the sum of a high and a low one."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, geometry: Geometry, parts: int) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, parts: int) -> None:
         at = geometry
         zero, nothing = torch.zeros(len(weight), dtype=torch.int32), torch.zeros(len(weight))
         self._parts: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = []
         self.nbytes = weight.numel() * parts
-        for part, scale in split_weight(weight.detach(), parts):
+        for part, scale in quantise_weight(weight.detach(), parts):
             packed = torch.ops.onednn.qconv_prepack(
                 part.contiguous(), scale, 1.0, 0, at.stride, at.padding, [1, 1], at.groups, at.input_shape
             )
@@ -114,13 +114,13 @@ class ByteConv:
             rest = (offset, at.stride, at.padding, [1, 1], at.groups, 1.0, 0, torch.float32)
             self._parts.append(((1.0, 0, packed, scale, zero), rest))
 
-    def __call__(self, x: Tensor, onto: Tensor | None = None) -> Tensor:
+    def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
         """See `Packed`; x is uint8."""
         conv = torch.ops.onednn.qconv2d_pointwise
         for weight, rest in self._parts:
-            if onto is None:
-                onto = conv.default(x, *weight, *rest, "none", [], "")
+            if residual is None:
+                residual = conv.default(x, *weight, *rest, "none", [], "")
             else:
-                onto = conv.binary(x, *weight, onto, *rest, 1.0, 0, "sum", 1.0, "none", [], "")
-        assert onto is not None
-        return onto
+                residual = conv.binary(x, *weight, residual, *rest, 1.0, 0, "sum", 1.0, "none", [], "")
+        assert residual is not None
+        return residual

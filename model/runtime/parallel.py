@@ -17,10 +17,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-Arguments = npt.NDArray[np.int64]
+KernelArguments = npt.NDArray[np.int64]
 """What a kernel is given: the first is its counter of tickets, the rest addresses and numbers."""
 
-KERNEL: Any = types.void(types.CPointer(types.int64))  # type: ignore[no-untyped-call]
+KERNEL_SIGNATURE: Any = types.void(types.CPointer(types.int64))  # type: ignore[no-untyped-call]
 """Signature of a kernel. All threads run it with the same arguments, and draw tickets until none is left."""
 
 
@@ -36,7 +36,7 @@ def _pointer(_context: Any, address: Any, dtype: Any) -> Any:
 
 
 @intrinsic
-def _draw_ticket(_context: Any, arguments: Any) -> Any:
+def _next_index(_context: Any, arguments: Any) -> Any:
     """The next number from 0, each to one thread only."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -46,7 +46,7 @@ def _draw_ticket(_context: Any, arguments: Any) -> Any:
 
 
 @intrinsic
-def _add_atomically(_context: Any, address: Any, number: Any) -> Any:
+def _atomic_add(_context: Any, address: Any, number: Any) -> Any:
     """Add an int64 to memory that other threads add to as well."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -56,7 +56,7 @@ def _add_atomically(_context: Any, address: Any, number: Any) -> Any:
 
 
 @intrinsic
-def _float_of_bits(_context: Any, bits: Any) -> Any:
+def _float_from_bits(_context: Any, bits: Any) -> Any:
     """The float32 whose memory reads as this uint32."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -66,7 +66,7 @@ def _float_of_bits(_context: Any, bits: Any) -> Any:
 
 
 @intrinsic
-def _bits_of_float(_context: Any, number: Any) -> Any:
+def _float_to_bits(_context: Any, number: Any) -> Any:
     """The memory of a float32, read as uint32."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -77,10 +77,10 @@ def _bits_of_float(_context: Any, number: Any) -> Any:
 
 # intrinsics take their context from the compiler, which type checkers cannot know
 pointer: Any = _pointer
-draw_ticket: Any = _draw_ticket
-add_atomically: Any = _add_atomically
-float_of_bits: Any = _float_of_bits
-bits_of_float: Any = _bits_of_float
+next_index: Any = _next_index
+atomic_add: Any = _atomic_add
+float_from_bits: Any = _float_from_bits
+float_to_bits: Any = _float_to_bits
 
 
 @cache
@@ -95,7 +95,7 @@ def _openmp() -> ctypes.CDLL | None:
     return library
 
 
-def share_cores_with_none(threads: int) -> None:
+def claim_all_cores(threads: int) -> None:
     """Let the calling thread compute with so many threads, and all others alone.
 
     libgomp keeps a pool of threads for each thread that ever computed in parallel. Once all pools together
@@ -111,7 +111,7 @@ def share_cores_with_none(threads: int) -> None:
         openmp.omp_set_num_threads(threads)
 
 
-def run_parallel(kernel: Any, arguments: Arguments) -> None:
+def run_parallel(kernel: Any, arguments: KernelArguments) -> None:
     """Run a compiled kernel on torch's threads; returns when all tickets are done."""
     arguments[0] = 0
     openmp = _openmp()

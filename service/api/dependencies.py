@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Request
 from starlette.requests import HTTPConnection
 
-from spikewatch.service.auth.client import Caller
+from spikewatch.service.auth.client import Client
 from spikewatch.service.schemas import (
     Problem,
 )
-from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.session import Session
 
-OCTETS: dict[str, Any] = {
+OCTET_STREAM_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
@@ -20,36 +20,36 @@ OCTETS: dict[str, Any] = {
 }
 
 
-PROBLEMS: dict[int | str, dict[str, Any]] = {
+PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "content": {"application/problem+json": {}}}
     for status in (400, 401, 403, 404, 408, 409, 410, 413, 422, 429, 500, 503)
 }
 
 
-def get_host(request: Request) -> SessionHost:
+def get_manager(request: Request) -> SessionManager:
     """The application's host of sessions."""
-    host: SessionHost = request.app.state.manager
+    host: SessionManager = request.app.state.manager
     return host
 
 
-Host = Annotated[SessionHost, Depends(get_host)]
+ManagerDep = Annotated[SessionManager, Depends(get_manager)]
 
 
-def get_caller(connection: HTTPConnection) -> Caller:
+def get_client(connection: HTTPConnection) -> Client:
     """Who sends the request, as the guard found out."""
-    caller: Caller = connection.state.client
+    caller: Client = connection.state.client
     return caller
 
 
-Sender = Annotated[Caller, Depends(get_caller)]
+ClientDep = Annotated[Client, Depends(get_client)]
 
 
-def get_session(session_id: str, host: Host, caller: Sender) -> Session:
+def get_session(session_id: str, manager: ManagerDep, client: ClientDep) -> Session:
     """The session of the path, if it is the caller's."""
-    return host.get(caller.inside(session_id))
+    return manager.get(client.qualify_id(session_id))
 
 
-Open = Annotated[Session, Depends(get_session)]
+SessionDep = Annotated[Session, Depends(get_session)]
 
 
 Offset = Annotated[int | None, Query(ge=0, description="of the first byte of the body in the stream")]

@@ -6,33 +6,33 @@ from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from spikewatch.service.api.dependencies import Host
+from spikewatch.service.api.dependencies import ManagerDep
 
-NOT_READY: dict[int | str, dict[str, Any]] = {503: {"description": "not ready"}}
+NOT_READY_RESPONSE: dict[int | str, dict[str, Any]] = {503: {"description": "not ready"}}
 
 router = APIRouter(tags=["health"])
 
 
 @router.get("/v2/health/live")
-async def live() -> dict[str, bool]:
+async def get_liveness() -> dict[str, bool]:
     """The process answers."""
     return {"live": True}
 
 
-@router.get("/v2/health/ready", responses=NOT_READY)
-async def ready(host: Host, response: Response) -> dict[str, bool]:
+@router.get("/v2/health/ready", responses=NOT_READY_RESPONSE)
+async def get_readiness(manager: ManagerDep, response: Response) -> dict[str, bool]:
     """New sessions of the default model will be computed; 503 while it starts, drains, or lost its worker."""
-    response.status_code = 200 if host.ready else 503
-    return {"ready": host.ready}
+    response.status_code = 200 if manager.ready else 503
+    return {"ready": manager.ready}
 
 
 @router.get("/v2")
-async def server(host: Host) -> dict[str, object]:
+async def get_server_metadata(manager: ManagerDep) -> dict[str, object]:
     """Server metadata."""
-    return {"name": "spikewatch", "version": host.settings.version, "extensions": ["spikewatch_sessions"]}
+    return {"name": "spikewatch", "version": manager.settings.version, "extensions": ["spikewatch_sessions"]}
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
-async def metrics(host: Host) -> Response:
+async def get_metrics(manager: ManagerDep) -> Response:
     """Prometheus, text format."""
-    return Response(generate_latest(host.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+    return Response(generate_latest(manager.metrics.registry), media_type=CONTENT_TYPE_LATEST)

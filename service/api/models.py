@@ -5,18 +5,18 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from spikewatch.service.api.dependencies import Host
-from spikewatch.service.api.health import NOT_READY
-from spikewatch.service.model_catalog import Entry
-from spikewatch.service.schemas import Problem, Wire
-from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.api.dependencies import ManagerDep
+from spikewatch.service.api.health import NOT_READY_RESPONSE
+from spikewatch.service.model_catalog import ModelEntry
+from spikewatch.service.schemas import Problem, Schema
+from spikewatch.service.session_manager.manager import SessionManager
 
-PROBLEM: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
+PROBLEM_RESPONSE: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
 
 router = APIRouter(tags=["models"])
 
 
-class ModelInfo(Wire):
+class ModelInfo(Schema):
     """Weights that may be asked for, by their name or an alias."""
 
     name: str
@@ -47,7 +47,7 @@ class ModelInfo(Wire):
     provenance: dict[str, str] = Field(description="where the weights came from")
 
 
-class ModelList(Wire):
+class ModelList(Schema):
     """All weights that may be asked for, the default first."""
 
     models: list[ModelInfo]
@@ -55,15 +55,15 @@ class ModelList(Wire):
     memory_limit_bytes: int = Field(description="what they may take together")
 
 
-def model_info(entry: Entry, host: SessionHost) -> ModelInfo:
+def model_info(entry: ModelEntry, manager: SessionManager) -> ModelInfo:
     """What a client may want to know of a model."""
-    spec, config, running = entry.spec, entry.spec.config, host.models.get(entry.name)
+    spec, config, running = entry.spec, entry.spec.config, manager.models.get(entry.name)
     return ModelInfo(
         name=entry.name,
         aliases=list(entry.aliases),
-        default=entry is host.models.catalog.default,
+        default=entry is manager.models.catalog.default,
         loaded=running is not None,
-        sessions=0 if running is None else running.sessions,
+        sessions=0 if running is None else running.session_count,
         training=spec.training,
         digest=entry.digest,
         architecture=config.architecture,
@@ -82,29 +82,29 @@ def model_info(entry: Entry, host: SessionHost) -> ModelInfo:
         input_width=spec.input_width,
         weights_bytes=entry.weights_bytes,
         state_bytes=entry.state_bytes,
-        memory_bytes=entry.memory_bytes(host.settings.max_sessions),
+        memory_bytes=entry.memory_bytes(manager.settings.max_sessions),
         layers=list(entry.layers),
         provenance=dict(spec.provenance),
     )
 
 
 @router.get("/v1/models")
-async def models(host: Host) -> ModelList:
+async def list_models(manager: ManagerDep) -> ModelList:
     """The weights that may be asked for, the default first; `training` says what they are worth.
 
     Those that are not loaded are loaded when a session or an upload names them.
     """
     return ModelList(
-        models=[model_info(entry, host) for entry in host.models.catalog.entries],
-        memory_bytes=host.models.used_bytes,
-        memory_limit_bytes=host.settings.model_memory_bytes,
+        models=[model_info(entry, manager) for entry in manager.models.catalog.entries],
+        memory_bytes=manager.models.used_bytes,
+        memory_limit_bytes=manager.settings.model_memory_bytes,
     )
 
 
-@router.get("/v2/models/{name}", responses={404: PROBLEM})
-async def model(name: str, host: Host) -> dict[str, object]:
+@router.get("/v2/models/{name}", responses={404: PROBLEM_RESPONSE})
+async def get_model_metadata(name: str, manager: ManagerDep) -> dict[str, object]:
     """Model metadata: one slice in, head logits out; the membranes stay on the server."""
-    entry = host.models.catalog.find(name)
+    entry = manager.models.catalog.find(name)
     spec = entry.spec
     shape = [-1, spec.config.in_channels, spec.input_height, spec.input_width]
     boxes = 4 + len(spec.class_names)
@@ -119,11 +119,11 @@ async def model(name: str, host: Host) -> dict[str, object]:
     }
 
 
-@router.get("/v2/models/{name}/ready", responses=NOT_READY | {404: PROBLEM})
-async def model_ready(name: str, host: Host, response: Response) -> dict[str, object]:
+@router.get("/v2/models/{name}/ready", responses=NOT_READY_RESPONSE | {404: PROBLEM_RESPONSE})
+async def get_model_readiness(name: str, manager: ManagerDep, response: Response) -> dict[str, object]:
     """Whether it is loaded and new sessions are computed; 503 also means: asked for, it will be loaded."""
-    entry = host.models.catalog.find(name)
-    running = host.models.get(entry.name)
-    ready = running is not None and running.alive and not host.draining
+    entry = manager.models.catalog.find(name)
+    running = manager.models.get(entry.name)
+    ready = running is not None and running.alive and not manager.draining
     response.status_code = 200 if ready else 503
     return {"name": entry.name, "ready": ready}

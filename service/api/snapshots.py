@@ -10,36 +10,49 @@ from pydantic import Field
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from spikewatch.service.api.dependencies import OCTETS, PROBLEMS, Host, Open, Sender
-from spikewatch.service.api.feeding import held, unless_over
-from spikewatch.service.errors import StatesFull, TooSlow
+from spikewatch.service.api.dependencies import (
+    OCTET_STREAM_BODY,
+    PROBLEM_RESPONSES,
+    ClientDep,
+    ManagerDep,
+    SessionDep,
+)
+from spikewatch.service.api.feeding import claimed, or_draining
+from spikewatch.service.errors import RequestTimeout, TooManyTransfers
 from spikewatch.service.http.request_body import read_body
-from spikewatch.service.schemas import Wire
-from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.schemas import Schema
+from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.session import Session
-from spikewatch.service.snapshots.snapshot import check_live, read_snapshot, restore, settle, take, within
-from spikewatch.service.snapshots.validation import most_bytes
+from spikewatch.service.snapshots.snapshot import (
+    read_snapshot,
+    require_live_source,
+    restore_session,
+    take_snapshot,
+    wait_until_processed,
+    with_timeout,
+)
+from spikewatch.service.snapshots.validation import max_snapshot_bytes
 
-PIECE_BYTES = 256 * 1024
+CHUNK_BYTES = 256 * 1024
 
 
-class States:
+class TransferLimiter:
     """Counts those that are on their way. Lives on the event loop."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._now = 0
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._active = 0
 
     @contextmanager
-    def room(self) -> Iterator[None]:
-        """While a state is in memory; StatesFull if as many are as may be."""
-        if self._now >= self._most:
-            raise StatesFull(f"{self._most} saved states are on their way in or out; try again later")
-        self._now += 1
+    def slot(self) -> Iterator[None]:
+        """While a state is in memory; TooManyTransfers if as many are as may be."""
+        if self._active >= self._limit:
+            raise TooManyTransfers(f"{self._limit} saved states are on their way in or out; try again later")
+        self._active += 1
         try:
             yield
         finally:
-            self._now -= 1
+            self._active -= 1
 
 
 class StateResponse(StreamingResponse):
@@ -51,35 +64,35 @@ class StateResponse(StreamingResponse):
     media_type = "application/octet-stream"
 
     def __init__(
-        self, data: bytes, headers: dict[str, str], limit_s: float, on_unread: Callable[[], None]
+        self, data: bytes, headers: dict[str, str], timeout_s: float, on_unread: Callable[[], None]
     ) -> None:
-        super().__init__(_pieces(data), headers={**headers, "Content-Length": str(len(data))})
-        self._limit_s = limit_s
+        super().__init__(_chunks(data), headers={**headers, "Content-Length": str(len(data))})
+        self._timeout_s = timeout_s
         self._on_unread = on_unread
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send it."""
         try:
-            await asyncio.wait_for(super().__call__(scope, receive, send), self._limit_s)
+            await asyncio.wait_for(super().__call__(scope, receive, send), self._timeout_s)
         except TimeoutError:
             self._on_unread()
 
 
-async def _pieces(data: bytes) -> AsyncIterator[memoryview]:
+async def _chunks(data: bytes) -> AsyncIterator[memoryview]:
     view = memoryview(data)
-    for start in range(0, len(data), PIECE_BYTES):
-        yield view[start : start + PIECE_BYTES]
+    for start in range(0, len(data), CHUNK_BYTES):
+        yield view[start : start + CHUNK_BYTES]
 
 
-SNAPSHOT: dict[str, Any] = {
+SNAPSHOT_RESPONSE: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     "description": "safetensors; the header Spikewatch-Accepted-Bytes tells the offset of the next byte",
 }
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEM_RESPONSES)
 
 
-class Position(Wire):
+class Position(Schema):
     """Where to go on after a restored snapshot."""
 
     position_us: int | None = Field(description="time up to which events were run")
@@ -87,7 +100,7 @@ class Position(Wire):
     next_seq: int = Field(description="of the next result")
 
 
-class SavedState(Wire):
+class SavedState(Schema):
     """How far a stored snapshot goes."""
 
     session_id: str
@@ -95,60 +108,64 @@ class SavedState(Wire):
     next_seq: int = Field(description="of the next result")
 
 
-def get_states(request: Request) -> States:
+def get_transfer_limiter(request: Request) -> TransferLimiter:
     """The application's count of states on their way."""
-    states: States = request.app.state.transfer_limiter
+    states: TransferLimiter = request.app.state.transfer_limiter
     return states
 
 
-Rooms = Annotated[States, Depends(get_states)]
+TransferLimiterDep = Annotated[TransferLimiter, Depends(get_transfer_limiter)]
 
 
-async def get_settled(session: Open, host: Host) -> Session:
+async def get_processed_session(session: SessionDep, manager: ManagerDep) -> Session:
     """A session that has run what it had accepted; who waits for that takes no room."""
-    check_live(session)
-    await within(host.settings.state_timeout_s, settle(session))
+    require_live_source(session)
+    await with_timeout(manager.settings.state_timeout_s, wait_until_processed(session))
     return session
 
 
-async def take_room(states: Rooms) -> AsyncIterator[None]:
+async def transfer_slot(limiter: TransferLimiterDep) -> AsyncIterator[None]:
     """Room for a state until the answer has been sent."""
-    with states.room():
+    with limiter.slot():
         yield
 
 
-Settled = Annotated[Session, Depends(get_settled)]
+ProcessedSessionDep = Annotated[Session, Depends(get_processed_session)]
 
 
 @router.get(
     "/{session_id}/state",
     response_class=Response,
-    responses={200: SNAPSHOT},
+    responses={200: SNAPSHOT_RESPONSE},
 )
-async def get_state(session: Settled, host: Host, _: Annotated[None, Depends(take_room)]) -> Response:
+async def get_state(
+    session: ProcessedSessionDep, manager: ManagerDep, _: Annotated[None, Depends(transfer_slot)]
+) -> Response:
     """The whole session as safetensors, at the end of the bytes accepted and once they have been run."""
-    limit_s = host.settings.state_timeout_s
-    snapshot = await within(limit_s, take(session))
+    limit_s = manager.settings.state_timeout_s
+    snapshot = await with_timeout(limit_s, take_snapshot(session))
     headers = {"Spikewatch-Accepted-Bytes": str(snapshot.accepted_bytes)}
     if snapshot.position_us is not None:
         headers["Spikewatch-Position-Us"] = str(snapshot.position_us)
     data = await asyncio.to_thread(snapshot.encode)
-    return StateResponse(data, headers, limit_s, host.metrics.bounds.labels("unread_answer").inc)
+    return StateResponse(data, headers, limit_s, manager.metrics.bounds_met.labels("unread_answer").inc)
 
 
-@router.put("/{session_id}/state", openapi_extra=OCTETS)
-async def put_state(session: Open, host: Host, states: Rooms, request: Request) -> Position:
+@router.put("/{session_id}/state", openapi_extra=OCTET_STREAM_BODY)
+async def put_state(
+    session: SessionDep, manager: ManagerDep, limiter: TransferLimiterDep, request: Request
+) -> Position:
     """Go on from a saved state, in a session of the same format, sensor and window; what it was is forgotten.
 
     Send the bytes of the saved stream from `accepted_bytes` on; the answer names it.
     """
-    with held(session, host):
-        await within(host.settings.state_timeout_s, session.barrier())
-        with states.room():
-            data = await _read_state(session, host, request)
-            identity = session.model.identity
+    with claimed(session, manager):
+        await with_timeout(manager.settings.state_timeout_s, session.wait_until_processed())
+        with limiter.slot():
+            data = await _read_state(session, manager, request)
+            identity = session.model.fingerprint
             snapshot = await asyncio.to_thread(read_snapshot, data, session.detector, identity)
-            await restore(session, snapshot)
+            await restore_session(session, snapshot)
     return Position(
         position_us=snapshot.position_us,
         accepted_bytes=snapshot.accepted_bytes,
@@ -156,24 +173,24 @@ async def put_state(session: Open, host: Host, states: Rooms, request: Request) 
     )
 
 
-async def _read_state(session: Session, host: SessionHost, request: Request) -> bytes:
-    settings = host.settings
-    limit = min(settings.max_snapshot_bytes, most_bytes(session))
+async def _read_state(session: Session, manager: SessionManager, request: Request) -> bytes:
+    settings = manager.settings
+    limit = min(settings.max_snapshot_bytes, max_snapshot_bytes(session))
     try:
-        coming = read_body(request, limit, settings, session.pulse.touch)
-        return await asyncio.wait_for(unless_over(host, coming), settings.state_timeout_s)
+        coming = read_body(request, limit, settings, session.activity.record_client_activity)
+        return await asyncio.wait_for(or_draining(manager, coming), settings.state_timeout_s)
     except TimeoutError:
-        raise TooSlow(f"the state did not come within {settings.state_timeout_s:g} s") from None
+        raise RequestTimeout(f"the state did not come within {settings.state_timeout_s:g} s") from None
 
 
 @router.post("/{session_id}/snapshot")
-async def save_session(session: Open, host: Host) -> SavedState:
+async def save_session(session: SessionDep, manager: ManagerDep) -> SavedState:
     """Save the session now, to be resumed with `POST /v1/sessions` even after the service was killed."""
-    point = await host.keeper.save(session)
+    point = await manager.snapshots.save(session)
     return SavedState(session_id=session.id, accepted_bytes=point.accepted_bytes, next_seq=point.next_seq)
 
 
 @router.delete("/{session_id}/snapshot", status_code=204, response_class=Response)
-async def forget_snapshot(session_id: str, host: Host, caller: Sender) -> None:
+async def delete_snapshot(session_id: str, manager: ManagerDep, client: ClientDep) -> None:
     """Forget the saved session, if there is one; a running session of this id goes on."""
-    await host.keeper.discard(caller.inside(session_id))
+    await manager.snapshots.delete(client.qualify_id(session_id))

@@ -2,15 +2,15 @@
 
 from fastapi import APIRouter, Request
 
-from spikewatch.service.api.dependencies import PROBLEMS, Open, Sender
-from spikewatch.service.auth.access import Access
-from spikewatch.service.auth.tickets import TICKET_S
-from spikewatch.service.schemas import Wire
+from spikewatch.service.api.dependencies import PROBLEM_RESPONSES, ClientDep, SessionDep
+from spikewatch.service.auth.access import Authenticator
+from spikewatch.service.auth.tickets import TICKET_LIFETIME_S
+from spikewatch.service.schemas import Schema
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEMS)
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEM_RESPONSES)
 
 
-class Ticket(Wire):
+class Ticket(Schema):
     """Opens one WebSocket of one session, once."""
 
     ticket: str
@@ -20,14 +20,14 @@ class Ticket(Wire):
 
 
 @router.post("/{session_id}/ticket", status_code=201)
-async def issue_ticket(session: Open, caller: Sender, request: Request) -> Ticket:
+async def issue_ticket(session: SessionDep, client: ClientDep, request: Request) -> Ticket:
     """A ticket for `WS .../stream?ticket=` or `WS .../watch?ticket=`, good for one connection within 30 s."""
-    access: Access = request.app.state.authenticator
-    ticket = access.tickets.issue(caller, session.id)
+    access: Authenticator = request.app.state.authenticator
+    ticket = access.tickets.issue(client, session.id)
     address = f"/v1/sessions/{session.id}"
     return Ticket(
         ticket=ticket,
-        expires_in_s=TICKET_S,
+        expires_in_s=TICKET_LIFETIME_S,
         stream_url=f"{address}/stream?ticket={ticket}",
         watch_url=f"{address}/watch?ticket={ticket}",
     )

@@ -7,8 +7,8 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 
-PACKAGE = Path(__file__).parents[1]
-DEMO_RECORDING = PACKAGE / "assets" / "street_td.dat"
+PACKAGE_DIR = Path(__file__).parents[1]
+DEMO_RECORDING = PACKAGE_DIR / "assets" / "street_td.dat"
 
 router = APIRouter(include_in_schema=False)
 NO_CACHE = {"Cache-Control": "no-cache"}
@@ -25,16 +25,16 @@ class ViewerFiles(StaticFiles):
         return response
 
 
-files = ViewerFiles(directory=PACKAGE / "viewer")
+viewer_files = ViewerFiles(directory=PACKAGE_DIR / "viewer")
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def page() -> FileResponse:
+async def get_viewer_page() -> FileResponse:
     """The viewer."""
-    return FileResponse(PACKAGE / "viewer" / "index.html", headers=NO_CACHE)
+    return FileResponse(PACKAGE_DIR / "viewer" / "index.html", headers=NO_CACHE)
 
 
 @router.api_route("/viewer/demo.dat", methods=["GET", "HEAD"])
-async def demo() -> FileResponse:
+async def get_demo_recording() -> FileResponse:
     """The bundled recording, for the demo camera."""
     return FileResponse(DEMO_RECORDING, media_type="application/octet-stream", headers=NO_CACHE)

@@ -5,16 +5,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from spikewatch.service.auth.keys import ApiKey, KeyLimits, parse_keys, read_key_file, require_some
-from spikewatch.service.errors import BadSettings
+from spikewatch.service.auth.keys import ApiKey, KeyLimits, parse_keys, read_key_file, require_keys
+from spikewatch.service.errors import InvalidSettings
 from spikewatch.service.settings import Settings
 
 log = logging.getLogger("spikewatch.keys")
 
-Stamp = tuple[int, int, int] | None
+StatSignature = tuple[int, int, int] | None
 """By which a file that has changed is known; None: it is not there."""
 
-LOOK_S = 1.0
+CHECK_INTERVAL_S = 1.0
 """How often the file is looked at, at most."""
 
 
@@ -22,43 +22,43 @@ class KeyFile:
     """Keys that may change while the service runs: a bad file changes nothing, an empty one locks all out.
 
     Raises:
-        BadSettings: the file is bad or empty from the beginning.
+        InvalidSettings: the file is bad or empty from the beginning.
     """
 
     def __init__(self, path: Path, limits: KeyLimits, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = path
         self._limits = limits
         self._clock = clock
-        self._seen = self._refused = self._stamp()
-        self._looked_s = clock()
-        self._keys = require_some(self._read(), str(path))
+        self._loaded_signature = self._rejected_signature = self._stat_signature()
+        self._last_check_s = clock()
+        self._keys = require_keys(self._read_keys(), str(path))
 
     def __call__(self) -> list[ApiKey]:
         """The keys as they are now."""
         now_s = self._clock()
-        if now_s - self._looked_s >= LOOK_S:
-            self._looked_s = now_s
-            stamp = self._stamp()
-            if stamp != self._seen:
-                self._take(stamp)
+        if now_s - self._last_check_s >= CHECK_INTERVAL_S:
+            self._last_check_s = now_s
+            stamp = self._stat_signature()
+            if stamp != self._loaded_signature:
+                self._reload(stamp)
         return self._keys
 
-    def _take(self, stamp: Stamp) -> None:
+    def _reload(self, stamp: StatSignature) -> None:
         """Read again; a file that cannot be is tried until it can, since what keeps it from it may pass."""
         try:
-            self._keys = self._read()
-        except BadSettings as error:
-            if stamp != self._refused:
+            self._keys = self._read_keys()
+        except InvalidSettings as error:
+            if stamp != self._rejected_signature:
                 log.error("API keys stay as they were: %s", error)
-            self._refused = stamp
+            self._rejected_signature = stamp
         else:
-            self._seen = self._refused = stamp
+            self._loaded_signature = self._rejected_signature = stamp
             log.info("API keys read again", extra={"keys": len(self._keys)})
 
-    def _read(self) -> list[ApiKey]:
+    def _read_keys(self) -> list[ApiKey]:
         return parse_keys(read_key_file(self._path), str(self._path), self._limits)
 
-    def _stamp(self) -> Stamp:
+    def _stat_signature(self) -> StatSignature:
         try:
             found = self._path.stat()
         except OSError:
@@ -70,7 +70,7 @@ def load_keys(settings: Settings) -> Callable[[], list[ApiKey]]:
     """What gives the keys; none at all if no setting names any.
 
     Raises:
-        BadSettings: the keys cannot be read.
+        InvalidSettings: the keys cannot be read.
     """
     limits = KeyLimits(settings.key_max_sessions, settings.key_max_uploads, settings.key_max_bytes_per_s)
     if settings.api_keys_file is not None:
@@ -78,5 +78,5 @@ def load_keys(settings: Settings) -> Callable[[], list[ApiKey]]:
     keys: list[ApiKey] = []
     if settings.api_keys is not None:
         where = "SPIKEWATCH_API_KEYS"
-        keys = require_some(parse_keys(settings.api_keys.get_secret_value(), where, limits), where)
+        keys = require_keys(parse_keys(settings.api_keys.get_secret_value(), where, limits), where)
     return lambda: keys

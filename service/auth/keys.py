@@ -12,12 +12,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from spikewatch.service.errors import BadRequest, BadSettings
+from spikewatch.service.errors import BadRequest, InvalidSettings
 
 _KEY_BYTES = 32
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_LINE = re.compile(r"(?P<name>\S+) sha256:(?P<digest>[0-9a-f]{64})(?P<limits>( [a-z_]+=[0-9]{1,15})*)")
-_EXPECTED = "expected NAME sha256:HEX [sessions=N] [uploads=N] [bytes_per_s=N], as `spikewatch key` prints it"
+_NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_LINE_PATTERN = re.compile(
+    r"(?P<name>\S+) sha256:(?P<digest>[0-9a-f]{64})(?P<limits>( [a-z_]+=[0-9]{1,15})*)"
+)
+_LINE_FORMAT = (
+    "expected NAME sha256:HEX [sessions=N] [uploads=N] [bytes_per_s=N], as `spikewatch key` prints it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ def make_key(name: str) -> tuple[str, str]:
     Raises:
         BadRequest: the name has other characters than letters, digits, dot, dash and underscore.
     """
-    if not _NAME.fullmatch(name):
+    if not _NAME_PATTERN.fullmatch(name):
         raise BadRequest(
             f"{name!r:.80} is no name for a key; use 1-64 letters, digits, dots, dashes, underscores"
         )
@@ -58,48 +62,48 @@ def make_key(name: str) -> tuple[str, str]:
     return key, f"{name} sha256:{_digest(key).hex()}"
 
 
-def parse_keys(text: str, where: str, limits: KeyLimits) -> list[ApiKey]:
+def parse_keys(text: str, source: str, limits: KeyLimits) -> list[ApiKey]:
     """The keys of a file: one a line, empty lines and comments (#) aside; `limits` unless the line says else.
 
     Raises:
-        BadSettings: names the line, and not what stands there.
+        InvalidSettings: names the line, and not what stands there.
     """
     keys: dict[str, ApiKey] = {}
     for number, line in enumerate(text.splitlines(), 1):
         stripped = " ".join(line.partition("#")[0].split())
         if not stripped:
             continue
-        key = _parse_line(stripped, f"{where}, line {number}", limits)
+        key = _parse_line(stripped, f"{source}, line {number}", limits)
         if key.name in keys or any(key.digest == other.digest for other in keys.values()):
-            raise BadSettings(f"{where}, line {number}: this name or key stands further up already")
+            raise InvalidSettings(f"{source}, line {number}: this name or key stands further up already")
         keys[key.name] = key
     return list(keys.values())
 
 
-def require_some(keys: list[ApiKey], where: str) -> list[ApiKey]:
+def require_keys(keys: list[ApiKey], source: str) -> list[ApiKey]:
     """The keys again.
 
     Raises:
-        BadSettings: there is none.
+        InvalidSettings: there is none.
     """
     if not keys:
-        raise BadSettings(
-            f"{where} holds no key, so that nobody could come in; make one with `spikewatch key`"
+        raise InvalidSettings(
+            f"{source} holds no key, so that nobody could come in; make one with `spikewatch key`"
         )
     return keys
 
 
 def _parse_line(line: str, where: str, limits: KeyLimits) -> ApiKey:
-    match = _LINE.fullmatch(line)
-    if match is None or not _NAME.fullmatch(match["name"]):
-        raise BadSettings(f"{where}: {_EXPECTED}")
+    match = _LINE_PATTERN.fullmatch(line)
+    if match is None or not _NAME_PATTERN.fullmatch(match["name"]):
+        raise InvalidSettings(f"{where}: {_LINE_FORMAT}")
     own = {name: int(value) for name, value in (part.split("=") for part in match["limits"].split())}
     try:
         limits = replace(limits, **own)
     except TypeError:
-        raise BadSettings(f"{where}: {_EXPECTED}") from None
+        raise InvalidSettings(f"{where}: {_LINE_FORMAT}") from None
     if min(limits.sessions, limits.uploads, limits.bytes_per_s) < 1:
-        raise BadSettings(f"{where}: limits begin at 1; take the line out to lock a key out")
+        raise InvalidSettings(f"{where}: limits begin at 1; take the line out to lock a key out")
     return ApiKey(match["name"], bytes.fromhex(match["digest"]), limits)
 
 
@@ -107,12 +111,12 @@ def read_key_file(path: Path) -> str:
     """The text of a file of keys.
 
     Raises:
-        BadSettings: it cannot be read.
+        InvalidSettings: it cannot be read.
     """
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise BadSettings(f"the file of API keys cannot be read: {error}") from error
+        raise InvalidSettings(f"the file of API keys cannot be read: {error}") from error
 
 
 def find_key(keys: Iterable[ApiKey], presented: str) -> ApiKey | None:

@@ -10,30 +10,30 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
-from spikewatch.service.auth.access import Access
-from spikewatch.service.auth.client import Caller
+from spikewatch.service.auth.access import Authenticator
+from spikewatch.service.auth.client import Client
 from spikewatch.service.errors import InternalError, ServiceError
 from spikewatch.service.http.problems import problem_response
 from spikewatch.service.metrics.service import Metrics
 
 log = logging.getLogger("spikewatch.http")
 
-READING = ("GET", "HEAD", "OPTIONS")
-STREAMED = "/v1/detections"
-TELL_S = 0.2
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+STREAMED_PATH = "/v1/detections"
+THROTTLE_NOTIFY_S = 0.2
 """How often, at least, a session is told that we wait and not its client."""
 
 
-class Guard:
+class AuthMiddleware:
     """ASGI middleware. Sets `state.client` of each request and WebSocket that it lets pass.
 
     Bytes beyond a key's rate: a request with a body is refused until they are paid for; an upload or a
     WebSocket is held back, and with it its sender.
     """
 
-    def __init__(self, app: ASGIApp, access: Access, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, metrics: Metrics) -> None:
         self._app = app
-        self._access = access
+        self._authenticator = authenticator
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,19 +42,19 @@ class Guard:
             await self._app(scope, receive, send)
             return
         try:
-            caller = self._admit(scope)
+            caller = self._authenticate(scope)
         except ServiceError as error:
             self._metrics.refused.labels(error.code).inc()
             await problem_response(error)(scope, receive, send)
             return
         scope.setdefault("state", {})["client"] = caller
-        receive = self._metered(scope, receive, caller)
+        receive = self._rate_limited(scope, receive, caller)
         if scope["type"] == "http":
             await self._app(scope, receive, send)
         else:
-            await self._converse(scope, receive, send)
+            await self._run_websocket(scope, receive, send)
 
-    async def _converse(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _run_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run a WebSocket; a fault of ours ends it with a reason, as the problem does for a request."""
         accepted = False
 
@@ -76,52 +76,52 @@ class Guard:
                 else:
                     await problem_response(error)(scope, receive, send)
 
-    def _admit(self, scope: Scope) -> Caller:
-        headers, path, ticket = Headers(scope=scope), scope["path"], _take_ticket(scope)
+    def _authenticate(self, scope: Scope) -> Client:
+        headers, path, ticket = Headers(scope=scope), scope["path"], _pop_ticket(scope)
         host = headers.get("host", "")
-        self._access.check_host(host)
-        writes = scope["type"] == "websocket" or scope["method"] not in READING
+        self._authenticator.check_host(host)
+        writes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
         if writes:
-            self._access.check_origin(headers.get("origin"), host)
-        if ticket is not None and scope["type"] == "websocket" and self._access.required:
-            return self._access.tickets.redeem(ticket, path)
-        caller = self._access.identify(_key(headers), path)
+            self._authenticator.check_origin(headers.get("origin"), host)
+        if ticket is not None and scope["type"] == "websocket" and self._authenticator.key_required:
+            return self._authenticator.tickets.redeem(ticket, path)
+        caller = self._authenticator.authenticate(_api_key(headers), path)
         if writes and scope["type"] == "http" and scope["method"] != "DELETE":
             caller.check_rate()
         return caller
 
-    def _metered(self, scope: Scope, receive: Receive, caller: Caller) -> Receive:
-        held_back = scope["type"] == "websocket" or scope["path"] == STREAMED
+    def _rate_limited(self, scope: Scope, receive: Receive, client: Client) -> Receive:
+        held_back = scope["type"] == "websocket" or scope["path"] == STREAMED_PATH
 
         async def receive_and_count() -> Message:
             message = await receive()
             size = sum(len(message.get(part) or "") for part in ("body", "bytes", "text"))
-            wait_s = caller.spend(size) if size else 0.0
+            wait_s = client.consume_bytes(size) if size else 0.0
             if held_back and wait_s > 0:
-                self._metrics.held_back.inc(wait_s)
-                await _hold_back(scope, wait_s)
+                self._metrics.throttled_s.inc(wait_s)
+                await _throttle(scope, wait_s)
             return message
 
         return receive_and_count
 
 
-async def _hold_back(scope: Scope, wait_s: float) -> None:
+async def _throttle(scope: Scope, wait_s: float) -> None:
     """Wait; a WebSocket's `state.on_throttle` is called meanwhile, since its client is not silent."""
     until_s = time.monotonic() + wait_s
     while (left_s := until_s - time.monotonic()) > 0:
         if tell := scope["state"].get("on_throttle"):
             tell()
-        await asyncio.sleep(min(left_s, TELL_S))
+        await asyncio.sleep(min(left_s, THROTTLE_NOTIFY_S))
 
 
-def _key(headers: Headers) -> str | None:
+def _api_key(headers: Headers) -> str | None:
     scheme, _, credentials = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return credentials.strip()
     return headers.get("x-api-key")
 
 
-def _take_ticket(scope: Scope) -> str | None:
+def _pop_ticket(scope: Scope) -> str | None:
     """The ticket of the query, taken out of it: what logs the address later logs no ticket."""
     query = scope.get("query_string", b"").decode("latin-1")
     if "ticket" not in query:

@@ -7,22 +7,22 @@ BURST_S = 1.0
 """A key that was quiet may send this much of its rate at once."""
 
 
-class Bucket:
+class TokenBucket:
     """Meters bytes at `rate` a second (the generic cell rate algorithm: one number, a time)."""
 
     def __init__(self, rate: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.rate = rate
         self._clock = clock
-        self._even_s = clock()
+        self._theoretical_arrival_s = clock()
         """When all that was spent will be paid for."""
 
-    def spend(self, count: int) -> float:
+    def consume(self, count: int) -> float:
         """Take `count` bytes; the seconds to wait before more."""
         now = self._clock()
-        self._even_s = max(self._even_s, now - BURST_S) + count / self.rate
-        return self.behind_s
+        self._theoretical_arrival_s = max(self._theoretical_arrival_s, now - BURST_S) + count / self.rate
+        return self.retry_after_s
 
     @property
-    def behind_s(self) -> float:
+    def retry_after_s(self) -> float:
         """Seconds until bytes may be sent again; 0: now."""
-        return max(0.0, self._even_s - self._clock())
+        return max(0.0, self._theoretical_arrival_s - self._clock())

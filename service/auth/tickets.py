@@ -4,42 +4,42 @@ import secrets
 import time
 from collections.abc import Callable
 
-from spikewatch.service.auth.client import Caller
-from spikewatch.service.errors import WrongKey
+from spikewatch.service.auth.client import Client
+from spikewatch.service.errors import InvalidKey
 
-TICKET_S = 30.0
+TICKET_LIFETIME_S = 30.0
 """How long a ticket may wait for its WebSocket."""
 
 
-MAX_TICKETS = 64
+MAX_TICKETS_PER_KEY = 64
 """Tickets of one key that wait; beyond it, its oldest is worth nothing."""
 
 
 class Tickets:
-    """Each opens one WebSocket of one session, once, soon, as long as the key that got it is `known`."""
+    """Tickets that were issued and not used yet; a ticket expires with its key (`is_valid_key`)."""
 
-    def __init__(self, known: Callable[[bytes], bool] = lambda _: True) -> None:
-        self._known = known
-        self._waiting: dict[str, tuple[Caller, bytes, str, float]] = {}
+    def __init__(self, is_valid_key: Callable[[bytes], bool] = lambda _: True) -> None:
+        self._is_valid_key = is_valid_key
+        self._pending: dict[str, tuple[Client, bytes, str, float]] = {}
 
-    def issue(self, caller: Caller, session_id: str) -> str:
+    def issue(self, client: Client, session_id: str) -> str:
         """A new ticket; the oldest one of this key goes if too many wait."""
-        theirs = [ticket for ticket, (owner, *_) in self._waiting.items() if owner is caller]
-        for ticket in theirs[: max(0, len(theirs) + 1 - MAX_TICKETS)]:
-            del self._waiting[ticket]
+        theirs = [ticket for ticket, (owner, *_) in self._pending.items() if owner is client]
+        for ticket in theirs[: max(0, len(theirs) + 1 - MAX_TICKETS_PER_KEY)]:
+            del self._pending[ticket]
         ticket = secrets.token_urlsafe(32)
-        self._waiting[ticket] = (caller, caller.digest, session_id, time.monotonic() + TICKET_S)
+        self._pending[ticket] = (client, client.key_digest, session_id, time.monotonic() + TICKET_LIFETIME_S)
         return ticket
 
-    def redeem(self, ticket: str, path: str) -> Caller:
+    def redeem(self, ticket: str, path: str) -> Client:
         """Who got the ticket.
 
         Raises:
-            WrongKey: it is unknown, used, too old, of another session, or of a key locked out.
+            InvalidKey: it is unknown, used, too old, of another session, or of a key locked out.
         """
-        caller, digest, session_id, until_s = self._waiting.pop(ticket, (None, b"", "", 0.0))
+        caller, digest, session_id, until_s = self._pending.pop(ticket, (None, b"", "", 0.0))
         if caller is None or until_s < time.monotonic() or not path.startswith(f"/v1/sessions/{session_id}/"):
-            raise WrongKey("the ticket is unknown, was used, or is too old; get a new one")
-        if not self._known(digest):
-            raise WrongKey("the key that got this ticket is no longer one of this service")
+            raise InvalidKey("the ticket is unknown, was used, or is too old; get a new one")
+        if not self._is_valid_key(digest):
+            raise InvalidKey("the key that got this ticket is no longer one of this service")
         return caller

@@ -15,12 +15,12 @@ from spikewatch.ingest.events import Events
 from spikewatch.ingest.formats.dat import encode_dat
 from spikewatch.ingest.open import open_recording
 
-Piece = tuple[int, bytes]
+TimedChunk = tuple[int, bytes]
 """When it is due, in microseconds from the start, and DAT records up to then."""
 
 
 @dataclass(slots=True)
-class Heard:
+class CameraReport:
     """What one camera got back.
 
     Attributes:
@@ -33,47 +33,51 @@ class Heard:
     dropped: int = 0
     error: str = ""
 
-    def take(self, window: dict[str, Any]) -> None:
+    def record_window(self, window: dict[str, Any]) -> None:
         """Note a result."""
         self.latency_ms.append(window["latency_ms"])
         self.dropped = window["dropped_windows"]
 
 
-def looped(path: Path, seconds: float, piece_us: int) -> tuple[list[Piece], tuple[int, int]]:
-    """A recording over and over for `seconds`, in pieces of `piece_us`; and its sensor size."""
+def loop_recording(path: Path, seconds: float, chunk_us: int) -> tuple[list[TimedChunk], tuple[int, int]]:
+    """A recording over and over for `seconds`, in pieces of `chunk_us`; and its sensor size."""
     with open_recording(path) as recording:
         events = np.concatenate(list(recording.chunks()))
         sensor = recording.sensor_size()
-    start_us = int(events["t"][0]) // piece_us * piece_us
-    period_us = (int(events["t"][-1]) - start_us) // piece_us * piece_us
+    start_us = int(events["t"][0]) // chunk_us * chunk_us
+    period_us = (int(events["t"][-1]) - start_us) // chunk_us * chunk_us
     events = events[events["t"] < start_us + period_us]
-    pieces: list[Piece] = []
+    pieces: list[TimedChunk] = []
     for turn in range(-(-int(seconds * 1e6) // period_us)):
-        pieces += _cut(events, start_us, turn * period_us, period_us, piece_us)
+        pieces += _split_chunks(events, start_us, turn * period_us, period_us, chunk_us)
     return [piece for piece in pieces if piece[0] <= seconds * 1e6], sensor
 
 
-def _cut(events: Events, start_us: int, shift_us: int, period_us: int, piece_us: int) -> list[Piece]:
+def _split_chunks(
+    events: Events, start_us: int, shift_us: int, period_us: int, chunk_us: int
+) -> list[TimedChunk]:
     moved = events.copy()
     moved["t"] += shift_us - start_us
-    edges = np.arange(shift_us + piece_us, shift_us + period_us + 1, piece_us)
+    edges = np.arange(shift_us + chunk_us, shift_us + period_us + 1, chunk_us)
     parts = np.split(moved, np.searchsorted(moved["t"], edges))
     return [(int(edge), encode_dat(part)) for edge, part in zip(edges, parts, strict=False)]
 
 
-async def _until_due(start_s: float, due_us: int) -> None:
+async def _wait_until_due(start_s: float, due_us: int) -> None:
     await asyncio.sleep(max(0.0, start_s + due_us / 1e6 - time.monotonic()))
 
 
-async def play_websocket(url: str, session: dict[str, Any], pieces: list[Piece], start_s: float) -> Heard:
+async def play_websocket(
+    url: str, session: dict[str, Any], chunks: list[TimedChunk], start_s: float
+) -> CameraReport:
     """Send each piece when it is due, whatever has come back by then."""
-    heard = Heard()
+    heard = CameraReport()
 
     async def listen(socket: websockets.ClientConnection) -> None:
         async for text in socket:
             message = json.loads(text)
             if message["type"] == "window":
-                heard.take(message)
+                heard.record_window(message)
             elif message["type"] == "error":
                 heard.error = message["detail"]
 
@@ -81,8 +85,8 @@ async def play_websocket(url: str, session: dict[str, Any], pieces: list[Piece],
     try:
         async with websockets.connect(address, compression=None, max_size=None) as socket:
             listener = asyncio.create_task(listen(socket))
-            for due_us, data in pieces:
-                await _until_due(start_s, due_us)
+            for due_us, data in chunks:
+                await _wait_until_due(start_s, due_us)
                 await socket.send(data)
             await socket.send("close")
             await listener
@@ -91,18 +95,20 @@ async def play_websocket(url: str, session: dict[str, Any], pieces: list[Piece],
     return heard
 
 
-async def play_rest(url: str, session: dict[str, Any], pieces: list[Piece], start_s: float) -> Heard:
+async def play_rest(
+    url: str, session: dict[str, Any], chunks: list[TimedChunk], start_s: float
+) -> CameraReport:
     """Post each piece when it is due and the answer to the one before is there."""
-    heard = Heard()
+    heard = CameraReport()
     path = f"/v1/sessions/{session['session_id']}"
     try:
         async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-            for due_us, data in pieces:
-                await _until_due(start_s, due_us)
+            for due_us, data in chunks:
+                await _wait_until_due(start_s, due_us)
                 answer = await client.post(f"{path}/events", content=data)
                 answer.raise_for_status()
                 for window in answer.json()["windows"]:
-                    heard.take(window)
+                    heard.record_window(window)
             await client.delete(path)
     except httpx.HTTPError as error:
         heard.error = str(error) or type(error).__name__

@@ -16,13 +16,13 @@ from typing import Any
 
 import httpx
 
-from spikewatch.service.bench.cameras import PLAYERS, Heard, Piece, looped
-from spikewatch.service.bench.measure import Spread
-from spikewatch.service.bench.report import Chart, Report
+from spikewatch.service.bench.cameras import PLAYERS, CameraReport, TimedChunk, loop_recording
+from spikewatch.service.bench.measure import Quantiles
+from spikewatch.service.bench.report import BenchReport, Chart
 from spikewatch.service.errors import BadRequest
 
-PIECE_US = 10_000
-START_S = 60.0
+CHUNK_US = 10_000
+START_TIMEOUT_S = 60.0
 COLUMNS = (
     "cameras",
     "windows/s",
@@ -36,7 +36,7 @@ COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class LoadBenchOptions:
     """What is measured.
 
     Attributes:
@@ -45,7 +45,7 @@ class Wish:
         seconds: of each.
         transport: `websocket` or `rest`.
         hop: slices from result to result; None: the model's.
-        serve: options for a service of our own.
+        serve_arguments: options for a service of our own.
         url: of a service that runs already, if any.
     """
 
@@ -54,12 +54,12 @@ class Wish:
     seconds: float
     transport: str
     hop: int | None
-    serve: tuple[str, ...]
+    serve_arguments: tuple[str, ...]
     url: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LoadResult:
     """One number of cameras."""
 
     cameras: int
@@ -68,7 +68,7 @@ class Held:
     latency_ms: list[float]
     dropped: int
     errors: list[str]
-    batch: float
+    mean_batch_size: float
     memory_bytes: float
 
     @property
@@ -78,10 +78,10 @@ class Held:
         return ordered[int(0.99 * (len(ordered) - 1))] if ordered else float("inf")
 
     @property
-    def latency(self) -> Spread:
+    def latency(self) -> Quantiles:
         """Median, least and p99, in milliseconds."""
         found = self.latency_ms or [float("inf")]
-        return Spread(Spread.of(found).median, min(found), self.p99_ms)
+        return Quantiles(Quantiles.from_values(found).median, min(found), self.p99_ms)
 
     @property
     def sustained(self) -> bool:
@@ -90,12 +90,12 @@ class Held:
 
 
 @contextmanager
-def own_service(options: Sequence[str]) -> Iterator[str]:
+def running_service(serve_arguments: Sequence[str]) -> Iterator[str]:
     """A service in a process of its own, on a free port; its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "spikewatch", "serve", "--port", str(port), *options]
+    command = [sys.executable, "-m", "spikewatch", "serve", "--port", str(port), *serve_arguments]
     # the log goes nowhere: nobody reads it, and a full pipe would stop the service
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
     url = f"http://127.0.0.1:{port}"
@@ -108,7 +108,7 @@ def own_service(options: Sequence[str]) -> Iterator[str]:
 
 
 def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + START_S
+    deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and process.poll() is None:
         try:
             if httpx.get(f"{url}/v2/health/ready").status_code == 200:
@@ -119,71 +119,81 @@ def _wait_until_ready(url: str, process: "subprocess.Popen[bytes]") -> None:
     raise BadRequest(f"no service answered at {url}")
 
 
-def measure_service(wish: Wish, tell: Callable[[float], None]) -> Report:
+def measure_service(options: LoadBenchOptions, on_progress: Callable[[float], None]) -> BenchReport:
     """Raise the number of cameras until the service falls behind, or the last was held."""
-    pieces, sensor = looped(wish.recording, wish.seconds, PIECE_US)
-    if wish.url is not None:
-        return _report(wish, list(_grow(wish, wish.url.rstrip("/"), pieces, sensor, tell)))
-    most = max(wish.cameras)
-    with own_service(("--max-sessions", str(most), *wish.serve)) as url:
-        return _report(wish, list(_grow(wish, url, pieces, sensor, tell)))
+    pieces, sensor = loop_recording(options.recording, options.seconds, CHUNK_US)
+    if options.url is not None:
+        return _make_report(
+            options, list(_increase_load(options, options.url.rstrip("/"), pieces, sensor, on_progress))
+        )
+    most = max(options.cameras)
+    with running_service(("--max-sessions", str(most), *options.serve_arguments)) as url:
+        return _make_report(options, list(_increase_load(options, url, pieces, sensor, on_progress)))
 
 
-def _grow(
-    wish: Wish, url: str, pieces: list[Piece], sensor: tuple[int, int], tell: Callable[[float], None]
-) -> Iterator[Held]:
-    for index, cameras in enumerate(wish.cameras):
+def _increase_load(
+    options: LoadBenchOptions,
+    url: str,
+    chunks: list[TimedChunk],
+    sensor_size: tuple[int, int],
+    on_progress: Callable[[float], None],
+) -> Iterator[LoadResult]:
+    for index, cameras in enumerate(options.cameras):
         try:
-            held = asyncio.run(_hold(wish, url, cameras, pieces, sensor))
+            held = asyncio.run(_measure_load(options, url, cameras, chunks, sensor_size))
         except httpx.HTTPError as error:
             raise BadRequest(f"{url}: {error}") from error
-        tell((index + 1) / len(wish.cameras))
+        on_progress((index + 1) / len(options.cameras))
         yield held
         if not held.sustained:
             return
 
 
-async def _hold(wish: Wish, url: str, cameras: int, pieces: list[Piece], sensor: tuple[int, int]) -> Held:
+async def _measure_load(
+    options: LoadBenchOptions, url: str, cameras: int, chunks: list[TimedChunk], sensor_size: tuple[int, int]
+) -> LoadResult:
     """So many cameras at once, their slices spread evenly over a slice's length."""
-    wanted = {"format": "dat", "width": sensor[0], "height": sensor[1], "policy": "drop_oldest"}
+    wanted = {"format": "dat", "width": sensor_size[0], "height": sensor_size[1], "policy": "drop_oldest"}
     async with httpx.AsyncClient(base_url=url, timeout=30) as client:
-        answers = [await client.post("/v1/sessions", json=wanted | {"hop": wish.hop}) for _ in range(cameras)]
+        answers = [
+            await client.post("/v1/sessions", json=wanted | {"hop": options.hop}) for _ in range(cameras)
+        ]
         for answer in answers:
             if answer.status_code != 201:
                 raise BadRequest(f"{url} answers {answer.status_code}: {answer.text[:300]}")
         sessions = [answer.json() for answer in answers]
         slice_s = sessions[0]["slice_us"] / 1e6
-        before, start_s = await _metrics(client), time.monotonic() + 0.5
-        play = PLAYERS[wish.transport]
+        before, start_s = await _scrape_metrics(client), time.monotonic() + 0.5
+        play = PLAYERS[options.transport]
         heard = await asyncio.gather(
-            *(play(url, each, pieces, start_s + i * slice_s / cameras) for i, each in enumerate(sessions))
+            *(play(url, each, chunks, start_s + i * slice_s / cameras) for i, each in enumerate(sessions))
         )
-        after = await _metrics(client)
-    return _held(cameras, slice_s, heard, before, after, wish.seconds)
+        after = await _scrape_metrics(client)
+    return _make_result(cameras, slice_s, heard, before, after, options.seconds)
 
 
-def _held(
+def _make_result(
     cameras: int,
     slice_s: float,
-    heard: Sequence[Heard],
+    reports: Sequence[CameraReport],
     before: dict[str, float],
     after: dict[str, float],
     seconds: float,
-) -> Held:
+) -> LoadResult:
     grown = {name: after[name] - before[name] for name in after}
-    return Held(
+    return LoadResult(
         cameras=cameras,
         slice_ms=slice_s * 1e3,
-        windows_per_s=sum(len(each.latency_ms) for each in heard) / seconds,
-        latency_ms=[ms for each in heard for ms in each.latency_ms],
-        dropped=sum(each.dropped for each in heard),
-        errors=[each.error for each in heard if each.error],
-        batch=grown["spikewatch_batch_size_sum"] / max(grown["spikewatch_batch_size_count"], 1),
+        windows_per_s=sum(len(each.latency_ms) for each in reports) / seconds,
+        latency_ms=[ms for each in reports for ms in each.latency_ms],
+        dropped=sum(each.dropped for each in reports),
+        errors=[each.error for each in reports if each.error],
+        mean_batch_size=grown["spikewatch_batch_size_sum"] / max(grown["spikewatch_batch_size_count"], 1),
         memory_bytes=after["process_resident_memory_bytes"],
     )
 
 
-async def _metrics(client: httpx.AsyncClient) -> dict[str, float]:
+async def _scrape_metrics(client: httpx.AsyncClient) -> dict[str, float]:
     """The sum of all series of a name."""
     text, sums = (await client.get("/metrics")).text, defaultdict[str, float](float)
     for name, value in re.findall(r"^(\w+)(?:\{.*\})? (\S+)$", text, re.MULTILINE):
@@ -191,7 +201,7 @@ async def _metrics(client: httpx.AsyncClient) -> dict[str, float]:
     return sums
 
 
-def _report(wish: Wish, rows: Sequence[Held]) -> Report:
+def _make_report(options: LoadBenchOptions, results: Sequence[LoadResult]) -> BenchReport:
     cells = [
         (
             str(row.cameras),
@@ -199,37 +209,36 @@ def _report(wish: Wish, rows: Sequence[Held]) -> Report:
             f"{row.latency.median:.1f}",
             f"{row.p99_ms:.1f}",
             str(row.dropped),
-            f"{row.batch:.2f}",
+            f"{row.mean_batch_size:.2f}",
             f"{row.memory_bytes / 1e6:.0f}",
             "yes" if row.sustained else "; ".join(row.errors[:1]) or "no",
         )
-        for row in rows
+        for row in results
     ]
     title = (
-        f"Cameras in real time over {wish.transport}, {wish.seconds:g} s each, {wish.recording.name}; slices "
+        f"Cameras in real time over {options.transport}, {options.seconds:g} s each, "
+        f"{options.recording.name}; slices of {results[0].slice_ms:g} ms. "
+        "Held: no window dropped, p99 of latency within a slice. "
+        "The cameras run on the same machine."
     )
-    title += (
-        f"of {rows[0].slice_ms:g} ms. Held: no window dropped, p99 of latency within a slice. The cameras "
-    )
-    title += "run on the same machine."
     chart = Chart(
         "ms from the last byte of a window to its result: median, 99 % below the whisker",
-        [(f"{row.cameras} cameras, {row.windows_per_s:.0f} windows/s", row.latency) for row in rows],
-        (rows[0].slice_ms, "a slice"),
+        [(f"{row.cameras} cameras, {row.windows_per_s:.0f} windows/s", row.latency) for row in results],
+        (results[0].slice_ms, "a slice"),
     )
-    figures = {"transport": wish.transport, "rows": [_figures(row) for row in rows]}
-    return Report(title, COLUMNS, cells, figures, chart)
+    figures = {"transport": options.transport, "rows": [_result_figures(row) for row in results]}
+    return BenchReport(title, COLUMNS, cells, figures, chart)
 
 
-def _figures(row: Held) -> dict[str, Any]:
+def _result_figures(result: LoadResult) -> dict[str, Any]:
     return {
-        "cameras": row.cameras,
-        "windows_per_s": row.windows_per_s,
-        "latency_ms": row.latency_ms,
-        "p99_ms": row.p99_ms,
-        "dropped": row.dropped,
-        "errors": row.errors,
-        "mean_batch": row.batch,
-        "memory_bytes": row.memory_bytes,
-        "held": row.sustained,
+        "cameras": result.cameras,
+        "windows_per_s": result.windows_per_s,
+        "latency_ms": result.latency_ms,
+        "p99_ms": result.p99_ms,
+        "dropped": result.dropped,
+        "errors": result.errors,
+        "mean_batch": result.mean_batch_size,
+        "memory_bytes": result.memory_bytes,
+        "held": result.sustained,
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class Quantiles:
     """Median, and what nine of ten lie within."""
 
     median: float
@@ -15,12 +15,12 @@ class Spread:
     high: float
 
     @staticmethod
-    def of(values: Sequence[float]) -> "Spread":
+    def from_values(values: Sequence[float]) -> "Quantiles":
         """Of one value or more."""
         if len(values) == 1:
-            return Spread(values[0], values[0], values[0])
+            return Quantiles(values[0], values[0], values[0])
         cuts = statistics.quantiles(values, n=20, method="inclusive")
-        return Spread(statistics.median(values), cuts[0], cuts[-1])
+        return Quantiles(statistics.median(values), cuts[0], cuts[-1])
 
     def text(self, digits: int = 1) -> str:
         """As a cell of a table."""
@@ -30,32 +30,32 @@ class Spread:
 Clock = Callable[[], float]
 
 
-def take_turns(
-    rows: Mapping[str, Callable[[], object]],
+def interleave(
+    cases: Mapping[str, Callable[[], object]],
     turns: int,
     repeats: int = 1,
     warm_up: int = 0,
     clock: Clock = time.perf_counter,
-    tell: Callable[[float], None] = lambda _share: None,
+    on_progress: Callable[[float], None] = lambda _share: None,
 ) -> dict[str, list[float]]:
     """Seconds of each call, by row.
 
     Args:
-        rows: name -> what is timed.
+        cases: name -> what is timed.
         turns: how often each row has its turn.
         repeats: timed calls of a turn.
         warm_up: calls before them that do not count: idle threads of the row before still spin.
         clock: seconds.
-        tell: called with the share done.
+        on_progress: called with the share done.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in rows}
+    seconds: dict[str, list[float]] = {name: [] for name in cases}
     for turn in range(turns):
-        for index, (name, run) in enumerate(rows.items()):
+        for index, (name, run) in enumerate(cases.items()):
             for _ in range(warm_up):
                 run()
             for _ in range(repeats):
                 before = clock()
                 run()
                 seconds[name].append(clock() - before)
-            tell((turn + (index + 1) / len(rows)) / turns)
+            on_progress((turn + (index + 1) / len(cases)) / turns)
     return seconds

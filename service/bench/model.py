@@ -12,24 +12,24 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spikewatch.model.checkpoints.checkpoint import load_detector, untrained_detector
 from spikewatch.model.detector import Detector
-from spikewatch.model.network.shapes import trace
-from spikewatch.model.network.step import Step
+from spikewatch.model.network.shapes import trace_shapes
+from spikewatch.model.network.step import StepContext
 from spikewatch.model.runtime.binary_spikes import to_spike_driven
-from spikewatch.model.runtime.factorise import factored
-from spikewatch.model.runtime.packed_convolutions import ByteConv, FloatConv, Geometry
-from spikewatch.service.bench.measure import Spread, take_turns
+from spikewatch.model.runtime.factorise import factorise_network
+from spikewatch.model.runtime.packed_convolutions import ByteConv, ConvGeometry, FloatConv
+from spikewatch.service.bench.measure import Quantiles, interleave
 from spikewatch.service.bench.other_engines import other_engines
-from spikewatch.service.bench.report import Chart, Report
+from spikewatch.service.bench.report import BenchReport, Chart
 
 PEAK_CHANNELS, PEAK_HEIGHT, PEAK_WIDTH = 256, 32, 40
-ACTIVE = 0.06
+ACTIVE_SHARE = 0.06
 """Share of input values with events, as in Gen1's slices of 50 ms."""
 
 COLUMNS = ("network", "runtime", "batch", "ms a step", "slices/s", "GMAC/s", "of peak", "against eager")
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ModelBenchOptions:
     """What is measured; `size` is the height and width that untrained networks see."""
 
     scales: tuple[str, ...]
@@ -41,7 +41,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BenchRow:
     """One runtime of one network on one batch size."""
 
     scale: str
@@ -55,10 +55,10 @@ class Row:
         return f"{self.scale} {self.runtime} {self.batch}"
 
 
-def event_like(detector: Detector, batch: int) -> torch.Tensor:
+def sparse_frames(detector: Detector, batch: int) -> torch.Tensor:
     """Input as sparse as events, [B,P,h,w]."""
     frames = detector.blank_frames(batch)
-    frames[torch.rand(frames.shape, generator=torch.Generator().manual_seed(0)) < ACTIVE] = 0.25
+    frames[torch.rand(frames.shape, generator=torch.Generator().manual_seed(0)) < ACTIVE_SHARE] = 0.25
     return frames
 
 
@@ -66,25 +66,25 @@ def factored_gmac(detector: Detector) -> float:
     """Multiply-accumulates of one slice in the cheap form, in 10^9: what a machine has to do, not what
     neuromorphic hardware would.
     """
-    network, spec = factored(detector.network).to("meta"), detector.spec
-    shapes = trace(network, spec.input_height, spec.input_width).state_shapes
+    network, spec = factorise_network(detector.network).to("meta"), detector.spec
+    shapes = trace_shapes(network, spec.input_height, spec.input_width).state_shapes
     state = {name: torch.empty(1, *shape, device="meta") for name, shape in shapes.items()}
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        network(detector.blank_frames().to("meta"), Step(state))
+        network(detector.blank_frames().to("meta"), StepContext(state))
     return float(counter.get_total_flops()) / 2 / 1e9
 
 
-def _stream(detector: Detector, batch: int) -> Callable[[], object]:
+def _make_step(detector: Detector, batch: int) -> Callable[[], object]:
     """A function that runs the next slice of `batch` endless streams."""
-    bank, frames = detector.make_bank(batch), event_like(detector, batch)
+    bank, frames = detector.create_bank(batch), sparse_frames(detector, batch)
     return lambda: detector.step_in_bank(frames, bank, range(batch))
 
 
-def _peaks() -> tuple[dict[str, Callable[[], object]], float]:
+def _peak_convolutions() -> tuple[dict[str, Callable[[], object]], float]:
     """A large convolution in floats and in bytes, and its 10^9 multiply-accumulates."""
     c, h, w = PEAK_CHANNELS, PEAK_HEIGHT, PEAK_WIDTH
     conv = torch.nn.Conv2d(c, c, 3, padding=1)
-    geometry = Geometry.of(conv, h, w)
+    geometry = ConvGeometry.from_conv(conv, h, w)
     floats, bytes_ = (
         FloatConv(conv.weight, conv.bias, geometry),
         ByteConv(conv.weight, conv.bias, geometry, 1),
@@ -99,7 +99,7 @@ def _peaks() -> tuple[dict[str, Callable[[], object]], float]:
     }, c * c * 9 * h * w / 1e9
 
 
-def load(scale: str, size: tuple[int, int]) -> Detector:
+def load_scale(scale: str, size: tuple[int, int]) -> Detector:
     """The default weights, or untrained ones of a scale, for a height and width; eagerly."""
     if scale == "default":
         return load_detector()
@@ -107,63 +107,64 @@ def load(scale: str, size: tuple[int, int]) -> Detector:
     return Detector(made.network, replace(made.spec, input_height=size[0], input_width=size[1]))
 
 
-def _on(runtime: str, loaded: Detector) -> Detector:
+def _with_runtime(runtime: str, loaded: Detector) -> Detector:
     """The detector on a runtime; `spike`: eagerly, on binary spikes."""
     if runtime == "spike":
         return Detector(to_spike_driven(loaded.network), loaded.spec)
     return Detector(loaded.network, loaded.spec, runtime=runtime)
 
 
-def _rows(wish: Wish, threads: int) -> dict[Row, Callable[[], object]]:
-    rows: dict[Row, Callable[[], object]] = {}
-    for scale in wish.scales:
-        loaded = load(scale, wish.size)
+def _make_rows(options: ModelBenchOptions, threads: int) -> dict[BenchRow, Callable[[], object]]:
+    rows: dict[BenchRow, Callable[[], object]] = {}
+    for scale in options.scales:
+        loaded = load_scale(scale, options.size)
         gmac = factored_gmac(loaded)
-        for batch in wish.batches:
-            for runtime in wish.runtimes:
-                rows[Row(scale, runtime, batch, gmac)] = _stream(_on(runtime, loaded), batch)
-            if wish.engines:
-                for name, run in other_engines(loaded, event_like(loaded, batch), threads).items():
-                    rows[Row(scale, name, batch, gmac)] = run
+        for batch in options.batches:
+            for runtime in options.runtimes:
+                rows[BenchRow(scale, runtime, batch, gmac)] = _make_step(
+                    _with_runtime(runtime, loaded), batch
+                )
+            if options.engines:
+                for name, run in other_engines(loaded, sparse_frames(loaded, batch), threads).items():
+                    rows[BenchRow(scale, name, batch, gmac)] = run
     return rows
 
 
-def measure_model(wish: Wish, tell: Callable[[float], None]) -> Report:
+def measure_model(options: ModelBenchOptions, on_progress: Callable[[float], None]) -> BenchReport:
     """Run all rows in turn."""
-    peaks, peak_gmac = _peaks()
-    rows = _rows(wish, torch.get_num_threads())
+    peaks, peak_gmac = _peak_convolutions()
+    rows = _make_rows(options, torch.get_num_threads())
     timed = peaks | {row.name: run for row, run in rows.items()}
-    seconds = take_turns(timed, wish.turns, repeats=5, warm_up=2, tell=tell)
-    peak = {name: peak_gmac / Spread.of(seconds[name]).median for name in peaks}
+    seconds = interleave(timed, options.turns, repeats=5, warm_up=2, on_progress=on_progress)
+    peak = {name: peak_gmac / Quantiles.from_values(seconds[name]).median for name in peaks}
     cells, figures = [], []
     for row in rows:
-        values = _figures(row, seconds, peak)
+        values = _row_figures(row, seconds, peak)
         figures.append(values)
-        cells.append(_cells(row, values, [each * 1e3 for each in seconds[row.name]]))
-    height, width = wish.size
+        cells.append(_row_cells(row, values, [each * 1e3 for each in seconds[row.name]]))
+    height, width = options.size
     title = (
-        f"One slice with the state carried, {height}x{width}; {wish.turns * 5} steps a row, median (5 to 95"
+        f"One slice with the state carried, {height}x{width}; {options.turns * 5} steps a row, "
+        f"median (5 to 95 %). "
+        f"Peak of a {PEAK_CHANNELS}-channel 3x3 convolution: {peak['peak fp32']:.0f} GMAC/s in fp32, "
+        f"{peak['peak int8']:.0f} in int8."
     )
-    title += (
-        f" %). Peak of a {PEAK_CHANNELS}-channel 3x3 convolution: {peak['peak fp32']:.0f} GMAC/s in fp32, "
-    )
-    title += f"{peak['peak int8']:.0f} in int8."
     chart = Chart(
         "slices a second",
         [
             (
                 f"{row.scale}, {row.runtime}, batch {row.batch}",
-                Spread.of([row.batch / s for s in seconds[row.name]]),
+                Quantiles.from_values([row.batch / s for s in seconds[row.name]]),
             )
             for row in rows
         ],
     )
-    return Report(title, COLUMNS, cells, {"peak_gmac_per_s": peak, "rows": figures}, chart)
+    return BenchReport(title, COLUMNS, cells, {"peak_gmac_per_s": peak, "rows": figures}, chart)
 
 
-def _figures(row: Row, seconds: dict[str, list[float]], peak: dict[str, float]) -> dict[str, object]:
-    median = Spread.of(seconds[row.name]).median
-    eager = seconds.get(Row(row.scale, "eager", row.batch, row.gmac).name)
+def _row_figures(row: BenchRow, seconds: dict[str, list[float]], peak: dict[str, float]) -> dict[str, object]:
+    median = Quantiles.from_values(seconds[row.name]).median
+    eager = seconds.get(BenchRow(row.scale, "eager", row.batch, row.gmac).name)
     of_peak = peak["peak int8" if "int8" in row.runtime else "peak fp32"]
     speed = row.batch * row.gmac / median
     return {
@@ -175,17 +176,17 @@ def _figures(row: Row, seconds: dict[str, list[float]], peak: dict[str, float]) 
         "slices_per_s": row.batch / median,
         "gmac_per_s": speed,
         "share_of_peak": speed / of_peak,
-        "against_eager": Spread.of(eager).median / median if eager else None,
+        "against_eager": Quantiles.from_values(eager).median / median if eager else None,
     }
 
 
-def _cells(row: Row, values: dict[str, object], ms: Sequence[float]) -> tuple[str, ...]:
+def _row_cells(row: BenchRow, values: dict[str, object], ms: Sequence[float]) -> tuple[str, ...]:
     ratio, share = values["against_eager"], values["share_of_peak"]
     return (
         f"{row.scale}",
         row.runtime,
         str(row.batch),
-        Spread.of(ms).text(),
+        Quantiles.from_values(ms).text(),
         f"{values['slices_per_s']:.1f}",
         f"{values['gmac_per_s']:.0f}",
         f"{share:.0%}",

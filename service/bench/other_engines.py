@@ -10,12 +10,12 @@ import torch
 
 from spikewatch.model.detector import Detector
 from spikewatch.model.export.engines import (
-    Arrays,
     Engine,
-    carried,
-    onnx_runtime,
-    openvino_runtime,
-    rest_inputs,
+    NamedArrays,
+    initial_inputs,
+    next_inputs,
+    onnx_engine,
+    openvino_engine,
 )
 from spikewatch.model.export.onnx_export import write_onnx
 from spikewatch.model.export.openvino_export import convert_to_openvino
@@ -39,21 +39,21 @@ def other_engines(detector: Detector, frames: torch.Tensor, threads: int) -> dic
         _quantise(onnx, quantised, detector, frames)
         convert_to_openvino(quantised, detector.spec, xml_int8)
         engines = {
-            f"{onnx_name} fp32": onnx_runtime(onnx, threads),
-            f"{onnx_name} int8": onnx_runtime(quantised, threads),
-            f"{openvino_name} fp32": openvino_runtime(xml, threads),
-            f"{openvino_name} int8": openvino_runtime(xml_int8, threads),
+            f"{onnx_name} fp32": onnx_engine(onnx, threads),
+            f"{onnx_name} int8": onnx_engine(quantised, threads),
+            f"{openvino_name} fp32": openvino_engine(xml, threads),
+            f"{openvino_name} int8": openvino_engine(xml_int8, threads),
         }
-    return {name: _stream(engine, detector, frames) for name, engine in engines.items()}
+    return {name: _make_step(engine, detector, frames) for name, engine in engines.items()}
 
 
-def _stream(engine: Engine, detector: Detector, frames: torch.Tensor) -> Callable[[], object]:
+def _make_step(engine: Engine, detector: Detector, frames: torch.Tensor) -> Callable[[], object]:
     """Arrays cross the engine's edge at every slice, as they would for a user."""
-    inputs = rest_inputs(detector, len(frames))
+    inputs = initial_inputs(detector, len(frames))
 
     def step() -> None:
         nonlocal inputs
-        inputs = carried(engine(inputs | {"frames": frames.numpy()}))
+        inputs = next_inputs(engine(inputs | {"frames": frames.numpy()}))
 
     return step
 
@@ -64,7 +64,7 @@ def _quantise(source: Path, target: Path, detector: Detector, frames: torch.Tens
 
     class Slices(tool.CalibrationDataReader):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
-            self._slices = _slices(source, detector, frames)
+            self._slices = _calibration_inputs(source, detector, frames)
 
         def get_next(self) -> Any:
             return next(self._slices, None)
@@ -81,9 +81,9 @@ def _quantise(source: Path, target: Path, detector: Detector, frames: torch.Tens
     )
 
 
-def _slices(source: Path, detector: Detector, frames: torch.Tensor) -> Iterator[Arrays]:
-    engine = onnx_runtime(source)
-    inputs = rest_inputs(detector, len(frames)) | {"frames": frames.numpy()}
+def _calibration_inputs(source: Path, detector: Detector, frames: torch.Tensor) -> Iterator[NamedArrays]:
+    engine = onnx_engine(source)
+    inputs = initial_inputs(detector, len(frames)) | {"frames": frames.numpy()}
     for _ in range(CALIBRATION_SLICES):
         yield inputs
-        inputs = carried(engine(inputs)) | {"frames": frames.numpy()}
+        inputs = next_inputs(engine(inputs)) | {"frames": frames.numpy()}

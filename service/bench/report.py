@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikewatch.model.atomic_file import whole_file
-from spikewatch.service.bench.measure import Spread
+from spikewatch.model.atomic_file import atomic_write
+from spikewatch.service.bench.measure import Quantiles
 from spikewatch.service.errors import BadRequest
 from spikewatch.service.plotting import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ENDINGS = (".md", ".json", ".png")
+SUFFIXES = (".md", ".json", ".png")
 PACKAGES = ("spikewatch", "torch", "numpy", "numba")
 
 
@@ -33,12 +33,12 @@ class Chart:
     """
 
     unit: str
-    rows: Sequence[tuple[str, Spread]]
+    rows: Sequence[tuple[str, Quantiles]]
     limit: tuple[float, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BenchReport:
     """One table.
 
     Attributes:
@@ -55,9 +55,9 @@ class Report:
     figures: dict[str, Any]
     chart: Chart | None = None
 
-    def markdown(self) -> str:
+    def to_markdown(self) -> str:
         """Title, machine and table."""
-        lines = [self.title, "", machine_line(), "", f"| {' | '.join(self.columns)} |"]
+        lines = [self.title, "", machine_summary(), "", f"| {' | '.join(self.columns)} |"]
         lines.append("|" + "---|" + "---:|" * (len(self.columns) - 1))
         return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in self.cells), ""])
 
@@ -67,21 +67,21 @@ class Report:
         Raises:
             BadRequest: matplotlib is not installed, or there is nothing to draw.
         """
-        with whole_file(path) as partial:
+        with atomic_write(path) as partial:
             if path.suffix == ".png":
                 self._draw(partial)
             elif path.suffix == ".md":
-                partial.write_text(self.markdown())
+                partial.write_text(self.to_markdown())
             else:
-                partial.write_text(json.dumps({"machine": machine()} | self.figures, indent=1) + "\n")
+                partial.write_text(json.dumps({"machine": machine_info()} | self.figures, indent=1) + "\n")
 
     def _draw(self, path: Path) -> None:
         if self.chart is None:
             raise BadRequest("this benchmark has nothing to draw")
-        draw(self.chart, f"{self.title}\n{machine_line()}").savefig(path, format="png", dpi=110)
+        draw_chart(self.chart, f"{self.title}\n{machine_summary()}").savefig(path, format="png", dpi=110)
 
 
-def machine() -> dict[str, Any]:
+def machine_info() -> dict[str, Any]:
     """What ran, on what."""
     able = torch.cpu.get_capabilities()
     return {
@@ -91,11 +91,11 @@ def machine() -> dict[str, Any]:
         "byte_products": any(able.get(name, False) for name in ("avx512_vnni", "avx_vnni", "amx_int8")),
         "system": platform.system(),
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in PACKAGES},
+        "versions": {name: _package_version(name) for name in PACKAGES},
     }
 
 
-def _version(package: str) -> str:
+def _package_version(package: str) -> str:
     """Of a package, or of sources that were not installed."""
     try:
         return version(package)
@@ -103,9 +103,9 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def machine_line() -> str:
+def machine_summary() -> str:
     """The same in a line."""
-    facts = machine()
+    facts = machine_info()
     versions = ", ".join(f"{name} {found}" for name, found in facts["versions"].items())
     vnni = "with" if facts["byte_products"] else "without"
     return (
@@ -114,23 +114,25 @@ def machine_line() -> str:
     )
 
 
-INCH_A_ROW = 0.24
+INCHES_PER_ROW = 0.24
 
 
-BAR, LATE = "#3a6ea8", "#d55e00"
+BAR_COLOUR, OVER_LIMIT_COLOUR = "#3a6ea8", "#d55e00"
 
 
-def draw(chart: Chart, title: str) -> "Figure":
+def draw_chart(chart: Chart, title: str) -> "Figure":
     """Horizontal bars of the medians, with whiskers."""
     names = [name for name, _ in chart.rows]
     spreads = [spread for _, spread in chart.rows]
     medians = [spread.median for spread in spreads]
     whiskers = [[s.median - s.low for s in spreads], [s.high - s.median for s in spreads]]
-    figure = new_figure(9, 1.6 + INCH_A_ROW * len(names))
+    figure = new_figure(9, 1.6 + INCHES_PER_ROW * len(names))
     axes = figure.subplots()
     places = range(len(names))
     top = None if chart.limit is None else chart.limit[0]
-    colours = [LATE if top is not None and spread.high > top else BAR for spread in spreads]
+    colours = [
+        OVER_LIMIT_COLOUR if top is not None and spread.high > top else BAR_COLOUR for spread in spreads
+    ]
     axes.barh(places, medians, xerr=whiskers, color=colours, height=0.7, ecolor="#555555", capsize=2)
     axes.set_yticks(places, names, fontsize=8)
     axes.set_ylim(len(names) - 0.4, -0.6)

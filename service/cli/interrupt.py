@@ -12,8 +12,9 @@ class Interrupted(Exception):
 
 
 @contextmanager
-def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Within the block, the first SIGINT calls `stop` on the main thread; the next raises KeyboardInterrupt.
+def on_interrupt(callback: Callable[[], None]) -> Iterator[None]:
+    """Within the block, the first SIGINT calls `callback` on the main thread; the next raises
+    KeyboardInterrupt.
 
     Elsewhere than on the main thread, where Python takes no signals, nothing is changed.
     """
@@ -23,7 +24,7 @@ def on_interrupt(stop: Callable[[], None]) -> Iterator[None]:
 
     def ask(_number: int, _frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        stop()
+        callback()
 
     before = signal.signal(signal.SIGINT, ask)
     try:

@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments)
     except (IngestError, ModelError, ServiceError, OSError) as error:
-        print(f"spikewatch: {_describe(error)}", file=sys.stderr)
+        print(f"spikewatch: {_error_message(error)}", file=sys.stderr)
         raise SystemExit(1) from None
     except Interrupted as interrupted:
         print(f"spikewatch: {interrupted}", file=sys.stderr)
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise SystemExit(130) from None
 
 
-def _describe(error: Exception) -> str:
+def _error_message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error)

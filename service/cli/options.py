@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from spikewatch.ingest.events import MAX_SENSOR_PX
-from spikewatch.model.checkpoints.bundled import DEFAULT
+from spikewatch.model.checkpoints.bundled import DEFAULT_WEIGHTS
 from spikewatch.model.errors import ConfigError
 from spikewatch.model.spec import MAX_SLICES
 from spikewatch.service.limits import MAX_SLICE_US, MIN_SLICE_US
@@ -36,7 +36,9 @@ WindowPreset = Annotated[
 ]
 Weights = Annotated[
     str | None,
-    typer.Option(help=f"safetensors file, name of shipped weights, or `untrained`; default: {DEFAULT}."),
+    typer.Option(
+        help=f"safetensors file, name of shipped weights, or `untrained`; default: {DEFAULT_WEIGHTS}."
+    ),
 ]
 Mode = Annotated[
     Literal["integer", "spike"],
@@ -69,13 +71,13 @@ TrackBoxes = Annotated[
 ]
 
 
-def check_slice(slice_us: int | None, window: str | None) -> None:
+def check_slice_options(slice_us: int | None, window: str | None) -> None:
     """Refuse two lengths of a slice at once."""
     if slice_us is not None and window is not None:
         raise typer.BadParameter("give --slice-us or --window, not both")
 
 
-def check_source(path: Path) -> None:
+def check_exists(path: Path) -> None:
     """Tell of a missing file before anything is concluded from its name.
 
     Raises:
@@ -85,20 +87,20 @@ def check_source(path: Path) -> None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
-def check_no_recording_options(picture: Path, *given: object) -> None:
+def check_no_recording_options(image: Path, *given: object) -> None:
     """Refuse options that say how events are cut, for a picture."""
     if any(option is not None for option in given):
         raise typer.BadParameter(
-            f"{picture.name} is a picture: sensor size, length of slices, hop and tracks are for recordings"
+            f"{image.name} is a picture: sensor size, length of slices, hop and tracks are for recordings"
         )
 
 
-def check_outputs(paths: list[Path], endings: tuple[str, ...], source: Path | None = None) -> None:
+def check_outputs(paths: list[Path], suffixes: tuple[str, ...], source: Path | None = None) -> None:
     """Refuse files that could not be written, before any work is done."""
     for path in paths:
-        if path.suffix not in endings:
-            some = "one of " if len(endings) > 1 else ""
-            raise typer.BadParameter(f"{path.name}: the ending must be {some}{', '.join(endings)}")
+        if path.suffix not in suffixes:
+            some = "one of " if len(suffixes) > 1 else ""
+            raise typer.BadParameter(f"{path.name}: the ending must be {some}{', '.join(suffixes)}")
         is_source = source is not None and path.resolve() == source.resolve()
         if path.is_dir() or is_source or paths.count(path) > 1:
             raise typer.BadParameter(f"{path}: a folder, the input itself, or named twice")
@@ -106,7 +108,7 @@ def check_outputs(paths: list[Path], endings: tuple[str, ...], source: Path | No
             raise typer.BadParameter(f"{path.name}: there is no folder {path.parent}")
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_input_size(text: str) -> tuple[int, int]:
     """Height and width of a network's input, from HEIGHTxWIDTH: ConfigError if it is nothing like it."""
     height, _, width = text.partition("x")
     if not (height.isdecimal() and width.isdecimal()):
@@ -114,7 +116,7 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(height), int(width)
 
 
-def check_size(width: int | None, height: int | None) -> None:
+def check_sensor_size(width: int | None, height: int | None) -> None:
     """Refuse one side of a sensor without the other."""
     if (width is None) != (height is None):
         raise typer.BadParameter("--width and --height come together")

@@ -8,15 +8,15 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from spikewatch.service.cli.run_stats import Tally
+from spikewatch.service.cli.run_stats import RunStats
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[float], None]]:
+def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
     """Gives a function to call with the share done, 0 to 1."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what, total=1.0)
+        task = progress.add_task(label, total=1.0)
         yield lambda done: progress.update(task, completed=done)
 
 
@@ -24,7 +24,7 @@ REFRESH_PER_S = 8
 
 
 @contextmanager
-def live_table(what: str, tally: Tally, share_done: Callable[[], float]) -> Iterator[None]:
+def live_table(label: str, stats: RunStats, get_progress: Callable[[], float]) -> Iterator[None]:
     """Shows the tally and the share done, 0 to 1, until the block ends."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -39,36 +39,36 @@ def live_table(what: str, tally: Tally, share_done: Callable[[], float]) -> Iter
         TimeRemainingColumn(),
     )
     progress = Progress(*columns, console=console)
-    task = progress.add_task(what, total=1.0, pace="")
+    task = progress.add_task(label, total=1.0, pace="")
 
     def picture() -> RenderableType:
-        progress.update(task, completed=share_done(), pace=pace(tally))
-        return Group(progress, table(tally))
+        progress.update(task, completed=get_progress(), pace=speed_text(stats))
+        return Group(progress, stats_table(stats))
 
     with Live(console=console, transient=True, refresh_per_second=REFRESH_PER_S, get_renderable=picture):
         yield
 
 
-def pace(tally: Tally) -> str:
+def speed_text(stats: RunStats) -> str:
     """How fast it goes."""
-    return f"{tally.events_per_s:,.0f} events/s, {tally.times_real_time:.1f} x real time"
+    return f"{stats.events_per_s:,.0f} events/s, {stats.times_real_time:.1f} x real time"
 
 
-def table(tally: Tally) -> Table:
+def stats_table(stats: RunStats) -> Table:
     """What was found, and what it costs."""
     rows = Table(show_header=False)
-    now, window = tally.boxes_now, tally.now
+    now, window = stats.latest_box_counts, stats.latest_window
     if window is None:
         rows.add_row("boxes", "filling the first window")
         return rows
-    for label, count in sorted(tally.boxes.items()):
+    for label, count in sorted(stats.box_counts.items()):
         rows.add_row(label, f"{now[label]:,} now, {count:,} in all windows")
-    if not tally.boxes:
+    if not stats.box_counts:
         rows.add_row("boxes", "none so far")
-    if tally.tracks:
-        rows.add_row("tracks", f"{len(tally.tracks):,}")
-    snn_mw, ann_mw = tally.power_mw
-    rows.add_row("windows, events", f"{tally.windows:,}, {tally.events:,}")
+    if stats.track_ids:
+        rows.add_row("tracks", f"{len(stats.track_ids):,}")
+    snn_mw, ann_mw = stats.power_mw
+    rows.add_row("windows, events", f"{stats.windows:,}, {stats.events:,}")
     rows.add_row("firing rate", f"{window['firing_rate']:.1%}")
     rows.add_row("power, estimate", f"{snn_mw:,.0f} mW spiking, {ann_mw:,.0f} mW as an ANN")
     rows.add_row("latency", f"{window['latency_ms']:,.0f} ms a window")

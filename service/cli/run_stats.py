@@ -6,36 +6,36 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class Tally:
-    """Filled with windows as they are sent; `now` is the latest of them.
+class RunStats:
+    """Filled with windows as they are sent; `latest_window` is the latest of them.
 
     Attributes:
-        boxes: by label, in all windows.
+        box_counts: by label, in all windows.
         events: in all windows.
         stream_us: time of the recording that the windows cover, each part once.
         snn_mj, ann_mj: energy of all windows.
     """
 
     def __init__(self) -> None:
-        self.now: Mapping[str, Any] | None = None
-        self.boxes: Counter[str] = Counter()
-        self.tracks: set[int] = set()
+        self.latest_window: Mapping[str, Any] | None = None
+        self.box_counts: Counter[str] = Counter()
+        self.track_ids: set[int] = set()
         self.events = self.windows = self.stream_us = 0
         self.snn_mj = self.ann_mj = 0.0
         self._start_s = time.monotonic()
 
     def add(self, window: Mapping[str, Any]) -> None:
         """Count a window."""
-        self.stream_us += _new_us(window, self.now)
-        self.now = window
+        self.stream_us += _new_span_us(window, self.latest_window)
+        self.latest_window = window
         self.windows += 1
         self.events += window["events"]
         self.snn_mj += window["energy_mj"]["snn"]
         self.ann_mj += window["energy_mj"]["ann"]
         for box in window["detections"]:
-            self.boxes[box["label"]] += 1
+            self.box_counts[box["label"]] += 1
             if (track := box.get("track_id")) is not None:
-                self.tracks.add(track)
+                self.track_ids.add(track)
 
     @property
     def elapsed_s(self) -> float:
@@ -59,15 +59,19 @@ class Tally:
         return self.snn_mj / stream_s, self.ann_mj / stream_s
 
     @property
-    def boxes_now(self) -> Counter[str]:
+    def latest_box_counts(self) -> Counter[str]:
         """By label, in the latest window."""
-        return Counter(box["label"] for box in self.now["detections"]) if self.now else Counter()
+        return (
+            Counter(box["label"] for box in self.latest_window["detections"])
+            if self.latest_window
+            else Counter()
+        )
 
 
-def _new_us(window: Mapping[str, Any], last: Mapping[str, Any] | None) -> int:
+def _new_span_us(window: Mapping[str, Any], previous: Mapping[str, Any] | None) -> int:
     """Time that this window covers and the last did not: windows overlap where the hop is shorter than T."""
     span_us: int = window["t_end_us"] - window["t_start_us"]
-    if last is None or window["t_end_us"] <= last["t_end_us"]:
+    if previous is None or window["t_end_us"] <= previous["t_end_us"]:
         return span_us
-    new_us: int = window["t_end_us"] - last["t_end_us"]
+    new_us: int = window["t_end_us"] - previous["t_end_us"]
     return min(span_us, new_us)

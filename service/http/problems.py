@@ -23,23 +23,23 @@ MEDIA_TYPE = "application/problem+json"
 INGEST_STATUS = 422
 
 
-def problem_of(error: Exception) -> Problem:
+def to_problem(error: Exception) -> Problem:
     """The problem to answer with; what is not ours says nothing of its inside."""
     match error:
         case ServiceError():
-            return _problem(error.status, error.code, str(error), error.members)
+            return _make_problem(error.status, error.code, str(error), error.members)
         case IngestError():
-            return _problem(INGEST_STATUS, error.code, str(error))
+            return _make_problem(INGEST_STATUS, error.code, str(error))
         case RequestValidationError() | ValidationError():
-            return _problem(422, "invalid_request", _first_error(error))
+            return _make_problem(422, "invalid_request", _first_validation_message(error))
         case HTTPException():
             phrase = http.HTTPStatus(error.status_code).phrase
-            return _problem(error.status_code, phrase.lower().replace(" ", "_"), str(error.detail))
+            return _make_problem(error.status_code, phrase.lower().replace(" ", "_"), str(error.detail))
         case _:
-            return problem_of(InternalError())
+            return to_problem(InternalError())
 
 
-def _problem(
+def _make_problem(
     status: int, code: str, detail: str, members: Mapping[str, Any] = MappingProxyType({})
 ) -> Problem:
     known = status in set(http.HTTPStatus)
@@ -52,7 +52,7 @@ def _problem(
     )
 
 
-def _first_error(error: RequestValidationError | ValidationError) -> str:
+def _first_validation_message(error: RequestValidationError | ValidationError) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("body", "query"))
     return f"{where}: {first['msg']}" if where else str(first["msg"])
@@ -60,7 +60,7 @@ def _first_error(error: RequestValidationError | ValidationError) -> str:
 
 def problem_response(error: Exception, windows: list[Window] | None = None) -> JSONResponse:
     """A response; `windows` are results that were ready before the error."""
-    problem = problem_of(error)
+    problem = to_problem(error)
     content = problem.model_dump()
     if windows:
         content["windows"] = [window.model_dump() for window in windows]
@@ -71,12 +71,12 @@ def problem_response(error: Exception, windows: list[Window] | None = None) -> J
     return JSONResponse(content, problem.status, headers, MEDIA_TYPE)
 
 
-def install(app: FastAPI, metrics: Metrics) -> None:
+def register_exception_handlers(app: FastAPI, metrics: Metrics) -> None:
     """Answer every error of the application with a problem, and count it by code."""
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
         response = problem_response(error)
-        metrics.refused.labels(problem_of(error).code).inc()
+        metrics.refused.labels(to_problem(error).code).inc()
         if response.status_code >= 500 and not isinstance(error, ServiceError):
             log.error("unhandled error", exc_info=error, extra={"path": request.url.path})
             response.headers["Connection"] = "close"  # uvicorn will close it, and the client should know

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from spikewatch.service.errors import ClientGone, TooLarge, TooSlow
+from spikewatch.service.errors import ClientDisconnected, PayloadTooLarge, RequestTimeout
 from spikewatch.service.settings import Settings
 
 
-class Patience:
+class BodyDeadline:
     """Waits for the pieces of one body, as long as they come fast enough.
 
     All waiting together may take `idle_timeout_s`, and one second more for each `min_body_bytes_per_s` bytes,
@@ -19,34 +19,35 @@ class Patience:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._most_s = self.left_s = settings.idle_timeout_s
-        self._bytes_per_s = settings.min_body_bytes_per_s
+        self._limit_s = self.remaining_s = settings.idle_timeout_s
+        self._min_bytes_per_s = settings.min_body_bytes_per_s
 
-    async def wait(self, coming: Awaitable[bytes | None]) -> bytes | None:
+    async def wait(self, next_chunk: Awaitable[bytes | None]) -> bytes | None:
         """The next piece, None after the last.
 
         Raises:
-            TooSlow: it took too long, by itself or with those before it.
+            RequestTimeout: it took too long, by itself or with those before it.
         """
         start = time.monotonic()
         try:
-            piece = await asyncio.wait_for(coming, self.left_s)
+            piece = await asyncio.wait_for(next_chunk, self.remaining_s)
         except TimeoutError:
-            raise self.over() from None
-        self.came(time.monotonic() - start, len(piece or b""))
+            raise self.timeout_error() from None
+        self.record_progress(time.monotonic() - start, len(piece or b""))
         return piece
 
-    def came(self, waited_s: float, count: int) -> None:
+    def record_progress(self, waited_s: float, count: int) -> None:
         """So many bytes came, after so long a wait."""
-        left_s = self.left_s - waited_s + count / self._bytes_per_s
-        self.left_s = max(0.0, min(left_s, self._most_s))
+        left_s = self.remaining_s - waited_s + count / self._min_bytes_per_s
+        self.remaining_s = max(0.0, min(left_s, self._limit_s))
 
-    def over(self) -> TooSlow:
+    def timeout_error(self) -> RequestTimeout:
         """What to raise once nothing is left."""
-        return TooSlow(self._complaint())
+        return RequestTimeout(self._timeout_message())
 
-    def _complaint(self) -> str:
-        return f"no bytes came for {self._most_s:g} s, or for longer fewer than {self._bytes_per_s} a second"
+    def _timeout_message(self) -> str:
+        rate = f"fewer than {self._min_bytes_per_s} a second"
+        return f"no bytes came for {self._limit_s:g} s, or for longer {rate}"
 
 
 async def read_body(
@@ -55,21 +56,21 @@ async def read_body(
     """The whole body; refused as soon as it is known to be longer than `limit` bytes.
 
     Raises:
-        TooLarge: it is.
-        TooSlow: it came too slowly, see `Patience`.
-        ClientGone: the connection was closed.
+        PayloadTooLarge: it is.
+        RequestTimeout: it came too slowly, see `Patience`.
+        ClientDisconnected: the connection was closed.
     """
-    too_large = TooLarge(f"the body may have at most {limit} bytes")
+    too_large = PayloadTooLarge(f"the body may have at most {limit} bytes")
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > limit:
         raise too_large
-    body, patience = bytearray(), Patience(settings)
+    body, patience = bytearray(), BodyDeadline(settings)
     chunks = request.stream()
     while True:
         try:
             chunk = await patience.wait(anext(chunks, None))
         except ClientDisconnect:
-            raise ClientGone("the client went away") from None
+            raise ClientDisconnected("the client went away") from None
         if chunk is None:
             break
         on_bytes()

@@ -9,24 +9,24 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from spikewatch.service.errors import BadRequest
 
-SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
+IMAGE_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")
 """First bytes of PNG and JPEG files."""
 
 MAX_PIXELS = 50_000_000
 
-Picture = NDArray[np.uint8]
+RgbImage = NDArray[np.uint8]
 
 
-def is_still(path: Path) -> bool:
+def is_image(path: Path) -> bool:
     """True if the file begins like a PNG or JPEG; False too if it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(8).startswith(SIGNATURES)
+            return file.read(8).startswith(IMAGE_SIGNATURES)
     except OSError:
         return False
 
 
-def read_still(path: Path) -> Picture:
+def read_image(path: Path) -> RgbImage:
     """Red, green and blue, uint8 [H,W,3], turned as its EXIF orientation says.
 
     Raises:
@@ -39,12 +39,12 @@ def read_still(path: Path) -> Picture:
                 if image.width * image.height > MAX_PIXELS:
                     size = f"{image.width}x{image.height}"
                     raise BadRequest(f"{path.name}: {size} is too large; at most {MAX_PIXELS:,} pixels")
-                return _eight_bit_rgb(ImageOps.exif_transpose(image))
+                return _to_rgb8(ImageOps.exif_transpose(image))
     except (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise BadRequest(f"{path.name}: not a readable picture ({error})") from error
 
 
-def _eight_bit_rgb(image: Image.Image) -> Picture:
+def _to_rgb8(image: Image.Image) -> RgbImage:
     """16-bit grey is scaled down, what is transparent is seen on white."""
     if image.mode.startswith("I"):
         grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)

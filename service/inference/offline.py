@@ -10,27 +10,27 @@ from spikewatch.ingest.recording import Recording
 from spikewatch.ingest.slicing.slicer import Slice
 from spikewatch.model.checkpoints.checkpoint import weights_digest
 from spikewatch.model.detector import Detector, StepOutput
-from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.letterbox import Letterbox, preprocess
 from spikewatch.service.errors import StepFailed
-from spikewatch.service.inference.engine import Engine, Lane
+from spikewatch.service.inference.engine import Engine, SequenceState
 from spikewatch.service.inference.serialize import window_message
 from spikewatch.service.inference.sources import RecordingSource
-from spikewatch.service.inference.totals import RunningTotals
-from spikewatch.service.inference.window import WindowOptions, WindowResult, prepare
+from spikewatch.service.inference.totals import TotalsAccumulator
+from spikewatch.service.inference.window import WindowOptions, WindowResult, prepare_slice
 from spikewatch.service.schemas import Summary, Window
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class OfflineStep:
     """One slice, and the results that it completed.
 
     Attributes:
-        part: the slice; None at the very end, when only an unfinished window was left.
+        slice_: the slice; None at the very end, when only an unfinished window was left.
         results: as they are computed.
         windows: the same as they are written.
     """
 
-    part: Slice | None
+    slice_: Slice | None
     results: list[WindowResult]
     windows: list[Window]
 
@@ -42,28 +42,28 @@ class OfflineRun:
         self._source = source
         self._detector = detector
         self._engine = Engine(detector, 1)
-        self._sensor = source.recording.sensor_size()
-        self._lane = Lane(0, detector, self._sensor, options)
-        self.totals = RunningTotals()
+        self._sensor_size = source.recording.sensor_size()
+        self._sequence = SequenceState(0, detector, self._sensor_size, options)
+        self.totals = TotalsAccumulator()
         self._stopped = False
 
-    def __iter__(self) -> Iterator[Seen]:
+    def __iter__(self) -> Iterator[OfflineStep]:
         """Run every slice in turn, the membranes carried from one to the next."""
-        box = Letterbox.fit(*self._sensor, self._detector.spec)
+        box = Letterbox.fit(*self._sensor_size, self._detector.spec)
         for part in self._source.slices():
-            before = self._engine.jump(self._lane) if part.discontinuity else []
-            ready = prepare(part, box, self._detector.spec, time.monotonic())
-            batch = self._engine.run([(self._lane, ready)])
+            before = self._engine.finish_and_reset(self._sequence) if part.discontinuity else []
+            ready = prepare_slice(part, box, self._detector.spec, time.monotonic())
+            batch = self._engine.run([(self._sequence, ready)])
             if not batch.healthy[0]:
                 raise StepFailed(
                     f"the network gave no finite logits at {part.t1_us / 1e6:.3f} s; bad weights?"
                 )
-            yield self._count(part, before + batch.windows[0])
+            yield self._record(part, before + batch.windows[0])
             if self._stopped:
                 break
-        rest = self._engine.flush(self._lane)
+        rest = self._engine.flush(self._sequence)
         if rest:
-            yield self._count(None, rest)
+            yield self._record(None, rest)
 
     def stop(self) -> None:
         """End after the slice under way, as if the recording ended there."""
@@ -73,7 +73,7 @@ class OfflineRun:
         """Sums over everything run so far."""
         spec, recording = self._detector.spec, self._source.recording
         return Summary(
-            **self.totals.as_totals(self._source).model_dump(),
+            **self.totals.to_schema(self._source).model_dump(),
             format=recording.format,
             width=recording.width,
             height=recording.height,
@@ -85,49 +85,51 @@ class OfflineRun:
             interrupted=self._stopped,
         )
 
-    def _count(self, part: Slice | None, results: list[WindowResult]) -> Seen:
+    def _record(self, part: Slice | None, results: list[WindowResult]) -> OfflineStep:
         spec = self._detector.spec
         for result in results:
             self.totals.add(result)
-        return Seen(part, results, [window_message(r, spec.class_names, spec.training) for r in results])
+        return OfflineStep(
+            part, results, [window_message(r, spec.class_names, spec.training) for r in results]
+        )
 
 
-Progress = Callable[[float], None]
+ProgressCallback = Callable[[float], None]
 
 
 def run_recording(
-    detector: Detector, recording: Recording, slices: int, slice_us: int, progress: Progress
+    detector: Detector, recording: Recording, window_slices: int, slice_us: int, on_progress: ProgressCallback
 ) -> Iterator[StepOutput]:
     """Every slice of a recording, in the order of time that the weights ask for."""
     detector.spec.check_input(events=True, name=recording.path.name)
     parts = RecordingSource(recording, slice_us, detector.spec.representation).slices()
     box = Letterbox.fit(*recording.sensor_size(), detector.spec)
     if detector.spec.time_order == "oldest_first":
-        outputs = _carried(detector, parts, box)
+        outputs = _run_stateful(detector, parts, box)
     else:
-        outputs = _whole_windows(detector, parts, box, slices)
+        outputs = _run_windows(detector, parts, box, window_slices)
     for out in outputs:
         yield out
-        progress(recording.progress())
+        on_progress(recording.progress())
 
 
-def _carried(detector: Detector, parts: Iterator[Slice], box: Letterbox) -> Iterator[StepOutput]:
+def _run_stateful(detector: Detector, parts: Iterator[Slice], box: Letterbox) -> Iterator[StepOutput]:
     state = detector.init_state()
     for part in parts:
         before = detector.init_state() if part.discontinuity else state
-        out = detector.step(prepare_frame(part.frame, box, detector.spec)[None], before, exact=True)
+        out = detector.step(preprocess(part.frame, box, detector.spec)[None], before, exact=True)
         state = out.state
         yield out
 
 
-def _whole_windows(
+def _run_windows(
     detector: Detector, parts: Iterator[Slice], box: Letterbox, slices: int
 ) -> Iterator[StepOutput]:
     held: list[torch.Tensor] = []
     for part in parts:
         if held and (part.discontinuity or len(held) == slices):
-            yield from detector.window(torch.stack(held), exact=True)
+            yield from detector.run_window(torch.stack(held), exact=True)
             held = []
-        held.append(prepare_frame(part.frame, box, detector.spec)[None])
+        held.append(preprocess(part.frame, box, detector.spec)[None])
     if held:
-        yield from detector.window(torch.stack(held), exact=True)
+        yield from detector.run_window(torch.stack(held), exact=True)

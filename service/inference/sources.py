@@ -12,14 +12,14 @@ from spikewatch.ingest.slicing.slicer import Slice, TimeSlicer
 from spikewatch.service.errors import BadRequest
 from spikewatch.service.inference.options import SessionOptions
 
-Size = tuple[int | None, int | None]
+SensorSize = tuple[int | None, int | None]
 
 
-class Source(Protocol):
+class SliceSource(Protocol):
     """Slices, the sensor size, and what was left out on the way."""
 
     @property
-    def size(self) -> Size:
+    def sensor_size(self) -> SensorSize:
         """Width and height in pixels, None while unknown."""
 
     @property
@@ -34,16 +34,16 @@ class Source(Protocol):
 
 
 class LiveSource:
-    """Bytes of a live stream or an upload. `size` overrides the options', once a header has named it."""
+    """Bytes of a live stream or an upload. A `sensor_size` from the header overrides the options'."""
 
-    def __init__(self, options: SessionOptions, size: Size = (None, None)) -> None:
-        width, height = options.width or size[0], options.height or size[1]
+    def __init__(self, options: SessionOptions, sensor_size: SensorSize = (None, None)) -> None:
+        width, height = options.width or sensor_size[0], options.height or sensor_size[1]
         self._stream = SliceStream(options.format, width, height, options.slice_us, options.representation)
 
     @property
-    def size(self) -> Size:
+    def sensor_size(self) -> SensorSize:
         """Width and height in pixels, None while unknown."""
-        return self._stream.size
+        return self._stream.sensor_size
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -79,7 +79,7 @@ class RecordingSource:
         self._slicer = TimeSlicer(slice_us, recording.width, recording.height, representation)
 
     @property
-    def size(self) -> Size:
+    def sensor_size(self) -> SensorSize:
         """Width and height in pixels."""
         return self.recording.width, self.recording.height
 

@@ -5,12 +5,12 @@ from dataclasses import asdict
 from typing import Any
 
 from spikewatch.model.energy.formulas import Energy
-from spikewatch.service.inference.sources import Source
+from spikewatch.service.inference.sources import SliceSource
 from spikewatch.service.inference.window import WindowResult
 from spikewatch.service.schemas import EnergyMj, Totals
 
 
-class RunningTotals:
+class TotalsAccumulator:
     """Filled result by result; keeps what a decoder dropped when a reset replaces it.
 
     One thread fills, others look: dictionaries are replaced, never changed, or copied at once.
@@ -24,7 +24,7 @@ class RunningTotals:
         self.t_start_us: int | None = None
         self.t_end_us: int | None = None
         self._rate_sum = 0.0
-        self._dropped: dict[str, int] = {}
+        self._carried_over_drops: dict[str, int] = {}
 
     def add(self, result: WindowResult) -> None:
         """Count a result."""
@@ -42,14 +42,14 @@ class RunningTotals:
         self.t_start_us = result.t_start_us if self.t_start_us is None else self.t_start_us
         self.t_end_us = result.t_end_us
 
-    def retire(self, source: Source) -> None:
+    def carry_over_drops(self, source: SliceSource) -> None:
         """Keep the counts of a source that a reset replaces."""
-        self._dropped = _sum(self._dropped, source.dropped)
+        self._carried_over_drops = _sum_counts(self._carried_over_drops, source.dropped)
 
     @property
-    def retired(self) -> dict[str, int]:
+    def carried_over_drops(self) -> dict[str, int]:
         """Dropped by sources that are no more; of the thread that feeds, unlike the rest."""
-        return dict(self._dropped)
+        return dict(self._carried_over_drops)
 
     def save(self) -> dict[str, Any]:
         """All but `retired`, as plain values."""
@@ -73,10 +73,10 @@ class RunningTotals:
         self.layer_rates = dict(saved["layer_rates"])
         self.layer_energy = {name: Energy(**energy) for name, energy in saved["layer_energy"].items()}
         self.t_start_us, self.t_end_us = saved["t_start_us"], saved["t_end_us"]
-        self._dropped = dict(saved["dropped"])
+        self._carried_over_drops = dict(saved["dropped"])
 
-    def as_totals(
-        self, source: Source, dropped_slices: int = 0, dropped_events: int = 0, dropped_windows: int = 0
+    def to_schema(
+        self, source: SliceSource, dropped_slices: int = 0, dropped_events: int = 0, dropped_windows: int = 0
     ) -> Totals:
         """Everything, with what was dropped on the way."""
         return Totals(
@@ -85,13 +85,15 @@ class RunningTotals:
             detections=self.detections,
             dropped_windows=dropped_windows,
             dropped_slices=dropped_slices,
-            dropped_events=_sum(self._dropped, source.dropped, {"too_fast": dropped_events}),
+            dropped_events=_sum_counts(
+                self._carried_over_drops, source.dropped, {"too_fast": dropped_events}
+            ),
             energy_mj=EnergyMj(snn=self.snn_mj, ann=self.ann_mj),
             firing_rate=self._rate_sum / self.windows if self.windows else 0.0,
         )
 
 
-def _sum(*counts: dict[str, int]) -> dict[str, int]:
+def _sum_counts(*counts: dict[str, int]) -> dict[str, int]:
     total: dict[str, int] = {}
     for count in counts:
         for reason, number in dict(count).items():

@@ -20,10 +20,10 @@ from spikewatch.model.detections import Detections
 ALPHA, BETA = 0.75, 0.35
 """Share of a box's surprise that moves its track, and that turns its velocity."""
 
-KEPT_US = 1_000_000
+MAX_AGE_US = 1_000_000
 """A track unseen for longer is forgotten, but never before it was missing from two results."""
 
-GATE, GATE_PER_S, WIDEST_GATE = 0.1, 0.8, 0.4
+GATE, GATE_PER_S, MAX_GATE = 0.1, 0.8, 0.4
 """How far below zero the DIoU of a match may be: at once, more for each second since, at most.
 
 Equal squares side by side, k widths from centre to centre, have -k^2 / ((1 + k)^2 + 1): -0.2 at k = 1.
@@ -59,38 +59,38 @@ class Tracks:
     next_id: int = 1
     known: tuple[Track, ...] = ()
 
-    def forget(self) -> "Tracks":
+    def reset(self) -> "Tracks":
         """None is known any more, as after a jump in time; numbers go on."""
         return Tracks(self.next_id)
 
 
-def follow(tracks: Tracks, found: Detections) -> tuple[Tracks, tuple[int, ...]]:
+def update_tracks(tracks: Tracks, detections: Detections) -> tuple[Tracks, tuple[int, ...]]:
     """The tracks after one more result, and the id of each of its N boxes."""
-    pairs = _match(tracks.known, found)
-    centres, sizes = _centres(found.xywh), found.xywh[:, 2:].astype(np.float64)
+    pairs = _match_boxes(tracks.known, detections)
+    centres, sizes = _centres(detections.xywh), detections.xywh[:, 2:].astype(np.float64)
     next_id, seen, ids = tracks.next_id, [], []
-    for n in range(len(found)):
-        centre, size = _pair(centres[n]), _pair(sizes[n])
+    for n in range(len(detections)):
+        centre, size = _to_pair(centres[n]), _to_pair(sizes[n])
         if n in pairs:
-            track = _moved(tracks.known[pairs[n]], centre, size, found.t_us)
+            track = _correct_track(tracks.known[pairs[n]], centre, size, detections.t_us)
         else:
-            track = Track(next_id, int(found.class_id[n]), centre, size, None, found.t_us)
+            track = Track(next_id, int(detections.class_id[n]), centre, size, None, detections.t_us)
             next_id += 1
         seen.append(track)
         ids.append(track.id)
     matched = set(pairs.values())
     missing = [replace(t, missed=t.missed + 1) for k, t in enumerate(tracks.known) if k not in matched]
-    kept = [t for t in missing if found.t_us - t.t_us <= KEPT_US or t.missed < 2]
+    kept = [t for t in missing if detections.t_us - t.t_us <= MAX_AGE_US or t.missed < 2]
     return Tracks(next_id, (*seen, *kept)), tuple(ids)
 
 
-def _match(known: tuple[Track, ...], found: Detections) -> dict[int, int]:
+def _match_boxes(known: tuple[Track, ...], found: Detections) -> dict[int, int]:
     """Box -> track, the best pairs first."""
     if not known or not len(found):
         return {}
-    affinity = diou(np.array([_predicted(t, found.t_us) for t in known]), found.xywh.astype(np.float64))
+    affinity = diou(np.array([_predict_box(t, found.t_us) for t in known]), found.xywh.astype(np.float64))
     elapsed_s = np.array([max(0, found.t_us - t.t_us) for t in known]) / 1e6
-    gate = -np.minimum(GATE + GATE_PER_S * elapsed_s, WIDEST_GATE)
+    gate = -np.minimum(GATE + GATE_PER_S * elapsed_s, MAX_GATE)
     same_class = np.array([t.class_id for t in known])[:, None] == found.class_id[None]
     rows, columns = np.nonzero(same_class & (affinity > gate[:, None]))
     pairs: dict[int, int] = {}
@@ -120,14 +120,14 @@ def diou(a_xywh: NDArray[np.float64], b_xywh: NDArray[np.float64]) -> NDArray[np
     return overlap - distance
 
 
-def _predicted(track: Track, t_us: int) -> tuple[float, float, float, float]:
+def _predict_box(track: Track, t_us: int) -> tuple[float, float, float, float]:
     """x, y, w, h where the track should be at t_us."""
     (x, y), (w, h), (vx, vy) = track.centre_px, track.size_px, track.velocity_px_s or (0.0, 0.0)
     elapsed_s = (t_us - track.t_us) / 1e6
     return x + vx * elapsed_s - w / 2, y + vy * elapsed_s - h / 2, w, h
 
 
-def _moved(track: Track, centre: tuple[float, float], size: tuple[float, float], t_us: int) -> Track:
+def _correct_track(track: Track, centre: tuple[float, float], size: tuple[float, float], t_us: int) -> Track:
     """The track after it was seen once more."""
     elapsed_s = max(1, t_us - track.t_us) / 1e6
     was, at = np.array(track.centre_px), np.array(centre)
@@ -138,7 +138,7 @@ def _moved(track: Track, centre: tuple[float, float], size: tuple[float, float],
         position = expected + ALPHA * (at - expected)
         velocity = np.array(track.velocity_px_s) + BETA * (at - expected) / elapsed_s
     grown = (1 - ALPHA) * np.array(track.size_px) + ALPHA * np.array(size)
-    return Track(track.id, track.class_id, _pair(position), _pair(grown), _pair(velocity), t_us)
+    return Track(track.id, track.class_id, _to_pair(position), _to_pair(grown), _to_pair(velocity), t_us)
 
 
 def _centres(xywh: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -146,5 +146,5 @@ def _centres(xywh: NDArray[np.float32]) -> NDArray[np.float64]:
     return wide[:, :2] + wide[:, 2:] / 2
 
 
-def _pair(values: NDArray[np.float64]) -> tuple[float, float]:
+def _to_pair(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(values[0]), float(values[1])

@@ -20,10 +20,10 @@ from spikewatch.model.energy.formulas import (
     mean_firing_rate,
     slice_energy,
 )
-from spikewatch.model.letterbox import Letterbox, prepare_frame
-from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.letterbox import Letterbox, preprocess
+from spikewatch.model.network.base import HeadLogits
 from spikewatch.model.spec import ModelSpec
-from spikewatch.service.inference.tracker import Track, Tracks, follow
+from spikewatch.service.inference.tracker import Track, Tracks, update_tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class InputSlice:
         n_events: how many they are.
         discontinuity: time jumped before it; the membranes start anew.
         frame: float32 [P,h,w].
-        ready_s: monotonic time at which its last byte had come.
+        received_s: monotonic time at which its last byte had come.
     """
 
     t0_us: int
@@ -43,13 +43,13 @@ class InputSlice:
     n_events: int
     discontinuity: bool
     frame: Tensor
-    ready_s: float
+    received_s: float
 
 
-def prepare(part: Slice, box: Letterbox, spec: ModelSpec, ready_s: float) -> InputSlice:
-    """Scale, pad and normalise a slice whose last byte came at `ready_s`."""
-    frame = prepare_frame(part.frame, box, spec)
-    return InputSlice(part.t0_us, part.t1_us, part.n_events, part.discontinuity, frame, ready_s)
+def prepare_slice(slice_: Slice, letterbox: Letterbox, spec: ModelSpec, received_s: float) -> InputSlice:
+    """Scale, pad and normalise a slice whose last byte came at `received_s`."""
+    frame = preprocess(slice_.frame, letterbox, spec)
+    return InputSlice(slice_.t0_us, slice_.t1_us, slice_.n_events, slice_.discontinuity, frame, received_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,13 @@ class WindowOptions:
     """How results are made.
 
     Attributes:
-        slices: T, the slices whose logits are averaged.
+        window_slices: T, the slices whose logits are averaged.
         hop: a result comes every `hop` slices.
         confidence, iou: thresholds of the boxes.
         track: whether boxes are followed from result to result.
     """
 
-    slices: int
+    window_slices: int
     hop: int
     confidence: float
     iou: float
@@ -101,7 +101,7 @@ class WindowResult:
 
 
 @dataclass(slots=True)
-class _Pending:
+class _PendingSums:
     """Sums since the last result."""
 
     slices: int = 0
@@ -116,42 +116,42 @@ class _Pending:
 class WindowBuilder:
     """Collects the network's outputs of one session; gives a result every `hop` slices."""
 
-    def __init__(self, detector: Detector, sensor: tuple[int, int], options: WindowOptions) -> None:
+    def __init__(self, detector: Detector, sensor_size: tuple[int, int], options: WindowOptions) -> None:
         self._detector = detector
-        self._sensor = sensor
+        self._sensor_size = sensor_size
         self._options = options
-        self._logits: deque[tuple[int, RawOutputs]] = deque(maxlen=options.slices)
-        self._pending = _Pending()
+        self._logits: deque[tuple[int, HeadLogits]] = deque(maxlen=options.window_slices)
+        self._pending = _PendingSums()
         self._position_us: int | None = None
         self._tracks = Tracks()
         self.seq = 0
 
     def add(
-        self, part: InputSlice, raw: RawOutputs, spikes: dict[str, int]
+        self, slice_: InputSlice, logits: HeadLogits, spikes: dict[str, int]
     ) -> tuple[Energy, WindowResult | None]:
         """Take the outputs of one slice; gives its energy, and a result if it completes a window."""
         sums = self._pending
         if not sums.slices:
-            sums.t0_us = part.t0_us
+            sums.t0_us = slice_.t0_us
         mean_spikes = {
             layer.name: spikes[layer.name] / layer.neurons for layer in self._detector.layers if layer.spiking
         }
         energy = slice_energy(self._detector.layers, mean_spikes)
-        p3, p4, p5 = (level.cpu() for level in raw)
-        self._logits.append((part.t0_us, (p3, p4, p5)))
-        self._position_us = part.t1_us
+        p3, p4, p5 = (level.cpu() for level in logits)
+        self._logits.append((slice_.t0_us, (p3, p4, p5)))
+        self._position_us = slice_.t1_us
         sums.slices += 1
-        sums.events += part.n_events
+        sums.events += slice_.n_events
         sums.energy += energy
-        sums.t1_us = part.t1_us
-        sums.ready_s = part.ready_s
+        sums.t1_us = slice_.t1_us
+        sums.ready_s = slice_.received_s
         for name, count in spikes.items():
             sums.spikes[name] = sums.spikes.get(name, 0) + count
-        return energy, self._emit() if sums.slices == self._options.hop else None
+        return energy, self._build_result() if sums.slices == self._options.hop else None
 
     def flush(self) -> WindowResult | None:
         """A result for the slices since the last one, if there are any."""
-        return self._emit() if self._pending.slices else None
+        return self._build_result() if self._pending.slices else None
 
     @property
     def position_us(self) -> int | None:
@@ -183,26 +183,28 @@ class WindowBuilder:
             (int(t0_us), (tensors[f"logits.{i}.0"], tensors[f"logits.{i}.1"], tensors[f"logits.{i}.2"]))
             for i, t0_us in enumerate(meta["logit_t0_us"])
         ]
-        self._pending = _Pending(**pending)
-        self._logits = deque(logits, maxlen=self._options.slices)
+        self._pending = _PendingSums(**pending)
+        self._logits = deque(logits, maxlen=self._options.window_slices)
         self._position_us = meta["position_us"]
-        self._tracks = _loaded_tracks(meta["tracks"])
+        self._tracks = _load_tracks(meta["tracks"])
         self.seq = int(meta["seq"])
 
     def reset(self) -> None:
         """Forget the slices and tracks seen, as after a jump in time; `seq` and the tracks' numbers go on."""
         self._logits.clear()
-        self._tracks = self._tracks.forget()
-        self._pending = _Pending()
+        self._tracks = self._tracks.reset()
+        self._pending = _PendingSums()
         self._position_us = None
 
-    def _emit(self) -> WindowResult:
-        sums, self._pending = self._pending, _Pending()
+    def _build_result(self) -> WindowResult:
+        sums, self._pending = self._pending, _PendingSums()
         options, spec = self._options, self._detector.spec
         rates = firing_rates(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices)
         most = spec.config.d_max
         raws = [raw for _, raw in self._logits]
-        found = self._detector.detections(raws, self._sensor, sums.t1_us, options.confidence, options.iou)
+        found = self._detector.postprocess(
+            raws, self._sensor_size, sums.t1_us, options.confidence, options.iou
+        )
         result = WindowResult(
             seq=self.seq,
             t_start_us=min(self._logits[0][0], sums.t0_us),
@@ -213,11 +215,13 @@ class WindowBuilder:
             firing_rate=mean_firing_rate(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices),
             energy=sums.energy,
             layer_energy={
-                layer.name: layer_energy(layer, rates.get(layer.name, 0.0) * most * layer.trains, sums.slices)
+                layer.name: layer_energy(
+                    layer, rates.get(layer.name, 0.0) * most * layer.spike_trains, sums.slices
+                )
                 for layer in self._detector.layers
             },
             latency_s=time.monotonic() - sums.ready_s,
-            track_ids=self._follow(found) if options.track else None,
+            track_ids=self._update_tracks(found) if options.track else None,
         )
         self.seq += 1
         if spec.time_order == "newest_first":
@@ -225,12 +229,12 @@ class WindowBuilder:
             self._logits.clear()
         return result
 
-    def _follow(self, found: Detections) -> tuple[int, ...]:
-        self._tracks, ids = follow(self._tracks, found)
+    def _update_tracks(self, found: Detections) -> tuple[int, ...]:
+        self._tracks, ids = update_tracks(self._tracks, found)
         return ids
 
 
-def _loaded_tracks(saved: dict[str, Any] | None) -> Tracks:
+def _load_tracks(saved: dict[str, Any] | None) -> Tracks:
     if saved is None:
         return Tracks()
     return Tracks(saved["next_id"], tuple(Track(**track) for track in saved["known"]))

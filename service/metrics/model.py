@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from spikewatch.model.checkpoints.checkpoint import weights_digest
 from spikewatch.model.detector import Detector
-from spikewatch.model.energy.degradation import DEGRADATIONS, degradation
+from spikewatch.model.energy.degradation import DEGRADATIONS, classify_degradation
 from spikewatch.model.energy.formulas import firing_rates
 from spikewatch.service.inference.engine import BatchResult
 from spikewatch.service.inference.options import SessionOptions
@@ -21,14 +21,14 @@ from spikewatch.service.schemas import Policy
 MJ_PER_J = 1000.0
 US_PER_S = 1e6
 LATENCY_BUCKETS_S = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10)
-LATENCY_BUCKETS_SLICES = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8, 16, 24, 32, 48)
-BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+LATENCY_RATIO_BUCKETS = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 4, 8, 16, 24, 32, 48)
+BATCH_SIZE_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 DROP_REASONS = ("outside_sensor", "before_first_time", "truncated_record", "too_fast")
 LOAD_OUTCOMES = ("loaded", "failed", "no_room")
 
 
-class ModelFamilies:
-    """The metrics of all models, in a registry that is passed in; `of` gives those of one."""
+class ModelMetricFamilies:
+    """The metrics of all models, in a registry that is passed in; `for_model` gives those of one."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, words: str, *labels: str) -> Counter:
@@ -56,36 +56,36 @@ class ModelFamilies:
         self.energy = counter("energy_joules", "Estimated energy of synaptic operations", "kind")
         self.loads = counter("model_loads", "Attempts to load a model, by outcome", "outcome")
         self.unloads = counter("model_unloads", "Models unloaded to make room for others")
-        self.latency = histogram(
+        self.window_latency = histogram(
             "window_latency_seconds", "From the last byte of a window to its result", LATENCY_BUCKETS_S
         )
-        self.lateness = histogram(
+        self.latency_ratio = histogram(
             "window_latency_ratio",
             "Window latency over the length of the session's slices; above 1 a result is late",
-            LATENCY_BUCKETS_SLICES,
+            LATENCY_RATIO_BUCKETS,
             "policy",
         )
-        self.step = histogram(
+        self.step_duration = histogram(
             "step_duration_seconds", "One batch: gather, network, scatter", LATENCY_BUCKETS_S
         )
-        self.batch = histogram("batch_size", "Sessions in one batch", BATCH_BUCKETS)
+        self.batch_size = histogram("batch_size", "Sessions in one batch", BATCH_SIZE_BUCKETS)
         self.sessions = gauge("sessions", "Open sessions")
-        self.queued = gauge("queued_slices", "Slices waiting")
-        self.state = gauge("state_bytes", "Memory of all membranes")
-        self.weights = gauge("weights_bytes", "Memory of the weights")
-        self.rate = gauge(
+        self.queued_slices = gauge("queued_slices", "Slices waiting")
+        self.state_bytes = gauge("state_bytes", "Memory of all membranes")
+        self.weights_bytes = gauge("weights_bytes", "Memory of the weights")
+        self.firing_rate = gauge(
             "firing_rate", "Spikes for each neuron and virtual step in the latest batch", "layer"
         )
-        self.degraded = gauge(
+        self.degraded_layers = gauge(
             "degraded_layers", "Layers that hardly fire or saturate in the latest batch", "kind"
         )
-        self.info = Info("spikewatch_model", "A loaded model", ["model"], registry=registry)
+        self.model_info = Info("spikewatch_model", "A loaded model", ["model"], registry=registry)
 
-    def of(self, name: str, detector: Detector) -> "ModelMetrics":
+    def for_model(self, name: str, detector: Detector) -> "ModelMetrics":
         """Those of one model, from zero on if it is new."""
         return ModelMetrics(self, name, detector)
 
-    def known(self, name: str) -> None:
+    def register_model(self, name: str) -> None:
         """Make the series of a model exist that tell of it while it is not loaded."""
         self.unloads.labels(name)
         for outcome in LOAD_OUTCOMES:
@@ -95,52 +95,52 @@ class ModelFamilies:
 class ModelMetrics:
     """The metrics of one model that is loaded."""
 
-    def __init__(self, families: ModelFamilies, name: str, detector: Detector) -> None:
-        self._all = families
+    def __init__(self, families: ModelMetricFamilies, name: str, detector: Detector) -> None:
+        self._families = families
         self._name = name
         self._layers = detector.layers
         self._d_max = detector.spec.config.d_max
         self._class_names = detector.spec.class_names
         self.events = families.events.labels(name)
-        self.accepted = families.slices.labels(name, "accepted")
-        self.run = families.slices.labels(name, "run")
-        self.discarded = families.slices.labels(name, "discarded")
+        self.accepted_slices = families.slices.labels(name, "accepted")
+        self.run_slices = families.slices.labels(name, "run")
+        self.discarded_slices = families.slices.labels(name, "discarded")
         self.dropped_slices = families.dropped_slices.labels(name)
-        self.unread = families.windows.labels(name, "unread")
+        self.unread_windows = families.windows.labels(name, "unread")
         self.dropped_windows = families.windows.labels(name, "dropped")
-        self._start_at_zero()
+        self._initialise_series()
 
-    def begin(self, detector: Detector, state_bytes: int) -> None:
+    def mark_loaded(self, detector: Detector, state_bytes: int) -> None:
         """The model is loaded: say what it is and takes."""
-        self._all.weights.labels(self._name).set(detector.weights_bytes)
-        self._all.state.labels(self._name).set(state_bytes)
+        self._families.weights_bytes.labels(self._name).set(detector.weights_bytes)
+        self._families.state_bytes.labels(self._name).set(state_bytes)
         for kind in DEGRADATIONS:
-            self._all.degraded.labels(self._name, kind)
-        self._describe(detector)
+            self._families.degraded_layers.labels(self._name, kind)
+        self._set_model_info(detector)
 
-    def watch(self, sessions: Callable[[], int], queued: Callable[[], int]) -> None:
+    def set_gauge_functions(self, sessions: Callable[[], int], queued: Callable[[], int]) -> None:
         """Ask for the number of sessions and slices waiting, whenever Prometheus does."""
-        self._all.sessions.labels(self._name).set_function(sessions)
-        self._all.queued.labels(self._name).set_function(queued)
+        self._families.sessions.labels(self._name).set_function(sessions)
+        self._families.queued_slices.labels(self._name).set_function(queued)
 
-    def drop_events(self, reason: str, count: int) -> None:
+    def count_dropped_events(self, reason: str, count: int) -> None:
         """Count events or records that were left out."""
-        self._all.dropped_events.labels(self._name, reason).inc(count)
+        self._families.dropped_events.labels(self._name, reason).inc(count)
 
-    def forget(self) -> None:
+    def mark_unloaded(self) -> None:
         """The model is no longer loaded: say nothing of its state."""
-        families = self._all
-        gauges = (families.sessions, families.queued, families.state, families.weights)
-        for gauge in (*gauges, families.rate, families.degraded, families.info):
+        families = self._families
+        gauges = (families.sessions, families.queued_slices, families.state_bytes, families.weights_bytes)
+        for gauge in (*gauges, families.firing_rate, families.degraded_layers, families.model_info):
             gauge.remove_by_labels({"model": self._name})
 
     def observe_batch(self, size: int, result: BatchResult) -> None:
         """Count one step; a batch of slices that only wait for their window is none."""
-        if not result.slices:
+        if not result.slice_count:
             return
-        families, name = self._all, self._name
-        families.batch.labels(name).observe(size)
-        families.step.labels(name).observe(result.duration_s)
+        families, name = self._families, self._name
+        families.batch_size.labels(name).observe(size)
+        families.step_duration.labels(name).observe(result.duration_s)
         self._observe_rates(result)
         families.spikes.labels(name).inc(sum(result.spikes.values()))
         families.operations.labels(name, "ac").inc(result.energy.ac)
@@ -149,44 +149,44 @@ class ModelMetrics:
         families.energy.labels(name, "ann").inc(result.energy.ann_mj / MJ_PER_J)
 
     def _observe_rates(self, result: BatchResult) -> None:
-        rates = firing_rates(self._layers, result.spikes, self._d_max, result.slices)
+        rates = firing_rates(self._layers, result.spikes, self._d_max, result.slice_count)
         for layer, rate in rates.items():
-            self._all.rate.labels(self._name, layer).set(rate)
-        found = Counted(map(degradation, rates.values()))
+            self._families.firing_rate.labels(self._name, layer).set(rate)
+        found = Counted(map(classify_degradation, rates.values()))
         for kind in DEGRADATIONS:
-            self._all.degraded.labels(self._name, kind).set(found[kind])
+            self._families.degraded_layers.labels(self._name, kind).set(found[kind])
 
     def observe_window(self, result: WindowResult, options: SessionOptions) -> None:
         """Count one result."""
-        families, name = self._all, self._name
+        families, name = self._families, self._name
         families.windows.labels(name, "completed").inc()
-        families.latency.labels(name).observe(result.latency_s)
+        families.window_latency.labels(name).observe(result.latency_s)
         lateness = result.latency_s / (options.slice_us / US_PER_S)
-        families.lateness.labels(name, options.policy).observe(lateness)
+        families.latency_ratio.labels(name, options.policy).observe(lateness)
         for class_id in result.detections.class_id.tolist():
             families.detections.labels(name, self._class_names[class_id]).inc()
 
-    def _start_at_zero(self) -> None:
+    def _initialise_series(self) -> None:
         """Make every series exist, so that a rate over the first scrape is right."""
-        families, name = self._all, self._name
-        families.known(name)
+        families, name = self._families, self._name
+        families.register_model(name)
         families.windows.labels(name, "completed")
-        for series in (families.latency, families.step, families.batch, families.spikes):
+        for series in (families.window_latency, families.step_duration, families.batch_size, families.spikes):
             series.labels(name)
         for reason in DROP_REASONS:
             families.dropped_events.labels(name, reason)
         for label in self._class_names:
             families.detections.labels(name, label)
         for policy in get_args(Policy):
-            families.lateness.labels(name, policy)
+            families.latency_ratio.labels(name, policy)
         for kind in ("ac", "mac"):
             families.operations.labels(name, kind)
         for kind in ("snn", "ann"):
             families.energy.labels(name, kind)
 
-    def _describe(self, detector: Detector) -> None:
+    def _set_model_info(self, detector: Detector) -> None:
         spec = detector.spec
-        self._all.info.labels(self._name).info(
+        self._families.model_info.labels(self._name).info(
             {
                 "name": spec.name,
                 "training": spec.training,

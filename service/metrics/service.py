@@ -4,16 +4,16 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 
 from spikewatch.ingest.errors import IngestError
 from spikewatch.service.errors import ServiceError
-from spikewatch.service.metrics.model import ModelFamilies
+from spikewatch.service.metrics.model import ModelMetricFamilies
 from spikewatch.service.process_memory import memory_limit_bytes
 
 END_REASONS = ("client", "disconnected", "idle_timeout", "shutdown", "step_failed")
 JOB_DROP_REASONS = ("expired", "count", "bytes")
 SNAPSHOT_OUTCOMES = ("saved", "failed", "skipped", "restored", "refused", "evicted")
-BOUNDS = ("unread_answer", "unanswered_ping", "message_size", "unread_upload")
+BOUND_LABELS = ("unread_answer", "unanswered_ping", "message_size", "unread_upload")
 """Those beyond which nothing is refused: a connection is closed, or an upload held back."""
 
-CODES = tuple(
+ERROR_CODES = tuple(
     sorted({error.code for base in (ServiceError, IngestError) for error in (base, *base.__subclasses__())})
 )
 """Codes of all errors that are counted as refused."""
@@ -28,7 +28,7 @@ class Metrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
-        self.models = ModelFamilies(registry)
+        self.models = ModelMetricFamilies(registry)
         self.ended = Counter("spikewatch_sessions_ended", "Sessions by reason", ["reason"], registry=registry)
         self.refused = Counter("spikewatch_refused", "Requests refused, by code", ["code"], registry=registry)
         self.jobs = Gauge("spikewatch_jobs", "Uploads under way or kept", registry=registry)
@@ -38,12 +38,12 @@ class Metrics:
         self.snapshots = Counter(
             "spikewatch_snapshots", "Sessions saved and restored, by outcome", ["outcome"], registry=registry
         )
-        self.held_back = Counter(
+        self.throttled_s = Counter(
             "spikewatch_held_back_seconds",
             "Time for which streams of a key waited for its rate of bytes",
             registry=registry,
         )
-        self.bounds = Counter(
+        self.bounds_met = Counter(
             "spikewatch_bounds_met",
             "Connections closed and uploads held back, by the bound that they met",
             ["bound"],
@@ -52,13 +52,13 @@ class Metrics:
         self.missed_slices = Counter(
             "spikewatch_missed_slices", "Slices that slow onlookers were not shown", registry=registry
         )
-        self._add_bounds(registry)
+        self._add_limit_gauges(registry)
         ProcessCollector(registry=registry)
-        self._start_at_zero()
+        self._initialise_series()
 
-    def _add_bounds(self, registry: CollectorRegistry) -> None:
+    def _add_limit_gauges(self, registry: CollectorRegistry) -> None:
         """What the other metrics are to be held against."""
-        self.slice_length = Gauge(
+        self.shortest_slice = Gauge(
             "spikewatch_slice_seconds",
             "Shortest slice of the open sessions; the default model's own while none is open",
             registry=registry,
@@ -66,7 +66,7 @@ class Metrics:
         self.max_sessions = Gauge(
             "spikewatch_max_sessions", "Sessions that may be open at once", registry=registry
         )
-        self.model_memory = Gauge(
+        self.model_memory_limit = Gauge(
             "spikewatch_model_memory_limit_bytes",
             "What weights and membranes of all models may take together",
             registry=registry,
@@ -76,15 +76,15 @@ class Metrics:
         )
         memory.set(memory_limit_bytes())
 
-    def _start_at_zero(self) -> None:
+    def _initialise_series(self) -> None:
         """Make every series exist, so that a rate over the first scrape is right."""
-        for code in CODES:
+        for code in ERROR_CODES:
             self.refused.labels(code)
-        for reason in (*END_REASONS, *CODES):
+        for reason in (*END_REASONS, *ERROR_CODES):
             self.ended.labels(reason)
         for reason in JOB_DROP_REASONS:
             self.jobs_dropped.labels(reason)
         for outcome in SNAPSHOT_OUTCOMES:
             self.snapshots.labels(outcome)
-        for bound in BOUNDS:
-            self.bounds.labels(bound)
+        for bound in BOUND_LABELS:
+            self.bounds_met.labels(bound)

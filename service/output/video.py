@@ -15,19 +15,19 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from spikewatch.model.spec import ModelSpec
-from spikewatch.service.inference.offline import Seen
-from spikewatch.service.output.drawing import annotate, banner, enlargement, event_image
+from spikewatch.service.inference.offline import OfflineStep
+from spikewatch.service.output.drawing import annotate, event_image, integer_scale, training_banner
 from spikewatch.service.schemas import Summary, Window
 
 CODECS: tuple[str, ...] = ("libx264", "mpeg4")
 """H.264 where FFmpeg was built with x264, else MPEG-4 part 2."""
 
-QUALITY: Mapping[str, Mapping[str, str]] = MappingProxyType(
+ENCODER_OPTIONS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {"libx264": {"crf": "20", "preset": "veryfast"}, "mpeg4": {"qscale": "4"}}
 )
 """Encoder options at which one-pixel events stay visible."""
 
-LARGEST_DENOMINATOR = 1001
+MAX_FPS_DENOMINATOR = 1001
 """Frame rates are rounded to a fraction with at most this denominator; MPEG-4 allows 65535."""
 
 
@@ -35,30 +35,32 @@ def real_time_fps(slice_us: float) -> Fraction:
     """Pictures a second at which one picture a slice plays in real time: 62 500 µs gives 16."""
     if slice_us <= 0:
         raise ValueError(f"slice_us is {slice_us}; expected a positive number of microseconds")
-    return (1_000_000 / Fraction(slice_us)).limit_denominator(LARGEST_DENOMINATOR)
+    return (1_000_000 / Fraction(slice_us)).limit_denominator(MAX_FPS_DENOMINATOR)
 
 
 class VideoWriter:
     """A context manager: `write` pictures of one size; the file takes its name when the block ends well.
 
-    fps: pictures a second; size: (width, height) of the pictures, odd sides are padded by one pixel.
+    fps: pictures a second; frame_size: (width, height) of the pictures, odd sides are padded by one pixel.
     """
 
-    def __init__(self, path: str | Path, fps: float | Fraction, size: tuple[int, int]) -> None:
+    def __init__(self, path: str | Path, fps: float | Fraction, frame_size: tuple[int, int]) -> None:
         self._path = Path(path)
-        self._partial = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
-        self._fps = Fraction(fps).limit_denominator(LARGEST_DENOMINATOR)
-        self._width, self._height = size
+        self._partial_path = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+        self._fps = Fraction(fps).limit_denominator(MAX_FPS_DENOMINATOR)
+        self._width, self._height = frame_size
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
 
     def __enter__(self) -> Self:
         """Opens a file beside the final one."""
-        self._container = av.open(str(self._partial), "w", format="mp4", options={"movflags": "faststart"})
+        self._container = av.open(
+            str(self._partial_path), "w", format="mp4", options={"movflags": "faststart"}
+        )
         try:
             self._stream = self._open_stream(self._container)
         except BaseException:
-            self._abandon()
+            self._discard()
             raise
         return self
 
@@ -67,21 +69,21 @@ class VideoWriter:
     ) -> None:
         """Finishes the file and gives it its name; after an error, leaves nothing behind."""
         if kind is not None:
-            self._abandon()
+            self._discard()
             return
-        container, stream = self._opened()
+        container, stream = self._require_open()
         try:
             for packet in stream.encode(None):
                 container.mux(packet)
             container.close()
-            os.replace(self._partial, self._path)
+            os.replace(self._partial_path, self._path)
         except BaseException:
-            self._abandon()
+            self._discard()
             raise
 
     def write(self, picture: NDArray[np.uint8]) -> None:
         """Appends one picture, uint8 [H, W, 3] RGB."""
-        container, stream = self._opened()
+        container, stream = self._require_open()
         if picture.shape != (self._height, self._width, 3) or picture.dtype != np.uint8:
             raise ValueError(
                 f"picture is {picture.dtype} {picture.shape};"
@@ -93,21 +95,21 @@ class VideoWriter:
 
     def _open_stream(self, container: OutputContainer) -> VideoStream:
         codec = _available_codec()
-        stream = container.add_stream(codec, rate=self._fps, options=dict(QUALITY[codec]))
+        stream = container.add_stream(codec, rate=self._fps, options=dict(ENCODER_OPTIONS[codec]))
         assert isinstance(stream, VideoStream)
         stream.width, stream.height = self._width + self._width % 2, self._height + self._height % 2
         stream.pix_fmt = "yuv420p"
         return stream
 
-    def _opened(self) -> tuple[OutputContainer, VideoStream]:
+    def _require_open(self) -> tuple[OutputContainer, VideoStream]:
         if self._container is None or self._stream is None:
             raise RuntimeError("the video is not open; use `with VideoWriter(...) as video:`")
         return self._container, self._stream
 
-    def _abandon(self) -> None:
+    def _discard(self) -> None:
         if self._container is not None:
             self._container.close()
-        self._partial.unlink(missing_ok=True)
+        self._partial_path.unlink(missing_ok=True)
 
 
 def _available_codec() -> str:
@@ -124,29 +126,29 @@ def _available_codec() -> str:
 class AnnotatedVideo:
     """A `ResultWriter` that draws. The banner says what the weights are worth."""
 
-    def __init__(self, path: Path, sensor: tuple[int, int], slice_us: int, spec: ModelSpec) -> None:
+    def __init__(self, path: Path, sensor_size: tuple[int, int], slice_us: int, spec: ModelSpec) -> None:
         self._path = path
-        self._scale = enlargement(sensor[0])
+        self._scale = integer_scale(sensor_size[0])
         self._fps = real_time_fps(slice_us)
         self._spec = spec
         self._video: VideoWriter | None = None
-        self._latest: Window | None = None
+        self._latest_window: Window | None = None
         self._t0_us: int | None = None
 
-    def write(self, seen: Seen) -> None:
+    def write(self, step: OfflineStep) -> None:
         """Draw the slice with the newest boxes."""
-        self._latest = seen.windows[-1] if seen.windows else self._latest
-        if seen.part is None:
+        self._latest_window = step.windows[-1] if step.windows else self._latest_window
+        if step.slice_ is None:
             return
-        boxes = self._latest.detections if self._latest else []
-        self._t0_us = seen.part.t0_us if self._t0_us is None else self._t0_us
+        boxes = self._latest_window.detections if self._latest_window else []
+        self._t0_us = step.slice_.t0_us if self._t0_us is None else self._t0_us
         picture = annotate(
-            event_image(seen.part.frame, self._scale),
+            event_image(step.slice_.frame, self._scale),
             [(box.x, box.y, box.w, box.h) for box in boxes],
             [box.label for box in boxes],
             [box.confidence for box in boxes],
-            self._caption(seen.part.t1_us - self._t0_us, seen.part.n_events),
-            f"{self._spec.name}: {banner(self._spec.training)}",
+            self._caption_lines(step.slice_.t1_us - self._t0_us, step.slice_.n_events),
+            f"{self._spec.name}: {training_banner(self._spec.training)}",
             scale=self._scale,
             track_ids=[box.track_id for box in boxes],
         )
@@ -169,9 +171,9 @@ class AnnotatedVideo:
         if self._video is not None:
             self._video.__exit__(kind, error, trace)
 
-    def _caption(self, elapsed_us: int, n_events: int) -> list[str]:
+    def _caption_lines(self, elapsed_us: int, n_events: int) -> list[str]:
         first = f"{elapsed_us / 1e6:6.2f} s   {n_events:,} events"
-        window = self._latest
+        window = self._latest_window
         if window is None:
             return [first, "filling the first window"]
         energy = window.energy_mj

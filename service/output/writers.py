@@ -11,16 +11,16 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from spikewatch.model.atomic_file import whole_file
-from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes, prophesee_boxes
-from spikewatch.service.inference.offline import Seen
+from spikewatch.model.atomic_file import atomic_write
+from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes, to_prophesee
+from spikewatch.service.inference.offline import OfflineStep
 from spikewatch.service.schemas import Summary
 
 
 class ResultWriter(Protocol):
     """Takes what was seen, slice by slice; a context manager."""
 
-    def write(self, seen: Seen) -> None:
+    def write(self, step: OfflineStep) -> None:
         """Take one slice and its results."""
 
     def finish(self, summary: Summary) -> None:
@@ -39,8 +39,8 @@ class _FileWriter:
     """A file that appears only when it is whole."""
 
     def __init__(self, path: Path) -> None:
-        self._whole = whole_file(path)
-        self._file = self._whole.__enter__().open("wb")
+        self._atomic_write = atomic_write(path)
+        self._file = self._atomic_write.__enter__().open("wb")
 
     def __enter__(self) -> Self:
         return self
@@ -49,15 +49,15 @@ class _FileWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        self._whole.__exit__(kind, error, trace)
+        self._atomic_write.__exit__(kind, error, trace)
 
 
 class NdjsonWriter(_FileWriter):
     """A window a line, the last line the summary: what POST /v1/detections answers."""
 
-    def write(self, seen: Seen) -> None:
+    def write(self, step: OfflineStep) -> None:
         """Append the windows."""
-        for window in seen.windows:
+        for window in step.windows:
             self._file.write(window.model_dump_json().encode() + b"\n")
 
     def finish(self, summary: Summary) -> None:
@@ -73,9 +73,9 @@ class JsonWriter(_FileWriter):
         self._file.write(b'{"windows":[')
         self._separator = b"\n"
 
-    def write(self, seen: Seen) -> None:
+    def write(self, step: OfflineStep) -> None:
         """Append the windows."""
-        for window in seen.windows:
+        for window in step.windows:
             self._file.write(self._separator + window.model_dump_json().encode())
             self._separator = b",\n"
 
@@ -84,17 +84,17 @@ class JsonWriter(_FileWriter):
         self._file.write(b'\n],"summary":' + json.dumps(summary.model_dump()).encode() + b"}\n")
 
 
-class BoxWriter(_FileWriter):
+class PropheseeWriter(_FileWriter):
     """All boxes as one structured array, stamped with the end of their window; untracked, their id is 0."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self._boxes: list[Boxes] = []
+        self._boxes: list[PropheseeBoxes] = []
 
-    def write(self, seen: Seen) -> None:
+    def write(self, step: OfflineStep) -> None:
         """Collect boxes, 40 bytes each."""
-        for result in seen.results:
-            boxes = prophesee_boxes(result.detections)
+        for result in step.results:
+            boxes = to_prophesee(result.detections)
             boxes["track_id"] = result.track_ids or 0
             self._boxes.append(boxes)
 
@@ -112,6 +112,6 @@ class BoxWriter(_FileWriter):
 WRITERS: dict[str, Callable[[Path], ResultWriter]] = {
     ".ndjson": NdjsonWriter,
     ".json": JsonWriter,
-    ".npy": BoxWriter,
+    ".npy": PropheseeWriter,
 }
 """File ending -> writer; `.mp4` is in `service.annotated_video`, which needs the size of the sensor."""

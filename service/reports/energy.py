@@ -6,25 +6,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikewatch.model.atomic_file import whole_file
+from spikewatch.model.atomic_file import atomic_write
 from spikewatch.model.energy.degradation import SATURATED_ABOVE, SILENT_BELOW
 from spikewatch.model.energy.report import EnergyReport, LayerReport
 from spikewatch.model.spec import ModelSpec
-from spikewatch.service.output.drawing import banner
+from spikewatch.service.output.drawing import training_banner
 from spikewatch.service.plotting import new_figure, require_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Row = dict[str, Any]
+EnergyRow = dict[str, Any]
 
 
-def ratio(ann_mj: float, snn_mj: float) -> float | None:
+def energy_ratio(ann_mj: float, snn_mj: float) -> float | None:
     """How many times less the spiking network spends; None where it spends nothing."""
     return ann_mj / snn_mj if snn_mj else None
 
 
-def row(layer: LayerReport, report: EnergyReport) -> Row:
+def layer_row(layer: LayerReport, report: EnergyReport) -> EnergyRow:
     """One layer as plain values; operations and millijoules are for one window of T slices."""
     kernel, costs = layer.layer.kernel, report.costs
     snn_mj, ann_mj = layer.formula.spiking_mj(costs), layer.formula.as_ann_mj(costs)
@@ -47,12 +47,12 @@ def row(layer: LayerReport, report: EnergyReport) -> Row:
         "snn_mj": snn_mj,
         "snn_exact_mj": layer.exact.spiking_mj(costs),
         "ann_mj": ann_mj,
-        "ratio": ratio(ann_mj, snn_mj),
+        "ratio": energy_ratio(ann_mj, snn_mj),
         "degradation": layer.degradation,
     }
 
 
-def totals(report: EnergyReport) -> Row:
+def total_row(report: EnergyReport) -> EnergyRow:
     """Sums over the layers, for one window of T slices."""
     formula, exact, costs = report.formula, report.exact, report.costs
     snn_mj, ann_mj = formula.spiking_mj(costs), formula.as_ann_mj(costs)
@@ -69,21 +69,21 @@ def totals(report: EnergyReport) -> Row:
         "snn_mj": snn_mj,
         "snn_exact_mj": exact.spiking_mj(costs),
         "ann_mj": ann_mj,
-        "ratio": ratio(ann_mj, snn_mj),
+        "ratio": energy_ratio(ann_mj, snn_mj),
         "ann_once_mj": ann_mj / report.slices,
-        "ratio_once": ratio(ann_mj / report.slices, snn_mj),
+        "ratio_once": energy_ratio(ann_mj / report.slices, snn_mj),
         "degraded_layers": report.degraded,
     }
 
 
-def as_json(report: EnergyReport, spec: ModelSpec) -> Row:
+def energy_json(report: EnergyReport, spec: ModelSpec) -> EnergyRow:
     """Model, totals and layers as one object."""
-    rows = [row(layer, report) for layer in report.layers]
-    return {"model": spec.name, "training": spec.training, "totals": totals(report), "layers": rows}
+    rows = [layer_row(layer, report) for layer in report.layers]
+    return {"model": spec.name, "training": spec.training, "totals": total_row(report), "layers": rows}
 
 
 def _write_csv(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
-    rows = [row(layer, report) | {"training": spec.training} for layer in report.layers]
+    rows = [layer_row(layer, report) | {"training": spec.training} for layer in report.layers]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
@@ -91,11 +91,11 @@ def _write_csv(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
 
 
 def _write_json(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
-    path.write_text(json.dumps(as_json(report, spec), indent=1) + "\n")
+    path.write_text(json.dumps(energy_json(report, spec), indent=1) + "\n")
 
 
 def _write_png(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
-    plot(report, f"{spec.name}: {banner(spec.training)}").savefig(path, format="png", dpi=110)
+    plot_energy(report, f"{spec.name}: {training_banner(spec.training)}").savefig(path, format="png", dpi=110)
 
 
 WRITERS: dict[str, Callable[[Path, EnergyReport, ModelSpec], None]] = {
@@ -106,7 +106,7 @@ WRITERS: dict[str, Callable[[Path, EnergyReport, ModelSpec], None]] = {
 """By the ending of the file."""
 
 
-def check_can_write(paths: list[Path]) -> None:
+def check_dependencies(paths: list[Path]) -> None:
     """Find out before a long run that a plot cannot be drawn.
 
     Raises:
@@ -116,31 +116,33 @@ def check_can_write(paths: list[Path]) -> None:
         require_matplotlib()
 
 
-def write_report(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
+def write_energy_report(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
     """Write the report in the form that the ending asks for; the file appears when it is whole."""
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         WRITERS[path.suffix](partial, report, spec)
 
 
-INCH_A_LAYER = 0.17
+INCHES_PER_LAYER = 0.17
 
 
-COLOURS = {None: "#3a6ea8", "silent": "#d55e00", "saturated": "#cc79a7"}
+DEGRADATION_COLOURS = {None: "#3a6ea8", "silent": "#d55e00", "saturated": "#cc79a7"}
 
 
-GROUND = "#b8c0c8"
+ANN_COLOUR = "#b8c0c8"
 
 
-def plot(report: EnergyReport, subtitle: str) -> "Figure":
+def plot_energy(report: EnergyReport, subtitle: str) -> "Figure":
     """Two columns of horizontal bars, a layer a row, the first layer on top."""
     names = [row.layer.name for row in report.layers]
     places = range(len(names))
-    figure = new_figure(13, 2.2 + INCH_A_LAYER * len(names))
+    figure = new_figure(13, 2.2 + INCHES_PER_LAYER * len(names))
     left, right = figure.subplots(1, 2, sharey=True)
 
     rates = [100 * (row.firing_rate or 0.0) for row in report.layers]
-    left.barh(places, rates, color=[COLOURS[row.degradation] for row in report.layers], height=0.75)
-    left.axvline(100 * SATURATED_ABOVE, color=COLOURS["saturated"], linewidth=1, linestyle="--")
+    left.barh(
+        places, rates, color=[DEGRADATION_COLOURS[row.degradation] for row in report.layers], height=0.75
+    )
+    left.axvline(100 * SATURATED_ABOVE, color=DEGRADATION_COLOURS["saturated"], linewidth=1, linestyle="--")
     left.set_xlim(0, 100)
     left.set_xlabel("firing rate, % of neurons in each virtual step")
     left.set_title(
@@ -151,7 +153,7 @@ def plot(report: EnergyReport, subtitle: str) -> "Figure":
     left.set_ylim(len(names) - 0.4, -0.6)
     for place, row in zip(places, report.layers, strict=True):
         if row.degradation == "silent":
-            left.text(1, place, "silent", va="center", fontsize=7, color=COLOURS["silent"])
+            left.text(1, place, "silent", va="center", fontsize=7, color=DEGRADATION_COLOURS["silent"])
         elif row.firing_rate is None:
             left.text(1, place, "real-valued", va="center", fontsize=7, color="#555555")
 
@@ -159,8 +161,14 @@ def plot(report: EnergyReport, subtitle: str) -> "Figure":
     ann = [row.formula.as_ann_mj(costs) for row in report.layers]
     snn = [row.formula.spiking_mj(costs) for row in report.layers]
     exact = [row.exact.spiking_mj(costs) for row in report.layers]
-    right.barh(places, ann, color=GROUND, height=0.75, label=f"as an ANN: {sum(ann):.3g} mJ")
-    right.barh(places, snn, color=COLOURS[None], height=0.45, label=f"spiking, formula: {sum(snn):.3g} mJ")
+    right.barh(places, ann, color=ANN_COLOUR, height=0.75, label=f"as an ANN: {sum(ann):.3g} mJ")
+    right.barh(
+        places,
+        snn,
+        color=DEGRADATION_COLOURS[None],
+        height=0.45,
+        label=f"spiking, formula: {sum(snn):.3g} mJ",
+    )
     right.plot(exact, places, "k|", markersize=6, label=f"spiking, exact: {sum(exact):.3g} mJ")
     right.set_xscale("symlog", linthresh=max(max(ann) / 1000, 1e-9))
     right.set_xlim(left=0)

@@ -5,24 +5,24 @@ from rich.console import Console
 from rich.table import Table
 
 from spikewatch.model.training.evaluation.evaluation import Evaluation
-from spikewatch.model.training.evaluation.metrics import Figures, Score
-from spikewatch.service.reports.evaluation import Run, Setup
+from spikewatch.model.training.evaluation.metrics import PrecisionMetrics, Score
+from spikewatch.service.reports.evaluation import EvaluationSettings, ReportContext
 
-HEADINGS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
+METRIC_HEADINGS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
-def print_report(done: Evaluation, setup: Setup) -> None:
+def print_evaluation(evaluation: Evaluation, context: ReportContext) -> None:
     """Three tables: what was done; what it costs and finds, as the paper's table 4; and each class."""
     console = Console()
-    console.print(_facts(done, setup))
-    if setup.run is not None:
-        console.print(_cost_and_precision(done, setup.run))
-    console.print(_classes(done.score))
+    console.print(_overview_table(evaluation, context))
+    if context.settings is not None:
+        console.print(_cost_table(evaluation, context.settings))
+    console.print(_class_table(evaluation.score))
 
 
-def _facts(done: Evaluation, setup: Setup) -> Table:
-    table = Table(title=f"{setup.dataset}, {setup.split}", caption=setup.headline, show_header=False)
-    run = setup.run
+def _overview_table(evaluation: Evaluation, context: ReportContext) -> Table:
+    table = Table(title=f"{context.dataset}, {context.split}", caption=context.headline, show_header=False)
+    run = context.settings
     if run is not None:
         length = "" if run.slice_us is None else f", slices of {run.slice_us / 1000:g} ms"
         table.add_row("T x D", f"{run.slices} x {run.spec.config.d_max}{length}")
@@ -30,50 +30,50 @@ def _facts(done: Evaluation, setup: Setup) -> Table:
             "state", "carried through a recording" if run.state == "carry" else "reset, as the paper"
         )
         table.add_row("runtime", run.runtime)
-    table.add_row("pictures" if setup.kind == "coco" else "recordings", f"{done.sources:,}")
-    labelled = sum(row.labelled for row in done.score.classes)
-    found = sum(row.found for row in done.score.classes)
-    table.add_row("images", f"{done.score.images:,} with {labelled:,} boxes; {found:,} detected")
-    if done.rules is not None:
-        keep = done.rules.keep
+    table.add_row("pictures" if context.kind == "coco" else "recordings", f"{evaluation.sources:,}")
+    labelled = sum(row.labelled for row in evaluation.score.classes)
+    found = sum(row.detected for row in evaluation.score.classes)
+    table.add_row("images", f"{evaluation.score.images:,} with {labelled:,} boxes; {found:,} detected")
+    if evaluation.protocol is not None:
+        keep = evaluation.protocol.box_filter
         limits = f"after {max(keep.after_us, 0) / 1e6:g} s, diagonal {keep.min_diagonal_px:g} px, sides "
-        table.add_row("boxes count", f"{limits}{keep.min_side_px:g} px (rules {done.rules.name})")
-    table.add_row("weights" if run else "boxes", setup.training)
+        table.add_row("boxes count", f"{limits}{keep.min_side_px:g} px (rules {evaluation.protocol.name})")
+    table.add_row("weights" if run else "boxes", context.training)
     return table
 
 
-def _cost_and_precision(done: Evaluation, run: Run) -> Table:
+def _cost_table(evaluation: Evaluation, settings: EvaluationSettings) -> Table:
     """The columns of the paper's table 4, and the same network's energy as an ANN."""
     table = Table(title="a window: cost (estimate, 45 nm) and precision in percent", box=SIMPLE)
     for heading in ("T x D", "firing rate", "energy, mJ", "as an ANN, mJ", "AP50", "AP"):
         table.add_column(heading, justify="right", no_wrap=True)
-    if done.cost is not None:
-        spiking, figures = run.spec.config.spiking, done.score.figures
+    if evaluation.cost is not None:
+        spiking, figures = settings.spec.config.spiking, evaluation.score.metrics
         table.add_row(
-            f"{run.slices} x {run.spec.config.d_max}",
-            f"{done.cost.firing_rate:.1%}" if spiking else "-",
-            f"{done.cost.energy.snn_mj:.3f}" if spiking else "-",
-            f"{done.cost.energy.ann_mj:.3f}",
+            f"{settings.slices} x {settings.spec.config.d_max}",
+            f"{evaluation.cost.firing_rate:.1%}" if spiking else "-",
+            f"{evaluation.cost.energy.snn_mj:.3f}" if spiking else "-",
+            f"{evaluation.cost.energy.ann_mj:.3f}",
             _percent(figures.ap50),
             _percent(figures.ap),
         )
     return table
 
 
-def _classes(score: Score) -> Table:
+def _class_table(score: Score) -> Table:
     table = Table(title="average precision in percent", box=SIMPLE)
     table.add_column("class", no_wrap=True)
-    for heading in (*HEADINGS, "boxes", "detected"):
+    for heading in (*METRIC_HEADINGS, "boxes", "detected"):
         table.add_column(heading, justify="right", no_wrap=True)
-    counts = (sum(row.labelled for row in score.classes), sum(row.found for row in score.classes))
-    table.add_row("all", *_row(score.figures), *(f"{count:,}" for count in counts))
+    counts = (sum(row.labelled for row in score.classes), sum(row.detected for row in score.classes))
+    table.add_row("all", *_metric_cells(score.metrics), *(f"{count:,}" for count in counts))
     table.add_section()
     for row in score.classes:
-        table.add_row(row.name, *_row(row.figures), f"{row.labelled:,}", f"{row.found:,}")
+        table.add_row(row.name, *_metric_cells(row.metrics), f"{row.labelled:,}", f"{row.detected:,}")
     return table
 
 
-def _row(figures: Figures) -> list[str]:
+def _metric_cells(figures: PrecisionMetrics) -> list[str]:
     values = (
         figures.ap,
         figures.ap50,

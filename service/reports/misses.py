@@ -10,75 +10,77 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from spikewatch.model.training.datasets.coco_images import CocoImages
-from spikewatch.model.training.datasets.event_history import Past
-from spikewatch.model.training.datasets.labelled_recording import Labelled
+from spikewatch.model.training.datasets.event_history import EventHistory
+from spikewatch.model.training.datasets.labelled_recording import LabelledRecording
 from spikewatch.model.training.evaluation.evaluation import Evaluation
-from spikewatch.model.training.evaluation.misses import CONFIDENT, HIT_IOU, Miss, worst_misses
+from spikewatch.model.training.evaluation.misses import HIT_IOU, MIN_CONFIDENCE, Miss, worst_misses
 from spikewatch.model.training.evaluation.scored_image import ScoredImage
-from spikewatch.service.inference.images import read_still
-from spikewatch.service.output.drawing import BANNER, TEXT, Colour, event_image
+from spikewatch.service.inference.images import read_image
+from spikewatch.service.output.drawing import BANNER_COLOUR, TEXT_COLOUR, Colour, event_image
 
-Picture = NDArray[np.uint8]
+RgbImage = NDArray[np.uint8]
 
-Look = Callable[[ScoredImage], tuple[str, Picture]]
+FrameLoader = Callable[[ScoredImage], tuple[str, RgbImage]]
 """The name of an image's source, and what is seen there, uint8 [H,W,3]."""
 
-SHOWN_US = 50_000
+FRAME_DURATION_US = 50_000
 """Events of this long before a label are shown."""
 
-WIDTH_PX = 480
+MIN_WIDTH_PX = 480
 """Small sensors are enlarged to at least this width."""
 
-LABELLED: Colour = TEXT
-FOUND: Colour = (230, 120, 20)
-WRONG: Colour = BANNER
+LABELLED_COLOUR: Colour = TEXT_COLOUR
+DETECTED_COLOUR: Colour = (230, 120, 20)
+MISS_COLOUR: Colour = BANNER_COLOUR
 
 
-def look_at_recordings(recordings: Sequence[Labelled]) -> Look:
+def recording_frame_loader(recordings: Sequence[LabelledRecording]) -> FrameLoader:
     """The events just before an image's time."""
 
-    def look(image: ScoredImage) -> tuple[str, Picture]:
+    def look(image: ScoredImage) -> tuple[str, RgbImage]:
         each = recordings[image.source]
         with each.open() as recording:
-            recording.seek(image.t_us - SHOWN_US)
-            frame = Past(recording, "polarity_counts").frame(image.t_us - SHOWN_US, image.t_us)
+            recording.seek(image.t_us - FRAME_DURATION_US)
+            frame = EventHistory(recording, "polarity_counts").frame(
+                image.t_us - FRAME_DURATION_US, image.t_us
+            )
         return each.events.name, event_image(frame, 1)
 
     return look
 
 
-def look_at_pictures(images: CocoImages) -> Look:
+def image_frame_loader(images: CocoImages) -> FrameLoader:
     """The picture itself."""
 
-    def look(image: ScoredImage) -> tuple[str, Picture]:
-        path = images.pictures[image.source].path
-        return path.name, read_still(path)
+    def look(image: ScoredImage) -> tuple[str, RgbImage]:
+        path = images.images[image.source].path
+        return path.name, read_image(path)
 
     return look
 
 
-def miss_picture(seen: Picture, image: ScoredImage, miss: Miss) -> bytes:
+def draw_miss(frame: RgbImage, image: ScoredImage, miss: Miss) -> bytes:
     """A PNG: objects labelled in white, confident boxes in orange, the miss thick and in yellow."""
-    scale = max(1, round(WIDTH_PX / seen.shape[1]))
-    picture = Image.fromarray(seen.repeat(scale, 0).repeat(scale, 1))
+    scale = max(1, round(MIN_WIDTH_PX / frame.shape[1]))
+    picture = Image.fromarray(frame.repeat(scale, 0).repeat(scale, 1))
     pen = ImageDraw.Draw(picture)
-    for box, confidence in zip(image.found.xywh, image.found.confidence, strict=True):
-        if confidence > CONFIDENT:
-            _outline(pen, box, scale, FOUND, 2)
-    for box in image.truth.xywh:
-        _outline(pen, box, scale, LABELLED, 1)
-    boxes = image.found.xywh if miss.kind == "false_positive" else image.truth.xywh
-    _outline(pen, boxes[miss.box], scale, WRONG, 4)
+    for box, confidence in zip(image.detections.xywh, image.detections.confidence, strict=True):
+        if confidence > MIN_CONFIDENCE:
+            _draw_box(pen, box, scale, DETECTED_COLOUR, 2)
+    for box in image.ground_truth.xywh:
+        _draw_box(pen, box, scale, LABELLED_COLOUR, 1)
+    boxes = image.detections.xywh if miss.kind == "false_positive" else image.ground_truth.xywh
+    _draw_box(pen, boxes[miss.box], scale, MISS_COLOUR, 4)
     file = BytesIO()
     picture.quantize(64).save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
-def _outline(
-    pen: ImageDraw.ImageDraw, box: NDArray[np.floating], scale: int, colour: Colour, width: int
+def _draw_box(
+    canvas: ImageDraw.ImageDraw, box: NDArray[np.floating], scale: int, colour: Colour, width: int
 ) -> None:
     left, top, w, h = (float(value) * scale for value in box)
-    pen.rectangle((left, top, left + max(w - 1, 0), top + max(h - 1, 0)), outline=colour, width=width)
+    canvas.rectangle((left, top, left + max(w - 1, 0), top + max(h - 1, 0)), outline=colour, width=width)
 
 
 def data_url(png: bytes) -> str:
@@ -86,11 +88,11 @@ def data_url(png: bytes) -> str:
     return "data:image/png;base64," + b64encode(png).decode()
 
 
-MOST_SHOWN = 24
+MAX_SHOWN = 24
 """Pictures of each kind."""
 
 
-_PAGE = """<!doctype html>
+_PAGE_TEMPLATE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <title>Worst misses: {title}</title>
@@ -117,36 +119,42 @@ label are seen.</p>
 """
 
 
-_FIGURE = '<figure><img src="{picture}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+_FIGURE_TEMPLATE = '<figure><img src="{picture}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 
-def misses_page(done: Evaluation, title: str, headline: str, look: Look, most: int = MOST_SHOWN) -> str:
-    """The page; look: shows an image."""
-    false, missed = worst_misses(done.images, most)
-    return _PAGE.format(
+def misses_page(
+    evaluation: Evaluation, title: str, headline: str, load_frame: FrameLoader, limit: int = MAX_SHOWN
+) -> str:
+    """The page; load_frame: shows an image."""
+    false, missed = worst_misses(evaluation.images, limit)
+    return _PAGE_TEMPLATE.format(
         title=escape(title),
         headline=escape(headline),
-        confident=CONFIDENT,
+        confident=MIN_CONFIDENCE,
         iou=HIT_IOU,
-        shown_ms=SHOWN_US / 1000,
-        false=_figures(done, false, look),
-        missed=_figures(done, missed, look),
+        shown_ms=FRAME_DURATION_US / 1000,
+        false=_render_misses(evaluation, false, load_frame),
+        missed=_render_misses(evaluation, missed, load_frame),
     )
 
 
-def _figures(done: Evaluation, misses: Sequence[Miss], look: Look) -> str:
+def _render_misses(evaluation: Evaluation, misses: Sequence[Miss], load_frame: FrameLoader) -> str:
     if not misses:
         return "<p>None.</p>"
-    return "<section>\n" + "\n".join(_figure(done, miss, look) for miss in misses) + "\n</section>"
+    return (
+        "<section>\n"
+        + "\n".join(_render_miss(evaluation, miss, load_frame) for miss in misses)
+        + "\n</section>"
+    )
 
 
-def _figure(done: Evaluation, miss: Miss, look: Look) -> str:
-    image = done.images[miss.image]
-    source, seen = look(image)
-    ids = image.found.class_id if miss.kind == "false_positive" else image.truth.class_id
-    label = done.score.classes[ids[miss.box]].name
+def _render_miss(evaluation: Evaluation, miss: Miss, load_frame: FrameLoader) -> str:
+    image = evaluation.images[miss.image]
+    source, seen = load_frame(image)
+    ids = image.detections.class_id if miss.kind == "false_positive" else image.ground_truth.class_id
+    label = evaluation.score.classes[ids[miss.box]].name
     size = f"{miss.weight:.3f}" if miss.kind == "false_positive" else f"{miss.weight:,.0f} px²"
-    when = "" if done.rules is None else f", {image.t_us / 1e6:.6f} s"
+    when = "" if evaluation.protocol is None else f", {image.t_us / 1e6:.6f} s"
     others = f", and {miss.others} more" if miss.others else ""
     text = escape(f"{label} {size}: {source}{when}{others}")
-    return _FIGURE.format(picture=data_url(miss_picture(seen, image, miss)), text=text)
+    return _FIGURE_TEMPLATE.format(picture=data_url(draw_miss(seen, image, miss)), text=text)

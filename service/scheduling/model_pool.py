@@ -13,11 +13,11 @@ from contextlib import asynccontextmanager
 
 from spikewatch.model.detector import Detector
 from spikewatch.model.errors import CheckpointError, ModelError
-from spikewatch.service.errors import BadSettings, ModelFailed, ModelMemory
+from spikewatch.service.errors import InsufficientModelMemory, InvalidSettings, ModelFailed
 from spikewatch.service.metrics.service import Metrics
-from spikewatch.service.model_catalog import Catalog, Entry, identity_of, load_weights
-from spikewatch.service.scheduling.batch_runner import Fail
-from spikewatch.service.scheduling.loaded_model import RunningModel
+from spikewatch.service.model_catalog import ModelCatalog, ModelEntry, compute_fingerprint, load_weights
+from spikewatch.service.scheduling.batch_runner import FailSession
+from spikewatch.service.scheduling.loaded_model import LoadedModel
 from spikewatch.service.scheduling.worker import Worker
 from spikewatch.service.settings import Settings
 
@@ -26,7 +26,7 @@ log = logging.getLogger("spikewatch.models")
 MB = 1e6
 
 
-class Models:
+class ModelPool:
     """Lives on the event loop; loading and unloading do not.
 
     Attributes:
@@ -34,26 +34,31 @@ class Models:
         default: what is used where none is named; loaded from the beginning to the end.
 
     Raises:
-        BadSettings: see `Catalog`; or weights that could never be loaded within the budget.
+        InvalidSettings: see `Catalog`; or weights that could never be loaded within the budget.
     """
 
     def __init__(
-        self, default: Detector, settings: Settings, metrics: Metrics, fail: Fail, threads: int = 1
+        self,
+        default: Detector,
+        settings: Settings,
+        metrics: Metrics,
+        fail_session: FailSession,
+        threads: int = 1,
     ) -> None:
-        self.catalog = Catalog(default, settings)
+        self.catalog = ModelCatalog(default, settings)
         self._settings = settings
         self._metrics = metrics.models
-        self._fail = fail
+        self._fail_session = fail_session
         self.worker = Worker(threads)
-        self._loading: dict[str, asyncio.Task[RunningModel]] = {}
-        self._one_at_a_time = asyncio.Lock()
-        self._wanted: Counter[str] = Counter()
-        self._check_budget()
-        metrics.model_memory.set(settings.model_memory_bytes)
+        self._load_tasks: dict[str, asyncio.Task[LoadedModel]] = {}
+        self._load_lock = asyncio.Lock()
+        self._reference_counts: Counter[str] = Counter()
+        self._check_memory_budget()
+        metrics.model_memory_limit.set(settings.model_memory_bytes)
         for entry in self.catalog.entries:
-            self._metrics.known(entry.name)
-        self.default = self._make(self.catalog.default, default)
-        self._running = {self.default.entry.name: self.default}
+            self._metrics.register_model(entry.name)
+        self.default = self._make_loaded_model(self.catalog.default, default)
+        self._models = {self.default.entry.name: self.default}
 
     async def start(self) -> None:
         """Make the default ready."""
@@ -64,82 +69,82 @@ class Models:
 
     async def stop(self) -> None:
         """End the worker, once what is being loaded is there."""
-        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        await asyncio.gather(*self._load_tasks.values(), return_exceptions=True)
         await asyncio.to_thread(self.worker.stop)
 
     @property
-    def running(self) -> list[RunningModel]:
+    def loaded(self) -> list[LoadedModel]:
         """Those that are loaded."""
-        return list(self._running.values())
+        return list(self._models.values())
 
     @property
     def used_bytes(self) -> int:
         """Weights and membranes of those that are loaded."""
-        return sum(model.nbytes for model in self.running)
+        return sum(model.nbytes for model in self.loaded)
 
-    def get(self, name: str) -> RunningModel | None:
+    def get(self, name: str) -> LoadedModel | None:
         """A model by the name of its entry, if it is loaded; what has sessions is."""
-        return self._running.get(name)
+        return self._models.get(name)
 
     @asynccontextmanager
-    async def use(self, entry: Entry) -> AsyncIterator[RunningModel]:
+    async def acquire(self, entry: ModelEntry) -> AsyncIterator[LoadedModel]:
         """A model, loaded if need be; it stays while the block runs, and as long as it has sessions.
 
         Raises:
-            ModelMemory: it does not fit beside models that have sessions.
+            InsufficientModelMemory: it does not fit beside models that have sessions.
             ModelFailed: it cannot be loaded, or has failed since.
         """
-        self._wanted[entry.name] += 1
+        self._reference_counts[entry.name] += 1
         try:
-            model = self._running.get(entry.name)
+            model = self._models.get(entry.name)
             if model is None:
-                model = await asyncio.shield(self._load_once(entry))
+                model = await asyncio.shield(self._get_or_start_load(entry))
             if not model.alive:
                 raise ModelFailed(f"weights {entry.name} have failed; the log has more")
             yield model
         finally:
-            self._wanted[entry.name] -= 1
+            self._reference_counts[entry.name] -= 1
 
-    def failed(self) -> list[RunningModel]:
+    def failed_models(self) -> list[LoadedModel]:
         """Those whose work the worker cannot take any more."""
-        return [model for model in self.running if not model.alive]
+        return [model for model in self.loaded if not model.alive]
 
-    async def discard(self, model: RunningModel) -> None:
+    async def unload_failed(self, model: LoadedModel) -> None:
         """Unload a model that has failed, so that it may be loaded anew; the default stays as it is."""
         if model is not self.default:
             await self._unload(model)
 
-    def _load_once(self, entry: Entry) -> "asyncio.Task[RunningModel]":
+    def _get_or_start_load(self, entry: ModelEntry) -> "asyncio.Task[LoadedModel]":
         """The load under way, or a new one; it goes on if those who wait for it go away."""
-        if entry.name not in self._loading:
-            self._loading[entry.name] = task = asyncio.create_task(self._load(entry))
-            task.add_done_callback(lambda _: self._loaded(entry, task))
-        return self._loading[entry.name]
+        if entry.name not in self._load_tasks:
+            self._load_tasks[entry.name] = task = asyncio.create_task(self._load(entry))
+            task.add_done_callback(lambda _: self._on_load_finished(entry, task))
+        return self._load_tasks[entry.name]
 
-    def _loaded(self, entry: Entry, task: "asyncio.Task[RunningModel]") -> None:
-        del self._loading[entry.name]
+    def _on_load_finished(self, entry: ModelEntry, task: "asyncio.Task[LoadedModel]") -> None:
+        del self._load_tasks[entry.name]
         error = None if task.cancelled() else task.exception()
         if error is not None:
-            outcome = "no_room" if isinstance(error, ModelMemory) else "failed"
+            outcome = "no_room" if isinstance(error, InsufficientModelMemory) else "failed"
             self._metrics.loads.labels(entry.name, outcome).inc()
             log.warning("a model was not loaded", extra={"model": entry.name, "error": str(error)})
 
-    async def _load(self, entry: Entry) -> RunningModel:
-        async with self._one_at_a_time:
-            await self._make_room(entry)
+    async def _load(self, entry: ModelEntry) -> LoadedModel:
+        async with self._load_lock:
+            await self._evict_until_fits(entry)
             start_s = time.monotonic()
-            model = await self._make_ready(entry)
+            model = await self._load_and_warm_up(entry)
             model.start()
-            self._running[entry.name] = model
+            self._models[entry.name] = model
         self._metrics.loads.labels(entry.name, "loaded").inc()
         took_s = round(time.monotonic() - start_s, 3)
         log.info("a model was loaded", extra={"model": entry.name, "bytes": model.nbytes, "took_s": took_s})
         return model
 
-    async def _make_ready(self, entry: Entry) -> RunningModel:
+    async def _load_and_warm_up(self, entry: ModelEntry) -> LoadedModel:
         """Load and warm up; what clients are told of a failure names no file."""
         try:
-            model = await asyncio.to_thread(self._read, entry)
+            model = await asyncio.to_thread(self._read_weights, entry)
             await model.warm_up()
         except (ModelError, OSError) as error:
             log.exception("weights cannot be loaded", extra={"model": entry.name})
@@ -150,64 +155,68 @@ class Models:
             raise ModelFailed(f"weights {entry.name} cannot be loaded; the log has more") from None
         return model
 
-    def _read(self, entry: Entry) -> RunningModel:
+    def _read_weights(self, entry: ModelEntry) -> LoadedModel:
         detector = load_weights(entry.weights, self._settings)
-        if (identity_of(detector), detector.spec) != (entry.identity, entry.spec):
+        if (compute_fingerprint(detector), detector.spec) != (entry.fingerprint, entry.spec):
             raise CheckpointError("the file has changed since the service was started")
-        return self._make(entry, detector)
+        return self._make_loaded_model(entry, detector)
 
-    def _make(self, entry: Entry, detector: Detector) -> RunningModel:
-        return RunningModel(entry, detector, self._settings, self._metrics, self.worker, self._fail)
+    def _make_loaded_model(self, entry: ModelEntry, detector: Detector) -> LoadedModel:
+        return LoadedModel(entry, detector, self._settings, self._metrics, self.worker, self._fail_session)
 
-    def check_room(self, entry: Entry) -> None:
+    def check_capacity(self, entry: ModelEntry) -> None:
         """Look for room for a model, without loading it.
 
         Raises:
-            ModelMemory: it is not loaded, and does not fit beside models in use.
+            InsufficientModelMemory: it is not loaded, and does not fit beside models in use.
         """
-        if entry.name not in self._running:
-            self._in_the_way(entry)
+        if entry.name not in self._models:
+            self._eviction_candidates(entry)
 
-    async def _make_room(self, entry: Entry) -> None:
+    async def _evict_until_fits(self, entry: ModelEntry) -> None:
         """Unload what is not used until the model fits; nothing, if that would not help."""
-        while idle := self._in_the_way(entry):
+        while idle := self._eviction_candidates(entry):
             await self._unload(idle[0])
 
-    def _in_the_way(self, entry: Entry) -> list[RunningModel]:
+    def _eviction_candidates(self, entry: ModelEntry) -> list[LoadedModel]:
         """What is not used, the least recently used first; nothing, if the model fits beside it.
 
         Raises:
-            ModelMemory: it would not fit without it either.
+            InsufficientModelMemory: it would not fit without it either.
         """
         need, budget = entry.memory_bytes(self._settings.max_sessions), self._settings.model_memory_bytes
         if self.used_bytes + need <= budget:
             return []
-        idle = sorted(filter(self._is_idle, self.running), key=lambda model: model.used_s)
+        idle = sorted(filter(self._is_evictable, self.loaded), key=lambda model: model.last_used_s)
         room = budget - self.used_bytes + sum(model.nbytes for model in idle)
         if need > room:
-            raise ModelMemory(
+            raise InsufficientModelMemory(
                 f"weights {entry.name} need {need / MB:.0f} MB; models in use leave "
                 f"{max(0, room) / MB:.0f} of {budget / MB:.0f} MB; try again later"
             )
         return idle
 
-    def _is_idle(self, model: RunningModel) -> bool:
-        return model is not self.default and not model.sessions and not self._wanted[model.entry.name]
+    def _is_evictable(self, model: LoadedModel) -> bool:
+        return (
+            model is not self.default
+            and not model.session_count
+            and not self._reference_counts[model.entry.name]
+        )
 
-    async def _unload(self, model: RunningModel) -> None:
-        if self._running.get(model.entry.name) is not model:
+    async def _unload(self, model: LoadedModel) -> None:
+        if self._models.get(model.entry.name) is not model:
             return
-        del self._running[model.entry.name]
+        del self._models[model.entry.name]
         await model.stop()
         self._metrics.unloads.labels(model.entry.name).inc()
         log.info("a model was unloaded", extra={"model": model.entry.name, "bytes": model.nbytes})
 
-    def _check_budget(self) -> None:
+    def _check_memory_budget(self) -> None:
         slots, budget = self._settings.max_sessions, self._settings.model_memory_bytes
         default, *others = (entry.memory_bytes(slots) for entry in self.catalog.entries)
         for entry, need in zip(self.catalog.entries[1:], others, strict=True):
             if default + need > budget:
-                raise BadSettings(
+                raise InvalidSettings(
                     f"models: {entry.name} never fits: for {slots} sessions it needs {need / MB:.0f} MB, the "
                     f"default {default / MB:.0f}, and model_memory_bytes is {budget / MB:.0f} MB"
                 )

@@ -3,57 +3,59 @@
 from collections import OrderedDict
 from dataclasses import dataclass
 
-from spikewatch.service.errors import ServiceError, SessionClosed, UnknownSession
-from spikewatch.service.sessions.outbox import Farewell
+from spikewatch.service.errors import ServiceError, SessionClosed, SessionNotFound
+from spikewatch.service.sessions.outbox import FinalResults
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class EndReason:
     """How a session came to its end: a reason that programs know, and words."""
 
     reason: str
     detail: str
 
 
-REMEMBERED = 256
+MAX_ENDED_SESSIONS = 256
 """Ended sessions whose reason is still told."""
 
-ANSWERED_AGAIN = 16
+MAX_FINAL_RESULTS = 16
 """Sessions ended by their clients whose last results are still given."""
 
-INTERRUPTED = Ending("interrupted", "the service was restarted")
+INTERRUPTED = EndReason("interrupted", "the service was restarted")
 
 
-class Endings:
+class EndedSessions:
     """Remembers the latest."""
 
     def __init__(self) -> None:
-        self._ended: OrderedDict[str, Ending] = OrderedDict()
-        self._farewells: OrderedDict[str, Farewell] = OrderedDict()
+        self._ended: OrderedDict[str, EndReason] = OrderedDict()
+        self._final_results: OrderedDict[str, FinalResults] = OrderedDict()
 
-    def note(self, session_id: str, ending: Ending, farewell: Farewell | None = None) -> None:
+    def record(
+        self, session_id: str, end_reason: EndReason, final_results: FinalResults | None = None
+    ) -> None:
         """A session has ended."""
-        self._ended[session_id] = ending
-        if len(self._ended) > REMEMBERED:
+        self._ended[session_id] = end_reason
+        if len(self._ended) > MAX_ENDED_SESSIONS:
             self._ended.popitem(last=False)
-        if farewell is not None:
-            self._farewells[session_id] = farewell
-        if len(self._farewells) > ANSWERED_AGAIN:
-            self._farewells.popitem(last=False)
+        if final_results is not None:
+            self._final_results[session_id] = final_results
+        if len(self._final_results) > MAX_FINAL_RESULTS:
+            self._final_results.popitem(last=False)
 
-    def forget(self, session_id: str) -> None:
+    def discard(self, session_id: str) -> None:
         """A session of this id runs again."""
         self._ended.pop(session_id, None)
-        self._farewells.pop(session_id, None)
+        self._final_results.pop(session_id, None)
 
-    def farewell(self, session_id: str) -> Farewell | None:
+    def final_results(self, session_id: str) -> FinalResults | None:
         """The last results of a session that its client has ended, None if they are no longer kept."""
-        return self._farewells.get(session_id)
+        return self._final_results.get(session_id)
 
-    def absent(self, session_id: str, resumable: bool) -> ServiceError:
-        """Why a session is not there: UnknownSession or SessionClosed, to be raised."""
+    def error_for_missing(self, session_id: str, resumable: bool) -> ServiceError:
+        """Why a session is not there: SessionNotFound or SessionClosed, to be raised."""
         if session_id not in self._ended and not resumable:
-            return UnknownSession(f"no session {session_id[:64]!r}")
+            return SessionNotFound(f"no session {session_id[:64]!r}")
         ending = self._ended.get(session_id, INTERRUPTED)
         more = '; it is saved: POST {"resume": "..."} to /v1/sessions' if resumable else ""
         return SessionClosed(

@@ -4,27 +4,29 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.session_manager.manager import SessionManager
 
-TOLD_S = 1.0
+NOTIFY_TIMEOUT_S = 1.0
 """How long clients of sessions that had to be ended may take to be told so."""
 
 
-async def drain(host: SessionHost) -> None:
+async def drain_sessions(manager: SessionManager) -> None:
     """Take no new work; ask all sessions to finish, wait for them up to the limit, save what is left."""
-    host.draining = True
-    sessions = list(host.sessions.values())
+    manager.draining = True
+    sessions = list(manager.sessions.values())
     for session in sessions:
-        session.ending.set()
+        session.closing.set()
     # those that have ended too: their clients are still being told
-    left_s = await _until(lambda: not any(s.attended for s in sessions), host.settings.drain_timeout_s)
-    await host.keeper.save_all_at_end(list(host.sessions.values()), left_s)
-    host.end_all()
-    host.over.set()
-    await _until(lambda: not any(s.attended or len(s.watchers) for s in sessions), TOLD_S)
+    left_s = await _wait_until(
+        lambda: not any(s.feed_held for s in sessions), manager.settings.drain_timeout_s
+    )
+    await manager.snapshots.save_all_before_end(list(manager.sessions.values()), left_s)
+    manager.end_all()
+    manager.stopped.set()
+    await _wait_until(lambda: not any(s.feed_held or len(s.watchers) for s in sessions), NOTIFY_TIMEOUT_S)
 
 
-async def _until(done: Callable[[], bool], limit_s: float) -> float:
+async def _wait_until(done: Callable[[], bool], limit_s: float) -> float:
     """Wait until it is done, or no longer; the seconds that are left."""
     deadline_s = time.monotonic() + limit_s
     while not done() and time.monotonic() < deadline_s:

@@ -8,14 +8,14 @@ from spikewatch.ingest.errors import IngestError
 from spikewatch.ingest.slicing.slicer import Slice
 from spikewatch.service.inference.window import InputSlice
 
-DRAW_AT_ONCE = 4
+PREFETCH_SLICES = 4
 """Slices prepared in one trip to a helper thread; bounds what a single message can hold in memory."""
 
-Drawn = tuple[list[InputSlice], bool, IngestError | None]
-"""Up to DRAW_AT_ONCE prepared slices; whether more may come; the error that ended the stream."""
+Prefetched = tuple[list[InputSlice], bool, IngestError | None]
+"""Up to PREFETCH_SLICES prepared slices; whether more may come; the error that ended the stream."""
 
 
-class Pump:
+class SliceFeeder:
     """Draws slices in a helper thread, a few at a time. Lives on the event loop.
 
     If whoever waits goes away in between, the next call goes on where this one stopped.
@@ -31,53 +31,53 @@ class Pump:
         self._prepare = prepare
         self._put = put
         self._slices: Iterator[Slice] | None = None
-        self._draw: asyncio.Future[Drawn] | None = None
-        self._parts: deque[InputSlice] = deque()
-        self._bad: IngestError | None = None
+        self._prefetch: asyncio.Future[Prefetched] | None = None
+        self._prefetched: deque[InputSlice] = deque()
+        self._stream_error: IngestError | None = None
 
-    async def move(self, slices: Iterator[Slice]) -> None:
+    async def feed(self, slices: Iterator[Slice]) -> None:
         """Draw and put these slices; call it once `finish` has returned."""
         self._slices = slices
-        await self.finish()
+        await self.drain()
 
-    async def finish(self) -> None:
+    async def drain(self) -> None:
         """Draw and put what is left; IngestError if the stream is bad, now and ever after."""
-        if self._bad is not None:
-            raise self._bad
+        if self._stream_error is not None:
+            raise self._stream_error
         while True:
-            await self._put_parts()
+            await self._put_prefetched()
             if self._slices is None:
                 return
-            if self._draw is None:
-                self._draw = asyncio.ensure_future(asyncio.to_thread(self._draw_some, self._slices))
-            parts, more, error = await asyncio.shield(self._draw)
-            self._draw = None
-            self._parts.extend(parts)
+            if self._prefetch is None:
+                self._prefetch = asyncio.ensure_future(asyncio.to_thread(self._prefetch_slices, self._slices))
+            parts, more, error = await asyncio.shield(self._prefetch)
+            self._prefetch = None
+            self._prefetched.extend(parts)
             if not more:
                 self._slices = None
             if error is not None:
-                await self._put_parts()
-                self._bad = error
+                await self._put_prefetched()
+                self._stream_error = error
                 raise error
 
-    async def forget(self) -> None:
+    async def clear(self) -> None:
         """Throw away what is left."""
-        if self._draw is not None:
-            await asyncio.shield(self._draw)
-        self._draw, self._slices, self._bad = None, None, None
-        self._parts.clear()
+        if self._prefetch is not None:
+            await asyncio.shield(self._prefetch)
+        self._prefetch, self._slices, self._stream_error = None, None, None
+        self._prefetched.clear()
 
-    async def _put_parts(self) -> None:
-        while self._parts:
-            await self._put(self._parts[0])
-            self._parts.popleft()
+    async def _put_prefetched(self) -> None:
+        while self._prefetched:
+            await self._put(self._prefetched[0])
+            self._prefetched.popleft()
 
-    def _draw_some(self, slices: Iterator[Slice]) -> Drawn:
+    def _prefetch_slices(self, slices: Iterator[Slice]) -> Prefetched:
         parts: list[InputSlice] = []
         try:
             for part in slices:
                 parts.append(self._prepare(part))
-                if len(parts) == DRAW_AT_ONCE:
+                if len(parts) == PREFETCH_SLICES:
                     return parts, True, None
         except IngestError as error:
             return parts, False, error

@@ -17,19 +17,19 @@ from spikewatch.service.inference.window import InputSlice
 
 
 @dataclass(slots=True)
-class Control:
+class Command:
     """Something to do between two slices of a session, in order, on the worker thread.
 
     Attributes:
         action: what.
-        done: its result.
-        later_slices, later_events: dropped while it waited, of those that came after it.
+        future: its result.
+        dropped_after_slices, dropped_after_events: dropped while it waited, of those that came after it.
     """
 
     action: Callable[[Engine], Any]
-    done: Future[Any] = field(default_factory=Future)
-    later_slices: int = 0
-    later_events: int = 0
+    future: Future[Any] = field(default_factory=Future)
+    dropped_after_slices: int = 0
+    dropped_after_events: int = 0
 
 
 class Inbox:
@@ -45,16 +45,16 @@ class Inbox:
         self._on_drop = on_drop
         self.dropped_slices = 0
         self.dropped_events = 0
-        self.dropped_before_control = (0, 0)
+        self.dropped_before_command = (0, 0)
         """Slices and events dropped of those that came before the control taken last."""
-        self._items: deque[InputSlice | Control] = deque()
-        self._slices = 0
-        self._jumped = False
+        self._items: deque[InputSlice | Command] = deque()
+        self._slice_count = 0
+        self._pending_discontinuity = False
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Slices waiting."""
-        return self._slices
+        return self._slice_count
 
     @property
     def empty(self) -> bool:
@@ -62,36 +62,36 @@ class Inbox:
         return not self._items
 
     @property
-    def head(self) -> InputSlice | Control | None:
+    def head(self) -> InputSlice | Command | None:
         """The oldest item, which stays."""
         with self._lock:
             return self._items[0] if self._items else None
 
-    def put(self, item: InputSlice | Control) -> bool:
+    def put(self, item: InputSlice | Command) -> bool:
         """Append; False if a slice was refused because the inbox is full."""
         with self._lock:
             if isinstance(item, InputSlice):
-                if self._slices == self.capacity:
+                if self._slice_count == self.capacity:
                     if self.policy == "block":
                         return False
                     self._drop_oldest()
-                if self._jumped:
-                    item, self._jumped = replace(item, discontinuity=True), False
-                self._slices += 1
+                if self._pending_discontinuity:
+                    item, self._pending_discontinuity = replace(item, discontinuity=True), False
+                self._slice_count += 1
             self._items.append(item)
             return True
 
-    def pop(self) -> InputSlice | Control | None:
+    def pop(self) -> InputSlice | Command | None:
         """The oldest item, or None."""
         with self._lock:
             if not self._items:
                 return None
             item = self._items.popleft()
-            self._slices -= isinstance(item, InputSlice)
-            if isinstance(item, Control):
-                self.dropped_before_control = (
-                    self.dropped_slices - item.later_slices,
-                    self.dropped_events - item.later_events,
+            self._slice_count -= isinstance(item, InputSlice)
+            if isinstance(item, Command):
+                self.dropped_before_command = (
+                    self.dropped_slices - item.dropped_after_slices,
+                    self.dropped_events - item.dropped_after_events,
                 )
             return item
 
@@ -99,30 +99,30 @@ class Inbox:
         """Throw all away; waiting controls fail with `error`. Gives the number of slices."""
         with self._lock:
             items, self._items = self._items, deque()
-            slices, self._slices = self._slices, 0
+            slices, self._slice_count = self._slice_count, 0
         for item in items:
-            if isinstance(item, Control) and item.done.set_running_or_notify_cancel():
-                item.done.set_exception(error)
+            if isinstance(item, Command) and item.future.set_running_or_notify_cancel():
+                item.future.set_exception(error)
         return slices
 
     def _drop_oldest(self) -> None:
         index, oldest = next((i, x) for i, x in enumerate(self._items) if isinstance(x, InputSlice))
         for control in islice(self._items, index):
-            assert isinstance(control, Control)
-            control.later_slices += 1
-            control.later_events += oldest.n_events
+            assert isinstance(control, Command)
+            control.dropped_after_slices += 1
+            control.dropped_after_events += oldest.n_events
         del self._items[index]
-        self._slices -= 1
+        self._slice_count -= 1
         self.dropped_slices += 1
         self.dropped_events += oldest.n_events
         if oldest.discontinuity:
-            self._pass_on_jump()
+            self._carry_discontinuity()
         self._on_drop()
 
-    def _pass_on_jump(self) -> None:
+    def _carry_discontinuity(self) -> None:
         """Time jumped before the slice that was dropped, so it jumped before the next one too."""
         for i, item in enumerate(self._items):
             if isinstance(item, InputSlice):
                 self._items[i] = replace(item, discontinuity=True)
                 return
-        self._jumped = True
+        self._pending_discontinuity = True

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.metrics.model import ModelMetrics
-from spikewatch.service.model_catalog import Entry
+from spikewatch.service.model_catalog import ModelEntry
 
 
 @dataclass(frozen=True, slots=True)
-class Berth:
+class SlotLease:
     """A session's place in a model that is loaded.
 
     Attributes:
@@ -17,11 +17,11 @@ class Berth:
         detector: which runs them.
         slot: of the bank of membranes; nobody else's while the session is open.
         metrics: of the model.
-        notify: tells its worker that there may be work.
+        notify_worker: tells its worker that there may be work.
     """
 
-    model: Entry
+    model: ModelEntry
     detector: Detector
     slot: int
     metrics: ModelMetrics
-    notify: Callable[[], None]
+    notify_worker: Callable[[], None]

@@ -9,30 +9,30 @@ import numpy as np
 from spikewatch.model.detections import Detections
 from spikewatch.model.energy.formulas import Energy
 from spikewatch.service.inference.window import WindowResult
-from spikewatch.service.sessions.outbox import Results
+from spikewatch.service.sessions.outbox import OutboxState
 
 
-def save_results(results: Results) -> dict[str, Any]:
-    """As `saved.SavedOutbox`; layers are left out, since only onlookers and sums want them."""
+def outbox_to_dict(results: OutboxState) -> dict[str, Any]:
+    """As `saved.OutboxSnapshot`; layers are left out, since only onlookers and sums want them."""
     return {
-        "read": [_save(result) for result in results.read],
-        "unread": [_save(result) for result in results.unread],
-        "gone": results.gone,
+        "read": [_result_to_dict(result) for result in results.delivered],
+        "unread": [_result_to_dict(result) for result in results.pending],
+        "gone": results.first_available_seq,
         "dropped": results.dropped,
     }
 
 
-def load_results(saved: Mapping[str, Any]) -> Results:
+def outbox_from_dict(saved: Mapping[str, Any]) -> OutboxState:
     """The inverse, of what was checked before."""
-    return Results(
-        tuple(_load(result) for result in saved["read"]),
-        tuple(_load(result) for result in saved["unread"]),
+    return OutboxState(
+        tuple(_result_from_dict(result) for result in saved["read"]),
+        tuple(_result_from_dict(result) for result in saved["unread"]),
         saved["gone"],
         saved["dropped"],
     )
 
 
-def _save(result: WindowResult) -> dict[str, Any]:
+def _result_to_dict(result: WindowResult) -> dict[str, Any]:
     found = result.detections
     return {
         "seq": result.seq,
@@ -49,7 +49,7 @@ def _save(result: WindowResult) -> dict[str, Any]:
     }
 
 
-def _load(saved: Mapping[str, Any]) -> WindowResult:
+def _result_from_dict(saved: Mapping[str, Any]) -> WindowResult:
     xywh = np.asarray(saved["xywh"], np.float32).reshape(-1, 4)
     confidence, class_id = (
         np.asarray(saved["confidence"], np.float32),

@@ -23,13 +23,13 @@ DropReason = Literal[
 """Of the four stream formats; each is a label of a metric, so no other gets in."""
 
 
-class Saved(BaseModel):
+class SnapshotPart(BaseModel):
     """Base of all parts."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class SavedHeader(Saved):
+class HeaderSnapshot(SnapshotPart):
     """What `HeaderParser.save` gives."""
 
     done: bool
@@ -37,20 +37,20 @@ class SavedHeader(Saved):
     pending: Hex
 
 
-class SavedDecoder(Saved):
+class DecoderSnapshot(SnapshotPart):
     """What `RecordDecoder.save` gives."""
 
     width: Pixels | None
     height: Pixels | None
     events: Count
     dropped: dict[DropReason, Count]
-    header: SavedHeader
+    header: HeaderSnapshot
     partial: Hex
     carried: dict[str, TimeUs]
     preamble: Hex = ""
 
 
-class SavedSlicerStats(Saved):
+class SlicerStatsSnapshot(SnapshotPart):
     """`ingest.slicer.SlicerStats`."""
 
     events_in: Count
@@ -59,7 +59,7 @@ class SavedSlicerStats(Saved):
     gaps: Count
 
 
-class SavedOpenSlice(Saved):
+class OpenSliceSnapshot(SnapshotPart):
     """The slice that still takes events; its frame is the tensor `open_slice`."""
 
     t0_us: TimeUs
@@ -67,21 +67,21 @@ class SavedOpenSlice(Saved):
     discontinuity: bool
 
 
-class SavedSlicer(Saved):
+class SlicerSnapshot(SnapshotPart):
     """What `TimeSlicer.save` gives."""
 
-    stats: SavedSlicerStats
-    open: SavedOpenSlice | None
+    stats: SlicerStatsSnapshot
+    open: OpenSliceSnapshot | None
 
 
-class SavedStream(Saved):
+class StreamSnapshot(SnapshotPart):
     """What `SliceStream.save` gives."""
 
-    decoder: SavedDecoder
-    slicer: SavedSlicer | None
+    decoder: DecoderSnapshot
+    slicer: SlicerSnapshot | None
 
 
-class SavedEnergy(Saved):
+class EnergySnapshot(SnapshotPart):
     """`model.energy.Energy`."""
 
     ac: Operations
@@ -89,19 +89,19 @@ class SavedEnergy(Saved):
     ann_mac: Operations
 
 
-class SavedPending(Saved):
+class PendingSumsSnapshot(SnapshotPart):
     """Sums of the window under way."""
 
     slices: Annotated[int, Field(ge=0, le=MAX_SLICES)]
     events: Count
-    energy: SavedEnergy
+    energy: EnergySnapshot
     spikes: dict[str, Count]
     t0_us: TimeUs
     t1_us: TimeUs
     ready_s: float
 
 
-class SavedTrack(Saved):
+class TrackSnapshot(SnapshotPart):
     """`service.tracker.Track`."""
 
     id: Annotated[int, Field(ge=1, le=2**32 - 1)]
@@ -113,24 +113,24 @@ class SavedTrack(Saved):
     missed: Count
 
 
-class SavedTracks(Saved):
+class TracksSnapshot(SnapshotPart):
     """`service.tracker.Tracks`."""
 
     next_id: Annotated[int, Field(ge=1, le=2**32 - 1)]
-    known: Annotated[list[SavedTrack], Field(max_length=MAX_TRACKS)]
+    known: Annotated[list[TrackSnapshot], Field(max_length=MAX_TRACKS)]
 
 
-class SavedWindow(Saved):
+class WindowSnapshot(SnapshotPart):
     """What `WindowBuilder.save` gives."""
 
     seq: Count
     position_us: TimeUs | None
     logit_t0_us: list[TimeUs]
-    pending: SavedPending
-    tracks: SavedTracks | None
+    pending: PendingSumsSnapshot
+    tracks: TracksSnapshot | None
 
 
-class SavedSlice(Saved):
+class BufferedSliceSnapshot(SnapshotPart):
     """A slice that waits for its window; its frame is the tensor `held.<i>`."""
 
     t0_us: TimeUs
@@ -138,8 +138,8 @@ class SavedSlice(Saved):
     n_events: Count
 
 
-class SavedTotals(Saved):
-    """What `RunningTotals.save` gives."""
+class TotalsSnapshot(SnapshotPart):
+    """What `TotalsAccumulator.save` gives."""
 
     windows: Count
     events: Count
@@ -148,13 +148,13 @@ class SavedTotals(Saved):
     ann_mj: Operations
     rate_sum: Operations
     layer_rates: dict[str, Operations]
-    layer_energy: dict[str, SavedEnergy]
+    layer_energy: dict[str, EnergySnapshot]
     t_start_us: TimeUs | None
     t_end_us: TimeUs | None
     dropped: dict[DropReason, Count]
 
 
-class SavedResult(Saved):
+class ResultSnapshot(SnapshotPart):
     """A window result, without what only onlookers and sums want."""
 
     seq: Count
@@ -165,12 +165,12 @@ class SavedResult(Saved):
     confidence: list[Ratio]
     class_id: list[Count]
     firing_rate: Operations
-    energy: SavedEnergy
+    energy: EnergySnapshot
     latency_s: Real
     track_ids: list[Count] | None
 
     @model_validator(mode="after")
-    def _one_of_each(self) -> "SavedResult":
+    def _check_lengths(self) -> "ResultSnapshot":
         if not len(self.xywh) == len(self.confidence) == len(self.class_id):
             raise ValueError("boxes, confidences and classes differ in number")
         if self.track_ids is not None and len(self.track_ids) != len(self.xywh):
@@ -178,20 +178,20 @@ class SavedResult(Saved):
         return self
 
 
-class SavedOutbox(Saved):
+class OutboxSnapshot(SnapshotPart):
     """What `Outbox.save` gives."""
 
-    read: list[SavedResult]
-    unread: list[SavedResult]
+    read: list[ResultSnapshot]
+    unread: list[ResultSnapshot]
     gone: Count
     dropped: Count
 
 
-class SavedSession(Saved):
+class SessionSnapshot(SnapshotPart):
     """All of it.
 
     Attributes:
-        identity: what the service must share, see `identity.identity_of`.
+        identity: what the service must share, see `identity.compute_fingerprint`.
         session_id: whose it is.
         options: what the session was opened with, the size that its header named included.
         accepted_bytes: bytes of the stream that are in it; the next one has this offset.
@@ -202,10 +202,10 @@ class SavedSession(Saved):
     session_id: str
     options: SessionRequest
     accepted_bytes: Count
-    stream: SavedStream
-    window: SavedWindow
-    held: Annotated[list[SavedSlice], Field(max_length=MAX_SLICES)]
-    totals: SavedTotals
-    outbox: SavedOutbox
+    stream: StreamSnapshot
+    window: WindowSnapshot
+    held: Annotated[list[BufferedSliceSnapshot], Field(max_length=MAX_SLICES)]
+    totals: TotalsSnapshot
+    outbox: OutboxSnapshot
     dropped_slices: Count
     dropped_events: Count

@@ -13,12 +13,12 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Protocol
 
-from spikewatch.service.errors import BadSettings, BadSnapshot, StoreFailed
-from spikewatch.service.limits import KNOWN_ID
+from spikewatch.service.errors import InvalidSettings, InvalidSnapshot, SnapshotStoreError
+from spikewatch.service.limits import QUALIFIED_ID_PATTERN
 from spikewatch.service.settings import Settings
 
-_HEAD = b"spikewatch-snapshot sha256="
-_HEAD_BYTES = len(_HEAD) + 64 + 1
+_HEADER_PREFIX = b"spikewatch-snapshot sha256="
+_HEADER_BYTES = len(_HEADER_PREFIX) + 64 + 1
 
 
 def make_store(settings: Settings, state_bytes: int) -> "SnapshotStore | None":
@@ -30,18 +30,18 @@ def make_store(settings: Settings, state_bytes: int) -> "SnapshotStore | None":
 
     Raises:
         OSError: its directory cannot be used.
-        BadSettings: it could not hold as many snapshots as there may be sessions.
+        InvalidSettings: it could not hold as many snapshots as there may be sessions.
     """
     if settings.snapshot_dir is None:
         return None
     sessions, count, size = settings.max_sessions, settings.snapshot_max_count, settings.snapshot_max_bytes
     if count < sessions:
-        raise BadSettings(
+        raise InvalidSettings(
             f"snapshot_max_count is {count}, fewer than max_sessions, {sessions}: "
             "open sessions could not all be saved"
         )
     if size < sessions * state_bytes:
-        raise BadSettings(
+        raise InvalidSettings(
             f"snapshot_max_bytes is {size}: as many sessions as max_sessions, {sessions}, "
             f"of at least {state_bytes} bytes each, could not all be saved"
         )
@@ -49,21 +49,22 @@ def make_store(settings: Settings, state_bytes: int) -> "SnapshotStore | None":
 
 
 class SnapshotStore(Protocol):
-    """Keeps the latest snapshot of each session. Any thread may call; only `holds` is quick."""
+    """Keeps the latest snapshot of each session. Any thread may call; only `exists` is quick."""
 
-    def put(self, session_id: str, data: bytes, spared: Container[str] = ()) -> list[str]:
+    def put(self, session_id: str, data: bytes, protected: Container[str] = ()) -> list[str]:
         """Keep a snapshot instead of an earlier one; gives the ids of those that went to make room for it.
 
-        Those of `spared` never go. StoreFailed or OSError if there is no room, and the earlier one stays.
+        Those of `protected` never go. SnapshotStoreError or OSError if there is no room, and the earlier one
+        stays.
         """
 
     def get(self, session_id: str) -> bytes | None:
-        """The snapshot, None if there is none; BadSnapshot if it is damaged."""
+        """The snapshot, None if there is none; InvalidSnapshot if it is damaged."""
 
     def delete(self, session_id: str) -> None:
         """Forget a snapshot, if there is one."""
 
-    def holds(self, session_id: str) -> bool:
+    def exists(self, session_id: str) -> bool:
         """True if there is a snapshot of this session."""
 
 
@@ -83,21 +84,21 @@ class DirectoryStore:
         for left in folder.glob("*.part"):
             left.unlink(missing_ok=True)
 
-    def put(self, session_id: str, data: bytes, spared: Container[str] = ()) -> list[str]:
+    def put(self, session_id: str, data: bytes, protected: Container[str] = ()) -> list[str]:
         """See `SnapshotStore.put`."""
-        if re.fullmatch(KNOWN_ID, session_id) is None:
+        if re.fullmatch(QUALIFIED_ID_PATTERN, session_id) is None:
             raise ValueError(f"{session_id!r} is no id of a session")
         path = self._path(session_id)
         part = path.with_suffix(f".{threading.get_ident()}.part")
         digest = hashlib.sha256(data).hexdigest().encode()
         try:
             with part.open("wb") as file:
-                file.write(_HEAD + digest + b"\n")
+                file.write(_HEADER_PREFIX + digest + b"\n")
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             with self._lock:
-                evicted = self._to_evict(path, _HEAD_BYTES + len(data), spared)
+                evicted = self._select_evictions(path, _HEADER_BYTES + len(data), protected)
                 for other in evicted:
                     other.unlink(missing_ok=True)
                 part.replace(path)
@@ -109,33 +110,33 @@ class DirectoryStore:
 
     def get(self, session_id: str) -> bytes | None:
         """See `SnapshotStore.get`."""
-        if re.fullmatch(KNOWN_ID, session_id) is None:
+        if re.fullmatch(QUALIFIED_ID_PATTERN, session_id) is None:
             return None
         try:
             content = self._path(session_id).read_bytes()
         except FileNotFoundError:
             return None
-        head, data = content[:_HEAD_BYTES], content[_HEAD_BYTES:]
-        if not head.startswith(_HEAD):
-            raise BadSnapshot(f"the file of session {session_id} is no snapshot")
-        if head[len(_HEAD) : -1] != hashlib.sha256(data).hexdigest().encode():
-            raise BadSnapshot(f"the snapshot of session {session_id} is damaged: its checksum is another")
+        head, data = content[:_HEADER_BYTES], content[_HEADER_BYTES:]
+        if not head.startswith(_HEADER_PREFIX):
+            raise InvalidSnapshot(f"the file of session {session_id} is no snapshot")
+        if head[len(_HEADER_PREFIX) : -1] != hashlib.sha256(data).hexdigest().encode():
+            raise InvalidSnapshot(f"the snapshot of session {session_id} is damaged: its checksum is another")
         return data
 
     def delete(self, session_id: str) -> None:
         """See `SnapshotStore.delete`."""
-        if self.holds(session_id):
+        if self.exists(session_id):
             with self._lock:
                 self._path(session_id).unlink(missing_ok=True)
 
-    def holds(self, session_id: str) -> bool:
+    def exists(self, session_id: str) -> bool:
         """See `SnapshotStore.holds`."""
-        return re.fullmatch(KNOWN_ID, session_id) is not None and self._path(session_id).is_file()
+        return re.fullmatch(QUALIFIED_ID_PATTERN, session_id) is not None and self._path(session_id).is_file()
 
     def _path(self, session_id: str) -> Path:
         return self._folder / f"{session_id}.snapshot"
 
-    def _to_evict(self, path: Path, size: int, spared: Container[str]) -> list[Path]:
+    def _select_evictions(self, path: Path, size: int, spared: Container[str]) -> list[Path]:
         """The oldest others, without which one more of `size` bytes fits."""
         others = []
         for other in self._folder.glob("*.snapshot"):
@@ -152,7 +153,7 @@ class DirectoryStore:
                 evicted.append(other)
                 count, total = count - 1, total - bytes_
         if count > self._max_count or total > self._max_bytes:
-            raise StoreFailed(
+            raise SnapshotStoreError(
                 f"no room for {size} bytes beside the snapshots of open sessions: all together may be "
                 f"{self._max_count} of {self._max_bytes} bytes"
             )

@@ -21,7 +21,7 @@ def membranes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def check_tensors(
-    facts: Mapping[str, Any], tensors: Mapping[str, Tensor], detector: Detector, options: SessionOptions
+    metadata: Mapping[str, Any], tensors: Mapping[str, Tensor], detector: Detector, options: SessionOptions
 ) -> None:
     """Check what types cannot say.
 
@@ -31,13 +31,13 @@ def check_tensors(
         StateError: the membranes are not this network's.
     """
     check_state(membranes(tensors), detector.state_shapes, 1)
-    _check_window(facts, detector, options)
-    _check_logits(len(facts["window"]["logit_t0_us"]), tensors, detector)
+    _check_window(metadata, detector, options)
+    _check_logits(len(metadata["window"]["logit_t0_us"]), tensors, detector)
     spec = detector.spec
     frame = (spec.config.in_channels, spec.input_height, spec.input_width)
-    for i in range(len(facts["held"])):
+    for i in range(len(metadata["held"])):
         _check_floats(f"held.{i}", tensors, frame)
-    for result in (*facts["outbox"]["read"], *facts["outbox"]["unread"]):
+    for result in (*metadata["outbox"]["read"], *metadata["outbox"]["unread"]):
         if any(class_id >= len(spec.class_names) for class_id in result["class_id"]):
             raise ValueError("a result of a class that this model does not know")
 
@@ -46,7 +46,7 @@ def _check_window(facts: Mapping[str, Any], detector: Detector, options: Session
     window, pending = facts["window"], facts["window"]["pending"]
     spiking = {layer.name for layer in detector.layers if layer.spiking}
     most = max(pending["slices"], len(facts["held"]))
-    if most >= options.window.hop or len(window["logit_t0_us"]) > options.window.slices:
+    if most >= options.window.hop or len(window["logit_t0_us"]) > options.window.window_slices:
         raise ValueError("more slices than a window holds")
     if pending["slices"] and (not window["logit_t0_us"] or pending["spikes"].keys() != spiking):
         raise ValueError("a window under way without its logits or spikes")
@@ -81,15 +81,15 @@ TEXT_BYTES = 8 << 20
 """All else that is text: header of the recording, decoder, counters, tracks, names and places of tensors."""
 
 
-def most_bytes(session: Session) -> int:
+def max_snapshot_bytes(session: Session) -> int:
     """The largest snapshot that a session could go on from."""
     spec, window = session.detector.spec, session.options.window
     planes = spec.config.in_channels
-    width, height = session.source.size
+    width, height = session.source.sensor_size
     cells = sum(spec.input_height // s * (spec.input_width // s) for s in STRIDES)
     numbers = sum(map(math.prod, session.detector.state_shapes.values()))
-    numbers += window.slices * output_channels(spec.config) * cells
+    numbers += window.window_slices * output_channels(spec.config) * cells
     numbers += window.hop * planes * spec.input_height * spec.input_width
     numbers += planes * (width or 0) * (height or 0)
-    results = session.outbox.capacity + session.outbox.most_kept
+    results = session.outbox.capacity + session.outbox.max_retained
     return FLOAT_BYTES * numbers + RESULT_BYTES * results + TEXT_BYTES

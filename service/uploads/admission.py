@@ -7,43 +7,43 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from spikewatch.service.auth.client import Caller
-from spikewatch.service.errors import KeySessions, ModelMemory, TooManySessions
-from spikewatch.service.model_catalog import Entry
-from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.auth.client import Client
+from spikewatch.service.errors import InsufficientModelMemory, TooManyKeySessions, TooManySessions
+from spikewatch.service.model_catalog import ModelEntry
+from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.session import Session
 
-ROOM_S = 30.0
+ADMISSION_TIMEOUT_S = 30.0
 """How long an upload that is whole waits for room."""
 
-LOOK_S = 0.25
+ADMISSION_POLL_S = 0.25
 
 
-class Room:
+class SessionAdmission:
     """For a session of one model, of one caller. Lives on the event loop."""
 
-    def __init__(self, host: SessionHost, entry: Entry, caller: Caller) -> None:
-        self._host = host
+    def __init__(self, manager: SessionManager, entry: ModelEntry, client: Client) -> None:
+        self._manager = manager
         self._entry = entry
-        self._caller = caller
+        self._client = client
 
-    def check(self) -> None:
-        """Refuse what `SessionHost.create` would, as far as is known without loading the model.
+    def check_capacity(self) -> None:
+        """Refuse what `SessionManager.create` would, as far as is known without loading the model.
 
         Raises:
-            Draining, TooManySessions, KeySessions, ModelMemory: as they say.
+            Draining, TooManySessions, TooManyKeySessions, InsufficientModelMemory: as they say.
         """
-        self._host.check_room(self._caller)
-        self._host.models.check_room(self._entry)
+        self._manager.check_capacity(self._client)
+        self._manager.models.check_capacity(self._entry)
 
-    async def soon(self, create: Callable[[], Awaitable[Session]]) -> Session:
-        """What `create` gives; while there is no room it is tried again, for `ROOM_S` seconds."""
-        deadline_s = time.monotonic() + ROOM_S
+    async def create_when_available(self, create: Callable[[], Awaitable[Session]]) -> Session:
+        """Return what `create` returns; retry for `ADMISSION_TIMEOUT_S` seconds while there is no room."""
+        deadline_s = time.monotonic() + ADMISSION_TIMEOUT_S
         while True:
             try:
-                self.check()
+                self.check_capacity()
                 return await create()
-            except (TooManySessions, KeySessions, ModelMemory):
+            except (TooManySessions, TooManyKeySessions, InsufficientModelMemory):
                 if time.monotonic() > deadline_s:
                     raise
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(ADMISSION_POLL_S)

@@ -9,11 +9,11 @@ from functools import partial
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from spikewatch.service.errors import BadRequest, Draining, TooLarge, TooSlow
-from spikewatch.service.http.request_body import Patience
-from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.errors import BadRequest, Draining, PayloadTooLarge, RequestTimeout
+from spikewatch.service.http.request_body import BodyDeadline
+from spikewatch.service.session_manager.manager import SessionManager
 
-LOOK_S = 0.5
+POLL_S = 0.5
 """How often one that waits for a request, or for a reader, looks whether it still makes sense."""
 
 
@@ -24,104 +24,108 @@ class UploadBody:
         accepted_bytes: handed on so far; the offset of the next byte.
         length: of the whole recording in bytes; None: it ends where a body ends.
         complete: all of it has come.
-        waiting: a connection broke, or a body was only a part; the next request is to bring the rest.
+        awaiting_request: a connection broke, or a body was only a part; the next request is to bring the
+        rest.
     """
 
     def __init__(
         self,
-        host: SessionHost,
-        continuable: bool,
+        manager: SessionManager,
+        resumable: bool,
         length: int | None,
-        changed: Callable[[], None],
-        gone: Callable[[Request], None],
+        on_change: Callable[[], None],
+        on_disconnect: Callable[[Request], None],
     ) -> None:
-        self._host = host
-        self._continuable = continuable
-        self._changed = changed
-        self._gone = gone
-        self._came = asyncio.Event()
-        self._watch: asyncio.Task[None] | None = None
-        self._watched: Request | None = None
-        self._reader: Request | None = None
+        self._manager = manager
+        self._resumable = resumable
+        self._on_change = on_change
+        self._on_disconnect = on_disconnect
+        self._request_attached = asyncio.Event()
+        self._watch_task: asyncio.Task[None] | None = None
+        self._watched_request: Request | None = None
+        self._reader_request: Request | None = None
         self.length = length
         self.accepted_bytes = 0
         self.complete = False
-        self.waiting = False
-        self._request: Request | None = None
+        self.awaiting_request = False
+        self._next_request: Request | None = None
 
     def attach(self, request: Request) -> None:
         """Take the next bytes from this request; one that is still attached is left."""
-        self._request = request
-        self.waiting = False
-        self._came.set()
+        self._next_request = request
+        self.awaiting_request = False
+        self._request_attached.set()
 
-    def watch(self, request: Request) -> None:
+    def watch_reader(self, request: Request) -> None:
         """Tell when the connection of a request ends that brings no bytes, all having come."""
-        self._reader = request
-        self._watch_for_end(request)
+        self._reader_request = request
+        self._watch_disconnect(request)
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """All bytes, in pieces as they come.
 
         Raises:
-            TooLarge, BadRequest: more bytes than are allowed or were announced.
-            TooSlow: none came for the idle time.
+            PayloadTooLarge, BadRequest: more bytes than are allowed or were announced.
+            RequestTimeout: none came for the idle time.
             ClientDisconnect: the connection broke, and the upload cannot be continued.
             Draining: the service stops while the next request is waited for, or has stopped before all came.
         """
         while not self.complete:
-            async with contextlib.aclosing(self._of_one(await self._next())) as chunks:
+            async with contextlib.aclosing(self._chunks_of_request(await self._wait_for_request())) as chunks:
                 async for chunk in chunks:
-                    self._check(self.accepted_bytes + len(chunk))
+                    self._check_size(self.accepted_bytes + len(chunk))
                     self.accepted_bytes += len(chunk)
                     yield chunk
                     if self.accepted_bytes == self.length:
                         self.complete = True
-            self.waiting = not self.complete and not self._came.is_set()
-            self._changed()
+            self.awaiting_request = not self.complete and not self._request_attached.is_set()
+            self._on_change()
 
-    def stop(self) -> None:
+    def stop_watching(self) -> None:
         """Connections that end are of no interest any more."""
-        if self._watch is not None:
-            self._watch.cancel()
-        self._watch = self._watched = None
+        if self._watch_task is not None:
+            self._watch_task.cancel()
+        self._watch_task = self._watched_request = None
 
-    async def _next(self) -> Request:
-        deadline = asyncio.get_running_loop().time() + self._host.settings.idle_timeout_s
-        while not self._came.is_set():
-            if self._host.draining:
+    async def _wait_for_request(self) -> Request:
+        deadline = asyncio.get_running_loop().time() + self._manager.settings.idle_timeout_s
+        while not self._request_attached.is_set():
+            if self._manager.draining:
                 raise Draining("the service stopped before the rest of the upload came")
             if asyncio.get_running_loop().time() > deadline:
-                raise TooSlow(f"the rest did not come for {self._host.settings.idle_timeout_s:g} s")
+                raise RequestTimeout(f"the rest did not come for {self._manager.settings.idle_timeout_s:g} s")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._came.wait(), LOOK_S)
-        self._came.clear()
-        request, self._request = self._request, None
+                await asyncio.wait_for(self._request_attached.wait(), POLL_S)
+        self._request_attached.clear()
+        request, self._next_request = self._next_request, None
         assert request is not None
         return request
 
-    async def _of_one(self, request: Request) -> AsyncGenerator[bytes, None]:
+    async def _chunks_of_request(self, request: Request) -> AsyncGenerator[bytes, None]:
         """What one request brings, until its body ends, its connection breaks or another takes its place."""
-        chunks, patience = request.stream(), Patience(self._host.settings)
+        chunks, patience = request.stream(), BodyDeadline(self._manager.settings)
         coming = asyncio.ensure_future(anext(chunks, None))
-        look_ahead = partial(self._look_ahead, request)
-        other, over = asyncio.ensure_future(self._came.wait()), asyncio.ensure_future(self._host.over.wait())
+        look_ahead = partial(self._on_prefetched, request)
+        other, over = (
+            asyncio.ensure_future(self._request_attached.wait()),
+            asyncio.ensure_future(self._manager.stopped.wait()),
+        )
         try:
             while True:
                 start = time.monotonic()
                 first = asyncio.FIRST_COMPLETED
-                await asyncio.wait({coming, other, over}, timeout=patience.left_s, return_when=first)
-                if self._host.over.is_set():
+                await asyncio.wait({coming, other, over}, timeout=patience.remaining_s, return_when=first)
+                if self._manager.stopped.is_set():
                     raise Draining("the service stopped before all of the upload came")
-                if self._came.is_set():
+                if self._request_attached.is_set():
                     return
                 try:
-                    chunk = self._result(coming, patience)
+                    chunk = self._prefetched_chunk(coming, patience)
                 except ClientDisconnect:
-                    if self._continuable:
+                    if self._resumable:
                         return
                     raise
-                patience.came(time.monotonic() - start, len(chunk or b""))
+                patience.record_progress(time.monotonic() - start, len(chunk or b""))
                 if chunk is None:
                     self.complete = self.length in (None, self.accepted_bytes)
                     return
@@ -136,39 +140,41 @@ class UploadBody:
             if not coming.cancel() and not coming.cancelled():
                 coming.exception()  # looked at, so that nobody is warned of it
             if self.complete:
-                self._watch_for_end(request)
+                self._watch_disconnect(request)
 
-    def _result(self, coming: "asyncio.Future[bytes | None]", patience: Patience) -> bytes | None:
-        if not coming.done():
-            if self._continuable:
+    def _prefetched_chunk(
+        self, read_task: "asyncio.Future[bytes | None]", deadline: BodyDeadline
+    ) -> bytes | None:
+        if not read_task.done():
+            if self._resumable:
                 raise ClientDisconnect
-            raise patience.over()
-        return coming.result()
+            raise deadline.timeout_error()
+        return read_task.result()
 
-    def _check(self, total: int) -> None:
-        limit = self._host.settings.max_upload_bytes
+    def _check_size(self, total: int) -> None:
+        limit = self._manager.settings.max_upload_bytes
         if total > limit:
-            raise TooLarge(f"an upload may have at most {limit} bytes")
+            raise PayloadTooLarge(f"an upload may have at most {limit} bytes")
         if self.length is not None and total > self.length:
             raise BadRequest(f"more came than the {self.length} bytes that were announced")
 
-    def _look_ahead(self, request: Request, coming: "asyncio.Future[bytes | None]") -> None:
-        if coming.cancelled():
+    def _on_prefetched(self, request: Request, read_task: "asyncio.Future[bytes | None]") -> None:
+        if read_task.cancelled():
             return
-        if coming.exception() is not None:
-            self._gone(request)
-        elif not coming.result():
-            self._watch_for_end(request)
+        if read_task.exception() is not None:
+            self._on_disconnect(request)
+        elif not read_task.result():
+            self._watch_disconnect(request)
 
-    def _watch_for_end(self, request: Request) -> None:
-        if self._watched is not request and self._reader in (None, request):
-            self.stop()
-            self._watched = request
-            self._watch = asyncio.create_task(self._until_gone(request))
+    def _watch_disconnect(self, request: Request) -> None:
+        if self._watched_request is not request and self._reader_request in (None, request):
+            self.stop_watching()
+            self._watched_request = request
+            self._watch_task = asyncio.create_task(self._wait_for_disconnect(request))
 
-    async def _until_gone(self, request: Request) -> None:
+    async def _wait_for_disconnect(self, request: Request) -> None:
         """No more of its body is read, so what counts of what it brings is the end of the connection."""
         while (await request.receive())["type"] != "http.disconnect":
             pass
-        self._watched = self._reader = None
-        self._gone(request)
+        self._watched_request = self._reader_request = None
+        self._on_disconnect(request)

@@ -3,10 +3,10 @@
 from fastapi import Request
 from pydantic import Field, model_validator
 
-from spikewatch.service.limits import SESSION_ID
+from spikewatch.service.limits import SESSION_ID_PATTERN
 from spikewatch.service.schemas import StreamFormat, WeightsName, WindowRequest
 
-PLACE = {"offset", "seq"}
+RESUME_FIELDS = {"offset", "seq"}
 """What differs from request to request of one upload."""
 
 
@@ -17,7 +17,7 @@ class UploadQuery(WindowRequest):
     weights: WeightsName = None
     job_id: str | None = Field(
         None,
-        pattern=f"^{SESSION_ID}$",
+        pattern=f"^{SESSION_ID_PATTERN}$",
         description="an id of the client's choice: the upload can be continued",
     )
     offset: int = Field(0, ge=0, description="of the first byte of this body in the recording")
@@ -33,13 +33,13 @@ class UploadQuery(WindowRequest):
     seq: int = Field(0, ge=0, description="of the first result wanted, again if need be")
 
     @model_validator(mode="after")
-    def _continued_by_id(self) -> "UploadQuery":
+    def _check_resume_fields(self) -> "UploadQuery":
         if self.job_id is None and (self.offset or self.seq or self.length is not None):
             raise ValueError("offset, length and seq come with a job_id")
         return self
 
 
-def announced(request: Request, query: UploadQuery) -> int | None:
+def declared_length(request: Request, query: UploadQuery) -> int | None:
     """Length of the whole recording in bytes, as far as the first request tells."""
     declared = request.headers.get("content-length", "")
     return int(declared) if query.length is None and declared.isdecimal() else query.length

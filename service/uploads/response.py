@@ -31,11 +31,11 @@ class UploadResponse(Response):
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         try:
-            async for line in self._upload.lines(self._request, self._seq):
+            async for line in self._upload.stream_lines(self._request, self._seq):
                 message = {"type": "http.response.body", "body": line, "more_body": True}
                 await asyncio.wait_for(send(message), self._timeout_s)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except (TimeoutError, OSError, ClientDisconnect):
             pass
         finally:
-            await self._upload.leave(self._request)
+            await self._upload.detach(self._request)

@@ -8,15 +8,15 @@ from starlette.requests import ClientDisconnect
 
 from spikewatch.service.errors import SessionClosed
 from spikewatch.service.inference.window import WindowResult
-from spikewatch.service.model_catalog import Entry
+from spikewatch.service.model_catalog import ModelEntry
 from spikewatch.service.schemas import Summary
 from spikewatch.service.sessions.session import Session
 
-Feeding = Coroutine[Any, Any, None]
+FeedCoroutine = Coroutine[Any, Any, None]
 
 
-async def run_through(
-    session: Session, feeding: Feeding, keep: Callable[[WindowResult], Awaitable[None]]
+async def run_to_completion(
+    session: Session, feed: FeedCoroutine, on_result: Callable[[WindowResult], Awaitable[None]]
 ) -> None:
     """Do the feeding, hand every result on, and raise what went wrong.
 
@@ -25,16 +25,16 @@ async def run_through(
         ServiceError: feeding failed, or the session has ended, though the upload may wait for more bytes.
         ClientDisconnect: the client went away; not all results were handed on.
     """
-    feeder = asyncio.create_task(_to_the_end(session, feeding))
-    collector = asyncio.create_task(_collect(session, keep))
+    feeder = asyncio.create_task(_feed_to_end(session, feed))
+    collector = asyncio.create_task(_collect_results(session, on_result))
     try:
         # the collector ends first if the session does
         await asyncio.wait({feeder, collector}, return_when=asyncio.FIRST_COMPLETED)
         error = feeder.exception() if feeder.done() else None
         if isinstance(error, ClientDisconnect):
             raise error
-        if session.closed is None and not collector.done():
-            await session.barrier()
+        if session.close_error is None and not collector.done():
+            await session.wait_until_processed()
         ended = SessionClosed("the upload has ended")
         session.outbox.close(ended)
         await asyncio.wait({collector})
@@ -47,22 +47,22 @@ async def run_through(
         await asyncio.gather(feeder, collector, return_exceptions=True)
 
 
-async def _to_the_end(session: Session, feeding: Feeding) -> None:
+async def _feed_to_end(session: Session, feed: FeedCoroutine) -> None:
     async with session.flush_on_bad_input():
-        await feeding
+        await feed
         await session.flush()
 
 
-async def _collect(session: Session, keep: Callable[[WindowResult], Awaitable[None]]) -> None:
+async def _collect_results(session: Session, on_result: Callable[[WindowResult], Awaitable[None]]) -> None:
     while True:
-        await keep(await session.outbox.get())
+        await on_result(await session.outbox.get())
 
 
-def summary_of(session: Session, entry: Entry) -> Summary:
+def make_summary(session: Session, entry: ModelEntry) -> Summary:
     """What its last line says of the whole recording."""
-    width, height = session.source.size
+    width, height = session.source.sensor_size
     return Summary(
-        **session.sums().model_dump(),
+        **session.current_totals().model_dump(),
         format=session.options.format,
         width=width,
         height=height,

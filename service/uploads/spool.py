@@ -13,14 +13,14 @@ from spikewatch.service.errors import SpoolFull
 
 
 class Spool:
-    """Disk space of all uploads of one process, at most `limit` bytes."""
+    """Disk space of all uploads of one process, at most `limit_bytes` bytes."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self.used = 0
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self.used_bytes = 0
 
     @contextmanager
-    def file(self) -> Iterator["SpooledFile"]:
+    def temporary_file(self) -> Iterator["SpooledFile"]:
         """An empty file, gone when the block ends. Errors about it do not tell where it lay."""
         with tempfile.TemporaryDirectory(prefix="spikewatch-") as folder:
             file = SpooledFile(self, Path(folder) / "upload")
@@ -29,17 +29,19 @@ class Spool:
             except IngestError as error:
                 raise type(error)(str(error).replace(str(file.path), "the upload")) from error
             finally:
-                self.used -= file.size
+                self.used_bytes -= file.size_bytes
 
-    def claim(self, count: int) -> None:
+    def reserve(self, count: int) -> None:
         """Take `count` bytes more.
 
         Raises:
             SpoolFull: there are not as many.
         """
-        if self.used + count > self._limit:
-            raise SpoolFull(f"uploads under way fill their {self._limit} bytes of disk; try again later")
-        self.used += count
+        if self.used_bytes + count > self._limit_bytes:
+            raise SpoolFull(
+                f"uploads under way fill their {self._limit_bytes} bytes of disk; try again later"
+            )
+        self.used_bytes += count
 
 
 class SpooledFile:
@@ -47,7 +49,7 @@ class SpooledFile:
 
     def __init__(self, spool: Spool, path: Path) -> None:
         self.path = path
-        self.size = 0
+        self.size_bytes = 0
         self._spool = spool
 
     async def write(self, chunk: bytes) -> None:
@@ -56,8 +58,8 @@ class SpooledFile:
         Raises:
             SpoolFull: all uploads together are too large.
         """
-        self._spool.claim(len(chunk))
-        self.size += len(chunk)
+        self._spool.reserve(len(chunk))
+        self.size_bytes += len(chunk)
         await asyncio.to_thread(self._append, chunk)
 
     async def open(self, width: int | None, height: int | None) -> Recording:
@@ -72,7 +74,7 @@ class SpooledFile:
         try:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            opening.add_done_callback(_close)
+            opening.add_done_callback(_close_abandoned)
             raise
 
     def _append(self, chunk: bytes) -> None:
@@ -80,7 +82,7 @@ class SpooledFile:
             file.write(chunk)
 
 
-def _close(opening: "asyncio.Future[Recording]") -> None:
+def _close_abandoned(opening: "asyncio.Future[Recording]") -> None:
     """Nobody waits for this recording any more."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()

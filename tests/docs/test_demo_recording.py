@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.make_demo_recording import ASSETS, OPTIONS, write
+from scripts.make_demo_recording import ASSETS, OPTIONS, write_recording
 from spikewatch.ingest.open import open_recording
 from spikewatch.ingest.simulation.dataset.labels import BBOX_DTYPE
 from tests.ingest.simulation.support.small_scenes import needs_egl
@@ -58,7 +58,7 @@ def test_events_gather_in_the_boxes(events: np.ndarray, boxes: np.ndarray) -> No
 @pytest.mark.slow
 def test_the_script_makes_such_a_recording(tmp_path: Path) -> None:
     """To the byte only with the same renderer, so counts are compared."""
-    facts = write(tmp_path)
+    facts = write_recording(tmp_path)
     shipped = len(np.load(ASSETS / "street_bbox.npy"))
     assert sum(facts["boxes"].values()) == pytest.approx(shipped, rel=0.05)
     assert (tmp_path / "street_td.dat").stat().st_size == pytest.approx(

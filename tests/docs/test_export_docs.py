@@ -15,10 +15,10 @@ from spikewatch.ingest.open import open_recording
 from spikewatch.ingest.slicing.slicer import TimeSlicer
 from spikewatch.model.checkpoints.checkpoint import untrained_detector
 from spikewatch.model.decode import average_logits, decode
-from spikewatch.model.export.engines import rest_inputs
+from spikewatch.model.export.engines import initial_inputs
 from spikewatch.model.export.optional_packages import require_openvino
-from spikewatch.model.letterbox import Letterbox, prepare_frame
-from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.letterbox import Letterbox, preprocess
+from spikewatch.model.network.base import HeadLogits
 from tests.model.support.exported import Exported
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +34,7 @@ def blocks() -> list[str]:
     return re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text(), re.DOTALL)
 
 
-def last_window(recording: Path) -> list[RawOutputs]:
+def last_window(recording: Path) -> list[HeadLogits]:
     """Logits of the last T slices, as the detector of this project gives them."""
     detector = untrained_detector()
     spec, state, raw = detector.spec, detector.init_state(), []
@@ -43,9 +43,9 @@ def last_window(recording: Path) -> list[RawOutputs]:
         box = Letterbox.fit(*opened.sensor_size(), spec)
         for events in opened.chunks():
             for piece in slicer.push(events):
-                out = detector.step(prepare_frame(piece.frame, box, spec)[None], state)
+                out = detector.step(preprocess(piece.frame, box, spec)[None], state)
                 state = out.state
-                raw.append(out.raw)
+                raw.append(out.logits)
     return raw[-spec.slices :]
 
 
@@ -73,8 +73,8 @@ def test_the_openvino_lines_run(exported: Exported) -> None:
     require_openvino()
     detector = exported.detector
     frames = torch.full_like(detector.blank_frames(), 0.125)
-    names: dict[str, Any] = {"json": json, "frames": frames.numpy(), "state": rest_inputs(detector)}
+    names: dict[str, Any] = {"json": json, "frames": frames.numpy(), "state": initial_inputs(detector)}
     exec(blocks()[1].replace('"spikewatch.xml"', repr(str(exported.xml))), names)
-    raw = detector.step(frames, detector.init_state()).raw
+    raw = detector.step(frames, detector.init_state()).logits
     assert np.array_equal(names["results"]["p3"], raw[0].numpy())
     assert names["spec"]["training"] == "untrained"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from spikewatch.service.errors import BadSettings, ClientGone, ServiceError
-from spikewatch.service.metrics.service import CODES
+from spikewatch.service.errors import ClientDisconnected, InvalidSettings, ServiceError
+from spikewatch.service.metrics.service import ERROR_CODES
 from spikewatch.service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -27,11 +27,11 @@ def test_every_limit_is_told(text: str) -> None:
 
 def test_every_code_is_told() -> None:
     codes = {error.code: error.status for error in ServiceError.__subclasses__()}
-    for unseen in (BadSettings, ClientGone):
+    for unseen in (InvalidSettings, ClientDisconnected):
         codes.pop(unseen.code)
     told = " ".join(SERVICE.split())
     assert [f"`{code}` {status}" for code, status in codes.items() if f"`{code}` {status}" not in told] == []
-    assert [code for code in re.findall(r"\d{3} `([a-z_]+)`", SECURITY) if code not in CODES] == []
+    assert [code for code in re.findall(r"\d{3} `([a-z_]+)`", SECURITY) if code not in ERROR_CODES] == []
 
 
 def test_the_table_names_settings_that_exist() -> None:

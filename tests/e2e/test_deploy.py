@@ -24,7 +24,7 @@ from fastapi.routing import APIRoute
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from spikewatch.model.checkpoints.bundled import DEFAULT
+from spikewatch.model.checkpoints.bundled import DEFAULT_WEIGHTS
 from spikewatch.service.api import health
 from spikewatch.service.settings import Settings
 from spikewatch.service.snapshots import saver
@@ -150,7 +150,7 @@ def test_what_is_copied_is_enough_to_build_the_wheel(tmp_path: Path) -> None:
     needed = ("service/viewer/index.html", "service/assets/street_td.dat", "service/api/health.py")
     needed = (
         *needed,
-        f"model/shipped/{DEFAULT}.safetensors",
+        f"model/shipped/{DEFAULT_WEIGHTS}.safetensors",
         "ingest/slicing/slicer.py",
         "__init__.py",
         "__main__.py",
@@ -221,7 +221,7 @@ def test_compose_starts_these_services_and_no_others() -> None:
 def test_stop_is_given_the_time_to_drain() -> None:
     service = composed()["services"]["spikewatch"]
     drain_s, sessions = (Settings.model_fields[name].default for name in ("drain_timeout_s", "max_sessions"))
-    saving_s = sessions / saver.AT_ONCE * saver.LAST_PATIENCE_S
+    saving_s = sessions / saver.MAX_CONCURRENT_SAVES * saver.FINAL_SAVE_TIMEOUT_S
     assert float(service["stop_grace_period"].removesuffix("s")) > 2 * drain_s + saving_s
 
 

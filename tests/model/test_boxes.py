@@ -4,9 +4,9 @@ import torch
 from numpy.typing import NDArray
 
 from spikewatch.model.decode import decode
-from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.letterbox import Letterbox, preprocess
 from spikewatch.model.network.config import SpikeYOLOConfig
-from spikewatch.model.nms import MAX_DETECTIONS, suppress
+from spikewatch.model.nms import MAX_DETECTIONS, nms
 from spikewatch.model.spec import ModelSpec
 from tests.model.support.fakes import small_detector
 
@@ -33,16 +33,16 @@ def test_decode_puts_a_box_around_its_cell() -> None:
 def test_nms_works_inside_each_class() -> None:
     boxes = corners((0, 0, 10, 10), (1, 0, 11, 10), (0, 0, 10, 10), (50, 50, 60, 60))
     scores = np.array([[0.9, 0.0], [0.8, 0.0], [0.0, 0.7], [0.2, 0.6]], np.float32)
-    anchor, class_id = suppress(boxes, scores, 0.1, 0.5)
+    anchor, class_id = nms(boxes, scores, 0.1, 0.5)
     assert list(zip(anchor, class_id, strict=True)) == [(0, 0), (2, 1), (3, 1), (3, 0)]
 
 
 def test_nms_threshold_is_exclusive_and_ties_keep_their_order() -> None:
     boxes = corners((0, 0, 10, 10), (0, 0, 10, 5))
     scores = np.array([[0.5], [0.5]], np.float32)
-    assert suppress(boxes, scores, 0.1, 0.5)[0].tolist() == [0, 1]
-    assert suppress(boxes, scores, 0.1, 0.49)[0].tolist() == [0]
-    assert suppress(boxes, scores, 0.5, 0.5)[0].tolist() == []
+    assert nms(boxes, scores, 0.1, 0.5)[0].tolist() == [0, 1]
+    assert nms(boxes, scores, 0.1, 0.49)[0].tolist() == [0]
+    assert nms(boxes, scores, 0.5, 0.5)[0].tolist() == []
 
 
 def test_nms_against_brute_force() -> None:
@@ -61,7 +61,7 @@ def test_nms_against_brute_force() -> None:
 
         if scores[i, c] > 0.2 and all(k != c or overlap(j) <= 0.4 for j, k in kept):
             kept.append((i, c))
-    anchor, class_id = suppress(boxes, scores, 0.2, 0.4)
+    anchor, class_id = nms(boxes, scores, 0.2, 0.4)
     assert list(zip(anchor, class_id, strict=True)) == kept[:MAX_DETECTIONS]
 
 
@@ -72,7 +72,7 @@ def test_boxes_come_back_to_the_sensor_pixels_they_were_drawn_at(width: int, hei
     x0, y0, x1, y1 = width // 4, height // 3, width // 4 * 3, height // 3 * 2
     frame[:, y0:y1, x0:x1] = 100
     box = Letterbox.fit(width, height, SPEC)
-    ys, xs = np.nonzero(prepare_frame(frame, box, SPEC)[1].numpy() > 0.5)
+    ys, xs = np.nonzero(preprocess(frame, box, SPEC)[1].numpy() > 0.5)
     found = torch.tensor([[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]], dtype=torch.float32)
     tolerance = max(1.0, 2.02 / box.scale)
     np.testing.assert_allclose(
@@ -82,7 +82,7 @@ def test_boxes_come_back_to_the_sensor_pixels_they_were_drawn_at(width: int, hei
 
 def test_gen1_is_padded_and_never_resampled() -> None:
     frame = np.random.default_rng(0).integers(0, 12, (2, 240, 304)).astype(np.uint16)
-    picture = prepare_frame(frame, Letterbox.fit(304, 240, SPEC), SPEC).numpy()
+    picture = preprocess(frame, Letterbox.fit(304, 240, SPEC), SPEC).numpy()
     np.testing.assert_array_equal(picture[:, 8:248, 8:312], np.minimum(frame, 8) / 8)
     assert picture.sum() == pytest.approx((np.minimum(frame, 8) / 8).sum())
 
@@ -90,14 +90,14 @@ def test_gen1_is_padded_and_never_resampled() -> None:
 def test_a_large_sensor_keeps_its_events() -> None:
     frame = np.zeros((2, 720, 1280), np.uint16)
     frame[0, 300, 700] = 3
-    picture = prepare_frame(frame, Letterbox.fit(1280, 720, SPEC), SPEC)
+    picture = preprocess(frame, Letterbox.fit(1280, 720, SPEC), SPEC)
     assert picture.sum().item() * SPEC.count_cap == pytest.approx(3)
 
 
 def test_latest_polarity_is_grey_where_nothing_happened() -> None:
     spec = ModelSpec("m", SpikeYOLOConfig(in_channels=3), representation="latest_polarity")
     frame = np.full((1, 240, 304), 127, np.uint8)
-    picture = prepare_frame(frame, Letterbox.fit(304, 240, spec), spec)
+    picture = preprocess(frame, Letterbox.fit(304, 240, spec), spec)
     assert picture.shape == (3, 256, 320)
     assert picture[:, 128, 160].tolist() == pytest.approx([127 / 255] * 3)
     assert picture[0, 0, 0].item() == pytest.approx(114 / 255)
@@ -112,5 +112,5 @@ def test_boxes_are_clipped_to_the_sensor() -> None:
 def test_an_empty_result_is_still_a_result() -> None:
     detector = small_detector()
     out = detector.step(torch.zeros(1, 2, 64, 96), detector.init_state())
-    found = detector.detections([out.raw], (90, 60), t_us=5, confidence=0.999)
+    found = detector.postprocess([out.logits], (90, 60), t_us=5, confidence=0.999)
     assert (len(found), found.xywh.shape, found.t_us) == (0, (0, 4), 5)

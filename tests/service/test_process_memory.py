@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from spikewatch.service.process_memory import HEAPS, memory_limit_bytes
+from spikewatch.service.process_memory import MAX_ARENAS, memory_limit_bytes
 
 GIB = 1 << 30
 
@@ -51,9 +51,9 @@ def test_version_1_has_a_file_of_its_own(tmp_path: Path, nothing: int) -> None:
 
 SPARE = """
 import gc, torch
-from spikewatch.service.process_memory import spare_what_lasts
+from spikewatch.service.process_memory import freeze_gc
 
-spare_what_lasts()
+freeze_gc()
 class Node:
     pass
 node = Node()
@@ -74,7 +74,7 @@ def test_what_lasts_is_not_gone_through_again_and_the_rest_is() -> None:
 
 HOLES = """
 import os
-from spikewatch.service.process_memory import give_back
+from spikewatch.service.process_memory import trim_heap
 
 def resident():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -82,17 +82,17 @@ def resident():
 held = [b"x" * 100_000 for _ in range(2000)]
 held = held[::2]
 full = resident()
-give_back()
+trim_heap()
 print(full - resident())
 """
 
 
 COUNT_HEAPS = """
 import ctypes, threading
-from spikewatch.service.process_memory import share_heaps
+from spikewatch.service.process_memory import limit_malloc_arenas
 
 if {shared}:
-    share_heaps()
+    limit_malloc_arenas()
 together = threading.Barrier(8)
 
 def work():
@@ -118,7 +118,7 @@ def test_threads_share_heaps(shared: bool) -> None:
     """As the C library itself counts them."""
     command = [sys.executable, "-c", COUNT_HEAPS.format(shared=shared)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
-    assert (done.stdout.count("<heap nr=") <= HEAPS) is shared
+    assert (done.stdout.count("<heap nr=") <= MAX_ARENAS) is shared
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there")

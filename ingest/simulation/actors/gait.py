@@ -9,29 +9,29 @@ import numpy as np
 
 from spikewatch.ingest.simulation.geometry.mesh import Floats
 
-PHASES = 16
+CYCLE_PHASES = 16
 GAITS = ("walk", "run", "stand", "ride")
-_REACH = {"walk": 0.44, "run": 0.75, "stand": 0.04, "ride": 0.5}
-_LEAN = {"walk": 0.04, "run": 0.16, "stand": 0.0, "ride": 0.55}
-_BEND = {"walk": 0.9, "run": 1.6, "stand": 0.05, "ride": 0.0}
+_SWING_ANGLE = {"walk": 0.44, "run": 0.75, "stand": 0.04, "ride": 0.5}
+_LEAN_ANGLE = {"walk": 0.04, "run": 0.16, "stand": 0.0, "ride": 0.55}
+_KNEE_BEND_ANGLE = {"walk": 0.9, "run": 1.6, "stand": 0.05, "ride": 0.0}
 _SADDLE_M = 0.95
 
 
-def stride_m(gait: str, height_m: float) -> float:
+def stride_length_m(gait: str, height_m: float) -> float:
     """Metres that one cycle covers; for a rider, that one turn of the pedals covers."""
     return height_m * {"walk": 0.83, "run": 1.5, "stand": 1.0, "ride": 5.0}[gait]
 
 
-def joints(gait: str, height_m: float, girth: float, swing: float) -> dict[str, Floats]:
+def joint_positions(gait: str, height_m: float, girth: float, swing: float) -> dict[str, Floats]:
     """Where each joint is at every phase, [P, 3] in metres: x ahead, feet about z = 0.
 
     Legs and arms come as left and right: hip_l, hip_r, knee_l, ...; then chest, neck and head.
     """
-    phase = np.arange(PHASES) / PHASES * 2 * np.pi
-    at = _legs(gait, phase, height_m, 0.055 * height_m * girth, swing)
+    phase = np.arange(CYCLE_PHASES) / CYCLE_PHASES * 2 * np.pi
+    at = _leg_joints(gait, phase, height_m, 0.055 * height_m * girth, swing)
     lowest = np.minimum(np.minimum(at["ankle_l"][:, 2], at["ankle_r"][:, 2]), 0.0)
-    at |= _trunk(gait, phase, height_m, 0.105 * height_m * (0.8 + 0.2 * girth), swing)
-    ground = np.full(PHASES, _SADDLE_M) if gait == "ride" else 0.045 * height_m - lowest
+    at |= _trunk_joints(gait, phase, height_m, 0.105 * height_m * (0.8 + 0.2 * girth), swing)
+    ground = np.full(CYCLE_PHASES, _SADDLE_M) if gait == "ride" else 0.045 * height_m - lowest
     if gait == "run":
         # Runners fly while their legs are spread; walkers always touch the ground.
         ground = 0.35 * ground + 0.65 * ground.max()
@@ -39,30 +39,30 @@ def joints(gait: str, height_m: float, girth: float, swing: float) -> dict[str, 
     return {name: place + up for name, place in at.items()}
 
 
-def _legs(gait: str, phase: Floats, h: float, hip_w: float, swing: float) -> dict[str, Floats]:
+def _leg_joints(gait: str, phase: Floats, h: float, hip_w: float, swing: float) -> dict[str, Floats]:
     """Hips, knees, ankles and toes, the hips' middle at the origin."""
     at: dict[str, Floats] = {}
-    reach = _REACH[gait] * swing
+    reach = _SWING_ANGLE[gait] * swing
     for side, sign, shift in (("l", 1.0, 0.0), ("r", -1.0, np.pi)):
         angle = phase + shift
         if gait == "ride":
             up, knee = 1.05 + reach * np.sin(angle), 1.35 + 0.45 * np.sin(angle + 0.4)
         else:
             up = reach * np.sin(angle) + 0.03
-            knee = _BEND[gait] * np.maximum(0.0, np.cos(angle)) ** 1.5 * 0.75 + 0.08
+            knee = _KNEE_BEND_ANGLE[gait] * np.maximum(0.0, np.cos(angle)) ** 1.5 * 0.75 + 0.08
         toe_up = 0.0 * angle if gait == "stand" else 0.25 * np.sin(angle)
         hip = np.zeros((len(phase), 3)) + np.array([0, sign * hip_w, 0])
-        knee_at = hip + 0.245 * h * _swung(up)
-        ankle = knee_at + 0.246 * h * _swung(up - knee)
+        knee_at = hip + 0.245 * h * _hanging_direction(up)
+        ankle = knee_at + 0.246 * h * _hanging_direction(up - knee)
         toe = ankle + 0.13 * h * np.stack([np.cos(toe_up), 0 * angle, np.sin(toe_up)], -1)
         at |= {f"hip_{side}": hip, f"knee_{side}": knee_at, f"ankle_{side}": ankle}
         at[f"toe_{side}"] = toe + np.array([0, sign * 0.012 * h, -0.02 * h])
     return at
 
 
-def _trunk(gait: str, phase: Floats, h: float, shoulder_w: float, swing: float) -> dict[str, Floats]:
+def _trunk_joints(gait: str, phase: Floats, h: float, shoulder_w: float, swing: float) -> dict[str, Floats]:
     """Chest, neck, head and arms."""
-    lean, reach = _LEAN[gait], _REACH[gait] * swing
+    lean, reach = _LEAN_ANGLE[gait], _SWING_ANGLE[gait] * swing
     spine = np.zeros((len(phase), 3)) + np.array([np.sin(lean), 0.0, np.cos(lean)])
     at = {"chest": spine * 0.22 * h, "neck": spine * 0.315 * h}
     at["head"] = at["neck"] + [0.02 * h + 0.04 * lean, 0, 0.088 * h]
@@ -71,12 +71,12 @@ def _trunk(gait: str, phase: Floats, h: float, shoulder_w: float, swing: float) 
         swung = 0 * phase + 1.0 if gait == "ride" else 0.8 * reach * np.sin(phase + shift)
         fold = 0.25 + {"ride": 0.0 * ahead, "run": 1.2 + 0 * ahead}.get(gait, 0.3 * ahead)
         shoulder = spine * 0.268 * h + [0, sign * shoulder_w, 0]
-        elbow = shoulder + 0.175 * h * (_swung(swung) + np.array([0, sign * 0.12, 0]))
-        hand = elbow + 0.19 * h * (_swung(swung + fold) + np.array([0, -sign * 0.02, 0]))
+        elbow = shoulder + 0.175 * h * (_hanging_direction(swung) + np.array([0, sign * 0.12, 0]))
+        hand = elbow + 0.19 * h * (_hanging_direction(swung + fold) + np.array([0, -sign * 0.02, 0]))
         at |= {f"shoulder_{side}": shoulder, f"elbow_{side}": elbow, f"hand_{side}": hand}
     return at
 
 
-def _swung(angle: Floats) -> Floats:
+def _hanging_direction(angle: Floats) -> Floats:
     """Unit vectors [P, 3] that hang down, swung ahead by angle [P]."""
     return np.stack([np.sin(angle), 0 * angle, -np.cos(angle)], -1)

@@ -18,24 +18,31 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from spikewatch.ingest.errors import SimulationError
-from spikewatch.ingest.simulation.actors.bodies import Body, simplified_cycle, stiff_body
-from spikewatch.ingest.simulation.actors.pedestrians import Figure, make_coarse
-from spikewatch.ingest.simulation.geometry.mesh import Floats, Mesh, assemble, join, paint, unit
-from spikewatch.ingest.simulation.geometry.shapes import boxes
-from spikewatch.ingest.simulation.world.light import Lamps
-from spikewatch.ingest.simulation.world.textures import TEXTURE_PX, TextureShelf
+from spikewatch.ingest.simulation.actors.bodies import Body, make_rigid_body, simplify_cycle
+from spikewatch.ingest.simulation.actors.pedestrians import Figure, figure_from_cycle
+from spikewatch.ingest.simulation.geometry.mesh import (
+    Floats,
+    Mesh,
+    build_mesh,
+    join_meshes,
+    material,
+    normalise,
+)
+from spikewatch.ingest.simulation.geometry.shapes import make_boxes
+from spikewatch.ingest.simulation.world.light import VehicleLights
+from spikewatch.ingest.simulation.world.textures import TEXTURE_PX, TextureArray
 
-_CARS = {"hatchback": 4.0, "suv": 4.7, "pickup": 5.2, "prius_hybrid": 4.5, "ambulance": 5.6}
+_CAR_LENGTHS_M = {"hatchback": 4.0, "suv": 4.7, "pickup": 5.2, "prius_hybrid": 4.5, "ambulance": 5.6}
 """Lengths in metres by the files' names; other vehicles are not used."""
-_SHARES = {"hatchback": 3.0, "suv": 1.0, "pickup": 0.7, "prius_hybrid": 3.0, "ambulance": 0.5}
+_CAR_SHARES = {"hatchback": 3.0, "suv": 1.0, "pickup": 0.7, "prius_hybrid": 3.0, "ambulance": 0.5}
 _BACKWARDS = ("suv", "pickup")
 _VANS = ("ambulance",)
-_STRIDE_SHARE = 0.83
+_STRIDE_PER_HEIGHT = 0.83
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class _MeshPart:
     vertices: Floats
     normals: Floats
     uv: Floats
@@ -44,74 +51,77 @@ class _Part:
     texture: Floats | None
 
 
-class MeshFolder:
+class MeshLibrary:
     """The vehicles and people found in a folder."""
 
     def __init__(self, folder: Path) -> None:
         """Raises SimulationError if the folder holds neither a known vehicle nor a person."""
-        self.cars = sorted(path for path in folder.glob("*.npz") if path.stem in _CARS)
-        self.people = sorted(folder.glob("pedestrian_*.npz"))
-        if not self.cars and not self.people:
-            names = ", ".join(f"{name}.npz" for name in _CARS)
+        self.cars = sorted(path for path in folder.glob("*.npz") if path.stem in _CAR_LENGTHS_M)
+        self.pedestrians = sorted(folder.glob("pedestrian_*.npz"))
+        if not self.cars and not self.pedestrians:
+            names = ", ".join(f"{name}.npz" for name in _CAR_LENGTHS_M)
             raise SimulationError(
                 f"{folder} holds no mesh that is known here; expected pedestrian_*.npz or some of {names}; "
                 "leave the folder out to film shapes of the simulator's own making"
             )
 
-    def car(self, rng: np.random.Generator, shelf: TextureShelf, lamps: Lamps) -> tuple[str, Body]:
+    def sample_car(
+        self, rng: np.random.Generator, textures: TextureArray, lights: VehicleLights
+    ) -> tuple[str, Body]:
         """("car" or "van", body): a vehicle of the folder at proportions of its own."""
-        shares = np.array([_SHARES[path.stem] for path in self.cars])
+        shares = np.array([_CAR_SHARES[path.stem] for path in self.cars])
         path = self.cars[int(rng.choice(len(self.cars), p=shares / shares.sum()))]
-        parts = _vehicle_parts(path)
+        parts = _load_vehicle(path)
         points = np.concatenate([part.vertices for part in parts])
         low, high = points.min(0), points.max(0)
-        size = (high - low) * (_CARS[path.stem] / (high - low)[0])
+        size = (high - low) * (_CAR_LENGTHS_M[path.stem] / (high - low)[0])
         size = size * rng.uniform([0.9, 0.92, 0.92], [1.12, 1.1, 1.14])
         scale: Floats = size / (high - low)
         middle = np.array([*(low + high)[:2] / 2, low[2]])
         meshes = []
         for part in parts:
-            layer = 0 if part.texture is None else shelf.add(part.texture)
+            layer = 0 if part.texture is None else textures.add(part.texture)
             gloss = 0.5 if part.albedo > 0.05 or part.texture is not None else 0.95
-            meshes.append(assemble(
-                (part.vertices - middle) * scale, unit(part.normals / scale), part.uv,
-                paint(layer, part.albedo, 0.0, gloss), part.faces,
+            meshes.append(build_mesh(
+                (part.vertices - middle) * scale, normalise(part.normals / scale), part.uv,
+                material(layer, part.albedo, 0.0, gloss), part.faces,
             ))  # fmt: skip
-        if lamps.head:
-            meshes.append(_lamps(size, lamps))
+        if lights.head:
+            meshes.append(_make_lights(size, lights))
         kind = "van" if path.stem in _VANS else "car"
-        return kind, stiff_body(join(meshes), (float(size[0]), float(size[1]), float(size[2])))
+        return kind, make_rigid_body(join_meshes(meshes), (float(size[0]), float(size[1]), float(size[2])))
 
-    def figure(self, rng: np.random.Generator) -> Figure:
+    def sample_figure(self, rng: np.random.Generator) -> Figure:
         """A walking person of the folder at a build of their own."""
-        whole = _person(self.people[rng.integers(len(self.people))])
+        whole = _load_person(self.pedestrians[rng.integers(len(self.pedestrians))])
         girth, height = rng.uniform(0.92, 1.2), rng.uniform(0.92, 1.08)
         cycle, scale = whole.cycles[0].copy(), np.array([girth, girth, height])
         cycle[..., :3] *= scale
-        cycle[..., 3:] = unit(np.asarray(cycle[..., 3:] / scale, float))
+        cycle[..., 3:] = normalise(np.asarray(cycle[..., 3:] / scale, float))
         mesh = Mesh(whole.meshes[0].vertices.copy(), whole.meshes[0].faces)
         mesh.vertices[:, :6] = cycle[0]
         tall = whole.height_m * height
-        return make_coarse(mesh, cycle, tall, _STRIDE_SHARE * tall)
+        return figure_from_cycle(mesh, cycle, tall, _STRIDE_PER_HEIGHT * tall)
 
 
 @functools.lru_cache(maxsize=32)
-def _vehicle_parts(path: Path) -> tuple[_Part, ...]:
+def _load_vehicle(path: Path) -> tuple[_MeshPart, ...]:
     """The parts of a vehicle, turned to look along +x; kept, for a process makes many films."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             count = sum(name.startswith("vertices_") for name in archive.files)
             turn = -1.0 if path.stem in _BACKWARDS else 1.0
-            return tuple(_part(archive, index, turn) for index in range(count))
+            return tuple(_load_part(archive, index, turn) for index in range(count))
     except (KeyError, OSError, ValueError) as error:
         raise SimulationError(
             f"{path} is not a vehicle as described in ingest/simulation/actors/mesh_library.py: {error}"
         ) from error
 
 
-def _part(archive: Any, index: int, turn: float) -> _Part:
+def _load_part(archive: Any, index: int, turn: float) -> _MeshPart:
     points, normals = (
-        _ahead(archive[f"{name}_{index}"].astype(float)) * [turn, turn, 1] for name in ("vertices", "normals")
+        _turn_to_x_axis(archive[f"{name}_{index}"].astype(float)) * [turn, turn, 1]
+        for name in ("vertices", "normals")
     )
     uv, faces = archive[f"uv_{index}"].astype(float), archive[f"faces_{index}"].astype(np.int32)
     texture = None
@@ -120,25 +130,27 @@ def _part(archive: Any, index: int, turn: float) -> _Part:
         texture = np.asarray(picture.resize((TEXTURE_PX, TEXTURE_PX), Image.Resampling.BOX), float) / 255
         texture = texture**2.2 @ _LUMA
     albedo = 1.0 if texture is not None else float(archive[f"rgba_{index}"][:3].astype(float) ** 2.2 @ _LUMA)
-    return _Part(points, normals / 127, uv, _outwards(points, normals, faces), max(albedo, 0.02), texture)
+    return _MeshPart(
+        points, normals / 127, uv, _orient_faces(points, normals, faces), max(albedo, 0.02), texture
+    )
 
 
 @functools.lru_cache(maxsize=32)
-def _person(path: Path) -> Figure:
+def _load_person(path: Path) -> Figure:
     """A person thinned out to what a small picture can show, looking along +x."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            points = _ahead(archive["vertices"].astype(np.float32))
+            points = _turn_to_x_axis(archive["vertices"].astype(np.float32))
             faces, regions = archive["faces"].astype(np.int32), archive["region"].astype(np.int32)
     except (KeyError, OSError, ValueError) as error:
         raise SimulationError(
             f"{path} is not a person as described in ingest/simulation/actors/mesh_library.py: {error}"
         ) from error
     count = points.shape[1]
-    full = assemble(points[0], np.zeros((count, 3)), np.zeros((count, 2)), paint(layer=regions), faces)
-    mesh, cycle = simplified_cycle(full, _lower_arms(points), np.where(np.isin(regions, (0, 4)), 0.08, 0.15))
+    full = build_mesh(points[0], np.zeros((count, 3)), np.zeros((count, 2)), material(layer=regions), faces)
+    mesh, cycle = simplify_cycle(full, _lower_arms(points), np.where(np.isin(regions, (0, 4)), 0.08, 0.15))
     height = float(points[..., 2].max())
-    return make_coarse(mesh, cycle, height, _STRIDE_SHARE * height)
+    return figure_from_cycle(mesh, cycle, height, _STRIDE_PER_HEIGHT * height)
 
 
 def _lower_arms(points: Floats) -> Floats:
@@ -156,20 +168,20 @@ def _lower_arms(points: Floats) -> Floats:
     return lowered
 
 
-def _ahead(vectors: Floats) -> Floats:
+def _turn_to_x_axis(vectors: Floats) -> Floats:
     """Vectors [..., 3] of a body that looks along -y, turned so that it looks along +x."""
     return np.stack([-vectors[..., 1], vectors[..., 0], vectors[..., 2]], -1)
 
 
-def _outwards(points: Floats, normals: Floats, faces: NDArray[np.int32]) -> NDArray[np.int32]:
+def _orient_faces(points: Floats, normals: Floats, faces: NDArray[np.int32]) -> NDArray[np.int32]:
     """Faces wound so that they agree with the normals of their corners."""
     a, b, c = (points[faces[:, k]] for k in range(3))
     against = (np.cross(b - a, c - a) * normals[faces].sum(1)).sum(1) < 0
     return np.where(against[:, None], faces[:, ::-1], faces).astype(np.int32)
 
 
-def _lamps(size: Floats, lamps: Lamps) -> Mesh:
+def _make_lights(size: Floats, lights: VehicleLights) -> Mesh:
     length, width, height = size
     rows = [[x * length / 2, side * 0.36 * width, 0.42 * height] for x in (1, -1) for side in (-1, 1)]
-    paints = [paint(albedo=0.6, glow=lamps.head)] * 2 + [paint(albedo=0.1, glow=lamps.tail)] * 2
-    return boxes(rows, [[0.06, 0.28, 0.14]], np.stack(paints))
+    paints = [material(albedo=0.6, glow=lights.head)] * 2 + [material(albedo=0.1, glow=lights.tail)] * 2
+    return make_boxes(rows, [[0.06, 0.28, 0.14]], np.stack(paints))

@@ -19,7 +19,7 @@ def track_times(seconds: float) -> Floats:
     return np.arange(int(np.ceil(seconds / TRACK_STEP_S)) + 2) * TRACK_STEP_S
 
 
-def at_time(tracks: Floats, t_s: float) -> Floats:
+def interpolate_tracks(tracks: Floats, t_s: float) -> Floats:
     """Rows [..., 8] of tracks [..., T, 8] at a time; held before the first and after the last."""
     place = float(np.clip(t_s / TRACK_STEP_S, 0, tracks.shape[-2] - 1.000001))
     index = int(place)
@@ -28,18 +28,23 @@ def at_time(tracks: Floats, t_s: float) -> Floats:
     return np.asarray(first + (tracks[..., index + 1, :] - first) * share)
 
 
-def follow(
-    road: Road, s: Floats, d: ArrayLike, facing: ArrayLike = 0.0, stride: ArrayLike = 0.0, z: ArrayLike = 0.0,
+def make_track(
+    road: Road,
+    s: Floats,
+    d: ArrayLike,
+    yaw_offset: ArrayLike = 0.0,
+    stride: ArrayLike = 0.0,
+    z: ArrayLike = 0.0,
     on_main: bool = True,
-) -> Floats:  # fmt: skip
+) -> Floats:
     """The track [T, 8] of a body that is at (s, d) at each time, turned by facing against the road.
 
     on_main: False leaves S and D out of the film's light mask.
     """
-    s, turn = np.asarray(s, float), np.asarray(facing, float)
+    s, turn = np.asarray(s, float), np.asarray(yaw_offset, float)
     d = np.broadcast_to(np.asarray(d, float), np.shape(s))
     track = np.empty((len(s), TRACK_COLUMNS), np.float32)
-    track[:, X : Z + 1] = road.at(s, d, z)
+    track[:, X : Z + 1] = road.point_at(s, d, z)
     track[:, YAW] = road.heading_at(s) + turn
     track[:, PITCH] = road.slope_at(s, d) * np.cos(turn)
     track[:, STRIDE] = stride
@@ -55,17 +60,17 @@ class Stop:
     seconds: float
 
 
-def drive(
-    road: Road, times_s: Floats, start_m: float, cruise_ms: float, stops: list[Stop], comfort: float = 2.0
+def simulate_drive(
+    road: Road, times_s: Floats, start_m: float, cruise_mps: float, stops: list[Stop], comfort: float = 2.0
 ) -> Floats:
     """Places s [T] of a car that cruises, slows down for bends, and stops.
 
     Speed is bounded by sqrt(comfort / curvature), and by what braking at `comfort` m/s^2 still allows.
     """
     step_s = float(times_s[1] - times_s[0])
-    reach = cruise_ms * float(times_s[-1]) + 10
+    reach = cruise_mps * float(times_s[-1]) + 10
     grid = start_m + np.arange(0, reach + 1.0, 0.5)
-    bound = np.minimum(cruise_ms, np.sqrt(comfort / np.maximum(np.abs(road.curvature_at(grid)), 1e-4)))
+    bound = np.minimum(cruise_mps, np.sqrt(comfort / np.maximum(np.abs(road.curvature_at(grid)), 1e-4)))
     waiting = sorted((stop for stop in stops if stop.s_m >= start_m), key=lambda stop: stop.s_m)
     places = np.empty(len(times_s))
     s, speed, standing_s = (
@@ -73,7 +78,7 @@ def drive(
         0.0 if waiting and waiting[0].s_m - start_m < 0.5 else float(bound[0]),
         0.0,
     )
-    limits = _braking_bound(bound, comfort).tolist()
+    limits = _braking_limit(bound, comfort).tolist()
     for index in range(len(places)):
         places[index] = s
         allowed = limits[min(int((s - start_m) * 2), len(limits) - 1)]
@@ -99,7 +104,7 @@ def smooth(values: Floats, steps: int = 12) -> Floats:
     return np.convolve(np.concatenate([first, values, last]), window / window.sum(), mode="valid")
 
 
-def wander(rng: np.random.Generator, times_s: Floats, amount: float, period_s: float) -> Floats:
+def random_drift(rng: np.random.Generator, times_s: Floats, amount: float, period_s: float) -> Floats:
     """A slow random drift [T] about 0 of about the given amount: drivers and walkers are never exact."""
     total = np.zeros(len(times_s))
     for factor in (1.0, 1.7, 2.9):
@@ -107,7 +112,7 @@ def wander(rng: np.random.Generator, times_s: Floats, amount: float, period_s: f
     return amount * total / 1.4
 
 
-def _braking_bound(bound: Floats, comfort: float) -> Floats:
+def _braking_limit(bound: Floats, comfort: float) -> Floats:
     """The bound on a grid of 0.5 m, lowered where a lower one ahead could not be reached by braking."""
     squares = bound**2
     rise = 2 * comfort * 0.5 * np.arange(len(squares))

@@ -4,87 +4,115 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikewatch.ingest.simulation.actors.actor_library import Wardrobe
-from spikewatch.ingest.simulation.actors.actor_tracks import Cast
+from spikewatch.ingest.simulation.actors.actor_library import ActorLibrary
+from spikewatch.ingest.simulation.actors.actor_tracks import TrackPlanner
 from spikewatch.ingest.simulation.actors.bodies import Body
 from spikewatch.ingest.simulation.actors.motion import PITCH as PITCH_COLUMN
-from spikewatch.ingest.simulation.actors.motion import STRIDE, TRACK_COLUMNS, YAW, D, S, X, Z, smooth, wander
+from spikewatch.ingest.simulation.actors.motion import (
+    STRIDE,
+    TRACK_COLUMNS,
+    YAW,
+    D,
+    S,
+    X,
+    Z,
+    random_drift,
+    smooth,
+)
 from spikewatch.ingest.simulation.film import PEDESTRIAN, Actor
 from spikewatch.ingest.simulation.geometry.mesh import Floats
-from spikewatch.ingest.simulation.world.road_network import Network
+from spikewatch.ingest.simulation.world.road_network import RoadNetwork
 
-PERSON = Actor(PEDESTRIAN, "pedestrian")
+PEDESTRIAN_ACTOR = Actor(PEDESTRIAN, "pedestrian")
 _STEP_M = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Meeting:
+class CameraEncounter:
     """Where the camera is likely to see somebody well: at s_m, at time t_s."""
 
     s_m: float
     t_s: float
 
 
-def draw_busyness(rng: np.random.Generator, setting: str) -> float:
+def sample_encounter_rate(rng: np.random.Generator, setting: str) -> float:
     """Encounters a minute, from none to a crowd."""
     level = float(rng.choice([0.0, 0.4, 1.3, 2.6], p=[0.08, 0.27, 0.4, 0.25]))
     return level * {"city": 1.0, "suburb": 0.7, "country": 0.25, "motorway": 0.0}[setting]
 
 
-def walk_along(
-    rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, meeting: Meeting, side: int
-) -> int:  # fmt: skip
+def add_walking_group(
+    rng: np.random.Generator,
+    planner: TrackPlanner,
+    library: ActorLibrary,
+    network: RoadNetwork,
+    encounter: CameraEncounter,
+    side: int,
+) -> int:
     """Somebody, or a group side by side, walking along a pavement; returns how many found room."""
     gait = "run" if rng.random() < 0.08 else "walk"
     speed = rng.uniform(2.2, 3.8) if gait == "run" else rng.uniform(0.8, 1.7)
-    direction, d = int(rng.choice([-1, 1])), side * _pavement_place(rng, network)
-    times, added = cast.times_s, 0
-    for index in range(_group_size(rng)):
+    direction, d = int(rng.choice([-1, 1])), side * _sample_pavement_offset(rng, network)
+    times, added = planner.times_s, 0
+    for index in range(_sample_group_size(rng)):
         mine = "child" if index and rng.random() < 0.3 else gait
         off = d + side * index * rng.uniform(0.5, 0.75)
         s = (
-            meeting.s_m
-            + direction * speed * (times - meeting.t_s)
+            encounter.s_m
+            + direction * speed * (times - encounter.t_s)
             + rng.normal(0, 0.25)
-            + wander(rng, times, 0.2, 7)
+            + random_drift(rng, times, 0.2, 7)
         )
-        lateral = np.clip(off, -network.profile.edge_m - 1, network.profile.edge_m + 1) + wander(
-            rng, times, 0.12, 6
-        )
+        lateral = np.clip(
+            off, -network.profile.edge_offset_m - 1, network.profile.edge_offset_m + 1
+        ) + random_drift(rng, times, 0.12, 6)
         path = np.stack([s, np.broadcast_to(lateral, s.shape)], 1)
-        added += _add(cast, wardrobe.person(rng, mine), network, path, None)
+        added += _add_pedestrian(planner, library.sample_pedestrian(rng, mine), network, path, None)
     return added
 
 
-def cross_over(
-    rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, meeting: Meeting
-) -> int:  # fmt: skip
+def add_crossing_pedestrian(
+    rng: np.random.Generator,
+    planner: TrackPlanner,
+    library: ActorLibrary,
+    network: RoadNetwork,
+    encounter: CameraEncounter,
+) -> int:
     """Somebody who comes along a pavement, perhaps waits at the kerb, crosses and walks on."""
     profile = network.profile
     side = int(rng.choice([-1, 1]))
-    zebra = [s for s in network.crossings if abs(s - meeting.s_m) < 12]
-    s = float(rng.choice(zebra)) + rng.uniform(-1, 1) if zebra else meeting.s_m
-    out = [profile.half_m + rng.uniform(0.5, max(0.6, profile.pavement_m - 0.4)) for _ in range(2)]
+    zebra = [s for s in network.crossings if abs(s - encounter.s_m) < 12]
+    s = float(rng.choice(zebra)) + rng.uniform(-1, 1) if zebra else encounter.s_m
+    out = [
+        profile.half_width_m + rng.uniform(0.5, max(0.6, profile.pavement_width_m - 0.4)) for _ in range(2)
+    ]
     before, after = rng.uniform(-20, 20), rng.uniform(-20, 20)
     near, far, drift = side * out[0], -side * out[1], rng.normal(0, 0.5)
     corners = np.array([[s + before, near], [s, near], [s + drift, far], [s + after, far]])
     gait = "run" if rng.random() < 0.1 else "walk"
     speed = rng.uniform(2.2, 3.5) if gait == "run" else rng.uniform(1.0, 1.8)
-    body = wardrobe.person(rng, gait if rng.random() < 0.92 else "child")
+    body = library.sample_pedestrian(rng, gait if rng.random() < 0.92 else "child")
     waits_s = rng.uniform(1, 6) if rng.random() < 0.35 else 0.0
     for _ in range(5):
-        t_s = meeting.t_s + rng.normal(0, 1.5)
-        path, facing = _polyline(corners, cast.times_s, speed, abs(before) + profile.half_m, t_s, waits_s)
-        if _add(cast, body, network, path, facing):
+        t_s = encounter.t_s + rng.normal(0, 1.5)
+        path, facing = _walk_path(
+            corners, planner.times_s, speed, abs(before) + profile.half_width_m, t_s, waits_s
+        )
+        if _add_pedestrian(planner, body, network, path, facing):
             return 1
     return 0
 
 
-def stand_about(
-    rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, meeting: Meeting, side: int
-) -> int:  # fmt: skip
+def add_standing_group(
+    rng: np.random.Generator,
+    planner: TrackPlanner,
+    library: ActorLibrary,
+    network: RoadNetwork,
+    encounter: CameraEncounter,
+    side: int,
+) -> int:
     """People who stand: talking in a circle, or waiting side by side."""
-    d, count, added = side * _pavement_place(rng, network), _group_size(rng), 0
+    d, count, added = side * _sample_pavement_offset(rng, network), _sample_group_size(rng), 0
     talking = count > 1 and rng.random() < 0.7
     turn = rng.uniform(0, 2 * np.pi)
     for index in range(count):
@@ -94,34 +122,42 @@ def stand_about(
             if talking
             else np.array([index * 0.7, rng.normal(0, 0.1)])
         )
-        sway = wander(rng, cast.times_s, 0.04, 4.0)
-        path = np.stack([meeting.s_m + off[0] + sway, d + off[1] + wander(rng, cast.times_s, 0.03, 5.0)], 1)
-        facing = (angle + np.pi if talking else turn) + wander(rng, cast.times_s, 0.25, 6.0)
-        added += _add(cast, wardrobe.person(rng, "stand"), network, path, facing, sway)
+        sway = random_drift(rng, planner.times_s, 0.04, 4.0)
+        path = np.stack(
+            [encounter.s_m + off[0] + sway, d + off[1] + random_drift(rng, planner.times_s, 0.03, 5.0)], 1
+        )
+        facing = (angle + np.pi if talking else turn) + random_drift(rng, planner.times_s, 0.25, 6.0)
+        added += _add_pedestrian(
+            planner, library.sample_pedestrian(rng, "stand"), network, path, facing, sway
+        )
     return added
 
 
-def _group_size(rng: np.random.Generator) -> int:
+def _sample_group_size(rng: np.random.Generator) -> int:
     return int(rng.choice([1, 2, 3, 4], p=[0.6, 0.26, 0.1, 0.04]))
 
 
-def _pavement_place(rng: np.random.Generator, network: Network) -> float:
+def _sample_pavement_offset(rng: np.random.Generator, network: RoadNetwork) -> float:
     profile = network.profile
-    if not profile.pavement_m:
-        return profile.half_m + rng.uniform(-0.3, 1.0)
-    return profile.half_m + rng.uniform(0.3, max(0.5, profile.pavement_m - 0.4))
+    if not profile.pavement_width_m:
+        return profile.half_width_m + rng.uniform(-0.3, 1.0)
+    return profile.half_width_m + rng.uniform(0.3, max(0.5, profile.pavement_width_m - 0.4))
 
 
-def _add(
-    cast: Cast, body: Body, network: Network, path: Floats, facing: Floats | None,
+def _add_pedestrian(
+    planner: TrackPlanner,
+    body: Body,
+    network: RoadNetwork,
+    path: Floats,
+    facing: Floats | None,
     stride: Floats | None = None,
-) -> int:  # fmt: skip
+) -> int:
     """Add a person on a path [T, 2] of (s, d), facing [T] against the road or along the path; 1 for room."""
     track = np.empty((len(path), TRACK_COLUMNS), np.float32)
     profile = network.profile
-    up = np.clip((np.abs(path[:, 1]) - profile.half_m + 0.15) / 0.3, 0, 1)
-    on_pavement = profile.kerb_m * up * up * (3 - 2 * up)
-    track[:, X : Z + 1] = network.road.at(path[:, 0], path[:, 1], on_pavement)
+    up = np.clip((np.abs(path[:, 1]) - profile.half_width_m + 0.15) / 0.3, 0, 1)
+    on_pavement = profile.kerb_height_m * up * up * (3 - 2 * up)
+    track[:, X : Z + 1] = network.road.point_at(path[:, 0], path[:, 1], on_pavement)
     steps = np.diff(path, axis=0, append=path[-1:] + (path[-1:] - path[-2:-1]))
     way = np.arctan2(steps[:, 1], steps[:, 0]) if facing is None else facing
     track[:, YAW] = network.road.heading_at(path[:, 0]) + np.unwrap(np.broadcast_to(way, len(path)))
@@ -129,12 +165,12 @@ def _add(
     walked = np.cumsum(np.hypot(steps[:, 0], steps[:, 1])) if stride is None else stride
     track[:, STRIDE] = walked
     track[:, S], track[:, D] = path[:, 0], path[:, 1]
-    return int(cast.add(PERSON, body, track))
+    return int(planner.add(PEDESTRIAN_ACTOR, body, track))
 
 
-def _polyline(
+def _walk_path(
     corners: Floats, times: Floats, speed: float, met_m: float, met_s: float, waits_s: float
-) -> tuple[Floats, Floats]:  # fmt: skip
+) -> tuple[Floats, Floats]:
     """A rounded walk through corners [K, 2]: (path [T, 2], facing [T]); at met_m along it at met_s.
 
     With waits_s, it stands still so long at the second corner.

@@ -4,21 +4,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikewatch.ingest.simulation.actors.actor_library import Wardrobe
-from spikewatch.ingest.simulation.actors.actor_tracks import Cast
+from spikewatch.ingest.simulation.actors.actor_library import ActorLibrary
+from spikewatch.ingest.simulation.actors.actor_tracks import TrackPlanner
 from spikewatch.ingest.simulation.actors.bodies import Body
-from spikewatch.ingest.simulation.actors.motion import drive, follow, smooth, wander
+from spikewatch.ingest.simulation.actors.motion import make_track, random_drift, simulate_drive, smooth
 from spikewatch.ingest.simulation.film import CAR, Actor
 from spikewatch.ingest.simulation.geometry.mesh import Floats
-from spikewatch.ingest.simulation.world.road_network import Network, SideRoad
-from spikewatch.ingest.simulation.world.road_profile import Lane
+from spikewatch.ingest.simulation.world.road_network import RoadNetwork, SideRoad
+from spikewatch.ingest.simulation.world.road_profile import TrafficLane
 
-_LABELLED = ("car", "van", "pickup")
-_MOST_IN_LANE = 45
+_LABELLED_TYPES = ("car", "van", "pickup")
+_MAX_VEHICLES_PER_LANE = 45
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class VisibleSpan:
     """The part of the road that the camera sees at each time: from first_m to last_m [T]."""
 
     first_m: Floats
@@ -26,43 +26,53 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Density:
-    """gap_m: mean room between moving cars; parked, heavy: shares of taken places, of lorries and buses."""
+class TrafficDensity:
+    """gap_m: mean room between moving cars; parked_share, heavy_share: shares of taken places, of lorries and
+    buses.
+    """
 
     gap_m: float
-    parked: float
-    heavy: float
+    parked_share: float
+    heavy_share: float
     riders_per_km: float
     crossing_per_s: float
 
 
-def draw_density(rng: np.random.Generator, setting: str) -> Density:
+def sample_traffic_density(rng: np.random.Generator, setting: str) -> TrafficDensity:
     """From deserted to crowded."""
     crowd = rng.choice([0.0, 0.35, 1.0], p=[0.1, 0.35, 0.55])
-    return Density(
+    return TrafficDensity(
         gap_m=float(rng.uniform(8, 40) / max(crowd, 0.05)),
-        parked=float(rng.choice([0.0, 0.3, 0.6, 0.9]) * rng.uniform(0.7, 1.05)),
-        heavy=rng.uniform(0.0, 0.25) if setting == "motorway" else rng.uniform(0, 0.12),
+        parked_share=float(rng.choice([0.0, 0.3, 0.6, 0.9]) * rng.uniform(0.7, 1.05)),
+        heavy_share=rng.uniform(0.0, 0.25) if setting == "motorway" else rng.uniform(0, 0.12),
         riders_per_km=0.0 if setting == "motorway" else float(rng.choice([0.0, 6.0, 20.0])),
         crossing_per_s=float(rng.uniform(0.05, 0.4) * crowd),
     )
 
 
-def actor_of(kind: str) -> Actor:
+def vehicle_actor(type_name: str) -> Actor:
     """The actor of a vehicle of a kind; only cars in the wide sense are labelled."""
-    return Actor(CAR if kind in _LABELLED else None, kind)
+    return Actor(CAR if type_name in _LABELLED_TYPES else None, type_name)
 
 
-def park(
-    rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, watch: Watch, share: float
+def add_parked_cars(
+    rng: np.random.Generator,
+    planner: TrackPlanner,
+    library: ActorLibrary,
+    network: RoadNetwork,
+    visible_span: VisibleSpan,
+    share: float,
 ) -> None:
     """Cars along the kerbs, where they do not stand in a junction, a crossing or a tight bend."""
-    span = (max(float(watch.first_m.min()), network.s0_m), min(float(watch.last_m.max()), network.s1_m))
+    span = (
+        max(float(visible_span.first_m.min()), network.s0_m),
+        min(float(visible_span.last_m.max()), network.s1_m),
+    )
     for d in network.profile.parking_d_m:
         side = 1 if d > 0 else -1
         s = span[0]
         while s < span[1]:
-            kind, body, tint = wardrobe.car(rng)
+            kind, body, tint = library.sample_car(rng)
             place = s + body.size_m[0] / 2
             s += body.size_m[0] + rng.uniform(0.5, 1.8)
             here = np.array([place])
@@ -73,117 +83,150 @@ def park(
             facing = (
                 (0.0 if side < 0 else np.pi) + rng.normal(0, 0.02) + (np.pi if rng.random() < 0.08 else 0)
             )
-            where = np.full(len(cast.times_s), place)
-            track = follow(network.road, where, d + rng.normal(0, 0.08), facing)
-            cast.add(actor_of(kind), body, track, tint)
+            where = np.full(len(planner.times_s), place)
+            track = make_track(network.road, where, d + rng.normal(0, 0.08), facing)
+            planner.add(vehicle_actor(kind), body, track, tint)
 
 
-def fill_lane(
-    rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, watch: Watch, lane: Lane,
-    cruise_ms: float, density: Density,
-) -> None:  # fmt: skip
+def add_lane_traffic(
+    rng: np.random.Generator,
+    planner: TrackPlanner,
+    library: ActorLibrary,
+    network: RoadNetwork,
+    visible_span: VisibleSpan,
+    lane: TrafficLane,
+    cruise_mps: float,
+    density: TrafficDensity,
+) -> None:
     """A stream of vehicles that all keep the lane's pace, each with a little drift of its own."""
-    times = cast.times_s
-    start = float(watch.first_m[0]) if lane.direction > 0 else float(watch.last_m[0])
-    flow = _flow(rng, network, times, start, cruise_ms) * lane.direction
-    low, high = float((watch.first_m - flow).min()), float((watch.last_m - flow).max())
+    times = planner.times_s
+    start = float(visible_span.first_m[0]) if lane.direction > 0 else float(visible_span.last_m[0])
+    flow = _lane_progress(rng, network, times, start, cruise_mps) * lane.direction
+    low, high = float((visible_span.first_m - flow).min()), float((visible_span.last_m - flow).max())
     at = low + rng.exponential(density.gap_m)
-    for _ in range(_MOST_IN_LANE):
+    for _ in range(_MAX_VEHICLES_PER_LANE):
         if at > high:
             break
-        kind, body, tint = _vehicle(rng, wardrobe, density.heavy)
-        drift = wander(rng, times, 0.08 * min(density.gap_m, 20.0), rng.uniform(10, 25))
+        kind, body, tint = _sample_vehicle(rng, library, density.heavy_share)
+        drift = random_drift(rng, times, 0.08 * min(density.gap_m, 20.0), rng.uniform(10, 25))
         s = at + flow + drift
-        d = lane.d_m + wander(rng, times, 0.12, rng.uniform(5, 12))
+        d = lane.d_m + random_drift(rng, times, 0.12, rng.uniform(5, 12))
         facing = 0.0 if lane.direction > 0 else np.pi
-        track = follow(network.road, s, d, facing, stride=np.abs(s - s[0]))
-        cast.add(actor_of(kind), body, track, tint)
+        track = make_track(network.road, s, d, facing, stride=np.abs(s - s[0]))
+        planner.add(vehicle_actor(kind), body, track, tint)
         at += body.size_m[0] + 6.0 + rng.exponential(density.gap_m)
 
 
-def lead(
-    rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, own_s: Floats, own_d: float,
-    heavy: float,
-) -> None:  # fmt: skip
+def add_leading_vehicles(
+    rng: np.random.Generator,
+    planner: TrackPlanner,
+    library: ActorLibrary,
+    network: RoadNetwork,
+    ego_s: Floats,
+    ego_d: float,
+    heavy_share: float,
+) -> None:
     """One to three vehicles ahead of the camera's own car, which follow the road at its pace."""
-    times = cast.times_s
+    times = planner.times_s
     gap = rng.uniform(6.5, 26)
     for _ in range(rng.integers(1, 4)):
-        kind, body, tint = _vehicle(rng, wardrobe, heavy)
-        drift = wander(rng, times, min(0.2 * gap, 3.0), rng.uniform(8, 20))
-        s = own_s + gap + body.size_m[0] / 2 + drift
-        track = follow(network.road, s, own_d + wander(rng, times, 0.12, 9.0), stride=s)
-        cast.add(actor_of(kind), body, track, tint)
+        kind, body, tint = _sample_vehicle(rng, library, heavy_share)
+        drift = random_drift(rng, times, min(0.2 * gap, 3.0), rng.uniform(8, 20))
+        s = ego_s + gap + body.size_m[0] / 2 + drift
+        track = make_track(network.road, s, ego_d + random_drift(rng, times, 0.12, 9.0), stride=s)
+        planner.add(vehicle_actor(kind), body, track, tint)
         gap += body.size_m[0] + rng.uniform(6, 18)
 
 
-def ride(
-    rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, watch: Watch, per_km: float
+def add_two_wheelers(
+    rng: np.random.Generator,
+    planner: TrackPlanner,
+    library: ActorLibrary,
+    network: RoadNetwork,
+    visible_span: VisibleSpan,
+    per_km: float,
 ) -> None:
     """Two-wheelers at the right edge of the lanes, either way."""
-    times = cast.times_s
-    span = float(watch.last_m.max() - watch.first_m.min())
+    times = planner.times_s
+    span = float(visible_span.last_m.max() - visible_span.first_m.min())
     for _ in range(int(rng.poisson(per_km * span / 1000))):
-        kind, body = wardrobe.riders[rng.integers(len(wardrobe.riders))]
+        kind, body = library.riders[rng.integers(len(library.riders))]
         direction = int(rng.choice([-1, 1]))
         speed = rng.uniform(3, 7) if kind == "cyclist" else rng.uniform(6, 12)
         met = float(rng.choice(times))
         index = int(np.searchsorted(times, met))
-        place = rng.uniform(watch.first_m[index], watch.last_m[index])
-        s = place + direction * speed * (times - met) + wander(rng, times, 0.6, 12.0)
-        inner = network.profile.half_m - (2.4 if network.profile.parking_d_m else 0.5)
-        d = -direction * max(inner, 0.8) + wander(rng, times, 0.15, 4.0)
-        track = follow(network.road, s, d, 0.0 if direction > 0 else np.pi, stride=np.abs(s - s[0]))
-        cast.add(actor_of(kind), body, track)
+        place = rng.uniform(visible_span.first_m[index], visible_span.last_m[index])
+        s = place + direction * speed * (times - met) + random_drift(rng, times, 0.6, 12.0)
+        inner = network.profile.half_width_m - (2.4 if network.profile.parking_d_m else 0.5)
+        d = -direction * max(inner, 0.8) + random_drift(rng, times, 0.15, 4.0)
+        track = make_track(network.road, s, d, 0.0 if direction > 0 else np.pi, stride=np.abs(s - s[0]))
+        planner.add(vehicle_actor(kind), body, track)
 
 
-def cross(
-    rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, watch: Watch, density: Density
-) -> None:  # fmt: skip
+def add_crossing_traffic(
+    rng: np.random.Generator,
+    planner: TrackPlanner,
+    library: ActorLibrary,
+    network: RoadNetwork,
+    visible_span: VisibleSpan,
+    density: TrafficDensity,
+) -> None:
     """Vehicles that wait at the mouths of side roads, and some that cross where a road goes on."""
-    seen = (float(watch.first_m.min()), float(watch.last_m.max()))
-    sides = [side for side in network.sides if seen[0] < side.s_m < seen[1]]
+    seen = (float(visible_span.first_m.min()), float(visible_span.last_m.max()))
+    sides = [side for side in network.side_roads if seen[0] < side.s_m < seen[1]]
     for side in sides:
         if rng.random() < 0.6:
-            _wait(rng, cast, wardrobe, network, side)
+            _add_waiting_cars(rng, planner, library, network, side)
         opposite = any(other.s_m == side.s_m and other.side != side.side for other in sides)
-        count = int(rng.poisson(density.crossing_per_s * float(cast.times_s[-1])))
+        count = int(rng.poisson(density.crossing_per_s * float(planner.times_s[-1])))
         for _ in range(min(count, 8) if opposite else 0):
-            _cross_once(rng, cast, wardrobe, side)
+            _add_crossing_car(rng, planner, library, side)
 
 
-def _wait(rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, network: Network, side: SideRoad) -> None:
+def _add_waiting_cars(
+    rng: np.random.Generator,
+    planner: TrackPlanner,
+    library: ActorLibrary,
+    network: RoadNetwork,
+    side: SideRoad,
+) -> None:
     lane = next(lane for lane in side.profile.lanes if lane.direction < 0)
-    at = network.profile.half_m + 1.0
+    at = network.profile.half_width_m + 1.0
     for _ in range(rng.integers(1, 4)):
-        kind, body, tint = wardrobe.car(rng)
-        s = np.full(len(cast.times_s), at + body.size_m[0] / 2)
-        cast.add(actor_of(kind), body, follow(side.road, s, lane.d_m, np.pi, on_main=False), tint)
+        kind, body, tint = library.sample_car(rng)
+        s = np.full(len(planner.times_s), at + body.size_m[0] / 2)
+        planner.add(vehicle_actor(kind), body, make_track(side.road, s, lane.d_m, np.pi, on_main=False), tint)
         at += body.size_m[0] + rng.uniform(1.5, 4)
 
 
-def _cross_once(rng: np.random.Generator, cast: Cast, wardrobe: Wardrobe, side: SideRoad) -> None:
+def _add_crossing_car(
+    rng: np.random.Generator, planner: TrackPlanner, library: ActorLibrary, side: SideRoad
+) -> None:
     lane = next(lane for lane in side.profile.lanes if lane.direction < 0)
-    kind, body, tint = wardrobe.car(rng)
-    times, speed = cast.times_s, rng.uniform(4, 12)
+    kind, body, tint = library.sample_car(rng)
+    times, speed = planner.times_s, rng.uniform(4, 12)
     for _ in range(4):
         s = -speed * (times - rng.uniform(0, float(times[-1])))
-        if cast.add(actor_of(kind), body, follow(side.road, s, lane.d_m, np.pi, on_main=False), tint):
+        if planner.add(
+            vehicle_actor(kind), body, make_track(side.road, s, lane.d_m, np.pi, on_main=False), tint
+        ):
             return
 
 
-def _vehicle(rng: np.random.Generator, wardrobe: Wardrobe, heavy: float) -> tuple[str, Body, float]:
-    if rng.random() < heavy:
-        kind, body = wardrobe.heavy[rng.integers(len(wardrobe.heavy))]
+def _sample_vehicle(
+    rng: np.random.Generator, library: ActorLibrary, heavy_share: float
+) -> tuple[str, Body, float]:
+    if rng.random() < heavy_share:
+        kind, body = library.heavy_vehicles[rng.integers(len(library.heavy_vehicles))]
         return kind, body, float(rng.choice([0.4, 1.0]))
-    return wardrobe.car(rng)
+    return library.sample_car(rng)
 
 
-def _flow(
-    rng: np.random.Generator, network: Network, times: Floats, start: float, cruise_ms: float
+def _lane_progress(
+    rng: np.random.Generator, network: RoadNetwork, times: Floats, start: float, cruise_mps: float
 ) -> Floats:
     """How far a lane's stream has come [T]: as the road allows, and in cities it may stop for a while."""
-    run = drive(network.road, times, start, cruise_ms, []) - start
+    run = simulate_drive(network.road, times, start, cruise_mps, []) - start
     if network.profile.setting in ("city", "suburb") and rng.random() < 0.3:
         begin = rng.uniform(0, float(times[-1]))
         pace = np.clip(np.abs(times - begin - 2.5) / 2.5 - rng.uniform(0.3, 1.0), 0, 1)

@@ -6,25 +6,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spikewatch.ingest.errors import SimulationError
-from spikewatch.ingest.simulation.dataset.job import Facts, Job, MakeFilm, Options
-from spikewatch.ingest.simulation.dataset.layout import MAX_SECONDS, only_writer, place
-from spikewatch.ingest.simulation.dataset.report import described, read_facts, write_report
-from spikewatch.ingest.simulation.dataset.workers import Done, Failed, Progress, run_jobs
+from spikewatch.ingest.simulation.dataset.job import (
+    DatasetOptions,
+    FilmFactory,
+    RecordingJob,
+    RecordingSummary,
+)
+from spikewatch.ingest.simulation.dataset.layout import MAX_SECONDS, exclusive_writer, recording_paths
+from spikewatch.ingest.simulation.dataset.report import describe_options, read_summaries, write_report
+from spikewatch.ingest.simulation.dataset.workers import JobDone, JobFailed, JobProgress, run_jobs
 from spikewatch.ingest.simulation.film import SCENARIOS
 
 MIN_SIDE_PX, MAX_SIDE_PX = 32, 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class GenerationResult:
     """What is in the folder now, what was there before, and what could not be made."""
 
-    facts: tuple[Facts, ...]
+    summaries: tuple[RecordingSummary, ...]
     skipped: int
-    failed: tuple[Failed, ...]
+    failed: tuple[JobFailed, ...]
 
 
-def check_options(options: Options) -> None:
+def check_options(options: DatasetOptions) -> None:
     """Refuse what cannot be simulated, before any work is done.
 
     Raises:
@@ -41,43 +46,45 @@ def check_options(options: Options) -> None:
         raise SimulationError(f"{options.timing.seconds:g} s; a recording lasts at most {MAX_SECONDS:g} s")
 
 
-def run_campaign(
-    out: Path,
-    options: Options,
-    recordings: int,
+def generate_dataset(
+    output_dir: Path,
+    options: DatasetOptions,
+    recording_count: int,
     workers: int,
-    make_film: MakeFilm,
-    tell: Callable[[float], None],
-) -> Outcome:
-    """Make recordings 0 to `recordings` - 1 that the folder does not hold yet.
+    film_factory: FilmFactory,
+    on_progress: Callable[[float], None],
+) -> GenerationResult:
+    """Make recordings 0 to `recording_count` - 1 that the folder does not hold yet.
 
     Each depends on the seed and its index only: not on their number, nor on that of the workers. A recording
-    that fails is told of at the end; the others are made. `tell` is called with the share done.
+    that fails is told of at the end; the others are made. `on_progress` is called with the share done.
 
     Raises:
         SimulationError: bad options, or the folder was made with others.
         OSError: the folder cannot be written.
     """
     check_options(options)
-    same = described(options)
-    failed: list[Failed] = []
-    with only_writer(out):
+    same = describe_options(options)
+    failed: list[JobFailed] = []
+    with exclusive_writer(output_dir):
         facts = {
             index: each
-            for index, each in read_facts(out, same).items()
-            if place(out, index, each["scenario"]).complete()
+            for index, each in read_summaries(output_dir, same).items()
+            if recording_paths(output_dir, index, each["scenario"]).is_complete()
         }
-        jobs = [Job(out, index, options) for index in range(recordings) if index not in facts]
+        jobs = [
+            RecordingJob(output_dir, index, options) for index in range(recording_count) if index not in facts
+        ]
         shares = dict.fromkeys((job.index for job in jobs), 0.0)
-        write_report(out, same, facts)
-        with closing(run_jobs(jobs, workers, make_film)) as news:
+        write_report(output_dir, same, facts)
+        with closing(run_jobs(jobs, workers, film_factory)) as news:
             for each in news:
-                shares[each.job.index] = each.share if isinstance(each, Progress) else 1.0
-                if isinstance(each, Failed):
+                shares[each.job.index] = each.share if isinstance(each, JobProgress) else 1.0
+                if isinstance(each, JobFailed):
                     failed.append(each)
-                if isinstance(each, Done):
-                    facts[each.job.index] = each.facts
-                    write_report(out, same, facts)
-                tell(sum(shares.values()) / len(shares))
+                if isinstance(each, JobDone):
+                    facts[each.job.index] = each.summary
+                    write_report(output_dir, same, facts)
+                on_progress(sum(shares.values()) / len(shares))
     ordered = tuple(facts[index] for index in sorted(facts))
-    return Outcome(ordered, recordings - len(jobs), tuple(failed))
+    return GenerationResult(ordered, recording_count - len(jobs), tuple(failed))

@@ -24,13 +24,13 @@ Boxes = NDArray[np.void]
 MIN_SIDE_PX = 8
 """Actors of which less is to be seen get no label; evaluation filters harder (10 px, diagonal 30 px)."""
 
-MIN_COVER = 0.15
+MIN_VISIBLE_SHARE = 0.15
 """Share of its box that an actor must show. A person in full stride, seen from the side, covers 0.19; slivers
 seen past whatever hides the rest cover less, and their box would be a guess."""
 
 
 @numba.njit(nogil=True, cache=True)
-def extents(ids: NDArray[np.int32], actors: int) -> NDArray[np.int64]:
+def instance_extents(ids: NDArray[np.int32], actors: int) -> NDArray[np.int64]:
     """Of each id 1..actors in a picture [H,W]: first and last column, first and last row, pixels; [actors,5].
 
     Ids beyond are passed over; an id that does not occur has zero pixels.
@@ -49,8 +49,8 @@ def extents(ids: NDArray[np.int32], actors: int) -> NDArray[np.int64]:
     return found
 
 
-def label(
-    ids: NDArray[np.int32], actors: Sequence[Actor], t_us: int, noticed: NDArray[np.bool_] | None = None
+def label_actors(
+    ids: NDArray[np.int32], actors: Sequence[Actor], t_us: int, active: NDArray[np.bool_] | None = None
 ) -> Boxes:
     """Boxes around what is to be seen of the actors that have a class; the track is the actor's id.
 
@@ -58,13 +58,17 @@ def label(
         ids: [H,W], 0 where no actor is seen.
         actors: actor k - 1 has id k.
         t_us: time that the boxes get.
-        noticed: bool [actors], those that may be labelled; None: all.
+        active: bool [actors], those that may be labelled; None: all.
     """
-    left, right, top, bottom, pixels = extents(ids, len(actors)).T
+    left, right, top, bottom, pixels = instance_extents(ids, len(actors)).T
     width, height = right - left + 1, bottom - top + 1
-    seen = (pixels > 0) & (np.minimum(width, height) >= MIN_SIDE_PX) & (pixels >= MIN_COVER * width * height)
-    if noticed is not None:
-        seen &= noticed
+    seen = (
+        (pixels > 0)
+        & (np.minimum(width, height) >= MIN_SIDE_PX)
+        & (pixels >= MIN_VISIBLE_SHARE * width * height)
+    )
+    if active is not None:
+        seen &= active
     kept = [k for k in np.flatnonzero(seen).tolist() if actors[k].class_id is not None]
     boxes = np.zeros(len(kept), BBOX_DTYPE)
     boxes["t"] = t_us

@@ -13,7 +13,7 @@ import numpy as np
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.simulation.dataset.labels import Boxes
 
-EVENTS, LABELS, PARTIAL = "_td.dat", "_bbox.npy", ".part"
+EVENTS_SUFFIX, LABELS_SUFFIX, PARTIAL_SUFFIX = "_td.dat", "_bbox.npy", ".part"
 
 SPLITS = ("train", "val", "test", *["train"] * 7)
 """The split of recording i is entry i modulo ten: 80, 10 and 10 %, all three from the third recording on."""
@@ -23,7 +23,7 @@ MAX_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RecordingPaths:
     """Where the two files of one recording go."""
 
     folder: Path
@@ -31,32 +31,32 @@ class Place:
 
     @property
     def events(self) -> Path:
-        return self.folder / (self.name + EVENTS)
+        return self.folder / (self.name + EVENTS_SUFFIX)
 
     @property
     def labels(self) -> Path:
-        return self.folder / (self.name + LABELS)
+        return self.folder / (self.name + LABELS_SUFFIX)
 
-    def complete(self) -> bool:
+    def is_complete(self) -> bool:
         """Both files are there, and so are whole."""
         return self.events.is_file() and self.labels.is_file()
 
 
-def place(out: Path, index: int, scenario: str) -> Place:
+def recording_paths(output_dir: Path, index: int, scenario: str) -> RecordingPaths:
     """The place of recording `index`; it does not depend on how many there are."""
-    return Place(out / SPLITS[index % len(SPLITS)], f"{index:05d}_{scenario}")
+    return RecordingPaths(output_dir / SPLITS[index % len(SPLITS)], f"{index:05d}_{scenario}")
 
 
-def dat_header(width: int, height: int) -> bytes:
+def encode_dat_header(width: int, height: int) -> bytes:
     """The text header of a DAT file, version 2, and the two bytes after it: event type 0x00, event size 8."""
     lines = ("Data file containing simulated events", "Version 2", f"Height {height}", f"Width {width}")
     return "".join(f"% {line}\n" for line in lines).encode() + bytes([0x00, 8])
 
 
 @contextmanager
-def appearing(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """A file to write that appears as `path` when it is whole, and not at all after an error."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
     try:
         with partial.open("wb") as file:
             yield file
@@ -67,12 +67,12 @@ def appearing(path: Path) -> Iterator[BinaryIO]:
 
 def write_labels(path: Path, boxes: Boxes) -> None:
     """A `_bbox.npy`, at once or not at all."""
-    with appearing(path) as file:
+    with atomic_write(path) as file:
         np.save(file, boxes)
 
 
 @contextmanager
-def only_writer(out: Path) -> Iterator[None]:
+def exclusive_writer(output_dir: Path) -> Iterator[None]:
     """Makes the folder, and sees to it that one process at a time writes there.
 
     What runs that were killed have left unfinished is removed.
@@ -80,15 +80,15 @@ def only_writer(out: Path) -> Iterator[None]:
     Raises:
         SimulationError: another process writes there.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    with (out / ".lock").open("w") as lock:
+    output_dir.mkdir(parents=True, exist_ok=True)
+    with (output_dir / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SimulationError(
-                f"{out}: another run writes there; wait for it or name another folder"
+                f"{output_dir}: another run writes there; wait for it or name another folder"
             ) from None
-        for pattern in (f".*{PARTIAL}", f"*/.*{PARTIAL}"):
-            for path in out.glob(pattern):
+        for pattern in (f".*{PARTIAL_SUFFIX}", f"*/.*{PARTIAL_SUFFIX}"):
+            for path in output_dir.glob(pattern):
                 path.unlink(missing_ok=True)
         yield

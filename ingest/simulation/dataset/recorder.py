@@ -6,8 +6,8 @@ from fractions import Fraction
 
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.simulation.dataset.labels import Boxes, label
-from spikewatch.ingest.simulation.dataset.visibility import Notice
+from spikewatch.ingest.simulation.dataset.labels import Boxes, label_actors
+from spikewatch.ingest.simulation.dataset.visibility import ActivityFilter
 from spikewatch.ingest.simulation.event_camera.event_camera import EventCamera
 from spikewatch.ingest.simulation.film import Film
 
@@ -39,7 +39,7 @@ class Timing:
     @property
     def frames(self) -> int:
         """Steps, each from one frame to the next; there is one frame more."""
-        return int(_exact(self.seconds) * _exact(self.fps))
+        return int(_to_fraction(self.seconds) * _to_fraction(self.fps))
 
     @property
     def frames_per_label(self) -> int:
@@ -47,11 +47,11 @@ class Timing:
 
     def t_us(self, frame: int) -> int:
         """Time of a frame; frame 0 is at 0."""
-        return round(frame * 1_000_000 / _exact(self.fps))
+        return round(frame * 1_000_000 / _to_fraction(self.fps))
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RecordedStep:
     """From one frame to the next: its events, and the labels at its end, None between labels."""
 
     t_us: int
@@ -59,25 +59,25 @@ class Step:
     labels: Boxes | None
 
 
-def record(film: Film, camera: EventCamera, timing: Timing) -> Iterator[Step]:
+def record_film(film: Film, camera: EventCamera, timing: Timing) -> Iterator[RecordedStep]:
     """All steps of a recording; there is no label at zero, where nothing has moved yet."""
     first = film.luminance(0.0)
-    camera.expose(first, 0)
+    camera.generate_events(first, 0)
     height, width = first.shape
-    notice = Notice(height, width, len(film.actors))
+    notice = ActivityFilter(height, width, len(film.actors))
     for frame in range(1, timing.frames + 1):
         t_us, labels = timing.t_us(frame), None
-        events = camera.expose(film.luminance(t_us * 1e-6), t_us)
-        notice.see(events)
+        events = camera.generate_events(film.luminance(t_us * 1e-6), t_us)
+        notice.update(events)
         if frame % timing.frames_per_label == 0:
             ids = film.ids(t_us * 1e-6)
-            labels = label(ids, film.actors, t_us, notice.noticed(ids, t_us))
-        yield Step(t_us, events, labels)
+            labels = label_actors(ids, film.actors, t_us, notice.active_actors(ids, t_us))
+        yield RecordedStep(t_us, events, labels)
 
 
-def _exact(value: float) -> Fraction:
+def _to_fraction(value: float) -> Fraction:
     return Fraction(str(value))
 
 
 def _ratio(a: float, b: float) -> Fraction:
-    return _exact(a) / _exact(b)
+    return _to_fraction(a) / _to_fraction(b)

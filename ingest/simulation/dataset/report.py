@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from spikewatch.ingest.errors import SimulationError
-from spikewatch.ingest.simulation.dataset.job import Facts, Options
-from spikewatch.ingest.simulation.dataset.layout import appearing
+from spikewatch.ingest.simulation.dataset.job import DatasetOptions, RecordingSummary
+from spikewatch.ingest.simulation.dataset.layout import atomic_write
 
-REPORT = "simulation.json"
+REPORT_FILE = "simulation.json"
 
-REVISION = 2
+SIMULATOR_REVISION = 2
 """Of the simulator: to be raised where the same seed gives other recordings than before."""
 
-PACKAGES = ("spikewatch", "numpy", "numba", "moderngl")
+VERSIONED_PACKAGES = ("spikewatch", "numpy", "numba", "moderngl")
 
-LICENCES = (
+MESH_LICENCES = (
     {
         "part": "shapes of vehicles, buildings, trees and street furniture",
         "source": "Gazebo model collection (gazebo_models), Open Source Robotics Foundation",
@@ -28,7 +28,7 @@ LICENCES = (
 """Of the meshes that docs/simulation.md names; other meshes have their own."""
 
 
-def described(options: Options) -> dict[str, Any]:
+def describe_options(options: DatasetOptions) -> dict[str, Any]:
     """The options as they stand in the report; meshes by a digest of their files.
 
     Raises:
@@ -63,10 +63,10 @@ def mesh_digest(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
-def versions() -> dict[str, str | int | None]:
+def simulator_versions() -> dict[str, str | int | None]:
     """The simulator's revision, and what it is built on; None for what is not installed."""
-    found: dict[str, str | int | None] = {"revision": REVISION}
-    for package in PACKAGES:
+    found: dict[str, str | int | None] = {"revision": SIMULATOR_REVISION}
+    for package in VERSIONED_PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -74,13 +74,13 @@ def versions() -> dict[str, str | int | None]:
     return found
 
 
-def read_facts(out: Path, options: dict[str, Any]) -> dict[int, Facts]:
+def read_summaries(output_dir: Path, options: dict[str, Any]) -> dict[int, RecordingSummary]:
     """What an earlier run with the same options has finished, by index; empty for a new folder.
 
     Raises:
         SimulationError: the folder was made with other options, or its report cannot be understood.
     """
-    path = out / REPORT
+    path = output_dir / REPORT_FILE
     if not path.exists():
         return {}
     try:
@@ -94,25 +94,26 @@ def read_facts(out: Path, options: dict[str, Any]) -> dict[int, Facts]:
     for name, value in options.items():
         if earlier.get(name) != value:
             raise SimulationError(
-                f"{out} holds recordings with {name} {earlier.get(name)}, not {value}; "
+                f"{output_dir} holds recordings with {name} {earlier.get(name)}, not {value}; "
                 "give the same options to go on, or name another folder"
             )
-    if made_by.get("revision") != REVISION:
+    if made_by.get("revision") != SIMULATOR_REVISION:
         raise SimulationError(
-            f"{out} was made by revision {made_by.get('revision')} of the simulator, this is {REVISION}; "
+            f"{output_dir} was made by revision {made_by.get('revision')} of the simulator, this is "
+            f"{SIMULATOR_REVISION}; "
             "name another folder"
         )
     return facts
 
 
-def write_report(out: Path, options: dict[str, Any], facts: dict[int, Facts]) -> None:
+def write_report(output_dir: Path, options: dict[str, Any], summaries: dict[int, RecordingSummary]) -> None:
     """Replaces the report, at once or not at all; recordings in order of their index."""
     report = {
         "simulated": "by spikewatch simulate; no real event is among these",
         "options": options,
-        "versions": versions(),
-        "licences": [] if options["meshes"] is None else list(LICENCES),
-        "recordings": [facts[index] for index in sorted(facts)],
+        "versions": simulator_versions(),
+        "licences": [] if options["meshes"] is None else list(MESH_LICENCES),
+        "recordings": [summaries[index] for index in sorted(summaries)],
     }
-    with appearing(out / REPORT) as file:
+    with atomic_write(output_dir / REPORT_FILE) as file:
         file.write((json.dumps(report, indent=1) + "\n").encode())

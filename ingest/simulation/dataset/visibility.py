@@ -9,41 +9,41 @@ from numpy.typing import NDArray
 
 from spikewatch.ingest.events import Events
 
-NOTICE_HZ = 1.5
+MIN_ACTIVITY_HZ = 1.5
 """Events per pixel and second on an actor; shot noise of the simulated sensors stays below 0.5."""
 
-MIN_EVENTS = 12
+MIN_ACTOR_EVENTS = 12
 """On the whole actor since the label before."""
 
-MEMORY_US = 500_000
+ACTIVITY_HOLD_US = 500_000
 """For so long after it was last noticed, an actor is still labelled."""
 
 
-class Notice:
+class ActivityFilter:
     """Counts events by pixel between labels, and remembers when each actor was last noticed."""
 
     def __init__(self, height: int, width: int, actors: int) -> None:
-        self._counts = np.zeros((height, width), np.int64)
-        self._since_us = 0
-        self._noticed_us = np.full(actors, -MEMORY_US - 1, np.int64)
+        self._event_counts = np.zeros((height, width), np.int64)
+        self._window_start_us = 0
+        self._last_active_us = np.full(actors, -ACTIVITY_HOLD_US - 1, np.int64)
 
-    def see(self, events: Events) -> None:
+    def update(self, events: Events) -> None:
         """Events after those seen before."""
-        np.add.at(self._counts, (events["y"], events["x"]), 1)
+        np.add.at(self._event_counts, (events["y"], events["x"]), 1)
 
-    def noticed(self, ids: NDArray[np.int32], t_us: int) -> NDArray[np.bool_]:
+    def active_actors(self, ids: NDArray[np.int32], t_us: int) -> NDArray[np.bool_]:
         """Which actors are to be labelled at t_us, bool [actors]; begins to count anew.
 
         Args:
             ids: [H,W], 0 where no actor is seen, k where actor k - 1 is.
             t_us: after the time of the call before.
         """
-        actors = len(self._noticed_us)
-        on_actor = np.bincount(ids.ravel(), self._counts.ravel(), actors + 1)[1:]
+        actors = len(self._last_active_us)
+        on_actor = np.bincount(ids.ravel(), self._event_counts.ravel(), actors + 1)[1:]
         pixels = np.bincount(ids.ravel(), minlength=actors + 1)[1:]
-        rate_hz = on_actor / np.maximum(pixels, 1) / ((t_us - self._since_us) * 1e-6)
-        self._noticed_us[(rate_hz >= NOTICE_HZ) & (on_actor >= MIN_EVENTS)] = t_us
-        self._counts[:] = 0
-        self._since_us = t_us
-        kept: NDArray[np.bool_] = t_us - self._noticed_us <= MEMORY_US
+        rate_hz = on_actor / np.maximum(pixels, 1) / ((t_us - self._window_start_us) * 1e-6)
+        self._last_active_us[(rate_hz >= MIN_ACTIVITY_HZ) & (on_actor >= MIN_ACTOR_EVENTS)] = t_us
+        self._event_counts[:] = 0
+        self._window_start_us = t_us
+        kept: NDArray[np.bool_] = t_us - self._last_active_us <= ACTIVITY_HOLD_US
         return kept

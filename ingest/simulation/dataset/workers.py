@@ -17,103 +17,103 @@ from multiprocessing.context import SpawnProcess
 from types import FrameType
 
 from spikewatch.ingest.errors import IngestError
-from spikewatch.ingest.simulation.dataset.job import Facts, Job, MakeFilm, run_job
+from spikewatch.ingest.simulation.dataset.job import FilmFactory, RecordingJob, RecordingSummary, run_job
 
-STOPPING_S = 20.0
+STOP_TIMEOUT_S = 20.0
 """A process gets this long to remove its unfinished files; then it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class JobProgress:
     """A job is under way; share 0 to 1."""
 
-    job: Job
+    job: RecordingJob
     share: float
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class JobDone:
     """A job is done."""
 
-    job: Job
-    facts: Facts
+    job: RecordingJob
+    summary: RecordingSummary
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class JobFailed:
     """A job has failed; nothing of it is left on disk."""
 
-    job: Job
+    job: RecordingJob
     reason: str
 
 
-News = Progress | Done | Failed
+JobMessage = JobProgress | JobDone | JobFailed
 
 
 @dataclass(slots=True)
 class _Worker:
     process: SpawnProcess
-    pipe: "Connection[Job, News]"
-    job: Job | None = None
+    connection: "Connection[RecordingJob, JobMessage]"
+    job: RecordingJob | None = None
 
 
-def run_jobs(jobs: Iterable[Job], workers: int, make_film: MakeFilm) -> Generator[News]:
+def run_jobs(jobs: Iterable[RecordingJob], workers: int, film_factory: FilmFactory) -> Generator[JobMessage]:
     """Runs all jobs, at most `workers` at a time, and tells of each as it happens.
 
     Closing the generator, or an exception such as Ctrl-C, ends the processes; what is unfinished leaves no
     file.
     """
     waiting = deque(jobs)
-    crew = [_hire(make_film) for _ in range(min(workers, len(waiting)))]
+    crew = [_start_worker(film_factory) for _ in range(min(workers, len(waiting)))]
     try:
         while waiting or any(worker.job for worker in crew):
             for worker in crew:
                 if worker.job is None and waiting:
                     worker.job = waiting.popleft()
-                    worker.pipe.send(worker.job)
-            ready = wait([worker.pipe for worker in crew if worker.job])
+                    worker.connection.send(worker.job)
+            ready = wait([worker.connection for worker in crew if worker.job])
             for place, worker in enumerate(crew):
-                if worker.pipe in ready and worker.job:
-                    news = _heard(worker, worker.job)
-                    if not worker.pipe.closed:
-                        worker.job = worker.job if isinstance(news, Progress) else None
+                if worker.connection in ready and worker.job:
+                    news = _receive_message(worker, worker.job)
+                    if not worker.connection.closed:
+                        worker.job = worker.job if isinstance(news, JobProgress) else None
                     elif waiting:
-                        crew[place] = _hire(make_film)
+                        crew[place] = _start_worker(film_factory)
                     else:
                         worker.job = None
                     yield news
     finally:
         for worker in crew:
-            worker.pipe.close()  # which ends those without a job
+            worker.connection.close()  # which ends those without a job
             if worker.job is not None:
                 worker.process.terminate()
         for worker in crew:
-            worker.process.join(STOPPING_S)
+            worker.process.join(STOP_TIMEOUT_S)
             worker.process.kill()
 
 
-def _heard(worker: _Worker, job: Job) -> News:
+def _receive_message(worker: _Worker, job: RecordingJob) -> JobMessage:
     try:
-        return worker.pipe.recv()
+        return worker.connection.recv()
     except (EOFError, OSError):
-        worker.pipe.close()
+        worker.connection.close()
         worker.process.join()
-        return Failed(job, f"its process ended with exit status {worker.process.exitcode}")
+        return JobFailed(job, f"its process ended with exit status {worker.process.exitcode}")
 
 
-def _hire(make_film: MakeFilm) -> _Worker:
+def _start_worker(film_factory: FilmFactory) -> _Worker:
     # not forked: a child must not inherit a renderer's context
     context = get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, make_film), daemon=True)
-    with _children_ignore_interrupts():
+    process = context.Process(target=_worker_main, args=(theirs, film_factory), daemon=True)
+    with _ignore_sigint_in_children():
         process.start()
     theirs.close()
     return _Worker(process, ours)
 
 
 @contextmanager
-def _children_ignore_interrupts() -> Iterator[None]:
+def _ignore_sigint_in_children() -> Iterator[None]:
     """Ctrl-C goes to all processes of a terminal, but ending the children is their parent's business."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -125,23 +125,27 @@ def _children_ignore_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _work(pipe: "Connection[News, Job]", make_film: MakeFilm) -> None:
+def _worker_main(connection: "Connection[JobMessage, RecordingJob]", film_factory: FilmFactory) -> None:
     """The life of a process: it ends when the pipe does, or by SIGTERM, and then tidies up."""
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _exit_worker)
     os.environ["LP_NUM_THREADS"] = "1"  # Mesa's software renderer: the cores are shared out by process
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            pipe.send(_result(pipe, pipe.recv(), make_film))
+            connection.send(_run_to_message(connection, connection.recv(), film_factory))
 
 
-def _result(pipe: "Connection[News, Job]", job: Job, make_film: MakeFilm) -> News:
+def _run_to_message(
+    connection: "Connection[JobMessage, RecordingJob]", job: RecordingJob, film_factory: FilmFactory
+) -> JobMessage:
     try:
-        return Done(job, run_job(job, make_film, lambda share: pipe.send(Progress(job, share))))
+        return JobDone(
+            job, run_job(job, film_factory, lambda share: connection.send(JobProgress(job, share)))
+        )
     except IngestError as error:
-        return Failed(job, str(error))
+        return JobFailed(job, str(error))
     except Exception as error:  # of a campaign, one recording is lost
-        return Failed(job, f"{type(error).__name__}: {error}")
+        return JobFailed(job, f"{type(error).__name__}: {error}")
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit_worker(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)

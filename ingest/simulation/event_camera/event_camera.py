@@ -5,11 +5,16 @@ from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.events import DecodeStats, Events, empty_events
-from spikewatch.ingest.simulation.event_camera.noise import draw_noise, noise_rates
-from spikewatch.ingest.simulation.event_camera.pixel_model import Picture, fire, log_luminance, low_passed
+from spikewatch.ingest.simulation.event_camera.noise import sample_noise, sample_noise_rates
+from spikewatch.ingest.simulation.event_camera.pixel_model import (
+    FloatImage,
+    emit_events,
+    log_luminance,
+    low_pass,
+)
 from spikewatch.ingest.simulation.event_camera.settings import CameraSettings
 
-SMALLEST_THRESHOLD = 0.05
+MIN_THRESHOLD = 0.05
 """No pixel is more sensitive, however wide the spread."""
 
 
@@ -17,10 +22,10 @@ class EventCamera:
     """The pixels of one camera between two frames; the same generator and frames give the same events.
 
     Attributes:
-        on, off: thresholds [H,W].
+        on_threshold, off_threshold: thresholds [H,W].
         level: low-passed log luminance [H,W]; None before the first frame.
         change: of the level since each pixel last fired [H,W].
-        blind_us: rest of each pixel's refractory time [H,W].
+        refractory_remaining_us: rest of each pixel's refractory time [H,W].
         t_us: time of the last frame.
         stats: events given out, and those that the bus dropped (`bus_saturated`).
     """
@@ -29,17 +34,17 @@ class EventCamera:
         """Draws what differs between pixels; `rng` then stays with the camera, for its noise."""
         shape = (height, width)
         self.settings = settings
-        self.on = _thresholds(rng, settings.on_threshold, settings.threshold_spread, shape)
-        self.off = _thresholds(rng, settings.off_threshold, settings.threshold_spread, shape)
-        self.change = rng.uniform(-self.off, self.on).astype(np.float32)
-        self.blind_us = np.zeros(shape, np.float32)
-        self.level: Picture | None = None
+        self.on_threshold = _sample_thresholds(rng, settings.on_threshold, settings.threshold_spread, shape)
+        self.off_threshold = _sample_thresholds(rng, settings.off_threshold, settings.threshold_spread, shape)
+        self.change = rng.uniform(-self.off_threshold, self.on_threshold).astype(np.float32)
+        self.refractory_remaining_us = np.zeros(shape, np.float32)
+        self.level: FloatImage | None = None
         self.t_us = 0
         self.stats = DecodeStats()
         self._rng = rng
-        self._summed_hz: NDArray[np.float64] = np.cumsum(noise_rates(rng, shape, settings))
+        self._cumulative_noise_hz: NDArray[np.float64] = np.cumsum(sample_noise_rates(rng, shape, settings))
 
-    def expose(self, luminance: Picture, t_us: int) -> Events:
+    def generate_events(self, luminance: FloatImage, t_us: int) -> Events:
         """Events from the last frame up to this one, in order of time; the first frame gives none.
 
         Args:
@@ -49,8 +54,8 @@ class EventCamera:
         Raises:
             SimulationError: a frame of another size, or not after the last.
         """
-        if luminance.shape != self.on.shape:
-            raise SimulationError(f"a frame of {luminance.shape}; the sensor has {self.on.shape}")
+        if luminance.shape != self.on_threshold.shape:
+            raise SimulationError(f"a frame of {luminance.shape}; the sensor has {self.on_threshold.shape}")
         if self.level is None:
             self.level, self.t_us = log_luminance(luminance, self.settings), t_us
             return empty_events()
@@ -59,25 +64,32 @@ class EventCamera:
             raise SimulationError(
                 f"a frame at {t_us} µs, but the last was at {t0_us} µs; frames must follow in time"
             )
-        level = low_passed(self.level, luminance, dt_us, self.settings)
-        moved = level - self.level + np.float32(self.settings.leak_hz * dt_us * 1e-6) * self.on
-        signal = fire(
-            moved, self.on, self.off, self.change, self.blind_us, t0_us, dt_us, self.settings.refractory_us
+        level = low_pass(self.level, luminance, dt_us, self.settings)
+        moved = level - self.level + np.float32(self.settings.leak_hz * dt_us * 1e-6) * self.on_threshold
+        signal = emit_events(
+            moved,
+            self.on_threshold,
+            self.off_threshold,
+            self.change,
+            self.refractory_remaining_us,
+            t0_us,
+            dt_us,
+            self.settings.refractory_us,
         )
-        noise = draw_noise(self._rng, self._summed_hz, luminance, t0_us, t_us)
+        noise = sample_noise(self._rng, self._cumulative_noise_hz, luminance, t0_us, t_us)
         self.level, self.t_us = level, t_us
-        return self._read_out(in_time_order(np.concatenate((signal, noise)), t0_us), dt_us)
+        return self._limit_bus_rate(sort_by_time(np.concatenate((signal, noise)), t0_us), dt_us)
 
-    def _read_out(self, events: Events, dt_us: int) -> Events:
+    def _limit_bus_rate(self, events: Events, dt_us: int) -> Events:
         carried = max(1, int(self.settings.bus_events_per_s * dt_us * 1e-6))
         if len(events) > carried:
-            self.stats.drop("bus_saturated", len(events) - carried)
+            self.stats.count_dropped("bus_saturated", len(events) - carried)
             events = events[np.linspace(0, len(events) - 1, carried).astype(np.intp)]
         self.stats.events += len(events)
         return events
 
 
-def in_time_order(events: Events, t0_us: int) -> Events:
+def sort_by_time(events: Events, t0_us: int) -> Events:
     """Events at or after t0_us, sorted; those of one microsecond keep their order."""
     since = events["t"] - t0_us
     if len(since) and since.max() < 1 << 16:
@@ -85,5 +97,7 @@ def in_time_order(events: Events, t0_us: int) -> Events:
     return events[np.argsort(since, kind="stable")]
 
 
-def _thresholds(rng: np.random.Generator, mean: float, spread: float, shape: tuple[int, int]) -> Picture:
-    return np.maximum(rng.normal(mean, spread, shape), SMALLEST_THRESHOLD).astype(np.float32)
+def _sample_thresholds(
+    rng: np.random.Generator, mean: float, spread: float, shape: tuple[int, int]
+) -> FloatImage:
+    return np.maximum(rng.normal(mean, spread, shape), MIN_THRESHOLD).astype(np.float32)

@@ -6,14 +6,14 @@ from numpy.typing import NDArray
 from spikewatch.ingest.events import Events, empty_events
 from spikewatch.ingest.simulation.event_camera.settings import CameraSettings
 
-BRIGHT_SHARE = 0.25
+BRIGHT_NOISE_SHARE = 0.25
 """Of the noise in the dark, what is left at luminance one (Hu et al., v2e, 2021)."""
 
-ON_SHARE = 0.45
+ON_NOISE_SHARE = 0.45
 """Of noise events."""
 
 
-def noise_rates(
+def sample_noise_rates(
     rng: np.random.Generator, shape: tuple[int, int], settings: CameraSettings
 ) -> NDArray[np.float64]:
     """Hz for each pixel [H,W] in the dark: log-normal around shot_hz, which is their mean, and hot pixels.
@@ -26,9 +26,9 @@ def noise_rates(
     return np.where(hot, rates + settings.hot_hz, rates)
 
 
-def draw_noise(
+def sample_noise(
     rng: np.random.Generator,
-    summed_hz: NDArray[np.float64],
+    cumulative_hz: NDArray[np.float64],
     luminance: NDArray[np.float32],
     t0_us: int,
     t1_us: int,
@@ -37,18 +37,18 @@ def draw_noise(
 
     Args:
         rng: is advanced.
-        summed_hz: cumulative sum [H*W] of the rates in the dark.
-        luminance: [H,W] of the step; it thins the noise, down to BRIGHT_SHARE.
+        cumulative_hz: cumulative sum [H*W] of the rates in the dark.
+        luminance: [H,W] of the step; it thins the noise, down to BRIGHT_NOISE_SHARE.
         t0_us: start of the step.
         t1_us: its end; times lie before it.
     """
-    total_hz = float(summed_hz[-1])
+    total_hz = float(cumulative_hz[-1])
     count = int(rng.poisson(total_hz * (t1_us - t0_us) * 1e-6))
-    pixel = np.searchsorted(summed_hz, rng.random(count) * total_hz, side="right")
+    pixel = np.searchsorted(cumulative_hz, rng.random(count) * total_hz, side="right")
     light = np.minimum(luminance.ravel()[pixel], 1)
-    pixel = pixel[rng.random(count) < 1 - (1 - BRIGHT_SHARE) * light]
+    pixel = pixel[rng.random(count) < 1 - (1 - BRIGHT_NOISE_SHARE) * light]
     noise = empty_events(len(pixel))
     noise["t"] = rng.integers(t0_us, t1_us, len(pixel))
     noise["y"], noise["x"] = np.divmod(pixel, luminance.shape[1])
-    noise["p"] = rng.random(len(pixel)) < ON_SHARE
+    noise["p"] = rng.random(len(pixel)) < ON_NOISE_SHARE
     return noise

@@ -20,54 +20,60 @@ from numpy.typing import NDArray
 from spikewatch.ingest.events import EVENT_DTYPE, Events
 from spikewatch.ingest.simulation.event_camera.settings import CameraSettings
 
-Picture = NDArray[np.float32]
+FloatImage = NDArray[np.float32]
 """[H,W]"""
 
 
-def log_luminance(luminance: Picture, settings: CameraSettings) -> Picture:
+def log_luminance(luminance: FloatImage, settings: CameraSettings) -> FloatImage:
     """The `l` of the module's equations, [H,W]."""
-    level: Picture = np.log(luminance + np.float32(settings.dark))
+    level: FloatImage = np.log(luminance + np.float32(settings.dark))
     return level
 
 
-def low_passed(level: Picture, luminance: Picture, dt_us: int, settings: CameraSettings) -> Picture:
+def low_pass(level: FloatImage, luminance: FloatImage, dt_us: int, settings: CameraSettings) -> FloatImage:
     """L after a step of dt_us under constant light: the exact solution of its equation."""
     rate = np.float32(-2e-6 * np.pi * settings.bandwidth_hz * dt_us)
     share = 1 - np.exp(rate * (luminance + np.float32(settings.low_light)))
-    after: Picture = level + share * (log_luminance(luminance, settings) - level)
+    after: FloatImage = level + share * (log_luminance(luminance, settings) - level)
     return after
 
 
 @numba.njit(nogil=True, cache=True, error_model="numpy")
-def fire(
-    moved: Picture, on: Picture, off: Picture, change: Picture, blind_us: Picture, t0_us: int, dt_us: int,
+def emit_events(
+    level_change: FloatImage,
+    on: FloatImage,
+    off: FloatImage,
+    change: FloatImage,
+    refractory_remaining_us: FloatImage,
+    t0_us: int,
+    dt_us: int,
     refractory_us: float,
-) -> Events:  # fmt: skip
+) -> Events:
     """The events of one step, in order of pixels.
 
     Args:
-        moved: [H,W] by how much C would rise over the step if no pixel fired.
+        level_change: [H,W] by how much C would rise over the step if no pixel fired.
         on: [H,W] thresholds above zero.
         off: the same.
         change: [H,W] C; is updated.
-        blind_us: [H,W] rest of the refractory time at the step's start; is updated.
+        refractory_remaining_us: [H,W] rest of the refractory time at the step's start; is updated.
         t0_us: start of the step.
         dt_us: its length.
         refractory_us: above zero.
     """
-    height, width = moved.shape
+    height, width = level_change.shape
     found = np.empty(height * width // 4 + 64, EVENT_DTYPE)
     n = 0
     for y in range(height):
         for x in range(width):
             start = change[y, x]
-            if blind_us[y, x] == 0 and -off[y, x] < start + moved[y, x] < on[y, x]:
-                change[y, x] = start + moved[y, x]
+            if refractory_remaining_us[y, x] == 0 and -off[y, x] < start + level_change[y, x] < on[y, x]:
+                change[y, x] = start + level_change[y, x]
                 continue
-            slope = np.float64(moved[y, x]) / dt_us
+            slope = np.float64(level_change[y, x]) / dt_us
             polarity = slope > 0
             goal = np.float64(on[y, x] if polarity else -off[y, x])
-            c, t = np.float64(start), np.float64(blind_us[y, x])
+            c, t = np.float64(start), np.float64(refractory_remaining_us[y, x])
             while t < dt_us:
                 wait = max((goal - c) / slope, 0.0) if slope != 0 else np.inf
                 if t + wait > dt_us:
@@ -75,19 +81,19 @@ def fire(
                     t = np.float64(dt_us)
                     break
                 if n == len(found):
-                    found = _doubled(found)
+                    found = _grow_buffer(found)
                 event = found[n]
                 event.t, event.x, event.y, event.p = t0_us + np.int64(t + wait), x, y, polarity
                 n += 1
                 c = np.float64(0)
                 t += wait + refractory_us
             change[y, x] = c
-            blind_us[y, x] = t - dt_us
+            refractory_remaining_us[y, x] = t - dt_us
     return found[:n]
 
 
 @numba.njit(nogil=True, cache=True)
-def _doubled(events: Events) -> Events:
+def _grow_buffer(events: Events) -> Events:
     larger = np.empty(2 * len(events), EVENT_DTYPE)
     larger[: len(events)] = events
     return larger

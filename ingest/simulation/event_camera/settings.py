@@ -12,7 +12,7 @@ class CameraSettings:
     """An event camera. Thresholds in units of the natural logarithm of luminance, rates for one pixel.
 
     The effects are those that Lichtsteiner et al. (IEEE JSSC 43, 2008), Nozaki and Delbruck (IEEE TED 64,
-    2017) and Hu et al. ("v2e", CVPRW 2021) describe; the defaults lie amid the ranges of `draw_settings`.
+    2017) and Hu et al. ("v2e", CVPRW 2021) describe; the defaults lie amid the ranges of `sample_settings`.
 
     Attributes:
         on_threshold, off_threshold: means over pixels of the contrast that fires.
@@ -60,23 +60,23 @@ class CameraSettings:
             raise SimulationError(f"camera setting hot_share is {self.hot_share}; a share is at most one")
 
 
-def draw_settings(rng: np.random.Generator) -> CameraSettings:
+def sample_settings(rng: np.random.Generator) -> CameraSettings:
     """One camera of many; the ranges are tuned on real recordings (docs/simulation.md)."""
     threshold, ratio = rng.uniform(0.22, 0.5), rng.uniform(1.0, 1.9)
     return CameraSettings(
         on_threshold=threshold * ratio**0.5,
         off_threshold=threshold / ratio**0.5,
         threshold_spread=rng.uniform(0.02, 0.05),
-        dark=_log_uniform(rng, 0.015, 0.06),
-        bandwidth_hz=_log_uniform(rng, 60, 250),
+        dark=_sample_log_uniform(rng, 0.015, 0.06),
+        bandwidth_hz=_sample_log_uniform(rng, 60, 250),
         refractory_us=rng.uniform(200, 1000),
-        leak_hz=_log_uniform(rng, 0.005, 0.1),
-        shot_hz=_log_uniform(rng, 0.005, 0.6),
+        leak_hz=_sample_log_uniform(rng, 0.005, 0.1),
+        shot_hz=_sample_log_uniform(rng, 0.005, 0.6),
         shot_spread=rng.uniform(0.5, 0.9),
         hot_share=rng.uniform(0, 2e-4),
-        hot_hz=_log_uniform(rng, 20, 200),
+        hot_hz=_sample_log_uniform(rng, 20, 200),
     )
 
 
-def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+def _sample_log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -9,14 +9,14 @@ from spikewatch.ingest.simulation.geometry.mesh import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Lens:
+class LensEffects:
     """What is between the camera and the world.
 
     glare: share of the mirrored dashboard; dashboard: its upper edge as a share of the height, below 0 for
-    none; wiper_hz: 0 for none. inside: whether the camera is in a car.
+    none; wiper_hz: 0 for none. in_car: whether the camera is in a car.
     """
 
-    inside: bool = False
+    in_car: bool = False
     glare: float = 0.0
     dashboard: float = -1.0
     wiper_hz: float = 0.0
@@ -26,65 +26,65 @@ _NEAR_M, _FAR_M = 0.12, 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class View:
-    """eye [3]; turn [3, 3]: columns are the camera's right, up and backward axes in the world; focal_px."""
+class CameraView:
+    """eye [3]; rotation [3, 3]: columns are right, up and backward in the world; focal_px."""
 
     eye: Floats
-    turn: Floats
+    rotation: Floats
     focal_px: float
 
 
-def look(eye: Floats, yaw: float, pitch: float, roll: float, focal_px: float) -> View:
+def view_from_angles(eye: Floats, yaw: float, pitch: float, roll: float, focal_px: float) -> CameraView:
     """A view along yaw (counter-clockwise from +x) and pitch (upwards), rolled clockwise; radians."""
     ahead = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
     up = np.cross(right, ahead)
     cos, sin = np.cos(roll), np.sin(roll)
-    return View(eye, np.stack([cos * right - sin * up, sin * right + cos * up, -ahead], 1), focal_px)
+    return CameraView(eye, np.stack([cos * right - sin * up, sin * right + cos * up, -ahead], 1), focal_px)
 
 
-def look_at(eye: Floats, target: Floats, focal_px: float) -> View:
+def look_at(eye: Floats, target: Floats, focal_px: float) -> CameraView:
     """A level view from eye to target [3]."""
     x, y, z = target - eye
-    return look(eye, float(np.arctan2(y, x)), float(np.arctan2(z, np.hypot(x, y))), 0.0, focal_px)
+    return view_from_angles(eye, float(np.arctan2(y, x)), float(np.arctan2(z, np.hypot(x, y))), 0.0, focal_px)
 
 
-def focal_px(width: int, view_degrees: float) -> float:
+def focal_length_px(width: int, view_degrees: float) -> float:
     """The focal length, in pixels, of a camera whose picture is view_degrees wide."""
     return float(width / 2 / np.tan(np.radians(view_degrees) / 2))
 
 
-def projection(view: View, width: int, height: int) -> Floats:
+def projection_matrix(view: CameraView, width: int, height: int) -> Floats:
     """The matrix [4, 4] from world points to OpenGL's clip space."""
     lens = np.zeros((4, 4))
     lens[0, 0], lens[1, 1] = 2 * view.focal_px / width, 2 * view.focal_px / height
     lens[2, 2] = -(_FAR_M + _NEAR_M) / (_FAR_M - _NEAR_M)
     lens[2, 3] = -2 * _FAR_M * _NEAR_M / (_FAR_M - _NEAR_M)
     lens[3, 2] = -1
-    return lens @ world_to_camera(view)
+    return lens @ view_matrix(view)
 
 
-def world_to_camera(view: View) -> Floats:
+def view_matrix(view: CameraView) -> Floats:
     """The matrix [4, 4] into the camera's frame."""
     matrix = np.eye(4)
-    matrix[:3, :3] = view.turn.T
-    matrix[:3, 3] = -view.turn.T @ view.eye
+    matrix[:3, :3] = view.rotation.T
+    matrix[:3, 3] = -view.rotation.T @ view.eye
     return matrix
 
 
-def rays(view: View, width: int, height: int) -> Floats:
+def ray_matrix(view: CameraView, width: int, height: int) -> Floats:
     """The matrix [4, 4] from a corner (x, y, 0, 1) in -1..1 to the direction seen there."""
     matrix = np.zeros((4, 4))
-    matrix[:3, 0] = view.turn[:, 0] * width / 2 / view.focal_px
-    matrix[:3, 1] = view.turn[:, 1] * height / 2 / view.focal_px
-    matrix[:3, 3] = -view.turn[:, 2]
+    matrix[:3, 0] = view.rotation[:, 0] * width / 2 / view.focal_px
+    matrix[:3, 1] = view.rotation[:, 1] * height / 2 / view.focal_px
+    matrix[:3, 3] = -view.rotation[:, 2]
     return matrix
 
 
-def in_sight(matrix: Floats, middles: Floats, radii: Floats) -> NDArray[np.bool_]:
+def in_frustum(matrix: Floats, centres: Floats, radii: Floats) -> NDArray[np.bool_]:
     """[N]: whether spheres about middles [N, 3] reach into the picture of a projection matrix."""
     planes = np.stack([matrix[3] + matrix[0], matrix[3] - matrix[0], matrix[3] + matrix[1],
                        matrix[3] - matrix[1], matrix[3] + matrix[2]])  # fmt: skip
     planes = planes / np.linalg.norm(planes[:, :3], axis=1, keepdims=True)
-    distances = middles @ planes[:, :3].T + planes[:, 3]
+    distances = centres @ planes[:, :3].T + planes[:, 3]
     return np.asarray((distances > -radii[:, None]).all(1))

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikewatch.ingest.simulation.geometry.camera import in_sight
+from spikewatch.ingest.simulation.geometry.camera import in_frustum
 from spikewatch.ingest.simulation.geometry.mesh import Floats, Ints, Mesh
 
-CELL_M = 24.0
+CELL_SIZE_M = 24.0
 
 
 @dataclass(frozen=True, slots=True)
-class Chunks:
+class MeshCells:
     """A mesh with its faces in order of cells; cell k has faces starts[k] to starts[k + 1].
 
     middles [K, 3] and radii [K] bound the cells.
@@ -19,17 +19,17 @@ class Chunks:
 
     mesh: Mesh
     starts: Ints
-    middles: Floats
+    centres: Floats
     radii: Floats
 
-    def visible(
-        self, matrix: Floats, eye: Floats, reach_m: float, near_first: bool = True
+    def visible_runs(
+        self, matrix: Floats, eye: Floats, max_distance_m: float, near_first: bool = True
     ) -> list[tuple[int, int]]:
         """(first face, number of faces) of what is in sight: nearest first, or in as few runs as can be."""
         if not len(self.radii):
             return []
-        distances = np.linalg.norm(self.middles - eye, axis=1) - self.radii
-        seen = np.flatnonzero((distances < reach_m) & in_sight(matrix, self.middles, self.radii))
+        distances = np.linalg.norm(self.centres - eye, axis=1) - self.radii
+        seen = np.flatnonzero((distances < max_distance_m) & in_frustum(matrix, self.centres, self.radii))
         if near_first:
             seen = seen[np.argsort(distances[seen], kind="stable")]
         runs: list[tuple[int, int]] = []
@@ -41,10 +41,10 @@ class Chunks:
         return runs
 
 
-def cut(mesh: Mesh, cell_m: float = CELL_M) -> Chunks:
+def split_into_cells(mesh: Mesh, cell_m: float = CELL_SIZE_M) -> MeshCells:
     """Sort a mesh's faces into cells by their middles."""
     if not len(mesh.faces):
-        return Chunks(mesh, np.zeros(1, np.int64), np.zeros((0, 3)), np.zeros(0))
+        return MeshCells(mesh, np.zeros(1, np.int64), np.zeros((0, 3)), np.zeros(0))
     corners = mesh.points[mesh.faces]  # [F, 3, 3]
     cells = np.floor(corners.mean(1)[:, :2] / cell_m).astype(np.int64)
     keys = (cells[:, 0] << 32) + cells[:, 1]
@@ -52,7 +52,7 @@ def cut(mesh: Mesh, cell_m: float = CELL_M) -> Chunks:
     starts = np.flatnonzero(np.diff(keys[order], prepend=keys[order][0] - 1))
     corners = corners[order]
     low, high = np.minimum.reduceat(corners.min(1), starts), np.maximum.reduceat(corners.max(1), starts)
-    return Chunks(
+    return MeshCells(
         Mesh(mesh.vertices, mesh.faces[order]), np.append(starts, len(order)), (low + high) / 2,
         np.linalg.norm(high - low, axis=1) / 2,
     )  # fmt: skip

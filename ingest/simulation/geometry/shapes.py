@@ -7,16 +7,16 @@ from spikewatch.ingest.simulation.geometry.mesh import (
     Floats,
     Ints,
     Mesh,
-    assemble,
-    turned,
-    unit,
+    build_mesh,
+    normalise,
+    rotate_about_z,
     vertex_normals,
 )
 
 _QUAD = np.array([[0, 1, 2], [0, 2, 3]])
 
 
-def _box_sides() -> tuple[Floats, Floats, Floats]:
+def _unit_box_sides() -> tuple[Floats, Floats, Floats]:
     """Corners [6, 4, 3] of the unit box on z = 0, normals [6, 3], and the axes of u and v by side."""
     sides = []
     for normal, along in (((1, 0), (0, 1)), ((-1, 0), (0, -1)), ((0, 1), (-1, 0)), ((0, -1), (1, 0))):
@@ -31,11 +31,11 @@ def _box_sides() -> tuple[Floats, Floats, Floats]:
     return np.array(sides, float), np.array(normals, float), np.array(lengths)
 
 
-_CORNERS, _NORMALS, _LENGTHS = _box_sides()
+_CORNERS, _NORMALS, _LENGTHS = _unit_box_sides()
 
 
-def boxes(
-    bases: ArrayLike, sizes: ArrayLike, paints: Floats, yaw: ArrayLike = 0.0, uv_per_m: ArrayLike = 1.0,
+def make_boxes(
+    bases: ArrayLike, sizes: ArrayLike, materials: Floats, yaw: ArrayLike = 0.0, uv_per_m: ArrayLike = 1.0,
     sides: int = 5,
 ) -> Mesh:  # fmt: skip
     """N upright boxes that stand on bases [N, 3] (middles of their bottoms), of sizes [N, 3] along own axes.
@@ -48,49 +48,53 @@ def boxes(
     sizes, bases = np.broadcast_to(sizes, (count, 3)), np.broadcast_to(bases, (count, 3))
     yaws = np.broadcast_to(np.asarray(yaw, float), (count,))[:, None, None]
     corners, normals, lengths = _CORNERS[:sides], _NORMALS[:sides], _LENGTHS[:sides]
-    points = turned(corners[None] * sizes[:, None, None], yaws) + bases[:, None, None]
+    points = rotate_about_z(corners[None] * sizes[:, None, None], yaws) + bases[:, None, None]
     repeat = np.asarray(uv_per_m, float)
     repeat = np.broadcast_to(repeat if repeat.ndim else repeat[None], (count, 2))
     span = sizes[:, lengths] * repeat[:, None]  # [N, sides, 2]
     uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])[None, None] * span[:, :, None]
-    turned_normals = np.broadcast_to(turned(normals[None, :, None], yaws), points.shape)
-    paints = np.broadcast_to(np.atleast_2d(paints), (count, 4))
-    flat_paints = np.repeat(paints, sides * 4, axis=0)
-    return _quads(points.reshape(-1, 4, 3), turned_normals.reshape(-1, 3), uv.reshape(-1, 2), flat_paints)
+    turned_normals = np.broadcast_to(rotate_about_z(normals[None, :, None], yaws), points.shape)
+    materials = np.broadcast_to(np.atleast_2d(materials), (count, 4))
+    flat_paints = np.repeat(materials, sides * 4, axis=0)
+    return _build_quads(
+        points.reshape(-1, 4, 3), turned_normals.reshape(-1, 3), uv.reshape(-1, 2), flat_paints
+    )
 
 
-def sheets(corners: ArrayLike, paints: Floats, uv: ArrayLike | None = None, both_sides: bool = False) -> Mesh:
+def make_quads(
+    corners: ArrayLike, materials: Floats, uv: ArrayLike | None = None, both_sides: bool = False
+) -> Mesh:
     """N flat quads; corners [N, 4, 3] counter-clockwise, uv [N, 4, 2] or [4, 2], paints [N, 4] or [4]."""
     quads = np.asarray(corners, float).reshape(-1, 4, 3)
     count = len(quads)
     unit_uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
     coordinates = np.broadcast_to(unit_uv if uv is None else np.asarray(uv, float), (count, 4, 2))
-    paints = np.broadcast_to(np.atleast_2d(paints), (count, 4))
+    materials = np.broadcast_to(np.atleast_2d(materials), (count, 4))
     if both_sides:
         quads = np.concatenate([quads, quads[:, ::-1]])
         coordinates = np.concatenate([coordinates, coordinates[:, ::-1]])
-        paints = np.concatenate([paints, paints])
-    normals = unit(np.cross(quads[:, 2] - quads[:, 0], quads[:, 3] - quads[:, 1]))
-    return _quads(
-        quads, np.repeat(normals, 4, axis=0), coordinates.reshape(-1, 2), np.repeat(paints, 4, axis=0)
+        materials = np.concatenate([materials, materials])
+    normals = normalise(np.cross(quads[:, 2] - quads[:, 0], quads[:, 3] - quads[:, 1]))
+    return _build_quads(
+        quads, np.repeat(normals, 4, axis=0), coordinates.reshape(-1, 2), np.repeat(materials, 4, axis=0)
     )
 
 
-def _quads(points: Floats, normals: Floats, uv: Floats, paints: Floats) -> Mesh:
+def _build_quads(points: Floats, normals: Floats, uv: Floats, materials: Floats) -> Mesh:
     faces = (np.arange(len(points)) * 4)[:, None, None] + _QUAD
-    return assemble(points.reshape(-1, 3), normals, uv, paints, faces.reshape(-1, 3))
+    return build_mesh(points.reshape(-1, 3), normals, uv, materials, faces.reshape(-1, 3))
 
 
-def tubes(
-    starts: ArrayLike, ends: ArrayLike, start_radii: ArrayLike, end_radii: ArrayLike, paints: Floats,
+def make_tubes(
+    starts: ArrayLike, ends: ArrayLike, start_radii: ArrayLike, end_radii: ArrayLike, materials: Floats,
     sides: int = 6, caps: bool = False,
 ) -> Mesh:  # fmt: skip
     """N tapered tubes from starts to ends [N, 3] of radii [N] or numbers; caps close their ends."""
     starts, ends = np.atleast_2d(np.asarray(starts, float)), np.atleast_2d(np.asarray(ends, float))
     count = len(starts)
-    axis = unit(ends - starts)
+    axis = normalise(ends - starts)
     helper = np.where(np.abs(axis[:, 2:]) > 0.9, [[1.0, 0, 0]], [[0.0, 0, 1]])
-    first = unit(np.cross(helper, axis))
+    first = normalise(np.cross(helper, axis))
     second = np.cross(axis, first)
     angle = np.arange(sides) * 2 * np.pi / sides
     ring = np.cos(angle)[:, None] * first[:, None] + np.sin(angle)[:, None] * second[:, None]  # [N, sides, 3]
@@ -108,33 +112,35 @@ def tubes(
     uv[..., 0] = np.arange(sides) / sides * 2
     uv[:, 1, :, 1] = length[:, None]
     normals = np.broadcast_to(ring[:, None], points.shape)
-    paints = np.repeat(np.broadcast_to(np.atleast_2d(paints), (count, 4)), 2 * sides, axis=0)
+    materials = np.repeat(np.broadcast_to(np.atleast_2d(materials), (count, 4)), 2 * sides, axis=0)
     all_faces = faces[None] + (np.arange(count) * 2 * sides)[:, None, None]
-    return assemble(
-        points.reshape(-1, 3), normals.reshape(-1, 3), uv.reshape(-1, 2), paints, all_faces.reshape(-1, 3)
+    return build_mesh(
+        points.reshape(-1, 3), normals.reshape(-1, 3), uv.reshape(-1, 2), materials, all_faces.reshape(-1, 3)
     )
 
 
-def discs(middles: ArrayLike, facing: ArrayLike, radii: ArrayLike, paints: Floats, sides: int = 10) -> Mesh:
+def make_discs(
+    centres: ArrayLike, facing: ArrayLike, radii: ArrayLike, materials: Floats, sides: int = 10
+) -> Mesh:
     """N flat discs about middles [N, 3] that look along facing [N, 3] or [3]; uv spans 0..1 across each."""
-    middles = np.atleast_2d(np.asarray(middles, float))
-    count = len(middles)
-    axis = unit(np.broadcast_to(np.asarray(facing, float), (count, 3)))
+    centres = np.atleast_2d(np.asarray(centres, float))
+    count = len(centres)
+    axis = normalise(np.broadcast_to(np.asarray(facing, float), (count, 3)))
     helper = np.where(np.abs(axis[:, 2:]) > 0.9, [[1.0, 0, 0]], [[0.0, 0, 1]])
-    first = unit(np.cross(helper, axis))
+    first = normalise(np.cross(helper, axis))
     second = np.cross(axis, first)
     angle = np.arange(sides) * 2 * np.pi / sides
     ring = np.cos(angle)[:, None] * first[:, None] + np.sin(angle)[:, None] * second[:, None]
-    points = middles[:, None] + ring * np.broadcast_to(np.asarray(radii, float), (count,))[:, None, None]
+    points = centres[:, None] + ring * np.broadcast_to(np.asarray(radii, float), (count,))[:, None, None]
     fan = np.stack([np.zeros(sides - 2, int), np.arange(1, sides - 1), np.arange(2, sides)], 1)
     faces = fan[None] + (np.arange(count) * sides)[:, None, None]
     uv = np.tile(np.stack([0.5 + 0.5 * np.cos(angle), 0.5 + 0.5 * np.sin(angle)], -1), (count, 1))
-    paints = np.repeat(np.broadcast_to(np.atleast_2d(paints), (count, 4)), sides, axis=0)
+    materials = np.repeat(np.broadcast_to(np.atleast_2d(materials), (count, 4)), sides, axis=0)
     normals = np.repeat(axis, sides, axis=0)
-    return assemble(points.reshape(-1, 3), normals, uv, paints, faces.reshape(-1, 3))
+    return build_mesh(points.reshape(-1, 3), normals, uv, materials, faces.reshape(-1, 3))
 
 
-def skin(rings: Floats, paints: Floats, uv: Floats | None = None) -> Mesh:
+def make_loft(rings: Floats, materials: Floats, uv: Floats | None = None) -> Mesh:
     """A surface through rings [S, K, 3]; normals are smooth, paints [S-1, K-1, 4] or [4] are sharp.
 
     It is smooth all around if the last ring is the first again.
@@ -142,28 +148,30 @@ def skin(rings: Floats, paints: Floats, uv: Floats | None = None) -> Mesh:
     Seen from outside, the first ring is at the left of the second if its points go upwards.
     """
     S, K = rings.shape[:2]
-    corners = quad_corners(S, K)
+    corners = quad_indices(S, K)
     shared = (corners[:, _QUAD]).reshape(-1, 3)
     normals = vertex_normals(rings.reshape(-1, 3), shared)
     if np.allclose(rings[0], rings[-1]):
         around = normals.reshape(S, K, 3)
-        around[0] = around[-1] = unit(around[0] + around[-1])
+        around[0] = around[-1] = normalise(around[0] + around[-1])
     coordinates = np.zeros((S, K, 2)) if uv is None else uv
     quads = rings.reshape(-1, 3)[corners]
-    paints = np.broadcast_to(paints, (S - 1, K - 1, 4)).reshape(-1, 4)
-    return _quads(
+    materials = np.broadcast_to(materials, (S - 1, K - 1, 4)).reshape(-1, 4)
+    return _build_quads(
         quads, normals[corners].reshape(-1, 3), coordinates.reshape(-1, 2)[corners].reshape(-1, 2),
-        np.repeat(paints, 4, axis=0),
+        np.repeat(materials, 4, axis=0),
     )  # fmt: skip
 
 
-def quad_corners(S: int, K: int) -> Ints:
+def quad_indices(S: int, K: int) -> Ints:
     """[(S-1) * (K-1), 4]: which points of a grid [S * K] are the corners of each quadrilateral of a skin."""
     index = np.arange(S * K).reshape(S, K)
     return np.stack([index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]], -1).reshape(-1, 4)
 
 
-def blob(rng: np.random.Generator, paints: Floats, roughness: float, around: int = 8, up: int = 5) -> Mesh:
+def make_blob(
+    rng: np.random.Generator, materials: Floats, roughness: float, around: int = 8, up: int = 5
+) -> Mesh:
     """A lumpy ball of radius about 1 about the origin, its texture repeating about once a metre."""
     azimuth = np.arange(around + 1) * 2 * np.pi / around
     elevation = np.linspace(-np.pi / 2, np.pi / 2, up + 1)
@@ -176,4 +184,4 @@ def blob(rng: np.random.Generator, paints: Floats, roughness: float, around: int
          np.broadcast_to(np.sin(elevation), (around + 1, up + 1))], -1
     )  # fmt: skip
     uv = np.stack(np.broadcast_arrays(azimuth[:, None] * 0.8, elevation[None] * 0.8), -1)
-    return skin(ball * radius[..., None], paints, uv)
+    return make_loft(ball * radius[..., None], materials, uv)

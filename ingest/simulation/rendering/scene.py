@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewatch.ingest.simulation.actors.bodies import Role
-from spikewatch.ingest.simulation.geometry.camera import Lens, View
+from spikewatch.ingest.simulation.actors.bodies import ActorInstance
+from spikewatch.ingest.simulation.geometry.camera import CameraView, LensEffects
 from spikewatch.ingest.simulation.geometry.mesh import Floats, Mesh
 from spikewatch.ingest.simulation.world.light import Light
-from spikewatch.ingest.simulation.world.look import Look
+from spikewatch.ingest.simulation.world.look import Appearance
 from spikewatch.ingest.simulation.world.sun_mask import SunMask
 
 
@@ -28,11 +28,11 @@ class Scene:
     ground: Mesh
     markings: Mesh
     textures: NDArray[np.uint8]
-    mask: SunMask
+    sun_mask: SunMask
     light: Light
-    look: Look
-    lens: Lens
-    roles: tuple[Role, ...]
+    appearance: Appearance
+    lens: LensEffects
+    actors: tuple[ActorInstance, ...]
     tracks: Floats
     street_lamps: Floats
-    view: Callable[[float], View]
+    view_at: Callable[[float], CameraView]

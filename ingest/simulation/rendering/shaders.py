@@ -5,7 +5,7 @@ Distance fades everything into the luminance of the horizon, so that nothing pop
 `NIGHT` is defined for films with lamps: the nearest of them, and the headlights of the camera's own car.
 """
 
-LIGHTS = 8
+MAX_LAMPS = 8
 """Lamps that a night film's shaders know at a time."""
 
 _HEAD = """
@@ -21,12 +21,12 @@ float clearness(float d) {
 """
 
 _NIGHT = (
-    f"uniform vec4 lamps[{LIGHTS}]; "
+    f"uniform vec4 lamps[{MAX_LAMPS}]; "
     """uniform vec3 beam; uniform float beam_light;
 float lamp_light(vec3 w, vec3 N) {
   float sum = 0.;
 """
-    f"  for (int k = 0; k < {LIGHTS}; k++) {{"
+    f"  for (int k = 0; k < {MAX_LAMPS}; k++) {{"
     """
     vec3 to = lamps[k].xyz - w; float square = dot(to, to) + 1.;
     sum += lamps[k].w / square * max(dot(N, to) * inversesqrt(square), 0.1);
@@ -241,7 +241,7 @@ uniform float id; out float seen; void main() { seen = id; }
 FLAGS = ("NIGHT", "SUNNY", "GLARE", "RAIN", "DASHBOARD", "WIPER")
 
 
-def sources(name: str, flags: frozenset[str]) -> tuple[str, str]:
+def shader_sources(name: str, flags: frozenset[str]) -> tuple[str, str]:
     """The vertex and the pixel shader of a program by name ("matte", "sky", ...), for some of FLAGS."""
     night = _NIGHT if "NIGHT" in flags else ""
     vertex = globals()[f"{name.upper()}_VERTEX"].replace("BODY", _HEAD + night, 1)
@@ -251,7 +251,7 @@ def sources(name: str, flags: frozenset[str]) -> tuple[str, str]:
     return tuple(version + defines + text.replace(version, "", 1) for text in (vertex.strip(), pixel.strip()))
 
 
-def relevant(name: str, flags: frozenset[str]) -> frozenset[str]:
+def relevant_flags(name: str, flags: frozenset[str]) -> frozenset[str]:
     """Those of the flags that change a program."""
-    text = "".join(sources(name, frozenset(FLAGS)))
+    text = "".join(shader_sources(name, frozenset(FLAGS)))
     return frozenset(flag for flag in flags if f"#ifdef {flag}" in text)

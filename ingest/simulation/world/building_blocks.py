@@ -9,63 +9,79 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spikewatch.ingest.simulation.geometry.mesh import Floats, Mesh, join, nothing, paint, turned
-from spikewatch.ingest.simulation.geometry.shapes import boxes, sheets
+from spikewatch.ingest.simulation.geometry.mesh import (
+    Floats,
+    Mesh,
+    empty_mesh,
+    join_meshes,
+    material,
+    rotate_about_z,
+)
+from spikewatch.ingest.simulation.geometry.shapes import make_boxes, make_quads
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
     """Where a building stands: the middle of its front [3], and the yaw of its x axis."""
 
-    at: Floats
+    position: Floats
     yaw: float
     width_m: float
     night: bool
 
-    def sheets(self, corners: ArrayLike, paints: Floats, uv: ArrayLike | None = None) -> Mesh:
+    def make_quads(self, corners: ArrayLike, materials: Floats, uv: ArrayLike | None = None) -> Mesh:
         """Flat quads of corners [N, 4, 3] in the plot's frame, in the world."""
-        return sheets(turned(np.asarray(corners, float), self.yaw) + self.at, paints, uv)
+        return make_quads(rotate_about_z(np.asarray(corners, float), self.yaw) + self.position, materials, uv)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """An upright box: the middle of its bottom, its size, its surface; repeat: textures a metre."""
+    """An upright box: the middle of its bottom, its size, its surface; texture_repeat: textures a metre."""
 
-    at: tuple[float, float, float]
+    position: tuple[float, float, float]
     size: tuple[float, float, float]
     layer: int = 0
     albedo: float = 0.5
-    repeat: tuple[float, float] = (1.0, 1.0)
+    texture_repeat: tuple[float, float] = (1.0, 1.0)
 
 
-_Rows = tuple[Floats, Floats, Floats, Floats, Floats]
+_BoxRows = tuple[Floats, Floats, Floats, Floats, Floats]
 
 
 @dataclass(slots=True)
-class Built:
+class BuiltParts:
     """What has been built so far: solid things, and details that only show from near by."""
 
-    solid: list[_Rows] = field(default_factory=list)
-    detail: list[_Rows] = field(default_factory=list)
-    sheets: list[Mesh] = field(default_factory=list)
+    solid: list[_BoxRows] = field(default_factory=list)
+    detail: list[_BoxRows] = field(default_factory=list)
+    extra_meshes: list[Mesh] = field(default_factory=list)
 
     def add(self, plot: Plot, blocks: Sequence[Block], detail: bool = False) -> None:
         """Put blocks, given in the plot's frame, into the world."""
         if not blocks:
             return
-        local, sizes = np.array([block.at for block in blocks]), np.array([block.size for block in blocks])
-        paints = paint([block.layer for block in blocks], [block.albedo for block in blocks])
-        repeats = np.array([block.repeat for block in blocks])
-        rows = (turned(local, plot.yaw) + plot.at, sizes, paints, np.full(len(blocks), plot.yaw), repeats)
+        local, sizes = (
+            np.array([block.position for block in blocks]),
+            np.array([block.size for block in blocks]),
+        )
+        paints = material([block.layer for block in blocks], [block.albedo for block in blocks])
+        repeats = np.array([block.texture_repeat for block in blocks])
+        rows = (
+            rotate_about_z(local, plot.yaw) + plot.position,
+            sizes,
+            paints,
+            np.full(len(blocks), plot.yaw),
+            repeats,
+        )
         (self.detail if detail else self.solid).append(rows)
 
-    def meshes(self) -> tuple[Mesh, Mesh]:
+    def build_meshes(self) -> tuple[Mesh, Mesh]:
         """(solid, detail)."""
-        return join([_as_mesh(self.solid), *self.sheets]), _as_mesh(self.detail)
+        return join_meshes([_rows_to_mesh(self.solid), *self.extra_meshes]), _rows_to_mesh(self.detail)
 
 
-def _as_mesh(rows: list[_Rows]) -> Mesh:
+def _rows_to_mesh(rows: list[_BoxRows]) -> Mesh:
     if not rows:
-        return nothing()
+        return empty_mesh()
     bases, sizes, paints, yaws, repeats = (np.concatenate(column) for column in zip(*rows, strict=True))
-    return boxes(bases, sizes, paints, yaws, repeats)
+    return make_boxes(bases, sizes, paints, yaws, repeats)

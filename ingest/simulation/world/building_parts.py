@@ -2,18 +2,18 @@
 
 import numpy as np
 
-from spikewatch.ingest.simulation.geometry.mesh import Mesh, join, paint
+from spikewatch.ingest.simulation.geometry.mesh import Mesh, join_meshes, material
 from spikewatch.ingest.simulation.world.building_blocks import Block, Plot
 
 
-def ornaments(
+def facade_details(
     rng: np.random.Generator, size_m: tuple[float, float, float], floors: int, floor_m: float, has_shop: bool
 ) -> list[Block]:
     """Things on a front of a width and a height whose ground floor is so high (size_m)."""
     width, height, first = size_m
     blocks = []
     if rng.random() < 0.45:
-        blocks += _balconies(rng, width, first, floors, floor_m)
+        blocks += _make_balconies(rng, width, first, floors, floor_m)
     if has_shop and rng.random() < 0.5:
         deep, wide = rng.uniform(0.6, 1.5), width * rng.uniform(0.5, 0.95)
         blocks.append(Block((0, -deep / 2, first - 0.6), (wide, deep, 0.15), 0, rng.uniform(0.1, 0.9)))
@@ -32,7 +32,7 @@ def ornaments(
     return blocks
 
 
-def _balconies(
+def _make_balconies(
     rng: np.random.Generator, width: float, first: float, floors: int, floor_m: float
 ) -> list[Block]:
     count = max(1, int(width / rng.uniform(2.5, 5)))
@@ -46,7 +46,7 @@ def _balconies(
     return [Block((x, -deep / 2, z), (width / count * 0.6, deep, high), 0, tone) for x, z in kept]
 
 
-def gable(
+def make_gable_roof(
     rng: np.random.Generator, plot: Plot, base: tuple[float, float], height: float, rise: float, layer: int
 ) -> Mesh:
     """A saddle roof over a base of a width and a depth, its ridge along the street or across it."""
@@ -63,11 +63,11 @@ def gable(
                   [[-a, b, height], [-a, over, height], [0, over, top], [0, b, top]]]  # fmt: skip
         ends = [[[-a, 0, height], [a, 0, height], [0, 0, top], [0, 0, top]]]
     tiles = np.array([[0, 0], [width / 3, 0], [width / 3, 2], [0, 2]])
-    roof = plot.sheets(slopes, paint(layer, rng.uniform(0.15, 0.6)), tiles)
-    return join([roof, plot.sheets(ends, paint(albedo=rng.uniform(0.3, 0.8)))])
+    roof = plot.make_quads(slopes, material(layer, rng.uniform(0.15, 0.6)), tiles)
+    return join_meshes([roof, plot.make_quads(ends, material(albedo=rng.uniform(0.3, 0.8)))])
 
 
-def lit_panes(
+def make_lit_windows(
     rng: np.random.Generator, plot: Plot, size_m: tuple[float, float], first: float, floor_m: float
 ) -> Mesh:
     """Windows that glow, and lit shop fronts, on a front of a width and a height."""
@@ -85,4 +85,4 @@ def lit_panes(
     corners = [
         np.stack(corner, 1) for corner in ((left, y, z), (right, y, z), (right, y, top), (left, y, top))
     ]
-    return plot.sheets(np.stack(corners, 1), paint(albedo=0.3, glow=rng.uniform(0.1, 0.7, len(x))))
+    return plot.make_quads(np.stack(corners, 1), material(albedo=0.3, glow=rng.uniform(0.1, 0.7, len(x))))

@@ -4,8 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikewatch.ingest.simulation.world.building_blocks import Block, Built, Plot
-from spikewatch.ingest.simulation.world.building_parts import gable, lit_panes, ornaments
+from spikewatch.ingest.simulation.world.building_blocks import Block, BuiltParts, Plot
+from spikewatch.ingest.simulation.world.building_parts import (
+    facade_details,
+    make_gable_roof,
+    make_lit_windows,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +22,9 @@ class HouseLayers:
     walls: tuple[int, ...]
 
 
-def add_block(rng: np.random.Generator, built: Built, plot: Plot, layers: HouseLayers, floors: int) -> float:
+def add_town_house(
+    rng: np.random.Generator, parts: BuiltParts, plot: Plot, layers: HouseLayers, floors: int
+) -> float:
     """A town house of several floors, with a shop or without; returns its height."""
     width, depth, floor_m = plot.width_m, rng.uniform(8, 14), rng.uniform(2.7, 3.6)
     tone, facade = rng.uniform(0.35, 0.9), int(rng.choice(layers.facades))
@@ -39,17 +45,19 @@ def add_block(rng: np.random.Generator, built: Built, plot: Plot, layers: HouseL
         back = rng.uniform(1, 3)
         attic = (width * 0.9, depth - back, 2.8)
         blocks.append(Block((0, depth / 2 + back, height), attic, facade, tone * 0.9, repeat))
-    built.add(plot, blocks)
-    built.add(plot, ornaments(rng, (width, height, first), floors, floor_m, has_shop), detail=True)
+    parts.add(plot, blocks)
+    parts.add(plot, facade_details(rng, (width, height, first), floors, floor_m, has_shop), detail=True)
     if rng.random() < 0.4:
         roof = int(rng.choice(layers.roofs))
-        built.sheets.append(gable(rng, plot, (width, depth), height, rng.uniform(1.5, 4), roof))
+        parts.extra_meshes.append(
+            make_gable_roof(rng, plot, (width, depth), height, rng.uniform(1.5, 4), roof)
+        )
     if plot.night:
-        built.sheets.append(lit_panes(rng, plot, (width, height), first, floor_m))
+        parts.extra_meshes.append(make_lit_windows(rng, plot, (width, height), first, floor_m))
     return float(height + 0.5)
 
 
-def add_house(rng: np.random.Generator, built: Built, plot: Plot, layers: HouseLayers) -> float:
+def add_house(rng: np.random.Generator, parts: BuiltParts, plot: Plot, layers: HouseLayers) -> float:
     """A detached house with a roof, a door, windows, a chimney and perhaps a garage; returns its height."""
     width, depth, wall_h = plot.width_m, rng.uniform(7, 11), rng.uniform(2.8, 6.2)
     tone, facade, rise = rng.uniform(0.4, 0.95), int(rng.choice(layers.facades)), rng.uniform(1.5, 4)
@@ -60,8 +68,8 @@ def add_house(rng: np.random.Generator, built: Built, plot: Plot, layers: HouseL
         x, gate = rng.choice([-1, 1]) * (width / 2 + 1.6), rng.uniform(0.2, 0.9)
         blocks.append(Block((x, depth / 2 + 1, -0.5), (3.2, 6, 3.1), wall, tone, (0.5, 0.5)))
         blocks.append(Block((x, 2.0, 0), (2.5, 0.1, 2.1), roof, gate, (0.4, 0.5)))
-    built.add(plot, blocks)
-    built.sheets.append(gable(rng, plot, (width, depth), wall_h, rise, roof))
+    parts.add(plot, blocks)
+    parts.extra_meshes.append(make_gable_roof(rng, plot, (width, depth), wall_h, rise, roof))
     x, chimney = rng.uniform(-0.35, 0.35) * width, rng.uniform(-0.4, 0.4) * width
     details = [
         Block((x, -0.06, 0), (1.05, 0.12, 2.1), 0, rng.choice([0.05, 0.15, 0.4, 0.8])),
@@ -69,21 +77,21 @@ def add_house(rng: np.random.Generator, built: Built, plot: Plot, layers: HouseL
         Block((x, -0.4, -0.1), (1.6, 1.0, 0.2)),
         Block((chimney, depth / 2, wall_h + 0.5 * rise), (0.7, 0.7, rise), wall),
     ]
-    built.add(plot, details, detail=True)
+    parts.add(plot, details, detail=True)
     if plot.night:
-        built.sheets.append(lit_panes(rng, plot, (width, wall_h), 0.3, 2.8))
+        parts.extra_meshes.append(make_lit_windows(rng, plot, (width, wall_h), 0.3, 2.8))
     return float(wall_h + rise)
 
 
-def add_backdrop(rng: np.random.Generator, built: Built, plot: Plot, layers: HouseLayers) -> None:
+def add_backdrop(rng: np.random.Generator, parts: BuiltParts, plot: Plot, layers: HouseLayers) -> None:
     """A tall block behind the first row, for an uneven skyline."""
     width, depth, height = rng.uniform(10, 25), rng.uniform(10, 18), rng.uniform(10, 38)
     facade, tone = int(rng.choice(layers.facades)), rng.uniform(0.3, 0.8)
-    built.add(plot, [Block((0, depth / 2, -1), (width, depth, height), facade, tone, (1 / 6, 1 / 6))])
+    parts.add(plot, [Block((0, depth / 2, -1), (width, depth, height), facade, tone, (1 / 6, 1 / 6))])
 
 
 def add_wall(
-    rng: np.random.Generator, built: Built, plot: Plot, layer: int, height: float, thick: float
+    rng: np.random.Generator, parts: BuiltParts, plot: Plot, layer: int, height: float, thick: float
 ) -> None:
     """A garden wall, a hedge or a noise barrier along the front, of uneven height."""
     count = max(1, int(plot.width_m / rng.uniform(1.2, 3)))
@@ -94,4 +102,4 @@ def add_wall(
         Block((x, thick / 2, -0.3), (each * 1.01, thick, high), layer, tone, (0.6, 0.6))
         for x, high in zip(places, heights, strict=True)
     ]
-    built.add(plot, blocks)
+    parts.add(plot, blocks)

@@ -3,12 +3,12 @@
 import numpy as np
 
 from spikewatch.ingest.simulation.geometry.mesh import Floats
-from spikewatch.ingest.simulation.world.textures import TEXTURE_PX, bricks, clouds
+from spikewatch.ingest.simulation.world.textures import TEXTURE_PX, brick_texture, fractal_noise
 
 
-def facade(rng: np.random.Generator) -> Floats:
+def facade_texture(rng: np.random.Generator) -> Floats:
     """A tile of wall with a grid of windows, each a little different."""
-    picture = _wall(rng)
+    picture = _wall_texture(rng)
     columns, rows = rng.integers(1, 5), rng.integers(1, 4)
     pitch_x, pitch_y = TEXTURE_PX / columns, TEXTURE_PX / rows
     wide, high = rng.uniform(0.3, 0.75), rng.uniform(0.4, 0.75)
@@ -20,41 +20,43 @@ def facade(rng: np.random.Generator) -> Floats:
             left = int((column + 0.5 - wide / 2) * pitch_x)
             top = int((row + 0.55 - high / 2) * pitch_y)
             width, height = max(3, int(wide * pitch_x)), max(4, int(high * pitch_y))
-            _fill(picture, top - border, left - border, height + 2 * border, width + 2 * border, surround)
-            _window(rng, picture, top, left, height, width, glass, frame, panes)
+            _fill_rectangle(
+                picture, top - border, left - border, height + 2 * border, width + 2 * border, surround
+            )
+            _draw_window(rng, picture, top, left, height, width, glass, frame, panes)
             if shutters:
                 for side in (left - width // 2 - 1, left + width + 1):
-                    _fill(picture, top, side, height, width // 2, surround * rng.uniform(0.5, 0.7))
+                    _fill_rectangle(picture, top, side, height, width // 2, surround * rng.uniform(0.5, 0.7))
     if rng.random() < 0.5:
-        _fill(picture, 0, 0, int(rng.integers(1, 6)), TEXTURE_PX, surround)
+        _fill_rectangle(picture, 0, 0, int(rng.integers(1, 6)), TEXTURE_PX, surround)
     return np.clip(picture, 0.02, 1)
 
 
-def glass_front(rng: np.random.Generator) -> Floats:
+def glass_front_texture(rng: np.random.Generator) -> Floats:
     """Offices: glass between thin frames, some blinds drawn."""
-    picture = np.clip(0.15 + 0.05 * clouds(rng, 1.5), 0.02, 1)
+    picture = np.clip(0.15 + 0.05 * fractal_noise(rng, 1.5), 0.02, 1)
     columns, rows = int(rng.choice([2, 4, 8])), int(rng.choice([2, 4]))
     step_x, step_y = TEXTURE_PX // columns, TEXTURE_PX // rows
     for column in range(columns):
         for row in range(rows):
             tone = rng.uniform(0.03, 0.3) if rng.random() < 0.75 else rng.uniform(0.4, 0.8)
-            _fill(picture, row * step_y, column * step_x, step_y, step_x, tone)
+            _fill_rectangle(picture, row * step_y, column * step_x, step_y, step_x, tone)
     frame, thick = rng.uniform(0.3, 0.9), rng.integers(1, 4)
     picture[np.arange(TEXTURE_PX) % step_y < thick + rng.integers(0, 8)] = frame
     picture[:, np.arange(TEXTURE_PX) % step_x < thick] = frame
     return np.asarray(picture)
 
 
-def shop(rng: np.random.Generator) -> Floats:
+def shop_texture(rng: np.random.Generator) -> Floats:
     """A ground floor: panes with goods behind them, a door, a written board above."""
     picture = np.full((TEXTURE_PX, TEXTURE_PX), rng.uniform(0.15, 0.8))
     board = int(rng.integers(16, 36))
-    _fill(picture, 0, 0, board, TEXTURE_PX, rng.uniform(0.05, 0.95))
+    _fill_rectangle(picture, 0, 0, board, TEXTURE_PX, rng.uniform(0.05, 0.95))
     letters = np.kron(rng.random((board // 6, 24)) < 0.55, np.ones((3, 3))).astype(bool)
     area = picture[5 : 5 + letters.shape[0], 16 : 16 + letters.shape[1]]
     area[letters] = rng.uniform(0, 1)
     edges = np.sort(rng.integers(4, TEXTURE_PX - 4, rng.integers(1, 4)))
-    goods = 0.25 + 0.2 * clouds(rng, 0.8)
+    goods = 0.25 + 0.2 * fractal_noise(rng, 0.8)
     for left, right in zip([3, *(edges + 2)], [*(edges - 2), TEXTURE_PX - 3], strict=True):
         top = board + 4
         bottom = TEXTURE_PX - (3 if rng.random() < 0.4 else int(rng.integers(8, 24)))
@@ -63,41 +65,43 @@ def shop(rng: np.random.Generator) -> Floats:
     return np.asarray(np.clip(picture, 0.02, 1))
 
 
-def roof(rng: np.random.Generator) -> Floats:
+def roof_texture(rng: np.random.Generator) -> Floats:
     """Tiles or sheets in rows."""
     row = np.arange(TEXTURE_PX)[:, None]
     rows = 0.55 + 0.2 * (row % rng.choice([4, 8, 16]) > 1)
-    return np.asarray(np.clip(rows * (1 + 0.15 * clouds(rng, 0.5)), 0.05, 1))
+    return np.asarray(np.clip(rows * (1 + 0.15 * fractal_noise(rng, 0.5)), 0.05, 1))
 
 
-def lit_windows(rng: np.random.Generator, picture: Floats) -> Floats:
+def lit_windows_texture(rng: np.random.Generator, image: Floats) -> Floats:
     """What glows in a facade at night: some of its dark panes."""
     row, column = np.mgrid[:TEXTURE_PX, :TEXTURE_PX] // 32
     on = rng.random((4, 4)) < 0.4
-    return np.where((picture < 0.3) & on[row, column], 1.0, 0.03)
+    return np.where((image < 0.3) & on[row, column], 1.0, 0.03)
 
 
-def _wall(rng: np.random.Generator) -> Floats:
+def _wall_texture(rng: np.random.Generator) -> Floats:
     tone = rng.uniform(0.3, 0.85)
     if rng.random() < 0.4:
-        return tone * bricks(rng)
-    stain = 1 + rng.uniform(0.02, 0.12) * clouds(rng, rng.uniform(0.5, 1.5), stretch=rng.choice([1.0, 4.0]))
+        return tone * brick_texture(rng)
+    stain = 1 + rng.uniform(0.02, 0.12) * fractal_noise(
+        rng, rng.uniform(0.5, 1.5), stretch=rng.choice([1.0, 4.0])
+    )
     return tone * stain
 
 
-def _window(
-    rng: np.random.Generator, picture: Floats, top: int, left: int, height: int, width: int,
+def _draw_window(
+    rng: np.random.Generator, image: Floats, top: int, left: int, height: int, width: int,
     glass: float, frame: float, panes: int,
 ) -> None:  # fmt: skip
-    _fill(picture, top, left, height, width, frame)
+    _fill_rectangle(image, top, left, height, width, frame)
     tone = glass if rng.random() < 0.7 else glass + rng.uniform(0, 0.5)
     pane = max(1, (width - 1) // panes)
     for index in range(panes):
-        _fill(picture, top + 1, left + 1 + index * pane, height - 2, pane - 1, tone)
+        _fill_rectangle(image, top + 1, left + 1 + index * pane, height - 2, pane - 1, tone)
     if rng.random() < 0.4:
-        _fill(picture, top + 1, left + 1, int(height * rng.uniform(0.2, 0.7)), width - 2, tone + 0.3)
+        _fill_rectangle(image, top + 1, left + 1, int(height * rng.uniform(0.2, 0.7)), width - 2, tone + 0.3)
 
 
-def _fill(picture: Floats, top: float, left: float, height: float, width: float, tone: float) -> None:
+def _fill_rectangle(image: Floats, top: float, left: float, height: float, width: float, tone: float) -> None:
     rows = slice(max(0, int(top)), max(0, int(top + height)))
-    picture[rows, max(0, int(left)) : max(0, int(left + width))] = tone
+    image[rows, max(0, int(left)) : max(0, int(left + width))] = tone

@@ -4,50 +4,50 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikewatch.ingest.simulation.geometry.mesh import paint
+from spikewatch.ingest.simulation.geometry.mesh import material
 from spikewatch.ingest.simulation.world.building_blocks import Plot
-from spikewatch.ingest.simulation.world.buildings import add_backdrop, add_block, add_house, add_wall
-from spikewatch.ingest.simulation.world.ground import Gap
+from spikewatch.ingest.simulation.world.buildings import add_backdrop, add_house, add_town_house, add_wall
+from spikewatch.ingest.simulation.world.ground import SideRoadGap
 from spikewatch.ingest.simulation.world.road import Road
-from spikewatch.ingest.simulation.world.road_network import Network
-from spikewatch.ingest.simulation.world.road_profile import Profile
+from spikewatch.ingest.simulation.world.road_network import RoadNetwork
+from spikewatch.ingest.simulation.world.road_profile import RoadProfile
 from spikewatch.ingest.simulation.world.site import Site
-from spikewatch.ingest.simulation.world.street_furniture import fence
+from spikewatch.ingest.simulation.world.street_furniture import make_fence
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class RoadEdge:
     """One side of a stretch of road, to be lined with things."""
 
     road: Road
-    profile: Profile
+    profile: RoadProfile
     span: tuple[float, float]
     side: int
     main: bool
 
 
-def edges_of(network: Network) -> list[Edge]:
+def road_edges(network: RoadNetwork) -> list[RoadEdge]:
     """All sides of all roads, cut where side roads leave and within tight bends."""
     edges = []
     for side in (-1, 1):
         start = network.s0_m
-        gaps = [gap for gap in network.gaps() if gap.side == side]
-        for first, last in network.sharp:
+        gaps = [gap for gap in network.side_road_gaps() if gap.side == side]
+        for first, last in network.tight_bends:
             bend = float(network.road.curvature_at((first + last) / 2))
             if bend * side > 0:
-                gaps.append(Gap(first - 14, last + 14, side))
+                gaps.append(SideRoadGap(first - 14, last + 14, side))
         for gap in sorted(gaps, key=lambda gap: gap.s0_m):
-            edges.append(Edge(network.road, network.profile, (start, gap.s0_m), side, True))
+            edges.append(RoadEdge(network.road, network.profile, (start, gap.s0_m), side, True))
             start = max(start, gap.s1_m)
-        edges.append(Edge(network.road, network.profile, (start, network.s1_m), side, True))
-    for branch in network.sides:
-        span = (network.profile.edge_m + 14, branch.road.s1_m)
-        edges += [Edge(branch.road, branch.profile, span, side, False) for side in (-1, 1)]
+        edges.append(RoadEdge(network.road, network.profile, (start, network.s1_m), side, True))
+    for branch in network.side_roads:
+        span = (network.profile.edge_offset_m + 14, branch.road.s1_m)
+        edges += [RoadEdge(branch.road, branch.profile, span, side, False) for side in (-1, 1)]
     return edges
 
 
-def line_with_houses(
-    rng: np.random.Generator, site: Site, edge: Edge, network: Network, density: float
+def add_houses_along(
+    rng: np.random.Generator, site: Site, edge: RoadEdge, network: RoadNetwork, density: float
 ) -> None:
     """Houses, walls and gaps one after another along an edge."""
     setting = edge.profile.setting
@@ -60,50 +60,52 @@ def line_with_houses(
     ]
     while s < edge.span[1] - 5:
         width = min(rng.uniform(6, 20) if setting == "city" else rng.uniform(7, 14), edge.span[1] - s)
-        front = edge.profile.edge_m + back + rng.uniform(0, 0.6)
+        front = edge.profile.edge_offset_m + back + rng.uniform(0, 0.6)
         kind = "house" if setting != "city" or rng.random() < 0.12 else "block"
         if rng.random() < share:
-            plot = _plot(edge, s + width / 2, front, width * (1.0 if kind == "block" else 0.8), site.night)
+            plot = _make_plot(
+                edge, s + width / 2, front, width * (1.0 if kind == "block" else 0.8), site.night
+            )
             if kind == "block":
                 storeys = int(np.clip(floors + rng.integers(-2, 3), 1, 9))
-                height = add_block(rng, site.built, plot, site.layers.houses, storeys)
+                height = add_town_house(rng, site.parts, plot, site.layers.houses, storeys)
             else:
-                height = add_house(rng, site.built, plot, site.layers.houses)
+                height = add_house(rng, site.parts, plot, site.layers.houses)
             if edge.main:
                 far = edge.side * (front + 10)
                 near = edge.side * front
-                site.casters.blocks.append((s, s + width, min(near, far), max(near, far), height))
+                site.shadow_casters.blocks.append((s, s + width, min(near, far), max(near, far), height))
             s += 0.0 if kind == "block" else rng.uniform(1, 6)
         if kind == "house" or rng.random() < 0.35:
-            _front_wall(rng, site, edge, s, width)
+            _add_front_wall(rng, site, edge, s, width)
         if setting == "city" and rng.random() < 0.3:
             add_backdrop(
                 rng,
-                site.built,
-                _plot(edge, s, front + rng.uniform(14, 40), 10, site.night),
+                site.parts,
+                _make_plot(edge, s, front + rng.uniform(14, 40), 10, site.night),
                 site.layers.houses,
             )
         s += width
 
 
-def _front_wall(rng: np.random.Generator, site: Site, edge: Edge, s: float, width: float) -> None:
+def _add_front_wall(rng: np.random.Generator, site: Site, edge: RoadEdge, s: float, width: float) -> None:
     """A hedge, a wall or a fence at the edge of a garden."""
     chosen = rng.random()
     setting = edge.profile.setting
     if chosen > (0.75 if setting == "suburb" else 0.35):
         return
-    front = edge.profile.edge_m + (0.2 if setting != "country" else rng.uniform(1, 4))
+    front = edge.profile.edge_offset_m + (0.2 if setting != "country" else rng.uniform(1, 4))
     if chosen < 0.12:
-        at = edge.road.at(np.arange(s, s + width, 1.6), edge.side * front)
-        tone = paint(albedo=rng.uniform(0.1, 0.8))
-        site.detail.append(fence(at, rng.uniform(0.8, 1.4), int(rng.integers(2, 6)), tone, 0.03))
+        at = edge.road.point_at(np.arange(s, s + width, 1.6), edge.side * front)
+        tone = material(albedo=rng.uniform(0.1, 0.8))
+        site.detail.append(make_fence(at, rng.uniform(0.8, 1.4), int(rng.integers(2, 6)), tone, 0.03))
         return
     hedge = rng.random() < 0.6
     layer = site.layers.hedge if hedge else int(rng.choice(site.layers.houses.walls))
-    plot = _plot(edge, s + width / 2, front, width * rng.uniform(0.5, 0.95), site.night)
-    add_wall(rng, site.built, plot, layer, rng.uniform(0.7, 2.2), rng.uniform(0.6, 1.2) if hedge else 0.25)
+    plot = _make_plot(edge, s + width / 2, front, width * rng.uniform(0.5, 0.95), site.night)
+    add_wall(rng, site.parts, plot, layer, rng.uniform(0.7, 2.2), rng.uniform(0.6, 1.2) if hedge else 0.25)
 
 
-def _plot(edge: Edge, s: float, front: float, width: float, night: bool) -> Plot:
+def _make_plot(edge: RoadEdge, s: float, front: float, width: float, night: bool) -> Plot:
     yaw = float(edge.road.heading_at(s)) + (0.0 if edge.side > 0 else np.pi)
-    return Plot(edge.road.at(s, edge.side * front, -0.2), yaw, width, night)
+    return Plot(edge.road.point_at(s, edge.side * front, -0.2), yaw, width, night)

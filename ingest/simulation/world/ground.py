@@ -7,29 +7,36 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spikewatch.ingest.simulation.geometry.mesh import Floats, Mesh, assemble, join, nothing, paint
+from spikewatch.ingest.simulation.geometry.mesh import (
+    Floats,
+    Mesh,
+    build_mesh,
+    empty_mesh,
+    join_meshes,
+    material,
+)
 from spikewatch.ingest.simulation.world.road import Road
-from spikewatch.ingest.simulation.world.road_profile import Profile
+from spikewatch.ingest.simulation.world.road_profile import RoadProfile
 
-_NOWHERE = 1e6
+_OUTSIDE_MASK = 1e6
 _STEP_M = 6.0
 _OPEN_COLUMNS_M = (0.0, 2.5, 8.0, 20.0, 60.0, 140.0)
 _OPEN_DEPTH_M = -0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Surfaces:
+class GroundSurfaces:
     """Layers and albedos: (layer, albedo, metres a tile)."""
 
     road: tuple[int, float, float]
     pavement: tuple[int, float, float]
-    open: tuple[int, float, float]
+    open_ground: tuple[int, float, float]
     kerb_albedo: float
     paint_albedo: float
 
 
 @dataclass(frozen=True, slots=True)
-class Gap:
+class SideRoadGap:
     """Where a side road leaves: from s0_m to s1_m on a side (+1 left, -1 right)."""
 
     s0_m: float
@@ -38,73 +45,86 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class RoadStretch:
     """A road to be covered from s0_m to s1_m, except at its gaps; main: whether the sun mask is about it."""
 
     road: Road
-    profile: Profile
+    profile: RoadProfile
     s0_m: float
     s1_m: float
-    gaps: tuple[Gap, ...] = ()
+    gaps: tuple[SideRoadGap, ...] = ()
     main: bool = True
 
 
-def cover(stretch: Stretch, surfaces: Surfaces, open_ground: bool = True) -> Mesh:
+def build_ground(stretch: RoadStretch, surfaces: GroundSurfaces, open_ground: bool = True) -> Mesh:
     """The road's surface, its kerbs and pavements, and open ground at both sides, which slopes off a little.
 
     It slopes so that where bends lay it over itself one of the two is clearly below.
     """
     profile = stretch.profile
-    half, edge, kerb = profile.half_m, profile.edge_m, profile.kerb_m
-    parts = [_strip(stretch, (stretch.s0_m, stretch.s1_m), [(-half, 0.0), (half, 0.0)], surfaces.road)]
+    half, edge, kerb = profile.half_width_m, profile.edge_offset_m, profile.kerb_height_m
+    parts = [_make_strip(stretch, (stretch.s0_m, stretch.s1_m), [(-half, 0.0), (half, 0.0)], surfaces.road)]
     for side in (1, -1):
         for span in _between_gaps(stretch, side):
-            if profile.pavement_m:
+            if profile.pavement_width_m:
                 stone = (0, surfaces.kerb_albedo, 1.0)
-                parts.append(_strip(stretch, span, _ordered(side, [(half, 0.0), (half, kerb)]), stone))
+                parts.append(
+                    _make_strip(stretch, span, _right_to_left(side, [(half, 0.0), (half, kerb)]), stone)
+                )
                 flat = [(half, kerb), (edge, kerb), (edge, _OPEN_DEPTH_M)]
-                parts.append(_strip(stretch, span, _ordered(side, flat), surfaces.pavement))
+                parts.append(_make_strip(stretch, span, _right_to_left(side, flat), surfaces.pavement))
             if open_ground:
                 outwards = [
                     (edge + column, _OPEN_DEPTH_M - min(0.02 * column, 0.4)) for column in _OPEN_COLUMNS_M
                 ]
-                parts.append(_strip(stretch, span, _ordered(side, outwards), surfaces.open, world_uv=True))
-    return join(parts)
+                parts.append(
+                    _make_strip(
+                        stretch, span, _right_to_left(side, outwards), surfaces.open_ground, world_uv=True
+                    )
+                )
+    return join_meshes(parts)
 
 
-def mark(rng: np.random.Generator, stretch: Stretch, surfaces: Surfaces, crossings: Sequence[float]) -> Mesh:
+def build_markings(
+    rng: np.random.Generator, stretch: RoadStretch, surfaces: GroundSurfaces, crossings: Sequence[float]
+) -> Mesh:
     """Lane lines, edge lines, zebra crossings at the given s, worn patches and manhole covers."""
     profile, white = stretch.profile, surfaces.paint_albedo
-    parts = [_dashes(rng, stretch, d, white, dashed) for d, dashed in _lines(rng, profile)]
-    parts += [_zebra(stretch, s, white) for s in crossings]
+    parts = [_make_lane_line(rng, stretch, d, white, dashed) for d, dashed in _lane_lines(rng, profile)]
+    parts += [_make_zebra(stretch, s, white) for s in crossings]
     length = stretch.s1_m - stretch.s0_m
     count = int(length / rng.uniform(6, 25))
     if count:
-        s, d = rng.uniform(stretch.s0_m, stretch.s1_m, count), rng.uniform(-0.9, 0.9, count) * profile.half_m
+        s, d = (
+            rng.uniform(stretch.s0_m, stretch.s1_m, count),
+            rng.uniform(-0.9, 0.9, count) * profile.half_width_m,
+        )
         long, wide = rng.uniform(0.4, 5, count), rng.uniform(0.2, 1.6, count)
         tones = surfaces.road[1] * rng.choice([0.55, 0.75, 1.3], count)
-        parts.append(decals(stretch, s, s + long, d, d + wide, paint(surfaces.road[0], tones)))
-    return join(parts)
+        parts.append(make_decals(stretch, s, s + long, d, d + wide, material(surfaces.road[0], tones)))
+    return join_meshes(parts)
 
 
-def decals(
-    stretch: Stretch, s0: ArrayLike, s1: ArrayLike, d0: ArrayLike, d1: ArrayLike, paints: Floats,
+def make_decals(
+    stretch: RoadStretch, s0: ArrayLike, s1: ArrayLike, d0: ArrayLike, d1: ArrayLike, materials: Floats,
     z: float = 0.012,
 ) -> Mesh:  # fmt: skip
     """N flat patches from (s0, d0) to (s1, d1), each [N]; paints [N, 4] or [4]."""
     s0, s1, d0, d1 = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, float)) for v in (s0, s1, d0, d1)))
     if not len(s0):
-        return nothing()
+        return empty_mesh()
     s = np.stack([s0, s1, s1, s0], 1).ravel()
     d = np.stack([np.minimum(d0, d1)] * 2 + [np.maximum(d0, d1)] * 2, 1).ravel()
     faces = (np.arange(len(s0)) * 4)[:, None, None] + np.array([[0, 1, 2], [0, 2, 3]])
     uv = np.stack([s, d], 1) / 3
-    paints = np.repeat(np.broadcast_to(np.atleast_2d(paints), (len(s0), 4)), 4, axis=0)
-    return assemble(stretch.road.at(s, d, z), _mask_places(stretch, s, d), uv, paints, faces.reshape(-1, 3))
+    materials = np.repeat(np.broadcast_to(np.atleast_2d(materials), (len(s0), 4)), 4, axis=0)
+    return build_mesh(
+        stretch.road.point_at(s, d, z), _mask_coordinates(stretch, s, d), uv, materials, faces.reshape(-1, 3)
+    )
 
 
-def _strip(
-    stretch: Stretch, span: tuple[float, float], columns: list[tuple[float, float]],
+def _make_strip(
+    stretch: RoadStretch, span: tuple[float, float], columns: list[tuple[float, float]],
     surface: tuple[int, float, float], world_uv: bool = False,
 ) -> Mesh:  # fmt: skip
     """Ground through columns of (d, z), from right to left, all along a span of s."""
@@ -113,29 +133,31 @@ def _strip(
     s, column = np.linspace(span[0], span[1], rows), np.array(columns)
     s_grid, d_grid = np.meshgrid(s, column[:, 0], indexing="ij")
     z_grid = np.broadcast_to(column[:, 1], s_grid.shape)
-    points = stretch.road.at(s_grid, d_grid, z_grid)
+    points = stretch.road.point_at(s_grid, d_grid, z_grid)
     across = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(column, axis=0).T))])
     plane = points[..., :2] if world_uv else np.stack(np.broadcast_arrays(s_grid, across[None]), -1)
     index = np.arange(s_grid.size).reshape(s_grid.shape)
     corners = np.stack([index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]], -1).reshape(-1, 4)
     faces = np.concatenate([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]])
-    places = _mask_places(stretch, s_grid.ravel(), d_grid.ravel())
-    return assemble(points.reshape(-1, 3), places, plane.reshape(-1, 2) / tile_m, paint(layer, albedo), faces)
+    places = _mask_coordinates(stretch, s_grid.ravel(), d_grid.ravel())
+    return build_mesh(
+        points.reshape(-1, 3), places, plane.reshape(-1, 2) / tile_m, material(layer, albedo), faces
+    )
 
 
-def _mask_places(stretch: Stretch, s: Floats, d: Floats) -> Floats:
+def _mask_coordinates(stretch: RoadStretch, s: Floats, d: Floats) -> Floats:
     places = np.stack([s, d, np.ones_like(s)], 1)
     if not stretch.main:
-        places[:, :2] = _NOWHERE
+        places[:, :2] = _OUTSIDE_MASK
     return places
 
 
-def _ordered(side: int, columns: list[tuple[float, float]]) -> list[tuple[float, float]]:
+def _right_to_left(side: int, columns: list[tuple[float, float]]) -> list[tuple[float, float]]:
     """Columns given outwards from the centre, for a side, from right to left."""
     return columns if side > 0 else [(-d, z) for d, z in reversed(columns)]
 
 
-def _between_gaps(stretch: Stretch, side: int) -> list[tuple[float, float]]:
+def _between_gaps(stretch: RoadStretch, side: int) -> list[tuple[float, float]]:
     spans, start = [], stretch.s0_m
     for gap in sorted((gap for gap in stretch.gaps if gap.side == side), key=lambda gap: gap.s0_m):
         spans.append((start, gap.s0_m))
@@ -144,7 +166,7 @@ def _between_gaps(stretch: Stretch, side: int) -> list[tuple[float, float]]:
     return [span for span in spans if span[1] - span[0] > 0.5]
 
 
-def _lines(rng: np.random.Generator, profile: Profile) -> list[tuple[float, bool]]:
+def _lane_lines(rng: np.random.Generator, profile: RoadProfile) -> list[tuple[float, bool]]:
     """(d, dashed) of the lines along a road."""
     places = sorted(lane.d_m for lane in profile.lanes)
     lines = []
@@ -153,24 +175,26 @@ def _lines(rng: np.random.Generator, profile: Profile) -> list[tuple[float, bool
         if same or not profile.divided:
             lines.append(((left + right) / 2, bool(same or rng.random() < 0.7)))
     if profile.setting in ("country", "motorway") or rng.random() < 0.3:
-        outer = places[-1] + profile.lane_m / 2
+        outer = places[-1] + profile.lane_width_m / 2
         lines += [(outer, False), (-outer, False)]
     if profile.divided:
-        inner = min(abs(place) for place in places) - profile.lane_m / 2
+        inner = min(abs(place) for place in places) - profile.lane_width_m / 2
         lines += [(inner, False), (-inner, False)]
     bare = profile.setting == "suburb" and rng.random() < 0.4
     return [] if bare else lines
 
 
-def _dashes(rng: np.random.Generator, stretch: Stretch, d: float, albedo: float, dashed: bool) -> Mesh:
+def _make_lane_line(
+    rng: np.random.Generator, stretch: RoadStretch, d: float, albedo: float, dashed: bool
+) -> Mesh:
     period, share = (rng.choice([4.5, 6.0, 9.0, 13.0]), rng.uniform(0.33, 0.5)) if dashed else (4.0, 1.0)
     s = np.arange(stretch.s0_m, stretch.s1_m, period)
     wide, worn = rng.uniform(0.05, 0.09), rng.uniform(0.5, 1.0, len(s))
     worn = worn if dashed else np.full(len(s), 0.8)
-    return decals(stretch, s, s + period * share, d - wide, d + wide, paint(albedo=albedo * worn))
+    return make_decals(stretch, s, s + period * share, d - wide, d + wide, material(albedo=albedo * worn))
 
 
-def _zebra(stretch: Stretch, s: float, albedo: float) -> Mesh:
-    half = stretch.profile.half_m
+def _make_zebra(stretch: RoadStretch, s: float, albedo: float) -> Mesh:
+    half = stretch.profile.half_width_m
     d = np.arange(-half + 0.3, half - 0.5, 1.0)
-    return decals(stretch, s - 1.5, s + 1.5, d, d + 0.5, paint(albedo=albedo))
+    return make_decals(stretch, s - 1.5, s + 1.5, d, d + 0.5, material(albedo=albedo))

@@ -8,7 +8,7 @@ from spikewatch.ingest.simulation.geometry.mesh import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Lamps:
+class VehicleLights:
     """How bright the lamps glow, relative to a white wall in the sun; 0 by day."""
 
     head: float = 0.0
@@ -16,15 +16,17 @@ class Lamps:
 
 
 WEATHERS = ("sun", "haze", "overcast", "fog", "dusk", "night")
-_SHARES = (0.34, 0.1, 0.26, 0.08, 0.1, 0.12)
+_WEATHER_SHARES = (0.34, 0.1, 0.26, 0.08, 0.1, 0.12)
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
     """sun [3]: unit vector towards it; haze, zenith: luminance of the horizon and of the sky overhead.
 
-    ambient, sun_light: what the sky and the sun add; density: of the air, per metre; reach_m: the edge of
-    sight; median: where the film's median luminance is put; rain: 0 for none, else how much streaks hide.
+    ambient, sun_light: what the sky and the sun add; density: of the air, per metre; visibility_m: the edge
+    of
+    sight; median_luminance: where the film's median luminance is put; rain: 0 for none, else how much streaks
+    hide.
     """
 
     weather: str
@@ -35,13 +37,13 @@ class Light:
     zenith: float
     clouds: float
     density: float
-    reach_m: float
+    visibility_m: float
     rain: float
-    veil: float
-    lamps: Lamps
+    veiling_glare: float
+    vehicle_lights: VehicleLights
     street_lamps: float
-    beam: float
-    median: float
+    headlight_beam: float
+    median_luminance: float
 
     @property
     def night(self) -> bool:
@@ -54,30 +56,30 @@ class Light:
         return self.sun_light > 0.25
 
 
-def draw_light(rng: np.random.Generator, setting: str) -> Light:
+def sample_light(rng: np.random.Generator, setting: str) -> Light:
     """The weather of a film and the numbers that go with it."""
-    weather = str(rng.choice(WEATHERS, p=_SHARES))
+    weather = str(rng.choice(WEATHERS, p=_WEATHER_SHARES))
     azimuth, low = rng.uniform(0, 2 * np.pi), weather in ("dusk", "night")
     height = np.radians(rng.uniform(6, 14) if low else rng.uniform(16, 65))
     sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
-    sun_light, ambient, haze, zenith = _brightness(rng, weather)
+    sun_light, ambient, haze, zenith = _sample_brightness(rng, weather)
     density = {"fog": rng.uniform(0.012, 0.035), "haze": rng.uniform(0.004, 0.01)}.get(weather)
     rain = rng.random() < {"overcast": 0.35, "night": 0.2, "dusk": 0.2, "fog": 0.15}.get(weather, 0.0)
     lit = {"night": 1.0, "dusk": 0.7, "fog": 0.5}.get(weather, 0.4 if rain else 0.0)
     return Light(
         weather=weather, sun=sun, sun_light=sun_light, ambient=ambient, haze=haze, zenith=zenith,
         clouds=rng.uniform(0.05, 0.4) * haze, density=density or rng.uniform(0.0008, 0.003),
-        reach_m=240.0 if setting in ("motorway", "country") else 170.0,
+        visibility_m=240.0 if setting in ("motorway", "country") else 170.0,
         rain=rng.uniform(0.15, 0.5) if rain else 0.0,
-        veil=(rng.random() < 0.3) * rng.uniform(0.02, 0.15) * haze,
-        lamps=Lamps(head=lit * rng.uniform(2, 4), tail=lit * rng.uniform(0.3, 0.8)),
+        veiling_glare=(rng.random() < 0.3) * rng.uniform(0.02, 0.15) * haze,
+        vehicle_lights=VehicleLights(head=lit * rng.uniform(2, 4), tail=lit * rng.uniform(0.3, 0.8)),
         street_lamps=rng.uniform(2.5, 6.0) if weather == "night" else 0.0,
-        beam=rng.uniform(0.8, 2.0) if weather == "night" else 0.0,
-        median=rng.uniform(0.08, 0.16) if weather == "night" else 0.35,
+        headlight_beam=rng.uniform(0.8, 2.0) if weather == "night" else 0.0,
+        median_luminance=rng.uniform(0.08, 0.16) if weather == "night" else 0.35,
     )  # fmt: skip
 
 
-def _brightness(rng: np.random.Generator, weather: str) -> tuple[float, float, float, float]:
+def _sample_brightness(rng: np.random.Generator, weather: str) -> tuple[float, float, float, float]:
     """sun_light, ambient, haze, zenith."""
     if weather == "sun":
         return rng.uniform(0.6, 1.3), rng.uniform(0.25, 0.4), rng.uniform(0.7, 1.1), rng.uniform(0.35, 0.7)

@@ -11,12 +11,12 @@ _STEP_M = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Hills:
+class Terrain:
     """The height of the ground: a sum of long waves. waves [N, 4]: kx, ky (1/m), phase, amplitude (m)."""
 
     waves: Floats
 
-    def height(self, x: ArrayLike, y: ArrayLike) -> Floats:
+    def height_at(self, x: ArrayLike, y: ArrayLike) -> Floats:
         """Metres, in the shape of x and y."""
         x, y = np.asarray(x, float), np.asarray(y, float)
         total = np.zeros(np.broadcast_shapes(x.shape, y.shape))
@@ -32,7 +32,7 @@ class Road:
     s0_m: float
     xy: Floats
     heading: Floats
-    hills: Hills
+    terrain: Terrain
 
     @property
     def s1_m(self) -> float:
@@ -41,17 +41,17 @@ class Road:
 
     def heading_at(self, s: ArrayLike) -> Floats:
         """Radians, counter-clockwise from +x, in the shape of s."""
-        return np.asarray(np.interp(np.asarray(s, float), self._knots(), self.heading))
+        return np.asarray(np.interp(np.asarray(s, float), self._knot_positions(), self.heading))
 
-    def at(self, s: ArrayLike, d: ArrayLike = 0.0, z: ArrayLike = 0.0) -> Floats:
+    def point_at(self, s: ArrayLike, d: ArrayLike = 0.0, z: ArrayLike = 0.0) -> Floats:
         """Points [..., 3] at places (s, d), z above the ground; straight on beyond the ends."""
         s, d, z = np.broadcast_arrays(np.asarray(s, float), np.asarray(d, float), np.asarray(z, float))
-        knots = self._knots()
+        knots = self._knot_positions()
         beyond = s - np.clip(s, knots[0], knots[-1])
         heading = np.interp(s, knots, self.heading)
         x = np.interp(s, knots, self.xy[:, 0]) + beyond * np.cos(heading) - d * np.sin(heading)
         y = np.interp(s, knots, self.xy[:, 1]) + beyond * np.sin(heading) + d * np.cos(heading)
-        return np.stack([x, y, z + self.hills.height(x, y)], -1)
+        return np.stack([x, y, z + self.terrain.height_at(x, y)], -1)
 
     def curvature_at(self, s: ArrayLike) -> Floats:
         """1/m, positive to the left."""
@@ -61,21 +61,21 @@ class Road:
     def slope_at(self, s: ArrayLike, d: ArrayLike = 0.0) -> Floats:
         """Rise of the ground in the road's direction, metres per metre."""
         s = np.asarray(s, float)
-        return (self.at(s + 1, d)[..., 2] - self.at(s - 1, d)[..., 2]) / 2
+        return (self.point_at(s + 1, d)[..., 2] - self.point_at(s - 1, d)[..., 2]) / 2
 
     def branch(self, s: float, angle: float, length_m: float) -> "Road":
         """A straight road that leaves this one at s, turned to the left by angle (radians)."""
-        start, heading = self.at(s), float(self.heading_at(s)) + angle
+        start, heading = self.point_at(s), float(self.heading_at(s)) + angle
         along = np.arange(0, length_m + _STEP_M, _STEP_M)
         xy = start[:2] + along[:, None] * [np.cos(heading), np.sin(heading)]
-        return Road(0.0, xy, np.full(len(along), heading), self.hills)
+        return Road(0.0, xy, np.full(len(along), heading), self.terrain)
 
-    def _knots(self) -> Floats:
+    def _knot_positions(self) -> Floats:
         return self.s0_m + _STEP_M * np.arange(len(self.xy))
 
 
-def lay_road(
-    hills: Hills, bends: list[tuple[float, float]], before_m: float, after_m: float, heading: float
+def build_road(
+    terrain: Terrain, bends: list[tuple[float, float]], before_m: float, after_m: float, heading: float
 ) -> Road:
     """A road from s = -before_m through bends (length in metres, curvature in 1/m), then after_m straight on.
 
@@ -89,15 +89,15 @@ def lay_road(
     steps = _STEP_M * np.stack([np.cos(headings), np.sin(headings)], -1)
     xy = np.cumsum(steps, axis=0) - steps[0]
     start = round(before_m / _STEP_M)
-    return Road(-before_m, xy - xy[start], headings, hills)
+    return Road(-before_m, xy - xy[start], headings, terrain)
 
 
-def make_hills(rng: np.random.Generator, steepness: float) -> Hills:
+def sample_terrain(rng: np.random.Generator, steepness: float) -> Terrain:
     """Hills whose slopes stay below about 2 * steepness."""
     wavelengths = rng.uniform([350, 180, 110], [600, 300, 170])
     angles = rng.uniform(0, 2 * np.pi, 3)
     k = 2 * np.pi / wavelengths
     amplitude = steepness / k * rng.uniform(0.2, 1.0, 3)
-    return Hills(
+    return Terrain(
         np.stack([k * np.cos(angles), k * np.sin(angles), rng.uniform(0, 2 * np.pi, 3), amplitude], 1)
     )

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from spikewatch.ingest.simulation.geometry.mesh import Bools, Floats, Mesh
-from spikewatch.ingest.simulation.world.building_blocks import Built
+from spikewatch.ingest.simulation.world.building_blocks import BuiltParts
 from spikewatch.ingest.simulation.world.buildings import HouseLayers
-from spikewatch.ingest.simulation.world.ground import Surfaces
-from spikewatch.ingest.simulation.world.sun_mask import Casters
+from spikewatch.ingest.simulation.world.ground import GroundSurfaces
+from spikewatch.ingest.simulation.world.sun_mask import ShadowCasters
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class StreetLayers:
     """Texture layers of a street."""
 
     houses: HouseLayers
-    surfaces: Surfaces
+    surfaces: GroundSurfaces
     leaves: tuple[int, ...]
     hedge: int
     bark: int
@@ -28,17 +28,17 @@ class Site:
     """What has been gathered so far."""
 
     night: bool
-    clear: Floats
+    keep_clear: Floats
     layers: StreetLayers
-    built: Built = field(default_factory=Built)
-    casters: Casters = field(default_factory=Casters)
+    parts: BuiltParts = field(default_factory=BuiltParts)
+    shadow_casters: ShadowCasters = field(default_factory=ShadowCasters)
     solid: list[Mesh] = field(default_factory=list)
     detail: list[Mesh] = field(default_factory=list)
-    lamps: list[Floats] = field(default_factory=list)
+    lamp_positions: list[Floats] = field(default_factory=list)
 
-    def free(self, at: Floats) -> Bools:
+    def is_free(self, at: Floats) -> Bools:
         """[N]: whether places [N, 3] are outside the circles [C, 3] (x, y, radius) to be kept clear."""
-        if not len(self.clear):
+        if not len(self.keep_clear):
             return np.ones(len(at), bool)
-        far = np.linalg.norm(at[:, None, :2] - self.clear[None, :, :2], axis=2)
-        return np.asarray((far > self.clear[None, :, 2]).all(1))
+        far = np.linalg.norm(at[:, None, :2] - self.keep_clear[None, :, :2], axis=2)
+        return np.asarray((far > self.keep_clear[None, :, 2]).all(1))

@@ -4,20 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikewatch.ingest.simulation.geometry.mesh import Floats, Mesh, join
-from spikewatch.ingest.simulation.world.frontage import edges_of, line_with_houses
-from spikewatch.ingest.simulation.world.ground import Stretch, cover, mark
-from spikewatch.ingest.simulation.world.road_network import Network
+from spikewatch.ingest.simulation.geometry.mesh import Floats, Mesh, join_meshes
+from spikewatch.ingest.simulation.world.frontage import add_houses_along, road_edges
+from spikewatch.ingest.simulation.world.ground import RoadStretch, build_ground, build_markings
+from spikewatch.ingest.simulation.world.road_network import RoadNetwork
 from spikewatch.ingest.simulation.world.roadside import (
-    fence_in,
-    place_furniture,
-    place_lamps,
-    place_shelter,
-    place_signals,
-    plant_trees,
+    add_barriers,
+    add_bus_shelter,
+    add_street_furniture,
+    add_street_lamps,
+    add_traffic_lights,
+    add_trees,
 )  # fmt: skip
 from spikewatch.ingest.simulation.world.site import Site, StreetLayers
-from spikewatch.ingest.simulation.world.sun_mask import Casters
+from spikewatch.ingest.simulation.world.sun_mask import ShadowCasters
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,38 +28,45 @@ class Street:
     detail: Mesh
     ground: Mesh
     markings: Mesh
-    casters: Casters
-    lamps: Floats
+    shadow_casters: ShadowCasters
+    lamp_positions: Floats
 
 
 def build_street(
-    rng: np.random.Generator, network: Network, layers: StreetLayers, night: bool, clear: Floats
+    rng: np.random.Generator, network: RoadNetwork, layers: StreetLayers, night: bool, keep_clear: Floats
 ) -> Street:  # fmt: skip
-    """Line the network's roads. clear [C, 3]: circles (x, y, radius) that trees and furniture keep out of."""
-    site = Site(night, clear, layers)
-    main = Stretch(network.road, network.profile, network.s0_m, network.s1_m, network.gaps())
-    grounds, marks = [cover(main, layers.surfaces)], [mark(rng, main, layers.surfaces, network.crossings)]
-    for side in network.sides:
-        stretch = Stretch(side.road, side.profile, network.profile.half_m - 0.05, side.road.s1_m, main=False)
-        grounds.append(cover(stretch, layers.surfaces, open_ground=False))
-        marks.append(mark(rng, stretch, layers.surfaces, ()))
+    """Line the network's roads. keep_clear [C, 3]: circles (x, y, radius) that trees and furniture keep out
+    of.
+    """
+    site = Site(night, keep_clear, layers)
+    main = RoadStretch(network.road, network.profile, network.s0_m, network.s1_m, network.side_road_gaps())
+    grounds, marks = (
+        [build_ground(main, layers.surfaces)],
+        [build_markings(rng, main, layers.surfaces, network.crossings)],
+    )
+    for side in network.side_roads:
+        stretch = RoadStretch(
+            side.road, side.profile, network.profile.half_width_m - 0.05, side.road.s1_m, main=False
+        )
+        grounds.append(build_ground(stretch, layers.surfaces, open_ground=False))
+        marks.append(build_markings(rng, stretch, layers.surfaces, ()))
     density = rng.uniform(0.25, 1.0)
-    for edge in edges_of(network):
-        line_with_houses(rng, site, edge, network, density)
-    plant_trees(rng, site, network)
-    place_lamps(rng, site, network)
-    place_furniture(rng, site, network)
-    place_signals(rng, site, network)
-    place_shelter(rng, site, network)
+    for edge in road_edges(network):
+        add_houses_along(rng, site, edge, network, density)
+    add_trees(rng, site, network)
+    add_street_lamps(rng, site, network)
+    add_street_furniture(rng, site, network)
+    add_traffic_lights(rng, site, network)
+    add_bus_shelter(rng, site, network)
     if network.profile.setting in ("country", "motorway"):
-        fence_in(rng, site, network)
-    solid, detail = site.built.meshes()
-    lamps = np.concatenate(site.lamps) if site.lamps else np.zeros((0, 3))
+        add_barriers(rng, site, network)
+    solid, detail = site.parts.build_meshes()
+    lamps = np.concatenate(site.lamp_positions) if site.lamp_positions else np.zeros((0, 3))
     return Street(
-        join([solid, *site.solid]),
-        join([detail, *site.detail]),
-        join(grounds),
-        join(marks),
-        site.casters,
+        join_meshes([solid, *site.solid]),
+        join_meshes([detail, *site.detail]),
+        join_meshes(grounds),
+        join_meshes(marks),
+        site.shadow_casters,
         lamps,
     )

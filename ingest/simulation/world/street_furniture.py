@@ -3,129 +3,150 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from spikewatch.ingest.simulation.geometry.mesh import Floats, Mesh, copies, join, nothing, paint
-from spikewatch.ingest.simulation.geometry.shapes import boxes, sheets, tubes
+from spikewatch.ingest.simulation.geometry.mesh import (
+    Floats,
+    Mesh,
+    empty_mesh,
+    join_meshes,
+    make_copies,
+    material,
+)
+from spikewatch.ingest.simulation.geometry.shapes import make_boxes, make_quads, make_tubes
 
-KINDS = ("sign", "bollard", "bin", "bench", "cabinet", "planter", "rack", "column", "table")
+FURNITURE_TYPES = ("sign", "bollard", "bin", "bench", "cabinet", "planter", "rack", "column", "table")
 
 
-def make_lamp(rng: np.random.Generator, lit: bool) -> tuple[Mesh, Floats]:
+def make_street_lamp(rng: np.random.Generator, lit: bool) -> tuple[Mesh, Floats]:
     """A street lamp that reaches out along +y; returns it and where its light is [3]."""
     height, reach = rng.uniform(4.5, 9), rng.uniform(0.0, 2.2)
-    post = paint(albedo=rng.choice([0.05, 0.15, 0.35, 0.6]))
-    parts = [tubes([[0, 0, 0]], [[0, 0, height]], rng.uniform(0.07, 0.11), 0.05, post, 6)]
+    post = material(albedo=rng.choice([0.05, 0.15, 0.35, 0.6]))
+    parts = [make_tubes([[0, 0, 0]], [[0, 0, height]], rng.uniform(0.07, 0.11), 0.05, post, 6)]
     if reach > 0.3:
-        parts.append(tubes([[0, 0, height - 0.2]], [[0, reach, height + 0.1]], 0.04, 0.03, post, 4))
-    head = paint(albedo=0.5, glow=6.0 if lit else 0.0)
-    parts.append(boxes([[0, reach, height - 0.1]], [[0.25, 0.6, 0.14]], head, sides=6))
-    return join(parts), np.array([0, reach, height - 0.3])
+        parts.append(make_tubes([[0, 0, height - 0.2]], [[0, reach, height + 0.1]], 0.04, 0.03, post, 4))
+    head = material(albedo=0.5, glow=6.0 if lit else 0.0)
+    parts.append(make_boxes([[0, reach, height - 0.1]], [[0.25, 0.6, 0.14]], head, sides=6))
+    return join_meshes(parts), np.array([0, reach, height - 0.3])
 
 
-def make_signal(rng: np.random.Generator) -> Mesh:
+def make_traffic_light(rng: np.random.Generator) -> Mesh:
     """A traffic light, one of its lamps on; it looks along +x."""
-    post, case = paint(albedo=0.12), paint(albedo=0.04)
+    post, case = material(albedo=0.12), material(albedo=0.04)
     on = rng.integers(3)
-    lamps = [paint(albedo=0.1, glow=1.5 if index == on else 0.0) for index in range(3)]
-    heads = boxes([[0.13, 0, 2.45 + 0.28 * index] for index in range(3)], [[0.03, 0.2, 0.2]], np.stack(lamps))
-    return join(
+    lamps = [material(albedo=0.1, glow=1.5 if index == on else 0.0) for index in range(3)]
+    heads = make_boxes(
+        [[0.13, 0, 2.45 + 0.28 * index] for index in range(3)], [[0.03, 0.2, 0.2]], np.stack(lamps)
+    )
+    return join_meshes(
         [
-            tubes([[0, 0, 0]], [[0, 0, 3.3]], 0.06, 0.06, post, 6),
-            boxes([[0, 0, 2.35]], [[0.24, 0.32, 0.95]], case),
+            make_tubes([[0, 0, 0]], [[0, 0, 3.3]], 0.06, 0.06, post, 6),
+            make_boxes([[0, 0, 2.35]], [[0.24, 0.32, 0.95]], case),
             heads,
         ]
     )
 
 
-def make_thing(rng: np.random.Generator, kind: str, sign_layers: list[int], leaf_layer: int) -> Mesh:
+def make_furniture(rng: np.random.Generator, type_name: str, sign_layers: list[int], leaf_layer: int) -> Mesh:
     """A piece of street furniture of a kind in KINDS; its front looks along +x."""
-    tone = paint(albedo=rng.choice([0.06, 0.15, 0.3, 0.6]))
-    if kind == "sign":
-        return _sign(rng, int(rng.choice(sign_layers)))
-    if kind == "bollard":
+    tone = material(albedo=rng.choice([0.06, 0.15, 0.3, 0.6]))
+    if type_name == "sign":
+        return _make_sign(rng, int(rng.choice(sign_layers)))
+    if type_name == "bollard":
         high = rng.uniform(0.7, 1.1)
-        cap = boxes([[0, 0, high - 0.2]], [[0.17, 0.17, 0.08]], paint(albedo=0.8))
-        return join([tubes([[0, 0, 0]], [[0, 0, high]], 0.07, 0.06, tone, 6, caps=True), cap])
-    if kind == "column":
+        cap = make_boxes([[0, 0, high - 0.2]], [[0.17, 0.17, 0.08]], material(albedo=0.8))
+        return join_meshes([make_tubes([[0, 0, 0]], [[0, 0, high]], 0.07, 0.06, tone, 6, caps=True), cap])
+    if type_name == "column":
         wide, top = rng.uniform(0.5, 0.75), np.array([[0, 0, rng.uniform(2.4, 3.4)]])
-        return tubes([[0, 0, 0]], top, wide, wide, paint(int(rng.choice(sign_layers)), 0.8), 10, caps=True)
-    if kind == "bin":
-        return boxes([[0, 0, 0.1]], [[0.5, 0.5, rng.uniform(0.8, 1.2)]], tone)
-    if kind == "cabinet":
-        return boxes([[0, 0, 0]], rng.uniform([[0.4, 0.6, 0.9]], [[0.4, 1.6, 1.5]]), tone)
-    if kind == "planter":
-        paints, sizes = np.stack([tone, paint(leaf_layer, 0.3)]), [[0.7, 1.4, 0.5], [0.6, 1.3, 0.5]]
-        return boxes(np.array([[0, 0, 0], [0, 0, 0.5]]), sizes, paints)
-    makers = {"bench": _bench, "rack": _rack, "table": _tables}
-    return makers[kind](rng, tone)
+        return make_tubes(
+            [[0, 0, 0]], top, wide, wide, material(int(rng.choice(sign_layers)), 0.8), 10, caps=True
+        )
+    if type_name == "bin":
+        return make_boxes([[0, 0, 0.1]], [[0.5, 0.5, rng.uniform(0.8, 1.2)]], tone)
+    if type_name == "cabinet":
+        return make_boxes([[0, 0, 0]], rng.uniform([[0.4, 0.6, 0.9]], [[0.4, 1.6, 1.5]]), tone)
+    if type_name == "planter":
+        paints, sizes = np.stack([tone, material(leaf_layer, 0.3)]), [[0.7, 1.4, 0.5], [0.6, 1.3, 0.5]]
+        return make_boxes(np.array([[0, 0, 0], [0, 0, 0.5]]), sizes, paints)
+    makers = {"bench": _make_bench, "rack": _make_bicycle_rack, "table": _make_cafe_tables}
+    return makers[type_name](rng, tone)
 
 
-def _bench(rng: np.random.Generator, tone: Floats) -> Mesh:
+def _make_bench(rng: np.random.Generator, tone: Floats) -> Mesh:
     long = rng.uniform(1.4, 2.2)
     bases = np.array([[0, -0.35 * long, 0], [0, 0.35 * long, 0], [0, 0, 0.45], [-0.22, 0, 0.5]])
     sizes = np.array([[0.4, 0.08, 0.45], [0.4, 0.08, 0.45], [0.45, long, 0.06], [0.06, long, 0.45]])
-    return boxes(bases, sizes, tone, sides=6)
+    return make_boxes(bases, sizes, tone, sides=6)
 
 
-def _rack(rng: np.random.Generator, tone: Floats) -> Mesh:
+def _make_bicycle_rack(rng: np.random.Generator, tone: Floats) -> Mesh:
     y = np.arange(int(rng.integers(2, 6))) * 0.8
     posts = [[x, at, 0] for at in y for x in (-0.4, 0.4)]
     rails = [[0, at, 0.75] for at in y]
-    return join([boxes(posts, [[0.04, 0.04, 0.75]], tone), boxes(rails, [[0.84, 0.04, 0.04]], tone)])
+    return join_meshes(
+        [make_boxes(posts, [[0.04, 0.04, 0.75]], tone), make_boxes(rails, [[0.84, 0.04, 0.04]], tone)]
+    )
 
 
-def _tables(rng: np.random.Generator, tone: Floats) -> Mesh:
+def _make_cafe_tables(rng: np.random.Generator, tone: Floats) -> Mesh:
     at = rng.uniform(-1, 1, (4, 3)) * [0.9, 0.9, 0]
     tops = at + np.array([0, 0, 0.7])
-    legs = boxes(at, [[0.06, 0.06, 0.7]], tone)
-    chairs = boxes(at + np.array([0.6, 0, 0]), [[0.4, 0.4, 0.85]], paint(albedo=0.25))
-    return join([legs, boxes(tops, [[0.65, 0.65, 0.04]], tone), chairs])
+    legs = make_boxes(at, [[0.06, 0.06, 0.7]], tone)
+    chairs = make_boxes(at + np.array([0.6, 0, 0]), [[0.4, 0.4, 0.85]], material(albedo=0.25))
+    return join_meshes([legs, make_boxes(tops, [[0.65, 0.65, 0.04]], tone), chairs])
 
 
-def make_shelter(rng: np.random.Generator, poster_layer: int) -> Mesh:
+def make_bus_shelter(rng: np.random.Generator, poster_layer: int) -> Mesh:
     """A bus shelter, open towards +x."""
-    long, post = rng.uniform(2.5, 4.5), paint(albedo=0.1)
+    long, post = rng.uniform(2.5, 4.5), material(albedo=0.1)
     posts = [[x, y, 0] for x in (-0.7, 0.7) for y in (-long / 2, long / 2)]
-    side = boxes([[0, -long / 2, 0.2]], [[1.3, 0.1, 1.9]], paint(poster_layer, 0.8))
-    back = boxes([[-0.7, 0, 0.3]], [[0.04, long, 1.7]], paint(albedo=0.2))
-    roof = boxes([[0, 0, 2.3]], [[1.7, long + 0.3, 0.12]], paint(albedo=0.3), sides=6)
-    return join([boxes(posts, [[0.08, 0.08, 2.3]], post), side, back, roof])
+    side = make_boxes([[0, -long / 2, 0.2]], [[1.3, 0.1, 1.9]], material(poster_layer, 0.8))
+    back = make_boxes([[-0.7, 0, 0.3]], [[0.04, long, 1.7]], material(albedo=0.2))
+    roof = make_boxes([[0, 0, 2.3]], [[1.7, long + 0.3, 0.12]], material(albedo=0.3), sides=6)
+    return join_meshes([make_boxes(posts, [[0.08, 0.08, 2.3]], post), side, back, roof])
 
 
-def fence(points: Floats, height_m: float, rails: int, paints: Floats, slim_m: float = 0.06) -> Mesh:
+def make_fence(
+    points: Floats, height_m: float, rails: int, materials: Floats, thickness_m: float = 0.06
+) -> Mesh:
     """Posts at points [N, 3] and rails between them: a garden fence or, low and broad, a crash barrier."""
     if len(points) < 2:
-        return nothing()
-    posts = boxes(points - [0, 0, 0.2], [[slim_m * 1.4, slim_m * 1.4, height_m + 0.2]], paints)
+        return empty_mesh()
+    posts = make_boxes(
+        points - [0, 0, 0.2], [[thickness_m * 1.4, thickness_m * 1.4, height_m + 0.2]], materials
+    )
     starts, ends = points[:-1], points[1:]
     parts = [posts]
     for level in np.linspace(height_m, height_m * 0.35, rails):
-        low, high = [0, 0, level - slim_m], [0, 0, level + slim_m]
+        low, high = [0, 0, level - thickness_m], [0, 0, level + thickness_m]
         quads = np.stack([starts + low, ends + low, ends + high, starts + high], 1)
-        parts.append(sheets(quads, paints, both_sides=True))
-    return join(parts)
+        parts.append(make_quads(quads, materials, both_sides=True))
+    return join_meshes(parts)
 
 
-def wires(tops: Floats, paints: Floats) -> Mesh:
+def make_wires(tops: Floats, materials: Floats) -> Mesh:
     """Two sagging wires from pole to pole, tops [N, 3]."""
     parts = []
     for off in (-0.5, 0.5):
         share = np.linspace(0, 1, 5)[None, :, None]
         run = tops[:-1, None] + (tops[1:, None] - tops[:-1, None]) * share + [0, 0, off * 0.3]
         run = run - np.array([0, 0, 1.2]) * 4 * share * (1 - share)
-        parts.append(tubes(run[:, :-1].reshape(-1, 3), run[:, 1:].reshape(-1, 3), 0.025, 0.025, paints, 3))
-    return join(parts)
+        parts.append(
+            make_tubes(run[:, :-1].reshape(-1, 3), run[:, 1:].reshape(-1, 3), 0.025, 0.025, materials, 3)
+        )
+    return join_meshes(parts)
 
 
-def spread(mesh: Mesh, at: Floats, yaw: ArrayLike) -> Mesh:
+def scatter_copies(mesh: Mesh, at: Floats, yaw: ArrayLike) -> Mesh:
     """Copies at places [N, 3]; nothing for no place."""
-    return copies(mesh, at, yaw) if len(at) else nothing()
+    return make_copies(mesh, at, yaw) if len(at) else empty_mesh()
 
 
-def _sign(rng: np.random.Generator, layer: int) -> Mesh:
+def _make_sign(rng: np.random.Generator, layer: int) -> Mesh:
     height, wide = rng.uniform(1.9, 3.2), rng.uniform(0.5, 1.0)
     high = wide * rng.choice([1.0, 0.7, 1.4])
-    post = tubes([[0, 0, 0]], [[0, 0, height + high]], 0.03, 0.03, paint(albedo=0.35), 4)
+    post = make_tubes([[0, 0, 0]], [[0, 0, height + high]], 0.03, 0.03, material(albedo=0.35), 4)
     a, b, x = wide / 2, height + high, 0.05
     front = [[x, -a, height], [x, a, height], [x, a, b], [x, -a, b]]
     back = [[x - 0.02, a, height], [x - 0.02, -a, height], [x - 0.02, -a, b], [x - 0.02, a, b]]
-    return join([post, sheets([front, back], np.stack([paint(layer, 0.9), paint(albedo=0.3)]))])
+    return join_meshes(
+        [post, make_quads([front, back], np.stack([material(layer, 0.9), material(albedo=0.3)]))]
+    )

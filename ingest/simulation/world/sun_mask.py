@@ -18,26 +18,30 @@ class SunMask:
     Row r, column c is the place s = s0_m + c * step_m, d = d0_m + r * step_m. Beyond it the sun shines.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     s0_m: float
     d0_m: float
     step_m: float
 
 
 _REACH_D_M = 26.0
-_LONGEST_SHADOW_M = 60.0
+_MAX_SHADOW_M = 60.0
 
 
 @dataclass(slots=True)
-class Casters:
+class ShadowCasters:
     """What throws shadows: blocks (s0, s1, d0, d1, height) and crowns (s, d, radius, height, density)."""
 
     blocks: list[tuple[float, float, float, float, float]] = field(default_factory=list)
     crowns: list[tuple[float, float, float, float, float]] = field(default_factory=list)
 
 
-def draw_mask(
-    rng: np.random.Generator, road: Road, span: tuple[float, float], casters: Casters, light: Light
+def render_sun_mask(
+    rng: np.random.Generator,
+    road: Road,
+    span: tuple[float, float],
+    shadow_casters: ShadowCasters,
+    light: Light,
 ) -> SunMask:
     """The mask over a span of s; a small one of sunlight where there is no sun to speak of."""
     if not light.sunny:
@@ -46,41 +50,48 @@ def draw_mask(
     size = (int((span[1] - span[0]) / step), int(2 * _REACH_D_M / step))
     picture = Image.new("L", size, 255)
     pen = ImageDraw.Draw(picture)
-    for s0, s1, d0, d1, height in casters.blocks:
+    for s0, s1, d0, d1, height in shadow_casters.blocks:
         corners = np.array([[s0, d0], [s1, d0], [s1, d1], [s0, d1]])
-        _sweep(pen, corners, _shadow(road, light, (s0 + s1) / 2, height), span[0], step)
-    for s, d, radius, height, density in casters.crowns:
-        shift = _shadow(road, light, s, height * 0.65)
-        _dapple(rng, pen, np.array([s, d]) + shift, radius, density, span[0], step)
+        _draw_swept_polygon(pen, corners, _shadow_offset(road, light, (s0 + s1) / 2, height), span[0], step)
+    for s, d, radius, height, density in shadow_casters.crowns:
+        shift = _shadow_offset(road, light, s, height * 0.65)
+        _draw_crown_shadow(rng, pen, np.array([s, d]) + shift, radius, density, span[0], step)
     soft = picture.filter(ImageFilter.GaussianBlur(0.7))
     return SunMask(np.asarray(soft, np.uint8).copy(), span[0], -_REACH_D_M, step)
 
 
-def _shadow(road: Road, light: Light, s: float, height: float) -> Floats:
+def _shadow_offset(road: Road, light: Light, s: float, height: float) -> Floats:
     """Where the shadow of a point this high falls, relative to its foot, in (s, d)."""
     x, y, z = light.sun
-    reach = min(height / z * float(np.hypot(x, y)), _LONGEST_SHADOW_M)
+    reach = min(height / z * float(np.hypot(x, y)), _MAX_SHADOW_M)
     angle = np.arctan2(y, x) - float(road.heading_at(s))
     return np.asarray(-reach * np.array([np.cos(angle), np.sin(angle)]))
 
 
-def _sweep(pen: ImageDraw.ImageDraw, corners: Floats, shift: Floats, s0: float, step: float) -> None:
+def _draw_swept_polygon(
+    canvas: ImageDraw.ImageDraw, corners: Floats, shift: Floats, s0: float, step: float
+) -> None:
     """Paint what corners [4, 2] cover while they move by shift."""
     polygons = [corners, corners + shift]
     for first, second in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         polygons.append(np.array([first, second, second + shift, first + shift]))
     for polygon in polygons:
         pixels = (polygon - [s0, -_REACH_D_M]) / step
-        pen.polygon([(float(x), float(y)) for x, y in pixels], fill=0)
+        canvas.polygon([(float(x), float(y)) for x, y in pixels], fill=0)
 
 
-def _dapple(
-    rng: np.random.Generator, pen: ImageDraw.ImageDraw, at: Floats, radius: float, density: float, s0: float,
+def _draw_crown_shadow(
+    rng: np.random.Generator,
+    canvas: ImageDraw.ImageDraw,
+    at: Floats,
+    radius: float,
+    density: float,
+    s0: float,
     step: float,
-) -> None:  # fmt: skip
+) -> None:
     """Blots of shade about a place, with light between them."""
     middle = (at - [s0, -_REACH_D_M]) / step
     for _ in range(int(10 + 22 * density)):
         x, y = middle + rng.normal(size=2) * radius * 0.5 / step
         size = rng.uniform(0.1, 0.42) * radius / step * (0.4 + 0.6 * density)
-        pen.ellipse([x - size, y - size, x + size, y + size], fill=int(rng.uniform(0, 130)))
+        canvas.ellipse([x - size, y - size, x + size, y + size], fill=int(rng.uniform(0, 130)))

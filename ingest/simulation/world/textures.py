@@ -11,16 +11,16 @@ TEXTURE_PX = 128
 
 
 @dataclass(slots=True)
-class TextureShelf:
+class TextureArray:
     """Collects the textures of a film; layer 0 is white."""
 
     layers: list[NDArray[np.uint8]] = field(
-        default_factory=lambda: [encode(np.ones((TEXTURE_PX, TEXTURE_PX)))]
+        default_factory=lambda: [encode_texture(np.ones((TEXTURE_PX, TEXTURE_PX)))]
     )
 
-    def add(self, picture: Floats) -> int:
+    def add(self, image: Floats) -> int:
         """Put up a picture [128, 128] in 0..1, first row on top; returns its layer."""
-        self.layers.append(encode(picture))
+        self.layers.append(encode_texture(image))
         return len(self.layers) - 1
 
     def stack(self) -> NDArray[np.uint8]:
@@ -28,45 +28,47 @@ class TextureShelf:
         return np.ascontiguousarray(np.stack(self.layers)[:, ::-1])
 
 
-def encode(picture: Floats) -> NDArray[np.uint8]:
+def encode_texture(image: Floats) -> NDArray[np.uint8]:
     """Square roots, so that eight bits do for dark surfaces too; the shaders square what they read."""
-    return np.asarray(np.sqrt(np.clip(picture, 0.0, 1.0)) * 255 + 0.5).astype(np.uint8)
+    return np.asarray(np.sqrt(np.clip(image, 0.0, 1.0)) * 255 + 0.5).astype(np.uint8)
 
 
-def clouds(rng: np.random.Generator, slope: float = 1.0, stretch: float = 1.0, least: float = 0.0) -> Floats:
+def fractal_noise(
+    rng: np.random.Generator, slope: float = 1.0, stretch: float = 1.0, min_value: float = 0.0
+) -> Floats:
     """Noise [128, 128] of mean 0 and deviation 1 that tiles; its amplitudes fall with frequency**slope.
 
-    stretch > 1 draws it out sideways; frequencies below `least` (cycles a tile) are left out.
+    stretch > 1 draws it out sideways; frequencies below `min_value` (cycles a tile) are left out.
     """
     frequency_x = np.fft.rfftfreq(TEXTURE_PX, 1 / TEXTURE_PX)[None] * stretch
     frequency_y = np.fft.fftfreq(TEXTURE_PX, 1 / TEXTURE_PX)[:, None]
     frequency = np.hypot(frequency_x, frequency_y)
     frequency[0, 0] = 1.0
-    amplitude = frequency**-slope * (frequency >= least)
+    amplitude = frequency**-slope * (frequency >= min_value)
     amplitude[0, 0] = 0.0
     phase = rng.uniform(0, 2 * np.pi, frequency.shape)
     noise = np.fft.irfft2(amplitude * np.exp(1j * phase), s=(TEXTURE_PX, TEXTURE_PX))
     return np.asarray(noise / noise.std())
 
 
-def speckle(rng: np.random.Generator, base: float, contrast: float, slope: float = 0.6) -> Floats:
+def speckle_texture(rng: np.random.Generator, base: float, contrast: float, slope: float = 0.6) -> Floats:
     """Asphalt, plaster, cloth: a base tone with noise."""
-    return np.asarray(np.clip(base * (1 + contrast * clouds(rng, slope)), 0.01, 1.0))
+    return np.asarray(np.clip(base * (1 + contrast * fractal_noise(rng, slope)), 0.01, 1.0))
 
 
-def asphalt(rng: np.random.Generator) -> Floats:
+def asphalt_texture(rng: np.random.Generator) -> Floats:
     """Road surface with patches and cracks; one tile is about four metres."""
-    picture = speckle(rng, rng.uniform(0.6, 0.8), rng.uniform(0.04, 0.12), rng.uniform(0.2, 0.6))
-    picture *= 1 + rng.uniform(0.02, 0.12) * np.tanh(2 * clouds(rng, 1.6))
+    picture = speckle_texture(rng, rng.uniform(0.6, 0.8), rng.uniform(0.04, 0.12), rng.uniform(0.2, 0.6))
+    picture *= 1 + rng.uniform(0.02, 0.12) * np.tanh(2 * fractal_noise(rng, 1.6))
     if rng.random() < 0.6:
-        cracks = np.abs(clouds(rng, 1.3)) < rng.uniform(0.01, 0.04)
+        cracks = np.abs(fractal_noise(rng, 1.3)) < rng.uniform(0.01, 0.04)
         picture = np.where(cracks, picture * 0.55, picture)
     return np.clip(picture, 0.05, 1)
 
 
-def paving(rng: np.random.Generator) -> Floats:
+def paving_texture(rng: np.random.Generator) -> Floats:
     """Slabs or cobbles with dark joints; one tile is about two metres."""
-    picture = speckle(rng, rng.uniform(0.65, 0.85), rng.uniform(0.03, 0.1))
+    picture = speckle_texture(rng, rng.uniform(0.65, 0.85), rng.uniform(0.03, 0.1))
     step_x, step_y = rng.choice([16, 32, 64], 2)
     row, column = np.mgrid[:TEXTURE_PX, :TEXTURE_PX]
     shifted = column + (row // step_y % 2) * (step_x // 2) * rng.integers(0, 2)
@@ -76,32 +78,34 @@ def paving(rng: np.random.Generator) -> Floats:
     return np.clip(np.where(joints, picture * rng.uniform(0.4, 0.8), picture), 0.02, 1)
 
 
-def grass(rng: np.random.Generator) -> Floats:
+def grass_texture(rng: np.random.Generator) -> Floats:
     """Rough ground cover, leaves or gravel."""
-    return np.clip(0.55 * (1 + 0.25 * clouds(rng, 0.3, least=6) + 0.2 * clouds(rng, 1.2)), 0.05, 1)
+    return np.clip(
+        0.55 * (1 + 0.25 * fractal_noise(rng, 0.3, min_value=6) + 0.2 * fractal_noise(rng, 1.2)), 0.05, 1
+    )
 
 
-def leaves(rng: np.random.Generator) -> Floats:
+def leaf_texture(rng: np.random.Generator) -> Floats:
     """Foliage: bright leaves above dark gaps."""
-    depth = clouds(rng, 0.5, least=4) + 0.5 * clouds(rng, 1.0)
+    depth = fractal_noise(rng, 0.5, min_value=4) + 0.5 * fractal_noise(rng, 1.0)
     return np.clip(0.45 + 0.3 * np.tanh(1.5 * depth), 0.04, 1)
 
 
-def bricks(rng: np.random.Generator) -> Floats:
+def brick_texture(rng: np.random.Generator) -> Floats:
     """Courses of bricks or boards; one tile is about one and a half metres."""
     height, width = rng.choice([8, 16]), rng.choice([16, 32, 128])
     row, column = np.mgrid[:TEXTURE_PX, :TEXTURE_PX]
     shifted = (column + (row // height % 2) * (width // 2)) // width % (TEXTURE_PX // width)
     tones = rng.uniform(0.7, 1.0, (TEXTURE_PX // height, TEXTURE_PX // width))
-    picture = tones[row // height, shifted] * (1 + 0.06 * clouds(rng, 0.4))
+    picture = tones[row // height, shifted] * (1 + 0.06 * fractal_noise(rng, 0.4))
     joint = (row % height < 1) | ((column + (row // height % 2) * (width // 2)) % width < 1)
     return np.clip(np.where(joint, rng.uniform(0.4, 1.0), picture), 0.05, 1)
 
 
-def cloth(rng: np.random.Generator) -> Floats:
+def cloth_texture(rng: np.random.Generator) -> Floats:
     """Plain, striped, checked or blotched cloth; one tile is about one metre."""
     row, column = np.mgrid[:TEXTURE_PX, :TEXTURE_PX]
-    picture = 0.8 + 0.08 * clouds(rng, 0.8)
+    picture = 0.8 + 0.08 * fractal_noise(rng, 0.8)
     kind = rng.integers(4)
     if kind == 1:
         picture *= np.where(row // rng.choice([4, 8, 16]) % 2, 1.0, rng.uniform(0.3, 0.8))
@@ -109,17 +113,19 @@ def cloth(rng: np.random.Generator) -> Floats:
         size = rng.choice([4, 8, 16])
         picture *= 1 - rng.uniform(0.1, 0.35) * ((row // size % 2) + (column // size % 2))
     elif kind == 3:
-        picture *= np.where(clouds(rng, 1.4) > rng.uniform(0, 1), 1.0, rng.uniform(0.3, 0.8))
+        picture *= np.where(fractal_noise(rng, 1.4) > rng.uniform(0, 1), 1.0, rng.uniform(0.3, 0.8))
     return np.asarray(np.clip(picture, 0.03, 1))
 
 
-def sky(rng: np.random.Generator) -> Floats:
+def cloud_texture(rng: np.random.Generator) -> Floats:
     """Clouds: 1 where white, 0 where clear."""
     cover = rng.uniform(-1, 1)
-    return np.asarray(np.clip(0.5 + 0.45 * (clouds(rng, 1.7, stretch=rng.uniform(0.5, 1)) + cover), 0, 1))
+    return np.asarray(
+        np.clip(0.5 + 0.45 * (fractal_noise(rng, 1.7, stretch=rng.uniform(0.5, 1)) + cover), 0, 1)
+    )
 
 
-def sign_face(rng: np.random.Generator) -> Floats:
+def sign_texture(rng: np.random.Generator) -> Floats:
     """A round, square or written sign."""
     row, column = (np.mgrid[:TEXTURE_PX, :TEXTURE_PX] - (TEXTURE_PX - 1) / 2) / (TEXTURE_PX / 2)
     reach = np.hypot(row, column) if rng.random() < 0.5 else np.maximum(np.abs(row), np.abs(column))
@@ -129,7 +135,7 @@ def sign_face(rng: np.random.Generator) -> Floats:
     return np.where(mark & blocks, rng.uniform(0.05, 0.3), picture)
 
 
-def poster(rng: np.random.Generator) -> Floats:
+def poster_texture(rng: np.random.Generator) -> Floats:
     """Advertisements, lorry sides, bus flanks: patches of tone and rows of writing."""
     picture = np.full((TEXTURE_PX, TEXTURE_PX), rng.uniform(0.3, 0.95))
     for _ in range(rng.integers(1, 6)):
@@ -142,10 +148,10 @@ def poster(rng: np.random.Generator) -> Floats:
         block = np.kron(letters, np.ones((size, size))).astype(bool)
         target = picture[top : top + block.shape[0], left : left + block.shape[1]]
         target[block[: target.shape[0], : target.shape[1]]] = rng.uniform(0, 1)
-    return np.asarray(np.clip(picture * (1 + 0.03 * clouds(rng, 0.8)), 0.03, 1))
+    return np.asarray(np.clip(picture * (1 + 0.03 * fractal_noise(rng, 0.8)), 0.03, 1))
 
 
-def rim(rng: np.random.Generator) -> Floats:
+def rim_texture(rng: np.random.Generator) -> Floats:
     """The spokes of a wheel."""
     row, column = (np.mgrid[:TEXTURE_PX, :TEXTURE_PX] - (TEXTURE_PX - 1) / 2) / (TEXTURE_PX / 2)
     spokes = np.cos(np.arctan2(row, column) * rng.integers(4, 9)) > rng.uniform(-0.5, 0.5)

@@ -4,10 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikewatch.ingest.simulation.geometry.mesh import Floats, Ints, Mesh, copies, join, nothing, paint, unit
-from spikewatch.ingest.simulation.geometry.shapes import blob, sheets, tubes
+from spikewatch.ingest.simulation.geometry.mesh import (
+    Floats,
+    Ints,
+    Mesh,
+    empty_mesh,
+    join_meshes,
+    make_copies,
+    material,
+    normalise,
+)
+from spikewatch.ingest.simulation.geometry.shapes import make_blob, make_quads, make_tubes
 
-SPECIES = ("leafy", "bare", "conifer", "slim", "bush")
+TREE_SPECIES = ("leafy", "bare", "conifer", "slim", "bush")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,44 +32,54 @@ class Tree:
 
 def make_tree(rng: np.random.Generator, species: str, leaf_layers: list[int], bark_layer: int) -> Tree:
     """A tree of a species in SPECIES, its trunk standing on the origin."""
-    leaf = paint(int(rng.choice(leaf_layers)), rng.uniform(0.2, 0.75))
-    bark = paint(bark_layer, rng.uniform(0.06, 0.3))
+    leaf = material(int(rng.choice(leaf_layers)), rng.uniform(0.2, 0.75))
+    bark = material(bark_layer, rng.uniform(0.06, 0.3))
     if species == "conifer":
-        return _conifer(rng, leaf, bark)
+        return _make_conifer(rng, leaf, bark)
     if species == "bush":
         lumps = [
-            _lump(rng, leaf, rng.normal(0, 0.3, 3) * [1, 1, 0] + [0, 0, 0.5], rng.uniform(0.4, 0.7))
+            _make_foliage_blob(
+                rng, leaf, rng.normal(0, 0.3, 3) * [1, 1, 0] + [0, 0, 0.5], rng.uniform(0.4, 0.7)
+            )
             for _ in range(3)
         ]
         return Tree(
-            join(lumps), _leaves(rng, leaf, np.zeros((1, 3)) + np.array([0, 0, 0.6]), 0.7, 16), 1.2, 0.9, True
+            join_meshes(lumps),
+            _make_leaf_quads(rng, leaf, np.zeros((1, 3)) + np.array([0, 0, 0.6]), 0.7, 16),
+            1.2,
+            0.9,
+            True,
         )
     height = rng.uniform(4.5, 11)
-    starts, ends, radii = _branches(rng, height, slim=species == "slim")
+    starts, ends, radii = _grow_branches(rng, height, slim=species == "slim")
     thick = radii > np.quantile(radii, 0.75 if species == "bare" else 0.8)
-    wood = tubes(starts[thick], ends[thick], radii[thick], radii[thick] * 0.6, bark, 5)
+    wood = make_tubes(starts[thick], ends[thick], radii[thick], radii[thick] * 0.6, bark, 5)
     crown = height * (0.14 if species == "slim" else rng.uniform(0.22, 0.34))
     if species == "bare":
-        fine = tubes(starts[~thick], ends[~thick], radii[~thick], radii[~thick] * 0.4, bark, 3)
+        fine = make_tubes(starts[~thick], ends[~thick], radii[~thick], radii[~thick] * 0.4, bark, 3)
         return Tree(wood, fine, height, crown, False)
     tips = ends[rng.choice(len(ends), 8 if species == "leafy" else 5, replace=False)]
     tips[:, 2] = np.clip(tips[:, 2], 0.45 * height, 0.88 * height)
-    lumps = [_lump(rng, leaf, tip, crown * rng.uniform(0.4, 0.7)) for tip in tips]
-    return Tree(join([wood, *lumps]), _leaves(rng, leaf, tips, crown * 0.7, 90), height, crown, True)
+    lumps = [_make_foliage_blob(rng, leaf, tip, crown * rng.uniform(0.4, 0.7)) for tip in tips]
+    return Tree(
+        join_meshes([wood, *lumps]), _make_leaf_quads(rng, leaf, tips, crown * 0.7, 90), height, crown, True
+    )
 
 
-def plant(trees: list[Tree], which: Ints, at: Floats, yaw: Floats, scale: Floats) -> tuple[Mesh, Mesh]:
+def place_trees(
+    trees: list[Tree], species_index: Ints, at: Floats, yaw: Floats, scale: Floats
+) -> tuple[Mesh, Mesh]:
     """(solid, detail): copies of trees[which[k]] at at[k] [N, 3]."""
-    solid, detail = [nothing()], [nothing()]
+    solid, detail = [empty_mesh()], [empty_mesh()]
     for index, tree in enumerate(trees):
-        mine = which == index
+        mine = species_index == index
         if mine.any():
-            solid.append(copies(tree.solid, at[mine], yaw[mine], scale[mine]))
-            detail.append(copies(tree.detail, at[mine], yaw[mine], scale[mine]))
-    return join(solid), join(detail)
+            solid.append(make_copies(tree.solid, at[mine], yaw[mine], scale[mine]))
+            detail.append(make_copies(tree.detail, at[mine], yaw[mine], scale[mine]))
+    return join_meshes(solid), join_meshes(detail)
 
 
-def _branches(rng: np.random.Generator, height: float, slim: bool) -> tuple[Floats, Floats, Floats]:
+def _grow_branches(rng: np.random.Generator, height: float, slim: bool) -> tuple[Floats, Floats, Floats]:
     """Trunk, boughs and twigs: starts and ends [N, 3], radii at the start [N]."""
     trunk = 0.02 * height * rng.uniform(0.6, 1.2)
     lean = rng.normal(0, 0.04, 2) * height
@@ -72,7 +91,7 @@ def _branches(rng: np.random.Generator, height: float, slim: bool) -> tuple[Floa
         for start, end, radius in parents:
             share = rng.uniform(0.45, 1.0, count)[:, None]
             roots = start + (end - start) * share
-            way = unit(unit(end - start) + angle * rng.normal(size=(count, 3)) + [0, 0, 0.15])
+            way = normalise(normalise(end - start) + angle * rng.normal(size=(count, 3)) + [0, 0, 0.15])
             tips = roots + way * length * height * rng.uniform(0.6, 1.1, (count, 1))
             grown += [(root, tip, radius * 0.45) for root, tip in zip(roots, tips, strict=True)]
         starts += [part[0] for part in grown]
@@ -82,40 +101,42 @@ def _branches(rng: np.random.Generator, height: float, slim: bool) -> tuple[Floa
     return np.array(starts), np.array(ends), np.maximum(np.array(radii), 0.012)
 
 
-def _conifer(rng: np.random.Generator, leaf: Floats, bark: Floats) -> Tree:
+def _make_conifer(rng: np.random.Generator, leaf: Floats, bark: Floats) -> Tree:
     height, crown, tiers = rng.uniform(4, 9), rng.uniform(1.1, 2.0), int(rng.integers(3, 6))
     z = np.linspace(0.12, 0.75, tiers) * height
-    cones = tubes(
+    cones = make_tubes(
         np.stack([0 * z, 0 * z, z], 1), np.stack([0 * z, 0 * z, z + 0.4 * height], 1),
         crown * (1.05 - z / height), 0.02, leaf, 8,
     )  # fmt: skip
     vertices = cones.vertices.copy()
     vertices[:, :3] += rng.normal(0, 0.08, (len(vertices), 3))
-    trunk = tubes([[0, 0, 0]], [[0, 0, 0.3 * height]], 0.12, 0.1, bark, 5)
+    trunk = make_tubes([[0, 0, 0]], [[0, 0, 0.3 * height]], 0.12, 0.1, bark, 5)
     middles = np.stack([0 * z, 0 * z, z + 0.1 * height], 1)
     return Tree(
-        join([Mesh(vertices, cones.faces), trunk]),
-        _leaves(rng, leaf, middles, crown * 0.8, 40),
+        join_meshes([Mesh(vertices, cones.faces), trunk]),
+        _make_leaf_quads(rng, leaf, middles, crown * 0.8, 40),
         height,
         crown,
         True,
     )
 
 
-def _lump(rng: np.random.Generator, leaf: Floats, at: Floats, radius: float) -> Mesh:
-    ball = blob(rng, leaf, 0.16, 6, 4)
+def _make_foliage_blob(rng: np.random.Generator, leaf: Floats, at: Floats, radius: float) -> Mesh:
+    ball = make_blob(rng, leaf, 0.16, 6, 4)
     vertices = ball.vertices.copy()
     vertices[:, :3] = ball.points * radius * rng.uniform([0.9, 0.9, 0.6], [1.3, 1.3, 0.95]) + at
     return Mesh(vertices, ball.faces)
 
 
-def _leaves(rng: np.random.Generator, leaf: Floats, middles: Floats, radius: float, count: int) -> Mesh:
+def _make_leaf_quads(
+    rng: np.random.Generator, leaf: Floats, middles: Floats, radius: float, count: int
+) -> Mesh:
     """Sprays of leaves that break up the outline: small quadrilaterals about middles [M, 3]."""
-    way = unit(rng.normal(size=(count, 3)))
+    way = normalise(rng.normal(size=(count, 3)))
     at = middles[rng.integers(0, len(middles), count)] + way * radius * rng.uniform(0.7, 1.15, (count, 1))
-    first = unit(np.cross(way, rng.normal(size=(count, 3)))) * rng.uniform(0.08, 0.35, (count, 1))
-    second = unit(rng.normal(size=(count, 3))) * rng.uniform(0.05, 0.3, (count, 1))
+    first = normalise(np.cross(way, rng.normal(size=(count, 3)))) * rng.uniform(0.08, 0.35, (count, 1))
+    second = normalise(rng.normal(size=(count, 3))) * rng.uniform(0.05, 0.3, (count, 1))
     corners = np.stack([at - first, at - second, at + first, at + second], 1)
     tones = np.broadcast_to(leaf, (count, 4)).copy()
     tones[:, 1] *= rng.uniform(0.6, 1.5, count)
-    return sheets(corners, tones, np.array([[0, 0], [0.3, 0], [0.3, 0.3], [0, 0.3]]), both_sides=True)
+    return make_quads(corners, tones, np.array([[0, 0], [0.3, 0], [0.3, 0.3], [0, 0.3]]), both_sides=True)

@@ -4,25 +4,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewatch.model.training.augment.placement import Placement, Rectangle
-from spikewatch.model.training.datasets.input_boxes import BoxRules, InputBoxes
+from spikewatch.model.training.datasets.input_boxes import InputBoxes, TrainingBoxFilter
 
 
-def follow(
-    boxes: InputBoxes, placement: Placement, width: int, erased: Rectangle | None, rules: BoxRules
+def transform_boxes(
+    boxes: InputBoxes,
+    placement: Placement,
+    width: int,
+    erased: Rectangle | None,
+    box_filter: TrainingBoxFilter,
 ) -> InputBoxes:
     """Boxes of a picture `width` pixels wide as they are in the output, cropped to its tile.
 
     What an erased rectangle hides is lost too, but does not crop a box.
     """
-    placed = placement.place(boxes, width)
+    placed = placement.apply(boxes, width)
     cropped = placement.tile.crop(placed)
-    area = _area(cropped)
+    area = _box_area(cropped)
     if erased is not None:
-        area = area - _area(erased.crop(cropped))
-    return cropped.where(rules.taught(cropped, area, _area(placed)))
+        area = area - _box_area(erased.crop(cropped))
+    return cropped.select(box_filter.mask(cropped, area, _box_area(placed)))
 
 
-def _area(boxes: InputBoxes) -> NDArray[np.float32]:
+def _box_area(boxes: InputBoxes) -> NDArray[np.float32]:
     w, h = (boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).T
     area: NDArray[np.float32] = w * h
     return area

@@ -9,7 +9,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-DRAWS = 256
+NUM_QUANTILES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class CountChange:
     keep: float = 1.0
     gain: float = 1.0
 
-    def probabilities(self, cap: int) -> NDArray[np.float64]:
+    def transition_matrix(self, cap: int) -> NDArray[np.float64]:
         """P(m | n), float64 [cap+1, cap+1]; rows are n."""
         thinned = np.zeros((cap + 1, cap + 1))
         for n in range(cap + 1):
@@ -37,9 +37,9 @@ class CountChange:
         product: NDArray[np.float64] = thinned @ gained
         return product
 
-    def table(self, cap: int) -> NDArray[np.uint8]:
+    def lookup_table(self, cap: int) -> NDArray[np.uint8]:
         """uint8 [cap+1, DRAWS]: m for n and a number drawn evenly, to within 1/DRAWS of each probability."""
-        levels = (np.arange(DRAWS) + 0.5) / DRAWS
-        cumulated = np.cumsum(self.probabilities(cap), 1)
+        levels = (np.arange(NUM_QUANTILES) + 0.5) / NUM_QUANTILES
+        cumulated = np.cumsum(self.transition_matrix(cap), 1)
         drawn = [np.searchsorted(row, levels) for row in cumulated]
         return np.minimum(drawn, cap).astype(np.uint8)

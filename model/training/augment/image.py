@@ -12,61 +12,68 @@ from torch.nn import functional as F
 
 from spikewatch.model.letterbox import PAD_VALUE, Letterbox
 from spikewatch.model.training.augment.placement import Placement, paste
-from spikewatch.model.training.datasets.ground_truth import Truth
+from spikewatch.model.training.datasets.ground_truth import GroundTruth
 from spikewatch.model.training.datasets.input_boxes import InputBoxes
 
-GREY = round(PAD_VALUE * 255)
-LUMA = (0.299, 0.587, 0.114)
+PAD_GREY = round(PAD_VALUE * 255)
+LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 """Of red, green and blue (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Colours:
+class ColourFactors:
     """Factors of brightness and saturation; 1 leaves colours as they are, a saturation of 0 makes greys."""
 
     brightness: float = 1.0
     saturation: float = 1.0
 
 
-def paint_picture(
-    picture: NDArray[np.uint8], box: Letterbox, placement: Placement, colours: Colours, out: NDArray[np.uint8]
+def render_image(
+    image: NDArray[np.uint8],
+    letterbox: Letterbox,
+    placement: Placement,
+    colours: ColourFactors,
+    out: NDArray[np.uint8],
 ) -> None:
     """Draw a picture into its tile, with grey around it; placed at whole pixels.
 
     Args:
-        picture: red, green, blue, uint8 [H,W,3].
-        box: of the picture.
+        image: red, green, blue, uint8 [H,W,3].
+        letterbox: of the picture.
         placement: of the letterboxed picture.
         colours: of the picture; the grey stays.
         out: uint8 [3,h,w].
     """
-    size = (max(round(box.height * placement.scale), 1), max(round(box.width * placement.scale), 1))
-    pixels = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    size = (
+        max(round(letterbox.height * placement.scale), 1),
+        max(round(letterbox.width * placement.scale), 1),
+    )
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     if pixels.shape[2:] != size:
         pixels = F.interpolate(pixels, size, mode="bilinear", align_corners=False)
-    scaled = _coloured(pixels[0].numpy(), colours)
-    left = box.left
+    scaled = _adjust_colours(pixels[0].numpy(), colours)
+    left = letterbox.left
     if placement.flip:
         scaled = scaled[:, :, ::-1]
-        left = box.input_width - box.left - box.width
+        left = letterbox.input_width - letterbox.left - letterbox.width
     x = round(left * placement.scale + placement.x_px)
-    y = round(box.top * placement.scale + placement.y_px)
-    paste(scaled, x, y, placement.tile, out, GREY)
+    y = round(letterbox.top * placement.scale + placement.y_px)
+    paste(scaled, x, y, placement.tile, out, PAD_GREY)
 
 
-def picture_boxes(truth: Truth, box: Letterbox, width: int, height: int) -> InputBoxes:
+def image_boxes(ground_truth: GroundTruth, letterbox: Letterbox, width: int, height: int) -> InputBoxes:
     """The objects of a width x height picture in input pixels, cropped to it; crowds are not taught."""
-    single = ~truth.crowd
-    x, y, w, h = truth.xywh[single].T
-    x_px = np.clip([x, x + w], 0, width) * (box.width / width) + box.left
-    y_px = np.clip([y, y + h], 0, height) * (box.height / height) + box.top
+    single = ~ground_truth.crowd
+    x, y, w, h = ground_truth.xywh[single].T
+    x_px = np.clip([x, x + w], 0, width) * (letterbox.width / width) + letterbox.left
+    y_px = np.clip([y, y + h], 0, height) * (letterbox.height / height) + letterbox.top
     xyxy = np.stack([x_px[0], y_px[0], x_px[1], y_px[1]], 1).astype(np.float32)
-    return InputBoxes(xyxy, truth.class_id[single])
+    return InputBoxes(xyxy, ground_truth.class_id[single])
 
 
-def _coloured(pixels: NDArray[np.float32], colours: Colours) -> NDArray[np.uint8]:
+def _adjust_colours(pixels: NDArray[np.float32], colours: ColourFactors) -> NDArray[np.uint8]:
     if colours.saturation != 1:
-        grey = np.tensordot(np.array(LUMA, np.float32), pixels, 1)
+        grey = np.tensordot(np.array(LUMA_WEIGHTS, np.float32), pixels, 1)
         pixels = grey + (pixels - grey) * np.float32(colours.saturation)
     if colours.brightness != 1:
         pixels = pixels * np.float32(colours.brightness)

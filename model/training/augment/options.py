@@ -9,8 +9,8 @@ import numpy as np
 
 from spikewatch.model.training.augment.count_change import CountChange
 from spikewatch.model.training.augment.placement import Placement, Rectangle
-from spikewatch.model.training.augment.render import Touch
-from spikewatch.model.training.augment.transforms import draw_placement, log_uniform
+from spikewatch.model.training.augment.render import IntensityChange
+from spikewatch.model.training.augment.transforms import sample_log_uniform, sample_placement
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,33 +56,41 @@ class Augmentation:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class SampledAugmentation:
     """What is done to one clip or lane."""
 
     placement: Placement
-    touch: Touch
+    intensity: IntensityChange
     jitter: bool
 
 
-def draw_look(how: Augmentation, rng: np.random.Generator, height: int, width: int, *, clip: bool) -> Look:
+def sample_augmentation(
+    augmentation: Augmentation, rng: np.random.Generator, height: int, width: int, *, clip: bool
+) -> SampledAugmentation:
     """For a random clip, or for a lane (which nothing is erased from); h and w: of the input, in pixels."""
-    placement = draw_placement(how, rng, height, width)
-    erased = _rectangle(rng, how, width, height) if clip and rng.random() < how.erase else None
-    touch = replace(draw_touch(how, rng), erased=erased)
-    return Look(placement, touch, bool(rng.random() < how.jitter))
+    placement = sample_placement(augmentation, rng, height, width)
+    erased = (
+        _sample_rectangle(rng, augmentation, width, height)
+        if clip and rng.random() < augmentation.erase
+        else None
+    )
+    touch = replace(sample_intensity(augmentation, rng), erased=erased)
+    return SampledAugmentation(placement, touch, bool(rng.random() < augmentation.jitter))
 
 
-def draw_touch(how: Augmentation, rng: np.random.Generator) -> Touch:
+def sample_intensity(augmentation: Augmentation, rng: np.random.Generator) -> IntensityChange:
     """What is done to counts."""
     thin, gain, noise, swap = rng.random(4)
-    keep = rng.uniform(*how.keep) if thin < how.thin else 1.0
-    contrast = log_uniform(rng, how.contrast) if gain < how.gain else 1.0
-    rate = rng.uniform(0, how.noise_events) if noise < how.noise else 0.0
+    keep = rng.uniform(*augmentation.keep) if thin < augmentation.thin else 1.0
+    contrast = sample_log_uniform(rng, augmentation.contrast) if gain < augmentation.gain else 1.0
+    rate = rng.uniform(0, augmentation.noise_events) if noise < augmentation.noise else 0.0
     change = None if keep == contrast == 1.0 else CountChange(keep, contrast)
-    return Touch(swap=bool(swap < how.swap), change=change, noise=rate)
+    return IntensityChange(swap=bool(swap < augmentation.swap), count_change=change, noise=rate)
 
 
-def _rectangle(rng: np.random.Generator, how: Augmentation, width: int, height: int) -> Rectangle:
-    w, h = (max(int(side * rng.uniform(*how.erase_side)), 1) for side in (width, height))
+def _sample_rectangle(
+    rng: np.random.Generator, augmentation: Augmentation, width: int, height: int
+) -> Rectangle:
+    w, h = (max(int(side * rng.uniform(*augmentation.erase_side)), 1) for side in (width, height))
     x, y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
     return Rectangle(x, y, x + w, y + h)

@@ -39,7 +39,7 @@ class Placement:
     x_px: float = 0.0
     y_px: float = 0.0
 
-    def place(self, boxes: InputBoxes, width: int) -> InputBoxes:
+    def apply(self, boxes: InputBoxes, width: int) -> InputBoxes:
         """Where the boxes of a picture `width` pixels wide go, not cropped yet."""
         xyxy = boxes.xyxy
         if self.flip:
@@ -49,15 +49,15 @@ class Placement:
 
 
 def paste(
-    picture: NDArray[np.uint8], x_px: int, y_px: int, tile: Rectangle, out: NDArray[np.uint8], blank: int
+    image: NDArray[np.uint8], x_px: int, y_px: int, tile: Rectangle, out: NDArray[np.uint8], blank: int
 ) -> None:
     """Copy a picture [P,H,W] into a tile of the output [P,h,w], its corner at (x_px, y_px) of the output.
 
     What it does not reach of the tile becomes `blank`.
     """
-    _, height, width = picture.shape
+    _, height, width = image.shape
     x0, y0 = max(tile.x0, x_px), max(tile.y0, y_px)
     x1, y1 = max(min(tile.x1, x_px + width), x0), max(min(tile.y1, y_px + height), y0)
     if (x0, y0, x1, y1) != (tile.x0, tile.y0, tile.x1, tile.y1):
         out[:, tile.y0 : tile.y1, tile.x0 : tile.x1] = blank
-    out[:, y0:y1, x0:x1] = picture[:, y0 - y_px : y1 - y_px, x0 - x_px : x1 - x_px]
+    out[:, y0:y1, x0:x1] = image[:, y0 - y_px : y1 - y_px, x0 - x_px : x1 - x_px]

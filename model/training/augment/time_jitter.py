@@ -6,15 +6,15 @@ A boundary at a label never moves, and the number of slices stays, so that targe
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewatch.model.training.slice_cache.preprocess import Grid
+from spikewatch.model.training.slice_cache.preprocess import SliceGrid
 
 
-def still_bounds(slices: int) -> NDArray[np.int64]:
+def fixed_bounds(slices: int) -> NDArray[np.int64]:
     """Boundaries of N slices as indices of half slices [N+1]: 0, 2, 4, ..."""
     return np.arange(0, 2 * slices + 1, 2)
 
 
-def moved_bounds(grid: Grid, rng: np.random.Generator) -> NDArray[np.int64]:
+def jittered_bounds(grid: SliceGrid, rng: np.random.Generator) -> NDArray[np.int64]:
     """Boundaries of a grid's slices as indices of half slices [N+1], some moved by one.
 
     Of two neighbours one stays, so that every slice keeps one to three halves.
@@ -23,4 +23,4 @@ def moved_bounds(grid: Grid, rng: np.random.Generator) -> NDArray[np.int64]:
     shift[rng.integers(2) :: 2] = 0
     shift[grid.labelled + 1] = 0
     shift[0] = 0
-    return still_bounds(len(grid)) + shift
+    return fixed_bounds(len(grid)) + shift

@@ -7,7 +7,7 @@ import numpy as np
 from spikewatch.model.training.augment.placement import Placement, Rectangle
 
 
-class Geometric(Protocol):
+class GeometricAugmentation(Protocol):
     """See `model.training.augment.Augmentation`."""
 
     @property
@@ -27,15 +27,19 @@ class Geometric(Protocol):
         """Part of the sides that a picture is moved by at most."""
 
 
-def draw_placement(how: Geometric, rng: np.random.Generator, height: int, width: int) -> Placement:
+def sample_placement(
+    augmentation: GeometricAugmentation, rng: np.random.Generator, height: int, width: int
+) -> Placement:
     """Where a picture goes that has the output to itself; height and width in pixels."""
-    scale = log_uniform(rng, how.scale) if rng.random() < how.zoom else 1.0
-    x_px, y_px = (_shift(rng, side, scale, how.translate) for side in (width, height))
-    flip = bool(rng.random() < how.flip)
+    scale = sample_log_uniform(rng, augmentation.scale) if rng.random() < augmentation.zoom else 1.0
+    x_px, y_px = (_sample_shift(rng, side, scale, augmentation.translate) for side in (width, height))
+    flip = bool(rng.random() < augmentation.flip)
     return Placement(Rectangle(0, 0, width, height), flip, scale, x_px, y_px)
 
 
-def draw_mosaic(how: Geometric, rng: np.random.Generator, height: int, width: int) -> list[Placement]:
+def sample_mosaic(
+    augmentation: GeometricAugmentation, rng: np.random.Generator, height: int, width: int
+) -> list[Placement]:
     """Where four pictures go: into the quarters around a point.
 
     Each is scaled to fill its own, or up to half as much again, and then cut.
@@ -47,17 +51,17 @@ def draw_mosaic(how: Geometric, rng: np.random.Generator, height: int, width: in
             scale = max((x1 - x0) / width, (y1 - y0) / height) * rng.uniform(1.0, 1.5)
             x_px = rng.uniform(x1 - scale * width, x0)
             y_px = rng.uniform(y1 - scale * height, y0)
-            flip = bool(rng.random() < how.flip)
+            flip = bool(rng.random() < augmentation.flip)
             placements.append(Placement(Rectangle(x0, y0, x1, y1), flip, scale, x_px, y_px))
     return placements
 
 
-def log_uniform(rng: np.random.Generator, span: tuple[float, float]) -> float:
+def sample_log_uniform(rng: np.random.Generator, span: tuple[float, float]) -> float:
     """Between two positive numbers, evenly in their logarithm."""
     return float(np.exp(rng.uniform(*np.log(span))))
 
 
-def _shift(rng: np.random.Generator, side: int, scale: float, translate: float) -> float:
+def _sample_shift(rng: np.random.Generator, side: int, scale: float, translate: float) -> float:
     """A place where a scaled side covers the output or lies within it, and then up to `translate` beyond."""
     shift = rng.uniform(0, 1) * side * (1 - scale) + rng.uniform(-translate, translate) * side
     return float(round(shift)) if scale == 1 else float(shift)

@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from spikewatch.model.errors import DatasetError
-from spikewatch.model.training.datasets.ground_truth import Truth
+from spikewatch.model.training.datasets.ground_truth import GroundTruth
 
-PREFIX = "instances_"
+ANNOTATIONS_PREFIX = "instances_"
 
 T = TypeVar("T")
 
@@ -22,10 +22,10 @@ class Categories:
     """COCO's categories, sorted by id: their names, and category id -> class id, which counts from 0."""
 
     names: tuple[str, ...]
-    class_of: dict[int, int]
+    category_to_class: dict[int, int]
 
     @staticmethod
-    def of(data: dict[str, Any]) -> "Categories":
+    def from_annotations(data: dict[str, Any]) -> "Categories":
         """From the content of an annotations file."""
         rows = sorted(data["categories"], key=lambda category: int(category["id"]))
         names = tuple(str(row["name"]) for row in rows)
@@ -33,13 +33,13 @@ class Categories:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPicture:
+class LabelledImage:
     """A picture, its size in pixels by the annotations, what is in it, and its id there."""
 
     path: Path
     width: int
     height: int
-    truth: Truth
+    ground_truth: GroundTruth
     image_id: int
 
 
@@ -48,7 +48,7 @@ class CocoImages:
     """A split: its classes, the pictures in order of their ids, and the ids of all, beyond a limit too."""
 
     categories: Categories
-    pictures: tuple[LabelledPicture, ...]
+    images: tuple[LabelledImage, ...]
     image_ids: frozenset[int]
 
     @property
@@ -57,22 +57,22 @@ class CocoImages:
         return self.categories.names
 
 
-def annotation_files(folder: Path) -> dict[str, Path]:
+def find_annotation_files(folder: Path) -> dict[str, Path]:
     """Split -> annotations, of the splits that have them."""
-    found = sorted((folder / "annotations").glob(f"{PREFIX}*.json"))
-    return {path.stem.removeprefix(PREFIX): path for path in found}
+    found = sorted((folder / "annotations").glob(f"{ANNOTATIONS_PREFIX}*.json"))
+    return {path.stem.removeprefix(ANNOTATIONS_PREFIX): path for path in found}
 
 
-def full_split(folder: Path, start: str) -> str:
+def resolve_split(folder: Path, prefix: str) -> str:
     """The split of this name, else the last that begins with it: COCO's carry a year.
 
     Raises:
         DatasetError: there is none.
     """
-    found = sorted(name for name in annotation_files(folder) if name.startswith(start))
+    found = sorted(name for name in find_annotation_files(folder) if name.startswith(prefix))
     if not found:
-        raise DatasetError(f"{folder}: no annotations/{PREFIX}{start}*.json")
-    return start if start in found else found[-1]
+        raise DatasetError(f"{folder}: no annotations/{ANNOTATIONS_PREFIX}{prefix}*.json")
+    return prefix if prefix in found else found[-1]
 
 
 def read_coco(folder: Path, split: str = "val2017", limit: int | None = None) -> CocoImages:
@@ -83,7 +83,7 @@ def read_coco(folder: Path, split: str = "val2017", limit: int | None = None) ->
     Raises:
         DatasetError: annotations or pictures are missing or damaged.
     """
-    files = annotation_files(folder)
+    files = find_annotation_files(folder)
     if split not in files:
         raise DatasetError(
             f"{folder}: no annotations of a split {split!r}; there are {', '.join(files) or 'none'}"
@@ -91,10 +91,10 @@ def read_coco(folder: Path, split: str = "val2017", limit: int | None = None) ->
     pictures = next((p for p in (folder / "images" / split, folder / split) if p.is_dir()), None)
     if pictures is None:
         raise DatasetError(f"{folder}: the pictures are neither in images/{split}/ nor in {split}/")
-    return parsed(files[split], lambda data: _split(data, pictures, limit))
+    return parse_annotations(files[split], lambda data: _parse_split(data, pictures, limit))
 
 
-def parsed(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
+def parse_annotations(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
     """What `parse` makes of an annotations file.
 
     Raises:
@@ -108,20 +108,20 @@ def parsed(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
         raise DatasetError(f"{path}: not COCO annotations ({error!r})") from error
 
 
-def truths_by_image(data: dict[str, Any], categories: Categories) -> Callable[[int], Truth]:
+def ground_truth_by_image(data: dict[str, Any], categories: Categories) -> Callable[[int], GroundTruth]:
     """Gives what is labelled in the image of an id."""
     annotations: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     for annotation in data["annotations"]:
         annotations[int(annotation["image_id"])].append(annotation)
-    return lambda image_id: _truth(annotations.get(image_id, []), categories.class_of)
+    return lambda image_id: _parse_ground_truth(annotations.get(image_id, []), categories.category_to_class)
 
 
-def _split(data: dict[str, Any], folder: Path, limit: int | None) -> CocoImages:
-    categories = Categories.of(data)
-    truth = truths_by_image(data, categories)
+def _parse_split(data: dict[str, Any], folder: Path, limit: int | None) -> CocoImages:
+    categories = Categories.from_annotations(data)
+    truth = ground_truth_by_image(data, categories)
     images = sorted(data["images"], key=lambda image: int(image["id"]))
     pictures = [
-        LabelledPicture(
+        LabelledImage(
             folder / str(image["file_name"]),
             int(image["width"]),
             int(image["height"]),
@@ -136,14 +136,14 @@ def _split(data: dict[str, Any], folder: Path, limit: int | None) -> CocoImages:
     return CocoImages(categories, tuple(pictures), frozenset(int(image["id"]) for image in images))
 
 
-def _truth(annotations: list[dict[str, Any]], class_of: dict[int, int]) -> Truth:
+def _parse_ground_truth(annotations: list[dict[str, Any]], category_to_class: dict[int, int]) -> GroundTruth:
     xywh = np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4)
     if len(xywh) != len(annotations) or not np.isfinite(xywh).all():
         raise ValueError("a bbox is not four numbers")
     boxes = zip(annotations, xywh, strict=True)
-    return Truth(
+    return GroundTruth(
         xywh,
-        np.array([class_of[int(annotation["category_id"])] for annotation in annotations], np.int64),
+        np.array([category_to_class[int(annotation["category_id"])] for annotation in annotations], np.int64),
         np.array([annotation.get("area", box[2] * box[3]) for annotation, box in boxes], np.float64),
         np.array([bool(annotation.get("iscrowd", 0)) for annotation in annotations], bool),
     )

@@ -18,13 +18,17 @@ import numpy as np
 from spikewatch.ingest.open import open_recording
 from spikewatch.ingest.recording import Recording
 from spikewatch.model.errors import DatasetError
-from spikewatch.model.training.datasets.class_map import LEFT_OUT, ClassMap, renumbered
-from spikewatch.model.training.datasets.coco_images import Categories, parsed, truths_by_image
-from spikewatch.model.training.datasets.ground_truth import Truth
-from spikewatch.model.training.datasets.labelled_recording import Moment
-from spikewatch.model.training.datasets.prophesee_labels import MAX_TIME_US, check_classes, cropped_xywh
-from spikewatch.model.training.datasets.protocol import Rules
-from spikewatch.model.training.datasets.training_labels import Taught
+from spikewatch.model.training.datasets.class_map import IGNORED_CLASS, ClassMap, remap_ids
+from spikewatch.model.training.datasets.coco_images import (
+    Categories,
+    ground_truth_by_image,
+    parse_annotations,
+)
+from spikewatch.model.training.datasets.ground_truth import GroundTruth
+from spikewatch.model.training.datasets.labelled_recording import LabelledFrame
+from spikewatch.model.training.datasets.prophesee_labels import MAX_TIME_US, check_class_ids, crop_xywh
+from spikewatch.model.training.datasets.protocol import EvaluationProtocol
+from spikewatch.model.training.datasets.training_labels import TrainingLabels
 
 TIME_FIELDS = ("t_us", "timestamp")
 
@@ -34,8 +38,8 @@ class AnnotatedRecording:
     """A recording, its annotated times in order, and its sensor's size, if it is given; a `Labelled`."""
 
     events: Path
-    size: tuple[int, int] | None
-    times: tuple[Moment, ...]
+    sensor_size: tuple[int, int] | None
+    frames: tuple[LabelledFrame, ...]
 
     def open(self) -> Recording:
         """Open the events.
@@ -44,38 +48,49 @@ class AnnotatedRecording:
             DatasetError: neither the file nor the annotations name the sensor's size.
             IngestError: it is no recording, or of another size.
         """
-        recording = open_recording(self.events, *(self.size or ()))
+        recording = open_recording(self.events, *(self.sensor_size or ()))
         if recording.width is None or recording.height is None:
             recording.close()
             raise DatasetError(f"{self.events}: names no sensor size; give width and height of its images")
         return recording
 
-    def moments(self, sensor: tuple[int, int], rules: Rules, classes: ClassMap) -> list[Moment]:
+    def labelled_frames(
+        self, sensor_size: tuple[int, int], protocol: EvaluationProtocol, classes: ClassMap
+    ) -> list[LabelledFrame]:
         """See `Labelled.moments`; an image where nothing counts is kept, with nothing to be found."""
         return [
-            Moment(each.t_us, _counted(each.truth, sensor, rules, classes), each.image_id)
-            for each in self.times
-            if each.t_us > rules.keep.after_us
+            LabelledFrame(
+                each.t_us,
+                _filter_ground_truth(each.ground_truth, sensor_size, protocol, classes),
+                each.image_id,
+            )
+            for each in self.frames
+            if each.t_us > protocol.box_filter.after_us
         ]
 
-    def taught(self, classes: int) -> Taught:
+    def training_labels(self, classes: int) -> TrainingLabels:
         """See `Labelled.taught`; crowds are not, and in an image without boxes nothing is there."""
         boxes = np.concatenate(
-            [each.truth.only(~each.truth.crowd).to_boxes(each.t_us) for each in self.times]
+            [
+                each.ground_truth.select(~each.ground_truth.crowd).to_prophesee(each.t_us)
+                for each in self.frames
+            ]
         )
-        check_classes(self.events, boxes, classes)
-        return Taught(np.array([each.t_us for each in self.times], np.int64), boxes)
+        check_class_ids(self.events, boxes, classes)
+        return TrainingLabels(np.array([each.t_us for each in self.frames], np.int64), boxes)
 
 
-def _counted(truth: Truth, sensor: tuple[int, int], rules: Rules, classes: ClassMap) -> Truth:
+def _filter_ground_truth(
+    ground_truth: GroundTruth, sensor_size: tuple[int, int], protocol: EvaluationProtocol, classes: ClassMap
+) -> GroundTruth:
     """Cut off at the border, and the boxes that count; an area that was given stays."""
-    xywh = cropped_xywh(truth.xywh, *sensor)
+    xywh = crop_xywh(ground_truth.xywh, *sensor_size)
     w, h = xywh[:, 2], xywh[:, 3]
-    class_id = renumbered(truth.class_id, classes.of_labels)
-    boxes_area = truth.xywh[:, 2] * truth.xywh[:, 3]
-    area = np.where(truth.area == boxes_area, w * h, truth.area)
-    kept = (w > 0) & (h > 0) & rules.keep.large(w, h) & (class_id != LEFT_OUT)
-    return Truth(xywh, class_id, area, truth.crowd).only(kept)
+    class_id = remap_ids(ground_truth.class_id, classes.label_to_index)
+    boxes_area = ground_truth.xywh[:, 2] * ground_truth.xywh[:, 3]
+    area = np.where(ground_truth.area == boxes_area, w * h, ground_truth.area)
+    kept = (w > 0) & (h > 0) & protocol.box_filter.large_enough(w, h) & (class_id != IGNORED_CLASS)
+    return GroundTruth(xywh, class_id, area, ground_truth.crowd).select(kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +108,7 @@ def read_coco_recordings(path: Path) -> CocoRecordings:
         DatasetError: the file is damaged, names the same time twice, or recordings are missing.
         OSError: it cannot be read.
     """
-    return parsed(path, lambda data: _recordings(data, path))
+    return parse_annotations(path, lambda data: _parse_recordings(data, path))
 
 
 def has_times(data: dict[str, Any]) -> bool:
@@ -101,15 +116,18 @@ def has_times(data: dict[str, Any]) -> bool:
     return any(field in image for image in data["images"] for field in TIME_FIELDS)
 
 
-def _recordings(data: dict[str, Any], path: Path) -> CocoRecordings:
-    categories = Categories.of(data)
-    truth = truths_by_image(data, categories)
+def _parse_recordings(data: dict[str, Any], path: Path) -> CocoRecordings:
+    categories = Categories.from_annotations(data)
+    truth = ground_truth_by_image(data, categories)
     by_file: dict[str, list[dict[str, Any]]] = {}
     for image in sorted(data["images"], key=lambda image: int(image["id"])):
         by_file.setdefault(str(image["file_name"]), []).append(image)
     recordings = []
     for name, images in by_file.items():
-        moments = [Moment(_time_us(each, path), truth(int(each["id"])), int(each["id"])) for each in images]
+        moments = [
+            LabelledFrame(_image_time_us(each, path), truth(int(each["id"])), int(each["id"]))
+            for each in images
+        ]
         moments.sort(key=lambda moment: moment.t_us)
         if len({moment.t_us for moment in moments}) < len(moments):
             raise DatasetError(f"{path}: two images of {name} have the same time")
@@ -127,7 +145,7 @@ def _recordings(data: dict[str, Any], path: Path) -> CocoRecordings:
     return CocoRecordings(categories, tuple(recordings))
 
 
-def _time_us(image: dict[str, Any], path: Path) -> int:
+def _image_time_us(image: dict[str, Any], path: Path) -> int:
     name = next((field for field in TIME_FIELDS if field in image), None)
     if name is None:
         raise DatasetError(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spikewatch.ingest.errors import GeometryError, TimeOrderError
 from spikewatch.ingest.events import Events
 from spikewatch.ingest.recording import Recording
-from spikewatch.ingest.slicing.event_sources import OUTSIDE, DecodedEvents
+from spikewatch.ingest.slicing.event_sources import OUTSIDE_SENSOR, DecodedEvents
 from spikewatch.ingest.slicing.representations import make_representation
 
 MAX_LATE_US = 1_000_000
@@ -19,73 +19,73 @@ MAX_LATE_US = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Chunk:
+class _TimedChunk:
     """Events (N,), and their times by themselves, non-decreasing."""
 
     t_us: NDArray[np.int64]
     events: Events
 
 
-class Past:
+class EventHistory:
     """Draws frames of [t0_us, t1_us), in any order of what has not been forgotten.
 
     An event that comes after a later one counts as of that later time, when a live system would have got it.
     So what is before a time never depends on what is read after it. Memory: what is not forgotten, and the
-    chunk that was read last. `ended`: all was read.
+    chunk that was read last. `exhausted`: all was read.
     """
 
     def __init__(self, recording: Recording, representation: str) -> None:
         self._name = recording.path.name
         self._width, self._height = recording.sensor_size()
         self._representation = make_representation(representation)
-        self._unread = self._chunks(recording)
-        self._held: deque[_Chunk] = deque()
-        self._forgotten_us = -(1 << 62)
+        self._chunk_iterator = self._chunks(recording)
+        self._buffer: deque[_TimedChunk] = deque()
+        self._discarded_us = -(1 << 62)
         self._latest_us: int | None = None
-        self.ended = False
+        self.exhausted = False
 
     def first_us(self) -> int | None:
         """Time of the first event, to be asked before anything is forgotten; None if there is none."""
-        if not self._held:
-            self._read_one()
-        return int(self._held[0].t_us[0]) if self._held else None
+        if not self._buffer:
+            self._read_chunk()
+        return int(self._buffer[0].t_us[0]) if self._buffer else None
 
     def frame(self, t0_us: int, t1_us: int) -> NDArray[Any]:
         """The events of [t0_us, t1_us) as a frame (P, H, W), blank where the recording has none."""
-        while (self._latest_us is None or self._latest_us < t1_us) and self._read_one():
+        while (self._latest_us is None or self._latest_us < t1_us) and self._read_chunk():
             pass
         frame = self._representation.blank_frame(self._width, self._height)
-        for chunk in self._held:
+        for chunk in self._buffer:
             start, stop = np.searchsorted(chunk.t_us, (t0_us, t1_us))
             events = DecodedEvents(chunk.events[start:stop])
-            taken = events.take(0, t0_us, t1_us, t0_us, frame, self._representation.code)
-            if taken.verdict == OUTSIDE:
-                _, x, y = events.event(taken.stop)
+            taken = events.draw_into(0, t0_us, t1_us, t0_us, frame, self._representation.code)
+            if taken.stop_reason == OUTSIDE_SENSOR:
+                _, x, y = events.event_at(taken.stop)
                 size = f"{self._width}x{self._height}"
                 raise GeometryError(f"{self._name}: an event at x={x}, y={y} is off the {size} sensor")
         return frame
 
-    def forget(self, before_us: int) -> None:
+    def discard_before(self, before_us: int) -> None:
         """Let go of events before a time; no frame may begin earlier from now on."""
-        self._forgotten_us = max(self._forgotten_us, before_us)
-        while self._held and self._held[0].t_us[-1] < self._forgotten_us:
-            self._held.popleft()
+        self._discarded_us = max(self._discarded_us, before_us)
+        while self._buffer and self._buffer[0].t_us[-1] < self._discarded_us:
+            self._buffer.popleft()
 
     def latest_us(self) -> int | None:
         """Time of the last event read so far; None before the first."""
         return self._latest_us
 
-    def _read_one(self) -> bool:
-        chunk = next(self._unread, None)
+    def _read_chunk(self) -> bool:
+        chunk = next(self._chunk_iterator, None)
         if chunk is None:
-            self.ended = True
+            self.exhausted = True
             return False
         self._latest_us = int(chunk.t_us[-1])
-        if self._latest_us >= self._forgotten_us:
-            self._held.append(chunk)
+        if self._latest_us >= self._discarded_us:
+            self._buffer.append(chunk)
         return True
 
-    def _chunks(self, recording: Recording) -> Iterator[_Chunk]:
+    def _chunks(self, recording: Recording) -> Iterator[_TimedChunk]:
         latest_us = -(1 << 62)
         for events in recording.chunks():
             given = events["t"]
@@ -97,4 +97,4 @@ class Past:
                 events = events.copy()
                 events["t"] = t_us
             latest_us = int(t_us[-1])
-            yield _Chunk(t_us, events)
+            yield _TimedChunk(t_us, events)

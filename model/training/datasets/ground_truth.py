@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes
+from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class GroundTruth:
     """The N labelled objects of one image.
 
     Attributes:
@@ -28,11 +28,11 @@ class Truth:
         """Number of objects."""
         return len(self.class_id)
 
-    def only(self, which: NDArray[np.bool_]) -> "Truth":
+    def select(self, mask: NDArray[np.bool_]) -> "GroundTruth":
         """Some of the objects."""
-        return Truth(self.xywh[which], self.class_id[which], self.area[which], self.crowd[which])
+        return GroundTruth(self.xywh[mask], self.class_id[mask], self.area[mask], self.crowd[mask])
 
-    def to_boxes(self, t_us: int) -> Boxes:
+    def to_prophesee(self, t_us: int) -> PropheseeBoxes:
         """In Prophesee's layout, at a time; outlines and crowds are not told."""
         boxes = np.zeros(len(self), BBOX_DTYPE)
         for column, name in enumerate("xywh"):
@@ -41,9 +41,9 @@ class Truth:
         return boxes
 
     @staticmethod
-    def of_boxes(boxes: Boxes) -> "Truth":
+    def from_prophesee(boxes: PropheseeBoxes) -> "GroundTruth":
         """Labels of one timestamp; areas are w * h in float32, as in Prophesee's toolbox."""
-        return Truth(
+        return GroundTruth(
             np.stack([boxes[name] for name in "xywh"], 1).astype(np.float64),
             boxes["class_id"].astype(np.int64),
             (boxes["w"] * boxes["h"]).astype(np.float64),

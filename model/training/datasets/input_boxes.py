@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spikewatch.model.errors import ConfigError
 from spikewatch.model.letterbox import Letterbox
-from spikewatch.model.prophesee_boxes import Boxes
+from spikewatch.model.prophesee_boxes import PropheseeBoxes
 from spikewatch.model.spec import ModelSpec
 
 
@@ -27,15 +27,15 @@ class InputBoxes:
         """M."""
         return len(self.class_id)
 
-    def where(self, kept: NDArray[np.bool_]) -> Self:
+    def select(self, mask: NDArray[np.bool_]) -> Self:
         """Those of bool [M]."""
-        return type(self)(self.xyxy[kept], self.class_id[kept])
+        return type(self)(self.xyxy[mask], self.class_id[mask])
 
 
 NO_BOXES = InputBoxes(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
 
 
-def joined(parts: Iterable[InputBoxes | None]) -> InputBoxes | None:
+def concat_boxes(parts: Iterable[InputBoxes | None]) -> InputBoxes | None:
     """The boxes of all parts of a picture; None where nothing is known of one."""
     every = list(parts)
     boxes = [part for part in every if part is not None]
@@ -47,7 +47,7 @@ def joined(parts: Iterable[InputBoxes | None]) -> InputBoxes | None:
 
 
 @dataclass(frozen=True, slots=True)
-class BoxRules:
+class TrainingBoxFilter:
     """Which boxes are taught, judged by what augmentation leaves of them, in input pixels.
 
     Looser than what is scored: Prophesee's limits on Gen1, 10 px and a diagonal of 30 px, are 5 and 16 px in
@@ -63,7 +63,7 @@ class BoxRules:
     min_diagonal_px: float = 8
     min_visible: float = 0.3
 
-    def taught(
+    def mask(
         self, boxes: InputBoxes, seen_px: NDArray[np.float32], whole_px: NDArray[np.float32]
     ) -> NDArray[np.bool_]:
         """Which of M boxes are taught, bool [M].
@@ -87,14 +87,14 @@ class LabelBoxes:
     boxes: InputBoxes
     offsets: NDArray[np.int64]
 
-    def at(self, i: int) -> InputBoxes:
+    def at_label(self, i: int) -> InputBoxes:
         """Those of the i-th labelled time, as the sensor saw them."""
         span = slice(self.offsets[i], self.offsets[i + 1])
         return InputBoxes(self.boxes.xyxy[span], self.boxes.class_id[span])
 
 
-def boxes_at(
-    labels: Boxes, times_us: NDArray[np.int64], box: Letterbox, width: int, height: int
+def labels_to_input_boxes(
+    labels: PropheseeBoxes, times_us: NDArray[np.int64], letterbox: Letterbox, width: int, height: int
 ) -> LabelBoxes:
     """Labels (sorted by time) at some times, cropped to the width x height sensor and laid into the input.
 
@@ -103,13 +103,16 @@ def boxes_at(
     taken = labels[np.isin(labels["t"], times_us)]
     x, y, w, h = (taken[name].astype(np.float32) for name in "xywh")
     x_px, y_px = np.clip([x, x + w], 0, width), np.clip([y, y + h], 0, height)
-    x_px, y_px = x_px * (box.width / width) + box.left, y_px * (box.height / height) + box.top
+    x_px, y_px = (
+        x_px * (letterbox.width / width) + letterbox.left,
+        y_px * (letterbox.height / height) + letterbox.top,
+    )
     xyxy = np.stack([x_px[0], y_px[0], x_px[1], y_px[1]], 1).astype(np.float32)
     offsets = np.append(np.searchsorted(taken["t"], times_us), len(taken)).astype(np.int64)
     return LabelBoxes(InputBoxes(xyxy, taken["class_id"].astype(np.int64)), offsets)
 
 
-def levels_of(spec: ModelSpec) -> int:
+def quantisation_levels(spec: ModelSpec) -> int:
     """What 1.0 becomes as uint8: for counts a multiple of `count_cap`, so that whole counts stay exact.
 
     Raises:

@@ -6,17 +6,24 @@ from itertools import chain
 
 
 @dataclass(frozen=True, slots=True)
-class Cut:
+class WindowSpec:
     """How the time before a label is cut: T slices of slice_us microseconds."""
 
     slices: int
     slice_us: int
 
 
-def carried_edges(before_us: int | None, label_us: int, first_us: int | None, cut: Cut) -> Iterable[int]:
+def stateful_boundaries(
+    before_us: int | None, label_us: int, first_us: int | None, window_spec: WindowSpec
+) -> Iterable[int]:
     """Boundaries of the slices from the label before, or the recording's first event, up to a label."""
     if before_us is not None:
-        slices = max((2 * (label_us - before_us) + cut.slice_us) // (2 * cut.slice_us), 1)
-        return chain([before_us], range(label_us - (slices - 1) * cut.slice_us, label_us + 1, cut.slice_us))
-    since = 0 if first_us is None else -((first_us - label_us) // cut.slice_us)
-    return range(label_us - max(since, cut.slices) * cut.slice_us, label_us + 1, cut.slice_us)
+        slices = max((2 * (label_us - before_us) + window_spec.slice_us) // (2 * window_spec.slice_us), 1)
+        return chain(
+            [before_us],
+            range(label_us - (slices - 1) * window_spec.slice_us, label_us + 1, window_spec.slice_us),
+        )
+    since = 0 if first_us is None else -((first_us - label_us) // window_spec.slice_us)
+    return range(
+        label_us - max(since, window_spec.slices) * window_spec.slice_us, label_us + 1, window_spec.slice_us
+    )

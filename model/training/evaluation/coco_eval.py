@@ -15,111 +15,123 @@ from faster_coco_eval import COCO, COCOeval_faster
 from numpy.typing import NDArray
 
 from spikewatch.model.detections import Detections
-from spikewatch.model.training.datasets.ground_truth import Truth
+from spikewatch.model.training.datasets.ground_truth import GroundTruth
 from spikewatch.model.training.evaluation.metrics import (
-    RECALLS,
-    THRESHOLDS,
+    IOU_THRESHOLDS,
+    RECALL_THRESHOLDS,
     ClassScore,
-    Curve,
+    PrecisionRecallCurve,
     Score,
-    curves_of,
-    figures_of,
+    precision_recall_curves,
+    summarise_precision,
 )
 
-MAX_OF_CLASS = 100
+MAX_PER_CLASS = 100
 """COCO scores no more boxes of a class in one image; the weaker ones are let go of at once."""
 
 IMAGES_AT_ONCE = 500
 """How many images have dictionaries at the same time."""
 
-AREAS = 4
+NUM_AREAS = 4
 """All, small, medium, large."""
 
-Precision = NDArray[np.float64]
+PrecisionArray = NDArray[np.float64]
 """[IoU threshold, recall, area], -1 where there is no ground truth."""
 
 
-class CocoScorer:
+class CocoEvaluator:
     """Collects boxes image by image."""
 
     def __init__(self, class_names: Sequence[str]) -> None:
         self._names = tuple(class_names)
-        self._truths: list[Truth] = []
-        self._found: list[Detections] = []
+        self._ground_truths: list[GroundTruth] = []
+        self._detections: list[Detections] = []
         self._counts = np.zeros(len(self._names), np.int64)
 
-    def add(self, truth: Truth, found: Detections) -> None:
+    def add(self, ground_truth: GroundTruth, detections: Detections) -> None:
         """One image; either may be empty."""
-        self._truths.append(truth)
-        self._counts += np.bincount(found.class_id, minlength=len(self._names))
-        self._found.append(best_of_each_class(found))
+        self._ground_truths.append(ground_truth)
+        self._counts += np.bincount(detections.class_id, minlength=len(self._names))
+        self._detections.append(top_per_class(detections))
 
     def score(self) -> Score:
         """The figures over all images so far; boxes found are counted before the limit."""
         labelled = sum(
-            (np.bincount(truth.class_id, minlength=len(self._names)) for truth in self._truths),
+            (np.bincount(truth.class_id, minlength=len(self._names)) for truth in self._ground_truths),
             np.zeros(len(self._names), np.int64),
         )
         classes, precisions = [], []
-        curves: list[Curve] = []
+        curves: list[PrecisionRecallCurve] = []
         for k, name in enumerate(self._names):
-            precision, confidence = self._class(k)
-            figures = figures_of(precision[:, :, None])
+            precision, confidence = self._evaluate_class(k)
+            figures = summarise_precision(precision[:, :, None])
             classes.append(ClassScore(name, figures, int(labelled[k]), int(self._counts[k])))
-            curves += curves_of(name, precision, confidence)
+            curves += precision_recall_curves(name, precision, confidence)
             precisions.append(precision)
-        return Score(figures_of(np.stack(precisions, 2)), tuple(classes), len(self._truths), tuple(curves))
+        return Score(
+            summarise_precision(np.stack(precisions, 2)),
+            tuple(classes),
+            len(self._ground_truths),
+            tuple(curves),
+        )
 
-    def _class(self, class_id: int) -> tuple[Precision, Precision]:
+    def _evaluate_class(self, class_id: int) -> tuple[PrecisionArray, PrecisionArray]:
         """Precision, and the confidence at which each recall is reached."""
         parts = []
-        for images in self._groups(class_id):
-            truth, found = _rows(self._truths, images, class_id), _rows(self._found, images, class_id)
-            parts.append((_evaluated(images, truth, found), len(images)))
+        for images in self._image_groups(class_id):
+            truth, found = (
+                _coco_annotations(self._ground_truths, images, class_id),
+                _coco_annotations(self._detections, images, class_id),
+            )
+            parts.append((_evaluate_images(images, truth, found), len(images)))
         if not parts:
-            nothing = np.full((len(THRESHOLDS), len(RECALLS), AREAS), -1.0)
+            nothing = np.full((len(IOU_THRESHOLDS), len(RECALL_THRESHOLDS), NUM_AREAS), -1.0)
             return nothing, nothing
         ordered = [
             image
-            for area in range(AREAS)
+            for area in range(NUM_AREAS)
             for evaluated, size in parts
             for image in evaluated[area * size : (area + 1) * size]
         ]
-        settings = _settings(range(sum(size for _, size in parts)))
+        settings = _coco_params(range(sum(size for _, size in parts)))
         counted = counting.COCOevalAccumulate(settings, ordered)
         precision, confidence = (np.asarray(counted[key])[:, :, 0, :, 0] for key in ("precision", "scores"))
         return precision, confidence
 
-    def _groups(self, class_id: int) -> Iterator[list[int]]:
+    def _image_groups(self, class_id: int) -> Iterator[list[int]]:
         """Images that have something of a class, in order; the others change no figure."""
         images = [
             image
-            for image, (truth, found) in enumerate(zip(self._truths, self._found, strict=True))
+            for image, (truth, found) in enumerate(zip(self._ground_truths, self._detections, strict=True))
             if (truth.class_id == class_id).any() or (found.class_id == class_id).any()
         ]
         for start in range(0, len(images), IMAGES_AT_ONCE):
             yield images[start : start + IMAGES_AT_ONCE]
 
 
-def best_of_each_class(found: Detections, most: int = MAX_OF_CLASS) -> Detections:
-    """The best `most` boxes of each class in their order; of equals the first, as COCO sorts them."""
-    if len(found) <= most:
-        return found
-    kept = np.zeros(len(found), bool)
-    for class_id in np.unique(found.class_id):
-        of_class = np.nonzero(found.class_id == class_id)[0]
-        kept[of_class[np.argsort(-found.confidence[of_class], kind="stable")[:most]]] = True
-    return Detections(found.xywh[kept], found.confidence[kept], found.class_id[kept], found.t_us)
+def top_per_class(detections: Detections, limit: int = MAX_PER_CLASS) -> Detections:
+    """The best `limit` boxes of each class in their order; of equals the first, as COCO sorts them."""
+    if len(detections) <= limit:
+        return detections
+    kept = np.zeros(len(detections), bool)
+    for class_id in np.unique(detections.class_id):
+        of_class = np.nonzero(detections.class_id == class_id)[0]
+        kept[of_class[np.argsort(-detections.confidence[of_class], kind="stable")[:limit]]] = True
+    return Detections(
+        detections.xywh[kept], detections.confidence[kept], detections.class_id[kept], detections.t_us
+    )
 
 
-def _settings(images: Sequence[int]) -> Any:
+def _coco_params(images: Sequence[int]) -> Any:
     """COCO's parameters for one class."""
     params = COCOeval_faster(iouType="bbox").params
-    params.imgIds, params.catIds, params.maxDets = list(images), [0], [MAX_OF_CLASS]
+    params.imgIds, params.catIds, params.maxDets = list(images), [0], [MAX_PER_CLASS]
     return params
 
 
-def _evaluated(images: list[int], truth: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[Any]:
+def _evaluate_images(
+    images: list[int], truth: list[dict[str, Any]], found: list[dict[str, Any]]
+) -> list[Any]:
     """What the library keeps of each image, area by area."""
     sets = []
     for rows in (truth, found):
@@ -132,28 +144,28 @@ def _evaluated(images: list[int], truth: list[dict[str, Any]], found: list[dict[
         boxes.createIndex()
         sets.append(boxes)
     counted = COCOeval_faster(*sets, iouType="bbox", separate_eval=True)
-    counted.params = _settings(images)
+    counted.params = _coco_params(images)
     counted.evaluate()
     kept: list[Any] = counted._evalImgs_cpp
     return kept
 
 
-def _rows(
-    boxes: Sequence[Truth] | Sequence[Detections], images: list[int], class_id: int
+def _coco_annotations(
+    boxes: Sequence[GroundTruth] | Sequence[Detections], images: list[int], class_id: int
 ) -> list[dict[str, Any]]:
     """One class's boxes of some images, in their order, as the library wants them."""
     ids = count(1)
     return [
         row | {"id": next(ids), "image_id": image, "category_id": 0}
         for image in images
-        for row in _of_image(boxes[image], class_id)
+        for row in _image_annotations(boxes[image], class_id)
     ]
 
 
-def _of_image(boxes: Truth | Detections, class_id: int) -> Iterator[dict[str, Any]]:
+def _image_annotations(boxes: GroundTruth | Detections, class_id: int) -> Iterator[dict[str, Any]]:
     which = boxes.class_id == class_id
     xywh = boxes.xywh[which].tolist()
-    if isinstance(boxes, Truth):
+    if isinstance(boxes, GroundTruth):
         for box, area, crowd in zip(
             xywh, boxes.area[which].tolist(), boxes.crowd[which].tolist(), strict=True
         ):

@@ -8,17 +8,22 @@ import numpy as np
 from spikewatch.model.energy.formulas import Energy, mean_firing_rate
 from spikewatch.model.energy.report import EnergyMeter
 from spikewatch.model.errors import DatasetError
-from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes
+from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes
 from spikewatch.model.training.datasets.class_map import ClassMap
-from spikewatch.model.training.datasets.labelled_recording import Labelled, Moment, counted, pooled
-from spikewatch.model.training.datasets.protocol import Rules, rules_for
-from spikewatch.model.training.evaluation.coco_eval import CocoScorer
+from spikewatch.model.training.datasets.labelled_recording import (
+    LabelledFrame,
+    LabelledRecording,
+    filter_boxes,
+    pool_detections,
+)
+from spikewatch.model.training.datasets.protocol import EvaluationProtocol, protocol_for_sensor
+from spikewatch.model.training.evaluation.coco_eval import CocoEvaluator
 from spikewatch.model.training.evaluation.metrics import Score
 from spikewatch.model.training.evaluation.scored_image import ScoredImage
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class RunCost:
     """What a run took.
 
     Attributes:
@@ -41,32 +46,34 @@ class Evaluation:
         sources: recordings or pictures that were read.
         images: what was scored.
         cost: None for boxes from elsewhere.
-        rules: that boxes of recordings were filtered by; None for pictures.
+        protocol: that boxes of recordings were filtered by; None for pictures.
     """
 
     score: Score
     sources: int
     images: tuple[ScoredImage, ...]
-    cost: Cost | None
-    rules: Rules | None
+    cost: RunCost | None
+    protocol: EvaluationProtocol | None
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedGroundTruth:
     """What is to be found in recordings: for each its sensor's width and height, and its moments."""
 
-    sensors: tuple[tuple[int, int], ...]
-    moments: tuple[list[Moment], ...]
-    rules: Rules
+    sensor_sizes: tuple[tuple[int, int], ...]
+    frames: tuple[list[LabelledFrame], ...]
+    protocol: EvaluationProtocol
 
 
-def prepare(recordings: Sequence[Labelled], classes: ClassMap, rules: Rules | None = None) -> Prepared:
+def prepare_ground_truth(
+    recordings: Sequence[LabelledRecording], classes: ClassMap, protocol: EvaluationProtocol | None = None
+) -> PreparedGroundTruth:
     """Read the headers and labels of recordings.
 
     Args:
         recordings: at least one.
         classes: that are scored.
-        rules: of scoring; None for those of the sensor, which must be the same for all.
+        protocol: of scoring; None for those of the sensor, which must be the same for all.
 
     Raises:
         DatasetError: labels are damaged, sensors differ in their rules, or nothing is left to be found.
@@ -76,68 +83,74 @@ def prepare(recordings: Sequence[Labelled], classes: ClassMap, rules: Rules | No
     for each in recordings:
         with each.open() as recording:
             sensors.append(recording.sensor_size())
-        own = rules_for(*sensors[-1])
-        if rules is None and own != rules_for(*sensors[0]):
+        own = protocol_for_sensor(*sensors[-1])
+        if protocol is None and own != protocol_for_sensor(*sensors[0]):
             raise DatasetError(
-                f"{each.events}: a sensor of {_size(sensors[-1])}, but {recordings[0].events.name} has "
-                f"{_size(sensors[0])}, where other boxes count; name the rules (--protocol)"
+                f"{each.events}: a sensor of {_size_text(sensors[-1])}, but {recordings[0].events.name} has "
+                f"{_size_text(sensors[0])}, where other boxes count; name the rules (--protocol)"
             )
-    rules = rules or rules_for(*sensors[0])
+    protocol = protocol or protocol_for_sensor(*sensors[0])
     moments = tuple(
-        each.moments(sensor, rules, classes) for each, sensor in zip(recordings, sensors, strict=True)
+        each.labelled_frames(sensor, protocol, classes)
+        for each, sensor in zip(recordings, sensors, strict=True)
     )
-    if not any(len(moment.truth) for some in moments for moment in some):
+    if not any(len(moment.ground_truth) for some in moments for moment in some):
         scored = ", ".join(classes.names)
         raise DatasetError(
-            f"{recordings[0].events.parent}: no label of {scored} is left after the filter ({rules.keep})"
+            f"{recordings[0].events.parent}: no label of {scored} is left after the filter "
+            f"({protocol.box_filter})"
         )
-    return Prepared(tuple(sensors), moments, rules)
+    return PreparedGroundTruth(tuple(sensors), moments, protocol)
 
 
-def _size(sensor: tuple[int, int]) -> str:
+def _size_text(sensor: tuple[int, int]) -> str:
     return f"{sensor[0]}x{sensor[1]}"
 
 
-def images_of(
-    truth: Prepared, found: Sequence[Boxes], classes: ClassMap, pool_us: int
+def pair_images(
+    ground_truth: PreparedGroundTruth, detections: Sequence[PropheseeBoxes], classes: ClassMap, pool_us: int
 ) -> tuple[ScoredImage, ...]:
     """Every moment with the boxes near it.
 
     Args:
-        truth: of some recordings.
-        found: of the same, each in order of time, with the ids that detections have.
+        ground_truth: of some recordings.
+        detections: of the same, each in order of time, with the ids that detections have.
         classes: that are scored.
         pool_us: how near, inclusive.
     """
     return tuple(
-        ScoredImage(source, moment.t_us, moment.truth, near)
+        ScoredImage(source, moment.t_us, moment.ground_truth, near)
         for source, (sensor, moments, boxes) in enumerate(
-            zip(truth.sensors, truth.moments, found, strict=True)
+            zip(ground_truth.sensor_sizes, ground_truth.frames, detections, strict=True)
         )
         for moment, near in zip(
             moments,
-            pooled(moments, counted(boxes, sensor, truth.rules, classes.of_found), pool_us),
+            pool_detections(
+                moments,
+                filter_boxes(boxes, sensor, ground_truth.protocol, classes.detection_to_index),
+                pool_us,
+            ),
             strict=True,
         )
     )
 
 
-def score_of(images: Sequence[ScoredImage], names: Sequence[str]) -> Score:
+def compute_score(images: Sequence[ScoredImage], names: Sequence[str]) -> Score:
     """COCO's figures of some images."""
-    scorer = CocoScorer(names)
+    scorer = CocoEvaluator(names)
     for image in images:
-        scorer.add(image.truth, image.found)
+        scorer.add(image.ground_truth, image.detections)
     return scorer.score()
 
 
-def cost_of(meter: EnergyMeter, slices: int) -> Cost:
+def compute_cost(meter: EnergyMeter, slices: int) -> RunCost:
     """What a window of `slices` slices cost on the mean."""
     report = meter.report(slices)
     layers = [row.layer for row in report.layers]
     rate = mean_firing_rate(layers, meter.spikes, report.d_max, meter.slices)
-    return Cost(report.windows, rate, report.formula)
+    return RunCost(report.windows, rate, report.formula)
 
 
-def joined(parts: Sequence[Boxes]) -> Boxes:
+def concat_prophesee(parts: Sequence[PropheseeBoxes]) -> PropheseeBoxes:
     """Boxes one after the other, in the layout of one array."""
     return np.concatenate([np.zeros(0, BBOX_DTYPE), *parts])

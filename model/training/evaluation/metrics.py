@@ -5,19 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-RECALLS: NDArray[np.float64] = np.linspace(0, 1, 101)
+RECALL_THRESHOLDS: NDArray[np.float64] = np.linspace(0, 1, 101)
 """Where COCO reads a curve."""
 
 CURVE_IOUS = (0.5, 0.75)
 """Overlaps for which curves are kept."""
 
-THRESHOLDS = tuple(0.5 + 0.05 * k for k in range(10))
+IOU_THRESHOLDS = tuple(0.5 + 0.05 * k for k in range(10))
 _AT_50, _AT_75 = 0, 5  # of THRESHOLDS
 _ALL, _SMALL, _MEDIUM, _LARGE = 0, 1, 2, 3  # areas: up to 32^2, up to 96^2, above
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class PrecisionMetrics:
     """Average precision, 0 to 1; None where there is no ground truth to find.
 
     Attributes:
@@ -34,7 +34,7 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class PrecisionRecallCurve:
     """Precision over recall of one class at one IoU.
 
     Attributes:
@@ -55,29 +55,29 @@ class ClassScore:
     """One class: its figures, and how many boxes were labelled and found."""
 
     name: str
-    figures: Figures
+    metrics: PrecisionMetrics
     labelled: int
-    found: int
+    detected: int
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
     """All classes together, each by itself, how many images were scored, and curves where there is truth."""
 
-    figures: Figures
+    metrics: PrecisionMetrics
     classes: tuple[ClassScore, ...]
     images: int
-    curves: tuple[Curve, ...]
+    curves: tuple[PrecisionRecallCurve, ...]
 
 
-def figures_of(precision: NDArray[np.float64]) -> Figures:
+def summarise_precision(precision: NDArray[np.float64]) -> PrecisionMetrics:
     """From [IoU threshold, recall, class, area], -1 where there is no ground truth."""
 
     def mean(part: NDArray[np.float64]) -> float | None:
         known = part[part > -1]
         return float(known.mean()) if known.size else None
 
-    return Figures(
+    return PrecisionMetrics(
         ap=mean(precision[..., _ALL]),
         ap50=mean(precision[_AT_50, ..., _ALL]),
         ap75=mean(precision[_AT_75, ..., _ALL]),
@@ -87,10 +87,10 @@ def figures_of(precision: NDArray[np.float64]) -> Figures:
     )
 
 
-def curves_of(
+def precision_recall_curves(
     name: str, precision: NDArray[np.float64], confidence: NDArray[np.float64]
-) -> tuple[Curve, ...]:
+) -> tuple[PrecisionRecallCurve, ...]:
     """Curves of one class from [IoU threshold, recall, area]; none where there is no ground truth."""
     at = {0.5: _AT_50, 0.75: _AT_75}
     rows = [(iou, precision[at[iou], :, _ALL], confidence[at[iou], :, _ALL]) for iou in CURVE_IOUS]
-    return tuple(Curve(name, iou, p, c.clip(0)) for iou, p, c in rows if p[0] > -1)
+    return tuple(PrecisionRecallCurve(name, iou, p, c.clip(0)) for iou, p, c in rows if p[0] > -1)

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewatch.model.detections import Detections
-from spikewatch.model.training.datasets.ground_truth import Truth
+from spikewatch.model.training.datasets.ground_truth import GroundTruth
 from spikewatch.model.training.evaluation.scored_image import ScoredImage
 
-CONFIDENT = 0.25
+MIN_CONFIDENCE = 0.25
 """Boxes at or below it find nothing here, as in `spikewatch detect`: at 0.001 hardly anything is missed."""
 
 HIT_IOU = 0.5
@@ -38,18 +38,24 @@ class Miss:
     others: int
 
 
-def matches(truth: Truth, found: Detections, iou: float = HIT_IOU) -> NDArray[np.int64]:
+def match_detections(
+    ground_truth: GroundTruth, detections: Detections, iou: float = HIT_IOU
+) -> NDArray[np.int64]:
     """Index of the object that each box hits, or UNMATCHED: int64 [N].
 
     As COCO does: boxes in order of confidence, each takes the free object of its class that it overlaps most,
     if by `iou` at least; a crowd is taken only where no object is, and is never used up.
     """
-    taken = np.zeros(len(truth), bool)
-    hit = np.full(len(found), UNMATCHED, np.int64)
-    overlaps = _overlaps(truth, found)
-    for box in np.argsort(-found.confidence, kind="stable").tolist():
-        free = (truth.class_id == found.class_id[box]) & (overlaps[box] >= iou) & (~taken | truth.crowd)
-        for group in (free & ~truth.crowd, free & truth.crowd):
+    taken = np.zeros(len(ground_truth), bool)
+    hit = np.full(len(detections), UNMATCHED, np.int64)
+    overlaps = _pairwise_iou(ground_truth, detections)
+    for box in np.argsort(-detections.confidence, kind="stable").tolist():
+        free = (
+            (ground_truth.class_id == detections.class_id[box])
+            & (overlaps[box] >= iou)
+            & (~taken | ground_truth.crowd)
+        )
+        for group in (free & ~ground_truth.crowd, free & ground_truth.crowd):
             if group.any():
                 hit[box] = int(np.argmax(np.where(group, overlaps[box], -1)))
                 taken[hit[box]] = True
@@ -57,7 +63,7 @@ def matches(truth: Truth, found: Detections, iou: float = HIT_IOU) -> NDArray[np
     return hit
 
 
-def _overlaps(truth: Truth, found: Detections) -> NDArray[np.float64]:
+def _pairwise_iou(truth: GroundTruth, found: Detections) -> NDArray[np.float64]:
     """Intersection over union [found, truth]; over the found box alone where the object is a crowd."""
     a, b = found.xywh.astype(np.float64)[:, None], truth.xywh[None]
     left_top = np.maximum(a[..., :2], b[..., :2])
@@ -69,7 +75,7 @@ def _overlaps(truth: Truth, found: Detections) -> NDArray[np.float64]:
     return values
 
 
-def worst_misses(images: Sequence[ScoredImage], most: int) -> tuple[list[Miss], list[Miss]]:
+def worst_misses(images: Sequence[ScoredImage], limit: int) -> tuple[list[Miss], list[Miss]]:
     """The images with the most confident false positives, and those with the largest objects missed.
 
     An image appears once in either list, by its worst miss, so that a list shows many scenes; of equals the
@@ -78,22 +84,25 @@ def worst_misses(images: Sequence[ScoredImage], most: int) -> tuple[list[Miss], 
     false: list[Miss] = []
     missed: list[Miss] = []
     for index, image in enumerate(images):
-        sure = np.nonzero(image.found.confidence > CONFIDENT)[0]
+        sure = np.nonzero(image.detections.confidence > MIN_CONFIDENCE)[0]
         found = Detections(
-            image.found.xywh[sure], image.found.confidence[sure], image.found.class_id[sure], image.t_us
+            image.detections.xywh[sure],
+            image.detections.confidence[sure],
+            image.detections.class_id[sure],
+            image.t_us,
         )
-        hit = matches(image.truth, found)
+        hit = match_detections(image.ground_truth, found)
         wrong = sure[hit == UNMATCHED]
-        lost = np.setdiff1d(np.nonzero(~image.truth.crowd)[0], hit)
+        lost = np.setdiff1d(np.nonzero(~image.ground_truth.crowd)[0], hit)
         if len(wrong):
-            at = int(wrong[np.argmax(image.found.confidence[wrong])])
-            confidence = float(image.found.confidence[at])
+            at = int(wrong[np.argmax(image.detections.confidence[wrong])])
+            confidence = float(image.detections.confidence[at])
             false.append(Miss("false_positive", index, at, confidence, len(wrong) - 1))
         if len(lost):
-            at = int(lost[np.argmax(image.truth.area[lost])])
-            missed.append(Miss("missed", index, at, float(image.truth.area[at]), len(lost) - 1))
-    return _first(false, most), _first(missed, most)
+            at = int(lost[np.argmax(image.ground_truth.area[lost])])
+            missed.append(Miss("missed", index, at, float(image.ground_truth.area[at]), len(lost) - 1))
+    return _top_misses(false, limit), _top_misses(missed, limit)
 
 
-def _first(misses: list[Miss], most: int) -> list[Miss]:
-    return sorted(misses, key=lambda miss: (-miss.weight, miss.image))[:most]
+def _top_misses(misses: list[Miss], limit: int) -> list[Miss]:
+    return sorted(misses, key=lambda miss: (-miss.weight, miss.image))[:limit]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from spikewatch.model.detections import Detections
-from spikewatch.model.training.datasets.ground_truth import Truth
+from spikewatch.model.training.datasets.ground_truth import GroundTruth
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,11 +13,11 @@ class ScoredImage:
     Attributes:
         source: which recording or picture of the data set it is of, from 0.
         t_us: when; 0 for a picture.
-        truth: the objects labelled.
-        found: the boxes detected.
+        ground_truth: the objects labelled.
+        detections: the boxes detected.
     """
 
     source: int
     t_us: int
-    truth: Truth
-    found: Detections
+    ground_truth: GroundTruth
+    detections: Detections

@@ -20,7 +20,7 @@ _EPS = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Truths:
+class GroundTruthBatch:
     """Labelled boxes of a batch, padded.
 
     Attributes:
@@ -50,7 +50,9 @@ class Assignment:
 
 
 @torch.no_grad()
-def assign(scores: Tensor, corners: Tensor, centres: Tensor, truths: Truths) -> Assignment:
+def assign_targets(
+    scores: Tensor, corners: Tensor, centres: Tensor, ground_truth: GroundTruthBatch
+) -> Assignment:
     """Give each box the TOP_K anchors inside it that predict it best, t = score^0.5 CIoU^6.
 
     An anchor wanted by several boxes goes to the one it overlaps most. Its target score is t, scaled so that
@@ -60,43 +62,43 @@ def assign(scores: Tensor, corners: Tensor, centres: Tensor, truths: Truths) -> 
         scores: predicted probabilities [B,A,N].
         corners: predicted boxes [B,A,4] in input pixels.
         centres: of the cells, [A,2] in input pixels.
-        truths: the labels; M may be 0.
+        ground_truth: the labels; M may be 0.
     """
     batch, anchors, _ = scores.shape
-    if truths.valid.shape[1] == 0:
+    if ground_truth.valid.shape[1] == 0:
         nothing = torch.zeros(batch, anchors, dtype=torch.bool, device=scores.device)
         return Assignment(nothing, torch.zeros_like(corners), torch.zeros_like(scores))
-    inside = _inside(centres, truths)
-    iou = complete_iou(truths.corners[:, :, None], corners[:, None]).clamp_min(0) * inside  # [B,M,A]
-    of_class = truths.class_id[:, :, None].expand(-1, -1, anchors)
+    inside = _centres_in_boxes(centres, ground_truth)
+    iou = complete_iou(ground_truth.corners[:, :, None], corners[:, None]).clamp_min(0) * inside  # [B,M,A]
+    of_class = ground_truth.class_id[:, :, None].expand(-1, -1, anchors)
     score = scores.transpose(1, 2).gather(1, of_class)
     fit = score**SCORE_POWER * iou**IOU_POWER * inside
-    chosen = _best(fit) & inside
-    chosen = _settle(chosen, iou)
+    chosen = _top_anchors(fit) & inside
+    chosen = _resolve_conflicts(chosen, iou)
     positive, box = chosen.any(1), chosen.float().argmax(1)
     fit, iou = fit * chosen, iou * chosen
     share = fit / (fit.amax(2, keepdim=True) + _EPS) * iou.amax(2, keepdim=True)
     target = torch.zeros_like(scores).scatter_(
-        2, truths.class_id.gather(1, box)[:, :, None], share.amax(1)[:, :, None].to(scores.dtype)
+        2, ground_truth.class_id.gather(1, box)[:, :, None], share.amax(1)[:, :, None].to(scores.dtype)
     )
-    mine = truths.corners.gather(1, box[:, :, None].expand(-1, -1, 4))
+    mine = ground_truth.corners.gather(1, box[:, :, None].expand(-1, -1, 4))
     return Assignment(positive, mine, target * positive[:, :, None])
 
 
-def _inside(centres: Tensor, truths: Truths) -> Tensor:
+def _centres_in_boxes(centres: Tensor, ground_truth: GroundTruthBatch) -> Tensor:
     """Which cell centres lie in which box, [B,M,A]."""
-    beyond = centres - truths.corners[:, :, None, :2]
-    before = truths.corners[:, :, None, 2:] - centres
-    return (torch.cat((beyond, before), 3).amin(3) > 0) & truths.valid[:, :, None]
+    beyond = centres - ground_truth.corners[:, :, None, :2]
+    before = ground_truth.corners[:, :, None, 2:] - centres
+    return (torch.cat((beyond, before), 3).amin(3) > 0) & ground_truth.valid[:, :, None]
 
 
-def _best(fit: Tensor) -> Tensor:
+def _top_anchors(fit: Tensor) -> Tensor:
     """The TOP_K anchors of each box, [B,M,A]."""
     best = fit.topk(min(TOP_K, fit.shape[2]), 2).indices
     return torch.zeros_like(fit, dtype=torch.bool).scatter_(2, best, True)
 
 
-def _settle(chosen: Tensor, iou: Tensor) -> Tensor:
+def _resolve_conflicts(chosen: Tensor, iou: Tensor) -> Tensor:
     """Leave each anchor to one box: of those that chose it, the one it overlaps most."""
     contested = chosen.sum(1, keepdim=True) > 1
     winner = torch.where(chosen, iou, -1.0).argmax(1, keepdim=True)

@@ -6,12 +6,14 @@ import torch
 from torch import nn
 
 from spikewatch.model.network.base import Network
-from spikewatch.model.training.learner.unroll import Lanes, Unroll
+from spikewatch.model.training.learner.unroll import StreamState, Unroll
 from spikewatch.model.training.loader.batch import Batch
 
 
 @torch.no_grad()
-def settle_batch_norms(network: Network, slices: int, batches: Iterable[Batch], lanes: Lanes) -> None:
+def recompute_batch_norm(
+    network: Network, slices: int, batches: Iterable[Batch], streams: StreamState
+) -> None:
     """Replace all running means and variances by those over some batches.
 
     A moving average of weights is no network that was ever run: the average of its statistics is not the
@@ -22,7 +24,7 @@ def settle_batch_norms(network: Network, slices: int, batches: Iterable[Batch], 
         network: left in evaluation mode.
         slices: T, see `Unroll`.
         batches: on the network's device, with at least one.
-        lanes: from rest.
+        streams: from rest.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
@@ -31,7 +33,7 @@ def settle_batch_norms(network: Network, slices: int, batches: Iterable[Batch], 
         norm.momentum = None  # the plain mean over all that follow
     run = Unroll(network.train(), slices)
     for batch in batches:
-        _, lanes = run(batch.frames / batch.levels, batch.fresh, lanes)
+        _, streams = run(batch.frames / batch.levels, batch.is_first, streams)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

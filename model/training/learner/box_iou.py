@@ -16,8 +16,8 @@ def complete_iou(a: Tensor, b: Tensor) -> Tensor:
     d is the distance of the centres, c the diagonal of the smallest box around both, and
     alpha = v / (1 - IoU + v) carries no gradient (Zheng et al., AAAI 2020, equations 6 to 11).
     """
-    w_a, h_a = _sides(a)
-    w_b, h_b = _sides(b)
+    w_a, h_a = _width_height(a)
+    w_b, h_b = _width_height(b)
     inner = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp_min(0)
     overlap = inner.prod(-1)
     iou = overlap / (w_a * h_a + w_b * h_b - overlap + _EPS)
@@ -30,6 +30,6 @@ def complete_iou(a: Tensor, b: Tensor) -> Tensor:
     return iou - distance - alpha * v
 
 
-def _sides(boxes: Tensor) -> tuple[Tensor, Tensor]:
+def _width_height(boxes: Tensor) -> tuple[Tensor, Tensor]:
     sides = (boxes[..., 2:] - boxes[..., :2]).clamp_min(_EPS)
     return sides[..., 0], sides[..., 1]

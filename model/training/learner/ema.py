@@ -10,7 +10,7 @@ import torch
 from spikewatch.model.network.base import Network
 
 
-class MovingAverage:
+class ModelEMA:
     """average = d average + (1 - d) weights, batch-norm statistics included.
 
     d grows from 0 towards 1 - 1/steps as (1 - 1/steps) (1 - exp(-5 updates / steps)), as in YOLOv8 with its

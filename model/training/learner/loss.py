@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spikewatch.model.decode import Anchors, decode_anchor_free, split_anchor_free
-from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.network.base import HeadLogits
 from spikewatch.model.network.head import DFL_BINS
-from spikewatch.model.training.learner.assign import Truths, assign
+from spikewatch.model.training.learner.assign import GroundTruthBatch, assign_targets
 from spikewatch.model.training.learner.box_iou import complete_iou
 
 BOX_GAIN, CLASS_GAIN, DFL_GAIN = 7.5, 0.5, 1.5
@@ -20,7 +20,7 @@ BOX_GAIN, CLASS_GAIN, DFL_GAIN = 7.5, 0.5, 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class DetectionLoss:
     """Three terms, each weighted; scalars."""
 
     box: Tensor
@@ -33,7 +33,7 @@ class Loss:
         return self.box + self.cls + self.dfl
 
 
-def detection_loss(raw: RawOutputs, truths: Truths) -> Loss:
+def detection_loss(logits: HeadLogits, ground_truth: GroundTruthBatch) -> DetectionLoss:
     """Loss of a batch, each term divided by the sum of the target scores (at least 1).
 
     cls: binary cross-entropy against the scores of the assignment. box: 1 - CIoU. dfl: cross-entropy of
@@ -41,14 +41,14 @@ def detection_loss(raw: RawOutputs, truths: Truths) -> Loss:
     Box and DFL are weighted by the target score of the anchor.
 
     Args:
-        raw: logits of P3, P4, P5, averaged over the slices of a window; float32.
-        truths: the labels of the same B samples.
+        logits: logits of P3, P4, P5, averaged over the slices of a window; float32.
+        ground_truth: the labels of the same B samples.
     """
-    corners, probabilities = decode_anchor_free(raw)
+    corners, probabilities = decode_anchor_free(logits)
     corners, scores = corners.transpose(1, 2), probabilities.transpose(1, 2)
-    anchors = Anchors.of(raw)
-    target = assign(scores.detach(), corners.detach(), anchors.centres_px.T, truths)
-    distances, classes = split_anchor_free(raw)
+    anchors = Anchors.from_logits(logits)
+    target = assign_targets(scores.detach(), corners.detach(), anchors.centres_px.T, ground_truth)
+    distances, classes = split_anchor_free(logits)
     norm = target.scores.sum().clamp_min(1)
     cls = F.binary_cross_entropy_with_logits(classes.transpose(1, 2), target.scores, reduction="sum")
     weight = target.scores.sum(2)[target.positive]
@@ -56,18 +56,18 @@ def detection_loss(raw: RawOutputs, truths: Truths) -> Loss:
     box = ((1 - complete_iou(corners[target.positive], wanted)) * weight).sum()
     sides = distances.permute(0, 3, 1, 2)[target.positive]  # [S,4,DFL_BINS]
     cell = target.positive.nonzero()[:, 1]
-    dfl = (_distribution_focal(sides, _distances(wanted, anchors, cell)) * weight).sum()
-    return Loss(BOX_GAIN * box / norm, CLASS_GAIN * cls / norm, DFL_GAIN * dfl / norm)
+    dfl = (_distribution_focal_loss(sides, _target_distances(wanted, anchors, cell)) * weight).sum()
+    return DetectionLoss(BOX_GAIN * box / norm, CLASS_GAIN * cls / norm, DFL_GAIN * dfl / norm)
 
 
-def _distances(corners: Tensor, anchors: Anchors, cell: Tensor) -> Tensor:
+def _target_distances(corners: Tensor, anchors: Anchors, cell: Tensor) -> Tensor:
     """Left, top, right, bottom distances [S,4] from the centre of each cell, in strides, within the bins."""
     centres = anchors.centres_px.T[cell]
     sides = torch.cat((centres - corners[:, :2], corners[:, 2:] - centres), 1)
     return (sides / anchors.strides_px[cell, None]).clamp(0, DFL_BINS - 1 - 0.01)
 
 
-def _distribution_focal(logits: Tensor, distance: Tensor) -> Tensor:
+def _distribution_focal_loss(logits: Tensor, distance: Tensor) -> Tensor:
     """Mean over the four sides: [S,4,DFL_BINS] and [S,4] -> [S]."""
     low = distance.long()
     share = distance - low

@@ -12,52 +12,52 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from spikewatch.model.decode import decode
-from spikewatch.model.network.base import Network, RawOutputs
-from spikewatch.model.nms import suppress
-from spikewatch.model.training.learner.unroll import Lanes, Unroll
+from spikewatch.model.network.base import HeadLogits, Network
+from spikewatch.model.nms import nms
+from spikewatch.model.training.learner.unroll import StreamState, Unroll
 from spikewatch.model.training.loader.batch import Batch
 
-LABELLED, FOUND = (90, 220, 90), (255, 150, 40)
+LABEL_COLOUR, DETECTION_COLOUR = (90, 220, 90), (255, 150, 40)
 CONFIDENCE, IOU = 0.25, 0.6
 COLUMNS = 4
 
 
 @torch.no_grad()
-def save_pictures(network: Network, slices: int, batch: Batch, lanes: Lanes, path: Path) -> None:
+def save_preview(network: Network, slices: int, batch: Batch, streams: StreamState, path: Path) -> None:
     """Draw the last slice of 16 lanes at most: labels green, detections orange with class and confidence.
 
     Args:
         network: in evaluation mode.
         slices: T.
         batch: with frames of events or pictures, on the network's device.
-        lanes: from rest.
+        streams: from rest.
         path: of the PNG.
     """
-    outputs, _ = Unroll(network, slices)(batch.frames / batch.levels, batch.fresh, lanes)
+    outputs, _ = Unroll(network, slices)(batch.frames / batch.levels, batch.is_first, streams)
     count = min(batch.frames.shape[1], 16)
-    tiles = [_tile(batch, outputs[-1], lane) for lane in range(count)]
+    tiles = [_draw_tile(batch, outputs[-1], lane) for lane in range(count)]
     blank = np.zeros_like(tiles[0])
     tiles += [blank] * (-count % COLUMNS)
     rows = [np.concatenate(tiles[i : i + COLUMNS], 1) for i in range(0, len(tiles), COLUMNS)]
     Image.fromarray(np.concatenate(rows, 0)).save(path)
 
 
-def _tile(batch: Batch, raw: RawOutputs, lane: int) -> NDArray[np.uint8]:
-    picture = Image.fromarray(_colours(batch.frames[-1, lane].float() / batch.levels))
+def _draw_tile(batch: Batch, logits: HeadLogits, index: int) -> NDArray[np.uint8]:
+    picture = Image.fromarray(_to_rgb(batch.frames[-1, index].float() / batch.levels))
     pen = ImageDraw.Draw(picture)
     known = batch.targets[-1]
-    for box in known.xyxy[known.lane == lane].tolist():
-        pen.rectangle(box, outline=LABELLED)
-    corners, scores = decode(tuple(level[lane : lane + 1] for level in raw))  # type: ignore[arg-type]
+    for box in known.xyxy[known.batch_index == index].tolist():
+        pen.rectangle(box, outline=LABEL_COLOUR)
+    corners, scores = decode(tuple(level[index : index + 1] for level in logits))  # type: ignore[arg-type]
     boxes, scores = corners[0].T.cpu(), scores[0].T.cpu()
-    for anchor, class_id in zip(*suppress(boxes.numpy(), scores.numpy(), CONFIDENCE, IOU), strict=True):
+    for anchor, class_id in zip(*nms(boxes.numpy(), scores.numpy(), CONFIDENCE, IOU), strict=True):
         x1, y1, x2, y2 = boxes[anchor].tolist()
-        pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=FOUND)
-        pen.text((x1 + 2, y1), f"{class_id} {scores[anchor, class_id]:.2f}", fill=FOUND)
+        pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=DETECTION_COLOUR)
+        pen.text((x1 + 2, y1), f"{class_id} {scores[anchor, class_id]:.2f}", fill=DETECTION_COLOUR)
     return np.asarray(picture)
 
 
-def _colours(frame: Tensor) -> NDArray[np.uint8]:
+def _to_rgb(frame: Tensor) -> NDArray[np.uint8]:
     """[P,h,w] in 0..1 -> uint8 [h,w,3]: OFF blue, ON white; three channels are shown as they are."""
     if len(frame) == 3:
         return np.ascontiguousarray((frame.permute(1, 2, 0) * 255).byte().cpu().numpy())

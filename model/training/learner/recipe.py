@@ -11,7 +11,7 @@ OPTIMISERS = ("sgd", "adamw")
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class TrainingRecipe:
     """A training run. The defaults are the paper's for Gen1: SGD, learning rate 0.01, 50 epochs.
 
     Attributes:
@@ -46,22 +46,22 @@ class Recipe:
         if min(self.epochs, self.learning_rate, self.clip_norm, self.average_steps) <= 0:
             raise ConfigError("epochs, learning_rate, clip_norm and average_steps must be above zero")
 
-    def with_adamw(self) -> "Recipe":
+    def with_adamw(self) -> "TrainingRecipe":
         """The same run by AdamW, with the learning rate and decay that suit it."""
         return replace(self, optimiser="adamw", learning_rate=1e-3, momentum=0.9, weight_decay=0.05)
 
-    def for_steps(self, steps: int) -> "Recipe":
+    def for_steps(self, steps: int) -> "TrainingRecipe":
         """The same for a run of so many steps: a short one's average looks back a twentieth of it."""
         return replace(self, average_steps=max(min(self.average_steps, steps // 20), 1))
 
-    def rate_at(self, epoch: float) -> float:
+    def learning_rate_at(self, epoch: float) -> float:
         """Learning rate after so many epochs, fractions included: linear warm-up, then linear decay."""
         done = min(epoch / self.epochs, 1.0)
         rate = self.learning_rate * (1 - done * (1 - self.final_share))
         return rate * min(epoch / self.warmup_epochs, 1.0) if self.warmup_epochs else rate
 
 
-def make_optimiser(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def make_optimiser(network: nn.Module, recipe: TrainingRecipe) -> torch.optim.Optimizer:
     """The optimiser, with weight decay on kernels only."""
     kernels = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]

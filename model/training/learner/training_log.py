@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from spikewatch.model.atomic_file import whole_file
+from spikewatch.model.atomic_file import atomic_write
 from spikewatch.model.training.learner.learner import StepReport
 
 
@@ -60,7 +60,7 @@ def mean_report(epoch: int, steps: Sequence[StepReport], seconds: float) -> Epoc
     )
 
 
-class Journal:
+class TrainingLog:
     """Appends epochs to `progress.csv` and TensorBoard; knows those of before a resumed run."""
 
     def __init__(self, folder: Path, class_names: Sequence[str], resume_at: int) -> None:
@@ -69,7 +69,7 @@ class Journal:
         self._path = folder / "progress.csv"
         self._names = tuple(class_names)
         self.rows = [row for row in read_progress(self._path) if int(row["epoch"]) <= resume_at]
-        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_at + 1)
+        self._tensorboard = SummaryWriter(str(folder / "tensorboard"), purge_step=resume_at + 1)
         self._write_all()
 
     def add(self, report: EpochReport) -> None:
@@ -80,17 +80,17 @@ class Journal:
         self._write_all()
         for name, value in row.items():
             if value is not None and name != "epoch":
-                self._board.add_scalar(f"{_group(name)}/{name}", value, report.epoch)
-        self._board.flush()
+                self._tensorboard.add_scalar(f"{_metric_group(name)}/{name}", value, report.epoch)
+        self._tensorboard.flush()
 
     def close(self) -> None:
         """End TensorBoard's file."""
-        self._board.close()
+        self._tensorboard.close()
 
     def _write_all(self) -> None:
         columns = [field.name for field in fields(EpochReport) if field.name != "classes"]
         columns += [f"ap50_{name}" for name in self._names]
-        with whole_file(self._path) as partial, partial.open("w", newline="") as file:
+        with atomic_write(self._path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
@@ -111,10 +111,10 @@ def plot_progress(rows: Sequence[dict[str, str]], path: Path) -> None:
     figure = Figure(figsize=(10, 4), layout="constrained")
     losses, scores = figure.subplots(1, 2)
     for name in ("box", "cls", "dfl"):
-        losses.plot(*_curve(rows, name), label=name)
+        losses.plot(*_series(rows, name), label=name)
     for name in rows[-1]:
         if name.startswith("ap"):
-            scores.plot(*_curve(rows, name), label=name)
+            scores.plot(*_series(rows, name), label=name)
     losses.set(title="training loss", xlabel="epoch", ylabel="weighted loss")
     scores.set(title="validation", xlabel="epoch", ylabel="average precision", ylim=(0, 1))
     for axes in (losses, scores):
@@ -123,12 +123,12 @@ def plot_progress(rows: Sequence[dict[str, str]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def _curve(rows: Iterable[dict[str, str]], name: str) -> tuple[list[int], list[float]]:
+def _series(rows: Iterable[dict[str, str]], name: str) -> tuple[list[int], list[float]]:
     known = [(int(row["epoch"]), float(row[name])) for row in rows if row.get(name)]
     return [epoch for epoch, _ in known], [value for _, value in known]
 
 
-def _group(name: str) -> str:
+def _metric_group(name: str) -> str:
     if name.startswith("ap"):
         return "validation"
     return "loss" if name in ("box", "cls", "dfl", "loss") else "run"

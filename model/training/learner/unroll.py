@@ -9,19 +9,21 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from spikewatch.model.network.base import Network, RawOutputs
-from spikewatch.model.network.step import Kernel, State, Step
+from spikewatch.model.network.base import HeadLogits, Network
+from spikewatch.model.network.step import ConvKernel, State, StepContext
 
 
-class TrainStep(Step):
+class TrainStep(StepContext):
     """A step that counts no spikes, which training does not ask for."""
 
-    def feed(self, name: str, x: Tensor, kernel: Kernel, spiking: bool, trains: int = 1) -> None:
+    def record_input(
+        self, name: str, x: Tensor, kernel: ConvKernel, spiking: bool, spike_trains: int = 1
+    ) -> None:
         """Nothing to note."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lanes:
+class StreamState:
     """What goes on from batch to batch, without gradients.
 
     Attributes:
@@ -31,13 +33,13 @@ class Lanes:
     """
 
     state: State
-    recent: tuple[RawOutputs, ...]
+    recent: tuple[HeadLogits, ...]
     age: Tensor
 
-    def detached(self) -> "Lanes":
+    def detached(self) -> "StreamState":
         """Cut from the graph: where back-propagation through time is truncated."""
-        recent = tuple(_map(torch.Tensor.detach, raw) for raw in self.recent)
-        return Lanes({name: h.detach() for name, h in self.state.items()}, recent, self.age)
+        recent = tuple(_map_levels(torch.Tensor.detach, raw) for raw in self.recent)
+        return StreamState({name: h.detach() for name, h in self.state.items()}, recent, self.age)
 
 
 class Unroll(nn.Module):
@@ -48,38 +50,40 @@ class Unroll(nn.Module):
         self.network = network
         self.slices = slices
 
-    def forward(self, frames: Tensor, fresh: Tensor, lanes: Lanes) -> tuple[list[RawOutputs], Lanes]:
+    def forward(
+        self, frames: Tensor, is_first: Tensor, streams: StreamState
+    ) -> tuple[list[HeadLogits], StreamState]:
         """Logits at the end of each slice, averaged over the last T slices since the lane was at rest.
 
         Args:
             frames: float32 [K,B,P,h,w].
-            fresh: bool [K,B], lanes that are put to rest before a slice.
-            lanes: where they stand; detached by the caller.
+            is_first: bool [K,B], lanes that are put to rest before a slice.
+            streams: where they stand; detached by the caller.
 
         Returns:
             K averaged outputs in float32, and the lanes after the last slice, with gradients.
         """
-        state, recent, age = lanes.state, list(lanes.recent), lanes.age
+        state, recent, age = streams.state, list(streams.recent), streams.age
         outputs = []
-        for frame, rested in zip(frames, fresh, strict=True):
-            state, age = put_to_rest(state, rested), torch.where(rested, 0, age) + 1
+        for frame, rested in zip(frames, is_first, strict=True):
+            state, age = reset_states(state, rested), torch.where(rested, 0, age) + 1
             step = TrainStep(state)
-            recent.append(_map(torch.Tensor.float, self.network(frame, step)))
+            recent.append(_map_levels(torch.Tensor.float, self.network(frame, step)))
             recent, state = recent[-self.slices :], step.next_state
-            outputs.append(mean_since_rest(recent, age))
+            outputs.append(mean_since_reset(recent, age))
         kept = recent[1:] if len(recent) == self.slices else recent
-        return outputs, Lanes(state, tuple(kept), age)
+        return outputs, StreamState(state, tuple(kept), age)
 
 
-def put_to_rest(state: State, rested: Tensor) -> State:
-    """Zero the membranes of the lanes that are True in `rested`, bool [B]."""
-    if not rested.any():
+def reset_states(state: State, is_first: Tensor) -> State:
+    """Zero the membranes of the lanes that are True in `is_first`, bool [B]."""
+    if not is_first.any():
         return state
-    keep = (~rested).view(-1, 1, 1, 1)
+    keep = (~is_first).view(-1, 1, 1, 1)
     return {name: h * keep.to(h.dtype) for name, h in state.items()}
 
 
-def mean_since_rest(recent: list[RawOutputs], age: Tensor) -> RawOutputs:
+def mean_since_reset(recent: list[HeadLogits], age: Tensor) -> HeadLogits:
     """Mean of the logits of the last slices, oldest first; of a younger lane, of as many as it has run."""
     if len(recent) == 1:
         return recent[0]
@@ -90,6 +94,6 @@ def mean_since_rest(recent: list[RawOutputs], age: Tensor) -> RawOutputs:
     return p3, p4, p5
 
 
-def _map(function: Callable[[Tensor], Tensor], raw: RawOutputs) -> RawOutputs:
-    p3, p4, p5 = map(function, raw)
+def _map_levels(function: Callable[[Tensor], Tensor], logits: HeadLogits) -> HeadLogits:
+    p3, p4, p5 = map(function, logits)
     return p3, p4, p5

@@ -19,13 +19,13 @@ class Targets:
 
     Attributes:
         labelled: bool [B]; True without a box: nothing is there; False: nothing is known of the lane.
-        lane: int64 [M], whose box it is.
+        batch_index: int64 [M], whose box it is.
         xyxy: float32 [M,4], corners in input pixels, within the picture.
         class_id: int64 [M].
     """
 
     labelled: Tensor
-    lane: Tensor
+    batch_index: Tensor
     xyxy: Tensor
     class_id: Tensor
 
@@ -36,24 +36,24 @@ class Batch:
     them and go on where they stopped in the batch before.
 
     Attributes:
-        frames: uint8 [K,B,P,h,w]; divided by `levels` it is what `prepare_frame` gives, in 0..1.
+        frames: uint8 [K,B,P,h,w]; divided by `levels` it is what `preprocess` gives, in 0..1.
         levels: what 1.0 is in `frames`.
-        fresh: bool [K,B]; the membranes of the lane are put to rest before this slice.
+        is_first: bool [K,B]; the membranes of the lane are put to rest before this slice.
         targets: K of them.
     """
 
     frames: Tensor
     levels: float
-    fresh: Tensor
+    is_first: Tensor
     targets: tuple[Targets, ...]
 
 
-def targets_of(lanes: Sequence[InputBoxes | None]) -> Targets:
+def make_targets(samples: Sequence[InputBoxes | None]) -> Targets:
     """What is known of each lane at the end of a slice, put together; None: nothing."""
-    known = [boxes or NO_BOXES for boxes in lanes]
-    lane = np.repeat(np.arange(len(lanes)), [len(boxes) for boxes in known])
+    known = [boxes or NO_BOXES for boxes in samples]
+    lane = np.repeat(np.arange(len(samples)), [len(boxes) for boxes in known])
     return Targets(
-        torch.tensor([boxes is not None for boxes in lanes]),
+        torch.tensor([boxes is not None for boxes in samples]),
         torch.from_numpy(lane),
         torch.from_numpy(np.concatenate([boxes.xyxy for boxes in known])),
         torch.from_numpy(np.concatenate([boxes.class_id for boxes in known])),

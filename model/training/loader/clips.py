@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewatch.model.training.slice_cache.cache import CutRecording
+from spikewatch.model.training.slice_cache.cache import CachedRecording
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class Clips:
         return len(self.start)
 
 
-def tile(
+def tile_clips(
     labelled: NDArray[np.int64], slices: int, shape: ClipShape, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Starts of clips, side by side from a random phase on, that leave out stretches without a label.
@@ -63,7 +63,7 @@ def tile(
     return np.array(starts, np.int64)
 
 
-def class_presence(recording: CutRecording, classes: int) -> NDArray[np.bool_]:
+def class_presence(recording: CachedRecording, classes: int) -> NDArray[np.bool_]:
     """Which classes each labelled slice shows, bool [L,E]."""
     labels = recording.labels
     time = np.repeat(np.arange(len(labels.offsets) - 1), np.diff(labels.offsets))
@@ -91,8 +91,8 @@ def repeat_factors(presence: Sequence[NDArray[np.bool_]], repeat_below: float) -
     return [np.where(each, of_class, 1.0).max(1, initial=1.0) for each in presence]
 
 
-def draw_pass(
-    recordings: Sequence[CutRecording],
+def sample_epoch(
+    recordings: Sequence[CachedRecording],
     factors: Sequence[NDArray[np.float64]],
     shape: ClipShape,
     rng: np.random.Generator,
@@ -100,7 +100,7 @@ def draw_pass(
     """All labels once, or as often as their factors say, in a random order."""
     whose, starts = [], []
     for index, (each, factor) in enumerate(zip(recordings, factors, strict=True)):
-        own = tile(each.grid.labelled, len(each.grid), shape, rng)
+        own = tile_clips(each.grid.labelled, len(each.grid), shape, rng)
         ends = np.append(np.searchsorted(each.grid.labelled, own), len(factor))
         wanted = np.array([factor[a : max(b, a + 1)].max() for a, b in pairwise(ends.tolist())])
         own = np.repeat(own, (wanted + rng.random(len(own))).astype(np.int64))
@@ -110,16 +110,16 @@ def draw_pass(
     return Clips(np.concatenate(whose)[order], np.concatenate(starts)[order])
 
 
-def draw_clips(
-    recordings: Sequence[CutRecording],
+def sample_clips(
+    recordings: Sequence[CachedRecording],
     factors: Sequence[NDArray[np.float64]],
     shape: ClipShape,
     count: int,
     rng: np.random.Generator,
 ) -> Clips:
     """`count` clips: of as many passes as that takes."""
-    passes = [draw_pass(recordings, factors, shape, rng)]
+    passes = [sample_epoch(recordings, factors, shape, rng)]
     while sum(map(len, passes)) < count:
-        passes.append(draw_pass(recordings, factors, shape, rng))
+        passes.append(sample_epoch(recordings, factors, shape, rng))
     recording = np.concatenate([each.recording for each in passes])[:count]
     return Clips(recording, np.concatenate([each.start for each in passes])[:count])

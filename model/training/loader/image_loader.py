@@ -14,21 +14,26 @@ from numpy.typing import NDArray
 from spikewatch.model.errors import ConfigError, DatasetError
 from spikewatch.model.letterbox import Letterbox
 from spikewatch.model.spec import ModelSpec
-from spikewatch.model.training.augment.boxes import follow
-from spikewatch.model.training.augment.image import Colours, paint_picture, picture_boxes
-from spikewatch.model.training.augment.transforms import draw_mosaic, draw_placement, log_uniform
-from spikewatch.model.training.datasets.coco_images import CocoImages, LabelledPicture
-from spikewatch.model.training.datasets.input_boxes import BoxRules, InputBoxes, joined, levels_of
-from spikewatch.model.training.loader.batch import Batch, targets_of
+from spikewatch.model.training.augment.boxes import transform_boxes
+from spikewatch.model.training.augment.image import ColourFactors, image_boxes, render_image
+from spikewatch.model.training.augment.transforms import sample_log_uniform, sample_mosaic, sample_placement
+from spikewatch.model.training.datasets.coco_images import CocoImages, LabelledImage
+from spikewatch.model.training.datasets.input_boxes import (
+    InputBoxes,
+    TrainingBoxFilter,
+    concat_boxes,
+    quantisation_levels,
+)
+from spikewatch.model.training.loader.batch import Batch, make_targets
 
-ReadPicture = Callable[[Path], NDArray[np.uint8]]
+ReadImage = Callable[[Path], NDArray[np.uint8]]
 
-ORDER, PICTURE = 0, 1
+ORDER_SEED, IMAGE_SEED = 0, 1
 """What a random generator is for."""
 
 
 @dataclass(frozen=True, slots=True)
-class PictureAugmentation:
+class ImageAugmentation:
     """As `Augmentation`, where it makes sense of a picture; the paper trains COCO with mosaics.
 
     Attributes:
@@ -45,33 +50,34 @@ class PictureAugmentation:
     saturation: tuple[float, float] = (0.5, 1.6)
 
     @staticmethod
-    def none() -> "PictureAugmentation":
+    def none() -> "ImageAugmentation":
         """Pictures as evaluation shows them."""
-        return PictureAugmentation(0, 0, (1, 1), 0, 0, (1, 1), (1, 1))
+        return ImageAugmentation(0, 0, (1, 1), 0, 0, (1, 1), (1, 1))
 
 
 @dataclass(frozen=True, slots=True)
-class PictureOptions:
-    """What batches are made of; see `SetOptions` for the fields of the same names."""
+class ImageLoaderOptions:
+    """What batches are made of; see `LoaderOptions` for the fields of the same names."""
 
-    lanes: int = 16
+    batch_size: int = 16
     batches: int | None = None
-    world: int = 1
+    world_size: int = 1
     seed: int = 0
-    rules: BoxRules = field(default_factory=BoxRules)
-    augmentation: PictureAugmentation = field(default_factory=PictureAugmentation)
+    box_filter: TrainingBoxFilter = field(default_factory=TrainingBoxFilter)
+    augmentation: ImageAugmentation = field(default_factory=ImageAugmentation)
 
     def __post_init__(self) -> None:
         """Refuse options that make no batch."""
-        if min(self.lanes, self.world) < 1 or (self.batches is not None and self.batches < 1):
+        if min(self.batch_size, self.world_size) < 1 or (self.batches is not None and self.batches < 1):
             raise ConfigError(
-                f"lanes {self.lanes}, batches {self.batches}, world {self.world}: expected at least one"
+                f"lanes {self.batch_size}, batches {self.batches}, world {self.world_size}: expected "
+                "at least one"
             )
         if self.seed < 0:
             raise ConfigError(f"seed {self.seed}: expected 0 or more")
 
 
-class PictureSet:
+class ImageLoader:
     """Batches of labelled pictures, the same for the same seed, epoch, rank and world.
 
     An epoch shows each picture once, in a random order; the last batch is filled up from its beginning. Any
@@ -80,60 +86,64 @@ class PictureSet:
     Raises:
         ConfigError: the weights look at events.
         DatasetError: there are no pictures, or other classes; while drawing, a picture of another size than
-            the annotations say. What `read` raises passes through.
+            the annotations say. What `read_image` raises passes through.
     """
 
     def __init__(
-        self, images: CocoImages, spec: ModelSpec, options: PictureOptions, read: ReadPicture
+        self, images: CocoImages, spec: ModelSpec, options: ImageLoaderOptions, read_image: ReadImage
     ) -> None:
-        if not images.pictures:
+        if not images.images:
             raise DatasetError("the annotations name no pictures")
-        spec.check_input(events=False, name=images.pictures[0].path.name)
+        spec.check_input(events=False, name=images.images[0].path.name)
         if len(images.class_names) != len(spec.class_names):
             given, known = len(images.class_names), len(spec.class_names)
             raise DatasetError(f"the annotations have {given} classes, but {spec.name} knows {known}")
-        self._pictures, self._options, self._read = images.pictures, options, read
-        self._slices, self._size = spec.slices, (spec.input_height, spec.input_width)
-        self._levels = levels_of(spec)
-        self._boxes = tuple(Letterbox.fit(each.width, each.height, spec) for each in images.pictures)
-        needed = -(-len(images.pictures) // (options.world * options.lanes))
+        self._images, self._options, self._read_image = images.images, options, read_image
+        self._slices, self._input_size = spec.slices, (spec.input_height, spec.input_width)
+        self._levels = quantisation_levels(spec)
+        self._letterboxes = tuple(Letterbox.fit(each.width, each.height, spec) for each in images.images)
+        needed = -(-len(images.images) // (options.world_size * options.batch_size))
         self.batches_per_epoch = min(needed, options.batches or needed)
 
-    def batch(self, epoch: int, step: int, rank: int = 0, world: int = 1) -> Batch:
+    def batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """One batch of an epoch by itself; its K slices share their memory."""
         options = self._options
-        order = np.random.default_rng([options.seed, ORDER, epoch]).permutation(len(self._pictures))
-        frames = torch.empty((options.lanes, 3, *self._size), dtype=torch.uint8)
+        order = np.random.default_rng([options.seed, ORDER_SEED, epoch]).permutation(len(self._images))
+        frames = torch.empty((options.batch_size, 3, *self._input_size), dtype=torch.uint8)
         seen: list[InputBoxes | None] = []
-        for lane in range(options.lanes):
-            number = (step * world + rank) * options.lanes + lane
-            rng = np.random.default_rng([options.seed, PICTURE, epoch, number])
-            seen.append(self._shown(int(order[number % len(order)]), rng, frames[lane].numpy()))
-        fresh = torch.zeros((self._slices, options.lanes), dtype=torch.bool)
+        for lane in range(options.batch_size):
+            number = (step * world_size + rank) * options.batch_size + lane
+            rng = np.random.default_rng([options.seed, IMAGE_SEED, epoch, number])
+            seen.append(self._render(int(order[number % len(order)]), rng, frames[lane].numpy()))
+        fresh = torch.zeros((self._slices, options.batch_size), dtype=torch.bool)
         fresh[0] = True
-        unknown = targets_of([None] * options.lanes)
-        targets = (*[unknown] * (self._slices - 1), targets_of(seen))
+        unknown = make_targets([None] * options.batch_size)
+        targets = (*[unknown] * (self._slices - 1), make_targets(seen))
         repeated = frames.expand(self._slices, *frames.shape)
         return Batch(repeated, float(self._levels), fresh, targets)
 
-    def _shown(self, index: int, rng: np.random.Generator, out: NDArray[np.uint8]) -> InputBoxes | None:
+    def _render(self, index: int, rng: np.random.Generator, out: NDArray[np.uint8]) -> InputBoxes | None:
         how = self._options.augmentation
         if rng.random() < how.mosaic:
-            placements = draw_mosaic(how, rng, *self._size)
-            picked = [index, *rng.integers(len(self._pictures), size=3).tolist()]
+            placements = sample_mosaic(how, rng, *self._input_size)
+            picked = [index, *rng.integers(len(self._images), size=3).tolist()]
         else:
-            placements, picked = [draw_placement(how, rng, *self._size)], [index]
+            placements, picked = [sample_placement(how, rng, *self._input_size)], [index]
         parts = []
         for each, placement in zip(picked, placements, strict=True):
-            labelled, box = self._pictures[each], self._boxes[each]
-            colours = Colours(log_uniform(rng, how.brightness), log_uniform(rng, how.saturation))
-            paint_picture(self._pixels(labelled), box, placement, colours, out)
-            boxes = picture_boxes(labelled.truth, box, labelled.width, labelled.height)
-            parts.append(follow(boxes, placement, self._size[1], None, self._options.rules))
-        return joined(parts)
+            labelled, box = self._images[each], self._letterboxes[each]
+            colours = ColourFactors(
+                sample_log_uniform(rng, how.brightness), sample_log_uniform(rng, how.saturation)
+            )
+            render_image(self._read_pixels(labelled), box, placement, colours, out)
+            boxes = image_boxes(labelled.ground_truth, box, labelled.width, labelled.height)
+            parts.append(
+                transform_boxes(boxes, placement, self._input_size[1], None, self._options.box_filter)
+            )
+        return concat_boxes(parts)
 
-    def _pixels(self, labelled: LabelledPicture) -> NDArray[np.uint8]:
-        picture = self._read(labelled.path)
+    def _read_pixels(self, labelled: LabelledImage) -> NDArray[np.uint8]:
+        picture = self._read_image(labelled.path)
         height, width = picture.shape[:2]
         if (width, height) != (labelled.width, labelled.height):
             wanted = f"{labelled.width}x{labelled.height}"

@@ -12,42 +12,42 @@ import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class StreamSegment:
     """Slices [start, stop) of a recording, which fill a lane's slices from k on.
 
     Attributes:
-        fresh: the lane begins anew here: a recording starts, or the epoch.
-        visit: of this lane, a number of its own for each time that it begins anew.
+        is_first: the lane begins anew here: a recording starts, or the epoch.
+        visit_id: of this lane, a number of its own for each time that it begins anew.
     """
 
     k: int
     recording: int
     start: int
     stop: int
-    fresh: bool
-    visit: int
+    is_first: bool
+    visit_id: int
 
 
-class Tape:
+class StreamSchedule:
     """R recordings of given lengths in slices, N together, in a random order from a random place on."""
 
     def __init__(self, lengths: Sequence[int], rng: np.random.Generator) -> None:
         self._order = rng.permutation(len(lengths))
         self._ends = np.cumsum(np.asarray(lengths)[self._order])
         self._total = int(self._ends[-1])
-        self._turn = int(rng.integers(self._total))
+        self._offset = int(rng.integers(self._total))
 
-    def runs(self, lane: int, lanes: int, played: int, slices: int) -> Iterator[Run]:
+    def segments(self, stream: int, streams: int, consumed: int, slices: int) -> Iterator[StreamSegment]:
         """The next slices of a lane.
 
         Args:
-            lane: 0 to lanes - 1.
-            lanes: of all processes together.
-            played: slices that the lane has seen this epoch.
+            stream: 0 to lanes - 1.
+            streams: of all processes together.
+            consumed: slices that the lane has seen this epoch.
             slices: to be seen now.
         """
-        begin = self._turn + lane * self._total // lanes
-        at, end = begin + played, begin + played + slices
+        begin = self._offset + stream * self._total // streams
+        at, end = begin + consumed, begin + consumed + slices
         while at < end:
             rounds, place = divmod(at, self._total)
             index = int(np.searchsorted(self._ends, place, "right"))
@@ -56,5 +56,5 @@ class Tape:
             stop = min(length, start + end - at)
             visit = rounds * len(self._order) + index
             fresh = start == 0 or at == begin
-            yield Run(at - begin - played, int(self._order[index]), start, stop, fresh, visit)
+            yield StreamSegment(at - begin - consumed, int(self._order[index]), start, stop, fresh, visit)
             at += stop - start

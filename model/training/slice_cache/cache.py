@@ -8,16 +8,21 @@ from typing import Literal
 
 from spikewatch.model.errors import DatasetError
 from spikewatch.model.letterbox import Letterbox
-from spikewatch.model.prophesee_boxes import Boxes
+from spikewatch.model.prophesee_boxes import PropheseeBoxes
 from spikewatch.model.spec import ModelSpec
-from spikewatch.model.training.datasets.input_boxes import LabelBoxes, boxes_at
-from spikewatch.model.training.datasets.labelled_recording import Labelled
-from spikewatch.model.training.slice_cache.build import WriteJob, write_all
-from spikewatch.model.training.slice_cache.cache_file import CacheRoom, Header, file_name, read_header
-from spikewatch.model.training.slice_cache.preprocess import Grid, label_times
+from spikewatch.model.training.datasets.input_boxes import LabelBoxes, labels_to_input_boxes
+from spikewatch.model.training.datasets.labelled_recording import LabelledRecording
+from spikewatch.model.training.slice_cache.build import CacheJob, write_cache_files
+from spikewatch.model.training.slice_cache.cache_file import (
+    CacheEviction,
+    CacheHeader,
+    cache_file_name,
+    read_cache_header,
+)
+from spikewatch.model.training.slice_cache.preprocess import SliceGrid, label_times
 
-Overflow = Literal["refuse", "leave_out"]
-Progress = Callable[[float], None]
+OverflowPolicy = Literal["refuse", "leave_out"]
+ProgressCallback = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +40,12 @@ class CacheOptions:
 
     folder: Path
     cache_bytes: int = 64 << 30
-    overflow: Overflow = "refuse"
+    overflow: OverflowPolicy = "refuse"
     processes: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class CutRecording:
+class CachedRecording:
     """A recording of N slices in the cache.
 
     Attributes:
@@ -51,37 +56,37 @@ class CutRecording:
         labels: of the slices `grid.labelled`, in input pixels.
     """
 
-    source: Labelled
+    source: LabelledRecording
     path: Path
     labels_us: tuple[int, ...]
-    grid: Grid
+    grid: SliceGrid
     labels: LabelBoxes
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedCache:
     """What can be trained with, and what cannot: recordings without a label, and without room."""
 
-    recordings: tuple[CutRecording, ...]
-    unlabelled: tuple[Labelled, ...]
-    left_out: tuple[Labelled, ...]
+    recordings: tuple[CachedRecording, ...]
+    unlabelled: tuple[LabelledRecording, ...]
+    left_out: tuple[LabelledRecording, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    source: Labelled
-    labels: Boxes
+class _CacheRequest:
+    source: LabelledRecording
+    labels: PropheseeBoxes
     labels_us: list[int]
     path: Path
 
 
-def prepare(
-    sources: Sequence[Labelled],
+def build_cache(
+    sources: Sequence[LabelledRecording],
     spec: ModelSpec,
     min_gap_us: int,
     options: CacheOptions,
-    progress: Progress,
-) -> Prepared:
+    progress: ProgressCallback,
+) -> PreparedCache:
     """Bring recordings into the cache, those that are not there.
 
     Args:
@@ -99,70 +104,70 @@ def prepare(
     options.folder.mkdir(parents=True, exist_ok=True)
     wanted, unlabelled = [], []
     for source in sources:
-        taught = source.taught(len(spec.class_names))
+        taught = source.training_labels(len(spec.class_names))
         labels_us = label_times(taught.times_us, min_gap_us)
-        path = options.folder / file_name(source, labels_us, spec)
+        path = options.folder / cache_file_name(source, labels_us, spec)
         if labels_us:
-            wanted.append(_Wanted(source, taught.boxes, labels_us, path))
+            wanted.append(_CacheRequest(source, taught.boxes, labels_us, path))
         else:
             unlabelled.append(source)
-    _make_missing(wanted, spec, options, progress)
-    found: list[CutRecording] = []
-    left_out: list[Labelled] = []
+    _write_missing(wanted, spec, options, progress)
+    found: list[CachedRecording] = []
+    left_out: list[LabelledRecording] = []
     for each in wanted:
-        header = read_header(each.path, spec)
+        header = read_cache_header(each.path, spec)
         if header is None:
             left_out.append(each.source)
         else:
-            found.append(_described(each, header, spec))
-    return Prepared(tuple(found), tuple(unlabelled), tuple(left_out))
+            found.append(_describe_cached(each, header, spec))
+    return PreparedCache(tuple(found), tuple(unlabelled), tuple(left_out))
 
 
-def remake(recording: CutRecording, spec: ModelSpec) -> None:
+def rebuild(recording: CachedRecording, spec: ModelSpec) -> None:
     """Cut a recording again whose file turned out to be damaged.
 
     Raises:
         DatasetError: the recording is not the one that was cut before.
         OSError, IngestError: as for `prepare`.
     """
-    if file_name(recording.source, list(recording.labels_us), spec) != recording.path.name:
+    if cache_file_name(recording.source, list(recording.labels_us), spec) != recording.path.name:
         raise DatasetError(f"{recording.source.events}: changed during training; start again")
-    job = WriteJob(recording.path, recording.source, list(recording.labels_us), spec)
-    for _, temporary in write_all([job]):
+    job = CacheJob(recording.path, recording.source, list(recording.labels_us), spec)
+    for _, temporary in write_cache_files([job]):
         temporary.replace(recording.path)
 
 
-def _described(wanted: _Wanted, header: Header, spec: ModelSpec) -> CutRecording:
+def _describe_cached(request: _CacheRequest, header: CacheHeader, spec: ModelSpec) -> CachedRecording:
     grid = header.grid
     size = (header.width, header.height)
     times_us = grid.edges_us[grid.labelled + 1]
-    boxes = boxes_at(wanted.labels, times_us, Letterbox.fit(*size, spec), *size)
-    return CutRecording(wanted.source, wanted.path, tuple(wanted.labels_us), grid, boxes)
+    boxes = labels_to_input_boxes(request.labels, times_us, Letterbox.fit(*size, spec), *size)
+    return CachedRecording(request.source, request.path, tuple(request.labels_us), grid, boxes)
 
 
-def _make_missing(
-    wanted: Sequence[_Wanted], spec: ModelSpec, options: CacheOptions, progress: Progress
+def _write_missing(
+    requests: Sequence[_CacheRequest], spec: ModelSpec, options: CacheOptions, progress: ProgressCallback
 ) -> None:
-    present = {each.path for each in wanted if read_header(each.path, spec) is not None}
-    missing = [each for each in wanted if each.path not in present]
+    present = {each.path for each in requests if read_cache_header(each.path, spec) is not None}
+    missing = [each for each in requests if each.path not in present]
     for path in present:
         path.touch()
-    room = CacheRoom(options.folder, options.cache_bytes, frozenset(each.path for each in wanted))
-    jobs = [WriteJob(each.path, each.source, each.labels_us, spec) for each in missing]
-    written = write_all(jobs, options.processes)
+    room = CacheEviction(options.folder, options.cache_bytes, frozenset(each.path for each in requests))
+    jobs = [CacheJob(each.path, each.source, each.labels_us, spec) for each in missing]
+    written = write_cache_files(jobs, options.processes)
     with closing(written):
         for index, (job, temporary) in enumerate(written):
-            if not room.admits(temporary.stat().st_size):
+            if not room.make_room(temporary.stat().st_size):
                 temporary.unlink()
                 if options.overflow == "refuse":
-                    raise DatasetError(_too_little(options, index + len(present), len(wanted)))
+                    raise DatasetError(_cache_too_small(options, index + len(present), len(requests)))
                 return
             temporary.replace(job.path)
             progress((index + 1) / len(jobs))
 
 
-def _too_little(options: CacheOptions, held: int, wanted: int) -> str:
+def _cache_too_small(options: CacheOptions, held: int, total: int) -> str:
     return (
-        f"{options.folder}: {options.cache_bytes} bytes hold {held} of {wanted} cut recordings; allow more "
+        f"{options.folder}: {options.cache_bytes} bytes hold {held} of {total} cut recordings; allow more "
         "(cache_bytes), train on a smaller input, or let the rest be left out (overflow)"
     )

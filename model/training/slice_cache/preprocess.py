@@ -15,18 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewatch.ingest.recording import Recording
-from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.letterbox import Letterbox, preprocess
 from spikewatch.model.spec import ModelSpec
-from spikewatch.model.training.datasets.event_history import Past
-from spikewatch.model.training.datasets.input_boxes import levels_of
-from spikewatch.model.training.datasets.window_bounds import Cut, carried_edges
+from spikewatch.model.training.datasets.event_history import EventHistory
+from spikewatch.model.training.datasets.input_boxes import quantisation_levels
+from spikewatch.model.training.datasets.window_bounds import WindowSpec, stateful_boundaries
 
-Halves = NDArray[np.uint8]
-"""Network input of consecutive half slices [2N,P,h,w], `levels_of(spec)` being 1.0."""
+HalfSlices = NDArray[np.uint8]
+"""Network input of consecutive half slices [2N,P,h,w], `quantisation_levels(spec)` being 1.0."""
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class SliceGrid:
     """Where a recording is cut.
 
     Attributes:
@@ -55,51 +55,51 @@ def label_times(labelled_us: NDArray[np.int64], min_gap_us: int) -> list[int]:
     return times
 
 
-def lay_grid(labels_us: Sequence[int], first_us: int | None, cut: Cut) -> Grid:
+def build_grid(labels_us: Sequence[int], first_us: int | None, window_spec: WindowSpec) -> SliceGrid:
     """Slices up to the last label; an early label gets blank ones before it.
 
     Args:
         labels_us: ascending and different.
         first_us: time of the first event, None if there is none.
-        cut: length of a slice, and how many the first label has at least.
+        window_spec: length of a slice, and how many the first label has at least.
     """
     edges: list[int] = []
     labelled: list[int] = []
     before_us: int | None = None
     for label_us in labels_us:
-        edges.extend(list(carried_edges(before_us, label_us, first_us, cut))[bool(edges) :])
+        edges.extend(list(stateful_boundaries(before_us, label_us, first_us, window_spec))[bool(edges) :])
         labelled.append(len(edges) - 2)
         before_us = label_us
-    return Grid(np.array(edges, np.int64), np.array(labelled, np.int64))
+    return SliceGrid(np.array(edges, np.int64), np.array(labelled, np.int64))
 
 
-class Cutter:
+class Preprocessor:
     """One recording being cut; its grid is known at once, its frames as they are drawn.
 
     Raises:
-        ConfigError: the representation cannot be cut for training, see `levels_of`.
+        ConfigError: the representation cannot be cut for training, see `quantisation_levels`.
         IngestError: the recording is damaged.
     """
 
     def __init__(self, recording: Recording, labels_us: Sequence[int], spec: ModelSpec) -> None:
-        self._levels = levels_of(spec)
+        self._levels = quantisation_levels(spec)
         self._spec = spec
-        self._box = Letterbox.fit(*recording.sensor_size(), spec)
-        self._past = Past(recording, spec.representation)
-        self.grid = lay_grid(labels_us, self._past.first_us(), Cut(spec.slices, spec.slice_us))
+        self._letterbox = Letterbox.fit(*recording.sensor_size(), spec)
+        self._history = EventHistory(recording, spec.representation)
+        self.grid = build_grid(labels_us, self._history.first_us(), WindowSpec(spec.slices, spec.slice_us))
 
-    def halves(self) -> Iterator[NDArray[np.uint8]]:
+    def half_slices(self) -> Iterator[NDArray[np.uint8]]:
         """Input of each half slice [P,h,w] in order of time; the first half is the shorter by rounding.
 
         Halves of whole counts add up exactly, others to within one level.
         """
         for t0_us, t1_us in pairwise(self.grid.edges_us.tolist()):
             middle_us = (t0_us + t1_us) // 2
-            self._past.forget(t0_us)
-            yield self._between(t0_us, middle_us)
-            yield self._between(middle_us, t1_us)
+            self._history.discard_before(t0_us)
+            yield self._half_slice(t0_us, middle_us)
+            yield self._half_slice(middle_us, t1_us)
 
-    def _between(self, t0_us: int, t1_us: int) -> NDArray[np.uint8]:
-        frame = prepare_frame(self._past.frame(t0_us, t1_us), self._box, self._spec)
+    def _half_slice(self, t0_us: int, t1_us: int) -> NDArray[np.uint8]:
+        frame = preprocess(self._history.frame(t0_us, t1_us), self._letterbox, self._spec)
         quantised: NDArray[np.uint8] = np.rint(frame.numpy() * self._levels).astype(np.uint8)
         return quantised

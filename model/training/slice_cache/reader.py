@@ -9,58 +9,58 @@ import h5py
 import numpy as np
 
 from spikewatch.model.spec import ModelSpec
-from spikewatch.model.training.slice_cache.cache import CutRecording, remake
-from spikewatch.model.training.slice_cache.preprocess import Halves
+from spikewatch.model.training.slice_cache.cache import CachedRecording, rebuild
+from spikewatch.model.training.slice_cache.preprocess import HalfSlices
 
 OPEN_FILES = 64
 """Files kept open; the longest unused is closed first."""
 
 
-class HalvesReader:
+class HalfSliceReader:
     """Reads from the cache, or from memory where all recordings together fit there.
 
     What is in memory is read at once, so that forked processes share it. A file that is damaged is cut again.
     Not for several threads at once; a forked or unpickled copy opens files afresh.
     """
 
-    def __init__(self, recordings: Sequence[CutRecording], spec: ModelSpec, memory_bytes: int) -> None:
+    def __init__(self, recordings: Sequence[CachedRecording], spec: ModelSpec, memory_bytes: int) -> None:
         self._recordings = recordings
         self._spec = spec
         frame_bytes = spec.config.in_channels * spec.input_height * spec.input_width
         decoded_bytes = sum(2 * len(each.grid) for each in recordings) * frame_bytes
         self._in_memory = decoded_bytes <= memory_bytes
-        self._decoded: dict[int, Halves] = {}
+        self._decoded: dict[int, HalfSlices] = {}
         self._open: OrderedDict[int, h5py.Dataset] = OrderedDict()
         self._process = os.getpid()
         for index in range(len(recordings) if self._in_memory else 0):
             self.read(index, 0, 0)
 
-    def read(self, recording: int, start: int, stop: int) -> Halves:
+    def read(self, recording: int, start: int, stop: int) -> HalfSlices:
         """Half slices [start, stop) of a recording, uint8 [stop - start,P,h,w]; not to be written to.
 
         Raises:
             DatasetError, OSError, IngestError: the file is damaged and cannot be made again, see `remake`.
         """
         if not self._in_memory:
-            return self._safely(recording, start, stop)
+            return self._load_or_rebuild(recording, start, stop)
         if recording not in self._decoded:
             end = 2 * len(self._recordings[recording].grid)
-            self._decoded[recording] = self._safely(recording, 0, end)
+            self._decoded[recording] = self._load_or_rebuild(recording, 0, end)
         return self._decoded[recording][start:stop]
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_open": OrderedDict(), "_decoded": {}}
 
-    def _safely(self, recording: int, start: int, stop: int) -> Halves:
+    def _load_or_rebuild(self, recording: int, start: int, stop: int) -> HalfSlices:
         try:
             return self._load(recording, start, stop)
         except (OSError, KeyError):
             self._open.pop(recording, None)
-            remake(self._recordings[recording], self._spec)
+            rebuild(self._recordings[recording], self._spec)
             return self._load(recording, start, stop)
 
-    def _load(self, recording: int, start: int, stop: int) -> Halves:
-        halves: Halves = np.asarray(self._dataset(recording)[start:stop])
+    def _load(self, recording: int, start: int, stop: int) -> HalfSlices:
+        halves: HalfSlices = np.asarray(self._dataset(recording)[start:stop])
         return halves
 
     def _dataset(self, recording: int) -> h5py.Dataset:

@@ -13,12 +13,12 @@ from spikewatch.model.detector import Detector
 from spikewatch.model.runtime.select import AUTO
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
-from spikewatch.service.cli.progress import live_table, pace
-from spikewatch.service.cli.run_stats import Tally
+from spikewatch.service.cli.progress import live_table, speed_text
+from spikewatch.service.cli.run_stats import RunStats
 from spikewatch.service.inference.offline import OfflineRun
 from spikewatch.service.inference.options import slice_length_us, window_options
 from spikewatch.service.inference.sources import RecordingSource
-from spikewatch.service.output.drawing import banner
+from spikewatch.service.output.drawing import training_banner
 from spikewatch.service.output.video import AnnotatedVideo
 from spikewatch.service.output.writers import WRITERS, ResultWriter
 from spikewatch.service.schemas import Summary, WindowRequest
@@ -39,35 +39,37 @@ def run_detection(
     slice_us = slice_length_us(request, detector.spec)
     source = RecordingSource(recording, slice_us, detector.spec.representation)
     run = OfflineRun(source, detector, window_options(request, detector.spec))
-    tally = Tally()
+    tally = RunStats()
     with ExitStack() as stack:
         sensor = recording.sensor_size()
-        writers = [stack.enter_context(_writer(path, sensor, slice_us, detector.spec)) for path in paths]
-        _run(run, source, writers, tally)
-    _report(run.summary(), recording.path.name, tally, detector, paths, as_json)
+        writers = [stack.enter_context(_make_writer(path, sensor, slice_us, detector.spec)) for path in paths]
+        _run_and_write(run, source, writers, tally)
+    _print_result(run.summary(), recording.path.name, tally, detector, paths, as_json)
 
 
-def _writer(path: Path, sensor: tuple[int, int], slice_us: int, spec: ModelSpec) -> ResultWriter:
+def _make_writer(path: Path, sensor_size: tuple[int, int], slice_us: int, spec: ModelSpec) -> ResultWriter:
     if path.suffix == ".mp4":
-        return AnnotatedVideo(path, sensor, slice_us, spec)
+        return AnnotatedVideo(path, sensor_size, slice_us, spec)
     return WRITERS[path.suffix](path)
 
 
-def _run(run: OfflineRun, source: RecordingSource, writers: list[ResultWriter], tally: Tally) -> None:
+def _run_and_write(
+    run: OfflineRun, source: RecordingSource, writers: list[ResultWriter], stats: RunStats
+) -> None:
     """Run everything through all writers while people look on; Ctrl-C ends the recording early."""
     with on_interrupt(run.stop):
-        with live_table("detecting", tally, source.recording.progress):
+        with live_table("detecting", stats, source.recording.progress):
             for seen in run:
                 for window in seen.windows:
-                    tally.add(window.model_dump())
+                    stats.add(window.model_dump())
                 for writer in writers:
                     writer.write(seen)
         for writer in writers:
             writer.finish(run.summary())
 
 
-def _report(
-    summary: Summary, name: str, tally: Tally, detector: Detector, paths: list[Path], as_json: bool
+def _print_result(
+    summary: Summary, name: str, stats: RunStats, detector: Detector, paths: list[Path], as_json: bool
 ) -> None:
     """Print what was found.
 
@@ -77,17 +79,17 @@ def _report(
     if as_json:
         typer.echo(summary.model_dump_json())
     else:
-        Console().print(_table(name, summary, tally, detector))
+        Console().print(_summary_table(name, summary, stats, detector))
         for path in paths:
             typer.echo(f"wrote {path}")
     if summary.interrupted:
         files = "; the files hold what was found until then" if paths else ""
-        raise Interrupted(f"interrupted {tally.stream_us / 1e6:.2f} s into the recording{files}")
+        raise Interrupted(f"interrupted {stats.stream_us / 1e6:.2f} s into the recording{files}")
 
 
-def _table(name: str, summary: Summary, tally: Tally, detector: Detector) -> Table:
+def _summary_table(name: str, summary: Summary, stats: RunStats, detector: Detector) -> Table:
     spec = detector.spec
-    table = Table(title=name, caption=f"{spec.name}: {banner(spec.training)}", show_header=False)
+    table = Table(title=name, caption=f"{spec.name}: {training_banner(spec.training)}", show_header=False)
     span_us = (summary.t_end_us or 0) - (summary.t_start_us or 0)
     energy = summary.energy_mj
     table.add_row("recording", f"{summary.format}, {summary.width}x{summary.height}, {span_us / 1e6:.2f} s")
@@ -96,20 +98,20 @@ def _table(name: str, summary: Summary, tally: Tally, detector: Detector) -> Tab
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in summary.dropped_events.items())
         table.add_row("dropped", dropped)
     table.add_row("windows", f"{summary.windows:,}")
-    table.add_row("pace", pace(tally))
+    table.add_row("pace", speed_text(stats))
     table.add_row("runtime", detector.runtime)
-    counts = ", ".join(f"{tally.boxes[label]:,} {label}" for label in spec.class_names)
+    counts = ", ".join(f"{stats.box_counts[label]:,} {label}" for label in spec.class_names)
     table.add_row("boxes in all windows", counts)
-    if tally.tracks:
-        table.add_row("tracks", f"{len(tally.tracks):,}")
+    if stats.track_ids:
+        table.add_row("tracks", f"{len(stats.track_ids):,}")
     if spec.config.spiking:
         table.add_row("firing rate", f"{summary.firing_rate:.1%} of neurons in each virtual step")
-        table.add_row("energy, spiking", _energy(energy.snn, summary.windows, tally.power_mw[0]))
-    table.add_row("energy, as an ANN", _energy(energy.ann, summary.windows, tally.power_mw[1]))
+        table.add_row("energy, spiking", _energy_text(energy.snn, summary.windows, stats.power_mw[0]))
+    table.add_row("energy, as an ANN", _energy_text(energy.ann, summary.windows, stats.power_mw[1]))
     if energy.snn and spec.config.spiking and spec.training != "untrained":
         table.add_row("saved by spikes", f"{energy.ann / energy.snn:.1f} times less (estimate, 45 nm)")
     return table
 
 
-def _energy(millijoules: float, windows: int, power_mw: float) -> str:
+def _energy_text(millijoules: float, windows: int, power_mw: float) -> str:
     return f"{millijoules:.2f} mJ, {millijoules / max(windows, 1):.3f} mJ a window, {power_mw:,.0f} mW"

@@ -8,24 +8,24 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from spikewatch.model.atomic_file import whole_file
+from spikewatch.model.atomic_file import atomic_write
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.detections import Detections
 from spikewatch.model.detector import Detector
 from spikewatch.model.energy.formulas import mean_firing_rate
 from spikewatch.model.energy.report import EnergyMeter
-from spikewatch.model.prophesee_boxes import prophesee_boxes
+from spikewatch.model.prophesee_boxes import to_prophesee
 from spikewatch.model.runtime.select import AUTO
-from spikewatch.model.still_image import run_still
-from spikewatch.service.inference.images import Picture, read_still
+from spikewatch.model.still_image import run_image
+from spikewatch.service.inference.images import RgbImage, read_image
 from spikewatch.service.inference.serialize import detection_messages
-from spikewatch.service.output.drawing import annotate, banner
-from spikewatch.service.schemas import EnergyMj, StillResult
+from spikewatch.service.output.drawing import annotate, training_banner
+from spikewatch.service.schemas import EnergyMj, ImageResult
 
-SHOWN = 20
+MAX_SHOWN = 20
 
 
-def run_still_detection(
+def run_image_detection(
     path: Path,
     slices: int | None,
     confidence: float,
@@ -39,32 +39,34 @@ def run_still_detection(
     """Detect, write the files, and print what was found."""
     detector = load_detector(weights, mode=mode, runtime=runtime or AUTO)
     detector.spec.check_input(events=False, name=path.name)
-    picture = read_still(path)
-    outputs = run_still(detector, picture, slices or detector.spec.slices)
+    picture = read_image(path)
+    outputs = run_image(detector, picture, slices or detector.spec.slices)
     meter = EnergyMeter(detector)
     meter.add_all(outputs)
     height, width = picture.shape[:2]
-    found = detector.detections([out.raw for out in outputs], (width, height), 0, confidence, iou)
-    result = _result(detector, meter, found, (width, height))
+    found = detector.postprocess([out.logits for out in outputs], (width, height), 0, confidence, iou)
+    result = _make_result(detector, meter, found, (width, height))
     for out in paths:
-        _write(out, picture, found, result)
+        _write_output(out, picture, found, result)
     if as_json:
         typer.echo(result.model_dump_json())
         return
-    Console().print(_table(path.name, result))
+    Console().print(_result_table(path.name, result))
     for out in paths:
         typer.echo(f"wrote {out}")
 
 
-def _result(detector: Detector, meter: EnergyMeter, found: Detections, size: tuple[int, int]) -> StillResult:
+def _make_result(
+    detector: Detector, meter: EnergyMeter, detections: Detections, image_size: tuple[int, int]
+) -> ImageResult:
     spec = detector.spec
     energy = meter.report(meter.slices).formula
     rate = mean_firing_rate(detector.layers, meter.spikes, spec.config.d_max, meter.slices)
-    return StillResult(
-        width=size[0],
-        height=size[1],
+    return ImageResult(
+        width=image_size[0],
+        height=image_size[1],
         slices=meter.slices,
-        detections=detection_messages(found, spec.class_names),
+        detections=detection_messages(detections, spec.class_names),
         firing_rate=rate,
         energy_mj=EnergyMj(snn=energy.snn_mj, ann=energy.ann_mj),
         model=spec.name,
@@ -72,21 +74,21 @@ def _result(detector: Detector, meter: EnergyMeter, found: Detections, size: tup
     )
 
 
-def _write(path: Path, picture: Picture, found: Detections, result: StillResult) -> None:
-    with whole_file(path) as partial:
+def _write_output(path: Path, image: RgbImage, detections: Detections, result: ImageResult) -> None:
+    with atomic_write(path) as partial:
         if path.suffix == ".json":
             partial.write_text(result.model_dump_json() + "\n")
         elif path.suffix == ".npy":
-            np.save(partial, prophesee_boxes(found))
+            np.save(partial, to_prophesee(detections))
         else:
-            Image.fromarray(_annotated(picture, result)).save(partial, format="PNG")
+            Image.fromarray(_annotate(image, result)).save(partial, format="PNG")
 
 
-def _annotated(picture: Picture, result: StillResult) -> Picture:
+def _annotate(image: RgbImage, result: ImageResult) -> RgbImage:
     boxes = result.detections
     energy = result.energy_mj
     return annotate(
-        picture,
+        image,
         [(box.x, box.y, box.w, box.h) for box in boxes],
         [box.label for box in boxes],
         [box.confidence for box in boxes],
@@ -94,19 +96,21 @@ def _annotated(picture: Picture, result: StillResult) -> Picture:
             f"{len(boxes)} boxes   firing rate {result.firing_rate:.1%}   "
             f"energy {energy.snn:.2f} mJ spiking, {energy.ann:.2f} mJ as an ANN"
         ],
-        f"{result.model}: {banner(result.training)}",
+        f"{result.model}: {training_banner(result.training)}",
         legend=False,
     )
 
 
-def _table(name: str, result: StillResult) -> Table:
-    table = Table(title=name, caption=f"{result.model}: {banner(result.training)}", show_header=False)
+def _result_table(name: str, result: ImageResult) -> Table:
+    table = Table(
+        title=name, caption=f"{result.model}: {training_banner(result.training)}", show_header=False
+    )
     table.add_row("picture", f"{result.width}x{result.height}, T = {result.slices}")
-    for box in result.detections[:SHOWN]:
+    for box in result.detections[:MAX_SHOWN]:
         place = f"{box.w:.0f}x{box.h:.0f} at {box.x:.0f}, {box.y:.0f}"
         table.add_row(f"{box.label} {box.confidence:.2f}", place)
-    if len(result.detections) > SHOWN:
-        table.add_row("and", f"{len(result.detections) - SHOWN} more")
+    if len(result.detections) > MAX_SHOWN:
+        table.add_row("and", f"{len(result.detections) - MAX_SHOWN} more")
     table.add_row("boxes", f"{len(result.detections)}")
     if result.firing_rate:
         table.add_row("firing rate", f"{result.firing_rate:.1%} of neurons in each virtual step")

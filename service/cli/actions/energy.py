@@ -11,56 +11,61 @@ from rich.table import Table
 from spikewatch.ingest.open import open_recording
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.detector import Detector
-from spikewatch.model.energy.formulas import Costs
+from spikewatch.model.energy.formulas import OperationCosts
 from spikewatch.model.energy.report import EnergyMeter, EnergyReport
-from spikewatch.model.still_image import run_still
+from spikewatch.model.still_image import run_image
 from spikewatch.service.cli.progress import progress_bar
 from spikewatch.service.errors import BadRequest
-from spikewatch.service.inference.images import is_still, read_still
+from spikewatch.service.inference.images import is_image, read_image
 from spikewatch.service.inference.offline import run_recording
 from spikewatch.service.inference.options import slice_length_us
-from spikewatch.service.output.drawing import banner
-from spikewatch.service.reports.energy import Row, check_can_write, totals, write_report
-from spikewatch.service.reports.energy import as_json as report_json
-from spikewatch.service.reports.energy import row as layer_row
+from spikewatch.service.output.drawing import training_banner
+from spikewatch.service.reports.energy import (
+    EnergyRow,
+    check_dependencies,
+    energy_json,
+    layer_row,
+    total_row,
+    write_energy_report,
+)
 from spikewatch.service.schemas import WindowRequest
 
 TABLE_WIDTH = 132
 """Columns that the table needs; a narrower terminal wraps its lines rather than lose figures."""
 
 
-def report_energy(
+def run_energy(
     source: Path,
     request: WindowRequest,
-    costs: Costs,
+    costs: OperationCosts,
     weights: str | None,
     mode: str,
     paths: list[Path],
     as_json: bool,
 ) -> None:
     """Run, write the files, and print the table."""
-    check_can_write(paths)
+    check_dependencies(paths)
     detector = load_detector(weights, mode=mode)
     slices = request.slices or detector.spec.slices
-    report = _measure(source, request, detector, slices).report(slices, costs)
+    report = _measure_energy(source, request, detector, slices).report(slices, costs)
     for path in paths:
-        write_report(path, report, detector.spec)
+        write_energy_report(path, report, detector.spec)
     if as_json:
-        typer.echo(json.dumps(report_json(report, detector.spec)))
+        typer.echo(json.dumps(energy_json(report, detector.spec)))
         return
     console = Console()
     console.width = max(console.width, TABLE_WIDTH)
-    console.print(_table(source.name, report, detector))
-    console.print(_conclusion(report))
+    console.print(_layer_table(source.name, report, detector))
+    console.print(_summary_text(report))
     for path in paths:
         typer.echo(f"wrote {path}")
 
 
-def _measure(source: Path, request: WindowRequest, detector: Detector, slices: int) -> EnergyMeter:
+def _measure_energy(source: Path, request: WindowRequest, detector: Detector, slices: int) -> EnergyMeter:
     meter = EnergyMeter(detector)
-    if is_still(source):
+    if is_image(source):
         detector.spec.check_input(events=False, name=source.name)
-        meter.add_all(run_still(detector, read_still(source), slices))
+        meter.add_all(run_image(detector, read_image(source), slices))
         return meter
     slice_us = slice_length_us(request, detector.spec)
     with (
@@ -73,9 +78,11 @@ def _measure(source: Path, request: WindowRequest, detector: Detector, slices: i
     return meter
 
 
-def _table(name: str, report: EnergyReport, detector: Detector) -> Table:
+def _layer_table(name: str, report: EnergyReport, detector: Detector) -> Table:
     title = f"{name}: one window, T x D = {report.slices} x {report.d_max}, mean of {report.windows:g}"
-    table = Table(title=title, caption=f"{detector.spec.name}: {banner(detector.spec.training)}", box=SIMPLE)
+    table = Table(
+        title=title, caption=f"{detector.spec.name}: {training_banner(detector.spec.training)}", box=SIMPLE
+    )
     for heading in ("layer", "geometry"):
         table.add_column(heading, no_wrap=True)
     for heading in ("rate", "M AC", "by formula", "M MAC", "spiking mJ", "ANN mJ", "ratio"):
@@ -91,20 +98,20 @@ def _table(name: str, report: EnergyReport, detector: Detector) -> Table:
             f"{kernel.size}x{kernel.size}{stride}{depthwise}"
         )
         rate = "real" if layer.firing_rate is None else f"{layer.firing_rate:.2%}"
-        table.add_row(values["layer"], geometry, rate, *_figures(values), layer.degradation or "")
+        table.add_row(values["layer"], geometry, rate, *_figure_cells(values), layer.degradation or "")
     table.add_section()
-    table.add_row("all", "", "", *_figures(totals(report)), "")
+    table.add_row("all", "", "", *_figure_cells(total_row(report)), "")
     return table
 
 
-def _figures(values: Row) -> list[str]:
+def _figure_cells(values: EnergyRow) -> list[str]:
     ratio = "-" if values["ratio"] is None else f"{values['ratio']:.1f}"
     operations = [f"{values[name] / 1e6:,.3f}" for name in ("ac", "ac_formula", "mac")]
     return [*operations, *(f"{values[name]:.4f}" for name in ("snn_mj", "ann_mj")), ratio]
 
 
-def _conclusion(report: EnergyReport) -> str:
-    sums, costs = totals(report), report.costs
+def _summary_text(report: EnergyReport) -> str:
+    sums, costs = total_row(report), report.costs
     lines = [
         f"{sums['snn_mj']:.3f} mJ spiking by the formula, {sums['snn_exact_mj']:.3f} mJ by exact counts",
         f"{sums['ann_mj']:.3f} mJ as an ANN on every slice; {sums['ann_once_mj']:.3f} mJ once a window, "

@@ -13,17 +13,17 @@ from spikewatch.model.detector import Detector
 from spikewatch.model.spec import WINDOW_US
 from spikewatch.model.training.datasets.class_map import match_classes
 from spikewatch.model.training.datasets.coco_images import read_coco
-from spikewatch.model.training.datasets.detect_kind import DEFAULT_SPLITS, Kind
-from spikewatch.model.training.datasets.protocol import RulesName
-from spikewatch.model.training.datasets.window_bounds import Cut
-from spikewatch.model.training.evaluation.box_selection import Choice
+from spikewatch.model.training.datasets.detect_kind import DEFAULT_SPLITS, DatasetKind
+from spikewatch.model.training.datasets.protocol import ProtocolName
+from spikewatch.model.training.datasets.window_bounds import WindowSpec
+from spikewatch.model.training.evaluation.box_selection import BoxSelection
 from spikewatch.model.training.evaluation.evaluate import (
-    evaluate_picture_boxes,
-    evaluate_pictures,
+    evaluate_image_boxes,
+    evaluate_images,
     evaluate_recordings,
 )
 from spikewatch.model.training.evaluation.evaluation import Evaluation
-from spikewatch.model.training.evaluation.external_detections import read_results
+from spikewatch.model.training.evaluation.external_detections import read_coco_results
 from spikewatch.model.training.evaluation.recording_set import (
     RecordingSet,
     coco_set,
@@ -31,22 +31,28 @@ from spikewatch.model.training.evaluation.recording_set import (
     prophesee_set,
 )
 from spikewatch.service.cli.progress import progress_bar
-from spikewatch.service.inference.images import read_still
-from spikewatch.service.reports.evaluation import Run, Setup, as_json, check_can_write, write_report
-from spikewatch.service.reports.evaluation_table import print_report
-from spikewatch.service.reports.misses import Look, look_at_pictures, look_at_recordings
+from spikewatch.service.inference.images import read_image
+from spikewatch.service.reports.evaluation import (
+    EvaluationSettings,
+    ReportContext,
+    check_dependencies,
+    evaluation_json,
+    write_evaluation_report,
+)
+from spikewatch.service.reports.evaluation_table import print_evaluation
+from spikewatch.service.reports.misses import FrameLoader, image_frame_loader, recording_frame_loader
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class EvaluateOptions:
     """What the user asked for; None where the weights or the data set decide."""
 
     dataset: Path
-    kind: Kind
+    kind: DatasetKind
     split: str | None
     weights: str | None
     detections: Path | None
-    rules: RulesName | None
+    protocol: ProtocolName | None
     classes: tuple[str, ...] | None
     limit: int | None
     state: str
@@ -60,88 +66,98 @@ class Wish:
     state_dtype: str
 
 
-def report_evaluation(wish: Wish, paths: list[Path], print_json: bool) -> None:
+def run_evaluation(options: EvaluateOptions, paths: list[Path], print_json: bool) -> None:
     """Run, write the files, and print the tables."""
-    check_can_write(paths)
-    done, setup, look = _pictures(wish) if wish.kind == "coco" else _recordings(wish)
+    check_dependencies(paths)
+    done, setup, look = _evaluate_images(options) if options.kind == "coco" else _evaluate_recordings(options)
     for path in paths:
-        write_report(path, done, setup, look)
+        write_evaluation_report(path, done, setup, look)
     if print_json:
-        typer.echo(json.dumps(as_json(done, setup)))
+        typer.echo(json.dumps(evaluation_json(done, setup)))
         return
-    print_report(done, setup)
+    print_evaluation(done, setup)
     for path in paths:
         typer.echo(f"wrote {path}")
 
 
-def _recordings(wish: Wish) -> tuple[Evaluation, Setup, Look]:
-    if wish.kind == "coco_recordings":
-        data = coco_set(wish.dataset, wish.rules)
+def _evaluate_recordings(options: EvaluateOptions) -> tuple[Evaluation, ReportContext, FrameLoader]:
+    if options.kind == "coco_recordings":
+        data = coco_set(options.dataset, options.protocol)
     else:
-        data = prophesee_set(wish.dataset, _split(wish), wish.rules)
-    look = look_at_recordings(data.recordings)
-    if wish.detections is not None:
-        classes = match_classes(data.class_names, data.class_names, wish.classes)
-        return evaluate_files(wish.detections, data, classes, wish.limit), _setup(wish, None), look
-    detector = _load(wish)
-    setup = _setup(wish, detector)
-    return _run(wish, data, detector, setup.run), setup, look
+        data = prophesee_set(options.dataset, _split_name(options), options.protocol)
+    look = recording_frame_loader(data.recordings)
+    if options.detections is not None:
+        classes = match_classes(data.class_names, data.class_names, options.classes)
+        return (
+            evaluate_files(options.detections, data, classes, options.limit),
+            _report_context(options, None),
+            look,
+        )
+    detector = _load_detector(options)
+    setup = _report_context(options, detector)
+    return _run_recordings(options, data, detector, setup.settings), setup, look
 
 
-def _load(wish: Wish) -> Detector:
-    dtype = getattr(torch, wish.state_dtype)
-    return load_detector(wish.weights, wish.device, runtime=wish.runtime, state_dtype=dtype)
+def _load_detector(options: EvaluateOptions) -> Detector:
+    dtype = getattr(torch, options.state_dtype)
+    return load_detector(options.weights, options.device, runtime=options.runtime, state_dtype=dtype)
 
 
-def _run(wish: Wish, data: RecordingSet, detector: Detector, run: Run | None) -> Evaluation:
-    assert run is not None
+def _run_recordings(
+    options: EvaluateOptions, data: RecordingSet, detector: Detector, settings: EvaluationSettings | None
+) -> Evaluation:
+    assert settings is not None
     spec = detector.spec
     spec.check_input(events=True, name=data.recordings[0].events.name)
     with progress_bar("evaluating") as update:
         return evaluate_recordings(
             detector,
-            data.recordings[: wish.limit],
-            Cut(run.slices, run.slice_us or spec.slice_us),
-            run.state,
-            run.choice,
+            data.recordings[: options.limit],
+            WindowSpec(settings.slices, settings.slice_us or spec.slice_us),
+            settings.state,
+            settings.choice,
             update,
-            rules=data.rules,
-            classes=match_classes(data.class_names, spec.class_names, wish.classes),
-            batch=wish.batch,
+            protocol=data.protocol,
+            classes=match_classes(data.class_names, spec.class_names, options.classes),
+            batch=options.batch,
         )
 
 
-def _pictures(wish: Wish) -> tuple[Evaluation, Setup, Look]:
-    images = read_coco(wish.dataset, _split(wish), wish.limit)
-    look = look_at_pictures(images)
-    if wish.detections is not None:
-        found = read_results(wish.detections, images.categories, images.image_ids)
-        return evaluate_picture_boxes(images, found), _setup(wish, None), look
-    detector = _load(wish)
-    setup = _setup(wish, detector)
-    assert setup.run is not None
+def _evaluate_images(options: EvaluateOptions) -> tuple[Evaluation, ReportContext, FrameLoader]:
+    images = read_coco(options.dataset, _split_name(options), options.limit)
+    look = image_frame_loader(images)
+    if options.detections is not None:
+        found = read_coco_results(options.detections, images.categories, images.image_ids)
+        return evaluate_image_boxes(images, found), _report_context(options, None), look
+    detector = _load_detector(options)
+    setup = _report_context(options, detector)
+    assert setup.settings is not None
     with progress_bar("evaluating") as update:
-        done = evaluate_pictures(
-            detector, images, setup.run.slices, setup.run.choice, read_still, update, wish.batch
+        done = evaluate_images(
+            detector, images, setup.settings.slices, setup.settings.choice, read_image, update, options.batch
         )
     return done, setup, look
 
 
-def _split(wish: Wish) -> str:
-    return wish.split or DEFAULT_SPLITS[wish.kind]
+def _split_name(options: EvaluateOptions) -> str:
+    return options.split or DEFAULT_SPLITS[options.kind]
 
 
-def _setup(wish: Wish, detector: Detector | None) -> Setup:
-    name = wish.dataset.resolve().name
+def _report_context(options: EvaluateOptions, detector: Detector | None) -> ReportContext:
+    name = options.dataset.resolve().name
     if detector is None:
-        assert wish.detections is not None
-        return Setup(name, wish.kind, _split(wish), None, wish.detections.resolve().name)
+        assert options.detections is not None
+        return ReportContext(
+            name, options.kind, _split_name(options), None, options.detections.resolve().name
+        )
     spec = detector.spec
-    slices = wish.slices or spec.slices
-    slice_us = wish.slice_us or spec.slice_us
-    if wish.window is not None:
-        slice_us = WINDOW_US[wish.window] // slices
-    run = Run(spec, wish.state, slices, slice_us, Choice(iou=wish.iou), detector.runtime)
-    if wish.kind == "coco":
+    slices = options.slices or spec.slices
+    slice_us = options.slice_us or spec.slice_us
+    if options.window is not None:
+        slice_us = WINDOW_US[options.window] // slices
+    run = EvaluationSettings(
+        spec, options.state, slices, slice_us, BoxSelection(iou=options.iou), detector.runtime
+    )
+    if options.kind == "coco":
         run = replace(run, slice_us=None)
-    return Setup(name, wish.kind, _split(wish), run, spec.name)
+    return ReportContext(name, options.kind, _split_name(options), run, spec.name)

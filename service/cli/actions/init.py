@@ -8,19 +8,19 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from spikewatch.model.atomic_file import whole_file
+from spikewatch.model.atomic_file import atomic_write
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint, untrained_network
 from spikewatch.model.coco_classes import COCO_CLASSES
 from spikewatch.model.errors import ConfigError
 from spikewatch.model.network.config import SpikeYOLOConfig
-from spikewatch.model.network.shapes import trace
-from spikewatch.model.paper_tables import ROWS, Row
+from spikewatch.model.network.shapes import trace_shapes
+from spikewatch.model.paper_tables import PAPER_ROWS, PaperRow
 from spikewatch.model.spec import REPRESENTATION_CHANNELS, WINDOW_US, ModelSpec
-from spikewatch.service.cli.options import parse_size
+from spikewatch.service.cli.options import parse_input_size
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class InitOptions:
     """What the user chose; None: as in the row of the paper, or the default."""
 
     row: str | None
@@ -33,16 +33,16 @@ class Wish:
     slice_us: int | None = None
 
 
-def initialise(path: Path, wish: Wish) -> None:
+def run_init(path: Path, options: InitOptions) -> None:
     """Build, write, and say what was built."""
-    if wish.row == "list":
-        Console().print(_rows())
+    if options.row == "list":
+        Console().print(_paper_table())
         return
-    spec = specification(wish, path.stem)
+    spec = make_specification(options, path.stem)
     network = untrained_network(spec.config)
-    with whole_file(path) as partial:
+    with atomic_write(path) as partial:
         save_checkpoint(partial, network, spec)
-    layers = trace(network, spec.input_height, spec.input_width).layers
+    layers = trace_shapes(network, spec.input_height, spec.input_width).layers
     gmac = sum(layer.macs for layer in layers) / 1e9
     parameters = sum(p.numel() for p in network.parameters())
     typer.echo(
@@ -50,8 +50,8 @@ def initialise(path: Path, wish: Wish) -> None:
     )
 
 
-def specification(
-    wish: Wish, name: str, start: ModelSpec | None = None, classes: tuple[str, ...] = ()
+def make_specification(
+    options: InitOptions, name: str, start: ModelSpec | None = None, classes: tuple[str, ...] = ()
 ) -> ModelSpec:
     """The model that was wished for, called `name`; what is not, as in `start`, the row, or by default.
 
@@ -60,22 +60,22 @@ def specification(
     Raises:
         ConfigError: it contradicts itself, or there is no such row.
     """
-    start = start or _start(wish.row)
-    names = classes or _class_names(wish.class_names) or start.class_names
-    representation = wish.representation or start.representation
-    wanted = {name: value for name, value in wish.config.items() if value is not None}
+    start = start or _start_specification(options.row)
+    names = classes or _parse_class_names(options.class_names) or start.class_names
+    representation = options.representation or start.representation
+    wanted = {name: value for name, value in options.config.items() if value is not None}
     if wanted.get("architecture") == "yolov8" and start.config.architecture != "yolov8":
         wanted.setdefault("scale", "n")
     wanted |= {"classes": len(names), "in_channels": REPRESENTATION_CHANNELS.get(representation, 1)}
     config = SpikeYOLOConfig.from_json(asdict(start.config) | wanted)
-    slices = wish.slices or start.slices
-    preset = WINDOW_US.get(wish.window or "")
+    slices = options.slices or start.slices
+    preset = WINDOW_US.get(options.window or "")
     slice_us = start.slice_us if preset is None else preset // slices
-    if preset is None and wish.slices and wish.row:
+    if preset is None and options.slices and options.row:
         slice_us = WINDOW_US["paper"] // slices
-    slice_us = wish.slice_us or slice_us
+    slice_us = options.slice_us or slice_us
     unchanged = (start.input_height, start.input_width)
-    height, width = unchanged if wish.size is None else parse_size(wish.size)
+    height, width = unchanged if options.size is None else parse_input_size(options.size)
     return replace(
         start,
         name=f"{name}-untrained",
@@ -89,16 +89,16 @@ def specification(
     )
 
 
-def _start(row: str | None) -> ModelSpec:
+def _start_specification(row: str | None) -> ModelSpec:
     if row is None:
         config = SpikeYOLOConfig()
         return ModelSpec(f"spikewatch-{config.scale}-untrained", config)
-    if row not in ROWS:
+    if row not in PAPER_ROWS:
         raise ConfigError(f"the paper has no row {row!r} here; `spikewatch init x --row list` shows all")
-    return ROWS[row].spec
+    return PAPER_ROWS[row].spec
 
 
-def _class_names(text: str | None) -> tuple[str, ...] | None:
+def _parse_class_names(text: str | None) -> tuple[str, ...] | None:
     if text is None:
         return None
     names = COCO_CLASSES if text == "coco" else tuple(name.strip() for name in text.split(","))
@@ -107,16 +107,16 @@ def _class_names(text: str | None) -> tuple[str, ...] | None:
     return names
 
 
-def _rows() -> Table:
+def _paper_table() -> Table:
     table = Table(title="Rows of the paper: what was published")
     for heading in ("row", "T x D", "parameters", "energy", "AP50", "AP"):
         table.add_column(heading, justify="left" if heading == "row" else "right")
-    for row in ROWS.values():
-        table.add_row(*_published(row))
+    for row in PAPER_ROWS.values():
+        table.add_row(*_paper_cells(row))
     return table
 
 
-def _published(row: Row) -> list[str]:
+def _paper_cells(row: PaperRow) -> list[str]:
     power = "-" if row.power_mj is None else f"{row.power_mj} mJ"
     time = f"{row.slices} x {row.config.d_max}" if row.config.spiking else "ANN"
     return [row.name, time, f"{row.parameters_m} M", power, f"{row.ap50}", f"{row.ap}"]

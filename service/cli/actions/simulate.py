@@ -9,15 +9,21 @@ from rich.console import Console
 from rich.table import Table
 
 from spikewatch.ingest.errors import SimulationError
-from spikewatch.ingest.simulation.dataset.generate import Outcome, check_options, run_campaign
-from spikewatch.ingest.simulation.dataset.job import CLASS_NAMES, MakeFilm, Options, director_film, recipe
+from spikewatch.ingest.simulation.dataset.generate import GenerationResult, check_options, generate_dataset
+from spikewatch.ingest.simulation.dataset.job import (
+    CLASS_NAMES,
+    DatasetOptions,
+    FilmFactory,
+    recording_config,
+    render_film,
+)
 from spikewatch.ingest.simulation.dataset.recorder import Timing
-from spikewatch.ingest.simulation.dataset.report import REPORT
+from spikewatch.ingest.simulation.dataset.report import REPORT_FILE
 from spikewatch.service.cli.progress import progress_bar
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SimulateOptions:
     """What the command line asks for."""
 
     seed: int
@@ -31,13 +37,13 @@ class Wish:
 
 
 def run_simulation(
-    out: Path, wish: Wish, recordings: int, workers: int, make_film: MakeFilm = director_film
+    out: Path, requested: SimulateOptions, recordings: int, workers: int, make_film: FilmFactory = render_film
 ) -> None:
     """Make the recordings and print what is in the folder; exit status 1 if any could not be made.
 
     Args:
         out: the folder.
-        wish: options; refused with exit status 2 where they cannot be.
+        requested: options; refused with exit status 2 where they cannot be.
         recordings: how many the folder is to hold.
         workers: processes.
         make_film: makes the films, in the processes.
@@ -45,35 +51,37 @@ def run_simulation(
     Raises:
         SimulationError: the folder holds other recordings, or another run writes there.
     """
-    options = _checked(wish)
-    with progress_bar(f"simulating {recordings} x {wish.seconds:g} s") as tell:
-        outcome = run_campaign(out, options, recordings, workers, make_film, tell)
-    Console().print(_table(out, outcome, wish.seconds))
+    options = _checked_options(requested)
+    with progress_bar(f"simulating {recordings} x {requested.seconds:g} s") as tell:
+        outcome = generate_dataset(out, options, recordings, workers, make_film, tell)
+    Console().print(_outcome_table(out, outcome, requested.seconds))
     for each in outcome.failed:
-        seed = recipe(each.job).plan.seed
+        seed = recording_config(each.job).film_config.seed
         typer.echo(f"spikewatch: recording {each.job.index} (film {seed}) failed: {each.reason}", err=True)
     if outcome.failed:
         raise typer.Exit(1)
 
 
-def _checked(wish: Wish) -> Options:
+def _checked_options(requested: SimulateOptions) -> DatasetOptions:
     try:
-        timing = Timing(wish.seconds, wish.fps, wish.label_hz)
-        options = Options(wish.seed, wish.scenario, timing, wish.width, wish.height, wish.meshes)
+        timing = Timing(requested.seconds, requested.fps, requested.label_hz)
+        options = DatasetOptions(
+            requested.seed, requested.scenario, timing, requested.width, requested.height, requested.meshes
+        )
         check_options(options)
     except SimulationError as error:
         raise typer.BadParameter(str(error)) from None
     return options
 
 
-def _table(out: Path, outcome: Outcome, seconds: float) -> Table:
-    splits = Counter(each["name"].split("/")[0] for each in outcome.facts)
-    boxes = {name: sum(each["boxes"][name] for each in outcome.facts) for name in CLASS_NAMES.values()}
-    table = Table(title=str(out), caption=f"simulated; {REPORT} says how", show_header=False)
+def _outcome_table(out: Path, outcome: GenerationResult, seconds: float) -> Table:
+    splits = Counter(each["name"].split("/")[0] for each in outcome.summaries)
+    boxes = {name: sum(each["boxes"][name] for each in outcome.summaries) for name in CLASS_NAMES.values()}
+    table = Table(title=str(out), caption=f"simulated; {REPORT_FILE} says how", show_header=False)
     table.add_row("recordings", ", ".join(f"{splits[name]} {name}" for name in ("train", "val", "test")))
     table.add_row("there before", f"{outcome.skipped:,}")
     table.add_row("failed", f"{len(outcome.failed):,}")
-    table.add_row("seconds", f"{len(outcome.facts) * seconds:,.0f}")
-    table.add_row("events", f"{sum(each['events'] for each in outcome.facts):,}")
+    table.add_row("seconds", f"{len(outcome.summaries) * seconds:,.0f}")
+    table.add_row("events", f"{sum(each['events'] for each in outcome.summaries):,}")
     table.add_row("boxes", ", ".join(f"{count:,} {name}" for name, count in boxes.items()))
     return table

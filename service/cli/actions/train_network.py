@@ -11,12 +11,12 @@ from spikewatch.model.errors import ConfigError
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.build import build_network
 from spikewatch.model.spec import ModelSpec
-from spikewatch.service.cli.actions.init import Wish, specification
-from spikewatch.service.cli.actions.train_data import Pictures, Recordings
+from spikewatch.service.cli.actions.init import InitOptions, make_specification
+from spikewatch.service.cli.actions.train_data import ImageData, RecordingData
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class NetworkOptions:
     """What the user chose; None: as in the weights, the row, or by default."""
 
     weights: str | None
@@ -31,8 +31,8 @@ class Choice:
     beta_mode: str | None
 
 
-def network_of(
-    chosen: Choice, dataset: Path, source: Recordings | Pictures
+def build_for_training(
+    options: NetworkOptions, dataset: Path, source: RecordingData | ImageData
 ) -> tuple[ModelSpec, Network | None]:
     """The specification, and the network to start from where it has been trained before.
 
@@ -40,33 +40,35 @@ def network_of(
         ConfigError: it contradicts itself, cannot be trained, or the weights do not fit it.
         CheckpointError: the weights cannot be read.
     """
-    before = None if chosen.weights is None else load_detector(chosen.weights)
+    before = None if options.weights is None else load_detector(options.weights)
     config = {
-        "scale": chosen.scale,
-        "d_max": chosen.spikes,
-        "beta": chosen.beta,
-        "beta_mode": chosen.beta_mode,
+        "scale": options.scale,
+        "d_max": options.spikes,
+        "beta": options.beta,
+        "beta_mode": options.beta_mode,
     }
-    wish = Wish(
-        chosen.row,
+    wish = InitOptions(
+        options.row,
         config,
         None,
         source.representation,
-        chosen.size,
-        chosen.slices,
-        chosen.window,
-        chosen.slice_us,
+        options.size,
+        options.slices,
+        options.window,
+        options.slice_us,
     )
-    wanted = specification(wish, "spikewatch", None if before is None else before.spec, source.class_names)
+    wanted = make_specification(
+        wish, "spikewatch", None if before is None else before.spec, source.class_names
+    )
     if wanted.config.head != "anchor_free":
         raise ConfigError("training teaches the anchor-free head only")
     if before is not None and before.spec.training == "untrained":
         before = None
-    spec = _described(wanted, before, dataset)
-    return spec, None if before is None else _continued(before, spec, chosen.weights)
+    spec = _with_provenance(wanted, before, dataset)
+    return spec, None if before is None else _continue_from(before, spec, options.weights)
 
 
-def _described(wanted: ModelSpec, before: Detector | None, dataset: Path) -> ModelSpec:
+def _with_provenance(requested: ModelSpec, before: Detector | None, dataset: Path) -> ModelSpec:
     """Name and origin; what the weights were trained on before is not forgotten."""
     place = dataset.resolve()
     simulation = place / "simulation.json"
@@ -82,15 +84,15 @@ def _described(wanted: ModelSpec, before: Detector | None, dataset: Path) -> Mod
             provenance["credits"] = "; ".join(f"{o['part']}: {o['source']}, {o['licence']}" for o in licences)
     short = "sim" if training == "trained on simulated recordings" else place.name
     return replace(
-        wanted,
-        name=f"spikewatch-{wanted.config.scale}-{short}",
+        requested,
+        name=f"spikewatch-{requested.config.scale}-{short}",
         training=training,
         time_order="oldest_first",
         provenance=MappingProxyType(provenance),
     )
 
 
-def _continued(before: Detector, spec: ModelSpec, weights: str | None) -> Network:
+def _continue_from(before: Detector, spec: ModelSpec, weights: str | None) -> Network:
     network = build_network(spec.config)
     theirs, ours = before.network.state_dict(), network.state_dict()
     odd = [n for n in ours | theirs if n not in ours or n not in theirs or ours[n].shape != theirs[n].shape]

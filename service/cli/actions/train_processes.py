@@ -9,21 +9,21 @@ import torch
 from torch import distributed
 
 from spikewatch.model.errors import ConfigError
-from spikewatch.model.training.learner.run import Place
+from spikewatch.model.training.learner.run import ProcessRank
 
 Made = TypeVar("Made")
 
-PATIENCE = timedelta(hours=12)
+PROCESS_GROUP_TIMEOUT = timedelta(hours=12)
 """How long processes wait for the first, which alone scores, and cuts recordings before others read them."""
 
 
-def choose_device(wanted: str | None) -> torch.device:
+def select_device(requested: str | None) -> torch.device:
     """By default a GPU where there is one; of several processes, each its own.
 
     Raises:
         ConfigError: it is not there.
     """
-    name = wanted or ("cuda" if torch.cuda.is_available() else "cpu")
+    name = requested or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -36,35 +36,35 @@ def choose_device(wanted: str | None) -> torch.device:
     return device
 
 
-def join(device: torch.device) -> Place:
+def init_distributed(device: torch.device) -> ProcessRank:
     """The place of this process; alone without torchrun."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return Place()
+        return ProcessRank()
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    return Place(distributed.get_rank(), distributed.get_world_size())
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PROCESS_GROUP_TIMEOUT)
+    return ProcessRank(distributed.get_rank(), distributed.get_world_size())
 
 
-def leave(place: Place) -> None:
+def shutdown_distributed(process: ProcessRank) -> None:
     """The end of `join`."""
-    if place.world > 1:
+    if process.world_size > 1:
         distributed.destroy_process_group()
 
 
-def first_then_others(place: Place, make: Callable[[], Made]) -> Made:
+def run_on_first_rank_first(process: ProcessRank, make: Callable[[], Made]) -> Made:
     """Let the first process make what the others then find made."""
-    if place.world == 1:
+    if process.world_size == 1:
         return make()
-    made = make() if place.first else None
+    made = make() if process.is_first else None
     distributed.barrier()
     return made if made is not None else make()
 
 
-def half_precision(device: torch.device, wanted: bool | None) -> torch.dtype | None:
+def half_precision_dtype(device: torch.device, requested: bool | None) -> torch.dtype | None:
     """What the device multiplies fastest, if wanted; by default on a GPU. A CPU gains by AVX-512 BF16."""
     on_gpu = device.type == "cuda"
-    if not (on_gpu if wanted is None else wanted):
+    if not (on_gpu if requested is None else requested):
         return None
     if on_gpu and not torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.float16

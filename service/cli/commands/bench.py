@@ -5,21 +5,23 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spikewatch.service.cli.options import Hop, Runtime, Weights, check_outputs, parse_size
+from spikewatch.service.cli.options import Hop, Runtime, Weights, check_outputs, parse_input_size
 from spikewatch.service.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from spikewatch.service.bench.report import Report
+    from spikewatch.service.bench.report import BenchReport
 
-ENDINGS = (".md", ".json", ".png")
-BUNDLED = Path(__file__).parents[2] / "assets" / "street_td.dat"
+SUFFIXES = (".md", ".json", ".png")
+BUNDLED_RECORDING = Path(__file__).parents[2] / "assets" / "street_td.dat"
 RUNTIMES = "eager,fp32,int8x2,int8"
 
 app = typer.Typer(name="bench", help="Measure speed here; all rows of a table take turns in one run.")
 
-Out = Annotated[
+OutputPaths = Annotated[
     list[Path] | None,
-    typer.Option("--out", "-o", help=f"Also write the table: {', '.join(ENDINGS)}. May be given repeatedly."),
+    typer.Option(
+        "--out", "-o", help=f"Also write the table: {', '.join(SUFFIXES)}. May be given repeatedly."
+    ),
 ]
 Threads = Annotated[int, typer.Option(min=0, help="Compute threads; 0: as many as there are.")]
 
@@ -28,16 +30,16 @@ Threads = Annotated[int, typer.Option(min=0, help="Compute threads; 0: as many a
 def ingest(
     events: Annotated[int, typer.Option(min=1000, help="Synthetic events of each row.")] = 8_000_000,
     turns: Annotated[int, typer.Option(min=1, help="How often each row is measured.")] = 7,
-    out: Out = None,
+    out: OutputPaths = None,
 ) -> None:
     """Decoding and slicing in million events a second of one core, beside plain numpy and the limit."""
     paths = out or []
-    check_outputs(paths, ENDINGS)
+    check_outputs(paths, SUFFIXES)
     from spikewatch.service.bench.ingest import measure_ingest
 
     with progress_bar("measuring") as update:
         report = measure_ingest(events, turns, update)
-    _tell(report, paths)
+    _print_and_write(report, paths)
 
 
 @app.command()
@@ -51,21 +53,28 @@ def model(
     turns: Annotated[int, typer.Option(min=1, help="Turns of five steps for each row.")] = 6,
     threads: Threads = 0,
     engines: Annotated[bool, typer.Option("--engines", help="Also ONNX Runtime and OpenVINO.")] = False,
-    out: Out = None,
+    out: OutputPaths = None,
 ) -> None:
     """One slice with the state carried, by runtime, scale and batch size."""
     paths = out or []
-    check_outputs(paths, ENDINGS)
+    check_outputs(paths, SUFFIXES)
     import torch
 
-    from spikewatch.service.bench.model import Wish, measure_model
+    from spikewatch.service.bench.model import ModelBenchOptions, measure_model
 
     if threads:
         torch.set_num_threads(threads)
-    wish = Wish(_list(scales), _list(runtimes), _numbers(batches), parse_size(size), turns, engines)
+    wish = ModelBenchOptions(
+        _split_list(scales),
+        _split_list(runtimes),
+        _parse_numbers(batches),
+        parse_input_size(size),
+        turns,
+        engines,
+    )
     with progress_bar("measuring") as update:
         report = measure_model(wish, update)
-    _tell(report, paths)
+    _print_and_write(report, paths)
 
 
 @app.command()
@@ -87,37 +96,39 @@ def service(
     weights: Weights = None,
     runtime: Runtime = None,
     url: Annotated[str | None, typer.Option(help="Of a running service; default: start one.")] = None,
-    out: Out = None,
+    out: OutputPaths = None,
 ) -> None:
     """How many cameras in real time a service holds with the p99 of latency within a slice."""
     paths = out or []
-    check_outputs(paths, ENDINGS)
+    check_outputs(paths, SUFFIXES)
     if url is not None and (weights is not None or runtime is not None):
         raise typer.BadParameter("--weights and --runtime are for a service that is started here")
-    from spikewatch.service.bench.load import Wish, measure_service
+    from spikewatch.service.bench.load import LoadBenchOptions, measure_service
 
     given = {"--weights": weights, "--runtime": runtime}
     serve = [word for name, value in given.items() if value is not None for word in (name, value)]
-    numbers = _numbers(cameras)
-    wish = Wish(recording or BUNDLED, numbers, seconds, transport, hop, tuple(serve), url)
+    numbers = _parse_numbers(cameras)
+    wish = LoadBenchOptions(
+        recording or BUNDLED_RECORDING, numbers, seconds, transport, hop, tuple(serve), url
+    )
     with progress_bar("playing") as update:
         report = measure_service(wish, update)
-    _tell(report, paths)
+    _print_and_write(report, paths)
 
 
-def _list(text: str) -> tuple[str, ...]:
+def _split_list(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    words = _list(text)
+def _parse_numbers(text: str) -> tuple[int, ...]:
+    words = _split_list(text)
     if not words or not all(word.isdecimal() and int(word) for word in words):
         raise typer.BadParameter(f"{text!r}: expected numbers from 1, with commas")
     return tuple(map(int, words))
 
 
-def _tell(report: "Report", paths: list[Path]) -> None:
-    typer.echo(report.markdown())
+def _print_and_write(report: "BenchReport", paths: list[Path]) -> None:
+    typer.echo(report.to_markdown())
     for path in paths:
         report.write(path)
         typer.echo(f"wrote {path}")

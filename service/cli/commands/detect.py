@@ -19,23 +19,23 @@ from spikewatch.service.cli.options import (
     Weights,
     Width,
     WindowPreset,
+    check_exists,
     check_no_recording_options,
     check_outputs,
-    check_size,
-    check_slice,
-    check_source,
+    check_sensor_size,
+    check_slice_options,
 )
-from spikewatch.service.inference.images import is_still
+from spikewatch.service.inference.images import is_image
 
-ENDINGS = (".ndjson", ".json", ".npy", ".mp4")
-STILL_ENDINGS = (".json", ".npy", ".png")
-Outputs = Annotated[
+SUFFIXES = (".ndjson", ".json", ".npy", ".mp4")
+IMAGE_SUFFIXES = (".json", ".npy", ".png")
+OutputPaths = Annotated[
     list[Path] | None,
     typer.Option(
         "--out",
         "-o",
-        help=f"Write results; the ending chooses: {', '.join(ENDINGS)}, or of a picture "
-        f"{', '.join(STILL_ENDINGS)}. May be given repeatedly.",
+        help=f"Write results; the ending chooses: {', '.join(SUFFIXES)}, or of a picture "
+        f"{', '.join(IMAGE_SUFFIXES)}. May be given repeatedly.",
     ),
 ]
 
@@ -49,7 +49,7 @@ def detect(
             show_default=False,
         ),
     ],
-    out: Outputs = None,
+    out: OutputPaths = None,
     video: Annotated[
         Path | None, typer.Option("--video", help="The same as --out with a name that ends in .mp4.")
     ] = None,
@@ -74,19 +74,19 @@ def detect(
     Ctrl-C ends the work early: files are finished with what was found until then, and the exit status is 130.
     A still picture is shown to the network T times, from rest; it needs weights trained on pictures.
     """
-    check_size(width, height)
-    check_slice(slice_us, window)
+    check_sensor_size(width, height)
+    check_slice_options(slice_us, window)
     check_outputs([] if video is None else [video], (".mp4",), source)
     paths = [*(out or []), *([] if video is None else [video])]
-    check_source(source)
-    if is_still(source):
-        check_outputs(paths, STILL_ENDINGS, source)
+    check_exists(source)
+    if is_image(source):
+        check_outputs(paths, IMAGE_SUFFIXES, source)
         check_no_recording_options(source, slice_us, window, width, hop, track or None)
-        from spikewatch.service.cli.actions.detect_image import run_still_detection
+        from spikewatch.service.cli.actions.detect_image import run_image_detection
 
-        run_still_detection(source, slices, confidence, iou, weights, mode, runtime, paths, as_json)
+        run_image_detection(source, slices, confidence, iou, weights, mode, runtime, paths, as_json)
         return
-    check_outputs(paths, ENDINGS, source)
+    check_outputs(paths, SUFFIXES, source)
     with open_recording(source, width, height) as opened:
         from spikewatch.service.cli.actions.detect import run_detection
         from spikewatch.service.schemas import WindowRequest

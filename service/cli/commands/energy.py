@@ -14,15 +14,15 @@ from spikewatch.service.cli.options import (
     Weights,
     Width,
     WindowPreset,
+    check_exists,
     check_no_recording_options,
     check_outputs,
-    check_size,
-    check_slice,
-    check_source,
+    check_sensor_size,
+    check_slice_options,
 )
-from spikewatch.service.inference.images import is_still
+from spikewatch.service.inference.images import is_image
 
-ENDINGS = (".csv", ".json", ".png")
+SUFFIXES = (".csv", ".json", ".png")
 
 
 def energy(
@@ -36,7 +36,9 @@ def energy(
     ],
     out: Annotated[
         list[Path] | None,
-        typer.Option("--out", "-o", help=f"Write the report: {', '.join(ENDINGS)}. May be given repeatedly."),
+        typer.Option(
+            "--out", "-o", help=f"Write the report: {', '.join(SUFFIXES)}. May be given repeatedly."
+        ),
     ] = None,
     weights: Weights = None,
     mac_pj: Annotated[
@@ -58,17 +60,17 @@ def energy(
     Beside the formula, which takes mean firing rates, each spike is counted with its true fan-out. Layers
     that hardly fire or saturate are marked. All figures are for one window of T slices, the mean of the run.
     """
-    check_size(width, height)
-    check_slice(slice_us, window)
+    check_sensor_size(width, height)
+    check_slice_options(slice_us, window)
     paths = out or []
-    check_source(source)
-    check_outputs(paths, ENDINGS, source)
+    check_exists(source)
+    check_outputs(paths, SUFFIXES, source)
     if not math.isfinite(mac_pj + ac_pj):
         raise typer.BadParameter("--mac-pj and --ac-pj: costs are finite")
-    if is_still(source):
+    if is_image(source):
         check_no_recording_options(source, slice_us, window, width)
-    from spikewatch.model.energy.formulas import Costs
-    from spikewatch.service.cli.actions.energy import report_energy
+    from spikewatch.model.energy.formulas import OperationCosts
+    from spikewatch.service.cli.actions.energy import run_energy
     from spikewatch.service.schemas import WindowRequest
 
     request = WindowRequest(
@@ -81,4 +83,4 @@ def energy(
         confidence=1.0,
         iou=1.0,
     )
-    report_energy(source, request, Costs(mac_pj, ac_pj), weights, mode, paths, as_json)
+    run_energy(source, request, OperationCosts(mac_pj, ac_pj), weights, mode, paths, as_json)

@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from spikewatch.model.training.datasets.coco_images import annotation_files, full_split
-from spikewatch.model.training.datasets.detect_kind import kind_of
-from spikewatch.model.training.evaluation.box_selection import IOU
+from spikewatch.model.training.datasets.coco_images import find_annotation_files, resolve_split
+from spikewatch.model.training.datasets.detect_kind import dataset_kind
+from spikewatch.model.training.evaluation.box_selection import DEFAULT_IOU
 from spikewatch.service.cli.options import (
     Iou,
     Runtime,
@@ -17,14 +17,14 @@ from spikewatch.service.cli.options import (
     Weights,
     WindowPreset,
     check_outputs,
-    check_slice,
+    check_slice_options,
 )
 from spikewatch.service.errors import BadRequest
 
-ENDINGS = (".json", ".csv", ".png", ".html")
+SUFFIXES = (".json", ".csv", ".png", ".html")
 MAX_BATCH = 1024
-FOR_RECORDINGS = "--state, --window, --slice-us, --protocol and --classes"
-FOR_WEIGHTS = (
+RECORDING_OPTIONS = "--state, --window, --slice-us, --protocol and --classes"
+WEIGHTS_OPTIONS = (
     "--weights, --state, --slices, --window, --slice-us, --batch, --device, --runtime and --state-dtype"
 )
 
@@ -67,7 +67,7 @@ def evaluate(
     slices: Slices = None,
     window: WindowPreset = None,
     slice_us: SliceUs = None,
-    iou: Iou = IOU,
+    iou: Iou = DEFAULT_IOU,
     batch: Annotated[
         int | None,
         typer.Option(
@@ -96,29 +96,31 @@ def evaluate(
     px, sides 10 px; 1 Mpx: 60 and 20), and each label's time is an image. Windows end exactly there and see
     nothing later. Boxes above confidence 0.001 count.
     """
-    check_slice(slice_us, window)
+    check_slice_options(slice_us, window)
     paths = out or []
-    kind = kind_of(dataset)
+    kind = dataset_kind(dataset)
     if kind == "coco_recordings":
-        dataset, split = _annotations(dataset, split)
-    check_outputs(paths, ENDINGS, dataset)
+        dataset, split = _resolve_annotations(dataset, split)
+    check_outputs(paths, SUFFIXES, dataset)
     for_recordings = (state, window, slice_us, protocol, classes)
     for_weights = (weights, state, slices, window, slice_us, batch, device, runtime, state_dtype)
     if kind == "coco" and any(option is not None for option in for_recordings):
-        raise typer.BadParameter(f"{dataset.name} holds pictures: {FOR_RECORDINGS} are for recordings")
+        raise typer.BadParameter(f"{dataset.name} holds pictures: {RECORDING_OPTIONS} are for recordings")
     if detections is not None:
-        check_outputs(paths, ENDINGS, detections)
+        check_outputs(paths, SUFFIXES, detections)
         if any(option is not None for option in for_weights):
-            raise typer.BadParameter(f"--detections takes boxes as they are: {FOR_WEIGHTS} are for weights")
+            raise typer.BadParameter(
+                f"--detections takes boxes as they are: {WEIGHTS_OPTIONS} are for weights"
+            )
     if device is not None:
         check_device(device)
     try:
-        from spikewatch.service.cli.actions.evaluate import Wish, report_evaluation
+        from spikewatch.service.cli.actions.evaluate import EvaluateOptions, run_evaluation
     except ImportError as error:
         if (error.name or "").split(".")[0] != "faster_coco_eval":
             raise
         raise BadRequest(f"scores need faster-coco-eval ({error}): pip install 'spikewatch[eval]'") from error
-    wish = Wish(
+    wish = EvaluateOptions(
         dataset,
         kind,
         split,
@@ -137,14 +139,14 @@ def evaluate(
         runtime or "auto",
         state_dtype or "float32",
     )
-    report_evaluation(wish, paths, as_json)
+    run_evaluation(wish, paths, as_json)
 
 
-def _annotations(dataset: Path, split: str | None) -> tuple[Path, str | None]:
+def _resolve_annotations(dataset: Path, split: str | None) -> tuple[Path, str | None]:
     """The file of boxes, and which split of a folder it is."""
     if dataset.is_dir():
-        split = full_split(dataset, split or "val")
-        return annotation_files(dataset)[split], split
+        split = resolve_split(dataset, split or "val")
+        return find_annotation_files(dataset)[split], split
     if split is not None:
         raise typer.BadParameter(f"{dataset.name} is one split: --split is for folders")
     return dataset, None

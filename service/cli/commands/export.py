@@ -7,7 +7,7 @@ import typer
 
 from spikewatch.service.cli.options import Weights, check_outputs
 
-ENDINGS = {"onnx": ".onnx", "openvino": ".xml", "official": ".pt"}
+FORMAT_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "official": ".pt"}
 
 
 def export(
@@ -31,7 +31,7 @@ def export(
     Takes a minute or two. docs/export.md says how to run the file. The format `official` only renames
     tensors; `spikewatch import` reads it back, bit by bit the same.
     """
-    check_outputs([out], (ENDINGS[format],), Path(weights or "."))
+    check_outputs([out], (FORMAT_SUFFIXES[format],), Path(weights or "."))
     from spikewatch.service.cli.actions.export import run_export
 
     run_export(out, format, weights)

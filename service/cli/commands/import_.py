@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from spikewatch.model.atomic_file import whole_file
+from spikewatch.model.atomic_file import atomic_write
 from spikewatch.service.cli.options import Slices, check_outputs
 
 if TYPE_CHECKING:
@@ -58,13 +58,13 @@ def import_(
 
     order = None if time_order is None else time_order.replace("-", "_")
     detector = import_official(checkpoint, variant, scale, slices, order, name)
-    with whole_file(out) as partial:
+    with atomic_write(out) as partial:
         save_checkpoint(partial, detector.network, detector.spec)
-    Console().print(_table(checkpoint.name, detector))
+    Console().print(_model_table(checkpoint.name, detector))
     typer.echo(f"wrote {out}")
 
 
-def _table(title: str, detector: "Detector") -> Table:
+def _model_table(title: str, detector: "Detector") -> Table:
     spec, config = detector.spec, detector.network.config
     names = ", ".join(spec.class_names[:4]) + (", ..." if config.classes > 4 else "")
     neuron = f"beta {config.beta:g}, input gain {config.input_gain:g}, D = {config.d_max}"

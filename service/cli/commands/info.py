@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from spikewatch.ingest.open import open_recording
-from spikewatch.service.cli.options import Height, RecordingPath, Width, check_size
+from spikewatch.service.cli.options import Height, RecordingPath, Width, check_sensor_size
 
 
 def info(
@@ -19,7 +19,7 @@ def info(
     height: Height = None,
 ) -> None:
     """Read a recording once and sum it up: format, sensor size, events, times, what was dropped."""
-    check_size(width, height)
+    check_sensor_size(width, height)
     with open_recording(recording, width, height) as source:
         facts = asdict(source.info())
     if as_json:
@@ -27,11 +27,11 @@ def info(
         return
     table = Table(title=recording.name, show_header=False)
     for name, value in facts.items():
-        table.add_row(name, _readable(value))
+        table.add_row(name, _format_value(value))
     Console().print(table)
 
 
-def _readable(value: object) -> str:
+def _format_value(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{count:,} {reason}" for reason, count in value.items()) or "nothing"
     if isinstance(value, int):

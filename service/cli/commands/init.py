@@ -9,7 +9,7 @@ from spikewatch.model.network.config import CHOICES, SCALES
 from spikewatch.service.cli.options import Slices, WindowPreset, check_outputs
 
 
-def _one_of(name: str) -> str:
+def _choices_text(name: str) -> str:
     return ", ".join(CHOICES[name])
 
 
@@ -21,7 +21,7 @@ def init(
             help="Start from a row of the paper's tables, such as table5/transformer; `list` shows all."
         ),
     ] = None,
-    architecture: Annotated[str | None, typer.Option(help=f"{_one_of('architecture')}.")] = None,
+    architecture: Annotated[str | None, typer.Option(help=f"{_choices_text('architecture')}.")] = None,
     scale: Annotated[
         str | None,
         typer.Option(help="; ".join(f"{name}: {', '.join(scales)}" for name, scales in SCALES.items()) + "."),
@@ -39,20 +39,20 @@ def init(
     window: WindowPreset = None,
     spikes: Annotated[int | None, typer.Option(help="D, the largest integer a neuron fires.")] = None,
     beta: Annotated[float | None, typer.Option(help="Decay of the membrane from slice to slice.")] = None,
-    beta_mode: Annotated[str | None, typer.Option(help=f"{_one_of('beta_mode')} (by layer).")] = None,
+    beta_mode: Annotated[str | None, typer.Option(help=f"{_choices_text('beta_mode')} (by layer).")] = None,
     input_gain: Annotated[
         float | None, typer.Option(help="Share of its input that a neuron integrates.")
     ] = None,
     neuron: Annotated[
-        str | None, typer.Option(help=f"{_one_of('neuron')}; the last two make the ANN twin.")
+        str | None, typer.Option(help=f"{_choices_text('neuron')}; the last two make the ANN twin.")
     ] = None,
-    low_block: Annotated[str | None, typer.Option(help=f"{_one_of('low_block')}.")] = None,
-    high_block: Annotated[str | None, typer.Option(help=f"{_one_of('high_block')}.")] = None,
+    low_block: Annotated[str | None, typer.Option(help=f"{_choices_text('low_block')}.")] = None,
+    high_block: Annotated[str | None, typer.Option(help=f"{_choices_text('high_block')}.")] = None,
     reparameterised: Annotated[
         bool | None,
         typer.Option("--reparameterised/--not-reparameterised", help="Neurons inside blocks, if not."),
     ] = None,
-    head: Annotated[str | None, typer.Option(help=f"{_one_of('head')}.")] = None,
+    head: Annotated[str | None, typer.Option(help=f"{_choices_text('head')}.")] = None,
 ) -> None:
     """Write untrained weights of a network, to count, run, export or train it.
 
@@ -60,7 +60,7 @@ def init(
     """
     if row != "list":
         check_outputs([out], (".safetensors",))
-    from spikewatch.service.cli.actions.init import Wish, initialise
+    from spikewatch.service.cli.actions.init import InitOptions, run_init
 
     config = {
         "architecture": architecture,
@@ -75,4 +75,4 @@ def init(
         "reparameterised": reparameterised,
         "head": head,
     }
-    initialise(out, Wish(row, config, class_names, representation, size, slices, window))
+    run_init(out, InitOptions(row, config, class_names, representation, size, slices, window))

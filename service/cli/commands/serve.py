@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from spikewatch.service.cli.options import Runtime, StateDtype, Weights
 from spikewatch.service.log_config import configure_logging
-from spikewatch.service.process_memory import share_heaps, spare_what_lasts
+from spikewatch.service.process_memory import freeze_gc, limit_malloc_arenas
 from spikewatch.service.settings import Settings
 
 
@@ -57,12 +57,12 @@ def serve(
     except ValidationError as error:
         first = error.errors()[0]
         raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    share_heaps()
+    limit_malloc_arenas()
     from spikewatch.service.app import create_app
     from spikewatch.service.server import make_server
 
     configure_logging(settings.log_level, settings.log_json)
     app = create_app(settings)
-    spare_what_lasts()
+    freeze_gc()
     typer.echo(f"viewer and API at http://{settings.host}:{settings.port}/", err=True)
     make_server(app, settings).run()

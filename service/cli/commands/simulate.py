@@ -36,11 +36,11 @@ def simulate(
     Writes Gen1's layout: *_td.dat with *_bbox.npy beside, and simulation.json. Run it again to go on where it
     was stopped, or with more recordings. Takes two to three seconds of a core for each second recorded.
     """
-    from spikewatch.service.cli.actions.simulate import Wish, run_simulation
+    from spikewatch.service.cli.actions.simulate import SimulateOptions, run_simulation
 
     if out.exists() and not out.is_dir():
         raise typer.BadParameter(f"{out} is a file; name a folder")
     if meshes is not None and not meshes.is_dir():
         raise typer.BadParameter(f"--meshes: there is no folder {meshes}")
-    wish = Wish(seed, scenario, seconds, fps, label_hz, width, height, meshes)
+    wish = SimulateOptions(seed, scenario, seconds, fps, label_hz, width, height, meshes)
     run_simulation(out, wish, recordings, workers or len(os.sched_getaffinity(0)))

@@ -16,12 +16,12 @@ from spikewatch.service.cli.options import (
     RecordingPath,
     TrackBoxes,
     Width,
-    check_size,
+    check_sensor_size,
 )
 from spikewatch.service.cli.stream_client.output import stream_output
 from spikewatch.service.cli.stream_client.player import Player
-from spikewatch.service.cli.stream_client.retry import Patience
-from spikewatch.service.cli.stream_client.session import NotNow, RemoteSession
+from spikewatch.service.cli.stream_client.retry import RetryBudget
+from spikewatch.service.cli.stream_client.session import RemoteSession, RetryLater
 from spikewatch.service.errors import BadRequest
 
 
@@ -58,7 +58,7 @@ def stream(
     window is printed once. The exit status is 0 only if all was sent and all results came.
     Ctrl-C ends the session as `close` does; the exit status is 130.
     """
-    check_size(width, height)
+    check_sensor_size(width, height)
     with open_recording(recording, width, height) as opened:
         sensor = opened.sensor_size()
         wanted = {"format": "dat", "width": sensor[0], "height": sensor[1], "policy": policy}
@@ -66,24 +66,24 @@ def stream(
             {"track": True} if track else {}
         )
         session = RemoteSession(url, {} if key is None else {"X-API-Key": key})
-        asyncio.run(_play(opened, session, wanted, speed, Patience(reconnect_s), as_json))
+        asyncio.run(_play(opened, session, wanted, speed, RetryBudget(reconnect_s), as_json))
 
 
 async def _play(
     recording: Recording,
     session: RemoteSession,
-    wanted: Mapping[str, Any],
+    session_request: Mapping[str, Any],
     speed: float,
-    patience: Patience,
+    retry: RetryBudget,
     as_json: bool,
 ) -> None:
     async with session:
         try:
-            await session.open(wanted)
-        except NotNow as error:
+            await session.open(session_request)
+        except RetryLater as error:
             raise BadRequest(f"{session.url}: {error}") from error
         with stream_output(as_json, recording.progress) as show:
-            player, loop = Player(recording, session, speed, show, patience), asyncio.get_running_loop()
+            player, loop = Player(recording, session, speed, show, retry), asyncio.get_running_loop()
 
             def stop() -> None:
                 loop.call_soon_threadsafe(player.stopping.set)

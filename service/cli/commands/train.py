@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from spikewatch.service.cli.options import Slices, SliceUs, WindowPreset, check_slice
+from spikewatch.service.cli.options import Slices, SliceUs, WindowPreset, check_slice_options
 from spikewatch.service.errors import BadRequest
 
-EXTRAS = ("faster_coco_eval", "matplotlib", "tensorboard")
+REQUIRED_PACKAGES = ("faster_coco_eval", "matplotlib", "tensorboard")
 
 
 def train(
@@ -84,17 +84,17 @@ def train(
     curves.png, pictures/ and TensorBoard's files. Several GPUs: torchrun --nproc-per-node N --no-python
     spikewatch train ...
     """
-    check_slice(slice_us, window)
+    check_slice_options(slice_us, window)
     if weights is not None and row is not None:
         raise typer.BadParameter("give --weights or --row, not both")
-    for package in EXTRAS:
+    for package in REQUIRED_PACKAGES:
         if find_spec(package) is None:
             raise BadRequest(f"training needs {package}: pip install 'spikewatch[train]'")
-    from spikewatch.service.cli.actions.train import Wish, run_training
-    from spikewatch.service.cli.actions.train_data import Data
-    from spikewatch.service.cli.actions.train_network import Choice
+    from spikewatch.service.cli.actions.train import TrainOptions, run_training
+    from spikewatch.service.cli.actions.train_data import DataOptions
+    from spikewatch.service.cli.actions.train_network import NetworkOptions
 
-    chosen = Choice(
+    chosen = NetworkOptions(
         weights=weights,
         row=row,
         scale=scale,
@@ -106,7 +106,7 @@ def train(
         beta=beta,
         beta_mode=beta_mode,
     )
-    data = Data(
+    data = DataOptions(
         dataset=dataset,
         cache=cache or out / "cache",
         cache_gb=cache_gb,
@@ -118,7 +118,7 @@ def train(
         stream_share=stream_share,
         augment=augment,
     )
-    wish = Wish(
+    wish = TrainOptions(
         epochs=epochs,
         optimizer=optimizer,
         learning_rate=learning_rate,

@@ -2,20 +2,20 @@
 
 import asyncio
 
-from spikewatch.service.cli.stream_client.output import Message, Show
+from spikewatch.service.cli.stream_client.output import Message, MessageSink
 from spikewatch.service.errors import BadRequest
 
-REFUSALS_FOR_NOW = ("wrong_offset", "session_busy", "session_closed")
+RETRYABLE_ERRORS = ("wrong_offset", "session_busy", "session_closed")
 """Codes that a second look at the session puts right, or explains."""
 
-RESUMED = ("shutdown", "idle_timeout")
+RESUMABLE_REASONS = ("shutdown", "idle_timeout")
 """Reasons for which a session ends that may be gone on with."""
 
-BAD_DATA = (1007, 1009)
+BAD_DATA_CLOSE_CODES = (1007, 1009)
 """Close codes that would come again."""
 
 
-class Heard:
+class MessageHandler:
     """Shows each message once, as if there had been one connection.
 
     Attributes:
@@ -23,26 +23,26 @@ class Heard:
         flushed: set when all results of what was sent have come.
     """
 
-    def __init__(self, show: Show) -> None:
+    def __init__(self, sink: MessageSink) -> None:
         self.next_seq = 0
         self.flushed = asyncio.Event()
-        self._show = show
-        self._greeted = False
+        self._sink = sink
+        self._ready_shown = False
         self._error: Message | None = None
         self._closed: Message | None = None
 
-    def take(self, message: Message) -> bool:
+    def handle(self, message: Message) -> bool:
         """Note a message; True if the stream has got on with it."""
         match message["type"]:
             case "ready":
-                if not self._greeted:
-                    self._show(message)
-                self._greeted = True
+                if not self._ready_shown:
+                    self._sink(message)
+                self._ready_shown = True
             case "window":
                 if message["seq"] < self.next_seq:
                     return False
                 self.next_seq = message["seq"] + 1
-                self._show(message)
+                self._sink(message)
                 return True
             case "flushed":
                 self.flushed.set()
@@ -52,34 +52,35 @@ class Heard:
             case "closed":
                 self._closed = message
             case _:
-                self._show(message)
+                self._sink(message)
         return False
 
-    def verdict(self, close_code: int | None, words: str) -> str | None:
-        """After a connection has ended, with `words` if it broke: why to try again, None if all has come.
+    def outcome(self, close_code: int | None, close_message: str) -> str | None:
+        """After a connection has ended, with `close_message` if it broke: why to try again, None if all has
+        come.
 
         Raises:
             BadRequest: no other try would end differently.
         """
         error, closed = self._error, self._closed
         self._error = self._closed = None
-        if error is not None and closed is None and error["code"] in REFUSALS_FOR_NOW:
+        if error is not None and closed is None and error["code"] in RETRYABLE_ERRORS:
             return str(error["detail"])
-        if closed is not None and not self.flushed.is_set() and _may_resume(closed):
+        if closed is not None and not self.flushed.is_set() and _is_resumable(closed):
             return f"the service ended the session ({closed['reason']})"
         for message in (error, closed):
             if message is not None:
-                self._show(message)
+                self._sink(message)
         if error is not None:
             raise BadRequest(f"the service says: {error['detail']}")
         if self.flushed.is_set():
             return None
         if closed is not None:
             raise BadRequest(f"the service ended the session ({closed['reason']}): {closed['detail']}")
-        if close_code in BAD_DATA:
-            raise BadRequest(f"the service closed the connection: {words}")
-        return f"the connection broke ({words})"
+        if close_code in BAD_DATA_CLOSE_CODES:
+            raise BadRequest(f"the service closed the connection: {close_message}")
+        return f"the connection broke ({close_message})"
 
 
-def _may_resume(closed: Message) -> bool:
-    return bool(closed["resumable"]) and closed["reason"] in RESUMED
+def _is_resumable(closed: Message) -> bool:
+    return bool(closed["resumable"]) and closed["reason"] in RESUMABLE_REASONS

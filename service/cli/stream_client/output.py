@@ -10,25 +10,25 @@ from typing import Any
 import typer
 
 from spikewatch.service.cli.progress import live_table
-from spikewatch.service.cli.run_stats import Tally
+from spikewatch.service.cli.run_stats import RunStats
 
 Message = Mapping[str, Any]
-Show = Callable[[Message], None]
+MessageSink = Callable[[Message], None]
 
 
 @contextmanager
-def stream_output(as_json: bool, share_done: Callable[[], float]) -> Iterator[Show]:
+def stream_output(as_json: bool, get_progress: Callable[[], float]) -> Iterator[MessageSink]:
     """Gives the function that shows a message."""
-    tally = Tally()
+    tally = RunStats()
     if as_json:
         yield lambda message: typer.echo(json.dumps(message))
     elif sys.stdout.isatty() and sys.stderr.isatty():
         lines: list[str] = []
-        with live_table("streaming", tally, share_done):
-            yield lambda message: lines.extend(_lines(tally, message, with_windows=False))
+        with live_table("streaming", tally, get_progress):
+            yield lambda message: lines.extend(_message_lines(tally, message, with_windows=False))
         _echo(lines)
     else:
-        yield lambda message: _echo(_lines(tally, message))
+        yield lambda message: _echo(_message_lines(tally, message))
 
 
 def _echo(lines: list[str]) -> None:
@@ -36,16 +36,16 @@ def _echo(lines: list[str]) -> None:
         typer.echo(line)
 
 
-def _lines(tally: Tally, message: Message, with_windows: bool = True) -> list[str]:
+def _message_lines(stats: RunStats, message: Message, with_windows: bool = True) -> list[str]:
     """What is to be said of a message, which is counted."""
     match message["type"]:
         case "ready":
             return [f"session {message['session_id']}, {message['model']} ({message['training']})"]
         case "window":
-            tally.add(message)
+            stats.add(message)
             return [window_line(message)] if with_windows else []
         case "closed":
-            return [farewell(message, tally)]
+            return [final_line(message, stats)]
     return []
 
 
@@ -55,14 +55,14 @@ def window_line(message: Message) -> str:
     return (
         f"{message['t_end_us'] / 1e6:9.3f} s  {message['events']:8,} events  "
         f"rate {message['firing_rate']:5.1%}  {energy['snn']:6.2f} mJ (ANN {energy['ann']:.2f})  "
-        f"{message['latency_ms']:6.1f} ms  {_boxes(message['detections'])}"
+        f"{message['latency_ms']:6.1f} ms  {_boxes_text(message['detections'])}"
     )
 
 
-def farewell(message: Message, tally: Tally) -> str:
+def final_line(message: Message, stats: RunStats) -> str:
     """What the session came to, in one line."""
-    totals, (snn_mw, ann_mw) = message["totals"], tally.power_mw
-    counts = ", ".join(f"{count:,} {label}" for label, count in sorted(tally.boxes.items()))
+    totals, (snn_mw, ann_mw) = message["totals"], stats.power_mw
+    counts = ", ".join(f"{count:,} {label}" for label, count in sorted(stats.box_counts.items()))
     return (
         f"closed ({message['reason']}): {totals['windows']} windows, {totals['events']:,} events, "
         f"{totals['dropped_windows']} windows dropped; boxes: {counts or 'none'}; "
@@ -70,12 +70,14 @@ def farewell(message: Message, tally: Tally) -> str:
     )
 
 
-def _boxes(found: list[dict[str, Any]]) -> str:
+def _boxes_text(detections: list[dict[str, Any]]) -> str:
     """Few boxes one by one, many as counts."""
-    if len(found) > 3:
-        return ", ".join(f"{n} {label}" for label, n in sorted(Counter(b["label"] for b in found).items()))
-    return ", ".join(f"{_name(box)} {box['confidence']:.2f}" for box in found) or "-"
+    if len(detections) > 3:
+        return ", ".join(
+            f"{n} {label}" for label, n in sorted(Counter(b["label"] for b in detections).items())
+        )
+    return ", ".join(f"{_box_name(box)} {box['confidence']:.2f}" for box in detections) or "-"
 
 
-def _name(box: dict[str, Any]) -> str:
+def _box_name(box: dict[str, Any]) -> str:
     return f"{box['label']} #{box['track_id']}" if box.get("track_id") else str(box["label"])

@@ -7,14 +7,14 @@ import httpx
 
 from spikewatch.service.errors import BadRequest
 
-LATER = (408, 429, 502, 503, 504)
+RETRYABLE_STATUS = (408, 429, 502, 503, 504)
 """Answers of a service, or of a proxy before it, that may be others a moment later."""
 
-ANSWER_S = 30.0
+RESPONSE_TIMEOUT_S = 30.0
 """How long the service may take: a model may have to be loaded first."""
 
 
-class NotNow(Exception):
+class RetryLater(Exception):
     """The service does not answer, or not yet; the message says how. Worth another try."""
 
 
@@ -23,7 +23,7 @@ class RemoteSession:
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self.url, self.headers = url.rstrip("/"), dict(headers)
-        self._http = httpx.AsyncClient(headers=self.headers, timeout=ANSWER_S)
+        self._http = httpx.AsyncClient(headers=self.headers, timeout=RESPONSE_TIMEOUT_S)
         self._id = self._stream_url = ""
 
     async def __aenter__(self) -> Self:
@@ -32,56 +32,58 @@ class RemoteSession:
     async def __aexit__(self, *_: object) -> None:
         await self._http.aclose()
 
-    async def open(self, wanted: Mapping[str, Any]) -> None:
+    async def open(self, session_request: Mapping[str, Any]) -> None:
         """Open it.
 
         Raises:
             BadRequest: the service refuses.
-            NotNow: it does not answer, or has no room.
+            RetryLater: it does not answer, or has no room.
         """
-        info = await self._open(wanted)
+        info = await self._create(session_request)
         self._id, self._stream_url = info["session_id"], info["stream_url"]
 
-    async def find(self) -> int:
+    async def reconnect(self) -> int:
         """The offset of its next byte; it is resumed from its snapshot if it has ended.
 
         Raises:
             BadRequest: it cannot be gone on with.
-            NotNow: as it says.
+            RetryLater: as it says.
         """
-        answer = await self._ask("GET", f"/v1/sessions/{self._id}")
+        answer = await self._request("GET", f"/v1/sessions/{self._id}")
         if answer.status_code == 200:
             return int(answer.json()["accepted_bytes"])
         if answer.status_code == 410 and answer.json().get("resumable"):
-            return int((await self._open({"resume": self._id}))["accepted_bytes"])
+            return int((await self._create({"resume": self._id}))["accepted_bytes"])
         if answer.status_code in (404, 410):
-            raise BadRequest(f"{self.url}: the session is lost, without a snapshot: {_detail(answer)}")
-        raise BadRequest(f"{self.url} answers {answer.status_code}: {_detail(answer)}")
+            raise BadRequest(
+                f"{self.url}: the session is lost, without a snapshot: {_problem_detail(answer)}"
+            )
+        raise BadRequest(f"{self.url} answers {answer.status_code}: {_problem_detail(answer)}")
 
-    def address(self, offset: int, seq: int) -> str:
+    def websocket_url(self, offset: int, seq: int) -> str:
         """Where to go on with the byte at `offset` and the result `seq`."""
         return f"{self.url.replace('http', 'ws', 1)}{self._stream_url}?offset={offset}&seq={seq}"
 
-    async def _open(self, wanted: Mapping[str, Any]) -> Mapping[str, Any]:
-        answer = await self._ask("POST", "/v1/sessions", json=wanted)
+    async def _create(self, session_request: Mapping[str, Any]) -> Mapping[str, Any]:
+        answer = await self._request("POST", "/v1/sessions", json=session_request)
         if answer.status_code == 201:
             info: Mapping[str, Any] = answer.json()
             return info
-        if _code(answer) == "session_exists" and "resume" in wanted:
-            raise NotNow(_detail(answer))
-        raise BadRequest(f"{self.url} answers {answer.status_code}: {_detail(answer)}")
+        if _problem_code(answer) == "session_exists" and "resume" in session_request:
+            raise RetryLater(_problem_detail(answer))
+        raise BadRequest(f"{self.url} answers {answer.status_code}: {_problem_detail(answer)}")
 
-    async def _ask(self, method: str, path: str, **content: Any) -> httpx.Response:
+    async def _request(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:
             answer = await self._http.request(method, self.url + path, **content)
         except httpx.HTTPError as error:
-            raise NotNow(str(error) or type(error).__name__) from error
-        if answer.status_code in LATER:
-            raise NotNow(f"it answers {answer.status_code}: {_detail(answer)}")
+            raise RetryLater(str(error) or type(error).__name__) from error
+        if answer.status_code in RETRYABLE_STATUS:
+            raise RetryLater(f"it answers {answer.status_code}: {_problem_detail(answer)}")
         return answer
 
 
-def _problem(answer: httpx.Response) -> Mapping[str, Any]:
+def _problem_body(answer: httpx.Response) -> Mapping[str, Any]:
     try:
         found = answer.json()
     except ValueError:
@@ -89,10 +91,10 @@ def _problem(answer: httpx.Response) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _code(answer: httpx.Response) -> str:
-    return str(_problem(answer).get("code", ""))
+def _problem_code(answer: httpx.Response) -> str:
+    return str(_problem_body(answer).get("code", ""))
 
 
-def _detail(answer: httpx.Response) -> str:
+def _problem_detail(answer: httpx.Response) -> str:
     """In one line."""
-    return " ".join(str(_problem(answer).get("detail", answer.text)).split())[:300]
+    return " ".join(str(_problem_body(answer).get("detail", answer.text)).split())[:300]

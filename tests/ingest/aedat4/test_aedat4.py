@@ -9,7 +9,7 @@ from spikewatch.ingest.errors import (
     FormatError,
     GeometryError,
     IngestError,
-    MissingFilterError,
+    MissingDependencyError,
     TruncatedError,
 )
 from spikewatch.ingest.open import open_recording
@@ -145,7 +145,7 @@ def test_a_recording_without_events_is_refused(clip: Path, tmp_path: Path) -> No
 
 def test_the_missing_package_is_named(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingFilterError, match=r'pip install "spikewatch\[aedat\]"'):
+    with pytest.raises(MissingDependencyError, match=r'pip install "spikewatch\[aedat\]"'):
         open_recording(clip)
 
 

@@ -17,8 +17,8 @@ EVK4 = b"""% camera_integrator_name Prophesee
 
 def parse(data: bytes):
     parser = HeaderParser()
-    rest = parser.push(data)
-    if not parser.done:
+    rest = parser.feed(data)
+    if not parser.is_done:
         rest += parser.finish()
     return parser.header, rest
 
@@ -42,7 +42,7 @@ def test_any_split(cuts):
     data, parser, rest = EVK4 + b"\x01\x02\x03\x04", HeaderParser(), b""
     last = 0
     for cut in [*sorted(cuts), len(data)]:
-        rest += data[last:cut] if parser.done else parser.push(data[last:cut])
+        rest += data[last:cut] if parser.is_done else parser.feed(data[last:cut])
         last = cut
     assert parser.header == parse(EVK4)[0]
     assert rest == b"\x01\x02\x03\x04"

@@ -25,7 +25,7 @@ WRITERS = {
 
 
 class Hostile(IsolatedHdf5Recording):
-    reader = "tests.ingest.support.hostile_reader"
+    worker_module = "tests.ingest.support.hostile_reader"
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_damaged_heap_of_strings_ends_the_child(path: Path) -> None:
     data[first_size : first_size + 8] = (255).to_bytes(8, "little")
     path.write_bytes(data)
     with pytest.raises(FormatError, match="gave nothing for 2 s"):
-        IsolatedHdf5Recording(path, stall_s=2.0)
+        IsolatedHdf5Recording(path, timeout_s=2.0)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_a_damaged_heap_of_strings_ends_the_child(path: Path) -> None:
 )
 def test_a_child_that_was_taken_over_gains_nothing(path: Path, what: str, message: str) -> None:
     path.write_text(what)
-    with Hostile(path, stall_s=3.0) as recording, pytest.raises(FormatError, match=message):
+    with Hostile(path, timeout_s=3.0) as recording, pytest.raises(FormatError, match=message):
         list(recording.chunks())
 
 

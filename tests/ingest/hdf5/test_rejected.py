@@ -10,7 +10,7 @@ import pytest
 
 import spikewatch.ingest.hdf5.attributes
 import spikewatch.ingest.hdf5.file
-from spikewatch.ingest.errors import FormatError, IngestError, MissingFilterError, TruncatedError
+from spikewatch.ingest.errors import FormatError, IngestError, MissingDependencyError, TruncatedError
 from spikewatch.ingest.events import EVENT_DTYPE
 from spikewatch.ingest.hdf5.recording import Hdf5Recording
 from spikewatch.ingest.open import open_recording
@@ -57,7 +57,7 @@ def test_a_missing_filter_is_named(path: Path) -> None:
     with h5py.File(path, "w") as file:
         files.ecf_dataset(file, EVENT_DTYPE, 10, filters=(32999,))
     with pytest.raises(
-        MissingFilterError, match=r"/events is compressed with HDF5 filter 32999.*pip install"
+        MissingDependencyError, match=r"/events is compressed with HDF5 filter 32999.*pip install"
     ):
         open_recording(path)
 

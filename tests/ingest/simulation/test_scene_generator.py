@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from spikewatch.ingest.errors import IngestError, SimulationError
-from spikewatch.ingest.simulation.film import CAR, LEAST_LUMINANCE, MOST_LUMINANCE, PEDESTRIAN, Plan
+from spikewatch.ingest.simulation.film import CAR, MAX_LUMINANCE, MIN_LUMINANCE, PEDESTRIAN, FilmConfig
 from spikewatch.ingest.simulation.rendering.opengl import create_context
-from spikewatch.ingest.simulation.scene_generator import make_film, make_scene
+from spikewatch.ingest.simulation.scene_generator import generate_film, generate_scene
 from tests.ingest.simulation.support.mesh_files import write_mesh_folder
 from tests.ingest.simulation.support.small_scenes import needs_egl
 
@@ -16,7 +16,7 @@ LABELS = {"car": CAR, "van": CAR, "pedestrian": PEDESTRIAN, "lorry": None, "bus"
 
 
 def plan(seed=1, scenario="driving", **other):
-    return Plan(seed, scenario, SECONDS, WIDTH, HEIGHT, **other)
+    return FilmConfig(seed, scenario, SECONDS, WIDTH, HEIGHT, **other)
 
 
 def pictures(film, times=(0.0, 0.5, 1.5)):
@@ -26,7 +26,7 @@ def pictures(film, times=(0.0, 0.5, 1.5)):
 @needs_egl
 @pytest.mark.parametrize("scenario", ["driving", "roadside"])
 def test_a_seed_fixes_every_pixel_and_another_changes_them(scenario):
-    films = [make_film(plan(seed, scenario)) for seed in (3, 3, 4)]
+    films = [generate_film(plan(seed, scenario)) for seed in (3, 3, 4)]
     first, again, other = (pictures(film) for film in films)
     assert (first == again).all()
     assert (films[0].ids(1.5) == films[1].ids(1.5)).all()
@@ -39,14 +39,14 @@ def test_a_seed_fixes_every_pixel_and_another_changes_them(scenario):
 @pytest.mark.parametrize("scenario", ["driving", "roadside"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_films_keep_the_contract(scenario, seed):
-    film = make_film(plan(seed, scenario))
+    film = generate_film(plan(seed, scenario))
     light = pictures(film)
     assert light.shape == (3, HEIGHT, WIDTH)
     assert light.dtype == np.float32
     assert np.isfinite(light).all()
-    assert light.min() >= LEAST_LUMINANCE
-    assert light.max() <= MOST_LUMINANCE
-    assert float(np.median(light)) == pytest.approx(film.scene.light.median, rel=0.6)
+    assert light.min() >= MIN_LUMINANCE
+    assert light.max() <= MAX_LUMINANCE
+    assert float(np.median(light)) == pytest.approx(film.scene.light.median_luminance, rel=0.6)
     for t_s in (0.0, 1.5):
         ids = film.ids(t_s)
         assert ids.shape == (HEIGHT, WIDTH)
@@ -58,7 +58,7 @@ def test_films_keep_the_contract(scenario, seed):
 
 @needs_egl
 def test_ids_are_what_shows_of_each_actor_alone():
-    film = make_film(plan(9, "roadside"))
+    film = generate_film(plan(9, "roadside"))
     whole = film.ids(0.5)
     shown = [int(k) for k in np.unique(whole) if k]
     assert shown
@@ -71,24 +71,24 @@ def test_ids_are_what_shows_of_each_actor_alone():
 def test_only_cars_and_people_are_labelled():
     kinds = set()
     for seed in range(4):
-        for role in make_scene(plan(seed, "driving" if seed % 2 else "roadside")).roles:
-            assert role.actor.class_id == LABELS[role.actor.kind]
-            kinds.add(role.actor.kind)
+        for role in generate_scene(plan(seed, "driving" if seed % 2 else "roadside")).actors:
+            assert role.actor.class_id == LABELS[role.actor.type_name]
+            kinds.add(role.actor.type_name)
     assert {"car", "pedestrian"} <= kinds
 
 
 def test_actors_do_not_run_through_the_cameras_car():
     for seed in range(4):
-        scene = make_scene(plan(seed))
+        scene = generate_scene(plan(seed))
         for step in range(0, scene.tracks.shape[1], 10):
-            eye = scene.view(step * 0.04).eye
+            eye = scene.view_at(step * 0.04).eye
             apart = np.linalg.norm(scene.tracks[:, step, :2] - eye[:2], axis=1)
             assert (apart > 0.8).all()
 
 
 def test_motion_is_smooth():
     """Between steps of 40 ms nothing moves by more than a fast car does, and hardly changes its speed."""
-    tracks = make_scene(plan(7)).tracks[:, :, :3].astype(float)
+    tracks = generate_scene(plan(7)).tracks[:, :, :3].astype(float)
     velocity = np.diff(tracks, axis=1) / 0.04
     assert np.linalg.norm(velocity, axis=2).max() < 40
     assert np.linalg.norm(np.diff(velocity, axis=1), axis=2).max() < 1.5
@@ -97,11 +97,11 @@ def test_motion_is_smooth():
 @needs_egl
 def test_a_folder_of_meshes_changes_the_cast(tmp_path):
     write_mesh_folder(tmp_path)
-    film = make_film(plan(5, "roadside", meshes=tmp_path))
+    film = generate_film(plan(5, "roadside", meshes=tmp_path))
     assert np.isfinite(film.luminance(0.0)).all()
     film.close()
-    lengths = {role.body.size_m[0] for role in make_scene(plan(5, "roadside", meshes=tmp_path)).roles}
-    assert lengths != {role.body.size_m[0] for role in make_scene(plan(5, "roadside")).roles}
+    lengths = {role.body.size_m[0] for role in generate_scene(plan(5, "roadside", meshes=tmp_path)).actors}
+    assert lengths != {role.body.size_m[0] for role in generate_scene(plan(5, "roadside")).actors}
 
 
 @pytest.mark.parametrize(
@@ -114,14 +114,14 @@ def test_a_folder_of_meshes_changes_the_cast(tmp_path):
 )
 def test_a_wrong_plan_is_told(change, message):
     with pytest.raises(SimulationError, match=message):
-        make_film(dataclasses.replace(plan(), **change))
+        generate_film(dataclasses.replace(plan(), **change))
 
 
 def test_a_missing_or_empty_mesh_folder_is_told(tmp_path):
     with pytest.raises(SimulationError, match="does not exist"):
-        make_film(plan(meshes=tmp_path / "nowhere"))
+        generate_film(plan(meshes=tmp_path / "nowhere"))
     with pytest.raises(SimulationError, match="holds no mesh that is known"):
-        make_scene(plan(meshes=tmp_path))
+        generate_scene(plan(meshes=tmp_path))
 
 
 def test_what_is_not_installed_is_named():

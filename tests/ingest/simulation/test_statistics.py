@@ -10,8 +10,8 @@ from spikewatch.ingest.errors import GeometryError
 from spikewatch.ingest.events import Events, empty_events
 from spikewatch.ingest.formats.dat import encode_dat
 from spikewatch.ingest.simulation.dataset.labels import BBOX_DTYPE, Boxes
-from spikewatch.ingest.simulation.dataset.layout import dat_header, write_labels
-from spikewatch.ingest.simulation.statistics import statistics
+from spikewatch.ingest.simulation.dataset.layout import encode_dat_header, write_labels
+from spikewatch.ingest.simulation.statistics import compute_statistics
 
 
 def events_of(rows: list[tuple[int, int, int, int]]) -> Events:
@@ -29,7 +29,7 @@ def test_figures_of_a_small_recording() -> None:
     """Ten by ten pixels, 100 ms: one pixel fires each 10 ms, another twice, a third once."""
     rows = [(t, 2, 3, 1) for t in range(0, 100_000, 10_000)]
     rows += [(1000, 5, 5, 0), (31_000, 5, 5, 0), (99_999, 9, 9, 0)]
-    found = statistics(events_of(rows), 10, 10)  # not in order of time
+    found = compute_statistics(events_of(rows), 10, 10)  # not in order of time
     assert (found.events, found.seconds) == (13, pytest.approx(0.099999))
     assert found.rate_hz == pytest.approx(13 / 100 / 0.099999)
     assert found.active_share == pytest.approx((2 + 2) / 2 / 100)
@@ -47,7 +47,7 @@ def test_boxes_see_the_50_ms_before_their_label() -> None:
             (100_000, 0, 6, 4, 4, 1, 3, 1),  # silent
         ]
     )
-    found = statistics(events_of(rows), 10, 10, boxes)
+    found = compute_statistics(events_of(rows), 10, 10, boxes)
     assert found.classes[0].rate_hz == pytest.approx(2 / 20 / 0.05)
     assert (found.classes[0].boxes, found.classes[0].silent_share) == (1, 0)
     assert found.classes[1].rate_hz == pytest.approx(1 / 4 / 0.05)
@@ -60,7 +60,7 @@ def test_uniform_noise_gives_its_rate_everywhere() -> None:
     rng = np.random.default_rng(0)
     rows = rng.integers(0, [2_000_000, 40, 30, 2], (2 * 20 * 1200, 4))  # 20 Hz on 1200 pixels
     boxes = boxes_of([(t, 5, 5, 20, 20, 0, 1, 1) for t in range(50_000, 2_000_001, 50_000)])
-    found = statistics(events_of([tuple(row) for row in rows.tolist()]), 40, 30, boxes)
+    found = compute_statistics(events_of([tuple(row) for row in rows.tolist()]), 40, 30, boxes)
     assert found.rate_hz == pytest.approx(20, rel=0.01)
     assert found.active_share == pytest.approx(1 - np.exp(-1), rel=0.02)
     assert found.interval_ms == pytest.approx(np.log(2) / 20 * 1e3, rel=0.05)
@@ -70,9 +70,9 @@ def test_uniform_noise_gives_its_rate_everywhere() -> None:
 
 def test_what_has_no_statistics_is_refused() -> None:
     with pytest.raises(GeometryError, match="without events"):
-        statistics(empty_events(), 10, 10)
+        compute_statistics(empty_events(), 10, 10)
     with pytest.raises(GeometryError, match="outside 10x3"):
-        statistics(events_of([(0, 2, 3, 1)]), 10, 3)
+        compute_statistics(events_of([(0, 2, 3, 1)]), 10, 3)
 
 
 def test_the_table_of_files_and_folders(
@@ -82,7 +82,7 @@ def test_the_table_of_files_and_folders(
     folder.mkdir(parents=True)
     for number, polarity in enumerate((0, 1)):
         events = events_of([(t, 1, 1, polarity) for t in range(0, 1_000_001, 10_000)])
-        (folder / f"{number}_td.dat").write_bytes(dat_header(8, 8) + encode_dat(events))
+        (folder / f"{number}_td.dat").write_bytes(encode_dat_header(8, 8) + encode_dat(events))
         write_labels(folder / f"{number}_bbox.npy", boxes_of([(500_000, 0, 0, 4, 4, 0, 1, 1)]))
     monkeypatch.setattr("sys.argv", ["x", str(folder.parent), str(folder / "0_td.dat"), "--seconds", "0.8"])
     main()

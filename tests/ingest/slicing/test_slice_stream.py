@@ -98,7 +98,7 @@ def test_size_from_the_header():
 @pytest.mark.parametrize("format", ["dat", "evt3"])
 def test_unknown_size_is_an_error_at_the_first_event(format):
     stream = SliceStream(format, None, None, 1000)
-    assert stream.size == (None, None)
+    assert stream.sensor_size == (None, None)
     assert list(stream.feed(b"")) == []
     with pytest.raises(GeometryError, match="--width and --height"):
         list(stream.feed(ENCODERS[format]([(1, 1, 1, 1)])))

@@ -54,7 +54,7 @@ def test_a_moved_stream_equals_one_that_stayed(format, events, cuts, representat
             slices += stream.finish()
         except IngestError as caught:
             error = repr(caught)
-        return slices, (error, stream.decode_stats, stream.slicer_stats, stream.size)
+        return slices, (error, stream.decode_stats, stream.slicer_stats, stream.sensor_size)
 
     stayed, facts = run(move=False)
     went, facts_of_moved = run(move=True)

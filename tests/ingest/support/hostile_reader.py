@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spikewatch.ingest.child_process import MESSAGE, limit_this_process
+from spikewatch.ingest.child_process import MESSAGE_HEADER, set_resource_limits
 from spikewatch.ingest.events import EVENT_DTYPE
 from spikewatch.ingest.hdf5.worker import DONE, EVENTS, FAILED, OPENED, PROGRESS
 
@@ -18,7 +18,7 @@ BAD_EVENTS = {"x": (0, 64, 0, 0), "y": (0, 0, 48, 0), "p": (0, 0, 0, 2), "t": (-
 
 
 def send(kind: int, payload: bytes) -> None:
-    sys.stdout.buffer.write(MESSAGE.pack(kind, len(payload)) + payload)
+    sys.stdout.buffer.write(MESSAGE_HEADER.pack(kind, len(payload)) + payload)
     sys.stdout.buffer.flush()
 
 
@@ -37,7 +37,7 @@ def misbehave(what: str) -> None:
         case "memory":
             bytearray(8 << 30)
         case "huge":
-            sys.stdout.buffer.write(MESSAGE.pack(PROGRESS, 0xFFFFFFFF))
+            sys.stdout.buffer.write(MESSAGE_HEADER.pack(PROGRESS, 0xFFFFFFFF))
         case "garbage":
             send(PROGRESS, b"[1, 2")
         case "progress":
@@ -58,7 +58,7 @@ def misbehave(what: str) -> None:
 
 if __name__ == "__main__":
     wanted = Path(sys.argv[1]).read_text()
-    limit_this_process(3 << 20)
+    set_resource_limits(3 << 20)
     if wanted == "limits":
         tell_limits()
     send(OPENED, b'{"format": "hdf5-rvt", "width": 64, "height": 48}')

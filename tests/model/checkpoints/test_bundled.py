@@ -2,27 +2,27 @@
 
 from pathlib import Path
 
-from spikewatch.model.checkpoints.bundled import DEFAULT, FOLDER
+from spikewatch.model.checkpoints.bundled import BUNDLED_FOLDER, DEFAULT_WEIGHTS
 from spikewatch.model.checkpoints.checkpoint import load_detector
-from spikewatch.model.training.datasets.prophesee import LabelledRecording
+from spikewatch.model.training.datasets.prophesee import PropheseeRecording
 from spikewatch.model.training.evaluation.evaluate import evaluate_recordings
 
 ASSETS = Path(__file__).parents[3] / "service" / "assets"
 
 
 def test_they_are_small() -> None:
-    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 5_000_000
+    assert sum(path.stat().st_size for path in BUNDLED_FOLDER.iterdir()) < 5_000_000
 
 
 def test_the_default_says_what_it_was_trained_on() -> None:
     spec = load_detector().spec
-    assert (spec.name, spec.training) == (DEFAULT, "trained on simulated recordings")
+    assert (spec.name, spec.training) == (DEFAULT_WEIGHTS, "trained on simulated recordings")
     assert spec.provenance["data"] == "sim6"
 
 
 def test_shipped_weights_see_what_moves() -> None:
     """Cars and people of the bundled recording, which they were not trained on."""
-    recording = LabelledRecording(ASSETS / "street_td.dat", ASSETS / "street_bbox.npy")
-    figures = evaluate_recordings(load_detector(), [recording], state="carry").score.figures
+    recording = PropheseeRecording(ASSETS / "street_td.dat", ASSETS / "street_bbox.npy")
+    figures = evaluate_recordings(load_detector(), [recording], state="carry").score.metrics
     assert figures.ap50 is not None
     assert figures.ap50 > 0.5

@@ -26,7 +26,7 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
     assert weights_digest(loaded.network) == weights_digest(detector.network)
     frames = event_like_frames(1, detector.spec)
     a, b = (d.step(frames, d.init_state()) for d in (detector, loaded))
-    assert all(torch.equal(x, y) for x, y in zip(a.raw, b.raw, strict=True))
+    assert all(torch.equal(x, y) for x, y in zip(a.logits, b.logits, strict=True))
 
 
 def test_untrained_weights_say_so_and_are_always_the_same() -> None:
@@ -100,6 +100,6 @@ def test_events_reach_every_layer_and_the_logits() -> None:
     other = detector.step(events[1:], state)
     assert all(seen.spikes[name] != blank.spikes[name] for name in list(seen.spikes)[:10])
     assert sum(int(seen.spikes[n]) != int(blank.spikes[n]) for n in seen.spikes) > 80
-    for a, b, c in zip(seen.raw, blank.raw, other.raw, strict=True):
+    for a, b, c in zip(seen.logits, blank.logits, other.logits, strict=True):
         assert not torch.equal(a, b)
         assert not torch.equal(a, c)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from spikewatch.model.checkpoints.official_file import read_official
+from spikewatch.model.checkpoints.official_file import read_official_checkpoint
 from spikewatch.model.errors import CheckpointError
 from spikewatch.model.network.config import SpikeYOLOConfig
 from tests.model.support.official_files import edit_archive, official_tensors, random_network, write_official
@@ -38,7 +38,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
 def readable(path: Path) -> dict[str, torch.Tensor] | None:
     """Tensors of `path`, or None where it is refused, in one line."""
     try:
-        return read_official(path).tensors
+        return read_official_checkpoint(path).tensors
     except CheckpointError as error:
         lines = str(error).splitlines()
     assert len(lines) == 1
@@ -46,7 +46,7 @@ def readable(path: Path) -> dict[str, torch.Tensor] | None:
 
 
 def test_damaged_files_are_refused_or_equal(official: Path, tmp_path: Path) -> None:
-    data, tensors = official.read_bytes(), read_official(official).tensors
+    data, tensors = official.read_bytes(), read_official_checkpoint(official).tensors
     rng = random.Random(1)
     equal = 0
     for _ in range(300):
@@ -74,6 +74,6 @@ def test_damaged_pickles_with_right_checksums_are_refused_or_read(official: Path
 
 def test_nothing_stays_allowed(official: Path) -> None:
     before = set(torch.serialization.get_safe_globals())
-    read_official(official)
+    read_official_checkpoint(official)
     assert set(torch.serialization.get_safe_globals()) == before
     assert not {"ultralytics", "spikingjelly"} & set(sys.modules)

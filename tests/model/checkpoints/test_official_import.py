@@ -12,14 +12,14 @@ from torch import Tensor
 from spikewatch.model.checkpoints.checkpoint import load_checkpoint, save_checkpoint, weights_digest
 from spikewatch.model.checkpoints.dyadic_init import fill_dyadic
 from spikewatch.model.checkpoints.official_export import export_official
-from spikewatch.model.checkpoints.official_import import VARIANTS, import_official, usable_class_names
+from spikewatch.model.checkpoints.official_import import VARIANTS, import_official, resolve_class_names
 from spikewatch.model.checkpoints.official_names import official_tensor_names
 from spikewatch.model.coco_classes import COCO_CLASSES
 from spikewatch.model.detector import Detector
 from spikewatch.model.errors import CheckpointError, ConfigError
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.neuron import ILIF
-from spikewatch.model.network.step import Step
+from spikewatch.model.network.step import StepContext
 from spikewatch.model.network.yolov8 import SpikingYOLOv8
 from tests.model.support.official_files import (
     GEN1,
@@ -110,7 +110,7 @@ def test_our_file_remembers_all_of_it(gen1_file: Path, tmp_path: Path) -> None:
     ],
 )
 def test_class_names(names: object, classes: int, variant: str, want: tuple[str, ...]) -> None:
-    assert usable_class_names(names, classes, VARIANTS[variant]) == want
+    assert resolve_class_names(names, classes, VARIANTS[variant]) == want
 
 
 def test_the_file_names_its_classes(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_an_imported_network_computes_what_the_original_does(tmp_path: Path) -> 
         frames = (torch.rand(1, 3, 256, 320, generator=torch.Generator().manual_seed(seed)) * 2).round() / 2
         a, b = (d.step(frames, s) for d, s in zip((imported, original), states, strict=True))
         states = [a.state, b.state]
-        assert all(torch.equal(x, y) for x, y in zip(a.raw, b.raw, strict=True))
+        assert all(torch.equal(x, y) for x, y in zip(a.logits, b.logits, strict=True))
         assert sum(int(count.sum()) for count in a.spikes.values()) > 0
 
 
@@ -161,7 +161,7 @@ def fired(detector: Detector, currents: list[float]) -> list[float]:
     neuron = next(m for m in detector.network.modules() if isinstance(m, ILIF) and "stage2" in m.name)
     h, out = torch.zeros(1, 1, 1, 1), []
     for current in currents:
-        step = Step({neuron.name: h})
+        step = StepContext({neuron.name: h})
         out.append(float(neuron(torch.full((1, 1, 1, 1), current), step)))
         h = step.next_state[neuron.name]
     return out

@@ -7,9 +7,9 @@ import torch
 from spikewatch.model.checkpoints.official_names import official_layer_names
 from spikewatch.model.energy.formulas import firing_rates, slice_energy
 from spikewatch.model.network.config import SpikeYOLOConfig
-from spikewatch.model.network.shapes import Layer, trace
+from spikewatch.model.network.shapes import Layer, trace_shapes
 from spikewatch.model.network.spikeyolo import SpikeYOLO
-from spikewatch.model.network.step import Kernel
+from spikewatch.model.network.step import ConvKernel
 from tests.model.support.fakes import event_like_frames, small_detector
 
 LEDGER_SLIPS = {"12.Conv.lif3", "22.lif1", "22.lif2"}
@@ -17,7 +17,7 @@ LEDGER_SLIPS = {"12.Conv.lif3", "22.lif1", "22.lif2"}
 
 
 def ledger_layer(row: dict[str, str]) -> Layer:
-    kernel = Kernel(*(int(row[k]) for k in ("in_channels", "out_channels", "kernel", "stride", "groups")))
+    kernel = ConvKernel(*(int(row[k]) for k in ("in_channels", "out_channels", "kernel", "stride", "groups")))
     height, width = int(row["in_height"]), int(row["in_width"])
     name = "encoder" if row["layer"] == "1.encode_conv" else row["layer"]
     return Layer(name, kernel, height, width, name != "encoder")
@@ -43,7 +43,7 @@ def test_our_traced_geometry_is_that_of_the_ledger(ledger: list[dict[str, str]])
     names = official_layer_names(network)
     traced = {
         names[layer.name].removeprefix("model.") if layer.spiking else "1.encode_conv": layer
-        for layer in trace(network, 640, 640).layers
+        for layer in trace_shapes(network, 640, 640).layers
     }
     assert traced.keys() == {row["layer"] for row in ledger}
     differing = set()
@@ -57,7 +57,7 @@ def test_our_traced_geometry_is_that_of_the_ledger(ledger: list[dict[str, str]])
 
 def test_energy_of_one_layer_by_hand() -> None:
     """16 x 16 outputs, 8 -> 4 channels, 3x3: 73,728 MAC; half an integer each: 36,864 AC."""
-    layer = Layer("a", Kernel(8, 4, 3), 16, 16)
+    layer = Layer("a", ConvKernel(8, 4, 3), 16, 16)
     energy = slice_energy([layer], {"a": 0.5})
     assert (layer.macs, energy.ac, energy.mac) == (73_728, 36_864, 0)
     assert energy.snn_mj == pytest.approx(36_864 * 0.9e-9)

@@ -5,8 +5,8 @@ import torch
 
 from spikewatch.model.checkpoints.checkpoint import untrained_network
 from spikewatch.model.detector import Detector
-from spikewatch.model.energy.degradation import degradation
-from spikewatch.model.energy.formulas import Costs
+from spikewatch.model.energy.degradation import classify_degradation
+from spikewatch.model.energy.formulas import OperationCosts
 from spikewatch.model.energy.report import EnergyMeter, EnergyReport
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import Synapses
@@ -46,9 +46,9 @@ def test_a_batch_counts_as_so_many_slices() -> None:
 def test_costs_are_a_choice() -> None:
     report = measured(small_detector())
     total = report.formula
-    assert total.spiking_mj(Costs(mac_pj=0, ac_pj=1)) == pytest.approx(total.ac / 1e9)
-    assert total.spiking_mj(Costs(mac_pj=2, ac_pj=0)) == pytest.approx(2 * total.mac / 1e9)
-    assert total.as_ann_mj(Costs(mac_pj=2, ac_pj=0)) == pytest.approx(2 * total.ann_mac / 1e9)
+    assert total.spiking_mj(OperationCosts(mac_pj=0, ac_pj=1)) == pytest.approx(total.ac / 1e9)
+    assert total.spiking_mj(OperationCosts(mac_pj=2, ac_pj=0)) == pytest.approx(2 * total.mac / 1e9)
+    assert total.as_ann_mj(OperationCosts(mac_pj=2, ac_pj=0)) == pytest.approx(2 * total.ann_mac / 1e9)
 
 
 def test_layers_that_hardly_fire_or_saturate_are_named() -> None:
@@ -66,7 +66,7 @@ def test_layers_that_hardly_fire_or_saturate_are_named() -> None:
 
 def test_what_counts_as_degraded() -> None:
     rates = (0.0, 0.0009, 0.001, 0.5, 0.9, 0.91, 1.0)
-    assert [degradation(r) for r in rates] == ["silent"] * 2 + [None] * 3 + ["saturated"] * 2
+    assert [classify_degradation(r) for r in rates] == ["silent"] * 2 + [None] * 3 + ["saturated"] * 2
 
 
 def test_nothing_run_is_no_report() -> None:

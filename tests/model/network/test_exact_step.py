@@ -11,8 +11,8 @@ from torch.nn import functional as F
 from spikewatch.model.detector import Detector
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import conv2d
-from spikewatch.model.network.exact_step import accumulations, fan_out
-from spikewatch.model.network.step import Kernel
+from spikewatch.model.network.exact_step import count_accumulations, fan_out
+from spikewatch.model.network.step import ConvKernel
 from spikewatch.model.runtime.binary_spikes import to_spike_driven
 from tests.model.support.fakes import event_like_frames, small_detector
 
@@ -28,11 +28,11 @@ from tests.model.support.fakes import event_like_frames, small_detector
 def test_each_spike_counts_for_every_output_it_reaches(
     size: int, stride: int, groups: int, height: int, width: int, seed: int
 ) -> None:
-    kernel = Kernel(4, 8, size, stride, groups)
+    kernel = ConvKernel(4, 8, size, stride, groups)
     s = torch.randint(0, 5, (2, 4, height, width), generator=torch.Generator().manual_seed(seed)).float()
     ones = torch.ones_like(conv2d(kernel).weight)
     reached = F.conv2d(s, ones, None, stride, size // 2, groups=groups)
-    assert accumulations(s, kernel).tolist() == reached.sum((1, 2, 3)).tolist()
+    assert count_accumulations(s, kernel).tolist() == reached.sum((1, 2, 3)).tolist()
 
 
 def test_fan_out_along_one_axis() -> None:

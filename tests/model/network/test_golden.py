@@ -14,13 +14,13 @@ import torch
 from spikewatch.model.checkpoints.dyadic_init import dyadic_tensor, fill_dyadic
 from spikewatch.model.checkpoints.official_names import official_layer_names, official_tensor_names
 from spikewatch.model.decode import average_logits, decode
-from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.network.base import HeadLogits
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.neuron import ILIF
-from spikewatch.model.network.shapes import trace
+from spikewatch.model.network.shapes import trace_shapes
 from spikewatch.model.network.spikeyolo import SpikeYOLO
 from spikewatch.model.network.state import init_state
-from spikewatch.model.network.step import Step
+from spikewatch.model.network.step import StepContext
 
 CASES = [f"grid_n_nc{nc}_{size}_T{t}" for nc in (80, 2) for size in ("64x96", "256x320") for t in (1, 4)]
 
@@ -57,7 +57,7 @@ def test_dyadic_fill_is_the_golden_fill(golden: Path, parity_fill: ModuleType) -
             np.testing.assert_array_equal(dyadic_tensor(name, tuple(shape)), want, err_msg=name)
 
 
-def run(network: SpikeYOLO, frames: torch.Tensor) -> tuple[RawOutputs, dict[str, np.ndarray]]:
+def run(network: SpikeYOLO, frames: torch.Tensor) -> tuple[HeadLogits, dict[str, np.ndarray]]:
     """Step slice by slice with the state carried; mean logits and the spikes [T,B,C,H,W] of every layer."""
     fired: dict[str, list[torch.Tensor]] = {}
 
@@ -66,12 +66,12 @@ def run(network: SpikeYOLO, frames: torch.Tensor) -> tuple[RawOutputs, dict[str,
 
     hooks = [m.register_forward_hook(keep) for m in network.modules() if isinstance(m, ILIF)]
     slices, batch, _, height, width = frames.shape
-    state = init_state(trace(network, height, width).state_shapes, batch)
+    state = init_state(trace_shapes(network, height, width).state_shapes, batch)
     fired.clear()
     outputs = []
     with torch.inference_mode():
         for t in range(slices):
-            step = Step(state)
+            step = StepContext(state)
             outputs.append(network(frames[t], step))
             state = step.next_state
     for hook in hooks:

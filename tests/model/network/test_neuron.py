@@ -3,7 +3,7 @@ import torch
 
 from spikewatch.model.errors import StateError
 from spikewatch.model.network.neuron import ILIF, FireInteger, ilif_step
-from spikewatch.model.network.step import Step
+from spikewatch.model.network.step import StepContext
 
 
 def fire(u: list[float], d_max: int = 4) -> list[float]:
@@ -51,6 +51,6 @@ def test_missing_or_misshapen_membrane_is_an_error() -> None:
     lif.name = "layer"
     x = torch.zeros(1, 2, 3, 4)
     with pytest.raises(StateError, match="no membrane for layer 'layer'"):
-        lif(x, Step({}))
+        lif(x, StepContext({}))
     with pytest.raises(StateError, match=r"\(2, 2, 3, 4\)"):
-        lif(x, Step({"layer": torch.zeros(2, 2, 3, 4)}))
+        lif(x, StepContext({"layer": torch.zeros(2, 2, 3, 4)}))

@@ -14,10 +14,10 @@ from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import SpikeConv
 from spikewatch.model.network.neuron import ILIF, ilif_step
-from spikewatch.model.network.shapes import trace
-from spikewatch.model.network.step import Step
+from spikewatch.model.network.shapes import trace_shapes
+from spikewatch.model.network.step import StepContext
 from spikewatch.model.network.transformer import SpikeAttention
-from spikewatch.model.paper_tables import ROWS, TABLE_5, Row
+from spikewatch.model.paper_tables import PAPER_ROWS, TABLE_5, PaperRow
 from spikewatch.model.runtime.binary_spikes import SpikeDrivenConv, to_spike_driven
 from spikewatch.model.spec import REPRESENTATION_CHANNELS, WINDOW_US
 from tests.model.support.fakes import event_like_frames, small_detector
@@ -60,11 +60,11 @@ def detector(variant: dict[str, Any]) -> Detector:
 )
 def test_parameter_counts_of_variants(row: str, expected: int) -> None:
     """YOLOv8m's 25,902,640 is its authors' own figure; the others are ours."""
-    assert parameters(ROWS[row].config) == expected
+    assert parameters(PAPER_ROWS[row].config) == expected
 
 
 @pytest.mark.parametrize("row", TABLE_5, ids=lambda row: row.name)
-def test_table_5_has_the_published_sizes(row: Row) -> None:
+def test_table_5_has_the_published_sizes(row: PaperRow) -> None:
     """To the last digit printed, rounded or cut off."""
     assert row.parameters_m == pytest.approx(parameters(row.config) / 1e6, abs=0.06)
 
@@ -72,24 +72,24 @@ def test_table_5_has_the_published_sizes(row: Row) -> None:
 @pytest.mark.parametrize(
     ("config", "size", "ann_mj"),
     [
-        (ROWS["table2/ann"].config, (640, 640), 480.8),
-        (ROWS["table3/ann"].config, (256, 320), 96.1),
-        (ROWS["table5/no-reparameterisation"].config, (640, 640), 277.4),
-        (replace(ROWS["table3/s-4x2"].config, reparameterised=False), (256, 320), 55.4),
-        (ROWS["table2/yolov8"].config, (640, 640), 181.6),
+        (PAPER_ROWS["table2/ann"].config, (640, 640), 480.8),
+        (PAPER_ROWS["table3/ann"].config, (256, 320), 96.1),
+        (PAPER_ROWS["table5/no-reparameterisation"].config, (640, 640), 277.4),
+        (replace(PAPER_ROWS["table3/s-4x2"].config, reparameterised=False), (256, 320), 55.4),
+        (PAPER_ROWS["table2/yolov8"].config, (640, 640), 181.6),
     ],
 )
 def test_energies_by_equation_16(config: SpikeYOLOConfig, size: tuple[int, int], ann_mj: float) -> None:
     with torch.device("meta"):
-        layers = trace(build_network(config), *size).layers
+        layers = trace_shapes(build_network(config), *size).layers
     assert round(sum(layer.macs for layer in layers) * 4.6e-9, 1) == ann_mj
 
 
 def test_yolov8_m_with_fused_batch_norms_is_printed_as_25_8() -> None:
     with torch.device("meta"):
-        network = build_network(ROWS["table2/yolov8"].config)
+        network = build_network(PAPER_ROWS["table2/yolov8"].config)
     norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
-    fused = parameters(ROWS["table2/yolov8"].config) + DFL - sum(2 * m.num_features for m in norms)
+    fused = parameters(PAPER_ROWS["table2/yolov8"].config) + DFL - sum(2 * m.num_features for m in norms)
     assert fused + sum(m.num_features for m in norms) == 25_886_080
 
 
@@ -102,12 +102,12 @@ def test_yolov8_has_its_published_parameters(scale: str, published: int) -> None
 
 
 def test_every_row_of_the_paper_is_a_network() -> None:
-    for row in ROWS.values():
+    for row in PAPER_ROWS.values():
         spec = row.spec
         assert spec.config.in_channels == REPRESENTATION_CHANNELS[spec.representation]
         assert spec.slice_us * spec.slices == WINDOW_US["paper"]
         assert row.parameters_m == pytest.approx(parameters(row.config) / 1e6, abs=0.35)
-    assert {(r.slices, r.config.d_max) for r in ROWS.values() if r.name.startswith("table4/")} >= {
+    assert {(r.slices, r.config.d_max) for r in PAPER_ROWS.values() if r.name.startswith("table4/")} >= {
         *((1, 1), (1, 2), (2, 1), (2, 2), (2, 4), (4, 1), (4, 2), (8, 1))
     }
 
@@ -120,7 +120,7 @@ def test_modes_agree_and_every_layer_fires(name: str) -> None:
     states, fired = [integer.init_state(), spike.init_state()], dict.fromkeys(integer.state_shapes, 0)
     for frame in event_like_frames(3, integer.spec):
         a, b = (d.step(frame[None], s) for d, s in zip((integer, spike), states, strict=True))
-        assert all(torch.equal(x, y) for x, y in zip(a.raw, b.raw, strict=True))
+        assert all(torch.equal(x, y) for x, y in zip(a.logits, b.logits, strict=True))
         assert all(torch.equal(a.state[name], b.state[name]) for name in a.state)
         assert a.sample(0)[1] == b.sample(0)[1]
         states = [a.state, b.state]
@@ -141,7 +141,7 @@ def test_samples_of_a_batch_do_not_meet(name: str) -> None:
             out = both.step(stream[t : t + 1], alone[i])
             alone[i] = out.state
             assert out.sample(0)[1] == together.sample(i)[1]
-            assert all(torch.equal(x[0], y[i]) for x, y in zip(out.raw, together.raw, strict=True))
+            assert all(torch.equal(x[0], y[i]) for x, y in zip(out.logits, together.logits, strict=True))
 
 
 @pytest.mark.parametrize("architecture", ["spikeyolo", "yolov8"])
@@ -164,7 +164,7 @@ def test_attention_is_the_quadratic_one() -> None:
     layer = SpikeAttention(config, 64)
     layer.q.name, layer.k.name, layer.v.name = "q", "k", "v"
     qkv = torch.randint(0, 5, (1, 192, 3, 5), generator=torch.Generator().manual_seed(0)).float()
-    step = Step({name: torch.zeros(1, 64, 3, 5) for name in "qkv"})
+    step = StepContext({name: torch.zeros(1, 64, 3, 5) for name in "qkv"})
     q, k, v = (x.reshape(8, 8, 15) for x in qkv[0].chunk(3))
     pairs = torch.einsum("gen,gem->gnm", q, k)
     expected = torch.einsum("gnm,gem->gen", pairs, v) * (0.125 / 16)
@@ -176,11 +176,11 @@ def test_learned_beta_starts_at_the_papers_and_learns() -> None:
     learned = detector({"beta_mode": "learned"})
     decays = [m.beta for m in learned.network.modules() if isinstance(m, ILIF)]
     assert len(decays) == 88
-    step = Step(learned.init_state())
+    step = StepContext(learned.init_state())
     frames = event_like_frames(2, learned.spec)
     learned.network(frames[:1], step)
     torch.cat(
-        [level.flatten() for level in learned.network(frames[1:], Step(step.next_state))]
+        [level.flatten() for level in learned.network(frames[1:], StepContext(step.next_state))]
     ).sum().backward()
     gradients = []
     for beta in decays:
@@ -211,7 +211,7 @@ def test_a_beta_that_left_its_bounds_can_come_back() -> None:
     for outside in (-0.2, 1.2):
         neuron.beta.data.fill_(outside)
         neuron.beta.grad = None
-        step = Step({"n": torch.zeros(1, 1, 1, 1)})
+        step = StepContext({"n": torch.zeros(1, 1, 1, 1)})
         neuron(torch.full((1, 1, 1, 1), 0.4), step)
         assert step.next_state["n"].item() == pytest.approx(0.4 * min(max(outside, 0), 1))
         step.next_state["n"].sum().backward()

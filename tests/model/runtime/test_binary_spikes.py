@@ -11,7 +11,7 @@ from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import SpikeConv
 from spikewatch.model.network.neuron import fire_integer
 from spikewatch.model.network.spikeyolo import SpikeYOLO
-from spikewatch.model.network.step import Step
+from spikewatch.model.network.step import StepContext
 from spikewatch.model.runtime.binary_spikes import SpikeDrivenConv, binary_spikes, to_spike_driven
 from tests.model.support.fakes import calibrated_detector, event_like_frames, small_detector
 
@@ -40,7 +40,7 @@ def test_modes_agree_exactly(scale: str, d_max: int, slices: int) -> None:
     for frame in event_like_frames(slices, spec):
         a, b = (d.step(frame[None], s) for d, s in zip((integer, spike), states, strict=True))
         assert a.sample(0)[1] == b.sample(0)[1]
-        assert all(torch.equal(x, y) for x, y in zip(a.raw, b.raw, strict=True))
+        assert all(torch.equal(x, y) for x, y in zip(a.logits, b.logits, strict=True))
         assert all(torch.equal(a.state[name], b.state[name]) for name in a.state)
         states = [a.state, b.state]
     assert sum(a.sample(0)[1].values()) > 0
@@ -60,7 +60,7 @@ def test_on_ordinary_weights_each_layer_agrees_within_rounding() -> None:
     spike = {m.name: m for m in to_spike_driven(integer.network).modules() if isinstance(m, SpikeConv)}
     moved, neurons, largest = 0, 0, 0.0
 
-    def compare(layer: SpikeConv, args: tuple[torch.Tensor, Step], current: torch.Tensor) -> None:
+    def compare(layer: SpikeConv, args: tuple[torch.Tensor, StepContext], current: torch.Tensor) -> None:
         nonlocal moved, neurons, largest
         s = fire_integer(args[0] + args[1].membrane(layer.name, args[0]), layer.lif.d_max)
         other = spike[layer.name].conv(s)

@@ -12,8 +12,8 @@ from spikewatch.model.errors import ConfigError, StateError
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.runtime import select
-from spikewatch.model.runtime.packed_convolutions import ByteConv, Geometry, split_weight
-from spikewatch.model.runtime.select import choose_runtime
+from spikewatch.model.runtime.packed_convolutions import ByteConv, ConvGeometry, quantise_weight
+from spikewatch.model.runtime.select import select_runtime
 from spikewatch.model.spec import ModelSpec
 from tests.model.support.fakes import calibrated_detector, event_like_frames, small_detector
 
@@ -38,7 +38,7 @@ def equal(a: StepOutput, b: StepOutput) -> bool:
     same_spikes = list(a.spikes) == list(b.spikes) and all(
         torch.equal(n, b.spikes[k]) for k, n in a.spikes.items()
     )
-    return same_spikes and all(torch.equal(x, y) for x, y in zip(a.raw, b.raw, strict=True))
+    return same_spikes and all(torch.equal(x, y) for x, y in zip(a.logits, b.logits, strict=True))
 
 
 @pytest.mark.parametrize("runtime", PACKED)
@@ -61,7 +61,7 @@ def test_floats_are_close_on_any_weights() -> None:
     a, b = (each.step(frames, each.init_state(2)) for each in (reference, on("fp32", reference)))
     total = sum(int(n.sum()) for n in a.spikes.values())
     assert sum(int((n - b.spikes[name]).abs().sum()) for name, n in a.spikes.items()) < 1e-3 * total
-    torch.testing.assert_close(b.raw, a.raw, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(b.logits, a.logits, rtol=1e-3, atol=1e-3)
 
 
 @torch.inference_mode()
@@ -77,7 +77,7 @@ def test_bytes_are_close_on_any_weights(
         values.normal_(generator=generator)
     spikes = torch.randint(0, 5, (2, 16, 12, 20), generator=generator)
     expected = conv.double()(spikes.double())
-    packed = ByteConv(conv.weight, conv.bias, Geometry.of(conv, 12, 20), parts)
+    packed = ByteConv(conv.weight, conv.bias, ConvGeometry.from_conv(conv, 12, 20), parts)
     bytes_in = spikes.to(torch.uint8).contiguous(memory_format=torch.channels_last)
     found = packed(bytes_in)
     assert float((found - expected).abs().mean() / expected.std()) < limit
@@ -100,8 +100,8 @@ def test_sessions_in_a_bank_equal_each_alone(runtime: str) -> None:
     sessions, rng = 5, random.Random(3)
     detector = on(runtime, small_detector())
     frames = [event_like_frames(SLICES, detector.spec, seed) for seed in range(sessions)]
-    alone = [detector.window(f[:, None]) for f in frames]
-    bank, position = detector.make_bank(sessions + 1), [0] * sessions
+    alone = [detector.run_window(f[:, None]) for f in frames]
+    bank, position = detector.create_bank(sessions + 1), [0] * sessions
     untouched = sessions
     while any(p < SLICES for p in position):
         ready = [s for s in range(sessions) if position[s] < SLICES]
@@ -109,7 +109,7 @@ def test_sessions_in_a_bank_equal_each_alone(runtime: str) -> None:
         out = detector.step_in_bank(torch.stack([frames[s][position[s]] for s in batch]), bank, batch)
         for row, s in enumerate(batch):
             assert out.sample(row)[1] == alone[s][position[s]].sample(0)[1]
-            assert all(map(torch.equal, out.sample(row)[0], alone[s][position[s]].raw))
+            assert all(map(torch.equal, out.sample(row)[0], alone[s][position[s]].logits))
             position[s] += 1
     assert all(not h.any() for h in bank.gather([untouched]).values())
 
@@ -117,14 +117,14 @@ def test_sessions_in_a_bank_equal_each_alone(runtime: str) -> None:
 @pytest.mark.parametrize("runtime", PACKED)
 def test_a_membrane_that_is_not_finite_shows_in_its_own_sample_only(runtime: str) -> None:
     detector = on(runtime, small_detector())
-    bank, frames = detector.make_bank(2), event_like_frames(2, detector.spec)
+    bank, frames = detector.create_bank(2), event_like_frames(2, detector.spec)
     well = detector.step(frames[1:], detector.init_state())
     sick = {name: h.clone() for name, h in bank.gather([0]).items()}
     sick["down1"][0, 0, 0, 0] = torch.nan
     bank.scatter([0], sick)
     out = detector.step_in_bank(frames, bank, [0, 1])
-    assert all(torch.isnan(level[0]).all() for level in out.raw)
-    assert all(torch.equal(level[1:], other) for level, other in zip(out.raw, well.raw, strict=True))
+    assert all(torch.isnan(level[0]).all() for level in out.logits)
+    assert all(torch.equal(level[1:], other) for level, other in zip(out.logits, well.logits, strict=True))
     assert all(int(n[0]) >= 0 for n in out.spikes.values())
 
 
@@ -133,11 +133,11 @@ def test_a_failure_names_the_slots_it_left_half_written(
     runtime: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = on(runtime, small_detector())
-    bank, frames = detector.make_bank(3), event_like_frames(2, detector.spec)
+    bank, frames = detector.create_bank(3), event_like_frames(2, detector.spec)
     with pytest.raises((StateError, RuntimeError)):
         detector.step_in_bank(frames[:, :, :32], bank, [0, 2])
     half_written = any(h.any() for h in bank.membranes.values())
-    assert bank.torn == ({0, 2} if half_written else set())
+    assert bank.corrupted_slots == ({0, 2} if half_written else set())
 
     def broken(*_: object, **__: object) -> Tensor:
         raise RuntimeError("out of memory")
@@ -145,9 +145,9 @@ def test_a_failure_names_the_slots_it_left_half_written(
     monkeypatch.setattr(nn.functional, "max_pool2d", broken)
     with pytest.raises(RuntimeError, match="out of memory"):
         detector.step_in_bank(frames, bank, [0, 2])
-    assert bank.torn == (set() if runtime == "eager" else {0, 2})
+    assert bank.corrupted_slots == (set() if runtime == "eager" else {0, 2})
     bank.reset([2])
-    assert bank.torn == (set() if runtime == "eager" else {0})
+    assert bank.corrupted_slots == (set() if runtime == "eager" else {0})
     with pytest.raises(StateError):
         detector.step_in_bank(frames, bank, [1, 1])
 
@@ -156,7 +156,7 @@ def test_bfloat16_membranes_are_rounded_between_slices_and_nowhere_else() -> Non
     """Against the reference, its membranes rounded by torch."""
     reference = calibrated_detector()
     half = Detector(reference.network, reference.spec, runtime="fp32", state_dtype=torch.bfloat16)
-    expected, bank = reference.init_state(), half.make_bank(2)
+    expected, bank = reference.init_state(), half.create_bank(2)
     frames = event_like_frames(SLICES, reference.spec)
     full = on("fp32", reference)
     for frame in frames.split(1):
@@ -165,7 +165,7 @@ def test_bfloat16_membranes_are_rounded_between_slices_and_nowhere_else() -> Non
         found = half.step_in_bank(frame, bank, [1])
         assert equal(out, found)
         assert all(torch.equal(h, bank.gather([1])[name]) for name, h in expected.items())
-    assert bank.nbytes * 2 == full.make_bank(2).nbytes
+    assert bank.nbytes * 2 == full.create_bank(2).nbytes
     state = half.init_state()
     for frame in frames.split(1):
         state = half.step(frame, state).state
@@ -184,7 +184,7 @@ def test_two_bytes_hold_what_one_cannot() -> None:
     errors = []
     for parts in (1, 2):
         rebuilt = sum(
-            part.double() * scale.double().view(-1, 1, 1, 1) for part, scale in split_weight(weight, parts)
+            part.double() * scale.double().view(-1, 1, 1, 1) for part, scale in quantise_weight(weight, parts)
         )
         errors.append(float(((rebuilt - weight).abs() / weight.abs().amax((1, 2, 3), keepdim=True)).max()))
     assert errors[0] == pytest.approx(0.5 / 127, rel=0.02)
@@ -193,7 +193,7 @@ def test_two_bytes_hold_what_one_cannot() -> None:
 
 def test_a_channel_without_weights_stays_empty() -> None:
     for parts in (1, 2):
-        assert all(not part.any() for part, _ in split_weight(torch.zeros(2, 3, 1, 1), parts))
+        assert all(not part.any() for part, _ in quantise_weight(torch.zeros(2, 3, 1, 1), parts))
 
 
 @pytest.mark.parametrize(
@@ -203,18 +203,18 @@ def test_auto_depends_on_the_processor(
     able: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
-    assert choose_runtime("auto", small_detector().network, "cpu") == expected
+    assert select_runtime("auto", small_detector().network, "cpu") == expected
 
 
 def test_auto_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     other = build_network(SpikeYOLOConfig("n", architecture="yolov8"))
     ours = small_detector().network
-    assert choose_runtime("auto", other, "cpu") == "eager"
-    assert choose_runtime("auto", other, "cuda") == "eager"
+    assert select_runtime("auto", other, "cpu") == "eager"
+    assert select_runtime("auto", other, "cuda") == "eager"
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert choose_runtime("auto", ours, "cpu") == "eager"
+    assert select_runtime("auto", ours, "cpu") == "eager"
     with pytest.raises(ConfigError, match="oneDNN"):
-        choose_runtime("int8", ours, "cpu")
+        select_runtime("int8", ours, "cpu")
 
 
 @pytest.mark.parametrize(
@@ -258,4 +258,4 @@ def test_kernels_run_without_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_default_runtime_of_this_machine_is_a_known_one() -> None:
-    assert choose_runtime("auto", small_detector().network, "cpu") in select.RUNTIMES
+    assert select_runtime("auto", small_detector().network, "cpu") in select.RUNTIMES

@@ -11,8 +11,8 @@ from spikewatch.model.network.base import Network
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import Synapses
-from spikewatch.model.network.step import Step
-from spikewatch.model.runtime.factorise import factored
+from spikewatch.model.network.step import StepContext
+from spikewatch.model.runtime.factorise import factorise_network
 from tests.model.support.fakes import event_like_frames, small_detector
 
 VARIANTS = [
@@ -37,7 +37,7 @@ def layers(network: Network) -> dict[str, Synapses]:
 @pytest.mark.parametrize("config", [SpikeYOLOConfig("t"), SpikeYOLOConfig("n"), *VARIANTS])
 def test_every_layer_is_equal_on_dyadic_weights(config: SpikeYOLOConfig) -> None:
     network = dyadic(config)
-    plain = layers(factored(network))
+    plain = layers(factorise_network(network))
     generator = torch.Generator().manual_seed(0)
     for name, layer in layers(network).items():
         spikes = torch.randint(0, 5, (1, layer.kernel.in_channels, 6, 8), generator=generator).float()
@@ -48,7 +48,9 @@ def test_every_layer_is_equal_on_dyadic_weights(config: SpikeYOLOConfig) -> None
 def test_the_encoder_is_equal_on_dyadic_weights() -> None:
     network = dyadic(SpikeYOLOConfig())
     frames = torch.randint(0, 9, (1, 2, 64, 96), generator=torch.Generator().manual_seed(0)) / 8
-    a, b = (n.get_submodule("encoder")(frames, Step({})) for n in (network, factored(network)))
+    a, b = (
+        n.get_submodule("encoder")(frames, StepContext({})) for n in (network, factorise_network(network))
+    )
     assert torch.equal(a, b)
 
 
@@ -61,7 +63,7 @@ def test_close_on_any_weights(config: SpikeYOLOConfig) -> None:
         if tensor.is_floating_point():
             low, high = (0.5, 1.5) if "var" in name else (-0.3, 0.3)
             tensor.copy_(torch.empty_like(tensor).uniform_(low, high, generator=generator))
-    plain = layers(factored(network))
+    plain = layers(factorise_network(network))
     for name, layer in layers(network).items():
         spikes = torch.randint(0, 5, (1, layer.kernel.in_channels, 6, 8), generator=generator).float()
         torch.testing.assert_close(plain[name].conv(spikes), layer.conv(spikes), rtol=1e-3, atol=1e-3)
@@ -70,7 +72,7 @@ def test_close_on_any_weights(config: SpikeYOLOConfig) -> None:
 def test_a_stream_is_equal_and_the_original_untouched() -> None:
     original = small_detector()
     before = weights_digest(original.network)
-    plain = Detector(factored(original.network), original.spec)
+    plain = Detector(factorise_network(original.network), original.spec)
     assert weights_digest(original.network) == before
     assert not any(isinstance(module, nn.BatchNorm2d) for module in plain.network.modules())
 
@@ -78,6 +80,6 @@ def test_a_stream_is_equal_and_the_original_untouched() -> None:
     for frame in event_like_frames(4, original.spec):
         a, b = (d.step(frame[None], s) for d, s in zip((original, plain), states, strict=True))
         assert a.sample(0)[1] == b.sample(0)[1]
-        assert all(torch.equal(x, y) for x, y in zip(a.raw, b.raw, strict=True))
+        assert all(torch.equal(x, y) for x, y in zip(a.logits, b.logits, strict=True))
         assert all(torch.equal(a.state[name], b.state[name]) for name in a.state)
         states = [a.state, b.state]

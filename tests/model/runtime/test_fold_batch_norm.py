@@ -5,7 +5,7 @@ import torch
 
 from spikewatch.model.checkpoints.checkpoint import untrained_detector
 from spikewatch.model.network.convolutions import SpikeConv
-from spikewatch.model.runtime.fold_batch_norm import fold, run_folded
+from spikewatch.model.runtime.fold_batch_norm import fold_layer, run_folded
 
 
 def layers(scale: str) -> list[SpikeConv]:
@@ -18,7 +18,7 @@ def test_every_layer_folds_exactly_on_dyadic_weights(scale: str) -> None:
     generator = torch.Generator().manual_seed(0)
     for layer in layers(scale):
         spikes = torch.randint(0, 5, (1, layer.kernel.in_channels, 6, 8), generator=generator).float()
-        weight, bias = fold(layer)
+        weight, bias = fold_layer(layer)
         k = layer.kernel
         assert weight.shape == (k.out_channels, k.in_channels // k.groups, k.size, k.size), layer.name
         assert torch.equal(run_folded(layer, spikes, weight, bias), layer.conv(spikes)), layer.name
@@ -33,5 +33,5 @@ def test_folding_is_close_on_any_weights() -> None:
                 tensor.uniform_(0.5, 1.5) if "var" in name else tensor.normal_(0, 0.3)
         spikes = torch.randint(0, 5, (1, layer.kernel.in_channels, 6, 8), generator=generator).float()
         torch.testing.assert_close(
-            run_folded(layer, spikes, *fold(layer)), layer.conv(spikes), rtol=1e-3, atol=1e-3
+            run_folded(layer, spikes, *fold_layer(layer)), layer.conv(spikes), rtol=1e-3, atol=1e-3
         )

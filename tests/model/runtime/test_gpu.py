@@ -12,10 +12,10 @@ from spikewatch.model.detector import Detector
 from spikewatch.model.errors import ConfigError, StateError
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.state import StateBank
-from spikewatch.model.runtime.cuda_graphs import GraphedNetwork
-from spikewatch.model.runtime.gpu import HalfNetwork, choose_fire
-from spikewatch.model.runtime.ilif_gpu import Constants, fire_by_torch
-from spikewatch.model.runtime.select import choose_runtime
+from spikewatch.model.runtime.cuda_graphs import CudaGraphNetwork
+from spikewatch.model.runtime.gpu import HalfPrecisionNetwork, select_fire_kernel
+from spikewatch.model.runtime.ilif_gpu import ILIFConstants, fire_torch
+from spikewatch.model.runtime.select import select_runtime
 from tests.model.runtime.test_cpu import FUSIBLE, SLICES, equal, on
 from tests.model.support.fake_cuda import FakeGraph, pretend
 from tests.model.support.fakes import calibrated_detector, event_like_frames, small_detector
@@ -23,17 +23,17 @@ from tests.model.support.fakes import calibrated_detector, event_like_frames, sm
 SESSIONS = 4
 
 
-def half_network(detector: Detector, dtype: torch.dtype = torch.float32) -> HalfNetwork:
-    return HalfNetwork(detector.network, detector.layers, dtype)
+def half_network(detector: Detector, dtype: torch.dtype = torch.float32) -> HalfPrecisionNetwork:
+    return HalfPrecisionNetwork(detector.network, detector.layers, dtype)
 
 
-def graphed(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> GraphedNetwork:
+def graphed(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> CudaGraphNetwork:
     pretend(monkeypatch)
-    return GraphedNetwork(half_network(detector))
+    return CudaGraphNetwork(half_network(detector))
 
 
 def channels_last_bank(detector: Detector, slots: int = SESSIONS) -> StateBank:
-    return StateBank(detector.state_shapes, slots, layout=torch.channels_last)
+    return StateBank(detector.state_shapes, slots, memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("config", FUSIBLE, ids=str)
@@ -41,7 +41,7 @@ def test_equal_on_dyadic_weights(config: SpikeYOLOConfig) -> None:
     """On a CPU it computes in float32, so that sums are exact."""
     reference = small_detector(config=config)
     half = on("half", reference)
-    expected, bank = reference.init_state(2), half.make_bank(SESSIONS)
+    expected, bank = reference.init_state(2), half.create_bank(SESSIONS)
     for frames in event_like_frames(2 * SLICES, reference.spec).split(2):
         a, b = reference.step(frames, expected), half.step_in_bank(frames, bank, [3, 1])
         assert equal(a, b)
@@ -118,13 +118,13 @@ def test_graphs_go_with_their_bank(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(2):
         bank = channels_last_bank(detector, 2)
         graphs.run(frames, graphs.step(bank.membranes, [1]))
-        assert len(graphs._sides) == 1
-        for side in graphs._sides.values():
+        assert len(graphs._graph_streams) == 1
+        for side in graphs._graph_streams.values():
             for graph in side.graphs.values():
                 graph._graph.ops.clear()  # a real graph holds addresses, the fake one tensors
         del bank, side, graph
         gc.collect()
-        assert len(graphs._sides) == 0
+        assert len(graphs._graph_streams) == 0
 
 
 @pytest.mark.parametrize("by_graph", [False, True])
@@ -140,18 +140,18 @@ def test_a_membrane_that_is_not_finite_shows_in_its_own_sample_only(
     with torch.inference_mode():
         raw, spikes = network.run(frames, network.step(bank.membranes, [3, 0]))
     assert all(torch.isnan(level[0]).all() for level in raw)
-    assert all(torch.equal(level[1:], other) for level, other in zip(raw, well.raw, strict=True))
+    assert all(torch.equal(level[1:], other) for level, other in zip(raw, well.logits, strict=True))
     assert all(int(n[0]) >= 0 for n in spikes.values())
 
 
 def test_a_failure_names_the_slots_it_left_half_written(monkeypatch: pytest.MonkeyPatch) -> None:
     detector = on("half", small_detector())
-    bank, frames = detector.make_bank(3), event_like_frames(2, detector.spec)
+    bank, frames = detector.create_bank(3), event_like_frames(2, detector.spec)
     with pytest.raises(StateError):
         detector.step_in_bank(frames[:, :, :32], bank, [0, 2])
     with pytest.raises(StateError, match="2 frames"):
         detector.step_in_bank(frames, bank, [1])
-    assert bank.torn == set()
+    assert bank.corrupted_slots == set()
 
     def broken(*_: object, **__: object) -> Tensor:
         raise RuntimeError("out of memory")
@@ -159,14 +159,14 @@ def test_a_failure_names_the_slots_it_left_half_written(monkeypatch: pytest.Monk
     monkeypatch.setattr(torch.nn.functional, "max_pool2d", broken)
     with pytest.raises(RuntimeError, match="out of memory"):
         detector.step_in_bank(frames, bank, [0, 2])
-    assert bank.torn == {0, 2}
+    assert bank.corrupted_slots == {0, 2}
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_step_is_step_in_bank(dtype: torch.dtype) -> None:
     reference = small_detector()
     detector = Detector(reference.network, reference.spec, runtime="half", state_dtype=dtype)
-    frames, bank, state = event_like_frames(2, detector.spec), detector.make_bank(2), detector.init_state(2)
+    frames, bank, state = event_like_frames(2, detector.spec), detector.create_bank(2), detector.init_state(2)
     assert bank.membranes["down1"].dtype == dtype
     out = detector.step(frames, state)
     assert equal(out, detector.step_in_bank(frames, bank, [0, 1]))
@@ -182,7 +182,7 @@ def test_the_kernel_is_what_torch_computes(bank_dtype: torch.dtype, d_max: int) 
     if device == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
         pytest.skip("no GPU, and TRITON_INTERPRET=1 is not set")
     pytest.importorskip("triton")
-    from spikewatch.model.runtime.ilif_triton import fire_by_triton
+    from spikewatch.model.runtime.ilif_triton import fire_triton
 
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(3, 5, 7, 48, generator=generator).half() * 2
@@ -191,25 +191,25 @@ def test_the_kernel_is_what_torch_computes(bank_dtype: torch.dtype, d_max: int) 
     bank[4] = 0
     x, bank, rows = x.to(device), bank.to(device), torch.tensor([4, 0, 2], device=device)
     found = []
-    for fire in (fire_by_torch, fire_by_triton):
+    for fire in (fire_torch, fire_triton):
         own, count = bank.clone(), torch.zeros(3, dtype=torch.float64, device=device)
-        found.append((fire(x, own, rows, count, Constants(0.25, 0.5, d_max)), count, own))
+        found.append((fire(x, own, rows, count, ILIFConstants(0.25, 0.5, d_max)), count, own))
     (spikes, count, left), (spikes_too, count_too, left_too) = found
     assert torch.equal(spikes, spikes_too)
     assert torch.equal(count, count_too)
     cut = device == "cpu" and bank_dtype == torch.bfloat16
     torch.testing.assert_close(left_too, left, rtol=2**-7 if cut else 0, atol=0)
     bank[0, 0, 0, 0] = torch.nan
-    fire_by_triton(x, bank, rows, count, Constants(0.25, 0.5, d_max))
+    fire_triton(x, bank, rows, count, ILIFConstants(0.25, 0.5, d_max))
     assert count.isnan().tolist() == [False, True, False]
 
 
 def test_where_it_runs() -> None:
     detector = small_detector()
-    assert choose_runtime("auto", detector.network, "cuda") == "half"
-    assert choose_runtime("half", detector.network, "cuda:1") == "half"
+    assert select_runtime("auto", detector.network, "cuda") == "half"
+    assert select_runtime("half", detector.network, "cuda:1") == "half"
     with pytest.raises(ConfigError, match="CUDA"):
-        choose_runtime("half", detector.network, "cpu")
+        select_runtime("half", detector.network, "cpu")
     with pytest.raises(ConfigError, match="CPU"):
-        choose_runtime("int8", detector.network, "cuda")
-    assert choose_fire(torch.device("cpu")) is fire_by_torch
+        select_runtime("int8", detector.network, "cuda")
+    assert select_fire_kernel(torch.device("cpu")) is fire_torch

@@ -9,7 +9,7 @@ import torch
 PROGRAM = """
 import threading
 import torch
-from spikewatch.model.runtime.parallel import share_cores_with_none
+from spikewatch.model.runtime.parallel import claim_all_cores
 
 def new_thread(action):
     found = []
@@ -19,7 +19,7 @@ def new_thread(action):
     return found[0]
 
 def worker():
-    share_cores_with_none(3)
+    claim_all_cores(3)
     torch.ones(1 << 20).add_(1)
     return torch.get_num_threads()
 

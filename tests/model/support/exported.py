@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from spikewatch.model.detector import Detector
-from spikewatch.model.export.engines import Engine, onnx_runtime, openvino_runtime
+from spikewatch.model.export.engines import Engine, onnx_engine, openvino_engine
 from spikewatch.model.export.onnx_export import write_onnx
 from spikewatch.model.export.openvino_export import convert_to_openvino
 
@@ -28,5 +28,5 @@ def export(detector: Detector, folder: Path) -> Exported:
     onnx, xml = folder / "model.onnx", folder / "model.xml"
     write_onnx(detector, onnx)
     convert_to_openvino(onnx, detector.spec, xml)
-    engines = {"onnx": onnx_runtime(onnx, threads=2), "openvino": openvino_runtime(xml, threads=2)}
+    engines = {"onnx": onnx_engine(onnx, threads=2), "openvino": openvino_engine(xml, threads=2)}
     return Exported(detector, onnx, xml, engines)

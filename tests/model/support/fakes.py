@@ -7,7 +7,7 @@ from spikewatch.model.checkpoints.checkpoint import untrained_network
 from spikewatch.model.detector import Detector
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
-from spikewatch.model.network.step import Step
+from spikewatch.model.network.step import StepContext
 from spikewatch.model.spec import ModelSpec
 
 
@@ -37,6 +37,6 @@ def calibrated_detector() -> Detector:
     detector = Detector(network, ModelSpec("calibrated", config, input_height=64, input_width=96))
     network.train()
     for seed in range(60):
-        network(event_like_frames(4, detector.spec, seed), Step(detector.init_state(4)))
+        network(event_like_frames(4, detector.spec, seed), StepContext(detector.init_state(4)))
     network.eval()
     return detector

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from spikewatch.service.api.stream import stream
-from spikewatch.service.auth.client import Caller
+from spikewatch.service.auth.client import Client
 from spikewatch.service.sessions.session import Session
 from tests.service.support.live import Live, dat_stream
 
@@ -26,7 +26,7 @@ def converse(live: Live, session: Session, data: bytes, send: Send) -> None:
             send(json.loads(message["text"])["type"])
 
     scope = {"type": "websocket", "app": live.app, "path": "/", "query_string": b"", "headers": []}
-    scope |= {"state": {"client": Caller("anyone", None)}}
+    scope |= {"state": {"client": Client("anyone", None)}}
     talk = asyncio.wait_for(stream(WebSocket(scope, coming.get, tell), session.id), 30)
     asyncio.run_coroutine_threadsafe(talk, session._loop).result(40)
 
@@ -40,18 +40,18 @@ def test_a_client_that_is_back_while_results_fail_to_be_sent(live: Live) -> None
             raise ConnectionResetError
 
     converse(live, session, dat_stream(3), send)
-    assert session.closed is None
+    assert session.close_error is None
     assert live.http.delete(f"/v1/sessions/{session.id}").json()["totals"]["windows"] == 3
 
 
 def test_a_notice_that_cannot_be_sent_comes_before_a_result_that_cannot(live: Live) -> None:
     session = live.manager.get(live.open(hop=1))
-    session._loop.call_soon_threadsafe(lambda: session.notices.tell("idle_warning", closes_in_s=1.0))
+    session._loop.call_soon_threadsafe(lambda: session.notifications.push("idle_warning", closes_in_s=1.0))
 
     def send(kind: str) -> None:
         if kind != "ready":
             raise ConnectionResetError
 
     converse(live, session, dat_stream(3), send)
-    assert session.closed is None
+    assert session.close_error is None
     assert live.http.delete(f"/v1/sessions/{session.id}").json()["totals"]["windows"] == 3

@@ -8,11 +8,11 @@ from prometheus_client import CollectorRegistry
 from starlette.websockets import WebSocketState
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.api.stream import Conversation
-from spikewatch.service.auth.client import Caller
+from spikewatch.service.api.stream import StreamConnection
+from spikewatch.service.auth.client import Client
 from spikewatch.service.inference.options import session_options
 from spikewatch.service.schemas import SessionRequest
-from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.settings import Settings
 from tests.service.support.live import HEIGHT, WIDTH, dat_stream
 
@@ -43,12 +43,12 @@ class SlowSocket:
 
 
 async def converse(socket: SlowSocket, detector: Detector) -> None:
-    host = SessionHost(detector, Settings(max_sessions=1), CollectorRegistry())
+    host = SessionManager(detector, Settings(max_sessions=1), CollectorRegistry())
     await host.start()
     wanted = SessionRequest(width=WIDTH, height=HEIGHT, hop=1)
-    caller = Caller("anyone", None)
+    caller = Client("anyone", None)
     session = await host.create(host.models.catalog.default, session_options(wanted, detector.spec), caller)
-    await Conversation(socket, session, host).run()  # type: ignore[arg-type]
+    await StreamConnection(socket, session, host).run()  # type: ignore[arg-type]
     await host.stop()
 
 

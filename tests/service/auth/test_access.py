@@ -13,10 +13,10 @@ import websockets
 from fastapi.routing import APIRoute
 from websockets.sync.client import connect
 
-import spikewatch.service.auth.access
+import spikewatch.service.auth.tickets
 from spikewatch.model.detector import Detector
-from spikewatch.service.auth.client import Caller
-from spikewatch.service.errors import WrongKey
+from spikewatch.service.auth.client import Client
+from spikewatch.service.errors import InvalidKey
 from tests.service.sessions.test_bad_clients import until
 from tests.service.sessions.test_sessions import problem
 from tests.service.support.keyring import (
@@ -205,7 +205,7 @@ def test_a_ticket_does_not_wait_for_ever(
     guarded: Live, alice: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session_id = opened(alice)
-    monkeypatch.setattr(spikewatch.service.auth.access, "TICKET_S", -1.0)
+    monkeypatch.setattr(spikewatch.service.auth.tickets, "TICKET_LIFETIME_S", -1.0)
     url = alice.post(f"/v1/sessions/{session_id}/ticket").json()["watch_url"]
     with pytest.raises(websockets.InvalidStatus), connect(guarded.ws_url + url):
         pass
@@ -213,14 +213,14 @@ def test_a_ticket_does_not_wait_for_ever(
 
 
 def test_tickets_of_one_key_do_not_push_out_those_of_another() -> None:
-    tickets, a, b = spikewatch.service.auth.access.Tickets(), Caller("a", None), Caller("b", None)
+    tickets, a, b = spikewatch.service.auth.tickets.Tickets(), Client("a", None), Client("b", None)
     first = tickets.issue(a, "1")
-    most = spikewatch.service.auth.access.MAX_TICKETS
+    most = spikewatch.service.auth.tickets.MAX_TICKETS_PER_KEY
     few = [tickets.issue(b, "2") for _ in range(most)]
     assert all(tickets.redeem(ticket, "/v1/sessions/2/watch") is b for ticket in few)
     many = [tickets.issue(b, "2") for _ in range(most + 1)]
     assert tickets.redeem(first, "/v1/sessions/1/stream") is a
-    with pytest.raises(WrongKey):
+    with pytest.raises(InvalidKey):
         tickets.redeem(many[0], "/v1/sessions/2/stream")
     assert all(tickets.redeem(ticket, "/v1/sessions/2/stream") is b for ticket in many[1:])
 
@@ -239,7 +239,7 @@ def test_sessions_of_a_key_are_bounded(guarded: Live, alice: httpx.Client) -> No
 
 
 def caller(live: Live, key: str) -> Any:
-    return live.authenticator.identify(key, "")
+    return live.authenticator.authenticate(key, "")
 
 
 def test_requests_of_a_key_wait_until_its_bytes_are_paid_for(guarded: Live, alice: httpx.Client) -> None:

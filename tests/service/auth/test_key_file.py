@@ -8,10 +8,10 @@ import pytest
 from spikewatch.model.detector import Detector
 from spikewatch.service.app import create_app
 from spikewatch.service.auth import key_file
-from spikewatch.service.auth.access import Access
+from spikewatch.service.auth.access import Authenticator
 from spikewatch.service.auth.key_file import KeyFile
 from spikewatch.service.auth.keys import KeyLimits, make_key
-from spikewatch.service.errors import BadSettings, KeyTooFast, KeyUploads, WrongKey
+from spikewatch.service.errors import InvalidKey, InvalidSettings, RateLimited, TooManyKeyUploads
 from spikewatch.service.server import make_server
 from spikewatch.service.settings import Settings
 from tests.service.sessions.test_bad_clients import until
@@ -31,7 +31,7 @@ def test_settings_of_lists_and_keys_come_from_the_environment(monkeypatch: pytes
 def test_a_file_that_cannot_be_read_stops_the_start(detector: Detector, tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     for name in ("absent", "empty"):
-        with pytest.raises(BadSettings):
+        with pytest.raises(InvalidSettings):
             create_app(Settings(api_keys_file=tmp_path / name), detector)
 
 
@@ -68,7 +68,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     keys = KeyFile(path, KeyLimits(1, 1, 1), lambda: now[0])
 
     def unreadable(_: Path) -> str:
-        raise BadSettings("Permission denied")
+        raise InvalidSettings("Permission denied")
 
     with monkeypatch.context() as patch:
         patch.setattr(key_file, "read_key_file", unreadable)
@@ -94,17 +94,17 @@ def test_limits_that_change_count_what_is_used_already(tmp_path: Path) -> None:
     """Else each change of a line would let a key send as many recordings again, and forgive its bytes."""
     path = tmp_path / "keys"
     path.write_text(f"{ALICE_LINE} uploads=2 bytes_per_s=1000")
-    access = Access(Settings(api_keys_file=path))
-    alice = access.identify(ALICE, "")
-    alice.spend(5000)
-    with access.upload(alice), access.upload(alice):
+    access = Authenticator(Settings(api_keys_file=path))
+    alice = access.authenticate(ALICE, "")
+    alice.consume_bytes(5000)
+    with access.upload_slot(alice), access.upload_slot(alice):
         path.write_text(f"{ALICE_LINE} uploads=1 bytes_per_s=2000")
-        until(lambda: access.identify(ALICE, "").limits == KeyLimits(8, 1, 2000))
-        with pytest.raises(KeyUploads), access.upload(access.identify(ALICE, "")):
+        until(lambda: access.authenticate(ALICE, "").limits == KeyLimits(8, 1, 2000))
+        with pytest.raises(TooManyKeyUploads), access.upload_slot(access.authenticate(ALICE, "")):
             pass
-        with pytest.raises(KeyTooFast, match="2000 bytes a second"):
-            access.identify(ALICE, "").check_rate()
-        assert alice.spend(2000) < 6
+        with pytest.raises(RateLimited, match="2000 bytes a second"):
+            access.authenticate(ALICE, "").check_rate()
+        assert alice.consume_bytes(2000) < 6
 
 
 @pytest.mark.parametrize("left", [BOB_LINE, make_key("alice")[1]], ids=["removed", "replaced"])
@@ -112,20 +112,20 @@ def test_a_key_that_is_locked_out_has_no_tickets_either(tmp_path: Path, left: st
     """Else it would open a stream once more, and keep it as long as it likes."""
     path = tmp_path / "keys"
     path.write_text(ALICE_LINE)
-    access = Access(Settings(api_keys_file=path))
-    alice = access.identify(ALICE, "")
+    access = Authenticator(Settings(api_keys_file=path))
+    alice = access.authenticate(ALICE, "")
     first, second = access.tickets.issue(alice, "1"), access.tickets.issue(alice, "1")
     assert access.tickets.redeem(first, "/v1/sessions/1/stream") is alice
     path.write_text(left)
     until(lambda: refused(access, ALICE))
-    with pytest.raises(WrongKey, match="no longer"):
+    with pytest.raises(InvalidKey, match="no longer"):
         access.tickets.redeem(second, "/v1/sessions/1/stream")
 
 
-def refused(access: Access, key: str) -> bool:
+def refused(access: Authenticator, key: str) -> bool:
     try:
-        access.identify(key, "")
-    except WrongKey:
+        access.authenticate(key, "")
+    except InvalidKey:
         return True
     return False
 

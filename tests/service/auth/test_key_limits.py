@@ -33,8 +33,8 @@ def test_uploads_at_once_are_bounded(detector: Detector) -> None:
         with_key(live, BOB) as bob,
     ):
         access = live.authenticator
-        with access.upload(access.identify(ALICE, "")):
+        with access.upload_slot(access.authenticate(ALICE, "")):
             assert problem(alice.post("/v1/detections", content=dat_file(1))) == (429, "key_uploads")
-            with access.upload(access.identify(BOB, "")):
+            with access.upload_slot(access.authenticate(BOB, "")):
                 assert problem(bob.post("/v1/detections", content=dat_file(1))) == (503, "uploads_full")
             assert bob.post("/v1/detections", content=dat_file(1)).status_code == 200

@@ -5,10 +5,16 @@ import re
 
 import pytest
 
-from spikewatch.service.auth.client import Caller
-from spikewatch.service.auth.keys import KeyLimits, find_key, make_key, parse_keys, require_some
-from spikewatch.service.auth.rate_limit import Bucket
-from spikewatch.service.errors import BadRequest, BadSettings, KeySessions, KeyTooFast, KeyUploads
+from spikewatch.service.auth.client import Client
+from spikewatch.service.auth.keys import KeyLimits, find_key, make_key, parse_keys, require_keys
+from spikewatch.service.auth.rate_limit import TokenBucket
+from spikewatch.service.errors import (
+    BadRequest,
+    InvalidSettings,
+    RateLimited,
+    TooManyKeySessions,
+    TooManyKeyUploads,
+)
 
 LIMITS = KeyLimits(sessions=2, uploads=1, bytes_per_s=1000)
 
@@ -40,7 +46,7 @@ def test_a_key_is_found_by_its_text_and_not_in_its_line() -> None:
     ],
 )
 def test_wrong_lines_are_named_and_not_shown(text: str, message: str) -> None:
-    with pytest.raises(BadSettings, match=message) as told:
+    with pytest.raises(InvalidSettings, match=message) as told:
         parse_keys(text, "keys", LIMITS)
     assert "secret-in-clear" not in str(told.value)
     assert "0000" not in str(told.value)
@@ -49,8 +55,8 @@ def test_wrong_lines_are_named_and_not_shown(text: str, message: str) -> None:
 def test_a_file_without_keys_is_none() -> None:
     keys = parse_keys("\n# only words\n", "keys", LIMITS)
     assert keys == []
-    with pytest.raises(BadSettings, match="keys holds no key"):
-        require_some(keys, "keys")
+    with pytest.raises(InvalidSettings, match="keys holds no key"):
+        require_keys(keys, "keys")
 
 
 def test_names_are_plain() -> None:
@@ -61,54 +67,58 @@ def test_names_are_plain() -> None:
 
 def test_a_bucket_lets_its_rate_through() -> None:
     now = [0.0]
-    bucket = Bucket(1000, lambda: now[0])
-    assert bucket.spend(500) == 0.5, "nothing was saved up yet"
+    bucket = TokenBucket(1000, lambda: now[0])
+    assert bucket.consume(500) == 0.5, "nothing was saved up yet"
     now[0] = 10.0
-    assert bucket.spend(1000) == 0, "one second's worth at once"
-    assert bucket.spend(2000) == 2.0
+    assert bucket.consume(1000) == 0, "one second's worth at once"
+    assert bucket.consume(2000) == 2.0
     now[0] = 11.5
-    assert bucket.behind_s == 0.5
+    assert bucket.retry_after_s == 0.5
     total = 0.0
     for _ in range(100):
-        now[0] += bucket.spend(700)
+        now[0] += bucket.consume(700)
         total += 700
     assert total / (now[0] - 11.5) == pytest.approx(1000, rel=0.02)
 
 
 def test_a_caller_keeps_to_its_limits() -> None:
-    caller, other = Caller("a", LIMITS), Caller("b", LIMITS)
+    caller, other = Client("a", LIMITS), Client("b", LIMITS)
     running = {caller.new_id(): None, other.new_id(): None, other.new_id(): None}
-    caller.check_room(running)
+    caller.check_session_limit(running)
     running[caller.new_id()] = None
-    with pytest.raises(KeySessions, match="may have 2 sessions"):
-        caller.check_room(running)
-    with caller.upload(), pytest.raises(KeyUploads), caller.upload():
+    with pytest.raises(TooManyKeySessions, match="may have 2 sessions"):
+        caller.check_session_limit(running)
+    with caller.upload_slot(), pytest.raises(TooManyKeyUploads), caller.upload_slot():
         pass
-    with caller.upload():
+    with caller.upload_slot():
         pass
-    caller.spend(5000)
-    with pytest.raises(KeyTooFast) as told:
+    caller.consume_bytes(5000)
+    with pytest.raises(RateLimited) as told:
         caller.check_rate()
     assert told.value.retry_after_s in (4, 5)
 
 
 def test_a_caller_cannot_name_what_is_not_its_own() -> None:
-    caller, other, again = (Caller(name, LIMITS) for name in ("a", "a.b", "a"))
+    caller, other, again = (Client(name, LIMITS) for name in ("a", "a.b", "a"))
     session_id = caller.new_id()
     assert caller.owns(session_id)
     assert again.owns(session_id), "whoever has the key later, in another process"
     assert not other.owns(session_id)
-    assert caller.inside(session_id) == caller.inside(session_id.removeprefix(caller.prefix)) == session_id
-    assert other.inside(session_id) == other.prefix + session_id
+    assert (
+        caller.qualify_id(session_id)
+        == caller.qualify_id(session_id.removeprefix(caller.id_prefix))
+        == session_id
+    )
+    assert other.qualify_id(session_id) == other.id_prefix + session_id
     assert re.fullmatch(r"[a-z0-9-]{45}", session_id)
 
 
 def test_anyone_has_no_limits() -> None:
-    anyone = Caller("anyone", None)
-    assert anyone.inside("x") == "x"
+    anyone = Client("anyone", None)
+    assert anyone.qualify_id("x") == "x"
     assert re.fullmatch(r"[a-z0-9]{32}", anyone.new_id())
-    anyone.check_room([str(i) for i in range(99)])
-    assert anyone.spend(1 << 40) == 0
+    anyone.check_session_limit([str(i) for i in range(99)])
+    assert anyone.consume_bytes(1 << 40) == 0
     anyone.check_rate()
-    with anyone.upload(), anyone.upload():
+    with anyone.upload_slot(), anyone.upload_slot():
         pass

@@ -11,11 +11,11 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 
 from spikewatch.ingest.formats.decoders import make_decoder
-from spikewatch.service.bench.cameras import Heard, looped
-from spikewatch.service.bench.load import Held
-from spikewatch.service.bench.measure import Spread, take_turns
+from spikewatch.service.bench.cameras import CameraReport, loop_recording
+from spikewatch.service.bench.load import LoadResult
+from spikewatch.service.bench.measure import Quantiles, interleave
 from spikewatch.service.bench.model import factored_gmac
-from spikewatch.service.bench.report import BAR, LATE, Chart, Report, draw
+from spikewatch.service.bench.report import BAR_COLOUR, OVER_LIMIT_COLOUR, BenchReport, Chart, draw_chart
 from spikewatch.service.errors import BadRequest
 from tests.model.support.fakes import small_detector
 from tests.service.support.console import Done
@@ -26,19 +26,19 @@ def test_rows_take_turns_and_warm_ups_do_not_count() -> None:
     clock = itertools.count()
     ran: list[str] = []
     rows = {name: (lambda name=name: ran.append(name)) for name in "ab"}
-    seconds = take_turns(rows, turns=2, repeats=1, warm_up=1, clock=lambda: float(next(clock)))
+    seconds = interleave(rows, turns=2, repeats=1, warm_up=1, clock=lambda: float(next(clock)))
     assert "".join(ran) == "aabbaabb"
     assert seconds == {"a": [1.0, 1.0], "b": [1.0, 1.0]}
 
 
 def test_the_spread_is_median_and_nine_of_ten() -> None:
     values = [float(n) for n in range(101)]
-    assert Spread.of(values) == Spread(50.0, 5.0, 95.0)
-    assert Spread.of([3.0]).text() == "3.0 (3.0-3.0)"
+    assert Quantiles.from_values(values) == Quantiles(50.0, 5.0, 95.0)
+    assert Quantiles.from_values([3.0]).text() == "3.0 (3.0-3.0)"
 
 
 def test_a_report_is_a_table_and_json(tmp_path: Path) -> None:
-    report = Report("Title.", ("row", "ms"), [("a", "1.0")], {"rows": [1.0]})
+    report = BenchReport("Title.", ("row", "ms"), [("a", "1.0")], {"rows": [1.0]})
     for ending in ("md", "json"):
         report.write(tmp_path / f"r.{ending}")
     assert (tmp_path / "r.md").read_text().splitlines()[-3:] == ["| row | ms |", "|---|---:|", "| a | 1.0 |"]
@@ -48,16 +48,19 @@ def test_a_report_is_a_table_and_json(tmp_path: Path) -> None:
 
 
 def test_a_chart_is_a_picture_of_its_rows(tmp_path: Path) -> None:
-    rows = [("fast", Spread(10.0, 9.0, 11.0)), ("late", Spread(40.0, 30.0, 60.0))]
-    axes = draw(Chart("ms", rows, (50.0, "a slice")), "Title.").axes[0]
+    rows = [("fast", Quantiles(10.0, 9.0, 11.0)), ("late", Quantiles(40.0, 30.0, 60.0))]
+    axes = draw_chart(Chart("ms", rows, (50.0, "a slice")), "Title.").axes[0]
     assert [bar.get_width() for bar in axes.patches] == [10.0, 40.0]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["fast", "late"]
-    assert [bar.get_facecolor()[:3] for bar in axes.patches] == [to_rgb(BAR), to_rgb(LATE)]
-    Report("Title.", ("row",), [], {}, Chart("ms", rows)).write(tmp_path / "r.png")
+    assert [bar.get_facecolor()[:3] for bar in axes.patches] == [
+        to_rgb(BAR_COLOUR),
+        to_rgb(OVER_LIMIT_COLOUR),
+    ]
+    BenchReport("Title.", ("row",), [], {}, Chart("ms", rows)).write(tmp_path / "r.png")
     with Image.open(tmp_path / "r.png") as picture:
         assert picture.width > 500
     with pytest.raises(BadRequest, match="nothing to draw"):
-        Report("Title.", ("row",), [], {}).write(tmp_path / "none.png")
+        BenchReport("Title.", ("row",), [], {}).write(tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
 
 
@@ -72,7 +75,7 @@ def test_multiply_accumulates_are_those_of_the_factored_network() -> None:
 def test_a_looped_recording_keeps_events_and_order(tmp_path: Path) -> None:
     recording = tmp_path / "r.dat"
     recording.write_bytes(dat_file(8))
-    pieces, sensor = looped(recording, 1.0, 10_000)
+    pieces, sensor = loop_recording(recording, 1.0, 10_000)
     assert [due for due, _ in pieces] == list(range(10_000, 1_000_001, 10_000))
     decoder = make_decoder("dat", *sensor)
     events = np.concatenate([decoder.feed(data).copy() for _, data in pieces])
@@ -94,12 +97,12 @@ def test_a_looped_recording_keeps_events_and_order(tmp_path: Path) -> None:
 def test_held_means_no_drop_and_p99_within_a_slice(
     latency_ms: list[float], dropped: int, errors: list[str], sustained: bool
 ) -> None:
-    assert Held(2, 50.0, 20.0, latency_ms, dropped, errors, 1.0, 1e6).sustained is sustained
+    assert LoadResult(2, 50.0, 20.0, latency_ms, dropped, errors, 1.0, 1e6).sustained is sustained
 
 
 def test_a_camera_notes_results() -> None:
-    heard = Heard()
-    heard.take({"latency_ms": 12.5, "dropped_windows": 3})
+    heard = CameraReport()
+    heard.record_window({"latency_ms": 12.5, "dropped_windows": 3})
     assert (heard.latency_ms, heard.dropped) == ([12.5], 3)
 
 

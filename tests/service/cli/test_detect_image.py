@@ -10,8 +10,8 @@ from PIL import Image
 
 from spikewatch.model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from spikewatch.model.detector import Detector
-from spikewatch.model.still_image import run_still
-from spikewatch.service.inference.images import is_still, read_still
+from spikewatch.model.still_image import run_image
+from spikewatch.service.inference.images import is_image, read_image
 from tests.service.support.console import Done
 from tests.service.support.live import dat_file
 
@@ -72,24 +72,24 @@ def test_a_picture_gives_boxes_in_its_own_pixels(
 
 def test_the_same_picture_is_seen_at_every_step(folder: Path, weights: Path) -> None:
     detector = load_checkpoint(weights)
-    outputs = run_still(detector, read_still(folder / "a.png"), 4)
-    again = run_still(detector, read_still(folder / "a.png"), 1)
-    assert (outputs[0].raw[0] == again[0].raw[0]).all()
-    assert not (outputs[0].raw[0] == outputs[1].raw[0]).all(), "membranes are carried from step to step"
+    outputs = run_image(detector, read_image(folder / "a.png"), 4)
+    again = run_image(detector, read_image(folder / "a.png"), 1)
+    assert (outputs[0].logits[0] == again[0].logits[0]).all()
+    assert not (outputs[0].logits[0] == outputs[1].logits[0]).all(), "membranes are carried from step to step"
 
 
 def test_pictures_are_told_by_content_and_read_as_they_are_seen(folder: Path) -> None:
-    plain, turned = read_still(folder / "b.jpeg"), read_still(folder / "turned.jpg")
+    plain, turned = read_image(folder / "b.jpeg"), read_image(folder / "turned.jpg")
     assert plain.shape == (61, 97, 3)
     assert turned.shape == (97, 61, 3)
     np.testing.assert_array_equal(turned, np.rot90(plain, -1))
-    grey = read_still(folder / "grey.png")
+    grey = read_image(folder / "grey.png")
     assert (grey[..., 0] == grey[..., 2]).all()
-    sixteen = read_still(folder / "sixteen.png")
+    sixteen = read_image(folder / "sixteen.png")
     np.testing.assert_array_equal(sixteen[0, :, 0], np.arange(0, 256, 4))
-    clear = read_still(folder / "clear.png")
+    clear = read_image(folder / "clear.png")
     assert (clear == 255).all()
-    assert [is_still(folder / name) for name in ("a.png", "b.jpeg", "events.dat", "none")] == [
+    assert [is_image(folder / name) for name in ("a.png", "b.jpeg", "events.dat", "none")] == [
         *(True, True, False, False)
     ]
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from spikewatch.model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from spikewatch.model.prophesee_boxes import prophesee_boxes
-from spikewatch.model.training.datasets.prophesee import LabelledRecording
+from spikewatch.model.prophesee_boxes import to_prophesee
+from spikewatch.model.training.datasets.prophesee import PropheseeRecording
 from spikewatch.model.training.datasets.prophesee_labels import GEN1_FILTER
-from spikewatch.model.training.datasets.window_bounds import Cut
-from spikewatch.model.training.evaluation.box_selection import CONFIDENCE, IOU
-from spikewatch.model.training.evaluation.window_runner import RUNS, Job
+from spikewatch.model.training.datasets.window_bounds import WindowSpec
+from spikewatch.model.training.evaluation.box_selection import DEFAULT_CONFIDENCE, DEFAULT_IOU
+from spikewatch.model.training.evaluation.window_runner import RUNNERS, LabelledRun
 from tests.service.support.console import Done
 from tests.service.support.evaluation_data import ASSETS, coco_folder, init, picture_network
 
@@ -83,15 +83,15 @@ def test_its_own_boxes_as_labels_score_one(
 ) -> None:
     """The whole way from events to the score: only the very same boxes at the very same times give 100 %."""
     detector = load_checkpoint(weights)
-    each = LabelledRecording(gen1 / "test" / "street_td.dat", tmp_path / "street_bbox.npy")
+    each = PropheseeRecording(gen1 / "test" / "street_td.dat", tmp_path / "street_bbox.npy")
     times = [510_000, 750_000, 790_000, 1_200_003]  # of two near labels, each is met by its own boxes only
-    cut = Cut(2, detector.spec.slice_us)
+    cut = WindowSpec(2, detector.spec.slice_us)
     with each.open() as recording:
         size = recording.sensor_size()
     found = [
-        prophesee_boxes(detector.detections(end.logits, size, end.label_us, CONFIDENCE, IOU))
-        for ran in RUNS[state](detector, [Job(each, times)], cut)
-        for end in ran.ends
+        to_prophesee(detector.postprocess(end.logits, size, end.label_us, DEFAULT_CONFIDENCE, DEFAULT_IOU))
+        for ran in RUNNERS[state](detector, [LabelledRun(each, times)], cut)
+        for end in ran.completed
     ]
     np.save(each.labels, np.concatenate(found))
     shutil.copy(each.events, tmp_path)

@@ -9,13 +9,13 @@ import h5py
 import numpy as np
 import pytest
 
-from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes
+from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes
 from tests.ingest.support.hdf5_files import compound
 from tests.model.training.support.fakes import boxes_at
 from tests.service.support.console import Done
 from tests.service.support.evaluation_data import ASSETS, coco_folder, init
 
-LABELS: Boxes = np.load(ASSETS / "street_bbox.npy")
+LABELS: PropheseeBoxes = np.load(ASSETS / "street_bbox.npy")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_1_mpx_is_filtered_and_classes_matched_by_name(
     assert (done.status, "class 'truck' is unknown" in done.err) == (1, True)
 
 
-def detections(folder: Path, *names: str, boxes: Boxes = LABELS) -> Path:
+def detections(folder: Path, *names: str, boxes: PropheseeBoxes = LABELS) -> Path:
     folder.mkdir()
     for name in names:
         np.save(folder / f"{name}.npy", boxes)

@@ -12,14 +12,14 @@ import typer
 
 from spikewatch.ingest.simulation.dataset.labels import BBOX_DTYPE
 from spikewatch.model.prophesee_boxes import BBOX_DTYPE as PROPHESEES
-from spikewatch.model.training.datasets.detect_kind import kind_of
+from spikewatch.model.training.datasets.detect_kind import dataset_kind
 from spikewatch.model.training.datasets.prophesee import find_recordings
 from spikewatch.model.training.datasets.prophesee_labels import read_labels
-from spikewatch.service.cli.actions.simulate import Wish, run_simulation
+from spikewatch.service.cli.actions.simulate import SimulateOptions, run_simulation
 from tests.ingest.simulation.support.fake_film import make_fake, refuse_roadside
 from tests.service.support.console import Done
 
-WISH = Wish(3, "mixed", 0.3, 100.0, 20.0, 96, 64, None)
+WISH = SimulateOptions(3, "mixed", 0.3, 100.0, 20.0, 96, 64, None)
 
 
 def test_labels_have_the_layout_that_training_reads() -> None:
@@ -32,7 +32,7 @@ def test_what_is_simulated_is_a_data_set(tmp_path: Path, capsys: pytest.CaptureF
     words = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "recordings 1 train, 1 val, 1 test" in words
     assert "boxes 18 car, 18 pedestrian" in words
-    assert kind_of(out) == "prophesee"
+    assert dataset_kind(out) == "prophesee"
     for split in ("train", "val", "test"):
         (recording,) = find_recordings(out, split)
         boxes = read_labels(recording.labels, 2)

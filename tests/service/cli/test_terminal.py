@@ -12,8 +12,8 @@ import pytest
 
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint
 from spikewatch.model.detector import Detector
-from spikewatch.service.cli.progress import pace, table
-from spikewatch.service.cli.run_stats import Tally
+from spikewatch.service.cli.progress import speed_text, stats_table
+from spikewatch.service.cli.run_stats import RunStats
 from tests.service.support.live import Live, dat_file
 
 SCRIPT = Path(sys.executable).with_name("spikewatch")
@@ -123,20 +123,20 @@ def window(t_start_us: int, t_end_us: int, **changes: Any) -> dict[str, Any]:
 
 
 def test_a_tally_counts_each_part_of_the_recording_once() -> None:
-    tally = Tally()
+    tally = RunStats()
     for end_us in (200_000, 250_000, 300_000):  # windows of 200 ms that overlap
         tally.add(window(end_us - 200_000, end_us))
     tally.add(window(5_000_000, 5_200_000, detections=[], dropped_windows=2))
     assert (tally.windows, tally.events, tally.stream_us) == (4, 4000, 500_000)
-    assert (tally.boxes, tally.boxes_now, tally.tracks) == ({"car": 3}, {}, {3})
+    assert (tally.box_counts, tally.latest_box_counts, tally.track_ids) == ({"car": 3}, {}, {3})
     assert tally.power_mw == pytest.approx((8.0, 80.0))
 
 
 def test_a_table_before_the_first_window_and_with_drops() -> None:
-    tally = Tally()
-    assert table(tally).row_count == 1
+    tally = RunStats()
+    assert stats_table(tally).row_count == 1
     tally.add(window(0, 200_000, dropped_windows=2))
-    assert [str(cell) for cell in table(tally).columns[0].cells] == [
+    assert [str(cell) for cell in stats_table(tally).columns[0].cells] == [
         *("car", "tracks", "windows, events", "firing rate", "power, estimate", "latency", "dropped"),
     ]
-    assert "events/s" in pace(tally)
+    assert "events/s" in speed_text(tally)

@@ -262,7 +262,7 @@ def test_a_sender_that_is_not_listened_to_is_not_taken_for_dead(detector: Detect
         session_id = live.open(slices=1, hop=1)
         client = live.connect(session_id)
         held = []
-        live.model.call(lambda _: held.append(time.sleep(2)))
+        live.model.submit(lambda _: held.append(time.sleep(2)))
         for _ in range(3):
             client.send(dat_stream(6))
             client.send("reset")

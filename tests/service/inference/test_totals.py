@@ -6,7 +6,7 @@ import numpy as np
 
 from spikewatch.model.detections import Detections
 from spikewatch.model.energy.formulas import Energy
-from spikewatch.service.inference.totals import RunningTotals
+from spikewatch.service.inference.totals import TotalsAccumulator
 from spikewatch.service.inference.window import WindowResult
 
 
@@ -18,7 +18,7 @@ def result(*layers: str) -> WindowResult:
 
 def test_energies_can_be_looked_at_while_results_come() -> None:
     """As by `GET /v1/sessions/ID` in the moment of the first result."""
-    totals = RunningTotals()
+    totals = TotalsAccumulator()
     totals.add(result("a"))
     looking = iter(totals.layer_energy.items())
     totals.add(result("a", "b"))
@@ -40,4 +40,4 @@ def test_what_was_dropped_can_be_looked_at_while_more_is() -> None:
         dropped: dict[str, int]
 
     source = Source(Growing(truncated_record=1, reserved_word=0))
-    assert RunningTotals().as_totals(source).dropped_events == {"truncated_record": 1}  # type: ignore[arg-type]
+    assert TotalsAccumulator().to_schema(source).dropped_events == {"truncated_record": 1}  # type: ignore[arg-type]

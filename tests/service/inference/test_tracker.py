@@ -10,7 +10,7 @@ import pytest
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint
 from spikewatch.model.detections import Detections
 from spikewatch.model.detector import Detector
-from spikewatch.service.inference.tracker import Track, Tracks, diou, follow
+from spikewatch.service.inference.tracker import Track, Tracks, diou, update_tracks
 from tests.service.support.console import Done
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, talk, upload
 
@@ -32,7 +32,7 @@ def found(t_us: int, boxes: Sequence[Box], classes: Sequence[int] | None = None)
 def follow_all(results: Sequence[Detections]) -> list[tuple[int, ...]]:
     tracks, ids = Tracks(), []
     for result in results:
-        tracks, given = follow(tracks, result)
+        tracks, given = update_tracks(tracks, result)
         ids.append(given)
     return ids
 
@@ -89,10 +89,10 @@ def test_a_track_keeps_its_class_and_its_neighbourhood() -> None:
 
 
 def test_forgetting_goes_on_counting() -> None:
-    tracks, _ = follow(Tracks(), found(0, [(50, 50, 20, 20)]))
-    tracks = tracks.forget()
+    tracks, _ = update_tracks(Tracks(), found(0, [(50, 50, 20, 20)]))
+    tracks = tracks.reset()
     assert tracks == Tracks(next_id=2)
-    assert follow(tracks, found(50_000, [(50, 50, 20, 20)]))[1] == (2,)
+    assert update_tracks(tracks, found(50_000, [(50, 50, 20, 20)]))[1] == (2,)
 
 
 def test_diou_of_known_boxes() -> None:
@@ -102,7 +102,7 @@ def test_diou_of_known_boxes() -> None:
 
 
 def test_a_track_is_plain_values() -> None:
-    tracks, _ = follow(Tracks(), found(0, [(50, 50, 20, 20)]))
+    tracks, _ = update_tracks(Tracks(), found(0, [(50, 50, 20, 20)]))
     assert tracks.known == (Track(1, CAR, (60.0, 60.0), (20.0, 20.0), None, 0),)
 
 

@@ -9,14 +9,14 @@ import torch
 from spikewatch.model.detector import Detector, StepOutput
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.service.errors import BadRequest
-from spikewatch.service.inference.engine import Engine, Lane
+from spikewatch.service.inference.engine import Engine, SequenceState
 from spikewatch.service.inference.options import window_options
 from spikewatch.service.inference.window import InputSlice, WindowOptions, WindowResult
 from spikewatch.service.schemas import SessionRequest
 from tests.model.support.fakes import event_like_frames, small_detector
 from tests.service.support.live import comparable, dat_file, dat_stream, live_service, upload
 
-OPTIONS = WindowOptions(slices=3, hop=3, confidence=0.01, iou=0.5)
+OPTIONS = WindowOptions(window_slices=3, hop=3, confidence=0.01, iou=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def by_hand(detector: Detector, window: list[InputSlice]) -> list[StepOutput]:
 
 def same(result: WindowResult, detector: Detector, window: list[InputSlice]) -> bool:
     outputs = by_hand(detector, window)
-    found = detector.detections([out.raw for out in outputs], (90, 60), window[-1].t1_us, 0.01, 0.5)
+    found = detector.postprocess([out.logits for out in outputs], (90, 60), window[-1].t1_us, 0.01, 0.5)
     spikes = sum(sum(out.sample(0)[1].values()) for out in outputs)
     neurons = sum(layer.neurons for layer in detector.layers if layer.spiking)
     assert result.firing_rate == pytest.approx(spikes / (neurons * 4 * len(window)), rel=1e-12)
@@ -50,7 +50,7 @@ def same(result: WindowResult, detector: Detector, window: list[InputSlice]) -> 
 
 def test_lanes_out_of_step_give_what_each_window_gives_by_hand(backwards: Detector) -> None:
     engine = Engine(backwards, 2)
-    lanes = [Lane(i, backwards, (90, 60), OPTIONS) for i in range(2)]
+    lanes = [SequenceState(i, backwards, (90, 60), OPTIONS) for i in range(2)]
     streams = [slices(backwards, 7, seed) for seed in (1, 2)]
     results: list[list[WindowResult]] = [[], []]
     for t in range(8):
@@ -68,17 +68,17 @@ def test_lanes_out_of_step_give_what_each_window_gives_by_hand(backwards: Detect
 def test_the_order_matters(backwards: Detector) -> None:
     window = torch.stack([part.frame[None] for part in slices(backwards, 3)])
     forwards = Detector(backwards.network, replace(backwards.spec, time_order="oldest_first"))
-    a, b = backwards.window(window), forwards.window(window)
-    assert not torch.equal(a[0].raw[0], b[0].raw[0])
-    turned = forwards.window(window.flip(0))
-    assert all(torch.equal(x.raw[0], y.raw[0]) for x, y in zip(a, reversed(turned), strict=True))
+    a, b = backwards.run_window(window), forwards.run_window(window)
+    assert not torch.equal(a[0].logits[0], b[0].logits[0])
+    turned = forwards.run_window(window.flip(0))
+    assert all(torch.equal(x.logits[0], y.logits[0]) for x, y in zip(a, reversed(turned), strict=True))
 
 
 def test_a_batch_that_failed_finds_its_slices_again(backwards: Detector) -> None:
-    engine, lane = Engine(backwards, 1), Lane(0, backwards, (90, 60), OPTIONS)
+    engine, lane = Engine(backwards, 1), SequenceState(0, backwards, (90, 60), OPTIONS)
     parts = slices(backwards, 3)
     for part in parts[:2]:
-        assert engine.run([(lane, part)]).slices == 0
+        assert engine.run([(lane, part)]).slice_count == 0
     broken = replace(parts[2], frame=torch.zeros(5, 64, 96))
     with pytest.raises(RuntimeError):
         engine.run([(lane, broken)])
@@ -88,7 +88,10 @@ def test_a_batch_that_failed_finds_its_slices_again(backwards: Detector) -> None
 
 def test_lanes_with_windows_of_different_length_share_a_batch(backwards: Detector) -> None:
     engine = Engine(backwards, 2)
-    lanes = [Lane(i, backwards, (90, 60), replace(OPTIONS, slices=n, hop=n)) for i, n in enumerate((2, 4))]
+    lanes = [
+        SequenceState(i, backwards, (90, 60), replace(OPTIONS, window_slices=n, hop=n))
+        for i, n in enumerate((2, 4))
+    ]
     parts = [slices(backwards, 4, seed) for seed in (1, 2)]
     results: list[list[WindowResult]] = [[], []]
     for t in range(4):
@@ -99,18 +102,18 @@ def test_lanes_with_windows_of_different_length_share_a_batch(backwards: Detecto
 
 
 def test_a_flush_is_told_and_a_failed_one_loses_nothing(backwards: Detector) -> None:
-    engine, lane = Engine(backwards, 1), Lane(0, backwards, (90, 60), OPTIONS)
+    engine, lane = Engine(backwards, 1), SequenceState(0, backwards, (90, 60), OPTIONS)
     told: list[int] = []
-    engine.on_flush = lambda result: told.append(result.slices)
+    engine.on_flush = lambda result: told.append(result.slice_count)
     parts = slices(backwards, 2)
     for part in parts:
         engine.run([(lane, part)])
     assert (lane.position_us, lane.has_gap_before(parts[0])) == (0, True)
-    good, lane.held = lane.held, [replace(parts[0], frame=torch.zeros(5, 64, 96))]
+    good, lane.buffered = lane.buffered, [replace(parts[0], frame=torch.zeros(5, 64, 96))]
     with pytest.raises(RuntimeError):
         engine.flush(lane)
-    assert len(lane.held) == 1
-    lane.held = good
+    assert len(lane.buffered) == 1
+    lane.buffered = good
     (result,) = engine.flush(lane)
     assert same(result, backwards, parts)
     assert told == [2]
@@ -122,9 +125,11 @@ def test_one_sessions_failure_at_a_jump_ends_it_alone(backwards: Detector) -> No
         sick, well = live.open(confidence=0.01), live.open(confidence=0.01)
         for session in (sick, well):
             live.http.post(f"/v1/sessions/{session}/events", content=dat_stream(4)).raise_for_status()
-        lane = live.manager.get(sick).lane
-        assert lane.held
-        lane.held = [replace(part, frame=torch.full_like(part.frame, torch.nan)) for part in lane.held]
+        lane = live.manager.get(sick).sequence
+        assert lane.buffered
+        lane.buffered = [
+            replace(part, frame=torch.full_like(part.frame, torch.nan)) for part in lane.buffered
+        ]
         late = np.frombuffer(dat_stream(6), "<u4").reshape(-1, 2).copy()
         late[:, 0] += 1_000_000_000
         live.http.post(f"/v1/sessions/{sick}/events", content=late.tobytes())

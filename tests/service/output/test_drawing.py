@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 
 from spikewatch.service.output.drawing import (
-    BANNER,
-    GROUND,
-    NO_EVENT,
-    OFF,
-    ON,
-    STRIP,
+    BACKGROUND,
+    BANNER_COLOUR,
+    CAPTION_BACKGROUND,
+    NO_EVENT_VALUE,
+    OFF_COLOUR,
+    ON_COLOUR,
     annotate,
-    enlargement,
     event_image,
+    integer_scale,
     label_colour,
 )
 
@@ -21,7 +21,7 @@ def blank(height: int = 240, width: int = 304, scale: int = 4) -> np.ndarray:
 
 @pytest.mark.parametrize(("width", "scale"), [(64, 15), (304, 4), (346, 3), (640, 2), (960, 1), (1280, 1)])
 def test_small_sensors_become_wide_enough(width: int, scale: int) -> None:
-    assert enlargement(width) == scale
+    assert integer_scale(width) == scale
 
 
 def test_counts_show_the_stronger_polarity_and_more_events_brighter() -> None:
@@ -30,15 +30,15 @@ def test_counts_show_the_stronger_polarity_and_more_events_brighter() -> None:
     picture = event_image(counts, 2)
     assert picture.shape == (2, 8, 3)
     assert picture.dtype == np.uint8
-    assert tuple(picture[0, 0]) == GROUND
-    assert tuple(picture[1, 3]) == OFF
-    assert tuple(picture[0, 7]) == ON
-    assert GROUND[0] < picture[0, 5, 0] < ON[0]
+    assert tuple(picture[0, 0]) == BACKGROUND
+    assert tuple(picture[1, 3]) == OFF_COLOUR
+    assert tuple(picture[0, 7]) == ON_COLOUR
+    assert BACKGROUND[0] < picture[0, 5, 0] < ON_COLOUR[0]
 
 
 def test_latest_polarity_has_three_values() -> None:
-    frame = np.array([[[NO_EVENT, 0, 255]]], np.uint8)
-    assert [tuple(pixel) for pixel in event_image(frame, 1)[0]] == [GROUND, OFF, ON]
+    frame = np.array([[[NO_EVENT_VALUE, 0, 255]]], np.uint8)
+    assert [tuple(pixel) for pixel in event_image(frame, 1)[0]] == [BACKGROUND, OFF_COLOUR, ON_COLOUR]
 
 
 def test_a_frame_of_another_shape_is_refused() -> None:
@@ -51,7 +51,7 @@ def test_box_edges_have_the_class_colour_and_the_inside_is_untouched() -> None:
     colour = label_colour("car")
     for row, column in ((320, 520), (479, 520), (400, 400), (400, 639)):
         assert tuple(picture[row, column]) == colour
-    assert tuple(picture[400, 520]) == GROUND
+    assert tuple(picture[400, 520]) == BACKGROUND
 
 
 def test_classes_differ_in_brightness_too() -> None:
@@ -74,21 +74,21 @@ def test_tags_of_two_equal_boxes_stay_apart() -> None:
 def test_banner_above_and_captions_beneath() -> None:
     plain = blank(5, 5, 1)
     picture = annotate(plain, np.empty((0, 4)), [], [], ["one", "two"], "untrained weights", scale=1)
-    assert tuple(picture[0, 0]) == BANNER
-    assert tuple(picture[-1, 0]) == STRIP
+    assert tuple(picture[0, 0]) == BANNER_COLOUR
+    assert tuple(picture[-1, 0]) == CAPTION_BACKGROUND
     assert len(picture) % 2 == 0
     assert len(picture) > len(plain)
 
 
 def test_a_long_caption_is_made_to_fit() -> None:
     picture = annotate(blank(), [], [], [], ["word " * 40, "x" * 80])
-    assert (picture[:, -1] == STRIP).all(-1).sum() > 50
+    assert (picture[:, -1] == CAPTION_BACKGROUND).all(-1).sum() > 50
 
 
 def test_the_input_picture_is_left_alone() -> None:
     image = blank()
     annotate(image, [(10, 10, 50, 50)], ["car"], [1.0], scale=4)
-    assert (image == GROUND).all()
+    assert (image == BACKGROUND).all()
 
 
 def test_lists_of_different_length_are_refused() -> None:

@@ -14,13 +14,18 @@ import pytest
 from PIL import Image
 
 from spikewatch.model.detections import Detections
-from spikewatch.model.training.datasets.ground_truth import Truth
-from spikewatch.model.training.evaluation.evaluation import Evaluation, score_of
-from spikewatch.model.training.evaluation.metrics import RECALLS
+from spikewatch.model.training.datasets.ground_truth import GroundTruth
+from spikewatch.model.training.evaluation.evaluation import Evaluation, compute_score
+from spikewatch.model.training.evaluation.metrics import RECALL_THRESHOLDS
 from spikewatch.model.training.evaluation.misses import worst_misses
 from spikewatch.model.training.evaluation.scored_image import ScoredImage
-from spikewatch.service.reports.evaluation import Setup, as_json, plot_curves, write_report
-from spikewatch.service.reports.misses import WRONG, miss_picture
+from spikewatch.service.reports.evaluation import (
+    ReportContext,
+    evaluation_json,
+    plot_curves,
+    write_evaluation_report,
+)
+from spikewatch.service.reports.misses import MISS_COLOUR, draw_miss
 from tests.service.support.console import Done
 from tests.service.support.evaluation_data import coco_folder, picture_network
 
@@ -32,9 +37,9 @@ def coco(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return coco_folder(tmp_path_factory.mktemp("coco"))
 
 
-def truth(*boxes: tuple[float, float, float, float]) -> Truth:
+def truth(*boxes: tuple[float, float, float, float]) -> GroundTruth:
     xywh = np.array(boxes, float).reshape(-1, 4)
-    return Truth(xywh, np.zeros(len(xywh), int), xywh[:, 2] * xywh[:, 3], np.zeros(len(xywh), bool))
+    return GroundTruth(xywh, np.zeros(len(xywh), int), xywh[:, 2] * xywh[:, 3], np.zeros(len(xywh), bool))
 
 
 def found(*rows: tuple[float, float, float, float, float]) -> Detections:
@@ -52,10 +57,10 @@ def done() -> Evaluation:
         ScoredImage(0, 2_000_000, truth((50, 20, 40, 40)), found()),
         ScoredImage(0, 3_000_000, truth(), found()),
     )
-    return Evaluation(score_of(images, ["<car>", "bus"]), 1, images, None, None)
+    return Evaluation(compute_score(images, ["<car>", "bus"]), 1, images, None, None)
 
 
-SETUP = Setup("data & set", "coco_recordings", "all", None, "theirs")
+SETUP = ReportContext("data & set", "coco_recordings", "all", None, "theirs")
 
 
 def look(image: ScoredImage) -> tuple[str, np.ndarray]:
@@ -64,13 +69,13 @@ def look(image: ScoredImage) -> tuple[str, np.ndarray]:
 
 def test_curves_are_the_same_in_json_csv_and_plot(done: Evaluation, tmp_path: Path) -> None:
     for ending in (".json", ".csv", ".png", ".html"):
-        write_report(tmp_path / f"r{ending}", done, SETUP, look)
+        write_evaluation_report(tmp_path / f"r{ending}", done, SETUP, look)
     report = json.loads((tmp_path / "r.json").read_text())
-    assert report == json.loads(json.dumps(as_json(done, SETUP)))
+    assert report == json.loads(json.dumps(evaluation_json(done, SETUP)))
     assert [(curve["class"], curve["iou"]) for curve in report["curves"]] == [("<car>", 0.5), ("<car>", 0.75)]
     with (tmp_path / "r.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 2 * len(RECALLS)
+    assert len(rows) == 2 * len(RECALL_THRESHOLDS)
     assert {row["training"] for row in rows} == {"detections of another system, from files"}
     for curve in report["curves"]:
         of_iou = [row for row in rows if float(row["iou"]) == curve["iou"]]
@@ -85,7 +90,7 @@ def test_curves_are_the_same_in_json_csv_and_plot(done: Evaluation, tmp_path: Pa
 
 
 def test_the_page_shows_misses_worst_first_and_needs_no_other_file(done: Evaluation, tmp_path: Path) -> None:
-    write_report(tmp_path / "r.html", done, SETUP, look)
+    write_evaluation_report(tmp_path / "r.html", done, SETUP, look)
     page = (tmp_path / "r.html").read_text()
     captions = re.findall(r"<figcaption>(.*?)</figcaption>", page)
     assert captions == ["&lt;car&gt; 0.900: a&lt;b.dat", "&lt;car&gt; 1,600 px²: a&lt;b.dat"]
@@ -99,9 +104,9 @@ def test_the_page_shows_misses_worst_first_and_needs_no_other_file(done: Evaluat
 def test_the_miss_is_outlined(done: Evaluation) -> None:
     for (miss,), at in zip(worst_misses(done.images, 1), [(70, 40, 20, 20), (50, 20, 40, 40)], strict=True):
         image = done.images[miss.image]
-        png = miss_picture(look(image)[1], image, miss)
+        png = draw_miss(look(image)[1], image, miss)
         picture = np.asarray(Image.open(BytesIO(png)).convert("RGB")).astype(int)
-        rows, columns = np.nonzero((abs(picture - WRONG) < 12).all(2))
+        rows, columns = np.nonzero((abs(picture - MISS_COLOUR) < 12).all(2))
         x, y, w, h = at
         assert (columns.min(), rows.min()) == (4 * x, 4 * y)
         assert (columns.max(), rows.max()) == (4 * (x + w) - 1, 4 * (y + h) - 1)
@@ -109,8 +114,8 @@ def test_the_miss_is_outlined(done: Evaluation) -> None:
 
 def test_a_page_without_misses_says_so(tmp_path: Path) -> None:
     images = (ScoredImage(0, 0, truth((1, 1, 9, 9)), found((1, 1, 9, 9, 0.5))),)
-    perfect = Evaluation(score_of(images, ["car"]), 1, images, None, None)
-    write_report(tmp_path / "r.html", perfect, SETUP, look)
+    perfect = Evaluation(compute_score(images, ["car"]), 1, images, None, None)
+    write_evaluation_report(tmp_path / "r.html", perfect, SETUP, look)
     assert (tmp_path / "r.html").read_text().count("<p>None.</p>") == 2
 
 

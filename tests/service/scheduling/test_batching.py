@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from spikewatch.service.scheduling.batching import Company
-from spikewatch.service.scheduling.round_robin import Rotation
+from spikewatch.service.scheduling.batching import BatchingPolicy
+from spikewatch.service.scheduling.round_robin import ModelRoundRobin
 from spikewatch.service.scheduling.scheduler import Scheduler
-from spikewatch.service.sessions.inbox import Control, Inbox
+from spikewatch.service.sessions.inbox import Command, Inbox
 from tests.service.scheduling.test_scheduler import FakeSession, names, slice_at
 
 SLICE_S = 0.05
@@ -20,18 +20,18 @@ BUDGET_S = SHARE * SLICE_S
 def session(name: str, *ready_s: float) -> FakeSession:
     made = FakeSession(name, Inbox(100, "block"))
     for t, at_s in enumerate(ready_s):
-        made.inbox.put(replace(slice_at(t), ready_s=at_s))
+        made.inbox.put(replace(slice_at(t), received_s=at_s))
     return made
 
 
-def wait_s(company: Company, sessions: list[FakeSession], now_s: float) -> float:
+def wait_s(company: BatchingPolicy, sessions: list[FakeSession], now_s: float) -> float:
     return company.wait_s(sessions, now_s)  # type: ignore[arg-type]
 
 
-def company_of(*last: tuple[FakeSession, float], max_batch: int = 8) -> Company:
-    company = Company(SHARE, max_batch)
+def company_of(*last: tuple[FakeSession, float], max_batch: int = 8) -> BatchingPolicy:
+    company = BatchingPolicy(SHARE, max_batch)
     for one, ready_s in last:
-        company.ran(one, replace(slice_at(0), ready_s=ready_s))  # type: ignore[arg-type]
+        company.record_started(one, replace(slice_at(0), received_s=ready_s))  # type: ignore[arg-type]
     return company
 
 
@@ -73,26 +73,26 @@ def test_a_slice_that_has_waited_for_the_worker_waits_no_more() -> None:
 
 def test_controls_do_not_wait() -> None:
     a, late = session("a"), session("b")
-    a.inbox.put(Control(lambda _: None))
+    a.inbox.put(Command(lambda _: None))
     assert wait_s(company_of((late, 9.95)), [a, late], 10.0) == 0
 
 
 def test_two_cameras_that_are_slightly_apart_run_together() -> None:
-    rotation = Rotation()
-    scheduler = Scheduler(rotation.changed, 8, company_share=1.0)
+    rotation = ModelRoundRobin()
+    scheduler = Scheduler(rotation.condition, 8, batch_wait_share=1.0)
     rotation.add(scheduler)
     a, b = session("a"), session("b")
     for one in (a, b):
         scheduler.add(one)  # type: ignore[arg-type]
-        one.inbox.put(replace(slice_at(0), ready_s=time.monotonic()))
-    assert names(rotation.next(0).work) == "ab"
-    a.inbox.put(replace(slice_at(1), ready_s=time.monotonic()))
+        one.inbox.put(replace(slice_at(0), received_s=time.monotonic()))
+    assert names(rotation.next_batch(0).items) == "ab"
+    a.inbox.put(replace(slice_at(1), received_s=time.monotonic()))
 
     def follow() -> None:
-        b.inbox.put(replace(slice_at(1), ready_s=time.monotonic()))
+        b.inbox.put(replace(slice_at(1), received_s=time.monotonic()))
         scheduler.notify()
 
     timer = threading.Timer(0.005, follow)
     timer.start()
-    assert names(rotation.next(0).work) == "ab"
+    assert names(rotation.next_batch(0).items) == "ab"
     timer.join()

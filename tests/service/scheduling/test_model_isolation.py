@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.scheduling.round_robin import Rotation
+from spikewatch.service.scheduling.round_robin import ModelRoundRobin
 from spikewatch.service.scheduling.scheduler import Scheduler
 from spikewatch.service.sessions.inbox import Inbox
 from tests.service.scheduling.test_scheduler import FakeSession, slice_at
@@ -29,11 +29,11 @@ def expected(live: Live, **query: Any) -> list[dict[str, Any]]:
     return comparable(upload(live, dat_file(SLICES), **LOW, **query)[0])
 
 
-def rotation_of(*slices: int, max_batch: int = 2) -> tuple[Rotation, dict[Scheduler, str]]:
+def rotation_of(*slices: int, max_batch: int = 2) -> tuple[ModelRoundRobin, dict[Scheduler, str]]:
     """Schedulers a, b, ... of one session each, with so many slices waiting."""
-    rotation, names = Rotation(), {}
+    rotation, names = ModelRoundRobin(), {}
     for name, count in zip("abc", slices, strict=False):
-        scheduler = Scheduler(rotation.changed, max_batch)
+        scheduler = Scheduler(rotation.condition, max_batch)
         session = FakeSession(name, Inbox(100, "block"))
         for t in range(count):
             session.inbox.put(slice_at(t))
@@ -43,9 +43,9 @@ def rotation_of(*slices: int, max_batch: int = 2) -> tuple[Rotation, dict[Schedu
     return rotation, names
 
 
-def turns_of(rotation: Rotation, names: dict[Scheduler, str]) -> str:
+def turns_of(rotation: ModelRoundRobin, names: dict[Scheduler, str]) -> str:
     turns = ""
-    while (turn := rotation.next(0)) is not None:
+    while (turn := rotation.next_batch(0)) is not None:
         turns += names[turn.scheduler]
     return turns
 
@@ -56,19 +56,19 @@ def test_models_with_work_take_turns() -> None:
 
 
 def test_a_scheduler_that_fails_leaves_the_others_their_turns() -> None:
-    for method in ("take", "wait_s"):
+    for method in ("next_batch", "wait_s"):
         rotation, names = rotation_of(2, 2, 2)
         broken = next(scheduler for scheduler, name in names.items() if name == "b")
         setattr(broken, method, crash)
         assert turns_of(rotation, names) == "acac"
-        assert rotation.broken == {broken}
+        assert rotation.failed == {broken}
 
 
 def test_a_call_does_not_wait_for_work() -> None:
     rotation, _ = rotation_of(0)
     rotation.wake()
     start = time.monotonic()
-    assert rotation.next(10) is None
+    assert rotation.next_batch(10) is None
     assert time.monotonic() - start < 1
 
 
@@ -83,7 +83,7 @@ def test_a_busy_model_does_not_starve_another(detector: Detector, weights: Path)
         busy = [ask(live, "third").json()["session_id"] for _ in range(4)]
         quiet = ask(live, listing(live)["default"]["name"]).json()["session_id"]
         turns: list[str] = []
-        for model in host.models.running:
+        for model in host.models.loaded:
             note(model, turns)
         data = dat_stream(60)
         threads = [
@@ -128,7 +128,7 @@ def test_membranes_that_turn_to_nan_leave_the_other_model_alone(detector: Detect
             state = engine.bank.gather([slot])
             engine.bank.scatter([slot], {name: t * float("nan") for name, t in state.items()})
 
-        host.models.get("third").call(poison).result(10)
+        host.models.get("third").submit(poison).result(10)
         answer, windows = at_once(
             lambda: live.http.post(f"/v1/sessions/{sick}/events", content=dat_stream(SLICES)),
             lambda: whole(live, well, SLICES),
@@ -145,7 +145,7 @@ def test_a_worker_that_ends_takes_its_own_sessions_only(detector: Detector, weig
         sick, well = ask(live, "third").json()["session_id"], live.open(**LOW)
         model = live.manager.models.get("third")
 
-        model.scheduler.take = crash
+        model.scheduler.next_batch = crash
         answer, windows = at_once(
             lambda: live.http.post(f"/v1/sessions/{sick}/events", content=dat_stream(SLICES)),
             lambda: whole(live, well, SLICES),
@@ -164,7 +164,7 @@ def test_a_default_whose_worker_ends_is_not_ready_and_others_go_on(detector: Det
         of_third = expected(live, weights="third")
         sick, well = live.open(**LOW), ask(live, "third").json()["session_id"]
 
-        live.manager.models.default.scheduler.take = crash
+        live.manager.models.default.scheduler.next_batch = crash
         live.http.post(f"/v1/sessions/{sick}/events", content=dat_stream(3))
         until(lambda: live.http.get("/v2/health/ready").status_code == 503)
         until(lambda: live.http.get(f"/v1/sessions/{sick}").status_code == 410)

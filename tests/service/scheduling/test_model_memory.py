@@ -19,7 +19,7 @@ from spikewatch.model.detector import Detector
 from spikewatch.model.network.state import StateBank
 from spikewatch.service.model_catalog import load_weights
 from spikewatch.service.scheduling import model_pool
-from spikewatch.service.scheduling.loaded_model import RunningModel
+from spikewatch.service.scheduling.loaded_model import LoadedModel
 from tests.model.support.fakes import small_detector
 from tests.service.sessions.test_bad_clients import until
 from tests.service.sessions.test_sessions import problem
@@ -176,7 +176,7 @@ def test_a_warm_up_leaves_turns_to_others(live: Live, monkeypatch: pytest.Monkey
             await asyncio.sleep(0.005)
         await task
 
-    monkeypatch.setattr(live.model, "call", call)
+    monkeypatch.setattr(live.model, "submit", call)
     asyncio.run(warm_up())
     assert len(turns) == len(set(turns)) > 1
 
@@ -237,7 +237,7 @@ def test_what_is_unloaded_is_gone(detector: Detector, weights: Path, room_for: C
         bad = dat_stream(20) + dat_stream(1)
         query = {"weights": "a", "job_id": "bad", "format": "dat", "width": 90, "height": 60}
         assert '"error"' in live.http.post("/v1/detections", params=query, content=bad).text
-        model: RunningModel = live.manager.models.get("a")
+        model: LoadedModel = live.manager.models.get("a")
         alive = [weakref.ref(t) for t in model.engine.bank.membranes.values()]
         alive += [weakref.ref(t) for t in model.detector.network.parameters()]
         bank = weakref.ref(model.engine.bank)
@@ -275,7 +275,7 @@ def test_the_process_shrinks(detector: Detector, weights: Path) -> None:
     """A bank of 200 MB goes back to the system."""
     full = load_detector("untrained")
     slots = 12
-    assert isinstance(full.make_bank(1), StateBank)
+    assert isinstance(full.create_bank(1), StateBank)
     budget = slots * full.state_bytes + 100 * MIB
     with many(
         detector, weights, "untrained", max_sessions=slots, max_batch=1, model_memory_bytes=budget

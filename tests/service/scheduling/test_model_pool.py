@@ -13,7 +13,7 @@ from spikewatch.model.checkpoints.checkpoint import save_checkpoint, untrained_n
 from spikewatch.model.detector import Detector
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.service.app import create_app
-from spikewatch.service.errors import BadSettings
+from spikewatch.service.errors import InvalidSettings
 from spikewatch.service.settings import Settings
 from tests.service.sessions.test_sessions import problem
 from tests.service.support.console import Done
@@ -166,7 +166,7 @@ def test_a_session_goes_on_with_the_weights_that_made_it(
 
 
 def refusal(detector: Detector, *models: object, **settings: object) -> str:
-    with pytest.raises(BadSettings) as refused:
+    with pytest.raises(InvalidSettings) as refused:
         create_app(Settings(models=tuple(map(str, models)), runtime="eager", **settings), detector)  # type: ignore[arg-type]
     return str(refused.value)
 

@@ -8,8 +8,8 @@ import torch
 
 from spikewatch.service.errors import SessionClosed
 from spikewatch.service.inference.window import InputSlice
-from spikewatch.service.scheduling.scheduler import Scheduler, Work
-from spikewatch.service.sessions.inbox import Control, Inbox
+from spikewatch.service.scheduling.scheduler import ScheduledItem, Scheduler
+from spikewatch.service.sessions.inbox import Command, Inbox
 
 
 def slice_at(t0_us: int, n_events: int = 1) -> InputSlice:
@@ -40,8 +40,8 @@ def make(names: str, slices: int, max_batch: int) -> tuple[Scheduler, list[FakeS
     return scheduler, sessions
 
 
-def batch(scheduler: Scheduler) -> list[Work]:
-    return [] if scheduler.wait_s(0) is None else scheduler.take()
+def batch(scheduler: Scheduler) -> list[ScheduledItem]:
+    return [] if scheduler.wait_s(0) is None else scheduler.next_batch()
 
 
 def names(work: list) -> str:
@@ -79,7 +79,7 @@ def test_removed_sessions_are_not_served() -> None:
 def test_a_full_inbox_refuses_or_drops_the_oldest() -> None:
     blocking, dropping = Inbox(2, "block"), Inbox(2, "drop_oldest")
     assert [blocking.put(slice_at(t)) for t in range(3)] == [True, True, False]
-    marker = Control(lambda _: None)
+    marker = Command(lambda _: None)
     assert [dropping.put(x) for x in (slice_at(0, 7), marker, slice_at(1), slice_at(2))] == [True] * 4
     assert (len(dropping), dropping.dropped_slices, dropping.dropped_events) == (2, 1, 7)
     assert [dropping.pop(), dropping.pop().t0_us, dropping.pop().t0_us, dropping.pop()] == [
@@ -92,10 +92,10 @@ def test_a_full_inbox_refuses_or_drops_the_oldest() -> None:
 
 def test_clearing_tells_those_who_wait() -> None:
     inbox = Inbox(2, "block")
-    marker = Control(lambda _: None)
+    marker = Command(lambda _: None)
     inbox.put(marker)
     inbox.clear(SessionClosed("over"))
-    assert str(marker.done.exception(0)) == "over"
+    assert str(marker.future.exception(0)) == "over"
     assert inbox.empty
 
 
@@ -115,9 +115,9 @@ def test_what_is_dropped_behind_a_control_was_not_dropped_before_it() -> None:
     inbox = Inbox(2, "drop_oldest")
     for t in range(3):
         inbox.put(slice_at(t, n_events=10))
-    inbox.put(Control(lambda _: None))
+    inbox.put(Command(lambda _: None))
     for t in range(3, 8):
         inbox.put(slice_at(t, n_events=100))
     assert (inbox.dropped_slices, inbox.dropped_events) == (6, 330)
     inbox.pop()
-    assert inbox.dropped_before_control == (3, 30)
+    assert inbox.dropped_before_command == (3, 30)

@@ -55,7 +55,7 @@ def test_a_failure_in_mid_step_ends_whom_it_hit_and_leaves_a_clean_slot(
         ]
         windows += packed.http.delete(f"/v1/sessions/{following}").json()["windows"]
         assert comparable(windows) == comparable(expected)
-    assert not packed.model.engine.bank.torn
+    assert not packed.model.engine.bank.corrupted_slots
 
 
 @pytest.mark.parametrize("runtime", ["fp32", "int8x2", "int8"])

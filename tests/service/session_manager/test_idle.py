@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.session_manager.idle import IdleRule
-from spikewatch.service.sessions.activity import Notices
+from spikewatch.service.session_manager.idle import IdlePolicy
+from spikewatch.service.sessions.activity import Notifications
 from spikewatch.service.sessions.session import Session
 from tests.service.sessions.test_bad_clients import until
 from tests.service.sessions.test_sessions import problem
@@ -86,8 +86,8 @@ def test_a_sign_of_life_while_it_is_saved_keeps_a_session(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with live_service(detector, idle_timeout_s=1.0, idle_warning_s=0.5, snapshot_dir=tmp_path) as live:
-        keeper = live.manager.keeper
-        saving, go_on, save = threading.Event(), threading.Event(), keeper.save_at_end
+        keeper = live.manager.snapshots
+        saving, go_on, save = threading.Event(), threading.Event(), keeper.save_before_end
 
         async def slow(session: Session) -> bool:
             saving.set()
@@ -95,13 +95,13 @@ def test_a_sign_of_life_while_it_is_saved_keeps_a_session(
             saved: bool = await save(session)
             return saved
 
-        monkeypatch.setattr(keeper, "save_at_end", slow)
+        monkeypatch.setattr(keeper, "save_before_end", slow)
         session_id = live.open()
         client = live.connect(session_id)
         client.send(dat_stream(1))
         assert saving.wait(30)
         client.send(b"")
-        until(lambda: not live.manager.get(session_id).pulse.warned)
+        until(lambda: not live.manager.get(session_id).activity.warned)
         go_on.set()
         time.sleep(0.3)
         assert state(live, session_id) == "streaming"
@@ -117,7 +117,7 @@ def test_who_comes_back_while_the_last_is_run_stays(detector: Detector) -> None:
         socket = live.connect(session_id)
         socket.send(dat_stream(20))
         socket.close()
-        until(lambda: session_id in live.manager._silence._ending)
+        until(lambda: session_id in live.manager._idle_reaper._ending_tasks)
         where = f"/v1/sessions/{session_id}/events"
         place = {"offset": len(dat_stream(20)), "seq": 0}
         answer = live.http.post(where, params=place, content=dat_stream(30)[len(dat_stream(20)) :])
@@ -130,16 +130,16 @@ def test_a_session_that_cannot_be_looked_at_keeps_no_other_open(
 ) -> None:
     with live_service(detector, idle_timeout_s=1.0, idle_warning_s=0.5) as live:
         broken, other = live.open(), live.open()
-        monkeypatch.setattr(live.manager.get(broken), "report_dropped", lambda: 1 / 0)
+        monkeypatch.setattr(live.manager.get(broken), "report_dropped_events", lambda: 1 / 0)
         until(lambda: other not in live.manager.sessions)
         monkeypatch.undo()
 
 
 def test_a_warning_comes_first_however_short_the_time() -> None:
     for timeout_s, warning_s in ((0.1, 10), (1, 10), (60, 10), (60, 0.01)):
-        rule = IdleRule(timeout_s, warning_s)
-        assert timeout_s / 2 <= rule.warned_after_s < timeout_s
-        assert rule.sweep_s < timeout_s / 2
+        rule = IdlePolicy(timeout_s, warning_s)
+        assert timeout_s / 2 <= rule.warn_after_s < timeout_s
+        assert rule.check_interval_s < timeout_s / 2
 
 
 def test_a_stopping_service_says_so(detector: Detector) -> None:
@@ -148,7 +148,7 @@ def test_a_stopping_service_says_so(detector: Detector) -> None:
         client = live.connect(session_id)
         client.send(dat_stream(40))
         host = live.manager
-        host.get(session_id).ending.set()
+        host.get(session_id).closing.set()
         until(lambda: host.get(session_id).state == "draining")
         assert talk(client)[-1]["reason"] == "shutdown"
 
@@ -173,14 +173,14 @@ def test_an_id_has_plain_letters(live: Live, session_id: str) -> None:
 
 def test_of_each_kind_of_notice_the_newest_waits() -> None:
     async def told() -> list[tuple[str, dict]]:
-        notices = Notices()
-        notices.tell("saved", accepted_bytes=1)
-        notices.tell("idle_warning", closes_in_s=5)
-        notices.tell("saved", accepted_bytes=2)
-        notices.tell("other")
-        notices.take_back("other")
-        notices.take_back("never")
-        return [await notices.next(), await notices.next()]
+        notices = Notifications()
+        notices.push("saved", accepted_bytes=1)
+        notices.push("idle_warning", closes_in_s=5)
+        notices.push("saved", accepted_bytes=2)
+        notices.push("other")
+        notices.withdraw("other")
+        notices.withdraw("never")
+        return [await notices.get(), await notices.get()]
 
     assert asyncio.run(told()) == [("saved", {"accepted_bytes": 2}), ("idle_warning", {"closes_in_s": 5})]
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.session_manager.shutdown import drain
+from spikewatch.service.session_manager.shutdown import drain_sessions
 from spikewatch.service.snapshots.store import DirectoryStore
 from tests.service.sessions.test_bad_clients import until
 from tests.service.sessions.test_resume import LOW, post, stream
@@ -29,7 +29,7 @@ def left(live: Live, slices: int, **wanted: int) -> str:
         feeder.recv()
         feeder.send(dat_stream(slices))
         until(lambda: len(session.inbox) == slices - 1)
-    until(lambda: not session.attended)
+    until(lambda: not session.feed_held)
     return str(session.id)
 
 
@@ -41,19 +41,19 @@ def test_sessions_that_cannot_run_on_are_given_up_together(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their outboxes fill only once they are being saved; those that can be saved need not wait for them."""
-    monkeypatch.setattr("spikewatch.service.snapshots.saver.LAST_PATIENCE_S", 1.0)
+    monkeypatch.setattr("spikewatch.service.snapshots.saver.FINAL_SAVE_TIMEOUT_S", 1.0)
     with service(detector, tmp_path, outbox_windows=1, drain_timeout_s=0) as live:
         stuck = threading.Event()
-        live.model.call(lambda _: stuck.wait(20))
+        live.model.submit(lambda _: stuck.wait(20))
         stalled = [left(live, 4, hop=1) for _ in range(6)]
         good = [left(live, 2) for _ in range(2)]
         threading.Timer(0.3, stuck.set).start()
         begun_s = time.monotonic()
         live.stop()
         assert time.monotonic() - begun_s < 2.0, "one time for all"
-        keeper = live.manager.keeper
-        assert [keeper.holds(session_id) for session_id in good] == [True, True]
-        assert not any(keeper.holds(session_id) for session_id in stalled)
+        keeper = live.manager.snapshots
+        assert [keeper.has_snapshot(session_id) for session_id in good] == [True, True]
+        assert not any(keeper.has_snapshot(session_id) for session_id in stalled)
         assert (outcomes(live, "skipped"), outcomes(live, "failed")) == (6, 0)
 
 
@@ -61,14 +61,14 @@ def test_a_disk_that_hangs_holds_the_stop_up_no_longer(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two are being written when time is up, and will be; the others, behind them, are given up."""
-    monkeypatch.setattr("spikewatch.service.snapshots.saver.LAST_PATIENCE_S", 0.5)
+    monkeypatch.setattr("spikewatch.service.snapshots.saver.FINAL_SAVE_TIMEOUT_S", 0.5)
     free, put = threading.Event(), DirectoryStore.put
     monkeypatch.setattr(DirectoryStore, "put", lambda *args: (free.wait(20), put(*args))[1])
     with service(detector, tmp_path, drain_timeout_s=0) as live:
         for _ in range(4):
             post(live, live.open(), dat_stream(1))
         host = live.manager
-        asyncio.run_coroutine_threadsafe(drain(host), host._loop).result(5)
+        asyncio.run_coroutine_threadsafe(drain_sessions(host), host._loop).result(5)
         assert host.sessions == {}
         free.set()
         until(lambda: outcomes(live, "skipped") == 2)
@@ -81,7 +81,7 @@ def test_a_session_that_needs_longer_is_saved_and_not_flushed(detector: Detector
     with service(detector, tmp_path, drain_timeout_s=0.3) as live:
         expected, _ = upload(live, dat_file(12), **LOW)
         stuck, session = threading.Event(), live.manager.get(live.open(**LOW))
-        live.model.call(lambda _: stuck.wait(20))
+        live.model.submit(lambda _: stuck.wait(20))
         with stream(live, session.id) as client:
             client.recv()
             client.send(data[:cut])
@@ -167,7 +167,7 @@ def test_whom_the_service_cannot_wait_for_is_told(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: bool, code: int
 ) -> None:
     """uvicorn's own end would be a 1012 without a word, for those who look on as well."""
-    monkeypatch.setattr("spikewatch.service.snapshots.saver.LAST_PATIENCE_S", 0.3)
+    monkeypatch.setattr("spikewatch.service.snapshots.saver.FINAL_SAVE_TIMEOUT_S", 0.3)
     with service(detector, tmp_path, drain_timeout_s=0.2) as live:
         session_id, stuck = live.open(), threading.Event()
         post(live, session_id, dat_stream(1))
@@ -176,7 +176,7 @@ def test_whom_the_service_cannot_wait_for_is_told(
         with stream(live, session_id) as client, watching(live, session_id) as onlooker:
             for talker in (client, onlooker):
                 talker.recv()
-            live.model.call(lambda _: stuck.wait(20))
+            live.model.submit(lambda _: stuck.wait(20))
             client.send(dat_stream(8))
             until(lambda: live.manager.get(session_id).accepted_bytes > 8 * 2400)
             threading.Timer(2.0, stuck.set).start()
@@ -192,7 +192,7 @@ def test_who_is_being_saved_when_time_is_up_is_told(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk is slow: the snapshot is whole only after the client has gone."""
-    monkeypatch.setattr("spikewatch.service.snapshots.saver.LAST_PATIENCE_S", 0.3)
+    monkeypatch.setattr("spikewatch.service.snapshots.saver.FINAL_SAVE_TIMEOUT_S", 0.3)
     put = DirectoryStore.put
     monkeypatch.setattr(DirectoryStore, "put", lambda *args: (time.sleep(2.5), put(*args))[1])
     with service(detector, tmp_path, drain_timeout_s=0.2) as live:
@@ -204,7 +204,7 @@ def test_who_is_being_saved_when_time_is_up_is_told(
             live.stop()
             assert talk(client)[-1]["reason"] == "shutdown"
             assert client.close_code == 1012
-    assert live.manager.keeper.holds(session_id)
+    assert live.manager.snapshots.has_snapshot(session_id)
 
 
 def test_an_upload_that_waits_for_an_onlooker_is_told(

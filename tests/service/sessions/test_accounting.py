@@ -28,12 +28,12 @@ def test_slices_that_are_run(detector: Detector) -> None:
 def test_slices_that_are_dropped_or_go_with_their_session(detector: Detector) -> None:
     with live_service(detector, inbox_slices=4) as live:
         host, stuck = live.manager, threading.Event()
-        host.models.worker.call(lambda: stuck.wait(20))
+        host.models.worker.submit(lambda: stuck.wait(20))
         session = host.get(live.open(policy="drop_oldest"))
         live.connect(session.id).send(dat_stream(11))
         until(lambda: session.inbox.dropped_slices == 6)
         session._loop.call_soon_threadsafe(host.end, session, SessionClosed("for a test"), "client")
-        until(lambda: session.closed is not None)
+        until(lambda: session.close_error is not None)
         stuck.set()
         until(lambda: books(live)["discarded"] == 4)
         assert books(live) == {"accepted": 10, "run": 0, "discarded": 4, "dropped": 6}

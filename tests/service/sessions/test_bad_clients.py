@@ -99,9 +99,9 @@ def test_a_window_that_fails_takes_no_neighbour_along(live: Live) -> None:
     host = live.manager
     sick, well = live.open(**LOW), live.open(**LOW)
     live.http.post(f"/v1/sessions/{sick}/events", content=dat_stream(2))
-    host.get(sick).lane.windows._logits.append((0, (None, None, None)))
+    host.get(sick).sequence.window_builder._logits.append((0, (None, None, None)))
     held = threading.Event()
-    host.models.default.call(lambda _: held.wait(20))
+    host.models.default.submit(lambda _: held.wait(20))
     answers = {}
 
     def run(session_id: str, data: bytes) -> None:
@@ -129,7 +129,7 @@ def test_a_connection_that_breaks_in_mid_feed_loses_nothing(detector: Detector) 
         broken.send(dat_stream(40))
         first = json.loads(broken.recv())
         broken.socket.shutdown(socket.SHUT_RDWR)
-        until(lambda: not live.manager.get(session_id).attended)
+        until(lambda: not live.manager.get(session_id).feed_held)
         again = live.connect(session_id)
         again.send("close")
         messages = talk(again)
@@ -187,7 +187,7 @@ def test_who_waits_for_a_session_that_ends_is_told(live: Live) -> None:
     session_id = live.open()
     live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(2))
     held = threading.Event()
-    host.models.default.call(lambda _: held.wait(20))
+    host.models.default.submit(lambda _: held.wait(20))
     answers = []
     waiter = threading.Thread(
         target=lambda: answers.append(live.http.get(f"/v1/sessions/{session_id}/state", timeout=10))
@@ -196,8 +196,8 @@ def test_who_waits_for_a_session_that_ends_is_told(live: Live) -> None:
     waiter.start()
     until(lambda: waiter.is_alive())
     time.sleep(0.2)
-    host._fail_from_worker(session, StepFailed("gone"))
-    until(lambda: session.closed is not None)
+    host._end_threadsafe(session, StepFailed("gone"))
+    until(lambda: session.close_error is not None)
     held.set()
     waiter.join()
     assert answers[0].json()["code"] == "step_failed"

@@ -33,7 +33,7 @@ def broken(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live
     with live_service(detector) as live:
         for route in all_routes(live.app.router.routes):
             monkeypatch.setattr(route.endpoint, "__code__", fail.__code__)
-        monkeypatch.setattr(viewer.files, "get_response", lambda *_: fail())
+        monkeypatch.setattr(viewer.viewer_files, "get_response", lambda *_: fail())
         yield live
         monkeypatch.undo()
 
@@ -104,7 +104,7 @@ def neighbours(live: Live, sick: str, data: bytes, hurt: Callable[[], None]) -> 
     well = live.open(**LOW)
     hurt()
     held = threading.Event()
-    host.models.default.call(lambda _: held.wait(20))
+    host.models.default.submit(lambda _: held.wait(20))
     answers: dict[str, httpx.Response] = {}
 
     def run(name: str, session_id: str) -> None:
@@ -207,7 +207,7 @@ def test_a_websocket_is_told_of_a_broken_decoder(live: Live) -> None:
 def test_a_websocket_is_told_of_results_that_cannot_be_sent(live: Live) -> None:
     session_id = live.open(slices=1, hop=1)
     socket = live.connect(session_id)
-    live.manager.get(session_id).window = raising
+    live.manager.get(session_id).to_message = raising
     socket.send(dat_stream(3))
     messages = talk(socket)
     assert [m["type"] for m in messages] == ["error", "closed"]
@@ -220,11 +220,11 @@ def test_an_onlooker_is_told_of_a_fault(live: Live) -> None:
     with connect(f"{live.ws_url}/v1/sessions/{session_id}/watch") as socket:
         session = live.manager.get(session_id)
         until(lambda: len(session.watchers) == 1)
-        session.window = raising
+        session.to_message = raising
         session.watchers.publish(live_result(session))
         talk(socket)
         assert (socket.close_code, socket.close_reason) == (1011, "internal")
-    del session.window
+    del session.to_message
     assert live.http.delete(f"/v1/sessions/{session_id}").status_code == 200
 
 

@@ -5,8 +5,8 @@ import socket
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.schemas import Totals
-from spikewatch.service.session_manager.ended import ANSWERED_AGAIN, Ending, Endings
-from spikewatch.service.sessions.outbox import Farewell, Results
+from spikewatch.service.session_manager.ended import MAX_FINAL_RESULTS, EndedSessions, EndReason
+from spikewatch.service.sessions.outbox import FinalResults, OutboxState
 from tests.service.sessions.test_bad_clients import until
 from tests.service.sessions.test_resume import LOW, post, stream
 from tests.service.sessions.test_sessions import problem
@@ -57,7 +57,7 @@ def test_a_connection_that_breaks_after_close_costs_nothing(live: Live) -> None:
 
 
 def attended(live: Live, session_id: str) -> bool:
-    return live.manager.get(session_id).attended
+    return live.manager.get(session_id).feed_held
 
 
 def test_results_that_are_gone_are_told_of(detector: Detector) -> None:
@@ -83,14 +83,14 @@ def test_results_that_are_asked_for_again_do_not_count_as_made_by_the_request(de
 
 
 def test_the_latest_are_kept() -> None:
-    endings = Endings()
-    farewell = Farewell(Results((), (), 0, 0), Totals(), lambda result: result)  # type: ignore[arg-type,return-value]
-    for number in range(ANSWERED_AGAIN + 1):
-        endings.note(str(number), Ending("client", ""), farewell)
-    assert endings.farewell("0") is None
-    assert endings.farewell("1") is farewell
-    endings.forget("1")
-    assert endings.farewell("1") is None
+    endings = EndedSessions()
+    farewell = FinalResults(OutboxState((), (), 0, 0), Totals(), lambda result: result)  # type: ignore[arg-type,return-value]
+    for number in range(MAX_FINAL_RESULTS + 1):
+        endings.record(str(number), EndReason("client", ""), farewell)
+    assert endings.final_results("0") is None
+    assert endings.final_results("1") is farewell
+    endings.discard("1")
+    assert endings.final_results("1") is None
 
 
 def test_results_below_the_first_that_is_wanted_can_be_had_later(live: Live) -> None:
@@ -136,7 +136,7 @@ def test_the_last_answer_may_be_longer_than_any_before_and_is_given_again(detect
             client.recv()
             client.socket.shutdown(socket.SHUT_RDWR)
         until(lambda: not attended(live, session_id))
-        kept = live.manager.get(session_id).outbox.save().gone
+        kept = live.manager.get(session_id).outbox.save().first_available_seq
         ended = end(live, session_id, seq=kept)
         assert [window["seq"] for window in ended["windows"]] == list(range(kept, 60))
         assert len(ended["windows"]) > 35

@@ -70,7 +70,7 @@ def test_a_stream_goes_on_where_it_broke(live: Live) -> None:
                 assert message["seq"] == len(got)
                 got.append(message)
             broken.socket.shutdown(socket.SHUT_RDWR)
-        until(lambda: not live.manager.get(session_id).attended)
+        until(lambda: not live.manager.get(session_id).feed_held)
     accepted = live.http.get(f"/v1/sessions/{session_id}").json()["accepted_bytes"]
     assert 4 * size < accepted <= 10.5 * size + 1
     with stream(live, session_id, offset=accepted, seq=len(got)) as client:
@@ -123,8 +123,8 @@ def test_of_two_that_come_back_the_newer_goes_on(live: Live) -> None:
     session = host.get(live.open())
 
     async def come_twice() -> list[object]:
-        with session.hold():
-            comers = [asyncio.create_task(session.displace()) for _ in range(2)]
+        with session.acquire_feed():
+            comers = [asyncio.create_task(session.take_over_feed()) for _ in range(2)]
             await session.displaced.wait()
             await asyncio.sleep(0.05)
         return await asyncio.gather(*comers, return_exceptions=True)
@@ -140,10 +140,10 @@ def test_who_comes_late_does_not_send_away_who_came_meanwhile(live: Live) -> Non
     session = host.get(live.open())
 
     async def come_meanwhile() -> tuple[object, bool]:
-        with session.hold():
-            late = asyncio.create_task(session.displace())
+        with session.acquire_feed():
+            late = asyncio.create_task(session.take_over_feed())
             await session.displaced.wait()
-        with session.hold():
+        with session.acquire_feed():
             sent_away = session.displaced.is_set()
             (outcome,) = await asyncio.gather(late, return_exceptions=True)
             return outcome, sent_away or session.displaced.is_set()
@@ -158,7 +158,7 @@ def half_a_post(live: Live, session_id: str, data: bytes, offset: int) -> socket
     hanging = socket.create_connection(("127.0.0.1", live.port))
     head = f"POST /v1/sessions/{session_id}/events?offset={offset} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     hanging.sendall(head.encode() + f"Content-Length: {len(data)}\r\n\r\n".encode() + data[: len(data) // 2])
-    until(lambda: live.manager.get(session_id).attended)
+    until(lambda: live.manager.get(session_id).feed_held)
     return hanging
 
 
@@ -233,7 +233,7 @@ def test_bad_bytes_left_by_a_broken_connection_end_the_session(
         client.send(dat_stream(20) + dat_stream(1))
         client.recv()
         broken(client)
-        until(lambda: not live.manager.get(session_id).attended)
+        until(lambda: not live.manager.get(session_id).feed_held)
         with stream(live, session_id, offset=21 * 2400) as again:
             messages = talk(again)
         assert (messages[-2]["code"], messages[-1]["reason"]) == ("time_order", "time_order")

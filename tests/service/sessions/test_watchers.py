@@ -17,7 +17,7 @@ from websockets.sync.client import ClientConnection
 from spikewatch.model.detector import Detector
 from spikewatch.service.api import watch
 from spikewatch.service.inference.window import InputSlice
-from spikewatch.service.sessions.watchers import WATCHER_QUEUE, Watchers
+from spikewatch.service.sessions.watchers import SUBSCRIPTION_QUEUE_SIZE, Broadcast
 from tests.service.support.live import (
     HEIGHT,
     WIDTH,
@@ -113,11 +113,11 @@ def test_what_slow_onlookers_miss_is_counted() -> None:
 
     async def missed() -> tuple[int, int]:
         told: list[int] = []
-        watchers = Watchers(asyncio.get_running_loop())
+        watchers = Broadcast(asyncio.get_running_loop())
         part = InputSlice(0, 1, 0, False, torch.zeros(1), 0.0)
         with watchers.subscribe(lambda: told.append(1)) as sight:
-            for item in (None, *[part] * (WATCHER_QUEUE + 2)):
-                sight.show(item)
+            for item in (None, *[part] * (SUBSCRIPTION_QUEUE_SIZE + 2)):
+                sight.offer(item)
             return sight.missed_slices, len(told)
 
     assert asyncio.run(missed()) == (2, 2)
@@ -127,7 +127,7 @@ def test_a_picture_that_is_long_in_the_making_makes_others_be_missed(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = threading.Event()
-    monkeypatch.setattr(watch, "picture", lambda *_: (drawn.wait(20), b"")[1])
+    monkeypatch.setattr(watch, "slice_png", lambda *_: (drawn.wait(20), b"")[1])
     before, session_id = live.metric("spikewatch_missed_slices_total"), live.open()
     with watching(live, session_id) as onlooker:
         onlooker.recv()

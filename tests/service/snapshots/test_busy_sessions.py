@@ -10,7 +10,7 @@ import pytest
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.errors import SessionClosed
-from spikewatch.service.inference.engine import Engine, Lane
+from spikewatch.service.inference.engine import Engine, SequenceState
 from tests.service.sessions.test_bad_clients import until
 from tests.service.sessions.test_resume import post, stream
 from tests.service.sessions.test_sessions import problem
@@ -27,7 +27,7 @@ def test_a_service_that_stops_saves_what_takes_long_to_run(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With all inboxes full it takes longer than for one session; none has been saved before."""
-    monkeypatch.setattr("spikewatch.service.snapshots.saver.LAST_PATIENCE_S", 0.2)
+    monkeypatch.setattr("spikewatch.service.snapshots.saver.FINAL_SAVE_TIMEOUT_S", 0.2)
     data = dat_stream(20)
     with service(detector, tmp_path) as live:
         client = live.connect(live.open(**LOW))
@@ -47,17 +47,17 @@ def test_a_session_that_its_client_ends_while_it_is_saved_is_no_failure(
         session_id = live.open()
         post(live, session_id, dat_stream(2))
         session = host.get(session_id)
-        host.models.worker.call(lambda: stuck.wait(20))
+        host.models.worker.submit(lambda: stuck.wait(20))
         saving = threading.Thread(target=live.http.post, args=(f"/v1/sessions/{session_id}/snapshot",))
         saving.start()
-        until(lambda: session_id in host.keeper._saving)
+        until(lambda: session_id in host.snapshots._save_tasks)
         session._loop.call_soon_threadsafe(host.end, session, SessionClosed("ended by the client"), "client")
         stuck.set()
         saving.join()
-        until(lambda: not host.keeper._saving)
+        until(lambda: not host.snapshots._save_tasks)
         for outcome in ("failed", "skipped"):
             assert live.metric(f'spikewatch_snapshots_total{{outcome="{outcome}"}}') == 0
-        assert not host.keeper.holds(session_id)
+        assert not host.snapshots.has_snapshot(session_id)
 
 
 def test_a_session_that_cannot_run_on_keeps_no_other_from_being_saved(
@@ -75,7 +75,7 @@ def test_a_session_that_cannot_run_on_keeps_no_other_from_being_saved(
             until(lambda session=session: session.outbox.full)
         other = live.open()
         post(live, other, dat_stream(2))
-        until(lambda: host.keeper.holds(other))
+        until(lambda: host.snapshots.has_snapshot(other))
 
 
 def test_what_was_left_out_is_counted_once_though_a_reset_is_under_way(
@@ -87,19 +87,19 @@ def test_what_was_left_out_is_counted_once_though_a_reset_is_under_way(
         post(live, session.id, dat_stream(2) + b"abc")
         flush = Engine.flush
 
-        def flush_and_wait(engine: Engine, lane: Lane) -> list:
-            host.models.worker.call(lambda: time.sleep(0.3))  # before whatever comes next
+        def flush_and_wait(engine: Engine, lane: SequenceState) -> list:
+            host.models.worker.submit(lambda: time.sleep(0.3))  # before whatever comes next
             return flush(engine, lane)
 
         monkeypatch.setattr(Engine, "flush", flush_and_wait)
 
         async def reset_and_save() -> None:
             stuck = threading.Event()
-            host.models.worker.call(lambda: stuck.wait(20))
+            host.models.worker.submit(lambda: stuck.wait(20))
             reset = asyncio.ensure_future(session.reset())
             while not session.inbox.head:
                 await asyncio.sleep(0)
-            save = asyncio.ensure_future(host.keeper.save(session))
+            save = asyncio.ensure_future(host.snapshots.save(session))
             while len(session.inbox._items) < 3:  # the last slice, its flush, the snapshot
                 await asyncio.sleep(0)
             stuck.set()
@@ -115,7 +115,7 @@ def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its client reads no results, so what it sent cannot all be run; it is told from where to send again."""
-    for patience in ("PATIENCE_S", "LAST_PATIENCE_S"):
+    for patience in ("SAVE_TIMEOUT_S", "FINAL_SAVE_TIMEOUT_S"):
         monkeypatch.setattr(f"spikewatch.service.snapshots.saver.{patience}", 0.5)
     data = dat_stream(40)
     with service(detector, tmp_path, inbox_slices=2, outbox_windows=2) as live:
@@ -126,7 +126,7 @@ def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
         host = live.manager
         session = host.get(session_id)
         stuck = threading.Event()
-        host.models.default.call(lambda _: stuck.wait(20))
+        host.models.default.submit(lambda _: stuck.wait(20))
         with stream(live, session_id) as client:
             client.recv()
             client.send(data[5000:])

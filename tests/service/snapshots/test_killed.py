@@ -20,7 +20,7 @@ from tests.service.support.process import Process, process
 pytestmark = pytest.mark.slow
 
 SLICES = 40
-OPTIONS = WindowOptions(slices=4, hop=1, confidence=0.001, iou=0.45)
+OPTIONS = WindowOptions(window_slices=4, hop=1, confidence=0.001, iou=0.45)
 Start = Callable[[], Any]
 
 
@@ -54,7 +54,12 @@ class Client:
         self.saved_bytes = 0
 
     def open(self, service: Process) -> None:
-        wanted = {"session_id": "cam", "slices": OPTIONS.slices, "hop": OPTIONS.hop, "confidence": 0.001}
+        wanted = {
+            "session_id": "cam",
+            "slices": OPTIONS.window_slices,
+            "hop": OPTIONS.hop,
+            "confidence": 0.001,
+        }
         answer = service.http.post("/v1/sessions", json=wanted)
         assert answer.status_code == 201, answer.text
 

@@ -72,17 +72,17 @@ def test_forgetting_waits_for_the_disk_and_tells_of_its_faults(
         assert problem(answer) == (503, "snapshot_failed")
         assert "Read-only" in answer.json()["detail"]
         assert live.metric('spikewatch_snapshots_total{outcome="failed"}') == 1
-        assert live.manager.keeper.holds("cam")
+        assert live.manager.snapshots.has_snapshot("cam")
 
 
 def test_open_sessions_do_not_push_each_other_out(detector: Detector, tmp_path: Path) -> None:
     with service(detector, tmp_path) as live:
         saved(live, "old", 1)
     with service(detector, tmp_path, max_sessions=2, snapshot_max_count=2) as live:
-        keeper, store = live.manager.keeper, live.manager.keeper.store
+        keeper, store = live.manager.snapshots, live.manager.snapshots.store
         saved(live, "a", 1)
         saved(live, "b", 1)
-        assert [keeper.holds(x) for x in ("a", "b", "old")] == [True, True, False]
+        assert [keeper.has_snapshot(x) for x in ("a", "b", "old")] == [True, True, False]
         assert live.metric('spikewatch_snapshots_total{outcome="evicted"}') == 1
         store._max_bytes = sum(path.stat().st_size for path in tmp_path.iterdir()) - 1
         post(live, "b", dat_stream(2)[2400:])
@@ -91,7 +91,7 @@ def test_open_sessions_do_not_push_each_other_out(detector: Detector, tmp_path: 
         assert live.metric('spikewatch_snapshots_total{outcome="failed"}') == 1
         infos = [live.http.get(f"/v1/sessions/{x}").json() for x in "ab"]
         assert [info["saved_bytes"] for info in infos] == [2400, 2400], "as it is on disk"
-        assert [keeper.holds(x) for x in "ab"] == [True, True]
+        assert [keeper.has_snapshot(x) for x in "ab"] == [True, True]
 
 
 def test_a_snapshot_that_goes_all_the_same_is_taken_back(

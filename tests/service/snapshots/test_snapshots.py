@@ -209,7 +209,7 @@ def test_ids_of_saved_sessions_are_taken_until_they_are_forgotten(detector: Dete
         live.http.delete("/v1/sessions/cam")
         assert problem(live.http.post("/v1/sessions", json={"resume": "cam"})) == (410, "session_closed")
         assert problem(live.http.post("/v1/sessions", json={"resume": "x"})) == (404, "session_unknown")
-        host._endings._ended.clear()
+        host._ended._ended.clear()
         live.open(session_id="cam")
         post(live, "cam", dat_stream(1))
     with service(detector, tmp_path) as live:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.snapshots.validation import RESULT_BYTES, TEXT_BYTES, most_bytes
+from spikewatch.service.snapshots.validation import RESULT_BYTES, TEXT_BYTES, max_snapshot_bytes
 from tests.service.http.test_connection_limits import code_of, raw, rest, send_through_small_buffers
 from tests.service.session_manager.test_shutdown import left
 from tests.service.sessions.test_bad_clients import until
@@ -42,7 +42,7 @@ def test_a_full_session_fits_into_what_is_taken_and_little_else_does(detector: D
         windows = post(live, session_id, dat_stream(9)).json()["windows"]
         assert {len(window["detections"]) for window in windows} == {100}
         state = live.http.get(f"/v1/sessions/{session_id}/state").content
-        limit, results = most_bytes(session), 8 * RESULT_BYTES
+        limit, results = max_snapshot_bytes(session), 8 * RESULT_BYTES
         assert len(state) < limit - TEXT_BYTES - results, "8 results are kept, 8 more could wait"
         assert len(state) > limit - TEXT_BYTES - 2 * results
         assert live.http.put(f"/v1/sessions/{session_id}/state", content=state).status_code == 200
@@ -58,13 +58,13 @@ def test_a_state_that_nobody_reads_keeps_its_room_for_a_while(narrow: Live) -> N
     with raw(narrow, small_buffer=True) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         states = narrow.transfer_limiter
-        until(lambda: states._now == 1)
+        until(lambda: states._active == 1)
         begun_s = time.monotonic()
         for method in ("GET", "PUT"):
             refused = narrow.http.request(method, path, content=b"x")
             assert problem(refused) == (503, "states_full")
             assert "Retry-After" in refused.headers
-        until(lambda: states._now == 0)
+        until(lambda: states._active == 0)
         assert time.monotonic() - begun_s < LIMIT_S + 2
         assert narrow.metric('spikewatch_bounds_met_total{bound="unread_answer"}') == 1
     state = narrow.http.get(path)
@@ -78,14 +78,14 @@ def test_a_state_that_trickles_is_given_up(narrow: Live) -> None:
     head = f"PUT /v1/sessions/{session_id}/state HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n"
     with raw(narrow, head.encode() + bytes(100)) as client:
         assert code_of(rest(client)) == (408, "too_slow")
-    assert narrow.transfer_limiter._now == 0
+    assert narrow.transfer_limiter._active == 0
     assert post(narrow, session_id, dat_stream(1)).status_code == 200
 
 
 def test_who_cannot_run_on_keeps_no_room(narrow: Live) -> None:
     """Their results are not read, so what they accepted is not run: they are told, and others served."""
     stuck = threading.Event()
-    narrow.model.call(lambda _: stuck.wait(20))
+    narrow.model.submit(lambda _: stuck.wait(20))
     stalled, good = left(narrow, 8, hop=1), narrow.open()
     stuck.set()
     until(lambda: narrow.manager.get(stalled).outbox.full)

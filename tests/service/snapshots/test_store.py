@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from spikewatch.service.errors import BadSettings, BadSnapshot, StoreFailed
+from spikewatch.service.errors import InvalidSettings, InvalidSnapshot, SnapshotStoreError
 from spikewatch.service.settings import MIB, Settings
 from spikewatch.service.snapshots.store import DirectoryStore, make_store
 
@@ -25,12 +25,12 @@ def aged(folder: Path, *ids: str) -> None:
 def test_what_was_put_is_got_even_by_another_process(tmp_path: Path) -> None:
     first = store(tmp_path)
     assert first.get("a") is None
-    assert not first.holds("a")
+    assert not first.exists("a")
     first.put("a", b"one")
     first.put("a", b"two")
     first.put("b", b"")
     second = store(tmp_path)
-    assert (second.get("a"), second.get("b"), second.holds("a")) == (b"two", b"", True)
+    assert (second.get("a"), second.get("b"), second.exists("a")) == (b"two", b"", True)
     second.delete("a")
     second.delete("never")
     assert first.get("a") is None
@@ -41,7 +41,7 @@ def test_no_id_leads_out_of_the_directory(tmp_path: Path, session_id: str) -> No
     snapshots = store(tmp_path)
     (tmp_path / "deep" / "a.snapshot").write_bytes(b"secret")
     assert snapshots.get(session_id) is None
-    assert not snapshots.holds(session_id)
+    assert not snapshots.exists(session_id)
     snapshots.delete(session_id)
     with pytest.raises(ValueError, match="no id"):
         snapshots.put(session_id, b"")
@@ -56,14 +56,14 @@ def test_the_oldest_goes_when_there_are_too_many_or_they_are_too_large(tmp_path:
     assert snapshots.put("a", bytes(100)) == [], "its own earlier one does not count"
     aged(tmp_path, "b", "a", "c")
     assert snapshots.put("d", bytes(100)) == ["b"]
-    assert [x for x in "abcd" if snapshots.holds(x)] == ["a", "c", "d"]
+    assert [x for x in "abcd" if snapshots.exists(x)] == ["a", "c", "d"]
     aged(tmp_path, "a", "c", "d")
     assert snapshots.put("e", bytes(LINE + 200)) == ["a", "c"]
-    assert [x for x in "acde" if snapshots.holds(x)] == ["d", "e"]
-    with pytest.raises(StoreFailed, match="all together may be"):
-        snapshots.put("d", bytes(2000), spared={"e"})
+    assert [x for x in "acde" if snapshots.exists(x)] == ["d", "e"]
+    with pytest.raises(SnapshotStoreError, match="all together may be"):
+        snapshots.put("d", bytes(2000), protected={"e"})
     assert snapshots.get("d") == bytes(100), "the earlier one stays"
-    assert snapshots.holds("e")
+    assert snapshots.exists("e")
 
 
 def test_those_that_are_spared_never_go(tmp_path: Path) -> None:
@@ -71,13 +71,13 @@ def test_those_that_are_spared_never_go(tmp_path: Path) -> None:
     for session_id in "abc":
         snapshots.put(session_id, bytes(100))
     aged(tmp_path, "a", "b", "c")
-    assert snapshots.put("d", bytes(100), spared={"a"}) == ["b"]
+    assert snapshots.put("d", bytes(100), protected={"a"}) == ["b"]
     aged(tmp_path, "a", "c", "d")
-    with pytest.raises(StoreFailed, match="open sessions"):
-        snapshots.put("e", bytes(LINE + 200), spared={"a", "c"})
-    with pytest.raises(StoreFailed, match="open sessions"):
-        snapshots.put("e", b"", spared={"a", "c", "d"})
-    assert [x for x in "acde" if snapshots.holds(x)] == ["a", "c", "d"], "nothing went in vain"
+    with pytest.raises(SnapshotStoreError, match="open sessions"):
+        snapshots.put("e", bytes(LINE + 200), protected={"a", "c"})
+    with pytest.raises(SnapshotStoreError, match="open sessions"):
+        snapshots.put("e", b"", protected={"a", "c", "d"})
+    assert [x for x in "acde" if snapshots.exists(x)] == ["a", "c", "d"], "nothing went in vain"
     assert list(tmp_path.rglob("*.part")) == []
 
 
@@ -87,9 +87,9 @@ def test_each_open_session_has_its_place(tmp_path: Path) -> None:
         return make_store(Settings(snapshot_dir=folder, **limits), MIB) is not None
 
     assert made(8, 8 * MIB)
-    with pytest.raises(BadSettings, match="snapshot_max_count is 7, fewer than max_sessions, 8"):
+    with pytest.raises(InvalidSettings, match="snapshot_max_count is 7, fewer than max_sessions, 8"):
         made(7, 8 * MIB)
-    with pytest.raises(BadSettings, match="snapshot_max_bytes is 8388607"):
+    with pytest.raises(InvalidSettings, match="snapshot_max_bytes is 8388607"):
         made(8, 8 * MIB - 1)
     assert not made(7, MIB, folder=None), "where nothing is saved, nothing is asked for"
 
@@ -109,7 +109,7 @@ def test_damage_is_told(tmp_path: Path, spoil: object, words: str) -> None:
     snapshots.put("a", b"all of it")
     path = tmp_path / "deep/snapshots/a.snapshot"
     path.write_bytes(spoil(path.read_bytes()))
-    with pytest.raises(BadSnapshot, match=words):
+    with pytest.raises(InvalidSnapshot, match=words):
         snapshots.get("a")
 
 

@@ -14,14 +14,14 @@ import websockets
 from websockets.sync.client import ClientConnection, connect
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.api.snapshots import States
+from spikewatch.service.api.snapshots import TransferLimiter
 from spikewatch.service.app import create_app
-from spikewatch.service.auth.access import Access
-from spikewatch.service.scheduling.loaded_model import RunningModel
+from spikewatch.service.auth.access import Authenticator
+from spikewatch.service.scheduling.loaded_model import LoadedModel
 from spikewatch.service.server import make_server
-from spikewatch.service.session_manager.manager import SessionHost
+from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.settings import Settings
-from spikewatch.service.uploads.jobs import Jobs
+from spikewatch.service.uploads.jobs import UploadRegistry
 
 WIDTH, HEIGHT = 90, 60
 SENSOR = {"width": WIDTH, "height": HEIGHT}
@@ -58,27 +58,27 @@ class Live:
         self.http.close()
 
     @property
-    def manager(self) -> SessionHost:
-        manager: SessionHost = self.app.state.manager
+    def manager(self) -> SessionManager:
+        manager: SessionManager = self.app.state.manager
         return manager
 
     @property
-    def registry(self) -> Jobs:
-        registry: Jobs = self.app.state.registry
+    def registry(self) -> UploadRegistry:
+        registry: UploadRegistry = self.app.state.registry
         return registry
 
     @property
-    def authenticator(self) -> Access:
-        authenticator: Access = self.app.state.authenticator
+    def authenticator(self) -> Authenticator:
+        authenticator: Authenticator = self.app.state.authenticator
         return authenticator
 
     @property
-    def transfer_limiter(self) -> States:
-        limiter: States = self.app.state.transfer_limiter
+    def transfer_limiter(self) -> TransferLimiter:
+        limiter: TransferLimiter = self.app.state.transfer_limiter
         return limiter
 
     @property
-    def model(self) -> RunningModel:
+    def model(self) -> LoadedModel:
         """The default model, as it runs."""
         return self.manager.models.default
 

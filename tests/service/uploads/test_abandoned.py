@@ -86,7 +86,7 @@ def test_an_upload_that_waits_ends_with_its_session_and_takes_no_other_along(det
         with sending(live, data[: len(data) // 2], announced=len(data), job_id="j", format="dat"):
             until(lambda: look(live, "j").get("windows", 0) > 0)
             (upload_session,) = [s for s in live.manager.sessions.values() if not s.durable]
-            until(lambda: upload_session.closed is not None)
+            until(lambda: upload_session.close_error is not None)
             session_id = live.open(session_id=upload_session.id, **EVERY)
             slot = live.manager.get(session_id).slot
             until(lambda: look(live, "j")["state"] == "failed")
@@ -110,14 +110,14 @@ def test_an_upload_that_is_forgotten_before_it_begins_is_answered(
 ) -> None:
     """A DELETE may be served in the same turn of the event loop; its upload's task then never runs."""
     jobs = live.registry
-    begin = jobs.begin
+    begin = jobs.create
 
     def begin_and_end(*of: Any) -> Any:
         upload = begin(*of)
         upload._task.cancel()
         return upload
 
-    monkeypatch.setattr(jobs, "begin", begin_and_end)
+    monkeypatch.setattr(jobs, "create", begin_and_end)
     answer = live.http.post("/v1/detections", params={"job_id": "early"}, content=dat_file(1), timeout=20)
     assert problem(answer) == (499, "client_gone")
     assert live.http.get("/v1/detections/early").json()["state"] == "failed"

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.errors import ResultsGone
+from spikewatch.service.errors import ResultsExpired
 from spikewatch.service.settings import Settings
 from spikewatch.service.uploads.body import UploadBody
 from spikewatch.service.uploads.result_log import ResultLog
@@ -237,7 +237,7 @@ def test_what_a_displaced_request_has_brought_ahead_is_not_taken() -> None:
     """The other request was told an offset; nothing may be added to it from here on."""
 
     async def taken() -> list[bytes]:
-        host: Any = SimpleNamespace(settings=Settings(), draining=False, over=asyncio.Event())
+        host: Any = SimpleNamespace(settings=Settings(), draining=False, stopped=asyncio.Event())
         body = UploadBody(host, True, 6, lambda: None, lambda: None)
         first: Any = FakeRequest(b"ab", b"cd", b"ef")
         other: Any = FakeRequest(b"CD", b"EF")
@@ -249,7 +249,7 @@ def test_what_a_displaced_request_has_brought_ahead_is_not_taken() -> None:
         assert body.accepted_bytes == 2
         body.attach(other)
         got += [chunk async for chunk in chunks]
-        assert (body.complete, body.waiting) == (True, False)
+        assert (body.complete, body.awaiting_request) == (True, False)
         return got
 
     assert asyncio.run(taken()) == [b"ab", b"CD", b"EF"]
@@ -259,15 +259,15 @@ def test_a_log_keeps_what_was_not_sent_and_trims_the_rest() -> None:
     log = ResultLog(10)
     for i in range(4):
         log.add(b"%d" % i * 4)
-    assert (log.full, log.first, log.end, log.nbytes) == (True, 0, 4, 16)
-    assert log.give(0) == b"0000"
-    assert (log.full, log.first, log.unsent_bytes) == (True, 1, 12)
-    assert log.give(1) == b"1111"
-    assert (log.full, log.first, log.nbytes) == (False, 2, 8)
-    with pytest.raises(ResultsGone, match="before 2"):
-        log.give(0)
-    assert log.give(2) == log.give(2) == b"2222"
-    assert log.end == 4
+    assert (log.full, log.first_seq, log.next_seq, log.nbytes) == (True, 0, 4, 16)
+    assert log.read(0) == b"0000"
+    assert (log.full, log.first_seq, log.undelivered_bytes) == (True, 1, 12)
+    assert log.read(1) == b"1111"
+    assert (log.full, log.first_seq, log.nbytes) == (False, 2, 8)
+    with pytest.raises(ResultsExpired, match="before 2"):
+        log.read(0)
+    assert log.read(2) == log.read(2) == b"2222"
+    assert log.next_seq == 4
 
 
 def test_a_client_that_reads_late_holds_the_upload_back(detector: Detector) -> None:

@@ -66,7 +66,7 @@ def test_when_others_are_uploaded(detector: Detector, code: str, max_uploads: in
     ):
         access = live.authenticator
         with ExitStack() as others:
-            others.enter_context(access.upload(access.identify(ALICE, "")))
+            others.enter_context(access.upload_slot(access.authenticate(ALICE, "")))
             check_taken_later(alice, code, others.close)
 
 
@@ -90,7 +90,7 @@ def test_when_the_disk_is_full(detector: Detector, tmp_path: Path) -> None:
     with live_service(detector, max_spool_bytes=len(data) + 60_000) as live:
         broken_off(live, "other", data[:80_000], len(data))
         check_taken_later(live.http, "spool_full", lambda: live.http.delete("/v1/detections/other"), data)
-        assert live.registry.spool.used == 0
+        assert live.registry.spool.used_bytes == 0
 
 
 def test_when_its_first_part_was_taken(detector: Detector) -> None:
@@ -141,13 +141,13 @@ def test_hdf5_is_refused_before_its_bytes_have_come(detector: Detector, tmp_path
             answer = raw.makefile("rb").read()
         assert f'"code":"{code}"'.encode() in answer
         assert b"retry-after: " in answer.lower()
-        assert live.registry.spool.used == 0
+        assert live.registry.spool.used_bytes == 0
 
 
 def test_hdf5_waits_for_room_that_has_gone_meanwhile(detector: Detector, tmp_path: Path) -> None:
     data = as_hdf5(tmp_path, 40)
     with live_service(detector, max_sessions=1) as live, begin(live, "wait", data[:80_000], len(data)) as raw:
-        until(lambda: live.registry.spool.used == 80_000)
+        until(lambda: live.registry.spool.used_bytes == 80_000)
         used = live.open()
         raw.sendall(data[80_000:])
         until(lambda: look(live, "wait")["state"] == "running")
@@ -160,13 +160,13 @@ def test_hdf5_waits_for_room_that_has_gone_meanwhile(detector: Detector, tmp_pat
 def test_hdf5_does_not_wait_for_ever(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "ROOM_S", 0.2)
+    monkeypatch.setattr(admission, "ADMISSION_TIMEOUT_S", 0.2)
     data = as_hdf5(tmp_path, 40)
     with live_service(detector, max_sessions=1) as live:
         with begin(live, "again", data[:80_000], len(data)) as raw:
-            until(lambda: live.registry.spool.used == 80_000)
+            until(lambda: live.registry.spool.used_bytes == 80_000)
             used = live.open()
             raw.sendall(data[80_000:])
             assert raw.recv(65536).startswith(b"HTTP/1.1 503")
-        assert live.registry.spool.used == 0
+        assert live.registry.spool.used_bytes == 0
         check_taken_later(live.http, "sessions_full", closing(live.http, used), data)

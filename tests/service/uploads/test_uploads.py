@@ -167,7 +167,7 @@ def test_an_upload_that_fails_holds_nothing_else(live: Live) -> None:
     job = live.registry.get(answer.headers["Location"].split("/")[-1])
     failure = job._failure
     assert (failure.__traceback__, failure.__context__, failure.__cause__) == (None, None, None)
-    mine = [task for task in asyncio.all_tasks(live.manager._loop) if "upload_body" in repr(task)]
+    mine = [task for task in asyncio.all_tasks(live.manager._loop) if "uploads/body" in repr(task)]
     assert mine == []
 
 
@@ -179,7 +179,7 @@ def test_errors_do_not_tell_where_an_upload_lay(live: Live, tmp_path: Path, monk
         assert answer.status_code == 422, answer.text
         assert str(tmp_path) not in answer.text
         assert "upload" in answer.text
-    assert live.registry.spool.used == 0
+    assert live.registry.spool.used_bytes == 0
     assert [p.name for p in tmp_path.iterdir()] == ["r.h5"]
 
 
@@ -189,7 +189,7 @@ def test_uploads_share_a_bounded_disk(detector: Detector, tmp_path: Path) -> Non
         answer = live.http.post("/v1/detections", content=data, params={"width": 9, "height": 9})
         assert problem(answer) == (503, "spool_full")
         assert int(answer.headers["Retry-After"]) > 0
-        assert live.registry.spool.used == 0
+        assert live.registry.spool.used_bytes == 0
         assert live.metric('spikewatch_refused_total{code="spool_full"}') == 1
 
 

@@ -2,21 +2,21 @@ import numpy as np
 import pytest
 
 from spikewatch.ingest.errors import SimulationError
-from spikewatch.ingest.simulation.actors.mesh_library import MeshFolder
-from spikewatch.ingest.simulation.world.light import Lamps
-from spikewatch.ingest.simulation.world.textures import TextureShelf
+from spikewatch.ingest.simulation.actors.mesh_library import MeshLibrary
+from spikewatch.ingest.simulation.world.light import VehicleLights
+from spikewatch.ingest.simulation.world.textures import TextureArray
 from tests.ingest.simulation.support.mesh_files import write_mesh_folder
 
 
 @pytest.fixture
 def folder(tmp_path):
     write_mesh_folder(tmp_path)
-    return MeshFolder(tmp_path)
+    return MeshLibrary(tmp_path)
 
 
 def test_a_car_looks_ahead_at_a_real_size_with_its_texture(folder):
-    shelf = TextureShelf()
-    kind, body = folder.car(np.random.default_rng(0), shelf, Lamps())
+    shelf = TextureArray()
+    kind, body = folder.car(np.random.default_rng(0), shelf, VehicleLights())
     mesh = body.levels[0]
     assert kind == "car"
     assert 3.5 < body.size_m[0] < 4.6
@@ -40,15 +40,15 @@ def test_a_person_walks_ahead(folder):
 
 def test_cars_of_one_mesh_differ(folder):
     rng = np.random.default_rng(1)
-    sizes = {folder.car(rng, TextureShelf(), Lamps())[1].size_m for _ in range(3)}
+    sizes = {folder.car(rng, TextureArray(), VehicleLights())[1].size_m for _ in range(3)}
     assert len(sizes) == 3
 
 
 def test_broken_files_are_named(tmp_path):
     for name in ("hatchback", "pedestrian_0"):
         np.savez(tmp_path / f"{name}.npz", vertices_0=np.zeros((3, 3)))
-    folder, rng = MeshFolder(tmp_path), np.random.default_rng(0)
+    folder, rng = MeshLibrary(tmp_path), np.random.default_rng(0)
     with pytest.raises(SimulationError, match=r"hatchback.npz is not a vehicle as described"):
-        folder.car(rng, TextureShelf(), Lamps())
+        folder.sample_car(rng, TextureArray(), VehicleLights())
     with pytest.raises(SimulationError, match=r"pedestrian_0.npz is not a person as described"):
-        folder.figure(rng)
+        folder.sample_figure(rng)

@@ -1,33 +1,33 @@
 import numpy as np
 import pytest
 
-from spikewatch.ingest.simulation.actors.actor_tracks import Cast
+from spikewatch.ingest.simulation.actors.actor_tracks import TrackPlanner
 from spikewatch.ingest.simulation.actors.bodies import Body
 from spikewatch.ingest.simulation.actors.motion import (
     TRACK_STEP_S,
     Stop,
-    at_time,
-    drive,
-    follow,
+    interpolate_tracks,
+    make_track,
+    simulate_drive,
     smooth,
     track_times,
 )
 from spikewatch.ingest.simulation.film import CAR, Actor
-from spikewatch.ingest.simulation.geometry.mesh import nothing
-from spikewatch.ingest.simulation.world.road import Hills, lay_road, make_hills
+from spikewatch.ingest.simulation.geometry.mesh import empty_mesh
+from spikewatch.ingest.simulation.world.road import Terrain, build_road, sample_terrain
 
-FLAT = Hills(np.zeros((0, 4)))
+FLAT = Terrain(np.zeros((0, 4)))
 TIMES = track_times(30.0)
 
 
 def road(bends=((100.0, 0.0),), hills=FLAT):
-    return lay_road(hills, list(bends), 50.0, 300.0, heading=0.3)
+    return build_road(hills, list(bends), 50.0, 300.0, heading=0.3)
 
 
 def test_a_place_along_the_road_is_where_its_heading_leads():
     winding = road([(40.0, 0.02), (60.0, -0.03)])
     s = np.arange(-20.0, 120.0, 1.0)
-    step = winding.at(s + 0.5)[:, :2] - winding.at(s - 0.5)[:, :2]
+    step = winding.point_at(s + 0.5)[:, :2] - winding.point_at(s - 0.5)[:, :2]
     assert np.linalg.norm(step, axis=1) == pytest.approx(1, abs=2e-3)
     turn = np.arctan2(step[:, 1], step[:, 0]) - winding.heading_at(s)
     assert np.abs((turn + np.pi) % (2 * np.pi) - np.pi).max() < 0.02
@@ -35,7 +35,7 @@ def test_a_place_along_the_road_is_where_its_heading_leads():
 
 def test_left_is_left():
     straight = road()
-    aside = straight.at(10.0, 2.0) - straight.at(10.0, 0.0)
+    aside = straight.point_at(10.0, 2.0) - straight.point_at(10.0, 0.0)
     assert aside[:2] == pytest.approx(2 * np.array([-np.sin(0.3), np.cos(0.3)]))
 
 
@@ -44,14 +44,14 @@ def test_a_bend_turns_by_its_length_times_its_curvature():
 
 
 def test_slopes_are_those_of_the_ground():
-    hilly = road(hills=make_hills(np.random.default_rng(1), 0.02))
-    rise = hilly.at(30.5)[2] - hilly.at(29.5)[2]
+    hilly = road(hills=sample_terrain(np.random.default_rng(1), 0.02))
+    rise = hilly.point_at(30.5)[2] - hilly.point_at(29.5)[2]
     assert hilly.slope_at(30.0) == pytest.approx(rise, abs=1e-4)
     assert abs(rise) < 0.04 * 1.7
 
 
 def test_a_drive_keeps_to_its_speed_and_slows_down_for_bends():
-    s = drive(road([(60.0, 0.0), (30.0, 1 / 15), (60.0, 0.0)]), TIMES, 0.0, 12.0, [], comfort=2.0)
+    s = simulate_drive(road([(60.0, 0.0), (30.0, 1 / 15), (60.0, 0.0)]), TIMES, 0.0, 12.0, [], comfort=2.0)
     speed = np.gradient(s, TIMES)
     assert speed.max() <= 12.0 + 1e-6
     assert (speed > -1e-6).all()
@@ -60,7 +60,7 @@ def test_a_drive_keeps_to_its_speed_and_slows_down_for_bends():
 
 
 def test_a_drive_stops_where_and_as_long_as_it_should():
-    s = drive(road(), TIMES, 0.0, 10.0, [Stop(60.0, 5.0)])
+    s = simulate_drive(road(), TIMES, 0.0, 10.0, [Stop(60.0, 5.0)])
     speed = np.gradient(s, TIMES)
     standing = speed < 0.05
     assert standing.sum() * TRACK_STEP_S == pytest.approx(5.0, abs=1.5)
@@ -70,11 +70,11 @@ def test_a_drive_stops_where_and_as_long_as_it_should():
 
 
 def test_a_track_is_interpolated_and_held_at_its_ends():
-    track = follow(road(), 5.0 * TIMES, 1.0)
-    halfway = at_time(track[None], 10.5 * TRACK_STEP_S)[0]
+    track = make_track(road(), 5.0 * TIMES, 1.0)
+    halfway = interpolate_tracks(track[None], 10.5 * TRACK_STEP_S)[0]
     assert halfway == pytest.approx((track[10] + track[11]) / 2, rel=1e-5, abs=1e-5)
-    assert at_time(track[None], -1.0)[0] == pytest.approx(track[0])
-    assert at_time(track[None], 1e6)[0] == pytest.approx(track[-1], rel=1e-4)
+    assert interpolate_tracks(track[None], -1.0)[0] == pytest.approx(track[0])
+    assert interpolate_tracks(track[None], 1e6)[0] == pytest.approx(track[-1], rel=1e-4)
 
 
 def test_smoothing_keeps_straight_lines():
@@ -83,13 +83,13 @@ def test_smoothing_keeps_straight_lines():
 
 
 def test_a_cast_has_room_for_each():
-    car, body = Actor(CAR, "car"), Body((nothing(),), (4.0, 1.8, 1.5))
-    cast = Cast(TIMES)
-    assert cast.add(car, body, follow(road(), 10.0 * TIMES, 1.7))
-    assert not cast.add(car, body, follow(road(), 2.0 + 10.0 * TIMES, 1.7))
-    assert cast.add(car, body, follow(road(), 8.0 + 10.0 * TIMES, 1.7))
-    assert cast.add(car, body, follow(road(), 100.0 - 10.0 * TIMES, -1.7, facing=np.pi))
-    assert not cast.add(car, body, follow(road(), 100.0 - 10.0 * TIMES, 1.7, facing=np.pi))
-    cast.reserve(follow(road(), 0 * TIMES, -8.0), 5.0, 5.0)
-    assert not cast.add(car, body, follow(road(), 0 * TIMES, -6.5))
-    assert cast.stacked().shape == (3, len(TIMES), 8)
+    car, body = Actor(CAR, "car"), Body((empty_mesh(),), (4.0, 1.8, 1.5))
+    cast = TrackPlanner(TIMES)
+    assert cast.add(car, body, make_track(road(), 10.0 * TIMES, 1.7))
+    assert not cast.add(car, body, make_track(road(), 2.0 + 10.0 * TIMES, 1.7))
+    assert cast.add(car, body, make_track(road(), 8.0 + 10.0 * TIMES, 1.7))
+    assert cast.add(car, body, make_track(road(), 100.0 - 10.0 * TIMES, -1.7, yaw_offset=np.pi))
+    assert not cast.add(car, body, make_track(road(), 100.0 - 10.0 * TIMES, 1.7, yaw_offset=np.pi))
+    cast.reserve(make_track(road(), 0 * TIMES, -8.0), 5.0, 5.0)
+    assert not cast.add(car, body, make_track(road(), 0 * TIMES, -6.5))
+    assert cast.stack().shape == (3, len(TIMES), 8)

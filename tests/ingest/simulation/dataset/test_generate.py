@@ -17,20 +17,26 @@ from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.events import empty_events
 from spikewatch.ingest.formats.dat import encode_dat
 from spikewatch.ingest.open import open_recording
-from spikewatch.ingest.simulation.dataset.generate import Outcome, check_options, run_campaign
-from spikewatch.ingest.simulation.dataset.job import Job, MakeFilm, Options, recipe, run_job
+from spikewatch.ingest.simulation.dataset.generate import GenerationResult, check_options, generate_dataset
+from spikewatch.ingest.simulation.dataset.job import (
+    DatasetOptions,
+    FilmFactory,
+    RecordingJob,
+    recording_config,
+    run_job,
+)
 from spikewatch.ingest.simulation.dataset.layout import (
     SPLITS,
-    appearing,
-    dat_header,
-    only_writer,
-    place,
+    atomic_write,
+    encode_dat_header,
+    exclusive_writer,
+    recording_paths,
 )
 from spikewatch.ingest.simulation.dataset.recorder import Timing
 from tests.ingest.simulation.support.fake_film import FakeFilm, die_at_roadside, make_fake, refuse_roadside
 
 ROOT = Path(__file__).parents[4]
-OPTIONS = Options(3, "mixed", Timing(0.3), 96, 64, None)
+OPTIONS = DatasetOptions(3, "mixed", Timing(0.3), 96, 64, None)
 ROADSIDE = {1, 5}
 """Of the first six recordings of OPTIONS."""
 
@@ -39,11 +45,11 @@ def run(
     out: Path,
     recordings: int = 6,
     workers: int = 2,
-    make_film: MakeFilm = make_fake,
-    options: Options = OPTIONS,
-) -> tuple[Outcome, list[float]]:
+    make_film: FilmFactory = make_fake,
+    options: DatasetOptions = OPTIONS,
+) -> tuple[GenerationResult, list[float]]:
     told: list[float] = []
-    return run_campaign(out, options, recordings, workers, make_film, told.append), told
+    return generate_dataset(out, options, recordings, workers, make_film, told.append), told
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -58,7 +64,7 @@ def contents(out: Path) -> dict[str, bytes]:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("campaign")
     outcome, told = run(out)
-    assert (len(outcome.facts), outcome.skipped, outcome.failed) == (6, 0, ())
+    assert (len(outcome.summaries), outcome.skipped, outcome.failed) == (6, 0, ())
     assert told == sorted(told)
     assert told[-1] == 1
     return out
@@ -79,12 +85,17 @@ def test_neither_workers_nor_number_change_a_byte(made: Path, tmp_path: Path) ->
 
 
 def test_another_seed_gives_another_campaign(made: Path) -> None:
-    first, other = (recipe(Job(made, 0, options)) for options in (OPTIONS, replace(OPTIONS, seed=4)))
-    assert first.plan.seed != other.plan.seed
-    assert first.settings != other.settings
-    seeds = {recipe(Job(made, index, OPTIONS)).plan.seed for index in range(500)}
+    first, other = (
+        recording_config(RecordingJob(made, 0, options)) for options in (OPTIONS, replace(OPTIONS, seed=4))
+    )
+    assert first.film_config.seed != other.film_config.seed
+    assert first.camera_settings != other.camera_settings
+    seeds = {recording_config(RecordingJob(made, index, OPTIONS)).film_config.seed for index in range(500)}
     assert len(seeds) == 500
-    driving = sum(recipe(Job(made, index, OPTIONS)).plan.scenario == "driving" for index in range(500))
+    driving = sum(
+        recording_config(RecordingJob(made, index, OPTIONS)).film_config.scenario == "driving"
+        for index in range(500)
+    )
     assert 0.5 < driving / 500 < 0.7
 
 
@@ -121,8 +132,11 @@ def test_the_report_says_how(made: Path) -> None:
     assert report["versions"]["numpy"] == np.__version__
     assert report["licences"] == []
     first = report["recordings"][0]
-    assert first["seed"] == recipe(Job(made, 0, OPTIONS)).plan.seed
-    assert first["camera"]["on_threshold"] == recipe(Job(made, 0, OPTIONS)).settings.on_threshold
+    assert first["seed"] == recording_config(RecordingJob(made, 0, OPTIONS)).film_config.seed
+    assert (
+        first["camera"]["on_threshold"]
+        == recording_config(RecordingJob(made, 0, OPTIONS)).camera_settings.on_threshold
+    )
 
 
 def test_a_stopped_campaign_is_taken_up_again(made: Path, tmp_path: Path) -> None:
@@ -137,7 +151,7 @@ def test_a_stopped_campaign_is_taken_up_again(made: Path, tmp_path: Path) -> Non
     assert (tmp_path / "train" / "00000_driving_td.dat").stat().st_mtime_ns == kept
     assert contents(tmp_path) == contents(made)
     assert run(tmp_path)[0].skipped == 6
-    assert len(run(tmp_path, recordings=2)[0].facts) == 6
+    assert len(run(tmp_path, recordings=2)[0].summaries) == 6
 
 
 @pytest.mark.parametrize(
@@ -185,10 +199,12 @@ def test_a_report_that_is_none_is_refused(tmp_path: Path, report: str) -> None:
     ("make_film", "reason"),
     [(refuse_roadside, "no road here"), (die_at_roadside, "its process ended with exit status -9")],
 )
-def test_a_failure_costs_one_recording(made: Path, tmp_path: Path, make_film: MakeFilm, reason: str) -> None:
+def test_a_failure_costs_one_recording(
+    made: Path, tmp_path: Path, make_film: FilmFactory, reason: str
+) -> None:
     outcome, told = run(tmp_path, make_film=make_film)
     assert {each.job.index: each.reason for each in outcome.failed} == dict.fromkeys(ROADSIDE, reason)
-    assert {each["index"] for each in outcome.facts} == set(range(6)) - ROADSIDE
+    assert {each["index"] for each in outcome.summaries} == set(range(6)) - ROADSIDE
     assert told[-1] == 1
     expected = {name for name in contents(made) if "roadside" not in name}
     assert contents(tmp_path).keys() == expected
@@ -198,12 +214,12 @@ def test_a_film_that_breaks_leaves_no_file_and_is_closed(tmp_path: Path) -> None
     films: list[FakeFilm] = []
 
     def breaking(plan: object) -> FakeFilm:
-        films.append(FakeFilm(recipe(Job(tmp_path, 0, OPTIONS)).plan, actors=()))
+        films.append(FakeFilm(recording_config(RecordingJob(tmp_path, 0, OPTIONS)).film_config, actors=()))
         films[0].ids = lambda t_s: 1 // 0  # type: ignore[assignment, return-value]
         return films[0]
 
     with pytest.raises(ZeroDivisionError):
-        run_job(Job(tmp_path, 0, OPTIONS), breaking, lambda share: None)
+        run_job(RecordingJob(tmp_path, 0, OPTIONS), breaking, lambda share: None)
     assert contents(tmp_path) == {}
     assert films[0].closed
 
@@ -240,7 +256,7 @@ if __name__ == "__main__":
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
-    with only_writer(tmp_path), pytest.raises(SimulationError, match="another run writes there"):
+    with exclusive_writer(tmp_path), pytest.raises(SimulationError, match="another run writes there"):
         run(tmp_path)
     run(tmp_path, 1)
 
@@ -251,10 +267,10 @@ def test_no_process_is_left(made: Path) -> None:
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
-    with pytest.raises(TypeError), appearing(path) as file:
+    with pytest.raises(TypeError), atomic_write(path) as file:
         file.writelines([b"half", 1])  # type: ignore[list-item]
     assert list(tmp_path.iterdir()) == []
-    with appearing(path) as file:
+    with atomic_write(path) as file:
         file.write(b"whole")
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"whole"]
 
@@ -263,13 +279,13 @@ def test_dat_holds_the_largest_values(tmp_path: Path) -> None:
     events = empty_events(2)
     events["t"], events["x"], events["y"], events["p"] = [0, 4_199_999_999], [0, 2047], [2047, 3], [1, 0]
     path = tmp_path / "a_td.dat"
-    path.write_bytes(dat_header(2048, 2048) + encode_dat(events))
+    path.write_bytes(encode_dat_header(2048, 2048) + encode_dat(events))
     with open_recording(path) as recording:
         assert (np.concatenate(list(recording.chunks())) == events).all()
 
 
 def test_three_recordings_fill_all_splits(tmp_path: Path) -> None:
-    folders = [place(tmp_path, index, "driving").folder.name for index in range(100)]
+    folders = [recording_paths(tmp_path, index, "driving").folder.name for index in range(100)]
     assert set(folders[:3]) == {"train", "val", "test"}
     assert {name: folders.count(name) for name in folders} == {"train": 80, "val": 10, "test": 10}
 

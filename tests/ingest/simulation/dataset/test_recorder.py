@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from spikewatch.ingest.errors import SimulationError
-from spikewatch.ingest.simulation.dataset.labels import BBOX_DTYPE, extents, label
-from spikewatch.ingest.simulation.dataset.recorder import Step, Timing, record
+from spikewatch.ingest.simulation.dataset.labels import BBOX_DTYPE, instance_extents, label_actors
+from spikewatch.ingest.simulation.dataset.recorder import RecordedStep, Timing, record_film
 from spikewatch.ingest.simulation.event_camera.event_camera import EventCamera
 from spikewatch.ingest.simulation.event_camera.settings import CameraSettings
-from spikewatch.ingest.simulation.film import CAR, PEDESTRIAN, Actor, Plan
+from spikewatch.ingest.simulation.film import CAR, PEDESTRIAN, Actor, FilmConfig
 from tests.ingest.simulation.support.fake_film import FakeFilm
 
 ACTORS = (Actor(CAR, "car"), Actor(None, "bus"), Actor(PEDESTRIAN, "pedestrian"))
@@ -24,7 +24,7 @@ def picture(*parts: tuple[int, slice, slice]) -> np.ndarray:
 def test_extents_are_those_of_numpy() -> None:
     ids = np.random.default_rng(0).choice(8, (60, 80), p=[0.93, *[0.01] * 7]).astype(np.int32)
     ids[ids == 5] = 0
-    found = extents(ids, 6)
+    found = instance_extents(ids, 6)
     for number in range(1, 7):
         rows, columns = np.nonzero(ids == number)
         if number == 5:
@@ -38,7 +38,7 @@ def test_boxes_enclose_what_is_seen_of_actors_with_a_class() -> None:
     ids = picture(
         (1, slice(10, 30), slice(20, 50)), (2, slice(40, 60), slice(0, 40)), (3, slice(50, 60), slice(70, 80))
     )
-    boxes = label(ids, ACTORS, 1234)
+    boxes = label_actors(ids, ACTORS, 1234)
     assert boxes.dtype == BBOX_DTYPE
     assert boxes.tolist() == [(1234, 20, 10, 30, 20, 0, 1, 1.0), (1234, 70, 50, 10, 10, 1, 3, 1.0)]
 
@@ -59,13 +59,13 @@ def test_boxes_enclose_what_is_seen_of_actors_with_a_class() -> None:
     ],
 )
 def test_of_which_enough_must_be_seen(parts: list[tuple[int, slice, slice]], labelled: bool) -> None:
-    assert len(label(picture(*parts), ACTORS, 0)) == labelled
+    assert len(label_actors(picture(*parts), ACTORS, 0)) == labelled
 
 
-def recorded(timing: Timing) -> list[Step]:
-    film = FakeFilm(Plan(1, "driving", timing.seconds, 96, 64))
+def recorded(timing: Timing) -> list[RecordedStep]:
+    film = FakeFilm(FilmConfig(1, "driving", timing.seconds, 96, 64))
     camera = EventCamera(64, 96, CameraSettings(), np.random.default_rng(0))
-    return list(record(film, camera, timing))
+    return list(record_film(film, camera, timing))
 
 
 def test_a_film_becomes_events_and_labels_of_the_same_moments() -> None:
@@ -76,7 +76,7 @@ def test_a_film_becomes_events_and_labels_of_the_same_moments() -> None:
     for before, step in zip([0, *(step.t_us for step in steps)], steps, strict=False):
         assert step.events["t"].min(initial=step.t_us) >= before
         assert step.events["t"].max(initial=before) <= step.t_us
-    film = FakeFilm(Plan(1, "driving", 1.0, 96, 64))
+    film = FakeFilm(FilmConfig(1, "driving", 1.0, 96, 64))
     for step in labelled:
         assert step.labels is not None
         assert (step.labels["t"] == step.t_us).all()

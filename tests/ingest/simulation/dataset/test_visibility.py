@@ -3,7 +3,7 @@
 import numpy as np
 
 from spikewatch.ingest.events import EVENT_DTYPE, Events
-from spikewatch.ingest.simulation.dataset.visibility import MEMORY_US, NOTICE_HZ, Notice
+from spikewatch.ingest.simulation.dataset.visibility import ACTIVITY_HOLD_US, MIN_ACTIVITY_HZ, ActivityFilter
 
 IDS = np.zeros((40, 60), np.int32)
 IDS[5:25, 5:25] = 1
@@ -19,40 +19,40 @@ def on(left: int, count: int) -> Events:
 
 
 def needed() -> int:
-    return int(np.ceil(NOTICE_HZ * 400 * STEP_US * 1e-6))
+    return int(np.ceil(MIN_ACTIVITY_HZ * 400 * STEP_US * 1e-6))
 
 
 def test_only_who_fires_enough_is_noticed() -> None:
-    notice = Notice(40, 60, 2)
-    notice.see(on(5, needed() - 1))
-    notice.see(on(30, needed()))
-    assert notice.noticed(IDS, STEP_US).tolist() == [False, True]
+    notice = ActivityFilter(40, 60, 2)
+    notice.update(on(5, needed() - 1))
+    notice.update(on(30, needed()))
+    assert notice.active_actors(IDS, STEP_US).tolist() == [False, True]
 
 
 def test_events_are_counted_from_label_to_label() -> None:
-    notice = Notice(40, 60, 2)
-    notice.see(on(5, needed() // 2 + 1))
-    assert not notice.noticed(IDS, STEP_US).any()
-    notice.see(on(5, needed() // 2 + 1))
-    assert not notice.noticed(IDS, 2 * STEP_US).any()
+    notice = ActivityFilter(40, 60, 2)
+    notice.update(on(5, needed() // 2 + 1))
+    assert not notice.active_actors(IDS, STEP_US).any()
+    notice.update(on(5, needed() // 2 + 1))
+    assert not notice.active_actors(IDS, 2 * STEP_US).any()
 
 
 def test_who_stops_is_labelled_a_while_longer() -> None:
-    notice = Notice(40, 60, 2)
-    notice.see(on(5, needed()))
-    times = range(STEP_US, MEMORY_US + 4 * STEP_US, STEP_US)
-    labelled = [bool(notice.noticed(IDS, t)[0]) for t in times]
-    assert labelled == [t - STEP_US <= MEMORY_US for t in times]
+    notice = ActivityFilter(40, 60, 2)
+    notice.update(on(5, needed()))
+    times = range(STEP_US, ACTIVITY_HOLD_US + 4 * STEP_US, STEP_US)
+    labelled = [bool(notice.active_actors(IDS, t)[0]) for t in times]
+    assert labelled == [t - STEP_US <= ACTIVITY_HOLD_US for t in times]
 
 
 def test_an_actor_that_is_not_in_sight_is_not_noticed() -> None:
-    notice = Notice(40, 60, 3)
-    notice.see(on(5, 400))
-    assert notice.noticed(IDS, STEP_US).tolist() == [True, False, False]
+    notice = ActivityFilter(40, 60, 3)
+    notice.update(on(5, 400))
+    assert notice.active_actors(IDS, STEP_US).tolist() == [True, False, False]
 
 
 def test_a_handful_of_events_on_a_small_actor_is_noise() -> None:
-    notice, small = Notice(40, 60, 1), np.where(IDS == 1, 0, 0).astype(np.int32)
+    notice, small = ActivityFilter(40, 60, 1), np.where(IDS == 1, 0, 0).astype(np.int32)
     small[5, 5:9] = 1
-    notice.see(on(5, 4))
-    assert not notice.noticed(small, STEP_US).any()
+    notice.update(on(5, 4))
+    assert not notice.active_actors(small, STEP_US).any()

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.simulation.event_camera.event_camera import EventCamera, in_time_order
-from spikewatch.ingest.simulation.event_camera.settings import CameraSettings, draw_settings
+from spikewatch.ingest.simulation.event_camera.event_camera import EventCamera, sort_by_time
+from spikewatch.ingest.simulation.event_camera.settings import CameraSettings, sample_settings
 
 SHAPE = (4, 5)
 PIXELS = SHAPE[0] * SHAPE[1]
@@ -46,10 +46,10 @@ def watch(
     camera: EventCamera, log_light: Callable[[float], float], seconds: float, step_us: int = STEP_US
 ) -> Events:
     """What the camera says to even light that changes with time (s)."""
-    shape = camera.on.shape
+    shape = camera.on_threshold.shape
     return np.concatenate(
         [
-            camera.expose(np.full(shape, np.exp(log_light(t_us * 1e-6)), np.float32), t_us)
+            camera.generate_events(np.full(shape, np.exp(log_light(t_us * 1e-6)), np.float32), t_us)
             for t_us in range(0, round(seconds * 1e6) + 1, step_us)
         ]
     )
@@ -108,7 +108,7 @@ def test_half_the_contrast_fires_half_as_often() -> None:
 def test_no_pixel_fires_faster_than_its_refractory_time(refractory_us: float) -> None:
     camera = EventCamera(24, 32, settings(refractory_us=refractory_us), np.random.default_rng(1))
     frames = noisy_frames(60) ** 5
-    events = np.concatenate([camera.expose(frame, 4000 * k) for k, frame in enumerate(frames)])
+    events = np.concatenate([camera.generate_events(frame, 4000 * k) for k, frame in enumerate(frames)])
     gaps = np.concatenate(
         [np.diff(of_pixel(events, x, y)["t"]) for x in range(0, 32, 2) for y in range(0, 24, 2)]
     )
@@ -128,7 +128,7 @@ def test_leak_fires_on_at_its_rate() -> None:
 @pytest.mark.parametrize(("light", "share"), [(1e-6, 1.0), (1.0, 0.25), (8.0, 0.25)])
 def test_shot_noise_is_poisson_and_fades_with_the_light(light: float, share: float) -> None:
     camera = EventCamera(40, 50, settings(shot_hz=20, shot_spread=0.5), np.random.default_rng(2))
-    expected = float(camera._summed_hz[-1]) * share * 2
+    expected = float(camera._cumulative_noise_hz[-1]) * share * 2
     count = len(watch(camera, lambda t: float(np.log(light)), 2))
     assert expected == pytest.approx(20 * share * 2 * 2000, rel=0.1)
     assert abs(count - expected) < 5 * np.sqrt(expected)
@@ -153,17 +153,17 @@ def test_dark_pixels_are_slow() -> None:
     for light, hz in ((1.0, 10.0), (0.01, 0.1)):
         camera = camera_at_rest(slow)
         before = np.full(SHAPE, light / 2, np.float32)
-        camera.expose(before, 0)
+        camera.generate_events(before, 0)
         for k in range(1, 11):
-            camera.expose(2 * before, 1000 * k)
+            camera.generate_events(2 * before, 1000 * k)
         share = camera.change[0, 0] / np.log(2)
         assert share == pytest.approx(1 - np.exp(-2 * np.pi * hz * 0.01), rel=1e-3)
 
 
 def test_thresholds_differ_between_pixels_by_their_spread() -> None:
     camera = EventCamera(100, 100, settings(threshold_spread=0.03), np.random.default_rng(0))
-    assert camera.on.std() == pytest.approx(0.03, rel=0.05)
-    assert camera.off.mean() == pytest.approx(0.25, rel=0.01)
+    assert camera.on_threshold.std() == pytest.approx(0.03, rel=0.05)
+    assert camera.off_threshold.mean() == pytest.approx(0.25, rel=0.01)
 
 
 def test_a_saturated_bus_drops_evenly_and_counts() -> None:
@@ -172,8 +172,8 @@ def test_a_saturated_bus_drops_evenly_and_counts() -> None:
         EventCamera(24, 32, settings(bus_events_per_s=rate), np.random.default_rng(1)) for rate in (1e9, 1e5)
     )
     for camera in (free, tight):
-        camera.expose(frames[0], 0)
-    whole, passed = (camera.expose(frames[1], 10_000) for camera in (free, tight))
+        camera.generate_events(frames[0], 0)
+    whole, passed = (camera.generate_events(frames[1], 10_000) for camera in (free, tight))
     assert len(whole) > 1500
     assert (len(passed), tight.stats.dropped) == (1000, {"bus_saturated": len(whole) - 1000})
     assert free.stats.dropped == {}
@@ -187,7 +187,7 @@ def test_a_camera_taken_up_again_goes_on_as_one_that_never_stopped() -> None:
     frames = noisy_frames(40)
 
     def see(camera: EventCamera, numbers: range) -> Events:
-        return np.concatenate([camera.expose(frames[k], 5000 * k) for k in numbers])
+        return np.concatenate([camera.generate_events(frames[k], 5000 * k) for k in numbers])
 
     def fresh(seed: int) -> EventCamera:
         return EventCamera(24, 32, CameraSettings(shot_hz=5), np.random.default_rng(seed))
@@ -207,18 +207,18 @@ def test_sorting_is_stable_over_long_and_short_steps() -> None:
     for span in (50, 60_000, 10_000_000):
         events = np.zeros(5000, [("t", "<i8"), ("x", "<u2")])
         events["t"], events["x"] = 7 + rng.integers(0, span, 5000), np.arange(5000)
-        ordered = in_time_order(events, 7)
+        ordered = sort_by_time(events, 7)
         assert (ordered == np.sort(events, order=("t", "x"))).all()
 
 
 def test_frames_must_fit_and_follow() -> None:
     camera = camera_at_rest(IDEAL)
     picture = np.ones(SHAPE, np.float32)
-    camera.expose(picture, 100)
+    camera.generate_events(picture, 100)
     with pytest.raises(SimulationError, match="follow in time"):
-        camera.expose(picture, 100)
+        camera.generate_events(picture, 100)
     with pytest.raises(SimulationError, match="the sensor has"):
-        camera.expose(np.ones((5, 4), np.float32), 200)
+        camera.generate_events(np.ones((5, 4), np.float32), 200)
 
 
 @pytest.mark.parametrize(
@@ -236,11 +236,11 @@ def test_settings_out_of_bounds_are_refused(change: dict[str, float], words: str
 
 
 def test_drawn_settings_vary_and_are_plausible() -> None:
-    drawn = [draw_settings(np.random.default_rng(seed)) for seed in range(200)]
+    drawn = [sample_settings(np.random.default_rng(seed)) for seed in range(200)]
     on, off = (
         np.array([getattr(each, name) for each in drawn]) for name in ("on_threshold", "off_threshold")
     )
     assert 0.15 < off.min() < 0.2 < 0.6 < on.max() < 0.7
     assert (on >= off).all()
-    assert draw_settings(np.random.default_rng(3)) == drawn[3]
+    assert sample_settings(np.random.default_rng(3)) == drawn[3]
     assert all(each.refractory_us < 2000 for each in drawn)

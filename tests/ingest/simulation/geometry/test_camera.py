@@ -1,14 +1,21 @@
 import numpy as np
 import pytest
 
-from spikewatch.ingest.simulation.geometry.camera import focal_px, in_sight, look, look_at, projection, rays
-from spikewatch.ingest.simulation.geometry.grid_cells import cut
-from spikewatch.ingest.simulation.geometry.mesh import paint
-from spikewatch.ingest.simulation.geometry.shapes import boxes
+from spikewatch.ingest.simulation.geometry.camera import (
+    focal_length_px,
+    in_frustum,
+    look_at,
+    projection_matrix,
+    ray_matrix,
+    view_from_angles,
+)
+from spikewatch.ingest.simulation.geometry.grid_cells import split_into_cells
+from spikewatch.ingest.simulation.geometry.mesh import material
+from spikewatch.ingest.simulation.geometry.shapes import make_boxes
 from tests.ingest.simulation.support.small_scenes import EYE, FOCAL_PX, HEIGHT, TARGET, WIDTH, pixel_of
 
 VIEW = look_at(EYE, TARGET, FOCAL_PX)
-MATRIX = projection(VIEW, WIDTH, HEIGHT)
+MATRIX = projection_matrix(VIEW, WIDTH, HEIGHT)
 
 
 def projected(points):
@@ -26,21 +33,21 @@ def test_projection_is_that_of_a_pinhole():
 
 def test_rays_lead_to_what_is_projected_there():
     corner = np.array([0.4, -0.7, 0, 1])
-    far = EYE + 20 * (rays(VIEW, WIDTH, HEIGHT) @ corner)[:3]
+    far = EYE + 20 * (ray_matrix(VIEW, WIDTH, HEIGHT) @ corner)[:3]
     place, _ = projected(far[None])
     assert place[0, :2] == pytest.approx(corner[:2])
 
 
 def test_axes_of_a_view():
-    view = look(np.zeros(3), yaw=np.pi / 2, pitch=0.2, roll=0.0, focal_px=50)
-    right, up, back = view.turn.T
+    view = view_from_angles(np.zeros(3), yaw=np.pi / 2, pitch=0.2, roll=0.0, focal_px=50)
+    right, up, back = view.rotation.T
     assert right == pytest.approx([1, 0, 0], abs=1e-12)
     assert -back == pytest.approx([0, np.cos(0.2), np.sin(0.2)], abs=1e-12)
     assert up == pytest.approx(np.cross(right, -back))
 
 
 def test_the_focal_length_gives_the_view():
-    assert np.degrees(2 * np.arctan(304 / 2 / focal_px(304, 60.0))) == pytest.approx(60)
+    assert np.degrees(2 * np.arctan(304 / 2 / focal_length_px(304, 60.0))) == pytest.approx(60)
 
 
 def test_culling_never_loses_what_is_in_the_picture():
@@ -48,7 +55,7 @@ def test_culling_never_loses_what_is_in_the_picture():
     middles, radii = rng.uniform(-40, 40, (500, 3)), rng.uniform(0.5, 4, 500)
     place, depth = projected(middles)
     inside = (np.abs(place[:, :2]) < 1).all(1) & (depth > 1)
-    kept = in_sight(MATRIX, middles, radii)
+    kept = in_frustum(MATRIX, middles, radii)
     assert inside.any()
     assert kept[inside].all()
     assert not kept.all()
@@ -57,11 +64,11 @@ def test_culling_never_loses_what_is_in_the_picture():
 @pytest.mark.parametrize("near_first", [True, False])
 def test_chunks_hold_every_face_once_and_show_what_is_in_sight(near_first):
     at = np.random.default_rng(2).uniform([-80, -80, 0], [80, 80, 0], (300, 3))
-    mesh = boxes(at, [[1, 1, 1]], paint())
-    chunks = cut(mesh, 24.0)
+    mesh = make_boxes(at, [[1, 1, 1]], material())
+    chunks = split_into_cells(mesh, 24.0)
     ordered = np.sort(np.sort(chunks.mesh.faces, axis=1), axis=0)
     assert (ordered == np.sort(np.sort(mesh.faces, axis=1), axis=0)).all()
-    runs = chunks.visible(MATRIX, EYE, 1e3, near_first)
+    runs = chunks.visible_runs(MATRIX, EYE, 1e3, near_first)
     drawn = np.concatenate([chunks.mesh.faces[first : first + count] for first, count in runs])
     place, depth = projected(mesh.points.astype(float))
     inside = (np.abs(place[:, :2]) < 1).all(1) & (depth > 1)

@@ -1,13 +1,19 @@
 import numpy as np
 import pytest
 
-from spikewatch.ingest.simulation.actors.bodies import simplified
-from spikewatch.ingest.simulation.actors.cars import STYLES, make_car
+from spikewatch.ingest.simulation.actors.bodies import simplify_mesh
+from spikewatch.ingest.simulation.actors.cars import BODY_STYLES, make_car
 from spikewatch.ingest.simulation.actors.gait import GAITS
-from spikewatch.ingest.simulation.actors.pedestrians import REGIONS, dress, make_figure
-from spikewatch.ingest.simulation.geometry.mesh import copies, join, paint, vertex_normals
-from spikewatch.ingest.simulation.geometry.shapes import blob, boxes, discs, sheets, tubes
-from spikewatch.ingest.simulation.world.light import Lamps
+from spikewatch.ingest.simulation.actors.pedestrians import BODY_REGIONS, apply_clothes, make_figure
+from spikewatch.ingest.simulation.geometry.mesh import join_meshes, make_copies, material, vertex_normals
+from spikewatch.ingest.simulation.geometry.shapes import (
+    make_blob,
+    make_boxes,
+    make_discs,
+    make_quads,
+    make_tubes,
+)
+from spikewatch.ingest.simulation.world.light import VehicleLights
 
 RNG = np.random.default_rng
 
@@ -32,20 +38,22 @@ def regions_of(figure):
 
 
 def test_closed_shapes_have_their_volume():
-    assert volume(boxes([[3, 1, 2]], [[2, 3, 4]], paint(), yaw=0.4, sides=6)) == pytest.approx(24, rel=1e-5)
-    many = tubes([[0, 0, 0]], [[1, 2, 2]], 0.5, 0.5, paint(), sides=48, caps=True)
+    assert volume(make_boxes([[3, 1, 2]], [[2, 3, 4]], material(), yaw=0.4, sides=6)) == pytest.approx(
+        24, rel=1e-5
+    )
+    many = make_tubes([[0, 0, 0]], [[1, 2, 2]], 0.5, 0.5, material(), sides=48, caps=True)
     assert volume(many) == pytest.approx(np.pi * 0.25 * 3, rel=0.01)
-    assert volume(blob(RNG(0), paint(), 0.0, 40, 24)) == pytest.approx(4 / 3 * np.pi, rel=0.02)
+    assert volume(make_blob(RNG(0), material(), 0.0, 40, 24)) == pytest.approx(4 / 3 * np.pi, rel=0.02)
 
 
 @pytest.mark.parametrize(
     "mesh",
     [
-        boxes([[0, 0, 0], [5, 1, 2]], [[1, 2, 3]], paint(), yaw=[0.3, 2.0]),
-        tubes([[0, 0, 0], [1, 1, 1]], [[0, 0, 2], [3, 1, 1]], 0.2, 0.1, paint()),
-        discs([[0, 0, 1]], [0, 1, 0], 0.5, paint()),
-        sheets([[[0, 0, 0], [1, 0, 0], [1, 0, 1], [0, 0, 1]]], paint(), both_sides=True),
-        blob(RNG(1), paint(), 0.1),
+        make_boxes([[0, 0, 0], [5, 1, 2]], [[1, 2, 3]], material(), yaw=[0.3, 2.0]),
+        make_tubes([[0, 0, 0], [1, 1, 1]], [[0, 0, 2], [3, 1, 1]], 0.2, 0.1, material()),
+        make_discs([[0, 0, 1]], [0, 1, 0], 0.5, material()),
+        make_quads([[[0, 0, 0], [1, 0, 0], [1, 0, 1], [0, 0, 1]]], material(), both_sides=True),
+        make_blob(RNG(1), material(), 0.1),
     ],
 )
 def test_normals_look_where_faces_do(mesh):
@@ -53,8 +61,11 @@ def test_normals_look_where_faces_do(mesh):
 
 
 def test_copies_are_moved_turned_and_sized():
-    whole = copies(
-        boxes([[0, 0, 0]], [[2, 1, 1]], paint(), sides=6), [[5, 0, 0], [0, 7, 1]], [0, np.pi / 2], [1, 2]
+    whole = make_copies(
+        make_boxes([[0, 0, 0]], [[2, 1, 1]], material(), sides=6),
+        [[5, 0, 0], [0, 7, 1]],
+        [0, np.pi / 2],
+        [1, 2],
     )
     first, second = whole.points[:24], whole.points[24:]
     assert first.min(0) == pytest.approx([4, -0.5, 0])
@@ -63,10 +74,10 @@ def test_copies_are_moved_turned_and_sized():
     assert outward(whole).all()
 
 
-@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("style", BODY_STYLES)
 def test_cars_are_as_large_as_they_say_and_right_side_out(style):
     for seed in range(3):
-        car = make_car(RNG(seed), style, 0, Lamps())
+        car = make_car(RNG(seed), style, 0, VehicleLights())
         low, high = car.mesh.points.min(0), car.mesh.points.max(0)
         mirrors_and_all = np.array(car.size_m) + np.array([0, 0.34, 0])
         assert high - low == pytest.approx(mirrors_and_all, rel=0.06)
@@ -81,8 +92,8 @@ def test_cars_are_as_large_as_they_say_and_right_side_out(style):
 
 
 def test_a_simplified_mesh_is_smaller_and_in_its_place():
-    car = make_car(RNG(0), "hatchback", 0, Lamps()).mesh
-    coarse = simplified(car, 0.27)
+    car = make_car(RNG(0), "hatchback", 0, VehicleLights()).mesh
+    coarse = simplify_mesh(car, 0.27)
     assert len(coarse.faces) < 0.8 * len(car.faces)
     assert coarse.points.min(0) == pytest.approx(car.points.min(0), abs=0.3)
     assert coarse.points.max(0) == pytest.approx(car.points.max(0), abs=0.3)
@@ -99,13 +110,13 @@ def test_people_stand_on_the_ground_at_their_height(gait):
             assert highest == pytest.approx(figure.height_m, rel=0.12)
         assert figure.cycles[0].shape == (16, len(figure.meshes[0].vertices), 6)
         assert np.isfinite(figure.cycles[0]).all()
-        assert regions_of(figure).max() < len(REGIONS)
+        assert regions_of(figure).max() < len(BODY_REGIONS)
         assert len(figure.meshes[1].faces) < 0.6 * len(figure.meshes[0].faces)
 
 
 def test_the_second_half_of_a_walk_mirrors_the_first():
     figure = make_figure(RNG(3), "walk")
-    legs = figure.cycles[0][:, regions_of(figure) == REGIONS.index("legs"), :3]
+    legs = figure.cycles[0][:, regions_of(figure) == BODY_REGIONS.index("legs"), :3]
     ahead = legs[..., 0].max(1)
     assert ahead[:8] == pytest.approx(ahead[8:], abs=0.02)
     assert np.ptp(ahead) > 0.05
@@ -113,13 +124,13 @@ def test_the_second_half_of_a_walk_mirrors_the_first():
 
 def test_clothes_differ_and_bodies_do_not():
     figure = make_figure(RNG(3), "walk")
-    one, other = (dress(RNG(seed), figure, [1, 2, 3]).levels[0] for seed in (0, 1))
+    one, other = (apply_clothes(RNG(seed), figure, [1, 2, 3]).levels[0] for seed in (0, 1))
     assert (one.points == other.points).all()
     assert (one.vertices[:, 8:] != other.vertices[:, 8:]).any()
 
 
 def test_normals_of_joined_parts_are_their_own():
-    parts = [boxes([[x, 0, 0]], [[1, 1, 1]], paint(), sides=6) for x in (0, 4)]
-    whole = join(parts)
+    parts = [make_boxes([[x, 0, 0]], [[1, 1, 1]], material(), sides=6) for x in (0, 4)]
+    whole = join_meshes(parts)
     alone = np.concatenate([vertex_normals(part.points, part.faces) for part in parts])
     assert vertex_normals(whole.points, whole.faces) == pytest.approx(alone)

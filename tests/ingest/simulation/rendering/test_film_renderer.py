@@ -4,9 +4,9 @@ import itertools
 import numpy as np
 import pytest
 
-from spikewatch.ingest.simulation.film import LEAST_LUMINANCE, MOST_LUMINANCE
-from spikewatch.ingest.simulation.geometry.mesh import paint
-from spikewatch.ingest.simulation.geometry.shapes import boxes
+from spikewatch.ingest.simulation.film import MAX_LUMINANCE, MIN_LUMINANCE
+from spikewatch.ingest.simulation.geometry.mesh import material
+from spikewatch.ingest.simulation.geometry.shapes import make_boxes
 from tests.ingest.simulation.support.small_scenes import (
     ALBEDO,
     AMBIENT,
@@ -53,7 +53,7 @@ def test_ids_fill_the_projection_of_the_body(place):
 
 
 def test_an_actor_behind_a_wall_has_no_ids():
-    wall = boxes([[6, 0, 0]], [[0.2, 8, 4]], paint())
+    wall = make_boxes([[6, 0, 0]], [[0.2, 8, 4]], material())
     assert (seen(plain_scene([(10, 0, 0)]), "ids") == 1).sum() > 50
     assert not seen(plain_scene([(10, 0, 0)], solid=wall), "ids").any()
     assert (seen(plain_scene([(10, 0, 0)], solid=wall), "ids", without_still=True) == 1).any()
@@ -77,8 +77,8 @@ def test_ground_has_the_luminance_of_its_albedo_in_sun_and_sky():
     assert picture[-8:] == pytest.approx(ALBEDO * (AMBIENT + SUN * np.sin(np.radians(45))), rel=2e-3)
     assert picture.dtype == np.float32
     assert picture.shape == (HEIGHT, WIDTH)
-    assert (picture >= LEAST_LUMINANCE).all()
-    assert (picture <= MOST_LUMINANCE).all()
+    assert (picture >= MIN_LUMINANCE).all()
+    assert (picture <= MAX_LUMINANCE).all()
 
 
 def shadow_pixel(height_m):
@@ -98,7 +98,7 @@ def test_a_shadow_takes_the_sun_from_the_ground_once_even_where_two_meet():
 
 
 def test_a_shadow_leaves_what_is_not_ground():
-    bright = boxes([[10, -1.5, 0]], [[4, 0.5, 1.5]], paint(albedo=0.5))
+    bright = make_boxes([[10, -1.5, 0]], [[4, 0.5, 1.5]], material(albedo=0.5))
     without, shaded = (seen(plain_scene(places, solid=bright)) for places in ([], [(10, 0, 0)]))
     column, row = pixel_of([8.0, -1.5, 1.0])
     assert shaded[int(row), int(column)] == pytest.approx(float(without[int(row), int(column)]), rel=1e-3)
@@ -106,7 +106,7 @@ def test_a_shadow_leaves_what_is_not_ground():
 
 def test_exposure_brings_the_median_to_where_the_light_wants_it():
     film = stage(plain_scene([(10, 0, 0)]))
-    film.expose([0.0, 0.1])
+    film.set_exposure([0.0, 0.1])
     assert np.median(film.luminance(0.0)) == pytest.approx(0.35, rel=1e-3)
     film.close()
 

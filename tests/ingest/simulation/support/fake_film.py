@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import SimulationError
-from spikewatch.ingest.simulation.film import CAR, PEDESTRIAN, Actor, Film, Plan
+from spikewatch.ingest.simulation.film import CAR, PEDESTRIAN, Actor, Film, FilmConfig
 
 ACTORS = (Actor(CAR, "car"), Actor(PEDESTRIAN, "pedestrian"), Actor(None, "lorry"))
 
 
 @dataclass
 class FakeFilm:
-    plan: Plan
+    plan: FilmConfig
     closed: bool = False
     actors: Sequence[Actor] = ACTORS
 
@@ -42,17 +42,17 @@ class FakeFilm:
         self.closed = True
 
 
-def make_fake(plan: Plan) -> Film:
+def make_fake(plan: FilmConfig) -> Film:
     return FakeFilm(plan)
 
 
-def refuse_roadside(plan: Plan) -> Film:
+def refuse_roadside(plan: FilmConfig) -> Film:
     if plan.scenario == "roadside":
         raise SimulationError("no road here")
     return FakeFilm(plan)
 
 
-def die_at_roadside(plan: Plan) -> Film:
+def die_at_roadside(plan: FilmConfig) -> Film:
     if plan.scenario == "roadside":
         os.kill(os.getpid(), signal.SIGKILL)
     return FakeFilm(plan)

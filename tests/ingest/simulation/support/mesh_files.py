@@ -5,8 +5,8 @@ import io
 import numpy as np
 from PIL import Image
 
-from spikewatch.ingest.simulation.geometry.mesh import paint
-from spikewatch.ingest.simulation.geometry.shapes import boxes
+from spikewatch.ingest.simulation.geometry.mesh import material
+from spikewatch.ingest.simulation.geometry.shapes import make_boxes
 
 PHASES = 24
 
@@ -18,8 +18,8 @@ def write_mesh_folder(folder):
 
 
 def write_car(path):
-    body = boxes([[0, 0, 0.3]], [[170, 400, 60]], paint(), sides=6)
-    cabin = boxes([[0, 40, 60]], [[150, 200, 80]], paint(), sides=6)
+    body = make_boxes([[0, 0, 0.3]], [[170, 400, 60]], material(), sides=6)
+    cabin = make_boxes([[0, 40, 60]], [[150, 200, 80]], material(), sides=6)
     picture = io.BytesIO()
     Image.fromarray(np.full((8, 8, 3), 180, np.uint8)).save(picture, "PNG")
     np.savez(
@@ -39,7 +39,7 @@ def part(index, mesh):
 
 def write_person(path):
     bases = [[-0.1, 0, 0], [0.1, 0, 0], [0, 0, 0.8]]
-    mesh = boxes(bases, [[0.15, 0.2, 0.8], [0.15, 0.2, 0.8], [0.4, 0.25, 0.9]], paint(), sides=6)
+    mesh = make_boxes(bases, [[0.15, 0.2, 0.8], [0.15, 0.2, 0.8], [0.4, 0.25, 0.9]], material(), sides=6)
     swing = 0.3 * np.sin(np.arange(PHASES) / PHASES * 2 * np.pi)
     points = np.repeat(mesh.points[None], PHASES, axis=0)
     points[:, :24, 1] += swing[:, None]

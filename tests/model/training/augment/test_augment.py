@@ -8,15 +8,20 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from spikewatch.model.training.augment.boxes import follow
+from spikewatch.model.training.augment.boxes import transform_boxes
 from spikewatch.model.training.augment.count_change import CountChange
 from spikewatch.model.training.augment.options import Augmentation
 from spikewatch.model.training.augment.placement import Placement, Rectangle
-from spikewatch.model.training.augment.render import Scale, Touch, draw_slices, finish
-from spikewatch.model.training.datasets.input_boxes import BoxRules, InputBoxes
-from spikewatch.model.training.datasets.prophesee import LabelledRecording
+from spikewatch.model.training.augment.render import (
+    IntensityChange,
+    Quantisation,
+    apply_intensity,
+    render_slices,
+)
+from spikewatch.model.training.datasets.input_boxes import InputBoxes, TrainingBoxFilter
+from spikewatch.model.training.datasets.prophesee import PropheseeRecording
 from spikewatch.model.training.loader.batch import Batch
-from spikewatch.model.training.loader.recording_loader import SetOptions, TrainingSet
+from spikewatch.model.training.loader.recording_loader import LoaderOptions, RecordingLoader
 from spikewatch.model.training.slice_cache.cache import CacheOptions
 from tests.model.training.support.fakes import epoch_of
 from tests.model.training.support.moving_boxes import (
@@ -30,7 +35,7 @@ from tests.model.training.support.moving_boxes import (
 )
 
 NONE = Augmentation.none()
-EVERYTHING = BoxRules(0, 0, 0)
+EVERYTHING = TrainingBoxFilter(0, 0, 0)
 STEP = 31
 """A count as a byte."""
 
@@ -47,7 +52,7 @@ GEOMETRY = {
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> list[LabelledRecording]:
+def sources(tmp_path_factory: pytest.TempPathFactory) -> list[PropheseeRecording]:
     folder = tmp_path_factory.mktemp("recordings")
     return [moving_boxes(folder, f"r{k}", seed=k) for k in range(4)]
 
@@ -58,10 +63,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> CacheOptions:
 
 
 def epoch(
-    sources: list[LabelledRecording], cache: CacheOptions, how: Augmentation, rules: BoxRules = EVERYTHING
+    sources: list[PropheseeRecording],
+    cache: CacheOptions,
+    how: Augmentation,
+    rules: TrainingBoxFilter = EVERYTHING,
 ) -> list[Batch]:
-    options = SetOptions(cache, lanes=6, slices=6, augmentation=how, rules=rules)
-    training = TrainingSet(sources, small_spec(), options)
+    options = LoaderOptions(cache, batch_size=6, slices=6, augmentation=how, box_filter=rules)
+    training = RecordingLoader(sources, small_spec(), options)
     return [batch for number in range(4) for batch in epoch_of(training, number)]
 
 
@@ -71,13 +79,16 @@ def labelled_frames(batches: list[Batch]) -> list[tuple[NDArray[np.uint8], list[
     for batch in batches:
         for frames, targets in zip(batch.frames, batch.targets, strict=True):
             for lane in torch.nonzero(targets.labelled).flatten().tolist():
-                own = [targets.xyxy[(targets.lane == lane) & (targets.class_id == c)].numpy() for c in (0, 1)]
+                own = [
+                    targets.xyxy[(targets.batch_index == lane) & (targets.class_id == c)].numpy()
+                    for c in (0, 1)
+                ]
                 found.append((frames[lane].numpy(), own))
     return found
 
 
 @pytest.mark.parametrize("name", GEOMETRY)
-def test_boxes_follow_the_frames(name: str, sources: list[LabelledRecording], cache: CacheOptions) -> None:
+def test_boxes_follow_the_frames(name: str, sources: list[PropheseeRecording], cache: CacheOptions) -> None:
     within_px = 0.1 if name in ("none", "flip", "move", "jitter") else 1.6
     found = labelled_frames(epoch(sources, cache, GEOMETRY[name]))
     assert len(found) > 100
@@ -91,20 +102,20 @@ def test_boxes_follow_the_frames(name: str, sources: list[LabelledRecording], ca
     assert len(sides) > 40
 
 
-def test_a_mosaic_is_made_of_four(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+def test_a_mosaic_is_made_of_four(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
     batches = epoch(sources, cache, GEOMETRY["mosaic"])
     boxes = Counter[int]()
     for batch in batches:
         for targets in batch.targets:
             for lane in torch.nonzero(targets.labelled).flatten().tolist():
-                number = int((targets.lane == lane).sum())
+                number = int((targets.batch_index == lane).sum())
                 assert lane < 3 or number == 2, "streaming lanes stay whole"
                 boxes[number] += lane < 3
     assert max(boxes) >= 7
     assert np.average(list(boxes), weights=list(boxes.values())) > 4
 
 
-def test_jitter_changes_how_long_slices_last(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+def test_jitter_changes_how_long_slices_last(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
     seen = Counter[float]()
     for frame, _ in labelled_frames(epoch(sources, cache, GEOMETRY["jitter"])):
         seen.update(np.unique(frame[frame > 0] / STEP / COUNTS).tolist())
@@ -112,7 +123,7 @@ def test_jitter_changes_how_long_slices_last(sources: list[LabelledRecording], c
     assert min(seen.values()) > 10
 
 
-def test_swapped_polarities_keep_their_boxes(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+def test_swapped_polarities_keep_their_boxes(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
     for frame, boxes in labelled_frames(epoch(sources, cache, replace(NONE, swap=1.0))):
         assert agree(frame[1] > 0, boxes[0], 0.1)
         assert agree(frame[0] > 0, boxes[1], 0.1)
@@ -125,7 +136,9 @@ def covered(frame: NDArray[np.uint8], boxes: list[NDArray[np.float32]]) -> NDArr
     return frame[inside]
 
 
-def test_thinning_loses_events_and_places_none(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+def test_thinning_loses_events_and_places_none(
+    sources: list[PropheseeRecording], cache: CacheOptions
+) -> None:
     how = replace(NONE, thin=1.0, keep=(0.7, 0.7))
     values = np.concatenate([covered(*each) for each in labelled_frames(epoch(sources, cache, how))])
     assert set(values) == {0, STEP, 2 * STEP}
@@ -133,14 +146,14 @@ def test_thinning_loses_events_and_places_none(sources: list[LabelledRecording],
     assert shares == pytest.approx([0.3**2, 2 * 0.3 * 0.7, 0.7**2], abs=0.01)
 
 
-def test_gain_keeps_whole_counts_and_the_mean(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+def test_gain_keeps_whole_counts_and_the_mean(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
     how = replace(NONE, gain=1.0, contrast=(1.3, 1.3))
     values = np.concatenate([covered(*each) for each in labelled_frames(epoch(sources, cache, how))])
     assert set(values) == {2 * STEP, 3 * STEP}
     assert values.mean() == pytest.approx(1.3 * COUNTS * STEP, rel=0.01)
 
 
-def test_noise_falls_anywhere(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+def test_noise_falls_anywhere(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
     quiet, noisy = (epoch(sources, cache, replace(NONE, noise=n, noise_events=0.01)) for n in (0.0, 1.0))
     added = torch.stack([b.frames.int() - a.frames.int() for a, b in zip(quiet, noisy, strict=True)])
     assert set(added.unique().tolist()) == {0, STEP}
@@ -154,7 +167,7 @@ def test_noise_falls_anywhere(sources: list[LabelledRecording], cache: CacheOpti
     )
 
 
-def test_what_is_erased_is_not_taught(sources: list[LabelledRecording], cache: CacheOptions) -> None:
+def test_what_is_erased_is_not_taught(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
     how = replace(NONE, erase=1.0, erase_side=(0.5, 0.7))
     rules = replace(EVERYTHING, min_visible=0.4)
     kept = lost = 0
@@ -170,20 +183,20 @@ def test_what_is_erased_is_not_taught(sources: list[LabelledRecording], cache: C
 
 
 def test_what_is_drawn_holds_for_a_clip_and_until_a_lane_is_fresh(
-    sources: list[LabelledRecording], cache: CacheOptions
+    sources: list[PropheseeRecording], cache: CacheOptions
 ) -> None:
     how = replace(NONE, swap=0.5)
-    options = SetOptions(cache, lanes=6, slices=6, augmentation=how, stream_share=0.5)
+    options = LoaderOptions(cache, batch_size=6, slices=6, augmentation=how, stream_share=0.5)
     swapped: dict[int, bool] = {}
     changes = Counter[str]()
-    for batch in epoch_of(TrainingSet(sources, small_spec(), options), 0):
+    for batch in epoch_of(RecordingLoader(sources, small_spec(), options), 0):
         for k, targets in enumerate(batch.targets):
             for lane in range(6):
-                if batch.fresh[k, lane]:
+                if batch.is_first[k, lane]:
                     swapped.pop(lane, None)
                 if not targets.labelled[lane]:
                     continue
-                first = targets.xyxy[(targets.lane == lane) & (targets.class_id == 0)].numpy()
+                first = targets.xyxy[(targets.batch_index == lane) & (targets.class_id == 0)].numpy()
                 now = not agree(batch.frames[k, lane, 0].numpy() > 0, first, 0.1)
                 assert swapped.setdefault(lane, now) == now
                 changes[f"{now}"] += 1
@@ -197,7 +210,7 @@ def sampled(scale: float, density: float) -> NDArray[np.uint8]:
     halves = np.where(rng.random((40, 2, 64, 96)) < density, STEP, 0).astype(np.uint8)
     out = np.zeros((40, 2, 64, 96), np.uint8)
     whole = Placement(Rectangle(0, 0, 96, 64), scale=scale)
-    draw_slices(halves, np.arange(41), whole, Touch(), Scale(8, 248), out, 1)
+    render_slices(halves, np.arange(41), whole, IntensityChange(), Quantisation(8, 248), out, 1)
     return out[:, :, : int(64 * min(scale, 1)), : int(96 * min(scale, 1))]
 
 
@@ -213,7 +226,7 @@ def test_a_shrunk_line_is_thinner_not_gone() -> None:
     halves[..., 31] = STEP
     out = np.zeros_like(halves)
     half = Placement(Rectangle(0, 0, 96, 64), scale=0.5)
-    draw_slices(halves, np.arange(101), half, Touch(), Scale(8, 248), out, 1)
+    render_slices(halves, np.arange(101), half, IntensityChange(), Quantisation(8, 248), out, 1)
     assert out[..., :15].max() == out[..., 16:].max() == 0
     assert (out[:, 0, :32, 15] > 0).mean() == pytest.approx(0.5, abs=0.03)
 
@@ -225,7 +238,7 @@ def test_pictures_land_where_they_are_placed(scale: float) -> None:
     halves[:, :, :10, :20] = 2 * STEP
     out = np.full((1, 1, 64, 96), 7, np.uint8)
     placement = Placement(Rectangle(30, 20, 80, 60), True, scale, 36.0 - 76 * scale, 30.0)
-    draw_slices(halves, np.array([0, 2]), placement, Touch(), Scale(8, 248), out, 1)
+    render_slices(halves, np.array([0, 2]), placement, IntensityChange(), Quantisation(8, 248), out, 1)
     expected = np.full((64, 96), 7)
     expected[20:60, 30:80] = 0
     right = int(36 + 20 * scale)
@@ -238,9 +251,9 @@ def test_sums_of_halves_are_held_at_the_cap() -> None:
     halves = np.full((3, 1, 2, 2), 5 * STEP, np.uint8)
     out = np.zeros((2, 1, 2, 2), np.uint8)
     still = Placement(Rectangle(0, 0, 2, 2))
-    draw_slices(halves, np.array([0, 1, 3]), still, Touch(), Scale(8, 248), out, 0)
+    render_slices(halves, np.array([0, 1, 3]), still, IntensityChange(), Quantisation(8, 248), out, 0)
     assert out[:, 0, 0, 0].tolist() == [5 * STEP, 248]
-    finish(Touch(noise=20.0), Scale(8, 248), out, np.random.default_rng(0))
+    apply_intensity(IntensityChange(noise=20.0), Quantisation(8, 248), out, np.random.default_rng(0))
     assert out.max() == 248
 
 
@@ -248,7 +261,7 @@ def test_changed_counts_have_the_binomial_distribution() -> None:
     """By simulation: events are kept by lot, the sum is multiplied and rounded by lot."""
     rng = np.random.default_rng(0)
     for change in (CountChange(0.6, 1.0), CountChange(1.0, 0.7), CountChange(0.8, 1.45)):
-        table = change.table(8)
+        table = change.lookup_table(8)
         for n in range(9):
             kept = rng.binomial(n, change.keep, 200_000) * change.gain
             drawn = np.minimum(np.floor(kept + rng.random(200_000)), 8).astype(int)
@@ -260,7 +273,15 @@ def test_parts_of_a_count_are_kept_by_lot_too() -> None:
     halves = np.full((50, 1, 64, 96), STEP // 2, np.uint8)
     out = np.zeros_like(halves)
     still = Placement(Rectangle(0, 0, 96, 64))
-    draw_slices(halves, np.arange(51), still, Touch(change=CountChange(0.7, 1.0)), Scale(8, 248), out, 1)
+    render_slices(
+        halves,
+        np.arange(51),
+        still,
+        IntensityChange(count_change=CountChange(0.7, 1.0)),
+        Quantisation(8, 248),
+        out,
+        1,
+    )
     assert set(np.unique(out)) == {0, STEP // 2}
     assert (out > 0).mean() == pytest.approx(0.7, abs=0.01)
 
@@ -268,9 +289,11 @@ def test_parts_of_a_count_are_kept_by_lot_too() -> None:
 def test_a_box_that_is_cut_off_is_judged_by_what_is_left() -> None:
     boxes = InputBoxes(np.array([[0, 0, 40, 20], [60, 0, 90, 20]], np.float32), np.array([1, 0]))
     moved = Placement(Rectangle(0, 0, 96, 64), x_px=-25.0)
-    found = follow(boxes, moved, 96, None, BoxRules(min_visible=0.4))
+    found = transform_boxes(boxes, moved, 96, None, TrainingBoxFilter(min_visible=0.4))
     assert found.class_id.tolist() == [0]
-    found = follow(boxes, moved, 96, None, BoxRules(min_visible=0.3))
+    found = transform_boxes(boxes, moved, 96, None, TrainingBoxFilter(min_visible=0.3))
     assert found.xyxy.tolist() == [[0, 0, 15, 20], [35, 0, 65, 20]]
     erased = Rectangle(40, 0, 96, 64)
-    assert follow(boxes, moved, 96, erased, BoxRules(min_visible=0.3)).class_id.tolist() == [1]
+    assert transform_boxes(
+        boxes, moved, 96, erased, TrainingBoxFilter(min_visible=0.3)
+    ).class_id.tolist() == [1]

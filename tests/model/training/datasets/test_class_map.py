@@ -9,17 +9,17 @@ import pytest
 from spikewatch.model.errors import DatasetError
 from spikewatch.model.training.datasets.class_map import (
     ONE_MPX_CLASSES,
-    folder_classes,
     match_classes,
-    renumbered,
+    read_class_names,
+    remap_ids,
 )
 
 
 def test_gen1_weights_on_1_mpx_score_what_both_know() -> None:
     found = match_classes(ONE_MPX_CLASSES, ("car", "pedestrian"))
     assert found.names == ("pedestrian", "car")
-    assert renumbered(np.arange(7), found.of_labels).tolist() == [0, -1, 1, -1, -1, -1, -1]
-    assert renumbered(np.arange(2), found.of_found).tolist() == [1, 0]
+    assert remap_ids(np.arange(7), found.label_to_index).tolist() == [0, -1, 1, -1, -1, -1, -1]
+    assert remap_ids(np.arange(2), found.detection_to_index).tolist() == [1, 0]
 
 
 def test_1_mpx_scores_three_classes_unless_asked() -> None:
@@ -29,7 +29,11 @@ def test_1_mpx_scores_three_classes_unless_asked() -> None:
 
 def test_other_names_are_paired() -> None:
     found = match_classes(("car", "pedestrian"), ("person", "bicycle", "car"), ["pedestrian=person", "car"])
-    assert (found.names, found.of_labels, found.of_found) == (("pedestrian", "car"), (1, 0), (0, -1, 1))
+    assert (found.names, found.label_to_index, found.detection_to_index) == (
+        ("pedestrian", "car"),
+        (1, 0),
+        (0, -1, 1),
+    )
 
 
 @pytest.mark.parametrize(
@@ -49,12 +53,12 @@ def test_classes_that_do_not_match_are_named(wanted: list[str] | None, words: st
 def test_a_folder_names_its_classes(tmp_path: Path) -> None:
     place = tmp_path / "test"
     place.mkdir()
-    assert folder_classes(place, "gen1") == ("car", "pedestrian")
-    assert folder_classes(place, "1mpx") == ONE_MPX_CLASSES
+    assert read_class_names(place, "gen1") == ("car", "pedestrian")
+    assert read_class_names(place, "1mpx") == ONE_MPX_CLASSES
     file = tmp_path / "label_map_dictionary.json"
     file.write_text(json.dumps({"1": "rock", "0": "paper"}))
-    assert folder_classes(place, "1mpx") == folder_classes(tmp_path, "gen1") == ("paper", "rock")
+    assert read_class_names(place, "1mpx") == read_class_names(tmp_path, "gen1") == ("paper", "rock")
     for content in ("[]", "{", '{"a": "b"}', '{"0": "a", "2": "b"}', '{"0": "a", "1": "a"}', "{}"):
         file.write_text(content)
         with pytest.raises(DatasetError, match=r"label_map_dictionary\.json"):
-            folder_classes(place, "gen1")
+            read_class_names(place, "gen1")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from spikewatch.model.errors import DatasetError
-from spikewatch.model.training.datasets.class_map import match_classes, same_classes
+from spikewatch.model.training.datasets.class_map import identity_map, match_classes
 from spikewatch.model.training.datasets.coco_recordings import read_coco_recordings
-from spikewatch.model.training.datasets.detect_kind import kind_of
-from spikewatch.model.training.datasets.protocol import RULES
+from spikewatch.model.training.datasets.detect_kind import dataset_kind
+from spikewatch.model.training.datasets.protocol import PROTOCOLS
 
 SENSOR = (304, 240)
 IMAGES = [
@@ -38,15 +38,15 @@ def annotate(folder: Path, **changed: Any) -> Path:
 
 def test_times_boxes_and_classes(tmp_path: Path) -> None:
     path = annotate(tmp_path)
-    assert kind_of(path) == "coco_recordings"
+    assert dataset_kind(path) == "coco_recordings"
     found = read_coco_recordings(path)
     assert found.categories.names == ("cat", "car")
     first, second = found.recordings
-    assert (first.events, first.size) == (tmp_path / "sub/a.raw", SENSOR)
-    assert (second.events, second.size) == (tmp_path / "b_td.dat", None)
-    moments = first.moments(SENSOR, RULES["none"], same_classes(("cat", "car")))
-    assert [(m.t_us, m.image_id, len(m.truth)) for m in moments] == [(600_000, 5, 0), (900_000, 4, 2)]
-    truth = moments[1].truth
+    assert (first.events, first.sensor_size) == (tmp_path / "sub/a.raw", SENSOR)
+    assert (second.events, second.sensor_size) == (tmp_path / "b_td.dat", None)
+    moments = first.labelled_frames(SENSOR, PROTOCOLS["none"], identity_map(("cat", "car")))
+    assert [(m.t_us, m.image_id, len(m.ground_truth)) for m in moments] == [(600_000, 5, 0), (900_000, 4, 2)]
+    truth = moments[1].ground_truth
     np.testing.assert_array_equal(truth.xywh, [[290, 10, 14, 40], [5, 5, 20, 30]])
     np.testing.assert_array_equal(truth.area, [14 * 40, 100])
     np.testing.assert_array_equal(truth.class_id, [1, 0])
@@ -56,21 +56,21 @@ def test_times_boxes_and_classes(tmp_path: Path) -> None:
 def test_a_folder_is_told_from_pictures_by_the_times_of_its_images(tmp_path: Path) -> None:
     (tmp_path / "annotations").mkdir()
     val = annotate(tmp_path).rename(tmp_path / "annotations" / "instances_val.json")
-    assert kind_of(tmp_path) == "coco_recordings"
+    assert dataset_kind(tmp_path) == "coco_recordings"
     val.write_text(json.dumps({"images": [{"id": 1, "file_name": "a.png"}]}))
-    assert kind_of(tmp_path) == "coco"
+    assert dataset_kind(tmp_path) == "coco"
     val.write_text("{")
     with pytest.raises(DatasetError, match=r"instances_val\.json: not COCO annotations"):
-        kind_of(tmp_path)
+        dataset_kind(tmp_path)
 
 
 def test_rules_and_classes_may_be_named(tmp_path: Path) -> None:
     first, second = read_coco_recordings(annotate(tmp_path)).recordings
     cats = match_classes(("cat", "car"), ("cat",))
-    assert [len(m.truth) for m in first.moments(SENSOR, RULES["none"], cats)] == [0, 1]
-    assert [len(m.truth) for m in first.moments(SENSOR, RULES["1mpx"], cats)] == [0, 0]
-    assert [m.t_us for m in second.moments(SENSOR, RULES["none"], cats)] == [300_000]
-    assert second.moments(SENSOR, RULES["gen1"], cats) == [], "before half a second"
+    assert [len(m.ground_truth) for m in first.labelled_frames(SENSOR, PROTOCOLS["none"], cats)] == [0, 1]
+    assert [len(m.ground_truth) for m in first.labelled_frames(SENSOR, PROTOCOLS["1mpx"], cats)] == [0, 0]
+    assert [m.t_us for m in second.labelled_frames(SENSOR, PROTOCOLS["none"], cats)] == [300_000]
+    assert second.labelled_frames(SENSOR, PROTOCOLS["gen1"], cats) == [], "before half a second"
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 
 from spikewatch.model.errors import DatasetError
-from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes
+from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes
 from spikewatch.model.training.datasets.coco_images import read_coco
-from spikewatch.model.training.datasets.detect_kind import kind_of
+from spikewatch.model.training.datasets.detect_kind import dataset_kind
 from spikewatch.model.training.datasets.prophesee import find_recordings
-from spikewatch.model.training.datasets.prophesee_labels import GEN1_FILTER, BoxFilter, crop, read_labels
+from spikewatch.model.training.datasets.prophesee_labels import (
+    GEN1_FILTER,
+    BoxFilter,
+    crop_boxes,
+    read_labels,
+)
 
 OLD_DTYPE = np.dtype(
     [
@@ -28,7 +33,7 @@ OLD_DTYPE = np.dtype(
 )
 
 
-def labels() -> Boxes:
+def labels() -> PropheseeBoxes:
     boxes = np.zeros(3, BBOX_DTYPE)
     for k, name in enumerate(BBOX_DTYPE.names or ()):
         boxes[name] = np.arange(3) + 10 * k
@@ -121,7 +126,7 @@ def test_recordings_are_found_in_a_split_or_directly(tmp_path: Path) -> None:
     assert [each.events.name for each in found] == ["a_td.dat", "b_td.dat"]
     assert found[0].labels == tmp_path / "test" / "a_bbox.npy"
     assert find_recordings(tmp_path / "val") == find_recordings(tmp_path, "val")
-    assert kind_of(tmp_path) == kind_of(tmp_path / "val") == "prophesee"
+    assert dataset_kind(tmp_path) == dataset_kind(tmp_path / "val") == "prophesee"
     with pytest.raises(DatasetError, match=r"train: no recordings; splits here: test, val"):
         find_recordings(tmp_path, "train")
     (tmp_path / "test" / "b_bbox.npy").unlink()
@@ -132,7 +137,7 @@ def test_recordings_are_found_in_a_split_or_directly(tmp_path: Path) -> None:
 @pytest.mark.parametrize("ending", ["_td.dat", "_td.h5", "_td.raw", ".h5", ".hdf5", ".raw", ".dat"])
 def test_recordings_of_1_mpx_are_found(tmp_path: Path, ending: str) -> None:
     touch(tmp_path / "test" / f"moorea_000{ending}", tmp_path / "test" / "moorea_000_bbox.npy")
-    assert kind_of(tmp_path) == "prophesee"
+    assert dataset_kind(tmp_path) == "prophesee"
     (found,) = find_recordings(tmp_path)
     assert found.labels.name == "moorea_000_bbox.npy"
     touch(tmp_path / "test" / "moorea_000_td.hdf5")
@@ -144,7 +149,7 @@ def test_boxes_are_cut_at_the_border_of_the_sensor() -> None:
     box = labels()[:1].repeat(5)
     box["x"], box["y"] = [-5, 100, 290, 304, 1], [-1, 50.1, 230, 5, -40]
     box["w"], box["h"] = 20, 33.3
-    cut = crop(box, 304, 240)
+    cut = crop_boxes(box, 304, 240)
     assert [cut[name].tolist() for name in "xywh"] == [
         [0, 100, 290],
         [0, np.float32(50.1), 230],
@@ -182,21 +187,21 @@ def coco(folder: Path, place: str = "images/val2017", **changed: Any) -> None:
 @pytest.mark.parametrize("place", ["images/val2017", "val2017"])
 def test_coco_is_read_with_contiguous_classes(tmp_path: Path, place: str) -> None:
     coco(tmp_path, place)
-    assert kind_of(tmp_path) == "coco"
+    assert dataset_kind(tmp_path) == "coco"
     images = read_coco(tmp_path)
     assert images.class_names == ("a", "b", "c")
-    first, second = images.pictures
-    assert (first.path, first.width, first.height, len(first.truth)) == (
+    first, second = images.images
+    assert (first.path, first.width, first.height, len(first.ground_truth)) == (
         tmp_path / place / "3.png",
         50,
         40,
         0,
     )
-    np.testing.assert_array_equal(second.truth.class_id, [2, 0])
-    np.testing.assert_array_equal(second.truth.area, [700.5, 9])
-    np.testing.assert_array_equal(second.truth.crowd, [False, True])
-    np.testing.assert_array_equal(second.truth.xywh, [[1, 2, 30, 40], [5.5, 2, 3, 4]])
-    assert [each.path.name for each in read_coco(tmp_path, limit=1).pictures] == ["3.png"]
+    np.testing.assert_array_equal(second.ground_truth.class_id, [2, 0])
+    np.testing.assert_array_equal(second.ground_truth.area, [700.5, 9])
+    np.testing.assert_array_equal(second.ground_truth.crowd, [False, True])
+    np.testing.assert_array_equal(second.ground_truth.xywh, [[1, 2, 30, 40], [5.5, 2, 3, 4]])
+    assert [each.path.name for each in read_coco(tmp_path, limit=1).images] == ["3.png"]
 
 
 BAD_BOX = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 2, 3]}
@@ -224,9 +229,9 @@ def test_damaged_annotations_are_refused(tmp_path: Path, changed: dict[str, Any]
 
 def test_missing_parts_of_a_data_set_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no data set; expected"):
-        kind_of(tmp_path)
+        dataset_kind(tmp_path)
     with pytest.raises(FileNotFoundError):
-        kind_of(tmp_path / "none")
+        dataset_kind(tmp_path / "none")
     coco(tmp_path, "elsewhere")
     with pytest.raises(DatasetError, match="neither in images/val2017/ nor in val2017/"):
         read_coco(tmp_path)

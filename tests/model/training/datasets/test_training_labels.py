@@ -12,10 +12,10 @@ import torch
 from spikewatch.model.errors import DatasetError
 from spikewatch.model.training.augment.options import Augmentation
 from spikewatch.model.training.datasets.coco_recordings import AnnotatedRecording, read_coco_recordings
-from spikewatch.model.training.datasets.prophesee import LabelledRecording
-from spikewatch.model.training.loader.recording_loader import SetOptions, TrainingSet
+from spikewatch.model.training.datasets.prophesee import PropheseeRecording
+from spikewatch.model.training.loader.recording_loader import LoaderOptions, RecordingLoader
 from spikewatch.model.training.slice_cache.cache import CacheOptions
-from spikewatch.model.training.slice_cache.cache_file import file_name
+from spikewatch.model.training.slice_cache.cache_file import cache_file_name
 from tests.model.training.support.coco_layout import annotate
 from tests.model.training.support.fakes import epoch_of
 from tests.model.training.support.moving_boxes import SLICE_US, moving_boxes, small_spec
@@ -23,30 +23,34 @@ from tests.model.training.support.moving_boxes import SLICE_US, moving_boxes, sm
 SPEC = small_spec()
 
 
-def annotated(folder: Path, sources: list[LabelledRecording], **changed: Any) -> list[AnnotatedRecording]:
+def annotated(folder: Path, sources: list[PropheseeRecording], **changed: Any) -> list[AnnotatedRecording]:
     path = annotate(folder, "train", [(each.events, each.labels) for each in sources], **changed)
     return list(read_coco_recordings(path).recordings)
 
 
-def options(folder: Path, stream_share: float = 0.5) -> SetOptions:
-    return SetOptions(
-        CacheOptions(folder), lanes=4, slices=4, stream_share=stream_share, augmentation=Augmentation.none()
+def options(folder: Path, stream_share: float = 0.5) -> LoaderOptions:
+    return LoaderOptions(
+        CacheOptions(folder),
+        batch_size=4,
+        slices=4,
+        stream_share=stream_share,
+        augmentation=Augmentation.none(),
     )
 
 
 def test_frames_and_boxes_are_those_of_the_same_recordings_in_prophesees_layout(tmp_path: Path) -> None:
     sources = [moving_boxes(tmp_path, f"r{k}", seed=k) for k in range(3)]
     sent = pickle.loads(pickle.dumps(annotated(tmp_path, sources)))
-    theirs = TrainingSet(sources, SPEC, options(tmp_path / "theirs"))
-    ours = TrainingSet(sent, SPEC, options(tmp_path / "ours"))
+    theirs = RecordingLoader(sources, SPEC, options(tmp_path / "theirs"))
+    ours = RecordingLoader(sent, SPEC, options(tmp_path / "ours"))
     boxes = 0
     for a, b in zip(epoch_of(theirs, 0), epoch_of(ours, 0), strict=True):
         assert torch.equal(a.frames, b.frames)
-        assert torch.equal(a.fresh, b.fresh)
+        assert torch.equal(a.is_first, b.is_first)
         for x, y in zip(a.targets, b.targets, strict=True):
             for field in ("labelled", "lane", "class_id", "xyxy"):
                 assert torch.equal(getattr(x, field), getattr(y, field)), field
-            boxes += len(x.lane)
+            boxes += len(x.batch_index)
     assert boxes > 0
 
 
@@ -56,16 +60,16 @@ def test_crowds_are_not_taught_and_an_image_without_boxes_is_empty(tmp_path: Pat
     rows = [row for row in every["annotations"] if row["image_id"] != 2]
     rows[0]["iscrowd"] = 1
     (each,) = annotated(tmp_path, [source], annotations=rows)
-    taught = each.taught(2)
+    taught = each.training_labels(2)
     times_us = [2 * SLICE_US, 4 * SLICE_US, 6 * SLICE_US]
     assert taught.times_us.tolist() == times_us
     assert taught.boxes["t"].tolist() == [times_us[0], times_us[2], times_us[2]]
     assert taught.boxes["class_id"].tolist() == [1, 0, 1]
-    training = TrainingSet([each], SPEC, options(tmp_path / "cache", 1))
+    training = RecordingLoader([each], SPEC, options(tmp_path / "cache", 1))
     (cut,) = training.prepared.recordings
-    assert [len(cut.labels.at(k)) for k in range(3)] == [1, 0, 2]
+    assert [len(cut.labels.at_label(k)) for k in range(3)] == [1, 0, 2]
     counts = [
-        int((targets.lane == lane).sum())
+        int((targets.batch_index == lane).sum())
         for batch in epoch_of(training, 0)
         for targets in batch.targets
         for lane in torch.nonzero(targets.labelled).flatten().tolist()
@@ -79,18 +83,18 @@ def test_another_sensor_size_makes_another_file(tmp_path: Path) -> None:
     names = []
     for size in ({}, {"width": 96, "height": 64}, {"width": 96, "height": 80}):
         (each,) = annotated(tmp_path, [source], images=[image | size], annotations=[])
-        names.append(file_name(each, [1], SPEC))
+        names.append(cache_file_name(each, [1], SPEC))
     assert len(set(names)) == 3
-    assert names[0] == file_name(source, [1], SPEC), "cut once for both layouts"
+    assert names[0] == cache_file_name(source, [1], SPEC), "cut once for both layouts"
 
 
 def test_what_teaches_nothing_is_refused(tmp_path: Path) -> None:
     source = moving_boxes(tmp_path, "a", labels=2)
     (each,) = annotated(tmp_path, [source])
     with pytest.raises(DatasetError, match=r"a_td\.dat: class 1, but only 0 to 0 have names"):
-        each.taught(1)
+        each.training_labels(1)
     (blank,) = annotated(tmp_path, [source], annotations=[])
-    assert not len(blank.taught(2).boxes)
+    assert not len(blank.training_labels(2).boxes)
     with pytest.raises(DatasetError, match="1 recordings, but none with a label"):
-        TrainingSet([blank], SPEC, options(tmp_path / "cache"))
-    np.testing.assert_array_equal(blank.taught(2).times_us, [2 * SLICE_US, 4 * SLICE_US])
+        RecordingLoader([blank], SPEC, options(tmp_path / "cache"))
+    np.testing.assert_array_equal(blank.training_labels(2).times_us, [2 * SLICE_US, 4 * SLICE_US])

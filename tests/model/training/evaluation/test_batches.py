@@ -10,13 +10,13 @@ import torch
 from spikewatch.ingest.events import Events
 from spikewatch.model.detector import Detector
 from spikewatch.model.errors import ConfigError, DatasetError
-from spikewatch.model.training.datasets.protocol import RULES
-from spikewatch.model.training.datasets.window_bounds import Cut
+from spikewatch.model.training.datasets.protocol import PROTOCOLS
+from spikewatch.model.training.datasets.window_bounds import WindowSpec
 from spikewatch.model.training.evaluation.evaluate import evaluate_recordings
-from spikewatch.model.training.evaluation.window_runner import RUNS, End, Job
+from spikewatch.model.training.evaluation.window_runner import RUNNERS, CompletedWindow, LabelledRun
 from tests.model.training.support.fakes import Echo, InMemory, boxes_at, random_events, seeing_detector
 
-CUT = Cut(slices=2, slice_us=100_000)
+CUT = WindowSpec(slices=2, slice_us=100_000)
 LABELS_US = ((300_000, 600_000, 650_000), (), (250_000,), (150_001, 700_000), (400_000, 500_000))
 
 
@@ -29,14 +29,14 @@ def events(seed: int) -> Events:
     return random_events(1500, 0, 800_000, seed)
 
 
-def run(state: str, detector: Detector, batch: int) -> dict[tuple[int, int], End]:
-    jobs = [Job(InMemory(events(k)), labels_us) for k, labels_us in enumerate(LABELS_US)]
+def run(state: str, detector: Detector, batch: int) -> dict[tuple[int, int], CompletedWindow]:
+    jobs = [LabelledRun(InMemory(events(k)), labels_us) for k, labels_us in enumerate(LABELS_US)]
     slices, ends, shares = 0, {}, []
-    for ran in RUNS[state](detector, jobs, CUT, batch):
-        slices += len(ran.out.raw[0])
-        assert len(ran.out.raw[0]) <= batch
-        ends |= {(end.source, end.label_us): end for end in ran.ends}
-        shares.append(ran.done)
+    for ran in RUNNERS[state](detector, jobs, CUT, batch):
+        slices += len(ran.out.logits[0])
+        assert len(ran.out.logits[0]) <= batch
+        ends |= {(end.source, end.label_us): end for end in ran.completed}
+        shares.append(ran.runs_done)
     assert shares == sorted(shares)
     assert sorted(ends) == [(k, t) for k, labels_us in enumerate(LABELS_US) for t in labels_us]
     assert slices == {"reset": 2 * 8, "carry": 7 + 3 + 7 + 5}[state]
@@ -49,7 +49,7 @@ def same(a: Sequence[tuple[torch.Tensor, ...]], b: Sequence[tuple[torch.Tensor, 
     )
 
 
-@pytest.mark.parametrize("state", RUNS)
+@pytest.mark.parametrize("state", RUNNERS)
 def test_batches_change_nothing(state: str, real: Detector) -> None:
     """On dyadic weights, exactly; lanes end and are taken over at different times."""
     alone = run(state, real, 1)
@@ -62,13 +62,15 @@ def test_batches_change_nothing(state: str, real: Detector) -> None:
 def test_a_lane_begins_from_rest(real: Detector) -> None:
     """A recording behind a longer one sees nothing of it."""
     echo = Echo(real.network, real.spec)
-    jobs = [Job(InMemory(events(k)), LABELS_US[k]) for k in (0, 3)]
-    (alone,) = [e for ran in RUNS["carry"](echo, jobs[1:], CUT) for e in ran.ends if e.label_us == 700_000]
-    ends = [end for ran in RUNS["carry"](echo, jobs, CUT) for end in ran.ends if end.source == 1]
+    jobs = [LabelledRun(InMemory(events(k)), LABELS_US[k]) for k in (0, 3)]
+    (alone,) = [
+        e for ran in RUNNERS["carry"](echo, jobs[1:], CUT) for e in ran.completed if e.label_us == 700_000
+    ]
+    ends = [end for ran in RUNNERS["carry"](echo, jobs, CUT) for end in ran.completed if end.source == 1]
     assert same(ends[-1].logits, alone.logits)
 
 
-@pytest.mark.parametrize("state", RUNS)
+@pytest.mark.parametrize("state", RUNNERS)
 def test_scores_do_not_depend_on_the_batch(state: str, real: Detector) -> None:
     rng = np.random.default_rng(0)
     labels = [
@@ -77,41 +79,43 @@ def test_scores_do_not_depend_on_the_batch(state: str, real: Detector) -> None:
     ]
     data = [InMemory(events(k), each) for k, each in enumerate(labels)]
     results = [
-        evaluate_recordings(real, data, CUT, state, rules=RULES["none"], batch=batch) for batch in (1, 4)
+        evaluate_recordings(real, data, CUT, state, protocol=PROTOCOLS["none"], batch=batch)
+        for batch in (1, 4)
     ]
     one, four = results
-    assert asdict(one.score.figures) == asdict(four.score.figures)
+    assert asdict(one.score.metrics) == asdict(four.score.metrics)
     assert one.cost == four.cost
     for a, b in zip(one.images, four.images, strict=True):
         assert (a.source, a.t_us) == (b.source, b.t_us)
-        np.testing.assert_array_equal(a.found.xywh, b.found.xywh)
-        np.testing.assert_array_equal(a.found.confidence, b.found.confidence)
-    assert sum(len(image.found) for image in one.images) > 10
+        np.testing.assert_array_equal(a.detections.xywh, b.detections.xywh)
+        np.testing.assert_array_equal(a.detections.confidence, b.detections.confidence)
+    assert sum(len(image.detections) for image in one.images) > 10
 
 
 def test_carried_membranes_change_boxes_and_scores(real: Detector) -> None:
     """S5-ViT's carried state had, by a bug, no effect."""
     data = [InMemory(events(0), boxes_at(LABELS_US[0]))]
     reset, carried = (
-        evaluate_recordings(real, data, CUT, state, rules=RULES["none"]) for state in ("reset", "carry")
+        evaluate_recordings(real, data, CUT, state, protocol=PROTOCOLS["none"])
+        for state in ("reset", "carry")
     )
-    confidences = [[image.found.confidence for image in each.images] for each in (reset, carried)]
+    confidences = [[image.detections.confidence for image in each.images] for each in (reset, carried)]
     assert all(len(a) != len(b) or (a != b).any() for a, b in zip(*confidences, strict=True))
     assert reset.cost is not None
     assert carried.cost is not None
     assert reset.cost.firing_rate != carried.cost.firing_rate
 
 
-@pytest.mark.parametrize("state", RUNS)
+@pytest.mark.parametrize("state", RUNNERS)
 @pytest.mark.parametrize("label_us", [10_900_000, 7_200_000_000, (1 << 60) - 1])
 def test_a_label_long_after_the_end_is_one_error(state: str, label_us: int, real: Detector) -> None:
     echo = Echo(real.network, real.spec)
-    jobs = [Job(InMemory(events(0)), (300_000, label_us))]
+    jobs = [LabelledRun(InMemory(events(0)), (300_000, label_us))]
     ran = []
     with pytest.raises(DatasetError, match=r"memory_td.dat: a label at .* but the last event is at 0\.\d+ s"):
-        ran += list(RUNS[state](echo, jobs, CUT))
-    silent = [Job(InMemory(events(0)), (300_000, 10_700_000))]
-    assert len([end for each in RUNS[state](echo, silent, CUT) for end in each.ends]) == 2
+        ran += list(RUNNERS[state](echo, jobs, CUT))
+    silent = [LabelledRun(InMemory(events(0)), (300_000, 10_700_000))]
+    assert len([end for each in RUNNERS[state](echo, silent, CUT) for end in each.completed]) == 2
 
 
 def test_only_the_weights_own_window_is_needed(real: Detector) -> None:

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from spikewatch.model.detections import Detections
-from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes
-from spikewatch.model.training.datasets.ground_truth import Truth
-from spikewatch.model.training.datasets.labelled_recording import moments_of, pooled
-from spikewatch.model.training.datasets.prophesee_labels import GEN1_FILTER, crop
-from spikewatch.model.training.evaluation.coco_eval import CocoScorer
+from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes
+from spikewatch.model.training.datasets.ground_truth import GroundTruth
+from spikewatch.model.training.datasets.labelled_recording import frames_from_boxes, pool_detections
+from spikewatch.model.training.datasets.prophesee_labels import GEN1_FILTER, crop_boxes
+from spikewatch.model.training.evaluation.coco_eval import CocoEvaluator
 from spikewatch.model.training.evaluation.metrics import Score
 from tests.model.training.support import reference
 
@@ -30,11 +30,11 @@ SIZES = [
 ]
 
 
-def boxes(n: int) -> Boxes:
+def boxes(n: int) -> PropheseeBoxes:
     return np.zeros(n, BBOX_DTYPE)
 
 
-def random_recording(seed: int) -> tuple[Boxes, Boxes]:
+def random_recording(seed: int) -> tuple[PropheseeBoxes, PropheseeBoxes]:
     """Labels and detections with ties, empty images, and boxes, times and sizes at every limit."""
     rng = np.random.default_rng(seed)
     times = np.array([400_000, 500_000, 500_001, 700_000, 740_000, 1_000_000, 1_250_000, 1_500_000])
@@ -57,13 +57,13 @@ def random_recording(seed: int) -> tuple[Boxes, Boxes]:
     return labels, near[np.argsort(near["t"], kind="stable")]
 
 
-def scored(recordings: list[tuple[Boxes, Boxes]]) -> Score:
-    scorer = CocoScorer(CLASSES)
+def scored(recordings: list[tuple[PropheseeBoxes, PropheseeBoxes]]) -> Score:
+    scorer = CocoEvaluator(CLASSES)
     for labels, found in recordings:
-        labels, found = (GEN1_FILTER.apply(crop(each, 10**6, 10**6)) for each in (labels, found))
-        moments = moments_of(labels)
-        for moment, near in zip(moments, pooled(moments, found, 50_000), strict=True):
-            scorer.add(moment.truth, near)
+        labels, found = (GEN1_FILTER.apply(crop_boxes(each, 10**6, 10**6)) for each in (labels, found))
+        moments = frames_from_boxes(labels)
+        for moment, near in zip(moments, pool_detections(moments, found, 50_000), strict=True):
+            scorer.add(moment.ground_truth, near)
     return scorer.score()
 
 
@@ -74,23 +74,23 @@ def test_the_protocol_equals_the_reference(seed: int) -> None:
     images = [image for labels, found in recordings for image in reference.images(labels, found)]
     assert score.images == len(images) > 8
     assert any(not found for _, found in images), "an image without detections"
-    assert asdict(score.figures) == pytest.approx(reference.figures(images, [0, 1]), abs=1e-9)
-    assert 0.01 < (score.figures.ap or 0) < 0.9
+    assert asdict(score.metrics) == pytest.approx(reference.figures(images, [0, 1]), abs=1e-9)
+    assert 0.01 < (score.metrics.ap or 0) < 0.9
     for k, row in enumerate(score.classes):
-        assert asdict(row.figures) == pytest.approx(reference.figures(images, [k]), abs=1e-9)
+        assert asdict(row.metrics) == pytest.approx(reference.figures(images, [k]), abs=1e-9)
         assert row.labelled == sum(truth[4] == k for truths, _ in images for truth in truths)
-        assert row.found == sum(box[4] == k for _, found in images for box in found)
+        assert row.detected == sum(box[4] == k for _, found in images for box in found)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_crowds_outlines_and_many_boxes_equal_the_reference(seed: int) -> None:
     """As COCO has them: crowds, areas that are not the boxes', over 100 boxes, images without objects."""
     rng = np.random.default_rng(seed)
-    scorer, images = CocoScorer(CLASSES), []
+    scorer, images = CocoEvaluator(CLASSES), []
     for image in range(6):
         n = 0 if image == 0 else int(rng.integers(1, 6))
         xywh = np.concatenate([rng.integers(0, 200, (n, 2)), rng.integers(15, 130, (n, 2))], 1).astype(float)
-        truth = Truth(
+        truth = GroundTruth(
             xywh,
             rng.integers(0, 2, n),
             xywh[:, 2] * xywh[:, 3] * rng.choice([0.3, 0.6, 1], n),
@@ -109,14 +109,14 @@ def test_crowds_outlines_and_many_boxes_equal_the_reference(seed: int) -> None:
         )
     score = scorer.score()
     assert score.images == 6
-    assert asdict(score.figures) == pytest.approx(reference.figures(images, [0, 1]), abs=1e-9)
+    assert asdict(score.metrics) == pytest.approx(reference.figures(images, [0, 1]), abs=1e-9)
 
 
 def test_perfect_detections_score_one() -> None:
     labels, _ = random_recording(3)
     found = labels.copy()
     found["class_confidence"] = 0.5
-    figures = scored([(labels[labels["t"] != 740_000], found[found["t"] != 740_000])]).figures
+    figures = scored([(labels[labels["t"] != 740_000], found[found["t"] != 740_000])]).metrics
     assert asdict(figures) == pytest.approx(dict.fromkeys(asdict(figures), 1.0))
 
 
@@ -124,13 +124,13 @@ def test_nothing_found_is_zero_and_nothing_to_find_is_none() -> None:
     labels, found = random_recording(0)
     only_cars = labels[labels["class_id"] == 0]
     score = scored([(only_cars, found[:0])])
-    assert (score.figures.ap, score.classes[0].figures.ap, score.classes[1].figures.ap) == (0.0, 0.0, None)
-    assert CocoScorer(CLASSES).score().figures.ap is None
+    assert (score.metrics.ap, score.classes[0].metrics.ap, score.classes[1].metrics.ap) == (0.0, 0.0, None)
+    assert CocoEvaluator(CLASSES).score().metrics.ap is None
 
 
 def test_a_stream_of_results_is_pooled_around_each_label() -> None:
     labels, found = boxes(2), boxes(5)
     labels["t"] = [1_000_000, 1_060_000]
     found["t"] = [949_999, 950_000, 1_000_000, 1_050_000, 1_110_001]
-    images = list(pooled(moments_of(labels), found, 50_000))
+    images = list(pool_detections(frames_from_boxes(labels), found, 50_000))
     assert [(at.t_us, len(at)) for at in images] == [(1_000_000, 3), (1_060_000, 1)]

@@ -9,12 +9,12 @@ import pytest
 
 from spikewatch.model.errors import DatasetError
 from spikewatch.model.training.datasets.coco_images import Categories
-from spikewatch.model.training.datasets.prophesee import LabelledRecording
-from spikewatch.model.training.evaluation.external_detections import boxes_at, read_npy, read_results
+from spikewatch.model.training.datasets.prophesee import PropheseeRecording
+from spikewatch.model.training.evaluation.external_detections import boxes_at, read_coco_results, read_npy
 from tests.model.training.support.fakes import boxes_at as some_boxes
 
 CATEGORIES = Categories(("cat", "car"), {2: 0, 7: 1})
-RECORDINGS = [LabelledRecording(Path(f"{name}"), Path("x")) for name in ("a_td.dat", "b.h5", "c_td.h5")]
+RECORDINGS = [PropheseeRecording(Path(f"{name}"), Path("x")) for name in ("a_td.dat", "b.h5", "c_td.h5")]
 
 
 def save(folder: Path, *names: str) -> None:
@@ -64,7 +64,7 @@ def test_results_become_boxes_at_the_images_times(tmp_path: Path) -> None:
     ]
     path = tmp_path / "results.json"
     path.write_text(json.dumps(rows))
-    found = read_results(path, CATEGORIES, frozenset({4, 9, 11}))
+    found = read_coco_results(path, CATEGORIES, frozenset({4, 9, 11}))
     assert sorted(found) == [4, 9]
     boxes = boxes_at({4: 800, 11: 900, 9: 700}, found)
     assert boxes["t"].tolist() == [700, 800, 800]
@@ -72,7 +72,7 @@ def test_results_become_boxes_at_the_images_times(tmp_path: Path) -> None:
     assert boxes["class_confidence"].tolist() == [0.25, 0.5, 0.75]
     assert boxes["x"].tolist() == [5, 1, 9]
     path.write_text("[]")
-    assert read_results(path, CATEGORIES, frozenset({4})) == {}
+    assert read_coco_results(path, CATEGORIES, frozenset({4})) == {}
 
 
 GOOD = {"image_id": 4, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}
@@ -97,4 +97,4 @@ def test_damaged_results_are_refused(tmp_path: Path, content: Any, words: str) -
     path = tmp_path / "results.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(DatasetError, match=words):
-        read_results(path, CATEGORIES, frozenset({4}))
+        read_coco_results(path, CATEGORIES, frozenset({4}))

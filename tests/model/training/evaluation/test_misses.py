@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 
 from spikewatch.model.detections import Detections
-from spikewatch.model.training.datasets.ground_truth import Truth
-from spikewatch.model.training.evaluation.misses import Miss, matches, worst_misses
+from spikewatch.model.training.datasets.ground_truth import GroundTruth
+from spikewatch.model.training.evaluation.misses import Miss, match_detections, worst_misses
 from spikewatch.model.training.evaluation.scored_image import ScoredImage
 from tests.model.training.support import reference
 
 
-def truth(*rows: tuple[float, float, float, float, int, bool]) -> Truth:
+def truth(*rows: tuple[float, float, float, float, int, bool]) -> GroundTruth:
     xywh = np.array([row[:4] for row in rows], float).reshape(-1, 4)
     class_id, crowd = np.array([row[4] for row in rows], int), np.array([row[5] for row in rows], bool)
-    return Truth(xywh, class_id, xywh[:, 2] * xywh[:, 3], crowd)
+    return GroundTruth(xywh, class_id, xywh[:, 2] * xywh[:, 3], crowd)
 
 
 def found(*rows: tuple[float, float, float, float, int, float]) -> Detections:
@@ -35,7 +35,7 @@ def test_hits_are_those_of_the_reference(seed: int) -> None:
         (*(v + int(rng.integers(-4, 5)) for v in base[int(rng.integers(4))]), 0, float(order[k]) + 0.125)
         for k in range(12)
     ]
-    hit = matches(labelled, found(*boxes))
+    hit = match_detections(labelled, found(*boxes))
     rows, _ = reference.match(
         [(*box, 0, float(box[2] * box[3]), k == 3) for k, box in enumerate(base)],
         boxes,
@@ -48,8 +48,8 @@ def test_hits_are_those_of_the_reference(seed: int) -> None:
 
 
 def test_another_class_is_no_hit() -> None:
-    assert matches(truth((0, 0, 9, 9, 1, False)), found((0, 0, 9, 9, 0, 0.5))).tolist() == [-1]
-    assert matches(truth(), found((0, 0, 9, 9, 0, 0.5))).tolist() == [-1]
+    assert match_detections(truth((0, 0, 9, 9, 1, False)), found((0, 0, 9, 9, 0, 0.5))).tolist() == [-1]
+    assert match_detections(truth(), found((0, 0, 9, 9, 0, 0.5))).tolist() == [-1]
 
 
 def test_the_worst_come_first_once_an_image() -> None:

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from spikewatch.model.errors import DatasetError
-from spikewatch.model.prophesee_boxes import Boxes
-from spikewatch.model.training.datasets.class_map import match_classes, same_classes
-from spikewatch.model.training.datasets.labelled_recording import moments_of, pooled
-from spikewatch.model.training.datasets.protocol import RULES, rules_for
+from spikewatch.model.prophesee_boxes import PropheseeBoxes
+from spikewatch.model.training.datasets.class_map import identity_map, match_classes
+from spikewatch.model.training.datasets.labelled_recording import frames_from_boxes, pool_detections
+from spikewatch.model.training.datasets.protocol import PROTOCOLS, protocol_for_sensor
 from spikewatch.model.training.evaluation import coco_eval
-from spikewatch.model.training.evaluation.coco_eval import best_of_each_class
+from spikewatch.model.training.evaluation.coco_eval import top_per_class
 from spikewatch.model.training.evaluation.evaluate import evaluate_boxes
-from spikewatch.model.training.evaluation.evaluation import prepare
+from spikewatch.model.training.evaluation.evaluation import prepare_ground_truth
 from tests.model.training.support import reference
 from tests.model.training.support.fakes import InMemory, boxes_at, random_events
 
@@ -23,7 +23,7 @@ CLASSES = ("car", "pedestrian", "two wheeler")
 NOTHING = random_events(0, 0, 1)
 
 
-def made_up(seed: int, rules: str) -> tuple[Boxes, Boxes]:
+def made_up(seed: int, rules: str) -> tuple[PropheseeBoxes, PropheseeBoxes]:
     """Labels around every limit and beyond every border, and detections near them in ties; whole numbers."""
     rng = np.random.default_rng(seed)
     width, height = SENSORS[rules]
@@ -62,18 +62,20 @@ def test_made_up_detections_score_as_by_the_reference(
     monkeypatch.setattr(coco_eval, "IMAGES_AT_ONCE", 3)
     sensor = SENSORS[rules]
     data = [made_up(10 * seed + k, rules) for k in range(2)]
-    truth = prepare([InMemory(NOTHING, labels, size=sensor) for labels, _ in data], same_classes(CLASSES))
-    assert truth.rules.name == rules
-    done = evaluate_boxes(truth, [found for _, found in data], same_classes(CLASSES))
+    truth = prepare_ground_truth(
+        [InMemory(NOTHING, labels, sensor_size=sensor) for labels, _ in data], identity_map(CLASSES)
+    )
+    assert truth.protocol.name == rules
+    done = evaluate_boxes(truth, [found for _, found in data], identity_map(CLASSES))
     images = [each for pair in data for each in reference.images(*pair, sensor, *LIMITS[rules])]
     assert done.score.images == len(images)
     assert any(not found for _, found in images), "an image without detections"
     assert any(len({box[5] for box in found}) < len(found) for _, found in images), "a tie"
     assert any(0 in box[:2] for truths, _ in images for box in truths), "a box at the border"
-    assert asdict(done.score.figures) == pytest.approx(reference.figures(images, [0, 1, 2]), abs=1e-9)
-    assert 0.01 < (done.score.figures.ap or 0) < 0.9
+    assert asdict(done.score.metrics) == pytest.approx(reference.figures(images, [0, 1, 2]), abs=1e-9)
+    assert 0.01 < (done.score.metrics.ap or 0) < 0.9
     for k, row in enumerate(done.score.classes):
-        assert asdict(row.figures) == pytest.approx(reference.figures(images, [k]), abs=1e-9)
+        assert asdict(row.metrics) == pytest.approx(reference.figures(images, [k]), abs=1e-9)
     for curve in done.score.curves:
         expected = reference.curve(images, CLASSES.index(curve.name), reference.AREAS["all"], curve.iou)
         np.testing.assert_allclose(curve.precision, expected, atol=1e-9)
@@ -83,8 +85,8 @@ def test_the_confidence_of_a_curve_is_where_its_precision_is_reached() -> None:
     """Three objects; boxes at 0.9 (hit), 0.6 (wrong), 0.3 (hit): a third at 0.9, two thirds at 0.3."""
     labels = boxes_at([600_000] * 3, x=[0, 50, 100])
     found = boxes_at([600_000] * 3, x=[0, 200, 50], class_confidence=[0.875, 0.625, 0.375])
-    classes = same_classes(("car",))
-    truth = prepare([InMemory(NOTHING, labels, size=(304, 240))], classes)
+    classes = identity_map(("car",))
+    truth = prepare_ground_truth([InMemory(NOTHING, labels, sensor_size=(304, 240))], classes)
     curve = evaluate_boxes(truth, [found], classes).score.curves[0]
     assert (curve.name, curve.iou) == ("car", 0.5)
     assert curve.confidence[[0, 33, 34, 66, 67, 100]].tolist() == [0.875, 0.875, 0.375, 0.375, 0, 0]
@@ -98,43 +100,43 @@ def test_dropping_all_but_the_best_of_each_class_changes_nothing() -> None:
     labels = found[::20].copy()
     data = [(labels, found)]
     images = [each for pair in data for each in reference.images(*pair, (304, 240))]
-    classes = same_classes(CLASSES[:2])
-    truth = prepare([InMemory(NOTHING, labels, size=(304, 240))], classes)
-    figures = asdict(evaluate_boxes(truth, [found], classes).score.figures)
+    classes = identity_map(CLASSES[:2])
+    truth = prepare_ground_truth([InMemory(NOTHING, labels, sensor_size=(304, 240))], classes)
+    figures = asdict(evaluate_boxes(truth, [found], classes).score.metrics)
     assert figures == pytest.approx(reference.figures(images, [0, 1]), abs=1e-9)
-    (everything,) = pooled(moments_of(labels), found, 0)
-    best = best_of_each_class(everything, 100)
+    (everything,) = pool_detections(frames_from_boxes(labels), found, 0)
+    best = top_per_class(everything, 100)
     assert np.bincount(best.class_id).tolist() == [100, 100]
     assert best.confidence.min() >= np.sort(found["class_confidence"][found["class_id"] == 0])[-101]
 
 
 def test_rules_follow_the_sensor() -> None:
-    names = [rules_for(*size).name for size in ((304, 240), (640, 360), (640, 480), (1280, 720))]
+    names = [protocol_for_sensor(*size).name for size in ((304, 240), (640, 360), (640, 480), (1280, 720))]
     assert names == ["gen1", "gen1", "gen1", "1mpx"]
 
 
 def test_sensors_with_different_rules_are_refused_unless_rules_are_named() -> None:
-    both = [InMemory(NOTHING, boxes_at([600_000]), size=size) for size in SENSORS.values()]
+    both = [InMemory(NOTHING, boxes_at([600_000]), sensor_size=size) for size in SENSORS.values()]
     with pytest.raises(DatasetError, match=r"a sensor of 1280x720, but memory_td\.dat has 304x240"):
-        prepare(both, same_classes(("car",)))
-    assert prepare(both, same_classes(("car",)), RULES["gen1"]).rules.name == "gen1"
+        prepare_ground_truth(both, identity_map(("car",)))
+    assert prepare_ground_truth(both, identity_map(("car",)), PROTOCOLS["gen1"]).protocol.name == "gen1"
 
 
 def test_no_rules_keep_all_boxes_and_only_detections_of_that_very_time() -> None:
     labels = boxes_at([0, 7], w=1, h=2)
     found = boxes_at([0, 7, 8], w=1, h=2)
-    classes = same_classes(("car",))
-    truth = prepare([InMemory(NOTHING, labels)], classes, RULES["none"])
+    classes = identity_map(("car",))
+    truth = prepare_ground_truth([InMemory(NOTHING, labels)], classes, PROTOCOLS["none"])
     done = evaluate_boxes(truth, [found], classes)
-    assert (done.score.figures.ap, done.score.classes[0].found) == (pytest.approx(1), 2)
+    assert (done.score.metrics.ap, done.score.classes[0].detected) == (pytest.approx(1), 2)
 
 
 def test_detections_of_another_clock_are_refused() -> None:
-    classes = same_classes(("car",))
-    truth = prepare([InMemory(NOTHING, boxes_at([600_000]))], classes)
+    classes = identity_map(("car",))
+    truth = prepare_ground_truth([InMemory(NOTHING, boxes_at([600_000]))], classes)
     with pytest.raises(DatasetError, match="of 1 detections none counts: times are in microseconds"):
         evaluate_boxes(truth, [boxes_at([600])], classes)
-    assert evaluate_boxes(truth, [boxes_at([])], classes).score.figures.ap == 0
+    assert evaluate_boxes(truth, [boxes_at([])], classes).score.metrics.ap == 0
 
 
 def test_classes_that_are_not_scored_vanish_from_both_sides() -> None:
@@ -143,13 +145,15 @@ def test_classes_that_are_not_scored_vanish_from_both_sides() -> None:
     found = boxes_at([600_000, 700_000, 800_000], class_id=[1, 0, 0])
     classes = match_classes(dataset, ("car", "pedestrian"))
     assert classes.names == ("pedestrian", "car")
-    truth = prepare([InMemory(NOTHING, labels)], classes)
-    assert [moment.t_us for moment in truth.moments[0]] == [600_000, 800_000]
+    truth = prepare_ground_truth([InMemory(NOTHING, labels)], classes)
+    assert [moment.t_us for moment in truth.frames[0]] == [600_000, 800_000]
     done = evaluate_boxes(truth, [found], classes)
-    assert [(row.name, row.labelled, row.found) for row in done.score.classes] == [
+    assert [(row.name, row.labelled, row.detected) for row in done.score.classes] == [
         ("pedestrian", 1, 1),
         ("car", 1, 1),
     ]
-    assert done.score.figures.ap == pytest.approx(1)
+    assert done.score.metrics.ap == pytest.approx(1)
     with pytest.raises(DatasetError, match="no label of car is left"):
-        prepare([InMemory(NOTHING, labels[:1])], replace(classes, names=("car",), of_labels=(-1, -1, 0)))
+        prepare_ground_truth(
+            [InMemory(NOTHING, labels[:1])], replace(classes, names=("car",), label_to_index=(-1, -1, 0))
+        )

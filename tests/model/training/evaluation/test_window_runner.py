@@ -13,11 +13,16 @@ from spikewatch.ingest.errors import GeometryError, TimeOrderError
 from spikewatch.ingest.events import Events
 from spikewatch.model.detector import Detector
 from spikewatch.model.errors import ConfigError
-from spikewatch.model.letterbox import Letterbox, prepare_frame
-from spikewatch.model.network.base import RawOutputs
-from spikewatch.model.training.datasets.event_history import Past
-from spikewatch.model.training.datasets.window_bounds import Cut, carried_edges
-from spikewatch.model.training.evaluation.window_runner import RUNS, Job, run_carried, run_reset
+from spikewatch.model.letterbox import Letterbox, preprocess
+from spikewatch.model.network.base import HeadLogits
+from spikewatch.model.training.datasets.event_history import EventHistory
+from spikewatch.model.training.datasets.window_bounds import WindowSpec, stateful_boundaries
+from spikewatch.model.training.evaluation.window_runner import (
+    RUNNERS,
+    LabelledRun,
+    run_stateful,
+    run_stateless,
+)
 from tests.model.training.support.fakes import (
     HEIGHT,
     WIDTH,
@@ -28,7 +33,7 @@ from tests.model.training.support.fakes import (
     seeing_detector,
 )
 
-CUT = Cut(slices=3, slice_us=100_000)
+CUT = WindowSpec(slices=3, slice_us=100_000)
 LABELS_US = (50_000, 320_000, 600_001, 700_000, 710_000)
 """Before the recording; within the first window; off any grid; a slice later; nearer than half a slice."""
 
@@ -58,7 +63,7 @@ def frame(events: Events, t0_us: int, t1_us: int, detector: Detector) -> Tensor:
     picture = np.full((1, HEIGHT, WIDTH), 127, np.uint8)
     for event in events[(events["t"] >= t0_us) & (events["t"] < t1_us)]:
         picture[0, event["y"], event["x"]] = 255 * event["p"]
-    return prepare_frame(picture, Letterbox.fit(WIDTH, HEIGHT, detector.spec), detector.spec)[None]
+    return preprocess(picture, Letterbox.fit(WIDTH, HEIGHT, detector.spec), detector.spec)[None]
 
 
 def logits(
@@ -68,16 +73,20 @@ def logits(
     labels_us: Sequence[int] = LABELS_US,
     chunk: int = 1000,
     batch: int = 1,
-) -> dict[int, list[RawOutputs]]:
+) -> dict[int, list[HeadLogits]]:
     """Label -> logits of its last T slices."""
-    job = Job(InMemory(events, chunk=chunk), labels_us)
-    found = {end.label_us: end.logits for ran in RUNS[state](detector, [job], CUT, batch) for end in ran.ends}
+    job = LabelledRun(InMemory(events, chunk=chunk), labels_us)
+    found = {
+        end.label_us: end.logits
+        for ran in RUNNERS[state](detector, [job], CUT, batch)
+        for end in ran.completed
+    }
     assert list(found) == list(labels_us)
     assert all(len(at) == CUT.slices for at in found.values())
     return found
 
 
-def same(a: Sequence[RawOutputs], b: Sequence[RawOutputs]) -> bool:
+def same(a: Sequence[HeadLogits], b: Sequence[HeadLogits]) -> bool:
     return all(
         torch.equal(x, y) for one, other in zip(a, b, strict=True) for x, y in zip(one, other, strict=True)
     )
@@ -89,7 +98,7 @@ def test_reset_is_a_window_from_rest_by_hand(detector: Detector, backwards: Dete
         for label_us in LABELS_US:
             edges = [label_us - 300_000, label_us - 200_000, label_us - 100_000, label_us]
             frames = torch.stack([frame(events, *edge, model) for edge in pairwise(edges)])
-            assert same(found[label_us], [out.raw for out in model.window(frames)])
+            assert same(found[label_us], [out.logits for out in model.run_window(frames)])
     assert not same(found[700_000], logits("reset", detector, events)[700_000]), "the order of time matters"
 
 
@@ -104,14 +113,14 @@ def test_carry_is_a_loop_by_hand(detector: Detector, events: Events) -> None:
     for edge in pairwise(edges):
         out = detector.step(frame(events, *edge, detector), state)
         state = out.state
-        outputs.append(out.raw)
+        outputs.append(out.logits)
         if edge[1] in LABELS_US:
             assert same(found[edge[1]], outputs[-CUT.slices :]), edge
     afresh = logits("reset", detector, events)
     assert not same(found[600_001], afresh[600_001]), "what is carried must change the outcome"
 
 
-@pytest.mark.parametrize("state", RUNS)
+@pytest.mark.parametrize("state", RUNNERS)
 def test_nothing_at_or_after_a_label_is_seen(state: str, detector: Detector, events: Events) -> None:
     before = logits(state, detector, events)
     for label_us in LABELS_US:
@@ -131,7 +140,7 @@ def test_nothing_at_or_after_a_label_is_seen(state: str, detector: Detector, eve
     assert not same(before[320_000], changed[320_000]), "an event just before a label is seen"
 
 
-@pytest.mark.parametrize("state", RUNS)
+@pytest.mark.parametrize("state", RUNNERS)
 def test_chunks_do_not_matter(state: str, detector: Detector, events: Events) -> None:
     whole = logits(state, detector, events, chunk=5000)
     for chunk in (7, 999):
@@ -144,8 +153,8 @@ def test_the_real_network_too(real: Detector, events: Events) -> None:
     labels_us = (300_000, 600_000)
     afresh, carried = logits("reset", real, events, labels_us), logits("carry", real, events, labels_us)
     for label_us, part in zip(labels_us, (frames[:3], frames[3:]), strict=True):
-        assert same(afresh[label_us], [out.raw for out in real.window(torch.stack(part))])
-    assert same(carried[600_000], [out.raw for out in real.window(torch.stack(frames))][3:])
+        assert same(afresh[label_us], [out.logits for out in real.run_window(torch.stack(part))])
+    assert same(carried[600_000], [out.logits for out in real.run_window(torch.stack(frames))][3:])
     assert same(carried[300_000], afresh[300_000])
     blind = logits("reset", real, events[:0], labels_us)
     assert not same(afresh[600_000], blind[600_000]), "the events must change the outcome"
@@ -154,8 +163,8 @@ def test_the_real_network_too(real: Detector, events: Events) -> None:
 
 def test_a_label_before_the_recording_sees_blank_slices(detector: Detector, events: Events) -> None:
     nothing = frame(events[:0], 0, 1, detector)
-    blank = [out.raw for out in detector.window(torch.stack([nothing] * 3))]
-    for state in RUNS:
+    blank = [out.logits for out in detector.run_window(torch.stack([nothing] * 3))]
+    for state in RUNNERS:
         assert same(logits(state, detector, events)[50_000], blank)
         assert same(logits(state, detector, events[:0], [123_456])[123_456], blank)
 
@@ -169,7 +178,7 @@ def test_weights_that_run_backwards_cannot_carry(backwards: Detector, events: Ev
     "gap_us", [1, 49_999, 50_000, 99_999, 100_001, 149_999, 150_000, 250_000, 60_000_000]
 )
 def test_slices_between_labels_fill_the_gap_and_hardly_differ(gap_us: int) -> None:
-    edges = list(carried_edges(7, 7 + gap_us, None, CUT))
+    edges = list(stateful_boundaries(7, 7 + gap_us, None, CUT))
     lengths = np.diff(edges)
     assert (edges[0], edges[-1]) == (7, 7 + gap_us)
     assert (lengths[1:] == CUT.slice_us).all()
@@ -180,25 +189,25 @@ def test_slices_between_labels_fill_the_gap_and_hardly_differ(gap_us: int) -> No
     ("first_us", "slices"), [(None, 3), (10**6, 3), (950_000, 3), (1, 10), (0, 10), (-1, 11)]
 )
 def test_slices_before_the_first_label_hold_the_first_event(first_us: int | None, slices: int) -> None:
-    edges = list(carried_edges(None, 10**6, first_us, CUT))
+    edges = list(stateful_boundaries(None, 10**6, first_us, CUT))
     assert edges == [10**6 - k * CUT.slice_us for k in range(slices, -1, -1)]
 
 
 def test_only_the_events_of_a_window_are_held(detector: Detector) -> None:
     long = MemoryRecording(random_events(50_000, 0, 5_000_000))
-    past = Past(long, "polarity_counts")
+    past = EventHistory(long, "polarity_counts")
     held = []
     for t_us in range(300_000, 5_000_000, 50_000):
-        past.forget(t_us - 300_000)
+        past.discard_before(t_us - 300_000)
         past.frame(t_us - 300_000, t_us)
-        held.append(sum(len(chunk.events) for chunk in past._held))
+        held.append(sum(len(chunk.events) for chunk in past._buffer))
     assert max(held) < 300 * 10 + 2 * 1000 + 500
 
 
 def test_jitter_counts_as_of_the_time_it_came(detector: Detector) -> None:
     events = random_events(100, 0, 100_000)
     events["t"][60] = events["t"][50] - 10
-    past = Past(MemoryRecording(events, 25), "polarity_counts")
+    past = EventHistory(MemoryRecording(events, 25), "polarity_counts")
     edge_us = int(events["t"][55])
     assert past.frame(0, edge_us).sum() == (events["t"][:60] < edge_us).sum()
     assert past.frame(0, 200_000).sum() == 100
@@ -209,6 +218,6 @@ def test_damaged_events_are_refused(detector: Detector, events: Events) -> None:
     off["x"][100] = WIDTH
     late["t"][2000:] -= 1_500_000
     with pytest.raises(GeometryError, match=f"memory_td.dat: an event at x={WIDTH}"):
-        list(run_reset(detector, [Job(InMemory(off), [900_000])], Cut(8, 100_000)))
+        list(run_stateless(detector, [LabelledRun(InMemory(off), [900_000])], WindowSpec(8, 100_000)))
     with pytest.raises(TimeOrderError, match=r"memory_td.dat: an event is .* us late"):
-        list(run_carried(detector, [Job(InMemory(late), [900_000])], CUT))
+        list(run_stateful(detector, [LabelledRun(InMemory(late), [900_000])], CUT))

@@ -3,20 +3,20 @@
 import torch
 from torch import Tensor
 
-from spikewatch.model.training.learner.assign import TOP_K, Truths, assign
+from spikewatch.model.training.learner.assign import TOP_K, GroundTruthBatch, assign_targets
 from spikewatch.model.training.learner.box_iou import complete_iou
 
 CLASSES = 2
 
 
-def truths(*samples: list[tuple[tuple[float, ...], int]]) -> Truths:
+def truths(*samples: list[tuple[tuple[float, ...], int]]) -> GroundTruthBatch:
     most = max(len(each) for each in samples)
     corners, class_id = torch.zeros(len(samples), most, 4), torch.zeros(len(samples), most, dtype=torch.int64)
     valid = torch.zeros(len(samples), most, dtype=torch.bool)
     for i, boxes in enumerate(samples):
         for j, (box, k) in enumerate(boxes):
             corners[i, j], class_id[i, j], valid[i, j] = torch.tensor(box), k, True
-    return Truths(corners, class_id, valid)
+    return GroundTruthBatch(corners, class_id, valid)
 
 
 def grid(side: int = 8, stride: float = 8.0) -> Tensor:
@@ -66,7 +66,7 @@ def test_assignment_is_the_rule_carried_out_in_loops() -> None:
     )
     for seed in range(5):
         scores, corners = predictions(2, centres, seed)
-        found = assign(scores, corners, centres, truths(*samples))
+        found = assign_targets(scores, corners, centres, truths(*samples))
         for i, boxes in enumerate(samples):
             owner, target = by_loops(scores[i], corners[i], centres, boxes)
             assert set(found.positive[i].nonzero().flatten().tolist()) == set(owner)
@@ -82,7 +82,7 @@ def test_without_a_box_nothing_is_positive() -> None:
     centres = grid()
     scores, corners = predictions(2, centres, 0)
     for labels in (truths([], []), truths([], [((0.0, 0.0, 30.0, 30.0), 1)])):
-        found = assign(scores, corners, centres, labels)
+        found = assign_targets(scores, corners, centres, labels)
         assert not found.positive[0].any()
         assert not found.scores[0].any()
 
@@ -90,4 +90,4 @@ def test_without_a_box_nothing_is_positive() -> None:
 def test_a_box_between_all_centres_is_given_to_none() -> None:
     centres = grid()
     scores, corners = predictions(1, centres, 0)
-    assert not assign(scores, corners, centres, truths([((5.0, 5.0, 11.0, 11.0), 0)])).positive.any()
+    assert not assign_targets(scores, corners, centres, truths([((5.0, 5.0, 11.0, 11.0), 0)])).positive.any()

@@ -5,10 +5,10 @@ from torch import nn
 
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
-from spikewatch.model.network.shapes import trace
+from spikewatch.model.network.shapes import trace_shapes
 from spikewatch.model.network.state import init_state
-from spikewatch.model.training.learner.batch_norm import settle_batch_norms
-from spikewatch.model.training.learner.unroll import Lanes
+from spikewatch.model.training.learner.batch_norm import recompute_batch_norm
+from spikewatch.model.training.learner.unroll import StreamState
 from spikewatch.model.training.loader.batch import Batch
 
 
@@ -18,8 +18,10 @@ def test_statistics_are_those_of_the_input_and_weights_stay() -> None:
     before = {name: p.clone() for name, p in network.named_parameters()}
     frames = torch.randint(0, 249, (4, 2, 3, 2, 64, 64), dtype=torch.uint8)  # 4 batches of 2 slices, 3 lanes
     fresh = torch.tensor([[True] * 3, [False] * 3])
-    lanes = Lanes(init_state(trace(network, 64, 64).state_shapes, 3), (), torch.zeros(3, dtype=torch.int64))
-    settle_batch_norms(network, 1, (Batch(each, 248.0, fresh, ()) for each in frames), lanes)
+    lanes = StreamState(
+        init_state(trace_shapes(network, 64, 64).state_shapes, 3), (), torch.zeros(3, dtype=torch.int64)
+    )
+    recompute_batch_norm(network, 1, (Batch(each, 248.0, fresh, ()) for each in frames), lanes)
 
     norm = network.get_submodule("encoder.bn")
     assert isinstance(norm, nn.BatchNorm2d)

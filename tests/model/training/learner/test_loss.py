@@ -8,36 +8,38 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from spikewatch.model.decode import decode_anchor_free
-from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.network.base import HeadLogits
 from spikewatch.model.network.head import DFL_BINS
-from spikewatch.model.training.learner.assign import Truths, assign
+from spikewatch.model.training.learner.assign import GroundTruthBatch, assign_targets
 from spikewatch.model.training.learner.box_iou import complete_iou
 from spikewatch.model.training.learner.loss import BOX_GAIN, CLASS_GAIN, DFL_GAIN, detection_loss
-from spikewatch.model.training.learner.targets import labelled_samples
+from spikewatch.model.training.learner.targets import select_labelled
 from spikewatch.model.training.loader.batch import Targets
 
 CLASSES = 2
 
 
-def raw_outputs(batch: int, seed: int = 0) -> RawOutputs:
+def raw_outputs(batch: int, seed: int = 0) -> HeadLogits:
     generator = torch.Generator().manual_seed(seed)
     channels = 4 * DFL_BINS + CLASSES
     p3, p4, p5 = (torch.randn(batch, channels, 64 // s, 96 // s, generator=generator) for s in (8, 16, 32))
     return p3, p4, p5
 
 
-def one_box(corners: tuple[float, ...], class_id: int) -> Truths:
-    return Truths(torch.tensor([[corners]]), torch.tensor([[class_id]]), torch.ones(1, 1, dtype=torch.bool))
+def one_box(corners: tuple[float, ...], class_id: int) -> GroundTruthBatch:
+    return GroundTruthBatch(
+        torch.tensor([[corners]]), torch.tensor([[class_id]]), torch.ones(1, 1, dtype=torch.bool)
+    )
 
 
-def by_definition(raw: RawOutputs, truths: Truths) -> tuple[float, float, float]:
+def by_definition(raw: HeadLogits, truths: GroundTruthBatch) -> tuple[float, float, float]:
     corners, scores = decode_anchor_free(raw)
     corners, scores = corners[0].T, scores[0].T
     cells = [
         (s, (x + 0.5) * s, (y + 0.5) * s) for s in (8, 16, 32) for y in range(64 // s) for x in range(96 // s)
     ]
     centres = torch.tensor([cell[1:] for cell in cells])
-    target = assign(scores[None], corners[None], centres, truths)
+    target = assign_targets(scores[None], corners[None], centres, truths)
     norm = max(target.scores.sum().item(), 1.0)
     cls = sum(
         -t * math.log(p) - (1 - t) * math.log(1 - p)
@@ -76,7 +78,7 @@ def test_terms_are_their_definitions(box: tuple[float, ...]) -> None:
 
 
 def test_an_empty_street_costs_class_confidence_only() -> None:
-    nothing = Truths(
+    nothing = GroundTruthBatch(
         torch.zeros(2, 0, 4), torch.zeros(2, 0, dtype=torch.int64), torch.zeros(2, 0, dtype=torch.bool)
     )
     loss = detection_loss(raw_outputs(2), nothing)
@@ -110,7 +112,7 @@ def test_only_labelled_lanes_are_compared_and_each_with_its_own_boxes() -> None:
             torch.tensor([0, 1, 1]),
         ),
     )
-    (p3, _, _), truths = labelled_samples(outputs, targets)
+    (p3, _, _), truths = select_labelled(outputs, targets)
     assert torch.equal(p3, torch.stack((outputs[0][0][1], outputs[1][0][0], outputs[1][0][2])))
     assert truths.valid.sum(1).tolist() == [0, 1, 2]
     assert truths.corners[1, 0].tolist() == [2, 2, 9, 9]

@@ -12,19 +12,19 @@ from spikewatch.model.checkpoints.checkpoint import load_checkpoint, weights_dig
 from spikewatch.model.errors import TrainingError
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
-from spikewatch.model.network.shapes import trace
+from spikewatch.model.network.shapes import trace_shapes
 from spikewatch.model.network.state import init_state
 from spikewatch.model.spec import ModelSpec
-from spikewatch.model.training.learner.learner import Learner, StepReport
-from spikewatch.model.training.learner.recipe import Recipe
+from spikewatch.model.training.learner.learner import StepReport, Trainer
+from spikewatch.model.training.learner.recipe import TrainingRecipe
 from spikewatch.model.training.learner.run import TrainingRun
 from spikewatch.model.training.learner.run_folder import RunFolder
 from spikewatch.model.training.learner.training_log import EpochReport
-from spikewatch.model.training.learner.unroll import Lanes
+from spikewatch.model.training.learner.unroll import StreamState
 from spikewatch.model.training.loader.batch import Batch, Targets
 
 SPEC = ModelSpec("runner", SpikeYOLOConfig(), input_height=64, input_width=64, slices=2, training="made up")
-RECIPE = Recipe(epochs=3, warmup_epochs=1, average_steps=3)
+RECIPE = TrainingRecipe(epochs=3, warmup_epochs=1, average_steps=3)
 TIMES = {"seconds", "validation_seconds"}
 
 
@@ -36,7 +36,7 @@ class FakeBatches:
     unlabelled: int | None = None
     batches_per_epoch: int = 2
 
-    def batch(self, epoch: int, step: int, rank: int = 0, world: int = 1) -> Batch:
+    def batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         generator = torch.Generator().manual_seed(10 * epoch + step)
         frames = torch.randint(0, 249, (2, 3, 2, 64, 64), generator=generator, dtype=torch.uint8)
         fresh = torch.tensor([[True, True, step == 0], [False, False, False]])
@@ -54,20 +54,20 @@ class Watch:
         self.kill_in = kill_in
         self.reports: list[EpochReport] = []
 
-    def step(self, epoch: int, done: int, of: int, report: StepReport | None) -> None:
-        if epoch == self.kill_in and done == of:
+    def on_step(self, epoch: int, steps_done: int, total_steps: int, report: StepReport | None) -> None:
+        if epoch == self.kill_in and steps_done == total_steps:
             raise KeyboardInterrupt
 
-    def epoch(self, report: EpochReport) -> None:
+    def on_epoch(self, report: EpochReport) -> None:
         self.reports.append(report)
 
 
-def go(folder: Path, watch: Watch, batches: FakeBatches | None = None, resume: bool = False) -> Learner:
+def go(folder: Path, watch: Watch, batches: FakeBatches | None = None, resume: bool = False) -> Trainer:
     torch.manual_seed(0)
-    learner = Learner(build_network(SPEC.config), SPEC.slices, RECIPE)
+    learner = Trainer(build_network(SPEC.config), SPEC.slices, RECIPE)
     files = RunFolder(folder)
-    state = files.begin({"recipe": repr(RECIPE)}, resume)
-    TrainingRun(learner, batches or FakeBatches(), SPEC, RECIPE, files, None).go(watch, state)
+    state = files.create_or_resume({"recipe": repr(RECIPE)}, resume)
+    TrainingRun(learner, batches or FakeBatches(), SPEC, RECIPE, files, None).fit(watch, state)
     return learner
 
 
@@ -84,7 +84,7 @@ def test_a_killed_run_goes_on_with_the_same_losses_and_ends_with_the_same_weight
     resumed = go(tmp_path / "killed", watch, resume=True)
     assert [report.epoch for report in watch.reports] == [2, 3]
     assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
-    assert weights_digest(resumed.average.network) == weights_digest(whole.average.network)
+    assert weights_digest(resumed.ema.network) == weights_digest(whole.ema.network)
     assert weights_digest(resumed.network) == weights_digest(whole.network)
 
 
@@ -92,8 +92,10 @@ def test_half_precision_learns_nearly_the_same() -> None:
     reports = []
     for half in (None, torch.bfloat16):
         torch.manual_seed(0)
-        learner = Learner(build_network(SPEC.config), SPEC.slices, RECIPE, half)
-        lanes = Lanes(init_state(trace(learner.network, 64, 64).state_shapes, 3), (), torch.zeros(3).long())
+        learner = Trainer(build_network(SPEC.config), SPEC.slices, RECIPE, half)
+        lanes = StreamState(
+            init_state(trace_shapes(learner.network, 64, 64).state_shapes, 3), (), torch.zeros(3).long()
+        )
         report, after = learner.step(FakeBatches().batch(0, 0), lanes, 1.0)
         assert report is not None
         reports.append(report)
@@ -111,7 +113,7 @@ def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
     assert len(list((tmp_path / "pictures").iterdir())) == RECIPE.epochs
     saved = load_checkpoint(tmp_path / "last.safetensors")
     assert saved.spec == SPEC
-    assert weights_digest(saved.network) == weights_digest(learner.average.network)
+    assert weights_digest(saved.network) == weights_digest(learner.ema.network)
     losses = [float(row["loss"]) for row in rows(tmp_path)]
     assert losses[-1] < losses[0]
 
@@ -120,7 +122,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_epoch_before(tmp_p
     with pytest.raises(TrainingError, match="the loss is nan"):
         go(tmp_path, Watch(), FakeBatches(poisoned=1))
     assert [row["epoch"] for row in rows(tmp_path)] == ["1"]
-    state = RunFolder(tmp_path).load()
+    state = RunFolder(tmp_path).load_state()
     assert state is not None
     assert state["epoch"] == 1
     assert all(torch.isfinite(t).all() for t in state["learner"]["network"].values())
@@ -134,23 +136,23 @@ def test_an_epoch_without_a_label_ends_the_run(tmp_path: Path) -> None:
 
 def test_a_folder_with_a_run_is_not_overwritten_nor_mixed_with_another(tmp_path: Path) -> None:
     files = RunFolder(tmp_path)
-    assert files.begin({"recipe": 3}, resume=False) is None
-    assert files.begin({"recipe": 1}, resume=False) is None  # nothing was learned yet
-    files.save({"epoch": 1})
+    assert files.create_or_resume({"recipe": 3}, resume=False) is None
+    assert files.create_or_resume({"recipe": 1}, resume=False) is None  # nothing was learned yet
+    files.save_state({"epoch": 1})
     with pytest.raises(TrainingError, match="holds a run already"):
-        files.begin({"recipe": 1}, resume=False)
+        files.create_or_resume({"recipe": 1}, resume=False)
     with pytest.raises(TrainingError, match="recipe 1 then, 2 now"):
-        files.begin({"recipe": 2}, resume=True)
+        files.create_or_resume({"recipe": 2}, resume=True)
 
 
 def test_a_damaged_state_is_told(tmp_path: Path) -> None:
     (tmp_path / "last.pt").write_bytes(b"PK\x03\x04 not whole")
     with pytest.raises(TrainingError, match=r"last\.pt: cannot be read"):
-        RunFolder(tmp_path).load()
+        RunFolder(tmp_path).load_state()
 
 
 @pytest.mark.parametrize(
     ("epoch", "rate"), [(0, 0), (0.5, 0.5 * (1 - 0.99 / 6)), (1, 1 - 0.99 / 3), (3, 0.01)]
 )
 def test_the_learning_rate_rises_then_falls_in_straight_lines(epoch: float, rate: float) -> None:
-    assert replace(RECIPE, learning_rate=1).rate_at(epoch) == pytest.approx(rate)
+    assert replace(RECIPE, learning_rate=1).learning_rate_at(epoch) == pytest.approx(rate)

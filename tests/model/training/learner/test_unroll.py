@@ -5,26 +5,26 @@ import torch
 from torch import Tensor
 
 from spikewatch.model.decode import average_logits
-from spikewatch.model.network.base import RawOutputs
+from spikewatch.model.network.base import HeadLogits
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.state import init_state
-from spikewatch.model.training.learner.unroll import Lanes, Unroll, mean_since_rest
+from spikewatch.model.training.learner.unroll import StreamState, Unroll, mean_since_reset
 from tests.model.support.fakes import event_like_frames, small_detector
 
 DETECTOR = small_detector()
 SPEC = DETECTOR.spec
 
 
-def at_rest(lanes: int) -> Lanes:
-    return Lanes(init_state(DETECTOR.state_shapes, lanes), (), torch.zeros(lanes, dtype=torch.int64))
+def at_rest(lanes: int) -> StreamState:
+    return StreamState(init_state(DETECTOR.state_shapes, lanes), (), torch.zeros(lanes, dtype=torch.int64))
 
 
 def frames(slices: int, lanes: int) -> Tensor:
     return event_like_frames(slices * lanes, SPEC).view(slices, lanes, *DETECTOR.blank_frames().shape[1:])
 
 
-def unroll(slices: int, chunks: tuple[int, ...], x: Tensor, fresh: Tensor) -> list[RawOutputs]:
+def unroll(slices: int, chunks: tuple[int, ...], x: Tensor, fresh: Tensor) -> list[HeadLogits]:
     lanes, run, outputs = at_rest(x.shape[1]), Unroll(DETECTOR.network, slices), []
     for piece, rested in zip(x.split(chunks), fresh.split(chunks), strict=True):
         with torch.no_grad():
@@ -42,20 +42,20 @@ def test_any_chunking_equals_the_detector_slice_by_slice(slices: int, chunks: tu
     fresh[3, 1] = True
     outputs = unroll(slices, chunks, x, fresh)
     for lane, starts in ((0, (0,)), (1, (0, 3))):
-        state, raws = DETECTOR.init_state(), list[RawOutputs]()
+        state, raws = DETECTOR.init_state(), list[HeadLogits]()
         for k in range(6):
             if k in starts:
                 state, raws = DETECTOR.init_state(), []
             out = DETECTOR.step(x[k, lane : lane + 1], state)
             state = out.state
-            raws.append(out.raw)
+            raws.append(out.logits)
             for found, wanted in zip(outputs[k], average_logits(raws[-slices:]), strict=True):
                 torch.testing.assert_close(found[lane], wanted[0], atol=1e-5, rtol=1e-5)
 
 
 def test_mean_leaves_out_what_was_before_the_rest() -> None:
     recent = [tuple(torch.full((3, 1, 1, 1), value) for _ in range(3)) for value in (1.0, 10.0, 100.0)]
-    mean = mean_since_rest(recent, torch.tensor([1, 2, 9]))  # type: ignore[arg-type]
+    mean = mean_since_reset(recent, torch.tensor([1, 2, 9]))  # type: ignore[arg-type]
     assert mean[0].flatten().tolist() == pytest.approx([100, 55, 37])
 
 

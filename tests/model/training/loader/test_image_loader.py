@@ -11,15 +11,15 @@ import torch
 from numpy.typing import NDArray
 
 from spikewatch.model.errors import ConfigError, DatasetError
-from spikewatch.model.letterbox import Letterbox, prepare_frame
+from spikewatch.model.letterbox import Letterbox, preprocess
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.spec import ModelSpec
-from spikewatch.model.training.augment.image import Colours, paint_picture
+from spikewatch.model.training.augment.image import ColourFactors, render_image
 from spikewatch.model.training.augment.placement import Placement, Rectangle
-from spikewatch.model.training.datasets.coco_images import Categories, CocoImages, LabelledPicture
-from spikewatch.model.training.datasets.ground_truth import Truth
-from spikewatch.model.training.datasets.input_boxes import BoxRules
-from spikewatch.model.training.loader.image_loader import PictureAugmentation, PictureOptions, PictureSet
+from spikewatch.model.training.datasets.coco_images import Categories, CocoImages, LabelledImage
+from spikewatch.model.training.datasets.ground_truth import GroundTruth
+from spikewatch.model.training.datasets.input_boxes import TrainingBoxFilter
+from spikewatch.model.training.loader.image_loader import ImageAugmentation, ImageLoader, ImageLoaderOptions
 from tests.model.training.support.fakes import epoch_of
 from tests.model.training.support.moving_boxes import HEIGHT, WIDTH, agree, small_spec
 
@@ -35,15 +35,15 @@ SPEC = ModelSpec(
     input_height=HEIGHT,
     input_width=WIDTH,
 )
-NONE = PictureAugmentation.none()
+NONE = ImageAugmentation.none()
 
 
-def objects(index: int) -> Truth:
+def objects(index: int) -> GroundTruth:
     """A box of each class, and a crowd."""
     w, h = SIZES[index]
     rows = [[2, 3, w / 3, h / 2], [w / 2, h / 3, w / 3, h / 2 + 1], [0, 0, w, h]]
     xywh = np.array(rows, np.float64).round()
-    return Truth(xywh, np.array([0, 1, 0]), xywh[:, 2] * xywh[:, 3], np.array([False, False, True]))
+    return GroundTruth(xywh, np.array([0, 1, 0]), xywh[:, 2] * xywh[:, 3], np.array([False, False, True]))
 
 
 def read(path: Path) -> NDArray[np.uint8]:
@@ -60,31 +60,33 @@ def read(path: Path) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def images() -> CocoImages:
-    pictures = [LabelledPicture(Path(f"{k}.png"), *SIZES[k], objects(k), k) for k in range(len(SIZES))]
+    pictures = [LabelledImage(Path(f"{k}.png"), *SIZES[k], objects(k), k) for k in range(len(SIZES))]
     categories = Categories(tuple(NAMES), {k: k for k in range(len(NAMES))})
     return CocoImages(categories, tuple(pictures), frozenset(range(len(SIZES))))
 
 
-def options(how: PictureAugmentation = NONE, **changes: int) -> PictureOptions:
-    return PictureOptions(lanes=2, rules=BoxRules(0, 0, 0), augmentation=how, **changes)  # type: ignore[arg-type]
+def options(how: ImageAugmentation = NONE, **changes: int) -> ImageLoaderOptions:
+    return ImageLoaderOptions(
+        batch_size=2, box_filter=TrainingBoxFilter(0, 0, 0), augmentation=how, **changes
+    )  # type: ignore[arg-type]
 
 
 def test_pictures_are_what_evaluation_shows(images: CocoImages) -> None:
-    training = PictureSet(images, SPEC, options(), read)
+    training = ImageLoader(images, SPEC, options(), read)
     assert training.batches_per_epoch == 3
     seen = Counter[int]()
     for batch in epoch_of(training, 0):
         assert (batch.frames.shape, batch.frames.dtype) == ((3, 2, 3, HEIGHT, WIDTH), torch.uint8)
         assert (batch.frames == batch.frames[:1]).all()
-        assert batch.fresh.tolist() == [[True, True], [False, False], [False, False]]
+        assert batch.is_first.tolist() == [[True, True], [False, False], [False, False]]
         assert [t.labelled.tolist() for t in batch.targets] == [[False] * 2, [False] * 2, [True] * 2]
-        assert all(t.lane.numel() == 0 for t in batch.targets[:2])
+        assert all(t.batch_index.numel() == 0 for t in batch.targets[:2])
         for lane in range(2):
             frame = batch.frames[0, lane]
             index = int(frame[2, HEIGHT // 2, WIDTH // 2]) // 40 - 1
             seen[index] += 1
             picture = read(Path(f"{index}.png")).transpose(2, 0, 1)
-            shown = prepare_frame(picture, Letterbox.fit(*SIZES[index], SPEC), SPEC)
+            shown = preprocess(picture, Letterbox.fit(*SIZES[index], SPEC), SPEC)
             assert (frame / batch.levels - shown).abs().max() <= 0.5 / 255 + 1e-6
     assert set(seen) == set(range(5))
     assert sum(seen.values()) == 6, "the last batch is filled up"
@@ -95,13 +97,13 @@ GEOMETRY = {
     "flip": replace(NONE, flip=0.5),
     "zoom": replace(NONE, zoom=1.0, scale=(0.5, 1.5), translate=0.2),
     "mosaic": replace(NONE, mosaic=1.0, flip=0.5),
-    "all": PictureAugmentation(),
+    "all": ImageAugmentation(),
 }
 
 
 @pytest.mark.parametrize("name", GEOMETRY)
 def test_boxes_follow_the_pictures(name: str, images: CocoImages) -> None:
-    training = PictureSet(images, SPEC, options(GEOMETRY[name]), read)
+    training = ImageLoader(images, SPEC, options(GEOMETRY[name]), read)
     numbers = set()
     for epoch in range(10):
         for batch in epoch_of(training, epoch):
@@ -111,14 +113,14 @@ def test_boxes_follow_the_pictures(name: str, images: CocoImages) -> None:
                 covered = {0: red > green + 40, 1: green > red + 40}
                 both = (red > blue + 40) & (green > blue + 40) & ~covered[0] & ~covered[1]
                 for class_id in (0, 1):
-                    own = targets.xyxy[(targets.lane == lane) & (targets.class_id == class_id)].numpy()
+                    own = targets.xyxy[(targets.batch_index == lane) & (targets.class_id == class_id)].numpy()
                     assert agree(covered[class_id] | both, own, 2.1)
-                numbers.add(int((targets.lane == lane).sum()))
+                numbers.add(int((targets.batch_index == lane).sum()))
     assert max(numbers) == 8 if name == "mosaic" else 2 in numbers
 
 
 def test_batches_depend_on_seed_epoch_rank_and_world_alone(images: CocoImages) -> None:
-    training = PictureSet(images, SPEC, options(PictureAugmentation()), read)
+    training = ImageLoader(images, SPEC, options(ImageAugmentation()), read)
     copy = pickle.loads(pickle.dumps(training))
     assert torch.equal(training.batch(2, 1).frames, copy.batch(2, 1).frames)
     first = training.batch(0, 0).frames
@@ -127,11 +129,11 @@ def test_batches_depend_on_seed_epoch_rank_and_world_alone(images: CocoImages) -
 
 
 def test_processes_share_an_epoch(images: CocoImages) -> None:
-    training = PictureSet(images, SPEC, options(world=3), read)
+    training = ImageLoader(images, SPEC, options(world_size=3), read)
     assert training.batches_per_epoch == 1
     frames = [next(epoch_of(training, 0, rank, 3)).frames[0, lane] for rank in range(3) for lane in range(2)]
     assert {int(frame[2, HEIGHT // 2, WIDTH // 2]) // 40 - 1 for frame in frames} == set(range(5))
-    assert PictureSet(images, SPEC, options(batches=2), read).batches_per_epoch == 2
+    assert ImageLoader(images, SPEC, options(batches=2), read).batches_per_epoch == 2
 
 
 def test_colours_change_and_the_grey_around_does_not() -> None:
@@ -139,24 +141,24 @@ def test_colours_change_and_the_grey_around_does_not() -> None:
     box = Letterbox.fit(64, 64, SPEC)
     out = np.zeros((3, HEIGHT, WIDTH), np.uint8)
     whole = Placement(Rectangle(0, 0, WIDTH, HEIGHT))
-    paint_picture(picture, box, whole, Colours(1.5, 1.0), out)
+    render_image(picture, box, whole, ColourFactors(1.5, 1.0), out)
     assert out[:, 32, 48].tolist() == [150, 75, 30]
     assert out[:, 32, 0].tolist() == [114] * 3
-    paint_picture(picture, box, whole, Colours(1.0, 0.0), out)
+    render_image(picture, box, whole, ColourFactors(1.0, 0.0), out)
     assert out[:, 32, 48].tolist() == [62] * 3, "0.299 * 100 + 0.587 * 50 + 0.114 * 20"
-    paint_picture(picture, box, whole, Colours(9.0, 1.0), out)
+    render_image(picture, box, whole, ColourFactors(9.0, 1.0), out)
     assert out[:, 32, 48].tolist() == [255, 255, 180]
 
 
 def test_what_cannot_be_trained_with_is_refused(images: CocoImages) -> None:
     with pytest.raises(ConfigError, match="this is a picture, but small looks at events"):
-        PictureSet(images, small_spec(), options(), read)
+        ImageLoader(images, small_spec(), options(), read)
     with pytest.raises(DatasetError, match="name no pictures"):
-        PictureSet(replace(images, pictures=()), SPEC, options(), read)
+        ImageLoader(replace(images, images=()), SPEC, options(), read)
     with pytest.raises(DatasetError, match="the annotations have 1 classes, but pictures knows 2"):
-        PictureSet(replace(images, categories=Categories(("red",), {})), SPEC, options(), read)
-    wrong = replace(images, pictures=(replace(images.pictures[0], width=95),))
+        ImageLoader(replace(images, categories=Categories(("red",), {})), SPEC, options(), read)
+    wrong = replace(images, images=(replace(images.images[0], width=95),))
     with pytest.raises(DatasetError, match=r"0\.png: 96x64, but 95x64 by its annotations"):
-        PictureSet(wrong, SPEC, options(), read).batch(0, 0)
+        ImageLoader(wrong, SPEC, options(), read).batch(0, 0)
     with pytest.raises(ConfigError, match="lanes 0"):
-        PictureOptions(lanes=0)
+        ImageLoaderOptions(batch_size=0)

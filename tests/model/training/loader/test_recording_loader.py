@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, Dataset
 from spikewatch.ingest.open import open_recording
 from spikewatch.model.errors import ConfigError, DatasetError
 from spikewatch.model.training.augment.options import Augmentation
-from spikewatch.model.training.datasets.prophesee import LabelledRecording
+from spikewatch.model.training.datasets.prophesee import PropheseeRecording
 from spikewatch.model.training.datasets.prophesee_labels import read_labels
 from spikewatch.model.training.loader.batch import Batch
-from spikewatch.model.training.loader.recording_loader import SetOptions, TrainingSet
+from spikewatch.model.training.loader.recording_loader import LoaderOptions, RecordingLoader
 from spikewatch.model.training.slice_cache.cache import CacheOptions
 from tests.model.training.support.fakes import epoch_of
 from tests.model.training.support.moving_boxes import HEIGHT, SLICE_US, WIDTH, moving_boxes, small_spec
@@ -28,18 +28,18 @@ SLICES = 24
 
 
 @pytest.fixture(scope="module")
-def sources(tmp_path_factory: pytest.TempPathFactory) -> list[LabelledRecording]:
+def sources(tmp_path_factory: pytest.TempPathFactory) -> list[PropheseeRecording]:
     folder = tmp_path_factory.mktemp("recordings")
     return [moving_boxes(folder, f"r{k}", seed=k) for k in range(5)]
 
 
 @pytest.fixture(scope="module")
-def options(tmp_path_factory: pytest.TempPathFactory) -> SetOptions:
+def options(tmp_path_factory: pytest.TempPathFactory) -> LoaderOptions:
     cache = CacheOptions(tmp_path_factory.mktemp("cache"))
-    return SetOptions(cache, lanes=4, slices=5, augmentation=Augmentation.none())
+    return LoaderOptions(cache, batch_size=4, slices=5, augmentation=Augmentation.none())
 
 
-def slices_of(source: LabelledRecording) -> list[NDArray[np.int64]]:
+def slices_of(source: PropheseeRecording) -> list[NDArray[np.int64]]:
     """Counts [2,H,W] of each slice, from the events alone."""
     with open_recording(source.events) as recording:
         events = np.concatenate(list(recording.chunks()))
@@ -53,7 +53,7 @@ def slices_of(source: LabelledRecording) -> list[NDArray[np.int64]]:
 
 
 @pytest.fixture(scope="module")
-def known(sources: list[LabelledRecording]) -> dict[bytes, tuple[int, int]]:
+def known(sources: list[PropheseeRecording]) -> dict[bytes, tuple[int, int]]:
     """(recording, slice) by the frame it gives; each is another."""
     frames = {}
     for which, source in enumerate(sources):
@@ -71,13 +71,13 @@ def place(batch: Batch, k: int, lane: int, known: dict[bytes, tuple[int, int]]) 
 
 def boxes_of(batch: Batch, k: int, lane: int) -> list[list[float]]:
     targets = batch.targets[k]
-    return targets.xyxy[targets.lane == lane].tolist()
+    return targets.xyxy[targets.batch_index == lane].tolist()
 
 
 def test_frames_are_the_slices_and_targets_their_labels(
-    sources: list[LabelledRecording], options: SetOptions, known: dict[bytes, tuple[int, int]]
+    sources: list[PropheseeRecording], options: LoaderOptions, known: dict[bytes, tuple[int, int]]
 ) -> None:
-    training = TrainingSet(sources, SPEC, options)
+    training = RecordingLoader(sources, SPEC, options)
     labels = [read_labels(each.labels, 2) for each in sources]
     seen = Counter[tuple[int, int]]()
     for batch in epoch_of(training, 0):
@@ -85,7 +85,7 @@ def test_frames_are_the_slices_and_targets_their_labels(
         assert (batch.frames.shape, batch.frames.dtype) == ((5, 4, 2, HEIGHT, WIDTH), torch.uint8)
         for k in range(5):
             targets = batch.targets[k]
-            assert (targets.xyxy.dtype, targets.lane.dtype, targets.class_id.dtype) == (
+            assert (targets.xyxy.dtype, targets.batch_index.dtype, targets.class_id.dtype) == (
                 torch.float32,
                 torch.int64,
                 torch.int64,
@@ -96,19 +96,21 @@ def test_frames_are_the_slices_and_targets_their_labels(
                 rows = labels[at[0]][2 * at[1] : 2 * at[1] + 2]
                 xyxy = [[r["x"], r["y"], r["x"] + r["w"], r["y"] + r["h"]] for r in rows]
                 assert boxes_of(batch, k, lane) == xyxy
-                assert targets.class_id[targets.lane == lane].tolist() == [0, 1]
+                assert targets.class_id[targets.batch_index == lane].tolist() == [0, 1]
                 seen[at] += 1
-            assert set(targets.lane.tolist()) <= set(torch.nonzero(targets.labelled).flatten().tolist())
+            assert set(targets.batch_index.tolist()) <= set(
+                torch.nonzero(targets.labelled).flatten().tolist()
+            )
     assert len(seen) == 60
 
 
 def test_lanes_stream_through_recordings_and_clips_are_fresh(
-    sources: list[LabelledRecording], options: SetOptions, known: dict[bytes, tuple[int, int]]
+    sources: list[PropheseeRecording], options: LoaderOptions, known: dict[bytes, tuple[int, int]]
 ) -> None:
-    training = TrainingSet(sources, SPEC, options)
+    training = RecordingLoader(sources, SPEC, options)
     batches = list(epoch_of(training, 1))
     assert len(batches) == training.batches_per_epoch == 5 * SLICES // (2 * 5)
-    assert all(batch.fresh[0, :2].all() and not batch.fresh[1:, :2].any() for batch in batches)
+    assert all(batch.is_first[0, :2].all() and not batch.is_first[1:, :2].any() for batch in batches)
     seen = Counter[tuple[int, int] | None]()
     for lane in (2, 3):
         before: tuple[int, int] | None = None
@@ -117,7 +119,7 @@ def test_lanes_stream_through_recordings_and_clips_are_fresh(
                 at = place(batch, k, lane, known)
                 assert at is not None
                 seen[at] += 1
-                if batch.fresh[k, lane]:
+                if batch.is_first[k, lane]:
                     assert before is None or before[1] == 11, "the recording before was played to its end"
                     assert before is None or at[1] == 0
                 else:
@@ -129,13 +131,13 @@ def test_lanes_stream_through_recordings_and_clips_are_fresh(
 
 
 def test_random_clips_see_each_label_about_once(
-    sources: list[LabelledRecording], options: SetOptions, known: dict[bytes, tuple[int, int]]
+    sources: list[PropheseeRecording], options: LoaderOptions, known: dict[bytes, tuple[int, int]]
 ) -> None:
     clips_only = replace(options, stream_share=0.0)
-    training = TrainingSet(sources, SPEC, clips_only)
+    training = RecordingLoader(sources, SPEC, clips_only)
     seen = Counter[tuple[int, int]]()
     for batch in epoch_of(training, 0):
-        assert batch.fresh[0].all()
+        assert batch.is_first[0].all()
         for k in range(5):
             for lane in torch.nonzero(batch.targets[k].labelled).flatten().tolist():
                 at = place(batch, k, lane, known)
@@ -150,25 +152,25 @@ def same(a: Batch, b: Batch) -> bool:
     targets = zip(a.targets, b.targets, strict=True)
     return (
         torch.equal(a.frames, b.frames)
-        and torch.equal(a.fresh, b.fresh)
+        and torch.equal(a.is_first, b.is_first)
         and all(
             torch.equal(getattr(x, name), getattr(y, name))
             for x, y in targets
-            for name in ("labelled", "lane", "xyxy", "class_id")
+            for name in ("labelled", "batch_index", "xyxy", "class_id")
         )
     )
 
 
 @pytest.mark.parametrize("how", [Augmentation.none(), Augmentation(mosaic=0.5)], ids=["none", "all"])
 def test_batches_depend_on_seed_epoch_rank_and_world_alone(
-    sources: list[LabelledRecording], options: SetOptions, how: Augmentation
+    sources: list[PropheseeRecording], options: LoaderOptions, how: Augmentation
 ) -> None:
     options = replace(options, augmentation=how)
-    training = TrainingSet(sources, SPEC, options)
+    training = RecordingLoader(sources, SPEC, options)
     first = list(epoch_of(training, 3))
     next(epoch_of(training, 4))
     copy = pickle.loads(pickle.dumps(training))
-    other = TrainingSet(sources, SPEC, replace(options, memory_bytes=0))
+    other = RecordingLoader(sources, SPEC, replace(options, memory_bytes=0))
     for repeated in (training, copy, other):
         again = list(epoch_of(repeated, 3))
         assert len(again) == len(first)
@@ -176,13 +178,13 @@ def test_batches_depend_on_seed_epoch_rank_and_world_alone(
     assert same(first[7], copy.batch(3, 7)), "any batch by itself"
     assert not same(first[0], training.batch(4, 0))
     assert not same(first[0], training.batch(3, 0, 1, 2))
-    assert not same(first[0], TrainingSet(sources, SPEC, replace(options, seed=1)).batch(3, 0))
+    assert not same(first[0], RecordingLoader(sources, SPEC, replace(options, seed=1)).batch(3, 0))
 
 
 def test_processes_share_an_epoch(
-    sources: list[LabelledRecording], options: SetOptions, known: dict[bytes, tuple[int, int]]
+    sources: list[PropheseeRecording], options: LoaderOptions, known: dict[bytes, tuple[int, int]]
 ) -> None:
-    training = TrainingSet(sources, SPEC, replace(options, world=3))
+    training = RecordingLoader(sources, SPEC, replace(options, world_size=3))
     assert training.batches_per_epoch == 4
     seen = Counter(
         place(batch, k, lane, known)
@@ -198,7 +200,7 @@ def test_processes_share_an_epoch(
 class _Steps(Dataset[Batch]):
     """Any batch of an epoch by its number, as a worker asks for it."""
 
-    def __init__(self, training: TrainingSet) -> None:
+    def __init__(self, training: RecordingLoader) -> None:
         self._training = training
 
     def __len__(self) -> int:
@@ -210,29 +212,31 @@ class _Steps(Dataset[Batch]):
 
 @pytest.mark.parametrize(("context", "memory_bytes"), [("fork", 0), ("fork", 1 << 30), ("spawn", 1 << 30)])
 def test_workers_give_the_same(
-    sources: list[LabelledRecording], options: SetOptions, context: str, memory_bytes: int
+    sources: list[PropheseeRecording], options: LoaderOptions, context: str, memory_bytes: int
 ) -> None:
     """Forked after this process has read from the same files, or begun anew."""
-    training = TrainingSet(sources, SPEC, replace(options, batches=3, memory_bytes=memory_bytes))
+    training = RecordingLoader(sources, SPEC, replace(options, batches=3, memory_bytes=memory_bytes))
     expected = list(epoch_of(training, 0))
     loader = DataLoader(_Steps(training), batch_size=None, num_workers=2, multiprocessing_context=context)
     assert all(same(*pair) for pair in zip(expected, loader, strict=True))
 
 
-def test_epochs_can_be_cut_short(sources: list[LabelledRecording], options: SetOptions) -> None:
-    training = TrainingSet(sources, SPEC, replace(options, batches=2))
+def test_epochs_can_be_cut_short(sources: list[PropheseeRecording], options: LoaderOptions) -> None:
+    training = RecordingLoader(sources, SPEC, replace(options, batches=2))
     assert training.batches_per_epoch == len(list(epoch_of(training, 0))) == 2
 
 
-def test_the_beginning_of_a_clip_is_not_taught(sources: list[LabelledRecording], options: SetOptions) -> None:
-    training = TrainingSet(sources, SPEC, replace(options, stream_share=0.0, warm_up=2))
+def test_the_beginning_of_a_clip_is_not_taught(
+    sources: list[PropheseeRecording], options: LoaderOptions
+) -> None:
+    training = RecordingLoader(sources, SPEC, replace(options, stream_share=0.0, warm_up=2))
     targets = [t for batch in epoch_of(training, 0) for t in batch.targets]
     labelled = torch.stack([t.labelled for t in targets]).view(-1, 5, 4)
     assert not labelled[:, :2].any()
     assert all(labelled[:, k].any() for k in (2, 3, 4))
 
 
-def test_rare_classes_are_shown_more_often(tmp_path: Path, options: SetOptions) -> None:
+def test_rare_classes_are_shown_more_often(tmp_path: Path, options: LoaderOptions) -> None:
     sources = [moving_boxes(tmp_path, f"r{k}", seed=k) for k in range(6)]
     for source in sources[1:]:
         labels = read_labels(source.labels, 2)
@@ -240,32 +244,32 @@ def test_rare_classes_are_shown_more_often(tmp_path: Path, options: SetOptions) 
     shares = []
     for threshold in (0.0, 1.0):
         chosen = replace(options, stream_share=0.0, repeat_below=threshold)
-        training = TrainingSet(sources, SPEC, chosen)
+        training = RecordingLoader(sources, SPEC, chosen)
         targets = [t for epoch in range(8) for batch in epoch_of(training, epoch) for t in batch.targets]
         shares.append(np.mean(np.concatenate([t.class_id for t in targets])))
     assert shares == pytest.approx([12 / 84, 12 * 6**0.5 / (60 + 24 * 6**0.5)], rel=0.1)
 
 
-def test_an_empty_street_that_is_labelled(tmp_path: Path, options: SetOptions) -> None:
+def test_an_empty_street_that_is_labelled(tmp_path: Path, options: LoaderOptions) -> None:
     """A row without a size says that nothing is there."""
     source = moving_boxes(tmp_path, "empty")
     labels = read_labels(source.labels, 2)
     labels["w"] = labels["h"] = 0
     np.save(source.labels, labels)
-    batch = next(epoch_of(TrainingSet([source], SPEC, options), 0))
+    batch = next(epoch_of(RecordingLoader([source], SPEC, options), 0))
     assert any(t.labelled.any() for t in batch.targets)
-    assert all(t.lane.numel() == 0 for t in batch.targets)
+    assert all(t.batch_index.numel() == 0 for t in batch.targets)
 
 
-def test_nothing_to_train_with_is_told(tmp_path: Path, options: SetOptions) -> None:
+def test_nothing_to_train_with_is_told(tmp_path: Path, options: LoaderOptions) -> None:
     source = moving_boxes(tmp_path, "a")
     config = replace(SPEC.config, in_channels=3)
     still = replace(SPEC, name="still", representation="image", config=config)
     with pytest.raises(ConfigError, match="these are events, but still looks at pictures"):
-        TrainingSet([source], still, options)
+        RecordingLoader([source], still, options)
     np.save(source.labels, read_labels(source.labels, 2)[:0])
     with pytest.raises(DatasetError, match="1 recordings, but none with a label"):
-        TrainingSet([source], SPEC, options)
+        RecordingLoader([source], SPEC, options)
 
 
 @pytest.mark.parametrize(
@@ -280,6 +284,6 @@ def test_nothing_to_train_with_is_told(tmp_path: Path, options: SetOptions) -> N
         ("seed", -1),
     ],
 )
-def test_options_that_make_no_batch_are_refused(options: SetOptions, name: str, value: float) -> None:
+def test_options_that_make_no_batch_are_refused(options: LoaderOptions, name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"{name} {value}"):
         replace(options, **{name: value})  # type: ignore[arg-type]

@@ -5,18 +5,18 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from spikewatch.model.training.augment.time_jitter import moved_bounds
-from spikewatch.model.training.loader.clips import ClipShape, repeat_factors, tile
-from spikewatch.model.training.loader.streams import Run, Tape
-from spikewatch.model.training.slice_cache.preprocess import Grid
+from spikewatch.model.training.augment.time_jitter import jittered_bounds
+from spikewatch.model.training.loader.clips import ClipShape, repeat_factors, tile_clips
+from spikewatch.model.training.loader.streams import StreamSchedule, StreamSegment
+from spikewatch.model.training.slice_cache.preprocess import SliceGrid
 
 LENGTHS = (7, 1, 30, 12, 5)
 
 
-def played(tape: Tape, lanes: int, batches: int, slices: int) -> list[list[list[Run]]]:
+def played(tape: StreamSchedule, lanes: int, batches: int, slices: int) -> list[list[list[StreamSegment]]]:
     """Runs by lane and batch."""
     return [
-        [list(tape.runs(lane, lanes, batch * slices, slices)) for batch in range(batches)]
+        [list(tape.segments(lane, lanes, batch * slices, slices)) for batch in range(batches)]
         for lane in range(lanes)
     ]
 
@@ -24,7 +24,7 @@ def played(tape: Tape, lanes: int, batches: int, slices: int) -> list[list[list[
 @pytest.mark.parametrize(("lanes", "slices"), [(1, 5), (5, 11), (11, 5), (55, 1)])
 def test_an_epoch_shows_every_slice_once(lanes: int, slices: int) -> None:
     for seed in range(5):
-        tape = Tape(LENGTHS, np.random.default_rng(seed))
+        tape = StreamSchedule(LENGTHS, np.random.default_rng(seed))
         batches = sum(LENGTHS) // (lanes * slices)
         runs = [run for lane in played(tape, lanes, batches, slices) for batch in lane for run in batch]
         seen = Counter((run.recording, at) for run in runs for at in range(run.start, run.stop))
@@ -32,9 +32,9 @@ def test_an_epoch_shows_every_slice_once(lanes: int, slices: int) -> None:
 
 
 def test_a_lane_goes_on_where_it_stopped_and_is_fresh_where_a_recording_starts() -> None:
-    tape = Tape(LENGTHS, np.random.default_rng(0))
+    tape = StreamSchedule(LENGTHS, np.random.default_rng(0))
     for lane in played(tape, lanes=3, batches=9, slices=8):
-        before: Run | None = None
+        before: StreamSegment | None = None
         for batch in lane:
             assert [run.k for run in batch] == np.cumsum([0, *(run.stop - run.start for run in batch)])[
                 :-1
@@ -42,17 +42,20 @@ def test_a_lane_goes_on_where_it_stopped_and_is_fresh_where_a_recording_starts()
             assert sum(run.stop - run.start for run in batch) == 8
             for run in batch:
                 follows = before is not None and (before.recording, before.stop) == (run.recording, run.start)
-                assert run.fresh == (before is None or run.start == 0)
-                assert follows or run.fresh
+                assert run.is_first == (before is None or run.start == 0)
+                assert follows or run.is_first
                 if before is not None:
-                    assert (run.visit == before.visit) == follows
+                    assert (run.visit_id == before.visit_id) == follows
                     assert follows or before.stop == LENGTHS[before.recording]
                 before = run
 
 
 def test_the_order_depends_on_the_seed() -> None:
     order = {
-        tuple(run.recording for run in Tape(LENGTHS, np.random.default_rng(seed)).runs(0, 1, 0, 55))
+        tuple(
+            run.recording
+            for run in StreamSchedule(LENGTHS, np.random.default_rng(seed)).segments(0, 1, 0, 55)
+        )
         for seed in range(20)
     }
     assert len(order) > 10
@@ -73,7 +76,7 @@ def test_clips_hold_each_label_once(name: str, shape: ClipShape) -> None:
     labelled = LABELLED[name]
     slices = int(labelled[-1]) + 1
     for seed in range(20):
-        starts = tile(labelled, slices, shape, np.random.default_rng(seed))
+        starts = tile_clips(labelled, slices, shape, np.random.default_rng(seed))
         taught = [(start + shape.warm_up <= labelled) & (labelled < start + shape.slices) for start in starts]
         times = np.sum(taught, 0)
         assert times.min() >= 1
@@ -87,13 +90,13 @@ def test_clips_hold_each_label_once(name: str, shape: ClipShape) -> None:
 
 def test_clips_begin_at_any_phase() -> None:
     starts = {
-        tile(np.arange(20, 90, 4), 90, ClipShape(8, 0), np.random.default_rng(s))[0] for s in range(200)
+        tile_clips(np.arange(20, 90, 4), 90, ClipShape(8, 0), np.random.default_rng(s))[0] for s in range(200)
     }
     assert starts == set(range(13, 21))
 
 
 def test_a_recording_shorter_than_a_clip_has_blank_slices_before() -> None:
-    assert tile(np.array([3, 5]), 6, ClipShape(10, 0), np.random.default_rng(0)).tolist() == [-4]
+    assert tile_clips(np.array([3, 5]), 6, ClipShape(10, 0), np.random.default_rng(0)).tolist() == [-4]
 
 
 def test_rare_classes_are_repeated_as_in_the_paper() -> None:
@@ -109,10 +112,10 @@ def test_rare_classes_are_repeated_as_in_the_paper() -> None:
 
 
 def test_moved_boundaries_keep_labels_and_every_slice() -> None:
-    grid = Grid(np.arange(31), np.array([3, 4, 9, 20, 29]))
+    grid = SliceGrid(np.arange(31), np.array([3, 4, 9, 20, 29]))
     seen = Counter[int]()
     for seed in range(200):
-        bounds = moved_bounds(grid, np.random.default_rng(seed))
+        bounds = jittered_bounds(grid, np.random.default_rng(seed))
         np.testing.assert_array_equal(bounds[grid.labelled + 1], 2 * (grid.labelled + 1))
         assert bounds[0] == 0
         seen.update(np.diff(bounds).tolist())

@@ -10,31 +10,36 @@ import pytest
 
 from spikewatch.model.errors import DatasetError
 from spikewatch.model.spec import ModelSpec
-from spikewatch.model.training.datasets.prophesee import LabelledRecording
+from spikewatch.model.training.datasets.prophesee import PropheseeRecording
 from spikewatch.model.training.datasets.prophesee_labels import read_labels
-from spikewatch.model.training.slice_cache.cache import CacheOptions, CutRecording, Prepared, prepare
-from spikewatch.model.training.slice_cache.reader import HalvesReader
+from spikewatch.model.training.slice_cache.cache import (
+    CachedRecording,
+    CacheOptions,
+    PreparedCache,
+    build_cache,
+)
+from spikewatch.model.training.slice_cache.reader import HalfSliceReader
 from tests.model.training.support.moving_boxes import SLICE_US, moving_boxes, small_spec
 
 SPEC = small_spec()
 
 
 @pytest.fixture
-def sources(tmp_path: Path) -> list[LabelledRecording]:
+def sources(tmp_path: Path) -> list[PropheseeRecording]:
     return [moving_boxes(tmp_path, f"r{k}", seed=k) for k in range(3)]
 
 
 def prepared(
-    sources: Sequence[LabelledRecording], options: CacheOptions, spec: ModelSpec = SPEC
-) -> tuple[Prepared, list[float]]:
+    sources: Sequence[PropheseeRecording], options: CacheOptions, spec: ModelSpec = SPEC
+) -> tuple[PreparedCache, list[float]]:
     shares: list[float] = []
-    return prepare(sources, spec, SLICE_US // 2, options, shares.append), shares
+    return build_cache(sources, spec, SLICE_US // 2, options, shares.append), shares
 
 
 def contents(
-    recordings: Sequence[CutRecording], spec: ModelSpec = SPEC, memory_bytes: int = 0
+    recordings: Sequence[CachedRecording], spec: ModelSpec = SPEC, memory_bytes: int = 0
 ) -> list[bytes]:
-    reader = HalvesReader(recordings, spec, memory_bytes)
+    reader = HalfSliceReader(recordings, spec, memory_bytes)
     return [reader.read(k, 0, 2 * len(each.grid)).tobytes() for k, each in enumerate(recordings)]
 
 
@@ -43,7 +48,7 @@ def identities(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_ino for path in folder.iterdir()}
 
 
-def test_it_is_made_once_and_used_again(sources: list[LabelledRecording], tmp_path: Path) -> None:
+def test_it_is_made_once_and_used_again(sources: list[PropheseeRecording], tmp_path: Path) -> None:
     options = CacheOptions(tmp_path / "cache")
     first, shares = prepared(sources, options)
     files = identities(options.folder)
@@ -56,7 +61,9 @@ def test_it_is_made_once_and_used_again(sources: list[LabelledRecording], tmp_pa
     assert len(set(contents(again.recordings))) == 3
 
 
-def test_what_a_frame_depends_on_makes_another_file(sources: list[LabelledRecording], tmp_path: Path) -> None:
+def test_what_a_frame_depends_on_makes_another_file(
+    sources: list[PropheseeRecording], tmp_path: Path
+) -> None:
     options, one = CacheOptions(tmp_path / "cache"), sources[:1]
     prepared(one, options)
     for number, spec in enumerate(
@@ -81,7 +88,7 @@ def test_what_a_frame_depends_on_makes_another_file(sources: list[LabelledRecord
     assert len(identities(options.folder)) == number + 2
 
 
-def test_two_processes_make_the_same(sources: list[LabelledRecording], tmp_path: Path) -> None:
+def test_two_processes_make_the_same(sources: list[PropheseeRecording], tmp_path: Path) -> None:
     alone, _ = prepared(sources, CacheOptions(tmp_path / "alone"))
     spec = replace(SPEC, provenance=type(SPEC.provenance)({"from": "somewhere"}))
     shared, shares = prepared(sources, CacheOptions(tmp_path / "shared", processes=2), spec)
@@ -96,7 +103,7 @@ def sizes(folder: Path) -> int:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_what_does_not_fit_is_refused_or_left_out(
-    sources: list[LabelledRecording], tmp_path: Path, processes: int
+    sources: list[PropheseeRecording], tmp_path: Path, processes: int
 ) -> None:
     prepared(sources, CacheOptions(tmp_path / "whole"))
     limit = sizes(tmp_path / "whole") - 1
@@ -111,7 +118,7 @@ def test_what_does_not_fit_is_refused_or_left_out(
 
 
 def test_files_that_are_not_asked_for_make_room_oldest_first(
-    sources: list[LabelledRecording], tmp_path: Path
+    sources: list[PropheseeRecording], tmp_path: Path
 ) -> None:
     options = CacheOptions(tmp_path / "cache")
     old, _ = prepared(sources[:2], options)
@@ -134,7 +141,7 @@ def test_what_a_killed_process_left_behind_goes_after_a_day(tmp_path: Path) -> N
     assert (stale.exists(), busy.exists()) == (False, True)
 
 
-def test_a_file_cut_short_is_made_again(sources: list[LabelledRecording], tmp_path: Path) -> None:
+def test_a_file_cut_short_is_made_again(sources: list[PropheseeRecording], tmp_path: Path) -> None:
     options = CacheOptions(tmp_path / "cache")
     first, _ = prepared(sources, options)
     whole, path = contents(first.recordings), first.recordings[1].path
@@ -147,7 +154,7 @@ def test_a_file_cut_short_is_made_again(sources: list[LabelledRecording], tmp_pa
 
 @pytest.mark.parametrize("memory_bytes", [0, 1 << 30])
 def test_a_damaged_chunk_is_found_while_reading_and_made_again(
-    sources: list[LabelledRecording], tmp_path: Path, memory_bytes: int
+    sources: list[PropheseeRecording], tmp_path: Path, memory_bytes: int
 ) -> None:
     options = CacheOptions(tmp_path / "cache")
     first, _ = prepared(sources, options)
@@ -163,7 +170,7 @@ def test_a_damaged_chunk_is_found_while_reading_and_made_again(
 
 
 def test_a_recording_that_changed_is_not_passed_off_as_the_old_one(
-    sources: list[LabelledRecording], tmp_path: Path
+    sources: list[PropheseeRecording], tmp_path: Path
 ) -> None:
     found, _ = prepared(sources, CacheOptions(tmp_path / "cache"))
     found.recordings[0].path.unlink()
@@ -172,10 +179,10 @@ def test_a_recording_that_changed_is_not_passed_off_as_the_old_one(
         contents(found.recordings)
 
 
-def test_memory_gives_the_same_as_the_files(sources: list[LabelledRecording], tmp_path: Path) -> None:
+def test_memory_gives_the_same_as_the_files(sources: list[PropheseeRecording], tmp_path: Path) -> None:
     found, _ = prepared(sources, CacheOptions(tmp_path / "cache"))
     whole = contents(found.recordings)
-    reader = HalvesReader(found.recordings, SPEC, 1 << 30)
+    reader = HalfSliceReader(found.recordings, SPEC, 1 << 30)
     assert [reader.read(k, 0, 48).tobytes() for k in range(3)] == whole
     for each in found.recordings:
         each.path.unlink()

@@ -15,12 +15,17 @@ from spikewatch.model.letterbox import Letterbox
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.step import State
-from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes
+from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes
 from spikewatch.model.spec import ModelSpec
-from spikewatch.model.training.datasets.input_boxes import BoxRules, InputBoxes, boxes_at, levels_of
-from spikewatch.model.training.datasets.window_bounds import Cut
-from spikewatch.model.training.evaluation.window_runner import Job, run_carried
-from spikewatch.model.training.slice_cache.preprocess import Cutter, label_times
+from spikewatch.model.training.datasets.input_boxes import (
+    InputBoxes,
+    TrainingBoxFilter,
+    labels_to_input_boxes,
+    quantisation_levels,
+)
+from spikewatch.model.training.datasets.window_bounds import WindowSpec
+from spikewatch.model.training.evaluation.window_runner import LabelledRun, run_stateful
+from spikewatch.model.training.slice_cache.preprocess import Preprocessor, label_times
 from tests.model.training.support.fakes import HEIGHT, WIDTH, InMemory, MemoryRecording, random_events
 from tests.model.training.support.moving_boxes import small_spec
 
@@ -43,8 +48,10 @@ class Listener(Detector):
 def shown(events: Events, network: Network, spec: ModelSpec) -> tuple[Tensor, list[int]]:
     """What evaluation looks at, and the slices that end at a label."""
     listener = Listener(network, spec)
-    runs = run_carried(listener, [Job(InMemory(events), LABELS_US)], Cut(spec.slices, spec.slice_us))
-    ends = [k for k, ran in enumerate(runs) if ran.ends]
+    runs = run_stateful(
+        listener, [LabelledRun(InMemory(events), LABELS_US)], WindowSpec(spec.slices, spec.slice_us)
+    )
+    ends = [k for k, ran in enumerate(runs) if ran.completed]
     return torch.stack(listener.shown), ends
 
 
@@ -62,24 +69,24 @@ def network() -> Network:
 def test_slices_are_what_evaluation_looks_at(size: tuple[int, int], events: Events, network: Network) -> None:
     """Sensor 90x60: scaled to 96x64 and 32x21, and up to 160x107."""
     spec = small_spec(input_height=size[0], input_width=size[1])
-    cutter = Cutter(MemoryRecording(events), LABELS_US, spec)
-    halves = np.stack(list(cutter.halves())).astype(int)
-    joined = (halves[::2] + halves[1::2]).clip(0, levels_of(spec))
+    cutter = Preprocessor(MemoryRecording(events), LABELS_US, spec)
+    halves = np.stack(list(cutter.half_slices())).astype(int)
+    joined = (halves[::2] + halves[1::2]).clip(0, quantisation_levels(spec))
     expected, ends = shown(events, network, spec)
     assert joined.any()
     assert cutter.grid.labelled.tolist() == ends
     assert cutter.grid.edges_us[cutter.grid.labelled + 1].tolist() == list(LABELS_US)
-    assert np.abs(joined - expected.numpy() * levels_of(spec)).max() <= 1.001
+    assert np.abs(joined - expected.numpy() * quantisation_levels(spec)).max() <= 1.001
 
 
 def test_whole_counts_stay_exact() -> None:
     spec = small_spec(input_height=64, input_width=96, count_cap=5)
     events = np.repeat(random_events(800, 0, 40_000), 3)
-    cutter = Cutter(Sized(events), [20_000, 40_000], spec)
-    halves = list(cutter.halves())
+    cutter = Preprocessor(Sized(events), [20_000, 40_000], spec)
+    halves = list(cutter.half_slices())
     edges = np.linspace(0, 40_000, len(halves) + 1)
     assert len(halves) == 8
-    assert levels_of(spec) == 255
+    assert quantisation_levels(spec) == 255
     for half, (t0_us, t1_us) in zip(halves, pairwise(edges.tolist()), strict=True):
         counts = np.zeros((2, 64, 96), int)
         for event in events[(events["t"] >= t0_us) & (events["t"] < t1_us)]:
@@ -101,22 +108,22 @@ def test_no_event_at_or_after_a_label_is_in_its_slices(events: Events) -> None:
     late = events["t"] >= until_us
     moved = events.copy()
     moved["x"][late] = WIDTH - 1 - moved["x"][late]
-    cuts = [Cutter(MemoryRecording(each), LABELS_US, spec) for each in (events, moved)]
-    halves = [np.stack(list(each.halves())) for each in cuts]
+    cuts = [Preprocessor(MemoryRecording(each), LABELS_US, spec) for each in (events, moved)]
+    halves = [np.stack(list(each.half_slices())) for each in cuts]
     end = 2 * (int(cuts[0].grid.labelled[2]) + 1)
     np.testing.assert_array_equal(halves[0][:end], halves[1][:end])
     assert not np.array_equal(halves[0][end : end + 2], halves[1][end : end + 2])
 
 
 def test_a_recording_without_events_has_blank_slices_before_its_first_label() -> None:
-    cutter = Cutter(MemoryRecording(np.zeros(0, EVENT_DTYPE)), [5_000], small_spec(slices=3))
-    halves = np.stack(list(cutter.halves()))
+    cutter = Preprocessor(MemoryRecording(np.zeros(0, EVENT_DTYPE)), [5_000], small_spec(slices=3))
+    halves = np.stack(list(cutter.half_slices()))
     assert cutter.grid.edges_us.tolist() == [-25_000, -15_000, -5_000, 5_000]
     assert halves.shape == (6, 2, 64, 96)
     assert not halves.any()
 
 
-def labels_at(*times_us: int) -> Boxes:
+def labels_at(*times_us: int) -> PropheseeBoxes:
     boxes = np.zeros(len(times_us), BBOX_DTYPE)
     boxes["t"] = times_us
     return boxes
@@ -135,14 +142,14 @@ def test_boxes_are_cropped_to_the_sensor_and_laid_into_the_input() -> None:
     labels["w"], labels["h"], labels["class_id"] = 20, [30, 30, 10, 10, 0], [0, 1, 1, 0, 0]
     spec = small_spec(input_height=128, input_width=128)
     box = Letterbox.fit(WIDTH, HEIGHT, spec)
-    found = boxes_at(labels, np.array([10, 30]), box, WIDTH, HEIGHT)
+    found = labels_to_input_boxes(labels, np.array([10, 30]), box, WIDTH, HEIGHT)
     scale, top = 128 / 90, (128 - 85) // 2
     expected = [[0, 10, 10, 40], [80, 50, 90, 60], [90, 10, 90, 20], [5, 5, 25, 5]]
     expected_px = [
         [x0 * scale, y0 * 85 / 60 + top, x1 * scale, y1 * 85 / 60 + top] for x0, y0, x1, y1 in expected
     ]
     np.testing.assert_allclose(found.boxes.xyxy, expected_px, atol=1e-4)
-    assert [found.at(i).class_id.tolist() for i in range(2)] == [[0, 1], [0, 0]]
+    assert [found.at_label(i).class_id.tolist() for i in range(2)] == [[0, 1], [0, 0]]
 
 
 def test_rules_leave_out_small_boxes_and_what_is_hardly_seen() -> None:
@@ -153,12 +160,12 @@ def test_rules_leave_out_small_boxes_and_what_is_hardly_seen() -> None:
     boxes = InputBoxes(xyxy, np.zeros(6, np.int64))
     area = np.array([24, 58, 30, 400, 400, 0], np.float32)
     whole = area * np.array([1, 1, 1, 3.3, 3.4, 1], np.float32)
-    assert BoxRules().taught(boxes, area, whole).tolist() == [True, False, False, True, False, False]
-    assert BoxRules(0, 0, 0).taught(boxes, area, whole).tolist() == [True] * 5 + [False]
+    assert TrainingBoxFilter().mask(boxes, area, whole).tolist() == [True, False, False, True, False, False]
+    assert TrainingBoxFilter(0, 0, 0).mask(boxes, area, whole).tolist() == [True] * 5 + [False]
 
 
 def test_only_frames_that_can_be_merged_are_cut() -> None:
     seeing = ModelSpec("seeing", SpikeYOLOConfig(in_channels=3, classes=2), representation="latest_polarity")
     for spec, words in ((seeing, "latest_polarity"), (small_spec(count_cap=256), "count_cap 256")):
         with pytest.raises(ConfigError, match=words):
-            levels_of(spec)
+            quantisation_levels(spec)

@@ -13,19 +13,23 @@ from spikewatch.model.checkpoints.checkpoint import untrained_network
 from spikewatch.model.detector import Detector, StepOutput
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.step import State
-from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes
+from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes
 from spikewatch.model.spec import ModelSpec
 from spikewatch.model.training.datasets.class_map import ClassMap
-from spikewatch.model.training.datasets.labelled_recording import Moment, counted, moments_of
-from spikewatch.model.training.datasets.protocol import Rules
-from spikewatch.model.training.datasets.training_labels import Taught
-from spikewatch.model.training.learner.run import Batches
+from spikewatch.model.training.datasets.labelled_recording import (
+    LabelledFrame,
+    filter_boxes,
+    frames_from_boxes,
+)
+from spikewatch.model.training.datasets.protocol import EvaluationProtocol
+from spikewatch.model.training.datasets.training_labels import TrainingLabels
+from spikewatch.model.training.learner.run import BatchSource
 from spikewatch.model.training.loader.batch import Batch
 
 WIDTH, HEIGHT = 90, 60
 
 
-def epoch_of(batches: Batches, number: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
+def epoch_of(batches: BatchSource, number: int, rank: int = 0, world: int = 1) -> Iterator[Batch]:
     """The batches of one epoch for one of `world` processes."""
     for step in range(batches.batches_per_epoch):
         yield batches.batch(number, step, rank, world)
@@ -57,19 +61,21 @@ class InMemory:
     """A `Labelled` of given events and labels; each `open` begins anew."""
 
     seen: Events
-    boxes: Boxes = field(default_factory=lambda: np.zeros(0, BBOX_DTYPE))
+    boxes: PropheseeBoxes = field(default_factory=lambda: np.zeros(0, BBOX_DTYPE))
     chunk: int = 1000
     events: Path = Path("folder/memory_td.dat")
-    size: tuple[int, int] = (WIDTH, HEIGHT)
+    sensor_size: tuple[int, int] = (WIDTH, HEIGHT)
 
     def open(self) -> MemoryRecording:
-        return MemoryRecording(self.seen, self.chunk, self.size)
+        return MemoryRecording(self.seen, self.chunk, self.sensor_size)
 
-    def moments(self, sensor: tuple[int, int], rules: Rules, classes: ClassMap) -> list[Moment]:
-        return moments_of(counted(self.boxes, sensor, rules, classes.of_labels))
+    def labelled_frames(
+        self, sensor_size: tuple[int, int], protocol: EvaluationProtocol, classes: ClassMap
+    ) -> list[LabelledFrame]:
+        return frames_from_boxes(filter_boxes(self.boxes, sensor_size, protocol, classes.label_to_index))
 
-    def taught(self, classes: int) -> Taught:
-        return Taught.of_boxes(self.boxes)
+    def training_labels(self, classes: int) -> TrainingLabels:
+        return TrainingLabels.from_boxes(self.boxes)
 
 
 def random_events(n: int, begin_us: int, end_us: int, seed: int = 0) -> Events:
@@ -93,7 +99,7 @@ class Echo(Detector):
         return StepOutput((total, frames, total), {"sum": total}, {}, {})
 
 
-def boxes_at(times_us: Sequence[int], **columns: object) -> Boxes:
+def boxes_at(times_us: Sequence[int], **columns: object) -> PropheseeBoxes:
     """Boxes of 30x30 px at these times, unless columns say otherwise."""
     boxes = np.zeros(len(times_us), BBOX_DTYPE)
     boxes["t"], boxes["w"], boxes["h"], boxes["class_confidence"] = times_us, 30, 30, 0.5

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from spikewatch.ingest.events import EVENT_DTYPE, Events
 from spikewatch.model.network.config import SpikeYOLOConfig
-from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes
+from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes
 from spikewatch.model.spec import ModelSpec
-from spikewatch.model.training.datasets.prophesee import LabelledRecording
+from spikewatch.model.training.datasets.prophesee import PropheseeRecording
 
 WIDTH, HEIGHT = 96, 64
 SLICE_US = 10_000
@@ -28,13 +28,13 @@ def small_spec(**changes: object) -> ModelSpec:
     return ModelSpec("small", config, **fields)  # type: ignore[arg-type]
 
 
-def write_recording(folder: Path, name: str, events: Events, labels: Boxes) -> LabelledRecording:
+def write_recording(folder: Path, name: str, events: Events, labels: PropheseeBoxes) -> PropheseeRecording:
     """DAT and `*_bbox.npy`, as Prophesee ships them."""
     header = f"% Data file containing CD events\n% Version 2\n% Width {WIDTH}\n% Height {HEIGHT}\n"
     words = np.zeros((len(events), 2), "<u4")
     words[:, 0] = events["t"]
     words[:, 1] = events["x"] | events["y"].astype(np.uint32) << 14 | events["p"].astype(np.uint32) << 28
-    source = LabelledRecording(folder / f"{name}_td.dat", folder / f"{name}_bbox.npy")
+    source = PropheseeRecording(folder / f"{name}_td.dat", folder / f"{name}_bbox.npy")
     source.events.write_bytes(header.encode() + bytes([0, 8]) + words.tobytes())
     np.save(source.labels, labels)
     return source
@@ -42,7 +42,7 @@ def write_recording(folder: Path, name: str, events: Events, labels: Boxes) -> L
 
 def moving_boxes(
     folder: Path, name: str, labels: int = 12, seed: int = 0, every: int = 2
-) -> LabelledRecording:
+) -> PropheseeRecording:
     """A box of each class that jumps at each label; there is one after every `every` slices."""
     rng = np.random.default_rng(seed)
     rows = np.zeros(2 * labels, BBOX_DTYPE)

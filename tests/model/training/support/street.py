@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from spikewatch.ingest.events import EVENT_DTYPE, Events
-from spikewatch.model.prophesee_boxes import BBOX_DTYPE, Boxes
+from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes
 
 WIDTH, HEIGHT = 96, 64
 SIZES = ((34, 18), (14, 30))
@@ -30,7 +30,7 @@ def write_recording(folder: Path, name: str, seed: int, seconds: float = 2.0) ->
     return paths
 
 
-def street(seed: int, seconds: float) -> tuple[Events, Boxes]:
+def street(seed: int, seconds: float) -> tuple[Events, PropheseeBoxes]:
     """Events in order of time, and a label of each thing every LABEL_EVERY_US."""
     rng = np.random.default_rng(seed)
     parts, rows = [_noise(rng, seconds)], []

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from spikewatch.ingest.open import open_recording
-from spikewatch.service.cli.stream_client.chunks import pieces
-from spikewatch.service.cli.stream_client.messages import Heard
-from spikewatch.service.cli.stream_client.retry import LONGEST_PAUSE_S, Patience
+from spikewatch.service.cli.stream_client.chunks import dat_chunks
+from spikewatch.service.cli.stream_client.messages import MessageHandler
+from spikewatch.service.cli.stream_client.retry import MAX_DELAY_S, RetryBudget
 from spikewatch.service.errors import BadRequest
 from tests.service.support.live import dat_file, dat_stream
 
@@ -28,11 +28,11 @@ def closed(reason: str, resumable: bool = False) -> dict[str, Any]:
     return {"type": "closed", "reason": reason, "detail": f"for {reason}", "resumable": resumable}
 
 
-def heard(*messages: dict[str, Any]) -> tuple[Heard, list[dict[str, Any]]]:
+def heard(*messages: dict[str, Any]) -> tuple[MessageHandler, list[dict[str, Any]]]:
     shown: list[dict[str, Any]] = []
-    all_of_it = Heard(shown.append)
+    all_of_it = MessageHandler(shown.append)
     for message in messages:
-        all_of_it.take(message)
+        all_of_it.handle(message)
     return all_of_it, shown
 
 
@@ -40,19 +40,19 @@ def test_each_message_is_shown_once() -> None:
     first = [READY, window(0), window(1), closed("shutdown", resumable=True)]
     second = [READY, window(1), {"type": "saved"}, window(2), FLUSHED, closed("client")]
     all_of_it, shown = heard(*first)
-    assert all_of_it.verdict(1001, "shutdown")
+    assert all_of_it.outcome(1001, "shutdown")
     for message in second:
-        all_of_it.take(message)
-    assert all_of_it.verdict(1000, "client") is None
+        all_of_it.handle(message)
+    assert all_of_it.outcome(1000, "client") is None
     assert shown == [READY, window(0), window(1), {"type": "saved"}, window(2), closed("client")]
 
 
 def test_a_refusal_is_forgotten_once_the_next_try_works() -> None:
     all_of_it, _ = heard(TOO_EARLY)
-    assert all_of_it.verdict(1008, "wrong_offset")
+    assert all_of_it.outcome(1008, "wrong_offset")
     for message in (READY, FLUSHED, closed("client")):
-        all_of_it.take(message)
-    assert all_of_it.verdict(1000, "client") is None
+        all_of_it.handle(message)
+    assert all_of_it.outcome(1000, "client") is None
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_a_refusal_is_forgotten_once_the_next_try_works() -> None:
     ],
 )
 def test_the_end_is_when_all_results_have_come(messages: list[dict[str, Any]], code: int) -> None:
-    assert heard(*messages)[0].verdict(code, "") is None
+    assert heard(*messages)[0].outcome(code, "") is None
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_the_end_is_when_all_results_have_come(messages: list[dict[str, Any]], c
 )
 def test_what_is_worth_another_try(messages: list[dict[str, Any]], code: int) -> None:
     all_of_it, shown = heard(*messages)
-    assert all_of_it.verdict(code, "")
+    assert all_of_it.outcome(code, "")
     assert shown == messages[:1] * (READY in messages), "it is not the end, and does not look like it"
 
 
@@ -100,7 +100,7 @@ def test_what_is_worth_another_try(messages: list[dict[str, Any]], code: int) ->
 def test_what_no_other_try_mends(messages: list[dict[str, Any]], code: int, words: str) -> None:
     all_of_it, shown = heard(*messages)
     with pytest.raises(BadRequest, match=words):
-        all_of_it.verdict(code, "too big")
+        all_of_it.outcome(code, "too big")
     assert shown == [message for message in messages if message != FLUSHED]
 
 
@@ -109,30 +109,30 @@ def test_pieces_from_any_byte_on(tmp_path: Path) -> None:
     path.write_bytes(dat_file(8))
     with open_recording(path) as recording:
         for offset in (0, 1, 8, 4801, len(data) - 3, len(data), len(data) + 5):
-            assert b"".join(records for _, records in pieces(recording, offset)) == data[offset:]
+            assert b"".join(records for _, records in dat_chunks(recording, offset)) == data[offset:]
 
 
 def test_patience_counts_time_in_vain() -> None:
-    patience = Patience(0.2)
-    assert patience.fresh
+    patience = RetryBudget(0.2)
+    assert patience.untouched
     patience.start()
     time.sleep(0.05)
     patience.stop()
-    left_s = patience.left_s
-    assert not patience.fresh
+    left_s = patience.remaining_s
+    assert not patience.untouched
     time.sleep(0.05)
-    assert patience.left_s == left_s <= 0.15, "time with a connection does not count"
+    assert patience.remaining_s == left_s <= 0.15, "time with a connection does not count"
     patience.start()
     time.sleep(0.2)
-    assert (patience.left_s, patience.pause_s()) == (0, 0)
-    patience.renew()
-    assert (patience.fresh, patience.left_s) == (True, 0.2)
+    assert (patience.remaining_s, patience.next_delay_s()) == (0, 0)
+    patience.reset()
+    assert (patience.untouched, patience.remaining_s) == (True, 0.2)
 
 
 def test_pauses_grow_up_to_a_bound_and_begin_anew() -> None:
-    patience = Patience(1000)
-    pauses = [patience.pause_s() for _ in range(12)]
+    patience = RetryBudget(1000)
+    pauses = [patience.next_delay_s() for _ in range(12)]
     assert pauses[0] <= 0.25
-    assert LONGEST_PAUSE_S / 2 <= pauses[-1] <= LONGEST_PAUSE_S
-    patience.renew()
-    assert patience.pause_s() <= 0.25
+    assert MAX_DELAY_S / 2 <= pauses[-1] <= MAX_DELAY_S
+    patience.reset()
+    assert patience.next_delay_s() <= 0.25

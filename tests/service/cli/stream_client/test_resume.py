@@ -20,7 +20,7 @@ from spikewatch.ingest.formats.raw import RawRecording
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint
 from spikewatch.model.detector import Detector
 from spikewatch.service.cli.stream_client.player import Player
-from spikewatch.service.cli.stream_client.retry import Patience
+from spikewatch.service.cli.stream_client.retry import RetryBudget
 from spikewatch.service.cli.stream_client.session import RemoteSession
 from spikewatch.service.inference.window import WindowOptions
 from tests.service.support.live import SENSOR, Live, comparable, dat_file, live_service
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.slow
 
 SCRIPT = Path(sys.executable).with_name("spikewatch")
 SLICES = 80
-OPTIONS = WindowOptions(slices=4, hop=1, confidence=0.001, iou=0.45)
+OPTIONS = WindowOptions(window_slices=4, hop=1, confidence=0.001, iou=0.45)
 LIMIT_S = 120.0
 Start = Callable[..., Any]
 Windows = list[dict[str, Any]]
@@ -228,7 +228,7 @@ def test_a_recording_that_cannot_be_read_is_not_tried_again(live: Live, recordin
         async with RemoteSession(live.url, {}) as session:
             await session.open({"format": "dat"} | SENSOR)
             with Damaged(recording, "dat", None, None) as damaged:
-                await Player(damaged, session, 0, lambda _message: None, Patience(0.5)).run()
+                await Player(damaged, session, 0, lambda _message: None, RetryBudget(0.5)).run()
 
     with pytest.raises(FormatError, match="damaged from here on"):
         asyncio.run(play())

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import httpx
 
-from benchmarks.soak.tally import Wrong
+from benchmarks.soak.counters import Failure
 
-START_S = 180.0
-STOP_S = 180.0
-ONE_THREAD = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "SPIKEWATCH_THREADS": "1"}
+START_TIMEOUT_S = 180.0
+STOP_TIMEOUT_S = 180.0
+SINGLE_THREAD_ENV = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive", "SPIKEWATCH_THREADS": "1"}
 
 
 @dataclass(slots=True)
-class Life:
+class ProcessRun:
     """One process, from its start to its end, in seconds since the run began."""
 
     number: int
@@ -32,36 +32,36 @@ class Life:
     how: str = ""
 
 
-class Lives:
+class ServiceProcess:
     """Starts, ends and starts again; knows whether the process that should run does."""
 
     def __init__(self, weights: str | None, settings: dict[str, str], folder: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.all: list[Life] = []
+        self.runs: list[ProcessRun] = []
         self.log = folder / "service.log"
         self._command = [sys.executable, "-m", "spikewatch", "serve", "--port", str(self.port)]
         self._command += ["--snapshot-dir", str(folder / "snapshots")]
         self._command += [] if weights is None else ["--weights", weights]
-        self._settings = ONE_THREAD | settings
+        self._settings = SINGLE_THREAD_ENV | settings
         self._process: subprocess.Popen[bytes] | None = None
-        self._begun_s = time.monotonic()
+        self._start_s = time.monotonic()
 
     @property
     def now_s(self) -> float:
         """Seconds since the run began."""
-        return time.monotonic() - self._begun_s
+        return time.monotonic() - self._start_s
 
     @property
-    def current(self) -> Life:
+    def current(self) -> ProcessRun:
         """The latest."""
-        return self.all[-1]
+        return self.runs[-1]
 
     @property
-    def ended(self) -> int:
+    def ended_count(self) -> int:
         """How many processes have been ended."""
-        return sum(life.ended_s is not None for life in self.all)
+        return sum(life.ended_s is not None for life in self.runs)
 
     @property
     def died(self) -> bool:
@@ -75,17 +75,17 @@ class Lives:
             self._process = subprocess.Popen(
                 self._command, stdout=log, stderr=log, env=os.environ | self._settings
             )
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + START_TIMEOUT_S
         async with httpx.AsyncClient(base_url=self.url, trust_env=False) as http:
-            while not await self._ready(http):
+            while not await self._is_ready(http):
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     self.stop(signal.SIGKILL)
-                    raise Wrong(f"the service did not start: {self.log.read_text()[-1000:]}")
+                    raise Failure(f"the service did not start: {self.log.read_text()[-1000:]}")
                 await asyncio.sleep(0.2)
-        self.all.append(Life(len(self.all) + 1, self._process.pid, self.now_s))
+        self.runs.append(ProcessRun(len(self.runs) + 1, self._process.pid, self.now_s))
 
     @staticmethod
-    async def _ready(http: httpx.AsyncClient) -> bool:
+    async def _is_ready(http: httpx.AsyncClient) -> bool:
         try:
             return (await http.get("/v2/health/ready")).status_code == 200
         except httpx.TransportError:
@@ -101,13 +101,13 @@ class Lives:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(how)
             try:
-                self._process.wait(STOP_S)
+                self._process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
-                raise Wrong(f"the service did not end within {STOP_S:g} s of {how.name}") from None
+                raise Failure(f"the service did not end within {STOP_TIMEOUT_S:g} s of {how.name}") from None
 
-    def complaints(self) -> Iterator[str]:
+    def logged_errors(self) -> Iterator[str]:
         """Errors that it has logged, and whatever it said that is no log line."""
         for line in self.log.read_text(errors="replace").splitlines():
             try:

@@ -9,28 +9,28 @@ from websockets.asyncio.client import ClientConnection, connect
 
 
 @dataclass(slots=True)
-class Break:
+class ConnectionFault:
     """When a connection breaks.
 
     Attributes:
         after_sent, after_received: bytes; None: never.
-        rudely: by a reset, and what is under way is lost; else it is sent before the end.
+        by_reset: by a reset, and what is under way is lost; else it is sent before the end.
         broken: it has happened.
     """
 
     after_sent: int | None = None
     after_received: int | None = None
-    rudely: bool = True
+    by_reset: bool = True
     broken: bool = False
 
 
-class Brittle:
+class FlakyTransport:
     """A transport that ends itself."""
 
-    def __init__(self, transport: asyncio.Transport, when: Break) -> None:
+    def __init__(self, transport: asyncio.Transport, fault: ConnectionFault) -> None:
         self._transport = transport
-        self._when = when
-        self._left = when.after_sent
+        self._fault = fault
+        self._remaining_bytes = fault.after_sent
 
     def __getattr__(self, name: str) -> Any:
         """All else is the transport's."""
@@ -38,51 +38,53 @@ class Brittle:
 
     def write(self, data: bytes) -> None:
         """Write as much as is left."""
-        if self._when.broken:
+        if self._fault.broken:
             return
-        if self._left is None or len(data) < self._left:
+        if self._remaining_bytes is None or len(data) < self._remaining_bytes:
             self._transport.write(data)
-            self._left = None if self._left is None else self._left - len(data)
+            self._remaining_bytes = (
+                None if self._remaining_bytes is None else self._remaining_bytes - len(data)
+            )
             return
-        self._transport.write(data[: self._left])
-        self.snap()
+        self._transport.write(data[: self._remaining_bytes])
+        self.break_connection()
 
-    def snap(self) -> None:
+    def break_connection(self) -> None:
         """Break."""
-        self._when.broken = True
-        if self._when.rudely:
+        self._fault.broken = True
+        if self._fault.by_reset:
             self._transport.abort()
         else:
             self._transport.close()
 
 
-class BrittleConnection(ClientConnection):
+class FlakyConnection(ClientConnection):
     """One that breaks as it was told."""
 
-    def __init__(self, *args: Any, when: Break, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, fault: ConnectionFault, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._when = when
+        self._fault = fault
         self._received = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Put the brittle transport in front."""
-        super().connection_made(Brittle(transport, self._when))  # type: ignore[arg-type]
+        super().connection_made(FlakyTransport(transport, self._fault))  # type: ignore[arg-type]
 
     def data_received(self, data: bytes) -> None:
         """Take what comes before the break."""
         self._received += len(data)
-        limit = self._when.after_received
-        if limit is not None and self._received >= limit and not self._when.broken:
-            self.transport.snap()  # type: ignore[attr-defined]
-        if not self._when.broken:
+        limit = self._fault.after_received
+        if limit is not None and self._received >= limit and not self._fault.broken:
+            self.transport.break_connection()  # type: ignore[attr-defined]
+        if not self._fault.broken:
             super().data_received(data)
 
 
-def brittle(address: str, when: Break, **kwargs: Any) -> connect:
+def connect_flaky(address: str, fault: ConnectionFault, **kwargs: Any) -> connect:
     """Connect, with a break to come; pings of our own would wait behind bytes that are held back."""
     return connect(
         address,
-        create_connection=partial(BrittleConnection, when=when),  # type: ignore[arg-type]
+        create_connection=partial(FlakyConnection, fault=fault),  # type: ignore[arg-type]
         compression=None,
         max_size=None,
         ping_interval=None,

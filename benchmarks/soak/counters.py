@@ -3,50 +3,50 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-MOST_FAILURES = 50
+MAX_FAILURES = 50
 
 
-class Wrong(Exception):
+class Failure(Exception):
     """A client got what it should not have got; the message says what."""
 
 
 @dataclass(slots=True)
-class Tally:
+class SoakCounters:
     """Filled by all clients.
 
     Attributes:
-        roles: clients that came to their end, by what they did.
+        scenarios: clients that came to their end, by what they did.
         counts: sessions, windows compared, connections cut, resumes and such.
         errors: what clients were told or saw, by kind; most are provoked.
         failures: reasons for which the run has failed.
     """
 
-    roles: Counter[str] = field(default_factory=Counter)
+    scenarios: Counter[str] = field(default_factory=Counter)
     counts: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
-    def fail(self, reason: str) -> None:
+    def add_failure(self, reason: str) -> None:
         """Note a reason; beyond some, they are only counted."""
         self.counts["failures"] += 1
-        if len(self.failures) < MOST_FAILURES:
+        if len(self.failures) < MAX_FAILURES:
             self.failures.append(reason)
 
 
-def check_windows(got: list[str], expected: list[str], whole: bool) -> None:
+def check_windows(received: list[str], expected: list[str], whole: bool) -> None:
     """Compare every window, in order; `whole`: none may be missing at the end.
 
     Raises:
         Wrong: names the first that differs.
     """
-    for seq, (ours, theirs) in enumerate(zip(got, expected, strict=False)):
+    for seq, (ours, theirs) in enumerate(zip(received, expected, strict=False)):
         if ours != theirs:
-            raise Wrong(f"window {seq} differs from its offline run: {_difference(ours, theirs)}")
-    if len(got) > len(expected) or (whole and len(got) < len(expected)):
-        raise Wrong(f"{len(got)} windows came, the offline run has {len(expected)}")
+            raise Failure(f"window {seq} differs from its offline run: {_describe_difference(ours, theirs)}")
+    if len(received) > len(expected) or (whole and len(received) < len(expected)):
+        raise Failure(f"{len(received)} windows came, the offline run has {len(expected)}")
 
 
-def _difference(ours: str, theirs: str) -> str:
+def _describe_difference(ours: str, theirs: str) -> str:
     at = next((i for i, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), 0)
     span = slice(max(at - 60, 0), at + 60)
     return f"...{ours[span]}... instead of ...{theirs[span]}..."

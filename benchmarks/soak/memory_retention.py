@@ -1,6 +1,6 @@
 """What sessions leave behind in memory, kind by kind: many short ones, and what the service holds at rest.
 
-    python -m benchmarks.soak.leftovers --out benchmarks/results/leftovers.md
+    python -m benchmarks.soak.memory_retention --out benchmarks/results/leftovers.md
 
 The soak shows whether a service that does everything at once grows; this, what to blame if it does. Needs the
 extra `dev`.
@@ -18,33 +18,33 @@ import numpy as np
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from benchmarks.soak.lives import Lives
-from benchmarks.soak.run import Plan
-from benchmarks.soak.samples import look
+from benchmarks.soak.run import SoakOptions
+from benchmarks.soak.samples import take_sample
+from benchmarks.soak.service_process import ServiceProcess
 
 STREET = Path("service/assets/street_td.dat")
-BYTES = 60_000
+SESSION_BYTES = 60_000
 """Of the bundled recording, in each session: some four slices."""
-AT_ONCE = 6
-PLAN = Plan(minutes=0)
-Visit = Callable[[], Awaitable[None]]
+CONCURRENCY = 6
+OPTIONS = SoakOptions(minutes=0)
+SessionRun = Callable[[], Awaitable[None]]
 
 
-class Visitor:
+class SessionKinds:
     """Clients of all kinds."""
 
-    def __init__(self, lives: Lives, http: httpx.AsyncClient, data: bytes) -> None:
-        self._lives, self._http, self._data = lives, http, data
+    def __init__(self, service: ServiceProcess, http: httpx.AsyncClient, data: bytes) -> None:
+        self._service, self._http, self._data = service, http, data
 
     async def streamed(self) -> None:
         """Sent over a WebSocket, and closed."""
-        async with self._socket(await self._open(), "stream") as socket:
+        async with self._connect(await self._open(), "stream") as socket:
             await self._play(socket)
 
     async def broken(self) -> None:
         """The connection breaks, and the session is ended over another."""
         session_id = await self._open()
-        async with self._socket(session_id, "stream") as socket:
+        async with self._connect(session_id, "stream") as socket:
             await socket.send(self._data)
             await socket.recv()
             socket.transport.abort()
@@ -53,47 +53,47 @@ class Visitor:
     async def posted(self) -> None:
         """Sent in a POST."""
         session_id = await self._open()
-        await self._ask("POST", f"/v1/sessions/{session_id}/events", content=self._data)
+        await self._request("POST", f"/v1/sessions/{session_id}/events", content=self._data)
         await self._end(session_id)
 
     async def saved(self) -> None:
         """Saved on demand."""
         session_id = await self._open()
-        await self._ask("POST", f"/v1/sessions/{session_id}/events", content=self._data)
-        await self._ask("POST", f"/v1/sessions/{session_id}/snapshot")
+        await self._request("POST", f"/v1/sessions/{session_id}/events", content=self._data)
+        await self._request("POST", f"/v1/sessions/{session_id}/snapshot")
         await self._end(session_id)
 
     async def watched(self) -> None:
         """With an onlooker, and reset in the middle."""
         session_id = await self._open()
         async with (
-            self._socket(session_id, "watch") as onlooker,
-            self._socket(session_id, "stream") as socket,
+            self._connect(session_id, "watch") as onlooker,
+            self._connect(session_id, "stream") as socket,
         ):
-            await asyncio.gather(self._play(socket, reset=True), _rest(onlooker))
+            await asyncio.gather(self._play(socket, reset=True), _read_to_end(onlooker))
 
     async def uploaded(self) -> None:
         """An upload."""
-        await self._ask("POST", "/v1/detections", content=self._data)
+        await self._request("POST", "/v1/detections", content=self._data)
 
-    def _socket(self, session_id: str, what: str) -> connect:
-        address = f"{self._lives.url.replace('http', 'ws', 1)}/v1/sessions/{session_id}/{what}"
+    def _connect(self, session_id: str, what: str) -> connect:
+        address = f"{self._service.url.replace('http', 'ws', 1)}/v1/sessions/{session_id}/{what}"
         return connect(address, compression=None, max_size=None, ping_interval=None)
 
     async def _play(self, socket: ClientConnection, reset: bool = False) -> None:
         for message in (self._data, *(("reset", self._data) if reset else ()), "close"):
             await socket.send(message)
-        await _rest(socket)
+        await _read_to_end(socket)
 
     async def _open(self) -> str:
-        opened = await self._ask("POST", "/v1/sessions", json={"format": "dat", "confidence": 0.05})
+        opened = await self._request("POST", "/v1/sessions", json={"format": "dat", "confidence": 0.05})
         session_id: str = opened.json()["session_id"]
         return session_id
 
     async def _end(self, session_id: str) -> None:
-        await self._ask("DELETE", f"/v1/sessions/{session_id}")
+        await self._request("DELETE", f"/v1/sessions/{session_id}")
 
-    async def _ask(self, method: str, path: str, **wanted: object) -> httpx.Response:
+    async def _request(self, method: str, path: str, **wanted: object) -> httpx.Response:
         """Ask until there is room."""
         while True:
             answer = await self._http.request(method, path, **wanted)  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ class Visitor:
             await asyncio.sleep(0.05)
 
 
-async def _rest(socket: ClientConnection) -> None:
+async def _read_to_end(socket: ClientConnection) -> None:
     """Read to the end."""
     try:
         while True:
@@ -111,21 +111,21 @@ async def _rest(socket: ClientConnection) -> None:
         pass
 
 
-async def measure(rounds: int, sessions: int, folder: Path) -> list[str]:
+async def measure_retention(rounds: int, sessions: int, folder: Path) -> list[str]:
     """Rows of a table: for each kind of session, MB at rest after each round, and the slope."""
-    lives = Lives(None, PLAN.settings(), folder)
+    lives = ServiceProcess(None, OPTIONS.service_environment(), folder)
     rows = []
     await lives.start()
     try:
         async with httpx.AsyncClient(base_url=lives.url, timeout=60, trust_env=False) as http:
-            visitor = Visitor(lives, http, STREET.read_bytes()[:BYTES])
+            visitor = SessionKinds(lives, http, STREET.read_bytes()[:SESSION_BYTES])
             for name in ("streamed", "broken", "posted", "saved", "watched", "uploaded"):
-                visit: Visit = getattr(visitor, name)
+                visit: SessionRun = getattr(visitor, name)
                 used = []
                 for _ in range(1 + rounds):  # the first one warms up
-                    await _crowd(visit, sessions)
-                    await asyncio.sleep(PLAN.rest_s)
-                    used.append((await look(lives, http)).memory)
+                    await _run_concurrently(visit, sessions)
+                    await asyncio.sleep(OPTIONS.rest_s)
+                    used.append((await take_sample(lives, http)).memory)
                 slope = np.polyfit(np.arange(rounds) * sessions, used[1:], 1)[0]
                 rows.append(
                     f"| {name} | {' '.join(f'{memory / 1e6:.0f}' for memory in used)} | {slope / 1e3:+.1f} |"
@@ -136,25 +136,25 @@ async def measure(rounds: int, sessions: int, folder: Path) -> list[str]:
     return rows
 
 
-async def _crowd(visit: Visit, sessions: int) -> None:
+async def _run_concurrently(visit: SessionRun, sessions: int) -> None:
     left = iter(range(sessions))
 
     async def one_after_another() -> None:
         for _ in left:
             await visit()
 
-    await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(one_after_another() for _ in range(CONCURRENCY)))
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak.leftovers", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak.memory_retention", description=__doc__)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--sessions", type=int, default=200, help="in each round, of each kind")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args()
     with TemporaryDirectory() as folder:
-        rows = asyncio.run(measure(given.rounds, given.sessions, Path(folder)))
+        rows = asyncio.run(measure_retention(given.rounds, given.sessions, Path(folder)))
     head = [
         "Memory of the service at rest, without pages of files, after rounds of short sessions of one kind:",
         f"{given.sessions} a round, one round to warm up and {given.rounds} more, then the next kind.",
