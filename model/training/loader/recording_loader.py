@@ -72,14 +72,14 @@ class LoaderOptions:
         """Refuse options that make no batch."""
         if self.batch_size < 1 or self.slices < 1 or not 0 <= self.stream_share <= 1:
             raise ConfigError(
-                f"lanes {self.batch_size}, slices {self.slices}, stream_share {self.stream_share}: "
+                f"batch_size {self.batch_size}, slices {self.slices}, stream_share {self.stream_share}: "
                 "expected at "
                 "least one lane and slice, and a share of 0 to 1"
             )
         if not 0 <= self.warm_up < self.slices:
             raise ConfigError(f"warm_up {self.warm_up}: a clip has {self.slices} slices, and one is taught")
         if self.world_size < 1 or (self.batches is not None and self.batches < 1):
-            raise ConfigError(f"batches {self.batches}, world {self.world_size}: expected at least one")
+            raise ConfigError(f"batches {self.batches}, world_size {self.world_size}: expected at least one")
         if self.seed < 0:
             raise ConfigError(f"seed {self.seed}: expected 0 or more")
 

@@ -275,12 +275,12 @@ def test_nothing_to_train_with_is_told(tmp_path: Path, options: LoaderOptions) -
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("lanes", 0),
+        ("batch_size", 0),
         ("slices", 0),
         ("stream_share", 1.1),
         ("warm_up", 5),
         ("batches", 0),
-        ("world", 0),
+        ("world_size", 0),
         ("seed", -1),
     ],
 )
