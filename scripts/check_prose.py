@@ -1,4 +1,6 @@
-"""Find sentences that docs/style.md forbids, in docstrings, messages and documents: `python -m scripts.check_prose`.
+"""Find sentences that docs/style.md forbids: `python -m scripts.check_prose`.
+
+Docstrings, error messages and documents are read.
 
 Two patterns are checked, those that once were most frequent:
 
@@ -52,9 +54,9 @@ def message_faults(path: Path, call: ast.Call, lines: list[str]) -> Iterator[Fau
     if not call.args:
         return
     message = call.args[0]
-    if isinstance(message, ast.Constant) and isinstance(message.value, str):
-        if not any(NO_VALUE in line for line in lines[call.lineno - 1 : call.end_lineno]):
-            yield path, call.lineno, f"message without a value: {message.value[:60]!r}"
+    marked = any(NO_VALUE in line for line in lines[call.lineno - 1 : call.end_lineno])
+    if isinstance(message, ast.Constant) and isinstance(message.value, str) and not marked:
+        yield path, call.lineno, f"message without a value: {message.value[:60]!r}"
     parts = message.values if isinstance(message, ast.JoinedStr) else [message]
     text = "".join(str(part.value) for part in parts if isinstance(part, ast.Constant))
     for _, fault in subject_faults(text):
