@@ -1,6 +1,7 @@
 """The arrows of ARCHITECTURE.md: which package may import which, checked on the source."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,10 @@ FORBIDDEN = {
 }
 MAY_IMPORT_INGEST = "model.training"
 
+PUBLIC_FILES = {"__init__.py", "__main__.py"}
+SHARED_FILES = {"atomic_file.py"}
+"""Of `spikewatch/` itself: below all packages, so these import the standard library only."""
+
 LAYERS: dict[str, list[set[str]]] = {
     "ingest": [
         {"errors", "events", "child_process"},
@@ -43,7 +48,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"statistics"},
     ],
     "model": [
-        {"errors", "atomic_file", "coco_classes", "detections", "nms"},
+        {"errors", "coco_classes", "detections", "nms"},
         {"network"},
         {"spec", "decode", "prophesee_boxes"},
         {"letterbox"},
@@ -160,6 +165,18 @@ def test_packages_import_only_what_they_may() -> None:
             top = ".".join(parts[: 2 if parts[0] == "spikewatch" else 1])
             if top in FORBIDDEN[name.split(".")[0]] - allowed:
                 wrong.append(f"{name} imports {item}")
+    assert wrong == []
+
+
+def test_shared_files_import_no_package() -> None:
+    shared = {path.name: ast.parse(path.read_text()) for path in (ROOT / "spikewatch").glob("*.py")}
+    assert set(shared) == SHARED_FILES | PUBLIC_FILES
+    wrong = [
+        f"{name} imports {item}"
+        for name in SHARED_FILES
+        for item in imports(shared[name])
+        if item.split(".")[0] not in sys.stdlib_module_names
+    ]
     assert wrong == []
 
 

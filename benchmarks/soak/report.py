@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.soak.memory_growth import FLAT_LIMIT_MB_PER_H, MB, Growth
 from benchmarks.soak.run import SoakResult
 from benchmarks.soak.samples import Ledger
-from spikewatch.model.atomic_file import atomic_write
+from spikewatch.atomic_file import atomic_write
 from spikewatch.service.bench.report import BenchReport, machine_summary
 
 CURVE_POINTS = 400

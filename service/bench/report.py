@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from spikewatch.model.atomic_file import atomic_write
+from spikewatch.atomic_file import atomic_write
 from spikewatch.service.bench.measure import Quantiles
 from spikewatch.service.errors import BadRequest
 from spikewatch.service.plotting import new_figure

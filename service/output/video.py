@@ -1,7 +1,7 @@
 """Writes pictures as an MP4 that ordinary players can play; the file appears only when it is whole."""
 
-import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -14,6 +14,7 @@ from av.container import OutputContainer
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
+from spikewatch.atomic_file import atomic_write
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.inference.offline import OfflineStep
 from spikewatch.service.output.drawing import annotate, event_image, integer_scale, training_banner
@@ -46,40 +47,28 @@ class VideoWriter:
 
     def __init__(self, path: str | Path, fps: float | Fraction, frame_size: tuple[int, int]) -> None:
         self._path = Path(path)
-        self._partial_path = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
         self._fps = Fraction(fps).limit_denominator(MAX_FPS_DENOMINATOR)
         self._width, self._height = frame_size
+        self._stack = ExitStack()
         self._container: OutputContainer | None = None
         self._stream: VideoStream | None = None
 
     def __enter__(self) -> Self:
         """Opens a file beside the final one."""
-        self._container = av.open(
-            str(self._partial_path), "w", format="mp4", options={"movflags": "faststart"}
-        )
-        try:
-            self._stream = self._open_stream(self._container)
-        except BaseException:
-            self._discard()
-            raise
+        with ExitStack() as stack:
+            partial = stack.enter_context(atomic_write(self._path))
+            container = av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"})
+            stack.callback(container.close)
+            self._container, self._stream = container, self._open_stream(container)
+            stack.push(self._flush)
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Finishes the file and gives it its name; after an error, leaves nothing behind."""
-        if kind is not None:
-            self._discard()
-            return
-        container, stream = self._require_open()
-        try:
-            for packet in stream.encode(None):
-                container.mux(packet)
-            container.close()
-            os.replace(self._partial_path, self._path)
-        except BaseException:
-            self._discard()
-            raise
+        self._stack.__exit__(kind, error, trace)
 
     def write(self, picture: NDArray[np.uint8]) -> None:
         """Appends one picture, uint8 [H, W, 3] RGB."""
@@ -106,10 +95,14 @@ class VideoWriter:
             raise RuntimeError("the video is not open; use `with VideoWriter(...) as video:`")
         return self._container, self._stream
 
-    def _discard(self) -> None:
-        if self._container is not None:
-            self._container.close()
-        self._partial_path.unlink(missing_ok=True)
+    def _flush(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write the pictures that the encoder still holds, unless the video is discarded after an error."""
+        if kind is None:
+            container, stream = self._require_open()
+            for packet in stream.encode(None):
+                container.mux(packet)
 
 
 def _available_codec() -> str:

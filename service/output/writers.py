@@ -5,13 +5,14 @@ Every file is written under a temporary name and renamed when whole, so an inter
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 import numpy as np
 
-from spikewatch.model.atomic_file import atomic_write
+from spikewatch.atomic_file import atomic_write
 from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes, to_prophesee
 from spikewatch.service.inference.offline import OfflineStep
 from spikewatch.service.schemas import Summary
@@ -39,8 +40,9 @@ class _FileWriter:
     """A file that appears only when it is whole."""
 
     def __init__(self, path: Path) -> None:
-        self._atomic_write = atomic_write(path)
-        self._file = self._atomic_write.__enter__().open("wb")
+        with ExitStack() as stack:
+            self._file = stack.enter_context(stack.enter_context(atomic_write(path)).open("wb"))
+            self._stack = stack.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -48,8 +50,7 @@ class _FileWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
-        self._atomic_write.__exit__(kind, error, trace)
+        self._stack.__exit__(kind, error, trace)
 
 
 class NdjsonWriter(_FileWriter):

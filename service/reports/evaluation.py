@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spikewatch.model.atomic_file import atomic_write
+from spikewatch.atomic_file import atomic_write
 from spikewatch.model.nms import MAX_DETECTIONS
 from spikewatch.model.spec import ModelSpec
 from spikewatch.model.training.datasets.detect_kind import DatasetKind

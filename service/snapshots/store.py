@@ -13,6 +13,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Protocol
 
+from spikewatch.atomic_file import PARTIAL_PATTERN, temporary_file
 from spikewatch.service.errors import InvalidSettings, InvalidSnapshot, SnapshotStoreError
 from spikewatch.service.limits import QUALIFIED_ID_PATTERN
 from spikewatch.service.settings import Settings
@@ -81,18 +82,18 @@ class DirectoryStore:
         self._max_count, self._max_bytes = max_count, max_bytes
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
-        for left in folder.glob("*.part"):
-            left.unlink(missing_ok=True)
+        for pattern in (PARTIAL_PATTERN, "*.part"):  # release 0.1.0 wrote the second
+            for path in folder.glob(pattern):
+                path.unlink(missing_ok=True)
 
     def put(self, session_id: str, data: bytes, protected: Container[str] = ()) -> list[str]:
         """See `SnapshotStore.put`."""
         if re.fullmatch(QUALIFIED_ID_PATTERN, session_id) is None:
             raise ValueError(f"{session_id!r} is no id of a session")
         path = self._path(session_id)
-        part = path.with_suffix(f".{threading.get_ident()}.part")
         digest = hashlib.sha256(data).hexdigest().encode()
-        try:
-            with part.open("wb") as file:
+        with temporary_file(path) as partial:
+            with partial.open("wb") as file:
                 file.write(_HEADER_PREFIX + digest + b"\n")
                 file.write(data)
                 file.flush()
@@ -101,11 +102,8 @@ class DirectoryStore:
                 evicted = self._select_evictions(path, _HEADER_BYTES + len(data), protected)
                 for other in evicted:
                     other.unlink(missing_ok=True)
-                part.replace(path)
+                partial.replace(path)
                 self._sync_folder()
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
         return [other.stem for other in evicted]
 
     def get(self, session_id: str) -> bytes | None:
@@ -139,7 +137,7 @@ class DirectoryStore:
     def _select_evictions(self, path: Path, size: int, spared: Container[str]) -> list[Path]:
         """The oldest others, without which one more of `size` bytes fits."""
         others = []
-        for other in self._folder.glob("*.snapshot"):
+        for other in self._folder.glob("[!.]*.snapshot"):
             with contextlib.suppress(FileNotFoundError):
                 stat = other.stat()
                 others.append((stat.st_mtime_ns, stat.st_size, other))

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from spikewatch.atomic_file import atomic_write
 from spikewatch.ingest.formats.dat import encode_dat
 from spikewatch.ingest.simulation.dataset.labels import BBOX_DTYPE, Boxes
 from spikewatch.ingest.simulation.dataset.layout import (
-    atomic_write,
     encode_dat_header,
     recording_paths,
     write_labels,
@@ -104,7 +104,7 @@ def run_job(
     film = film_factory(made.film_config)
     labels: list[Boxes] = [np.zeros(0, BBOX_DTYPE)]
     try:
-        with atomic_write(where.events) as file:
+        with atomic_write(where.events) as partial, partial.open("wb") as file:
             file.write(encode_dat_header(made.film_config.width, made.film_config.height))
             for number, step in enumerate(record_film(film, camera, timing), 1):
                 file.write(encode_dat(step.events))

@@ -1,19 +1,18 @@
 """Simulated recordings on disk, as Gen1: `train|val|test/NAME_td.dat` with `NAME_bbox.npy` beside."""
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
+from spikewatch.atomic_file import PARTIAL_PATTERN, atomic_write
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.simulation.dataset.labels import Boxes
 
-EVENTS_SUFFIX, LABELS_SUFFIX, PARTIAL_SUFFIX = "_td.dat", "_bbox.npy", ".part"
+EVENTS_SUFFIX, LABELS_SUFFIX = "_td.dat", "_bbox.npy"
 
 SPLITS = ("train", "val", "test", *["train"] * 7)
 """The split of recording i is entry i modulo ten: 80, 10 and 10 %, all three from the third recording on."""
@@ -53,22 +52,10 @@ def encode_dat_header(width: int, height: int) -> bytes:
     return "".join(f"% {line}\n" for line in lines).encode() + bytes([0x00, 8])
 
 
-@contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A file to write that appears as `path` when it is whole, and not at all after an error."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL_SUFFIX}")
-    try:
-        with partial.open("wb") as file:
-            yield file
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def write_labels(path: Path, boxes: Boxes) -> None:
     """A `_bbox.npy`, at once or not at all."""
-    with atomic_write(path) as file:
-        np.save(file, boxes)
+    with atomic_write(path) as partial:
+        np.save(partial, boxes)
 
 
 @contextmanager
@@ -88,7 +75,7 @@ def exclusive_writer(output_dir: Path) -> Iterator[None]:
             raise SimulationError(
                 f"{output_dir}: another run writes there; wait for it or name another folder"
             ) from None
-        for pattern in (f".*{PARTIAL_SUFFIX}", f"*/.*{PARTIAL_SUFFIX}"):
+        for pattern in (PARTIAL_PATTERN, f"*/{PARTIAL_PATTERN}"):
             for path in output_dir.glob(pattern):
                 path.unlink(missing_ok=True)
         yield

@@ -6,9 +6,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from spikewatch.atomic_file import atomic_write
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.simulation.dataset.job import DatasetOptions, RecordingSummary
-from spikewatch.ingest.simulation.dataset.layout import atomic_write
 
 REPORT_FILE = "simulation.json"
 
@@ -115,5 +115,5 @@ def write_report(output_dir: Path, options: dict[str, Any], summaries: dict[int,
         "licences": [] if options["meshes"] is None else list(MESH_LICENCES),
         "recordings": [summaries[index] for index in sorted(summaries)],
     }
-    with atomic_write(output_dir / REPORT_FILE) as file:
-        file.write((json.dumps(report, indent=1) + "\n").encode())
+    with atomic_write(output_dir / REPORT_FILE) as partial:
+        partial.write_text(json.dumps(report, indent=1) + "\n")

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from spikewatch.model.atomic_file import atomic_write
+from spikewatch.atomic_file import atomic_write
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint
 from spikewatch.model.errors import TrainingError
 from spikewatch.model.network.base import Network

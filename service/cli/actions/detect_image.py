@@ -8,7 +8,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from spikewatch.model.atomic_file import atomic_write
+from spikewatch.atomic_file import atomic_write
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.detections import Detections
 from spikewatch.model.detector import Detector

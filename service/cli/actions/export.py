@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from spikewatch.model.atomic_file import atomic_write
+from spikewatch.atomic_file import atomic_write
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.checkpoints.official_export import export_official
 from spikewatch.model.detector import Detector

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from spikewatch.model.atomic_file import atomic_write
+from spikewatch.atomic_file import atomic_write
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint, untrained_network
 from spikewatch.model.coco_classes import COCO_CLASSES
 from spikewatch.model.errors import ConfigError

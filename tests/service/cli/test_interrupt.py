@@ -64,7 +64,7 @@ def test_detect_finishes_its_files(
     options = ["--weights", weights, "--confidence", 0.001, "--json"]
     files = [x for path in outs.values() for x in ("--out", path)]
     command = [SCRIPT, "detect", long_recording, *options, *files]
-    done = interrupted(command, lambda: any(tmp_path.glob(".r.mp4.*.part")))
+    done = interrupted(command, lambda: any(tmp_path.glob(".r.*.part.mp4")))
     assert done.status == 130, done.err
     assert "Traceback" not in done.err
     assert done.err.startswith("spikewatch: interrupted ")

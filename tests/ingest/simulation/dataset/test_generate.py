@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from spikewatch.atomic_file import atomic_write
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.events import empty_events
 from spikewatch.ingest.formats.dat import encode_dat
@@ -27,7 +28,6 @@ from spikewatch.ingest.simulation.dataset.job import (
 )
 from spikewatch.ingest.simulation.dataset.layout import (
     SPLITS,
-    atomic_write,
     encode_dat_header,
     exclusive_writer,
     recording_paths,
@@ -267,11 +267,11 @@ def test_no_process_is_left(made: Path) -> None:
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
-    with pytest.raises(TypeError), atomic_write(path) as file:
+    with pytest.raises(TypeError), atomic_write(path) as partial, partial.open("wb") as file:
         file.writelines([b"half", 1])  # type: ignore[list-item]
     assert list(tmp_path.iterdir()) == []
-    with atomic_write(path) as file:
-        file.write(b"whole")
+    with atomic_write(path) as partial:
+        partial.write_bytes(b"whole")
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"whole"]
 
 
