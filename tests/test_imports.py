@@ -206,6 +206,24 @@ def test_no_folder_holds_more_than_nineteen_modules() -> None:
     assert {folder: count for folder, count in counts.items() if count > 19} == {}
 
 
+def test_no_test_module_imports_another() -> None:
+    shared = [
+        f"{path.relative_to(ROOT)} imports {item}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for item in imports(ast.parse(path.read_text()))
+        if item.startswith("tests.") and any(part.startswith("test_") for part in item.split("."))
+    ]
+    assert shared == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_tests_lie_in_folders_of_the_packages(package: str) -> None:
+    tested = {
+        path.parent.relative_to(ROOT / "tests") for path in (ROOT / "tests" / package).rglob("test_*.py")
+    }
+    assert {str(folder) for folder in tested if not (ROOT / folder / "__init__.py").exists()} == set()
+
+
 def test_the_checks_see_faults() -> None:
     tree = ast.parse("def f():\n    import torch.nn\n    from spikewatch.model.errors import ModelError\n")
     assert list(imports(tree)) == [

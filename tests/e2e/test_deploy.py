@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -28,10 +27,8 @@ from spikewatch.model.checkpoints.bundled import DEFAULT_WEIGHTS
 from spikewatch.service.api import health
 from spikewatch.service.settings import Settings
 from spikewatch.service.snapshots import saver
+from tests.e2e.support.deploy import COMPOSE, DOCKERFILE, ROOT, load, probe, rest_of, run
 
-ROOT = Path(__file__).parents[2]
-COMPOSE = ROOT / "docker-compose.yml"
-DOCKERFILE = ROOT / "docker" / "Dockerfile"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SERVICES = ("spikewatch", "prometheus", "grafana")
 
@@ -44,44 +41,15 @@ def tool(name: str) -> str:
     return path
 
 
-def run(*command: str | Path, **options: Any) -> str:
-    done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=120, check=False, **options
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    output: str = done.stdout
-    return output
-
-
-def load(path: Path) -> Any:
-    return yaml.safe_load(path.read_text())
-
-
 def composed() -> Any:
     """The compose file as it is without a `.env`: `${NAME:-value}` is value."""
     return yaml.safe_load(re.sub(r"\$\{\w+:-(.*?)\}", r"\1", COMPOSE.read_text()))
-
-
-def instructions() -> list[tuple[str, str]]:
-    """(keyword, rest) of each instruction of the Dockerfile, continued lines joined."""
-    text = re.sub(r"(?m)^\s*#.*\n", "", DOCKERFILE.read_text()).replace("\\\n", " ")
-    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
-
-
-def rest_of(keyword: str) -> list[str]:
-    return [rest for word, rest in instructions() if word == keyword]
 
 
 def copied() -> list[str]:
     """What the image takes from the repository."""
     copies = [shlex.split(rest) for rest in rest_of("COPY") if "--from=" not in rest]
     return [source for *sources, _ in copies for source in sources]
-
-
-def probe() -> list[str]:
-    """The image's health check, as an argument vector."""
-    command: list[str] = json.loads(rest_of("HEALTHCHECK")[0].partition("CMD")[2])
-    return command
 
 
 # The image

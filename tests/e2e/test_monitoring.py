@@ -3,7 +3,6 @@
 Nothing is started here; `test_prometheus` runs the Prometheus part for real.
 """
 
-import json
 import re
 from functools import cache
 from itertools import combinations
@@ -15,10 +14,18 @@ from prometheus_client import CollectorRegistry
 from spikewatch.model.energy.degradation import SATURATED_ABOVE, SILENT_BELOW
 from spikewatch.service.metrics.service import Metrics
 from spikewatch.service.settings import Settings
-from tests.e2e.test_deploy import COMPOSE, ROOT, load
+from tests.e2e.support.deploy import COMPOSE, load
+from tests.e2e.support.monitoring import (
+    GRAFANA,
+    PROMETHEUS,
+    alerts,
+    dashboard,
+    expressions,
+    panels,
+    recorded,
+    rules,
+)
 
-PROMETHEUS = ROOT / "docker" / "prometheus"
-GRAFANA = ROOT / "docker" / "grafana"
 METRIC = re.compile(r"(?<![\w:])spikewatch_\w+")
 RECORDED = re.compile(r"\w+:spikewatch_\w+:\w+")
 SUFFIXES = {
@@ -27,34 +34,6 @@ SUFFIXES = {
     "histogram": ("_bucket", "_sum", "_count"),
     "info": ("_info",),
 }
-
-
-def dashboard() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((GRAFANA / "dashboards" / "spikewatch.json").read_text())
-    return found
-
-
-def panels() -> list[dict[str, Any]]:
-    """All panels but the headings of rows."""
-    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
-
-
-def expressions() -> list[tuple[str, str, str]]:
-    """Panel, legend and PromQL of every query on the dashboard."""
-    return [(p["title"], t["legendFormat"], t["expr"]) for p in panels() for t in p["targets"]]
-
-
-def rules() -> list[dict[str, Any]]:
-    return [rule for group in load(PROMETHEUS / "rules.yml")["groups"] for rule in group["rules"]]
-
-
-def alerts() -> list[dict[str, Any]]:
-    return [rule for rule in rules() if "alert" in rule]
-
-
-def recorded() -> dict[str, str]:
-    """Name and PromQL of each recording rule."""
-    return {rule["record"]: rule["expr"] for rule in rules() if "record" in rule}
 
 
 @cache

@@ -18,8 +18,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.e2e.test_deploy import ROOT, load, probe, run
-from tests.e2e.test_monitoring import PROMETHEUS, alerts, dashboard, expressions, recorded
+from tests.e2e.support.deploy import ROOT, load, probe, run
+from tests.e2e.support.monitoring import PROMETHEUS, alerts, dashboard, expressions, recorded
 from tests.model.support.fakes import small_detector
 from tests.service.support.keyring import ALICE, ALICE_LINE
 from tests.service.support.live import Live, dat_stream, live_service

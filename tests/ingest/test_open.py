@@ -12,25 +12,10 @@ from spikewatch.ingest.open import open_recording, sniff
 from spikewatch.ingest.recording import RecordingInfo
 from tests.ingest.support.cases import as_array, same
 from tests.ingest.support.encoders import dat, evt3
+from tests.ingest.support.real_recordings import REAL
 
 HEADER = b"% Data file containing CD events\n% Version 2\n% Width 304\n% Height 240\n\x0c\x08"
 EVENTS = [(100 * i, i % 304, i % 240, i % 2) for i in range(5000)]
-
-REAL = [
-    ("traffic_davis346_td.dat", "dat", 346, 260, 78_830, (0, 215, 164, 1), (2_359_945, 233, 205, 1)),
-    ("ncars_car_td.dat", "dat", None, None, 4_407, (0, 6, 18, 1), (99_937, 48, 47, 1)),
-    ("imx636_spinning_td.dat", "dat", 1280, 720, 1_218_618, (5_856, 484, 315, 1), (10_773_853, 471, 350, 0)),
-    (
-        "sparklers_evt2.raw",
-        "evt2",
-        640,
-        480,
-        521_252,
-        (913_716_224, 35, 443, 1),
-        (913_812_095, 12, 471, 0),
-    ),
-    ("pedestrians_evt3.raw", "evt3", 1280, 720, 5_000, (5_840_504, 707, 297, 0), (5_885_714, 598, 260, 0)),
-]
 
 
 @pytest.fixture

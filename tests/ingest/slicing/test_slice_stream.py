@@ -6,13 +6,12 @@ from spikewatch.ingest.errors import FormatError, GeometryError, IngestError
 from spikewatch.ingest.formats.decoders import FORMATS, make_decoder
 from spikewatch.ingest.slicing.slice_stream import SliceStream
 from spikewatch.ingest.slicing.slicer import TimeSlicer
-from tests.ingest.slicing.test_slicer import equal, jittered
 from tests.ingest.support.cases import HEIGHT, WIDTH, pieces, sorted_events
 from tests.ingest.support.encoders import ENCODERS, dat
-from tests.ingest.test_open import REAL
+from tests.ingest.support.real_recordings import REAL
+from tests.ingest.support.slices import OPTIONS, equal, jittered
 
 SIZED = b"% evt 3.0\n% geometry 304x240\n% end\n"
-OPTIONS = {"slice_us": 10_000, "max_gap_us": 300_000, "max_late_us": 15_000}
 
 
 def streamed(format, parts, width=WIDTH, height=HEIGHT, representation="polarity_counts"):

@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 from spikewatch.ingest.errors import FormatError, IngestError
 from spikewatch.ingest.formats.decoders import FORMATS
 from spikewatch.ingest.slicing.slice_stream import SliceStream
-from tests.ingest.slicing.test_slice_stream import OPTIONS
-from tests.ingest.slicing.test_slicer import equal, jittered
 from tests.ingest.support.cases import HEIGHT, WIDTH, pieces, sorted_events
 from tests.ingest.support.encoders import ENCODERS
+from tests.ingest.support.slices import OPTIONS, equal, jittered
 
 HEADERS = {
     "dat": f"% Data file\n% Width {WIDTH}\n% Height {HEIGHT}\n".encode() + bytes([12, 8]),

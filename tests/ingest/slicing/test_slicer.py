@@ -8,24 +8,13 @@ from hypothesis import strategies as st
 from spikewatch.ingest.errors import GeometryError, TimeOrderError
 from spikewatch.ingest.slicing.slicer import TimeSlicer
 from tests.ingest.support.cases import HEIGHT, WIDTH, as_array, sorted_events
-
-jittered = st.tuples(sorted_events(), st.lists(st.integers(0, 20_000), min_size=1, max_size=7)).map(
-    lambda drawn: [(max(0, e[0] - drawn[1][i % len(drawn[1])]), *e[1:]) for i, e in enumerate(drawn[0])]
-)
+from tests.ingest.support.slices import equal, jittered
 
 
 def cut(events, parts, slicer):
     slices = [part for chunk in parts for part in slicer.push(events[chunk])]
     last = slicer.flush()
     return slices + ([] if last is None else [last])
-
-
-def equal(left, right):
-    return len(left) == len(right) and all(
-        (a.t0_us, a.t1_us, a.n_events, a.discontinuity) == (b.t0_us, b.t1_us, b.n_events, b.discontinuity)
-        and (a.frame == b.frame).all()
-        for a, b in zip(left, right, strict=True)
-    )
 
 
 def make(slice_us=10_000, **options):

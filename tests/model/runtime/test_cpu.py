@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from spikewatch.model.checkpoints.checkpoint import load_detector, untrained_network
-from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.detector import Detector
 from spikewatch.model.errors import ConfigError, StateError
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
@@ -16,29 +16,9 @@ from spikewatch.model.runtime.packed_convolutions import ByteConv, ConvGeometry,
 from spikewatch.model.runtime.select import select_runtime
 from spikewatch.model.spec import ModelSpec
 from tests.model.support.fakes import calibrated_detector, event_like_frames, small_detector
+from tests.model.support.runtimes import FUSIBLE, SLICES, equal, on
 
 PACKED = ("fp32", "int8x2", "int8")
-SLICES = 4
-
-FUSIBLE = [
-    SpikeYOLOConfig("t"),
-    SpikeYOLOConfig("n", d_max=2, beta=0.5),
-    SpikeYOLOConfig("t", beta=0.5, input_gain=0.5),
-    SpikeYOLOConfig("t", low_block="snn2", head="anchor_based"),
-    SpikeYOLOConfig("t", beta_mode="learned"),
-    SpikeYOLOConfig("t", d_max=255),
-]
-
-
-def on(runtime: str, detector: Detector) -> Detector:
-    return Detector(detector.network, detector.spec, runtime=runtime)
-
-
-def equal(a: StepOutput, b: StepOutput) -> bool:
-    same_spikes = list(a.spikes) == list(b.spikes) and all(
-        torch.equal(n, b.spikes[k]) for k, n in a.spikes.items()
-    )
-    return same_spikes and all(torch.equal(x, y) for x, y in zip(a.logits, b.logits, strict=True))
 
 
 @pytest.mark.parametrize("runtime", PACKED)

@@ -16,9 +16,9 @@ from spikewatch.model.runtime.cuda_graphs import CudaGraphNetwork
 from spikewatch.model.runtime.gpu import HalfPrecisionNetwork, select_fire_kernel
 from spikewatch.model.runtime.ilif_gpu import ILIFConstants, fire_torch
 from spikewatch.model.runtime.select import select_runtime
-from tests.model.runtime.test_cpu import FUSIBLE, SLICES, equal, on
 from tests.model.support.fake_cuda import FakeGraph, pretend
 from tests.model.support.fakes import calibrated_detector, event_like_frames, small_detector
+from tests.model.support.runtimes import FUSIBLE, SLICES, equal, on
 
 SESSIONS = 4
 

@@ -17,8 +17,7 @@ import spikewatch.service.auth.tickets
 from spikewatch.model.detector import Detector
 from spikewatch.service.auth.client import Client
 from spikewatch.service.errors import InvalidKey
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_sessions import problem
+from tests.service.support.http_client import opened, problem
 from tests.service.support.keyring import (
     ALICE,
     ALICE_LINE,
@@ -30,7 +29,8 @@ from tests.service.support.keyring import (
     SLOW_LINE,
     with_key,
 )
-from tests.service.support.live import SENSOR, Live, comparable, dat_file, dat_stream, live_service, talk
+from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, talk
+from tests.service.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +53,6 @@ def alice(guarded: Live) -> Iterator[httpx.Client]:
 def bob(guarded: Live) -> Iterator[httpx.Client]:
     with with_key(guarded, BOB) as client:
         yield client
-
-
-def opened(client: httpx.Client, **wanted: Any) -> str:
-    answer = client.post("/v1/sessions", json=SENSOR | wanted)
-    assert answer.status_code == 201, answer.text
-    session_id: str = answer.json()["session_id"]
-    return session_id
 
 
 def routes(live: Live) -> list[tuple[str, str]]:

@@ -14,11 +14,11 @@ from spikewatch.service.auth.keys import KeyLimits, make_key
 from spikewatch.service.errors import InvalidKey, InvalidSettings, RateLimited, TooManyKeyUploads
 from spikewatch.service.server import make_server
 from spikewatch.service.settings import Settings
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_sessions import problem
 from tests.service.support.console import Done
+from tests.service.support.http_client import problem
 from tests.service.support.keyring import ALICE, ALICE_LINE, BOB_LINE, with_key
 from tests.service.support.live import dat_file, live_service
+from tests.service.support.waiting import until
 
 
 def test_settings_of_lists_and_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,7 @@
 from websockets.sync.client import connect
 
 from spikewatch.model.detector import Detector
-from tests.service.auth.test_access import opened
-from tests.service.sessions.test_sessions import problem
+from tests.service.support.http_client import opened, problem
 from tests.service.support.keyring import ALICE, ALICE_LINE, BOB, BOB_LINE, SLOW, SLOW_LINE, with_key
 from tests.service.support.live import dat_file, dat_stream, live_service, talk
 

@@ -9,7 +9,7 @@ from websockets.sync.client import connect
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.settings import Settings
-from tests.service.sessions.test_sessions import problem
+from tests.service.support.http_client import problem
 from tests.service.support.keyring import ALICE, ALICE_LINE
 from tests.service.support.live import SENSOR, Live, live_service
 

@@ -12,8 +12,10 @@ import pytest
 from websockets.sync.client import connect
 
 from spikewatch.model.detector import Detector
-from tests.service.sessions.test_bad_clients import until
+from tests.service.support.http_client import met
 from tests.service.support.live import Live, dat_file, dat_stream, live_service
+from tests.service.support.sockets import code_of, raw, rest, send_through_small_buffers
+from tests.service.support.waiting import until
 
 HEAD_S = 0.6
 IDLE_S = 2.0
@@ -26,35 +28,6 @@ def hasty(detector: Detector) -> Iterator[Live]:
     with live_service(detector, min_body_bytes_per_s=100_000, **limits) as live:
         send_through_small_buffers(live)
         yield live
-
-
-def send_through_small_buffers(live: Live) -> None:
-    """Connections inherit them from the socket that listens."""
-    listening = live.server.servers[0].sockets[0].fileno()
-    with socket.socket(fileno=os.dup(listening)) as same:
-        same.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-
-
-@contextmanager
-def raw(live: Live, data: bytes = b"", small_buffer: bool = False) -> Iterator[socket.socket]:
-    with socket.socket() as client:
-        if small_buffer:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.settimeout(20)
-        client.connect(("127.0.0.1", live.port))
-        client.sendall(data)
-        yield client
-
-
-def rest(client: socket.socket) -> bytes:
-    """All that comes until the service closes the connection."""
-    received = b""
-    try:
-        while piece := client.recv(65536):
-            received += piece
-    except ConnectionError:
-        pass
-    return received
 
 
 def trickle(client: socket.socket, piece: bytes, pause_s: float = 0.05) -> bytes:
@@ -74,12 +47,6 @@ def trickle(client: socket.socket, piece: bytes, pause_s: float = 0.05) -> bytes
     except ConnectionError:
         return b""
     raise AssertionError("the service had endless patience")
-
-
-def code_of(response: bytes) -> tuple[int, str]:
-    head, _, body = response.partition(b"\r\n\r\n")
-    assert b"content-type: application/problem+json" in head, response
-    return int(head.split()[1]), json.loads(body)["code"]
 
 
 @contextmanager
@@ -109,11 +76,6 @@ def open_connections(live: Live) -> int:
 def unsent(live: Live) -> list[int]:
     """Bytes that wait in this process for clients to read."""
     return [c.transport.get_write_buffer_size() for c in list(live.server.server_state.connections)]
-
-
-def met(live: Live, bound: str) -> float:
-    """How often a bound was met."""
-    return live.metric(f'spikewatch_bounds_met_total{{bound="{bound}"}}')
 
 
 def test_headers_that_never_end_are_given_up(hasty: Live) -> None:

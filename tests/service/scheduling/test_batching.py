@@ -10,7 +10,7 @@ from spikewatch.service.scheduling.batching import BatchingPolicy
 from spikewatch.service.scheduling.round_robin import ModelRoundRobin
 from spikewatch.service.scheduling.scheduler import Scheduler
 from spikewatch.service.sessions.inbox import Command, Inbox
-from tests.service.scheduling.test_scheduler import FakeSession, names, slice_at
+from tests.service.support.scheduling import FakeSession, names, slice_at
 
 SLICE_S = 0.05
 SHARE = 0.1

@@ -11,11 +11,11 @@ from spikewatch.model.detector import Detector
 from spikewatch.service.scheduling.round_robin import ModelRoundRobin
 from spikewatch.service.scheduling.scheduler import Scheduler
 from spikewatch.service.sessions.inbox import Inbox
-from tests.service.scheduling.test_scheduler import FakeSession, slice_at
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_sessions import problem
+from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, upload
 from tests.service.support.many import LOW, ask, at_once, listing, loaded, many, save, third_detector, whole
+from tests.service.support.scheduling import FakeSession, slice_at
+from tests.service.support.waiting import until
 
 SLICES = 8
 

@@ -7,7 +7,6 @@ import threading
 import weakref
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,7 @@ from spikewatch.service.model_catalog import load_weights
 from spikewatch.service.scheduling import model_pool
 from spikewatch.service.scheduling.loaded_model import LoadedModel
 from tests.model.support.fakes import small_detector
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_sessions import problem
+from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, upload
 from tests.service.support.many import (
     LOW,
@@ -34,19 +32,15 @@ from tests.service.support.many import (
     memory_of,
     other_detector,
     save,
+    variant,
     whole,
 )
+from tests.service.support.waiting import until
 
 pytestmark = pytest.mark.slow
 
 DEFAULT = "spikewatch-t-untrained"
 MIB = 1 << 20
-
-
-def variant(name: str, slices: int) -> Detector:
-    """The default's network under another name and T; all are of one size."""
-    made = small_detector()
-    return Detector(made.network, replace(made.spec, name=name, slices=slices))
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.service.app import create_app
 from spikewatch.service.errors import InvalidSettings
 from spikewatch.service.settings import Settings
-from tests.service.sessions.test_sessions import problem
 from tests.service.support.console import Done
+from tests.service.support.http_client import problem
 from tests.service.support.live import SENSOR, Live, comparable, dat_file, dat_stream, upload
 from tests.service.support.many import (
     LOW,

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from spikewatch.model.detector import Detector
-from tests.service.scheduling.test_model_memory import variant
-from tests.service.sessions.test_bad_clients import until
 from tests.service.support.live import dat_file
-from tests.service.support.many import ask, loaded, many, memory_of, save, third_detector
+from tests.service.support.many import ask, loaded, many, memory_of, save, third_detector, variant
+from tests.service.support.waiting import until
 
 pytestmark = pytest.mark.slow
 

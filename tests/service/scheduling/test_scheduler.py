@@ -1,33 +1,12 @@
 """Fairness and order, without a network: sessions are stood in for by their two queues."""
 
 import threading
-from dataclasses import dataclass, field, replace
-from types import SimpleNamespace
-
-import torch
+from dataclasses import replace
 
 from spikewatch.service.errors import SessionClosed
-from spikewatch.service.inference.window import InputSlice
 from spikewatch.service.scheduling.scheduler import ScheduledItem, Scheduler
 from spikewatch.service.sessions.inbox import Command, Inbox
-
-
-def slice_at(t0_us: int, n_events: int = 1) -> InputSlice:
-    return InputSlice(t0_us, t0_us + 1, n_events, False, torch.zeros(1), 0.0)
-
-
-@dataclass(eq=False)
-class FakeSession:
-    """What the scheduler sees of a session."""
-
-    name: str
-    inbox: Inbox
-    full: bool = False
-    options: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(slice_us=50_000))
-
-    @property
-    def ready(self) -> bool:
-        return not self.inbox.empty and not self.full
+from tests.service.support.scheduling import FakeSession, names, slice_at
 
 
 def make(names: str, slices: int, max_batch: int) -> tuple[Scheduler, list[FakeSession]]:
@@ -42,10 +21,6 @@ def make(names: str, slices: int, max_batch: int) -> tuple[Scheduler, list[FakeS
 
 def batch(scheduler: Scheduler) -> list[ScheduledItem]:
     return [] if scheduler.wait_s(0) is None else scheduler.next_batch()
-
-
-def names(work: list) -> str:
-    return "".join(entry.session.name for entry in work)
 
 
 def test_at_most_one_slice_of_a_session_in_a_batch_and_in_order() -> None:

@@ -13,9 +13,9 @@ from spikewatch.model.detector import Detector
 from spikewatch.service.session_manager.idle import IdlePolicy
 from spikewatch.service.sessions.activity import Notifications
 from spikewatch.service.sessions.session import Session
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_sessions import problem
+from tests.service.support.http_client import problem
 from tests.service.support.live import SENSOR, Live, dat_stream, live_service, talk
+from tests.service.support.waiting import until
 
 
 def state(live: Live, session_id: str) -> str:

@@ -13,24 +13,12 @@ import pytest
 from spikewatch.model.detector import Detector
 from spikewatch.service.session_manager.shutdown import drain_sessions
 from spikewatch.service.snapshots.store import DirectoryStore
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_resume import LOW, post, stream
-from tests.service.sessions.test_sessions import problem
-from tests.service.sessions.test_watchers import watching
-from tests.service.snapshots.test_snapshots import service
+from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
-from tests.service.uploads.test_jobs import as_hdf5
-
-
-def left(live: Live, slices: int, **wanted: int) -> str:
-    """A session whose client left before it read anything, while the worker is stuck: all slices wait."""
-    session = live.manager.get(live.open(**wanted))
-    with stream(live, session.id) as feeder:
-        feeder.recv()
-        feeder.send(dat_stream(slices))
-        until(lambda: len(session.inbox) == slices - 1)
-    until(lambda: not session.feed_held)
-    return str(session.id)
+from tests.service.support.snapshots import service
+from tests.service.support.streams import LOW, left, post, stream, watching
+from tests.service.support.uploads import as_hdf5
+from tests.service.support.waiting import until
 
 
 def outcomes(live: Live, outcome: str) -> float:

@@ -6,9 +6,9 @@ import pytest
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.errors import SessionClosed
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_sessions import post
 from tests.service.support.live import Live, dat_stream, live_service
+from tests.service.support.streams import post
+from tests.service.support.waiting import until
 
 
 def books(live: Live) -> dict[str, float]:

@@ -5,7 +5,6 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 from safetensors.torch import load, save
@@ -13,21 +12,10 @@ from safetensors.torch import load, save
 from spikewatch.model.detector import Detector
 from spikewatch.service.errors import StepFailed
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
+from tests.service.support.snapshots import saved_meta
+from tests.service.support.waiting import until
 
 LOW = {"confidence": 0.001}
-
-
-def until(condition: Callable[[], bool], limit_s: float = 20) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "it never happened"
-        time.sleep(0.02)
-
-
-def saved_meta(data: bytes) -> dict:
-    header = json.loads(data[8 : 8 + struct.unpack_from("<Q", data)[0]])
-    meta: dict = json.loads(header["__metadata__"]["session"])
-    return meta
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,11 @@ from websockets.sync.client import connect
 from spikewatch.model.detector import Detector
 from spikewatch.service.api import viewer
 from spikewatch.service.inference.sources import LiveSource
-from tests.service.sessions.test_bad_clients import saved_meta, until
-from tests.service.sessions.test_sessions import post, problem
+from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
+from tests.service.support.snapshots import saved_meta
+from tests.service.support.streams import post
+from tests.service.support.waiting import until
 
 LOW = {"confidence": 0.001}
 SECRET = "/srv/secret/weights.safetensors is missing in <Engine object at 0x7f>"

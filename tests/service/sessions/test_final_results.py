@@ -7,10 +7,10 @@ from spikewatch.model.detector import Detector
 from spikewatch.service.schemas import Totals
 from spikewatch.service.session_manager.ended import MAX_FINAL_RESULTS, EndedSessions, EndReason
 from spikewatch.service.sessions.outbox import FinalResults, OutboxState
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_resume import LOW, post, stream
-from tests.service.sessions.test_sessions import problem
+from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, upload
+from tests.service.support.streams import LOW, post, stream
+from tests.service.support.waiting import until
 
 
 def end(live: Live, session_id: str, **place: int) -> dict:

@@ -6,27 +6,15 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 
-import httpx
 import pytest
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import ClientConnection
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.errors import SessionBusy
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_sessions import problem
+from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
-
-LOW = {"confidence": 0.001, "hop": 1}
-
-
-def post(live: Live, session_id: str, data: bytes, **place: int) -> httpx.Response:
-    return live.http.post(f"/v1/sessions/{session_id}/events", content=data, params=place)
-
-
-def stream(live: Live, session_id: str, **place: object) -> ClientConnection:
-    query = "&".join(f"{k}={v}" for k, v in place.items())
-    address = f"{live.ws_url}/v1/sessions/{session_id}/stream?{query}"
-    return connect(address, compression=None, max_size=None)
+from tests.service.support.streams import LOW, post, stream
+from tests.service.support.waiting import until
 
 
 def test_only_the_next_byte_is_taken(live: Live) -> None:

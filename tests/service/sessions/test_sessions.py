@@ -2,18 +2,15 @@
 
 import threading
 
-import httpx
 import pytest
 from safetensors.torch import load, save
 
 from spikewatch.model.detector import Detector
+from tests.service.support.http_client import problem
 from tests.service.support.live import SENSOR, Live, comparable, dat_file, dat_stream, live_service, upload
+from tests.service.support.streams import post
 
 LOW = {"confidence": 0.001}
-
-
-def post(live: Live, session_id: str, data: bytes) -> httpx.Response:
-    return live.http.post(f"/v1/sessions/{session_id}/events", content=data)
 
 
 def feed(live: Live, session_id: str, data: bytes, piece: int) -> list[dict]:
@@ -173,11 +170,6 @@ def _metadata(data: bytes) -> dict[str, str]:
     header = json.loads(data[8 : 8 + struct.unpack_from("<Q", data)[0]])
     metadata: dict[str, str] = header["__metadata__"]
     return metadata
-
-
-def problem(answer: httpx.Response) -> tuple[int, str]:
-    assert answer.headers["content-type"] == "application/problem+json"
-    return answer.status_code, answer.json()["code"]
 
 
 def test_unknown_and_ended_sessions(live: Live) -> None:

@@ -12,7 +12,6 @@ import pytest
 import torch
 import websockets
 from PIL import Image
-from websockets.sync.client import ClientConnection
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.api import watch
@@ -29,13 +28,10 @@ from tests.service.support.live import (
     talk,
     upload,
 )
+from tests.service.support.streams import watching
 
 LOW = {"confidence": 0.001}
 ID = "0123456789abcdef0123456789abcdef"
-
-
-def watching(live: Live, session_id: str) -> ClientConnection:
-    return websockets.sync.client.connect(f"{live.ws_url}/v1/sessions/{session_id}/watch", max_size=None)
 
 
 def watched_upload(live: Live, session_id: str, data: bytes) -> tuple[list[dict[str, Any]], Any]:

@@ -11,11 +11,12 @@ import pytest
 from spikewatch.model.detector import Detector
 from spikewatch.service.errors import SessionClosed
 from spikewatch.service.inference.engine import Engine, SequenceState
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_resume import post, stream
-from tests.service.sessions.test_sessions import problem
-from tests.service.snapshots.test_snapshots import LOW, ended, resume, service
+from tests.service.support.http_client import problem
 from tests.service.support.live import comparable, dat_file, dat_stream, talk, upload
+from tests.service.support.many import LOW
+from tests.service.support.snapshots import ended, resume, service
+from tests.service.support.streams import post, stream
+from tests.service.support.waiting import until
 
 
 def slow_down(monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.snapshots.store import DirectoryStore
-from tests.service.sessions.test_resume import post
-from tests.service.sessions.test_sessions import problem
-from tests.service.snapshots.test_snapshots import resume, service
+from tests.service.support.http_client import problem
 from tests.service.support.live import Live, dat_file, dat_stream
+from tests.service.support.snapshots import resume, service
+from tests.service.support.streams import post
 
 
 @pytest.fixture

@@ -3,10 +3,8 @@
 import itertools
 import json
 import threading
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,39 +14,12 @@ from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.service.snapshots.store import DirectoryStore
 from tests.ingest.support.encoders import ENCODERS
 from tests.model.support.fakes import small_detector
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_resume import post, stream
-from tests.service.sessions.test_sessions import problem
-from tests.service.support.live import (
-    HEIGHT,
-    WIDTH,
-    Live,
-    comparable,
-    dat_file,
-    dat_stream,
-    live_service,
-    talk,
-    upload,
-)
-
-LOW = {"confidence": 0.001}
-
-
-def service(detector: Detector, folder: Path, **settings: Any) -> AbstractContextManager[Live]:
-    return live_service(detector, snapshot_dir=folder, **settings)
-
-
-def resume(live: Live, session_id: str) -> dict:
-    answer = live.http.post("/v1/sessions", json={"resume": session_id})
-    assert answer.status_code == 201, answer.text
-    info: dict = answer.json()
-    assert info["session_id"] == session_id
-    return info
-
-
-def ended(live: Live, session_id: str) -> dict:
-    rest: dict = live.http.delete(f"/v1/sessions/{session_id}").json()
-    return rest
+from tests.service.support.http_client import problem
+from tests.service.support.live import HEIGHT, WIDTH, comparable, dat_file, dat_stream, talk, upload
+from tests.service.support.many import LOW
+from tests.service.support.snapshots import ended, resume, service
+from tests.service.support.streams import post, stream
+from tests.service.support.waiting import until
 
 
 def encoded(format: str, slices: int) -> bytes:

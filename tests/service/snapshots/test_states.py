@@ -10,13 +10,12 @@ import pytest
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.snapshots.validation import RESULT_BYTES, TEXT_BYTES, max_snapshot_bytes
-from tests.service.http.test_connection_limits import code_of, raw, rest, send_through_small_buffers
-from tests.service.session_manager.test_shutdown import left
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_resume import post
-from tests.service.sessions.test_sessions import problem
+from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_stream, live_service, upload
-from tests.service.uploads.test_jobs import as_hdf5
+from tests.service.support.sockets import code_of, raw, rest, send_through_small_buffers
+from tests.service.support.streams import left, post
+from tests.service.support.uploads import as_hdf5
+from tests.service.support.waiting import until
 
 LIMIT_S = 1.0
 

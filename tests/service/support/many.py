@@ -107,3 +107,9 @@ def at_once(*acts: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.join()
     return results
+
+
+def variant(name: str, slices: int) -> Detector:
+    """The default's network under another name and T; all are of one size."""
+    made = small_detector()
+    return Detector(made.network, replace(made.spec, name=name, slices=slices))

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from spikewatch.model.detector import Detector
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_sessions import problem
+from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, upload
-from tests.service.uploads.test_jobs import look
+from tests.service.support.uploads import look
+from tests.service.support.waiting import until
 
 EVERY = {"hop": 1, "confidence": 1}
 LITTLE = 4096

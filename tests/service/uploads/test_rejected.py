@@ -11,13 +11,13 @@ import pytest
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.uploads import admission
-from tests.service.scheduling.test_model_memory import variant
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_sessions import problem
+from tests.service.support.http_client import problem
 from tests.service.support.keyring import ALICE, ALICE_LINE, with_key
 from tests.service.support.live import SENSOR, Live, dat_file, live_service
-from tests.service.support.many import ask, many, memory_of, save
-from tests.service.uploads.test_jobs import LOW, as_hdf5, broken_off, lines, look, send
+from tests.service.support.many import ask, many, memory_of, save, variant
+from tests.service.support.streams import LOW
+from tests.service.support.uploads import as_hdf5, broken_off, lines, look, send
+from tests.service.support.waiting import until
 
 DATA = dat_file(4)
 

@@ -15,9 +15,7 @@ import numpy as np
 import pytest
 
 from spikewatch.model.detector import Detector
-from tests.service.http.test_connection_limits import met, raw, send_through_small_buffers
-from tests.service.sessions.test_bad_clients import until
-from tests.service.sessions.test_sessions import problem
+from tests.service.support.http_client import met, problem
 from tests.service.support.live import (
     HEIGHT,
     WIDTH,
@@ -28,6 +26,8 @@ from tests.service.support.live import (
     live_service,
     upload,
 )
+from tests.service.support.sockets import raw, send_through_small_buffers
+from tests.service.support.waiting import until
 
 LOW = {"confidence": 0.001}
 

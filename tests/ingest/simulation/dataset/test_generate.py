@@ -18,14 +18,8 @@ from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.events import empty_events
 from spikewatch.ingest.formats.dat import encode_dat
 from spikewatch.ingest.open import open_recording
-from spikewatch.ingest.simulation.dataset.generate import GenerationResult, check_options, generate_dataset
-from spikewatch.ingest.simulation.dataset.job import (
-    DatasetOptions,
-    FilmFactory,
-    RecordingJob,
-    recording_config,
-    run_job,
-)
+from spikewatch.ingest.simulation.dataset.generate import check_options
+from spikewatch.ingest.simulation.dataset.job import FilmFactory, RecordingJob, recording_config, run_job
 from spikewatch.ingest.simulation.dataset.layout import (
     SPLITS,
     encode_dat_header,
@@ -33,23 +27,12 @@ from spikewatch.ingest.simulation.dataset.layout import (
     recording_paths,
 )
 from spikewatch.ingest.simulation.dataset.recorder import Timing
-from tests.ingest.simulation.support.fake_film import FakeFilm, die_at_roadside, make_fake, refuse_roadside
+from tests.ingest.simulation.support.campaigns import OPTIONS, run
+from tests.ingest.simulation.support.fake_film import FakeFilm, die_at_roadside, refuse_roadside
 
 ROOT = Path(__file__).parents[4]
-OPTIONS = DatasetOptions(3, "mixed", Timing(0.3), 96, 64, None)
 ROADSIDE = {1, 5}
 """Of the first six recordings of OPTIONS."""
-
-
-def run(
-    out: Path,
-    recordings: int = 6,
-    workers: int = 2,
-    make_film: FilmFactory = make_fake,
-    options: DatasetOptions = OPTIONS,
-) -> tuple[GenerationResult, list[float]]:
-    told: list[float] = []
-    return generate_dataset(out, options, recordings, workers, make_film, told.append), told
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -228,7 +211,10 @@ def test_ctrl_c_leaves_whole_files_only(tmp_path: Path) -> None:
     """Interrupted as a terminal does it: the signal goes to parent and children alike."""
     script = tmp_path / "script.py"
     script.write_text(f"""
-from tests.ingest.simulation.dataset.test_generate import *
+from dataclasses import replace
+from pathlib import Path
+from spikewatch.ingest.simulation.dataset.recorder import Timing
+from tests.ingest.simulation.support.campaigns import OPTIONS, run
 if __name__ == "__main__":
     run(Path({str(tmp_path)!r}), 40, options=replace(OPTIONS, timing=Timing(2.0)))
 """)

@@ -1,0 +1,44 @@
+"""The files that deploy the service, as data."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[3]
+
+COMPOSE = ROOT / "docker-compose.yml"
+
+DOCKERFILE = ROOT / "docker" / "Dockerfile"
+
+
+def run(*command: str | Path, **options: Any) -> str:
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=120, check=False, **options
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    output: str = done.stdout
+    return output
+
+
+def load(path: Path) -> Any:
+    return yaml.safe_load(path.read_text())
+
+
+def instructions() -> list[tuple[str, str]]:
+    """(keyword, rest) of each instruction of the Dockerfile, continued lines joined."""
+    text = re.sub(r"(?m)^\s*#.*\n", "", DOCKERFILE.read_text()).replace("\\\n", " ")
+    return [(line.split()[0], line.split(maxsplit=1)[1]) for line in text.splitlines() if line.strip()]
+
+
+def rest_of(keyword: str) -> list[str]:
+    return [rest for word, rest in instructions() if word == keyword]
+
+
+def probe() -> list[str]:
+    """The image's health check, as an argument vector."""
+    command: list[str] = json.loads(rest_of("HEALTHCHECK")[0].partition("CMD")[2])
+    return command
