@@ -1,7 +1,8 @@
-"""Child processes in which libraries read the files of strangers, so that they can end only themselves.
+"""Child processes that parse untrusted files, so that a crash of a library ends only the child.
 
-A child speaks in frames: MESSAGE (i32 kind, u32 bytes), then so many bytes. It gets a few variables of the
-environment, none of the service's own, and limits its memory and processor time before it opens the file.
+A child writes messages to stdout: MESSAGE_HEADER (i32 type, u32 length), then `length` bytes of payload. It
+inherits a few environment variables, none of the service's own. It limits its memory and processor time
+before it opens the file.
 """
 
 import fcntl
@@ -18,39 +19,42 @@ from typing import IO, Self
 MESSAGE_HEADER = Struct("<iI")
 MAX_MESSAGE_BYTES = 1 << 28
 READ_TIMEOUT_S = 20.0
-"""Longest silence of a child that was asked; a chunk of 128 MiB is decompressed in one."""
+"""Longest time without output after a request; a chunk of 128 MiB is decompressed within it."""
 
 MAX_MEMORY_BYTES = 4 << 30
-"""Address space of a child; some chunks of 128 MiB, and the libraries."""
+"""Limit on a child's address space: several chunks of 128 MiB, and the libraries."""
 
 _CPU_GRACE_S = 60
 _MIN_BYTES_PER_CPU_S = 1 << 20
-"""Slowest reading that is thought honest; real recordings are read a hundred times as fast."""
+"""Slowest accepted reading speed; real recordings are read about 100 times as fast."""
 
 _MAX_WRITTEN_FILE_BYTES = 1 << 26
-"""Largest file a child may write: numba's cache of compiled kernels, never a recording."""
+"""Largest file that a child can write: room for numba's cache of compiled kernels."""
 
 _PIPE_BYTES = 1 << 20
-"""Most that an ordinary user may ask for on Linux; with the default of 64 KiB the two wait for each other."""
+"""Linux's limit for unprivileged users; at the default of 64 KiB, parent and child wait for each other."""
 
 _IMPORT_ROOT = Path(__file__).parents[2]
 _INHERITED_VARIABLES = (
     *("PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PYTHONPATH", "PYTHONSAFEPATH"),
     *("PYTHONDONTWRITEBYTECODE", "NUMBA_CACHE_DIR", "HDF5_PLUGIN_PATH"),
 )
-"""What a child gets of the environment: where things are, and no secret."""
+"""Environment variables that a child inherits: paths and locale, no secrets."""
 
 
 class ChildFailedError(Exception):
-    """A child ended by itself or over a limit, fell silent, or spoke out of turn; the message says which."""
+    """A child exited, exceeded a limit, timed out, or sent an unexpected message.
+
+    The message has no subject ("ended early"); callers put "the reader" or the like in front.
+    """
 
 
 class ChildProcess:
-    """A module of ours run in a process of its own, as a context manager; leaving it ends the process.
+    """A module of this package run as a child process; a context manager that kills it on exit.
 
     Args:
-        module: run as `python -m`, with `arguments`.
-        timeout_s: longest silence, in seconds.
+        module: run with `python -m`; `arguments` are passed to it.
+        timeout_s: longest wait for output, in seconds.
     """
 
     def __init__(self, module: str, *arguments: str, timeout_s: float = READ_TIMEOUT_S) -> None:
@@ -66,13 +70,13 @@ class ChildProcess:
         assert self._process.stdout is not None
         self._stdout: IO[bytes] = self._process.stdout
         if hasattr(fcntl, "F_SETPIPE_SZ"):
-            with suppress(OSError):  # a user may have so many large pipes only
+            with suppress(OSError):  # the number of large pipes of a user is limited
                 fcntl.fcntl(self._stdout, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._poller = select.poll()
         self._poller.register(self._stdout, select.POLLIN | select.POLLHUP)
 
     def send(self, line: str) -> None:
-        """Send a line of text to the child's standard input; a child that is gone will be noticed later."""
+        """Write a line to the child's stdin. If the child has exited, the next `receive` reports it."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(line.encode() + b"\n")
@@ -80,39 +84,39 @@ class ChildProcess:
             return
 
     def receive(self) -> tuple[int, bytearray]:
-        """The next message: kind and payload.
+        """Return the next message: its type and payload.
 
         Raises:
-            ChildFailedError: there is none.
+            ChildFailedError: the child exited, timed out, or declared too long a message.
         """
-        kind, length = MESSAGE_HEADER.unpack(self._read_exactly(MESSAGE_HEADER.size))
+        message_type, length = MESSAGE_HEADER.unpack(self._read_exactly(MESSAGE_HEADER.size))
         if length > MAX_MESSAGE_BYTES:
-            raise ChildFailedError(f"announced a message of {length} bytes")
-        return kind, self._read_exactly(length)
+            raise ChildFailedError(f"declared a message of {length} bytes, more than {MAX_MESSAGE_BYTES}")
+        return message_type, self._read_exactly(length)
 
     def receive_all(self) -> Iterator[tuple[int, bytearray]]:
-        """All messages, endlessly."""
+        """Yield all messages; ends only with an error of `receive`."""
         while True:
             yield self.receive()
 
     def _read_exactly(self, size: int) -> bytearray:
         data = bytearray(size)
-        view, got = memoryview(data), 0
-        while got < size:
+        view, received = memoryview(data), 0
+        while received < size:
             if not self._poller.poll(self._timeout_s * 1000):
-                raise ChildFailedError(f"gave nothing for {self._timeout_s:g} s")
-            count = self._stdout.readinto(view[got:])  # type: ignore[attr-defined]
+                raise ChildFailedError(f"sent nothing for {self._timeout_s:g} s")
+            count = self._stdout.readinto(view[received:])  # type: ignore[attr-defined]
             if not count:
-                raise ChildFailedError("ended too early")
-            got += count
+                raise ChildFailedError(f"ended after {received} of {size} bytes of a message")
+            received += count
         return data
 
     def kill(self) -> None:
-        """End the process, from any thread; who waits for a message is told that it ended."""
+        """Kill the process, from any thread; a waiting `receive` raises ChildFailedError."""
         self._process.kill()
 
     def close(self) -> None:
-        """End the process and forget it; closing twice is harmless."""
+        """Kill the process, reap it and close its pipes. Idempotent."""
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
@@ -127,7 +131,7 @@ class ChildProcess:
 
 
 def set_resource_limits(input_bytes: int) -> None:
-    """Bound memory, processor time and written files of this process, which will read `input_bytes` bytes."""
+    """Limit the memory, processor time and written files of this process, which reads `input_bytes`."""
     import resource
 
     cpu_s = _CPU_GRACE_S + input_bytes // _MIN_BYTES_PER_CPU_S
@@ -137,13 +141,16 @@ def set_resource_limits(input_bytes: int) -> None:
         (resource.RLIMIT_FSIZE, _MAX_WRITTEN_FILE_BYTES),
         (resource.RLIMIT_CORE, 0),
     ):
-        _, most = resource.getrlimit(kind)
-        limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
+        _, hard_limit = resource.getrlimit(kind)
+        limit = limit if hard_limit == resource.RLIM_INFINITY else min(limit, hard_limit)
         resource.setrlimit(kind, (limit, limit))
 
 
 def _child_environment() -> dict[str, str]:
-    """One thread for OpenBLAS: on a machine of many cores its unused threads would spend the memory limit."""
-    kept = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
-    path = os.pathsep.join(filter(None, (str(_IMPORT_ROOT), kept.get("PYTHONPATH"))))
-    return kept | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    """Return the inherited variables, with one thread for OpenBLAS.
+
+    On a machine with many cores, OpenBLAS's unused threads would exhaust the memory limit.
+    """
+    inherited = {name: os.environ[name] for name in _INHERITED_VARIABLES if name in os.environ}
+    path = os.pathsep.join(filter(None, (str(_IMPORT_ROOT), inherited.get("PYTHONPATH"))))
+    return inherited | {"PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}

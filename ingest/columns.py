@@ -1,4 +1,4 @@
-"""Event columns as a file stores them, turned into Events: the converter at the edge of HDF5 and AEDAT4."""
+"""Conversion of stored event columns (HDF5, AEDAT4) into Events, with bounds checks."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from spikewatch.ingest.events import MAX_SENSOR_PX, DecodeStats, Events, empty_e
 
 @dataclass(frozen=True, slots=True)
 class EventColumns:
-    """Four arrays (N,) of any integer type; p may be boolean. t in microseconds, x and y in pixels."""
+    """Four event columns (N,) of any integer type; p may be boolean. t in microseconds, x, y in pixels."""
 
     t: NDArray[Any]
     x: NDArray[Any]
@@ -19,7 +19,7 @@ class EventColumns:
     p: NDArray[Any]
 
     def filter(self, mask: NDArray[np.bool_]) -> "EventColumns":
-        """The events that mask (N,) selects; self where it selects all."""
+        """Return the events selected by mask (N,), or self if it selects all."""
         if mask.all():
             return self
         return EventColumns(self.t[mask], self.x[mask], self.y[mask], self.p[mask])
@@ -28,18 +28,18 @@ class EventColumns:
 def columns_to_events(
     columns: EventColumns, width: int | None, height: int | None, start_us: int | None, stats: DecodeStats
 ) -> Events:
-    """Events with t >= start_us that lie on the sensor, in stored order; any p above 0 becomes 1, else 0.
+    """Return the events with t >= start_us on the sensor, in stored order; p above 0 becomes 1, else 0.
 
-    What is left out within the wanted time is counted in `stats` under "outside_sensor" and "negative_time";
-    a sensor of unknown size is taken for MAX_SENSOR_PX pixels square.
+    Events from start_us on that are dropped are counted in `stats` as "outside_sensor" or "negative_time".
+    An unknown sensor side is taken as MAX_SENSOR_PX pixels.
     """
     if start_us is not None:
         columns = columns.filter(columns.t >= start_us)
-    wanted = len(columns.t)
+    selected = len(columns.t)
     columns = columns.filter(_in_bounds(columns.x, width) & _in_bounds(columns.y, height))
     on_sensor = len(columns.t)
     columns = columns.filter(columns.t >= 0)
-    stats.count_dropped("outside_sensor", wanted - on_sensor)
+    stats.count_dropped("outside_sensor", selected - on_sensor)
     stats.count_dropped("negative_time", on_sensor - len(columns.t))
     events = empty_events(len(columns.t))
     events["t"], events["x"], events["y"] = columns.t, columns.x, columns.y

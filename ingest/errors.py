@@ -1,12 +1,12 @@
-"""Errors of the ingest package.
+"""Exception tree of the ingest package.
 
 IngestError
-├── FormatError        the bytes are not the format they were taken for
-├── TruncatedError     a header or file ends too early
-├── GeometryError      the sensor size is missing or contradicts the events
-├── TimeOrderError     time runs backwards further than any wrap or jitter explains
-├── MissingDependencyError an HDF5 filter or an optional package is not installed
-└── SimulationError    a film cannot be made: the plan is wrong, or what draws it is not installed
+├── FormatError             the bytes are no supported format, or not the declared one
+├── TruncatedError          a header or file ends too early
+├── GeometryError           the sensor size is missing or contradicts the events
+├── TimeOrderError          timestamps run backwards further than a wrap or jitter explains
+├── MissingDependencyError  an HDF5 filter or an optional package is not installed
+└── SimulationError         a recording cannot be simulated: bad options, or no OpenGL renderer
 """
 
 
@@ -17,36 +17,36 @@ class IngestError(ValueError):
 
 
 class FormatError(IngestError):
-    """The bytes are not a supported format, or not the one that was named."""
+    """The bytes are not a supported format, or not the declared one."""
 
     code = "unsupported_format"
 
 
 class TruncatedError(IngestError):
-    """A header or a file ends before the data that it announces."""
+    """A header or a file ends before the data that it declares."""
 
     code = "truncated"
 
 
 class GeometryError(IngestError):
-    """The sensor size is unknown, out of bounds, or contradicts what was given."""
+    """The sensor size is unknown, out of bounds, or contradicts the size given by the caller."""
 
     code = "bad_geometry"
 
 
 class TimeOrderError(IngestError):
-    """Time runs backwards further than a counter wrap or jitter explains."""
+    """Timestamps run backwards further than a counter wrap or jitter explains."""
 
     code = "time_order"
 
 
 class MissingDependencyError(IngestError):
-    """An HDF5 filter or an optional package is needed to read this file; the message names it."""
+    """An HDF5 filter or optional package that this file needs is not installed; the message names it."""
 
     code = "missing_filter"
 
 
 class SimulationError(IngestError):
-    """A simulated recording cannot be made; the message says what is wrong or what to install."""
+    """A recording cannot be simulated; the message names the bad option or the missing package."""
 
     code = "simulation"

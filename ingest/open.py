@@ -1,4 +1,4 @@
-"""Open a recording, its format detected from its content."""
+"""Open a recording; its format is detected from its content, never from its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from spikewatch.ingest.formats.header import MAX_HEADER_BYTES, HeaderParser
 from spikewatch.ingest.recording import Recording
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
-_HDF5_OFFSETS = (0, 512, 1024, 2048)  # a user block may come first (HDF5 file format, section II.A)
+_HDF5_OFFSETS = (0, 512, 1024, 2048)  # a user block may precede it (HDF5 file format, section II.A)
 _AEDAT4_MAGIC = b"#!AER-DAT4"
 _UNSUPPORTED_MAGICS = (
     (b"#!AER-DAT", "AEDAT before version 4"),
@@ -24,14 +24,14 @@ _SUPPORTED_FORMATS_TEXT = "DAT, RAW (EVT2, EVT2.1, EVT3), HDF5 and AEDAT4 record
 
 
 def sniff(head: bytes) -> str:
-    """The format of a file from its first bytes (up to MAX_HEADER_BYTES of them), never from its name.
+    """Return the format of a file from its first bytes; MAX_HEADER_BYTES + 2 of them always suffice.
 
     Returns one of "dat", "evt2", "evt21", "evt3", "hdf5", "aedat4".
 
     Raises:
-        FormatError: the bytes are none of these; the message names what was seen.
+        FormatError: the bytes are none of these formats; the message names the one that they are.
     """
-    if any(head[at : at + 8] == _HDF5_MAGIC for at in _HDF5_OFFSETS):
+    if any(head[offset : offset + 8] == _HDF5_MAGIC for offset in _HDF5_OFFSETS):
         return "hdf5"
     if head.startswith(_AEDAT4_MAGIC):
         return "aedat4"
@@ -51,7 +51,7 @@ def _sniff_text_header(head: bytes) -> str:
     header = parser.header
     if header is None:
         raise FormatError(
-            f"the file begins with {head[:8]!r}, which no known format does; {_SUPPORTED_FORMATS_TEXT}"
+            f"the file begins with {head[:8]!r}, which is no known format; {_SUPPORTED_FORMATS_TEXT}"
         )
     if header.format is None:
         keys = ", ".join(header.fields)
@@ -62,20 +62,21 @@ def _sniff_text_header(head: bytes) -> str:
 def open_recording(
     path: str | PathLike[str], width: int | None = None, height: int | None = None, *, isolated: bool = False
 ) -> Recording:
-    """Open a recording; a given width or height (pixels) supplies what the file does not name.
+    """Open a recording. Pass width and height (pixels) if the file does not contain them.
 
-    Libraries that trust their input are then run in a child process: HDF5 if `isolated`, AEDAT4 always.
+    The libraries for HDF5 and AEDAT4 trust their input. AEDAT4 is always read in a child process, HDF5 if
+    `isolated` is set.
 
     Raises:
         OSError: the file cannot be read.
-        FormatError: its content is no supported format.
-        TruncatedError: it ends within its header.
+        FormatError: the content is not a supported format.
+        TruncatedError: the file ends within its header.
         GeometryError: the given size contradicts the file, or is out of bounds.
-        MissingDependencyError: an optional package or HDF5 filter is needed.
+        MissingDependencyError: an optional package or HDF5 filter is not installed.
     """
     path = Path(path)
     if path.is_dir():
-        raise FormatError(f"{path} is a directory; name one recording file")
+        raise FormatError(f"{path} is a directory; expected one recording file")
     with path.open("rb") as file:
         kind = sniff(file.read(MAX_HEADER_BYTES + 2))
     if kind == "hdf5" and isolated:

@@ -1,4 +1,4 @@
-"""A recording of events: the base class of all readers, and the summary of a pass over it."""
+"""Base class of all recording readers, and the summary of one pass over a recording."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from spikewatch.ingest.events import DecodeStats, Events
 
 @dataclass(frozen=True, slots=True)
 class RecordingInfo:
-    """What one full pass over a recording found; width and height are None where the file names none."""
+    """Summary of one full pass over a recording; width and height are None if the file lacks them."""
 
     format: str
     width: int | None
@@ -28,10 +28,11 @@ class RecordingInfo:
 
 
 class Recording(ABC):
-    """A file of events. A context manager; `close` releases the file.
+    """A file of events, usable as a context manager; `close` releases the file.
 
-    Attributes: `width`, `height` in pixels, None where neither the file nor the caller names them;
-    `stats`, what the running or last `chunks()` delivered and dropped.
+    Attributes:
+        width, height: pixels; None if neither the file nor the caller gives them.
+        stats: events delivered and dropped by the running or last `chunks()`.
     """
 
     def __init__(self, path: Path, format: str, width: int | None, height: int | None) -> None:
@@ -43,25 +44,25 @@ class Recording(ABC):
 
     @abstractmethod
     def chunks(self, max_events: int = 1 << 17) -> Iterator[Events]:
-        """Events in file order, non-empty arrays of at most max_events (N,).
+        """Yield events in file order, in non-empty arrays (N,) of at most max_events.
 
-        Each call restarts at the beginning, or at the seek point, and replaces `stats`.
+        Each call restarts at the beginning, or at the `seek` time, and replaces `stats`.
         """
 
     @abstractmethod
     def seek(self, t_us: int) -> None:
-        """Let later `chunks()` yield only events with t >= t_us."""
+        """Make later `chunks()` yield only events with t >= t_us."""
 
     @abstractmethod
     def progress(self) -> float:
-        """Share of the file that the running `chunks()` has read, 0 to 1."""
+        """Return the share of the file that the running `chunks()` has read, 0 to 1."""
 
     @abstractmethod
     def close(self) -> None:
-        """Release the file; closing twice is harmless."""
+        """Release the file. Idempotent."""
 
     def info(self) -> RecordingInfo:
-        """Read the recording once, from the seek point, and sum it up. First and last are by time."""
+        """Read the recording once, from the `seek` time, and summarise it. First and last are by time."""
         events, first, last = 0, None, None
         for chunk in self.chunks():
             t = chunk["t"]
@@ -81,13 +82,13 @@ class Recording(ABC):
         )
 
     def sensor_size(self) -> tuple[int, int]:
-        """(width, height) in pixels.
+        """Return (width, height) in pixels.
 
         Raises:
-            GeometryError: neither the file nor the caller names the size.
+            GeometryError: neither the file nor the caller gives the size.
         """
         if self.width is None or self.height is None:
-            raise GeometryError(f"{self.path} does not name its sensor size; pass --width and --height")
+            raise GeometryError(f"{self.path} does not contain its sensor size; pass --width and --height")
         return self.width, self.height
 
     def __enter__(self) -> Self:

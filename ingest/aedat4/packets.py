@@ -1,4 +1,4 @@
-"""Walk over the packets of an AEDAT4 file, reading only their lengths: is it whole, and how long is it?
+"""Packet scan of an AEDAT4 file: counts its packets and detects truncation, reading only their lengths.
 
 Layout: a magic line of 14 bytes; u32 length and as many bytes of IOHeader, a FlatBuffer whose second field is
 the i64 position of the data table that ends the packets, below 0 where it was never written; then packets of
@@ -21,49 +21,51 @@ _DATA_TABLE_FIELD = 1
 
 @dataclass(frozen=True, slots=True)
 class PacketScan:
-    """How many packets are whole, and whether the file ends within one more."""
+    """The number of complete packets, and whether the file ends within one more."""
 
     complete_packets: int
     truncated: bool
 
 
 def scan_packets(path: Path) -> PacketScan:
-    """Walk from packet to packet, reading only their lengths.
+    """Count the packets of a file, reading only their lengths.
 
     Raises:
-        FormatError: this is no AEDAT4 file, or its header or a length is damaged.
+        FormatError: not an AEDAT4 file, or its header or a packet length is damaged.
         TruncatedError: the file ends within its header.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
         if file.read(len(_MAGIC)) != _MAGIC:
-            raise FormatError(f"{path} does not begin with {_MAGIC!r}; it is no AEDAT4 file")
+            raise FormatError(f"{path} is not an AEDAT4 file; it does not begin with {_MAGIC!r}")
         end = _data_table_position(_read_io_header(file, path))
         if not 0 <= end <= size:
             end = size
-        whole, position = 0, file.tell()
+        packets, position = 0, file.tell()
         while position < end:
             head = file.read(8)
             if len(head) < 8:
-                return PacketScan(whole, truncated=True)
+                return PacketScan(packets, truncated=True)
             length = struct.unpack("<ii", head)[1]
             if length < 0:
                 raise FormatError(
-                    f"{path}: packet {whole} at byte {position} has length {length}; it is damaged"
+                    f"{path}: packet {packets} at byte {position} has length {length}; it is damaged"
                 )
             position += 8 + length
             if position > size:
-                return PacketScan(whole, truncated=True)
-            whole += 1
+                return PacketScan(packets, truncated=True)
+            packets += 1
             file.seek(position)
-    return PacketScan(whole, truncated=False)
+    return PacketScan(packets, truncated=False)
 
 
 def _read_io_header(file: BinaryIO, path: Path) -> bytes:
     prefix = file.read(4)
     length = int.from_bytes(prefix, "little")
     if length > _MAX_IO_HEADER_BYTES:
-        raise FormatError(f"{path} announces a header of {length} bytes; it is damaged")
+        raise FormatError(
+            f"{path} declares a header of {length} bytes, more than {_MAX_IO_HEADER_BYTES}; it is damaged"
+        )
     header = file.read(length)
     if len(prefix) < 4 or len(header) < length:
         raise TruncatedError(f"{path} ends within its AEDAT4 header")
@@ -71,7 +73,7 @@ def _read_io_header(file: BinaryIO, path: Path) -> bytes:
 
 
 def _data_table_position(header: bytes) -> int:
-    """Field 1 of the root table of the FlatBuffer `header`; -1 where it is absent or out of bounds."""
+    """Return field 1 of the root table of the FlatBuffer `header`, or -1 if absent or out of bounds."""
     try:
         (table,) = struct.unpack_from("<I", header)
         (back,) = struct.unpack_from("<i", header, table)

@@ -1,4 +1,4 @@
-"""AEDAT4 recordings, read through the optional package `aedat` in a child process."""
+"""Reader of AEDAT4 recordings, by the optional package `aedat` in a child process."""
 
 import importlib.util
 import json
@@ -19,61 +19,62 @@ from spikewatch.ingest.recording import Recording
 
 
 class Aedat4Recording(Recording):
-    """The first event stream of an AEDAT4 file; events of other streams are counted as "other_stream".
+    """The first event stream of an AEDAT4 file; other streams' events are dropped as "other_stream".
 
-    Timestamps stay as they are stored: microseconds since 1970 in files that DV writes.
+    Timestamps are kept as stored: microseconds since 1970 in files written by DV.
 
     Raises:
         MissingDependencyError: the package `aedat` is not installed.
-        FormatError: no event stream, or damage; `chunks()` may find damage after many events.
-        TruncatedError: it ends within its header; `chunks()` raises this after the last whole packet.
+        FormatError: no event stream, or damage; `chunks()` may raise this after many events.
+        TruncatedError: the file ends within its header; `chunks()` raises this after the last whole packet.
         GeometryError: the given size contradicts the file's.
     """
 
     def __init__(self, path: Path, width: int | None = None, height: int | None = None) -> None:
         if importlib.util.find_spec("aedat") is None:
             raise MissingDependencyError(
-                'AEDAT4 needs the package aedat, which is not installed; run: pip install "spikewatch[aedat]"'
+                f"{path} is an AEDAT4 file, and the package aedat is not installed; "
+                'run: pip install "spikewatch[aedat]"'
             )
         self._packet_scan = scan_packets(path)
-        self._stream_id, named = _find_event_stream(path)
-        super().__init__(path, "aedat4", *resolve_size(named, (width, height), str(path)))
+        self._stream_id, stored_size = _find_event_stream(path)
+        super().__init__(path, "aedat4", *resolve_size(stored_size, (width, height), str(path)))
         self._seek_us: int | None = None
         self._packets_read = 0
         self._closed = False
 
     def chunks(self, max_events: int = 1 << 17) -> Iterator[Events]:
-        """Events in file order, non-empty arrays of at most max_events (N,); see `Recording.chunks`."""
+        """See `Recording.chunks`."""
         if self._closed:
             raise ValueError(f"{self.path} is closed")
         self.stats = DecodeStats()
         self._packets_read = 0
-        waiting: list[Events] = []  # a packet holds some hundred events only
+        pending: list[Events] = []  # collected, because a packet holds only some hundred events
         count = 0
         for events in self._read_packets():
-            waiting.append(events)
+            pending.append(events)
             count += len(events)
             if count >= max_events:
-                joined = np.concatenate(waiting)
-                whole = count - count % max_events
-                for start in range(0, whole, max_events):
+                joined = np.concatenate(pending)
+                end = count - count % max_events
+                for start in range(0, end, max_events):
                     yield joined[start : start + max_events]
-                waiting, count = [joined[whole:].copy()], count - whole
+                pending, count = [joined[end:].copy()], count - end
         if count:
-            yield np.concatenate(waiting)
+            yield np.concatenate(pending)
         if self._packet_scan.truncated:
             raise TruncatedError(f"{self.path} ends within packet {self._packet_scan.complete_packets}")
 
     def seek(self, t_us: int) -> None:
-        """Let later `chunks()` yield only events with t >= t_us. The file is still read from its start."""
+        """See `Recording.seek`. The file is still read from its start."""
         self._seek_us = t_us
 
     def progress(self) -> float:
-        """Share of the packets that the running `chunks()` has read, 0 to 1."""
+        """Return the share of the packets that the running `chunks()` has read, 0 to 1."""
         return self._packets_read / max(self._packet_scan.complete_packets, 1)
 
     def close(self) -> None:
-        """Let the file be read no more; closing twice is harmless."""
+        """Refuse later `chunks()`. Idempotent."""
         self._closed = True
 
     def _read_packets(self) -> Iterator[Events]:
@@ -92,23 +93,23 @@ class Aedat4Recording(Recording):
 
 
 def _find_event_stream(path: Path) -> tuple[int, tuple[int, int]]:
-    """The number of the first event stream, and its sensor size (width, height) in pixels."""
+    """Return the id of the first event stream, and its sensor size (width, height) in pixels."""
     messages = _worker_messages(path)
     streams: dict[str, dict[str, Any]] = json.loads(next(messages)[1])
     messages.close()
     numbers = [int(key) for key, stream in streams.items() if stream["type"] == "events"]
     if not numbers:
-        kinds = ", ".join(sorted(stream["type"] for stream in streams.values())) or "nothing"
-        raise FormatError(f"{path} holds no events, only: {kinds}")
+        types = ", ".join(sorted(stream["type"] for stream in streams.values())) or "nothing"
+        raise FormatError(f"{path} has no event stream; it has: {types}")
     stream = streams[str(min(numbers))]
     return min(numbers), (stream["width"], stream["height"])
 
 
 def _worker_messages(path: Path) -> Generator[tuple[int, bytes], None, None]:
-    """What a worker says about the file: (stream, payload), endlessly; closing ends the worker.
+    """Yield the messages of a worker, (stream, payload); closing the generator kills the worker.
 
     Raises:
-        FormatError: it reports damage, or has ended, by itself or over a limit.
+        FormatError: the worker reports damage, exited, exceeded a limit or timed out.
     """
     with ChildProcess("spikewatch.ingest.aedat4.worker", str(path.absolute())) as child:
         try:
@@ -117,4 +118,4 @@ def _worker_messages(path: Path) -> Generator[tuple[int, bytes], None, None]:
                     raise FormatError(f"{path} is damaged: {payload.decode(errors='replace')}")
                 yield stream, bytes(payload)
         except ChildFailedError as error:
-            raise FormatError(f"{path} is so damaged that the package aedat failed over it") from error
+            raise FormatError(f"{path} is so damaged that the package aedat failed: it {error}") from error

@@ -1,12 +1,13 @@
-"""Child process of `ingest.aedat4`: runs the package `aedat` over one file, writes what it finds to stdout.
+"""Child process of `ingest.aedat4.recording`: reads one file with `aedat` and writes its events to stdout.
 
-Over some damaged files `aedat` aborts its process or fills all memory, and neither can be caught. So it runs
-where it can end nothing but itself, under limits.
+On some damaged files, `aedat` aborts its process or fills all memory, and neither can be caught. It
+therefore runs in its own process, under limits.
 
     python -m spikewatch.ingest.aedat4.worker FILE
 
-Output: frames (see `ingest.child`), their kind a stream: first STREAMS with JSON, then for each packet its
-stream with rows of ROW, none where it holds no events; on failure ERROR with text.
+Output: messages (see `ingest.child_process`). First STREAMS with JSON; then one message for each packet,
+its type the packet's stream id, with rows of ROW_DTYPE (none if the packet has no events). On failure: ERROR
+with text.
 """
 
 import json
@@ -24,7 +25,7 @@ STREAMS = ERROR + 1
 
 
 def main(path: str, out: BinaryIO) -> None:
-    """Write all messages of the file at `path` to `out`."""
+    """Write all messages for the file at `path` to `out`."""
     set_resource_limits(Path(path).stat().st_size)
     try:
         import aedat
@@ -37,7 +38,7 @@ def main(path: str, out: BinaryIO) -> None:
             _send(out, packet["stream_id"], b"" if rows is None else rows.astype(ROW_DTYPE).tobytes())
     except BrokenPipeError:
         raise
-    except BaseException as error:  # a panic of the package's Rust code is no Exception
+    except BaseException as error:  # a panic of the package's Rust code is not an Exception
         _send(out, ERROR, str(error).encode())
 
 

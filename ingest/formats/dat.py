@@ -1,7 +1,7 @@
-"""DAT: 8-byte records of one event each.
+"""Decoder and encoder of DAT: 8-byte records of one event each.
 
 A record is two little-endian words: u32 time in µs, u32 address with x in bits 0-13, y in bits 14-27,
-polarity in bit 28. In a file a text header comes first and then two bytes: event type and event size.
+polarity in bit 28. A file begins with a text header and then two bytes: event type and event size.
 Type 0x0C is CD; 0x00 is the older name of the same record (Gen1 and N-CARS files).
 Source: docs.prophesee.ai, "DAT File Format". Time wraps after 2^32 µs, 71.6 minutes.
 """
@@ -18,7 +18,7 @@ from spikewatch.ingest.events import Events
 from spikewatch.ingest.formats.record_decoder import RecordDecoder, UInt, unwrap_epoch
 
 STATE_DTYPE = np.dtype([("last", "<i8"), ("epoch", "<i8")])
-"""The last record's 32-bit time, and how often it had wrapped."""
+"""The last record's 32-bit time, and the number of its wraps so far."""
 
 HALF_TIME_RANGE = 1 << 31
 
@@ -30,7 +30,7 @@ _TRIGGER_TYPE = 0x0E
 
 @numba.njit(inline="always")
 def unpack_record(record: np.uint64) -> tuple[np.int64, np.uint64, np.uint64, np.uint64]:
-    """(time, x, y, polarity) of a record, one load."""
+    """Return (time, x, y, polarity) of a record, in one load."""
     time = np.int64(record & np.uint64(0xFFFFFFFF))
     x = (record >> np.uint64(32)) & np.uint64(0x3FFF)
     y = (record >> np.uint64(46)) & np.uint64(0x3FFF)
@@ -41,7 +41,7 @@ def unpack_record(record: np.uint64) -> tuple[np.int64, np.uint64, np.uint64, np
 def decode_dat(
     records: NDArray[Any], state: NDArray[Any], out: Events, width: UInt, height: UInt
 ) -> tuple[int, int]:
-    """Records (N,) u64 into `out` (>= N,); returns (records consumed, events)."""
+    """Decode records (N,) u64 into `out` (>= N,); return (records consumed, events)."""
     last, epoch = state[0].last, state[0].epoch
     n = 0
     for i in range(len(records)):
@@ -60,9 +60,9 @@ def decode_dat(
 
 
 class DatDecoder(RecordDecoder):
-    """Decodes DAT, with or without its header and the two bytes after it.
+    """Decoder of DAT, with or without its header and the two bytes after it.
 
-    A headerless stream is raw records; `HeaderParser` tells why it is never mistaken for a header.
+    A headerless stream is raw records; `HeaderParser` explains why it is never mistaken for a header.
     """
 
     format = "dat"
@@ -75,17 +75,20 @@ class DatDecoder(RecordDecoder):
         self._preamble = b""
 
     def finish(self) -> None:
-        """As `RecordDecoder.finish`; a header without the event type and size after it is truncated too."""
+        """See `RecordDecoder.finish`; also raises TruncatedError if the event type and size are missing."""
         super().finish()
         if self._header_parser.header is not None and len(self._preamble) < _PREAMBLE_BYTES:
-            raise TruncatedError("the stream ends after its text header, before the DAT event type and size")
+            raise TruncatedError(
+                f"the stream ends {len(self._preamble)} bytes after its text header; "
+                f"expected the DAT event type and size ({_PREAMBLE_BYTES} bytes)"
+            )
 
     def save(self) -> dict[str, Any]:
-        """As `RecordDecoder.save`, with the event type and size."""
+        """See `RecordDecoder.save`; includes the event type and size."""
         return super().save() | {"preamble": self._preamble.hex()}
 
     def load(self, saved: Mapping[str, Any]) -> None:
-        """As `RecordDecoder.load`."""
+        """See `RecordDecoder.load`."""
         super().load(saved)
         self._preamble = bytes.fromhex(saved["preamble"])
         if len(self._preamble) >= _PREAMBLE_BYTES:
@@ -116,7 +119,9 @@ def encode_dat(events: Events) -> bytes:
 
 def _check_preamble(event_type: int, event_size: int) -> None:
     if event_type == _TRIGGER_TYPE:
-        raise FormatError("this DAT holds external triggers (event type 0x0E), not CD events (0x0C or 0x00)")
+        raise FormatError(
+            f"DAT event type 0x{event_type:02X} is external triggers; expected CD events, type 0x0C or 0x00"
+        )
     if event_type not in _CD_TYPES or event_size != _RECORD_BYTES:
         raise FormatError(
             f"DAT event type 0x{event_type:02X} with {event_size} bytes an event is not supported; "

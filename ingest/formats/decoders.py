@@ -1,4 +1,4 @@
-"""The event decoders by the name of their format."""
+"""Registry of the event decoders, by format name."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
@@ -15,32 +15,32 @@ FORMATS = ("dat", "evt2", "evt21", "evt3")
 
 
 class EventDecoder(Protocol):
-    """A stateful decoder; `RecordDecoder` says what the members promise."""
+    """A stateful decoder; see `RecordDecoder` for the contract of its members."""
 
     width: int | None
     height: int | None
     stats: DecodeStats
 
     def feed(self, data: BytesLike) -> Events:
-        """Decode the next bytes, split anywhere; returns an array (N,) of the caller's own."""
+        """Decode the next bytes, split anywhere; return a new array (N,)."""
 
     def blocks(self, data: BytesLike) -> Iterator[Events]:
-        """Like `feed`, in lent arrays of bounded size."""
+        """Like `feed`, in reused arrays of bounded size."""
 
     def finish(self) -> None:
         """End the stream; a partial record is dropped and counted."""
 
     def save(self) -> dict[str, Any]:
-        """All that a later decoder of this format needs to go on, as plain values."""
+        """Return the state with which a later decoder of this format can resume, as plain values."""
 
     def load(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what `save` gave."""
+        """Restore the state returned by `save`."""
 
 
 def make_decoder(format: str, width: int | None = None, height: int | None = None) -> EventDecoder:
-    """A decoder at the beginning of a stream.
+    """Return a decoder at the beginning of a stream.
 
-    `format` is one of FORMATS; width and height are in pixels, and may be left to the stream's header.
+    `format` is one of FORMATS; width and height (pixels) can be None if the stream's header contains them.
 
     Raises:
         FormatError: the format is not one of FORMATS.
@@ -50,4 +50,4 @@ def make_decoder(format: str, width: int | None = None, height: int | None = Non
     for decoder in decoders:
         if decoder.format == format:
             return decoder(width, height)
-    raise FormatError(f"{format!r} is no event format; expected one of {', '.join(FORMATS)}")
+    raise FormatError(f"unknown event format {format!r}; expected one of {', '.join(FORMATS)}")

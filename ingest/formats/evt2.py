@@ -1,4 +1,4 @@
-"""EVT 2.0: little-endian 32-bit words whose top four bits are the type.
+"""Decoder of EVT 2.0: little-endian 32-bit words whose top four bits are the type.
 
     CD_OFF 0x0, CD_ON 0x1   time bits 5..0 in 27-22, x in 21-11, y in 10-0
     TIME_HIGH 0x8           time bits 33..6 in 27-0
@@ -26,8 +26,8 @@ STATE_DTYPE = np.dtype(
         ("reserved", "<i8"),
     ]
 )
-"""Last TIME_HIGH, its wraps, whether there was one; then what was left out since the counts were last moved:
-events before the first TIME_HIGH, events off the sensor, words of no known type."""
+"""Last TIME_HIGH, its wraps, whether there was one; then the drop counters since `_count_drops` last ran:
+events before the first TIME_HIGH, events off the sensor, words of unknown type."""
 
 HALF_TIME_HIGH_RANGE = 1 << 27
 """Half the range of the 28-bit TIME_HIGH."""
@@ -37,15 +37,15 @@ HALF_TIME_HIGH_RANGE = 1 << 27
 def decode_evt2(
     words: NDArray[Any], state: NDArray[Any], out: Events, width: int, height: int
 ) -> tuple[int, int]:
-    """Words (N,) u32 into `out` (>= N,); returns (words consumed, events)."""
+    """Decode words (N,) u32 into `out` (>= N,); return (words consumed, events)."""
     s = state[0]
     high, epoch, timed = s.high, s.epoch, s.timed
     base = (epoch << 34) | (high << 6)
     n = 0
     for i in range(len(words)):
         word = np.int64(words[i])
-        kind = word >> 28
-        if kind <= 1:
+        word_type = word >> 28
+        if word_type <= 1:
             x, y = (word >> 11) & 0x7FF, word & 0x7FF
             if not timed:
                 s.untimed += 1
@@ -56,22 +56,22 @@ def decode_evt2(
                 event.t = base | ((word >> 22) & 0x3F)
                 event.x = x
                 event.y = y
-                event.p = kind
+                event.p = word_type
                 n += 1
-        elif kind == 0x8:
+        elif word_type == 0x8:
             now = word & 0xFFFFFFF
             if timed:
                 epoch = unwrap_epoch(epoch, high, now, HALF_TIME_HIGH_RANGE)
             high, timed = now, 1
             base = (epoch << 34) | (high << 6)
-        elif kind != 0xA and kind != 0xE and kind != 0xF:
+        elif word_type != 0xA and word_type != 0xE and word_type != 0xF:
             s.reserved += 1
     s.high, s.epoch, s.timed = high, epoch, timed
     return len(words), n
 
 
 class Evt2Decoder(RecordDecoder):
-    """Decodes RAW EVT 2.0, with or without its header."""
+    """Decoder of RAW EVT 2.0, with or without its header."""
 
     format = "evt2"
     word_dtype = np.dtype("<u4")

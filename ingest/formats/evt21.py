@@ -1,14 +1,15 @@
-"""EVT 2.1: 64-bit words that carry up to 32 events of one polarity, row and time.
+"""Decoder of EVT 2.1: 64-bit words that carry up to 32 events of one polarity, row and time.
 
     EVT_NEG 0x0, EVT_POS 0x1   type in 63-60, time bits 5..0 in 59-54, x of bit 0 in 53-43 (a multiple of 32),
                                y in 42-32, and in 31-0 a mask: bit j set is an event at x + j
     EVT_TIME_HIGH 0x8          time bits 33..6 in 59-32
     EXT_TRIGGER 0xA, OTHERS 0xE, CONTINUED 0xF   ignored; any other type is counted as "reserved_word"
 
-Source: docs.prophesee.ai, "EVT 2.1 Format". Written from the specification alone: no real recording was
-found to check it against. A GenX320 sends a word little-endian as a whole, and so is read a stream that does
-not say otherwise. An IMX636 sends the upper 32 bits first, each half little-endian; its files say so in their
-header (`% format EVT21;endianness=legacy`), and the halves are swapped back. A headerless one cannot say so.
+Source: docs.prophesee.ai, "EVT 2.1 Format". Written from the specification alone; no real recording was
+available to check it. A GenX320 sends whole words little-endian, which is the default here. An IMX636 sends
+the upper 32 bits first, each half little-endian. Its files declare that in their header
+(`% format EVT21;endianness=legacy`), and the halves are swapped back. A headerless stream is read as
+little-endian.
 """
 
 from typing import Any
@@ -30,7 +31,7 @@ _EVENTS_PER_WORD = 32
 def decode_evt21(
     words: NDArray[Any], state: NDArray[Any], out: Events, width: int, height: int
 ) -> tuple[int, int]:
-    """Words (N,) u64 into `out` until it cannot hold 32 more; returns (words consumed, events)."""
+    """Decode words (N,) u64 into `out` while it has room for 32 more; return (words consumed, events)."""
     s = state[0]
     high, epoch, timed = s.high, s.epoch, s.timed
     base = (epoch << 34) | (high << 6)
@@ -39,39 +40,39 @@ def decode_evt21(
     while i < len(words) and n + _EVENTS_PER_WORD <= len(out):
         upper = np.int64(words[i] >> np.uint64(32))
         mask = np.int64(words[i] & np.uint64(0xFFFFFFFF))
-        kind = upper >> 28
+        word_type = upper >> 28
         i += 1
-        if kind <= 1:
+        if word_type <= 1:
             time = base | ((upper >> 22) & 0x3F)
             x, y = (upper >> 11) & 0x7FF, upper & 0x7FF
-            for lane in range(_EVENTS_PER_WORD):
-                if not (mask >> lane) & 1:
+            for bit in range(_EVENTS_PER_WORD):
+                if not (mask >> bit) & 1:
                     continue
                 if not timed:
                     s.untimed += 1
-                elif x + lane >= width or y >= height:
+                elif x + bit >= width or y >= height:
                     s.outside += 1
                 else:
                     event = out[n]
                     event.t = time
-                    event.x = x + lane
+                    event.x = x + bit
                     event.y = y
-                    event.p = kind
+                    event.p = word_type
                     n += 1
-        elif kind == 0x8:
+        elif word_type == 0x8:
             now = upper & 0xFFFFFFF
             if timed:
                 epoch = unwrap_epoch(epoch, high, now, HALF_TIME_HIGH_RANGE)
             high, timed = now, 1
             base = (epoch << 34) | (high << 6)
-        elif kind != 0xA and kind != 0xE and kind != 0xF:
+        elif word_type != 0xA and word_type != 0xE and word_type != 0xF:
             s.reserved += 1
     s.high, s.epoch, s.timed = high, epoch, timed
     return i, n
 
 
 class Evt21Decoder(RecordDecoder):
-    """Decodes RAW EVT 2.1, with or without its header."""
+    """Decoder of RAW EVT 2.1, with or without its header."""
 
     format = "evt21"
     word_dtype = np.dtype("<u8")

@@ -1,4 +1,6 @@
-"""EVT 3.0: little-endian 16-bit words whose top four bits are the type; address and time carry over.
+"""Decoder of EVT 3.0: little-endian 16-bit words whose top four bits are the type.
+
+Address and time carry over from word to word.
 
     EVT_ADDR_Y 0x0       y in 10-0
     EVT_ADDR_X 0x2       one event: polarity in 11, x in 10-0
@@ -8,7 +10,7 @@
     CONTINUED_4 0x7, EXT_TRIGGER 0xA, OTHERS 0xE, CONTINUED_12 0xF   ignored
     any other type is ignored and counted as "reserved_word"
 
-TIME_LOW counts from 0 again when TIME_HIGH changes. Time has 24 bits and wraps after 16.8 seconds.
+TIME_LOW restarts at 0 when TIME_HIGH changes. Time has 24 bits and wraps after 16.8 seconds.
 Source: docs.prophesee.ai, "EVT 3.0 Format".
 """
 
@@ -32,7 +34,7 @@ _MAX_EVENTS_PER_WORD = 12
 def _emit_event(
     s: Any, out: Events, n: int, time: Int, x: Int, polarity: Int, placed: Int, width: int, height: int
 ) -> int:
-    """Write one event, or count why not; returns the number of events in `out`."""
+    """Write one event, or count the reason for dropping it; return the number of events in `out`."""
     if not s.timed:
         s.untimed += 1
     elif not (placed and s.has_y):
@@ -53,44 +55,44 @@ def _emit_event(
 def decode_evt3(
     words: NDArray[Any], state: NDArray[Any], out: Events, width: int, height: int
 ) -> tuple[int, int]:
-    """Words (N,) u16 into `out` until it cannot hold 12 more; returns (words consumed, events)."""
+    """Decode words (N,) u16 into `out` while it has room for 12 more; return (words consumed, events)."""
     s = state[0]
     time = (s.epoch << 24) | (s.high << 12) | s.low
     n = 0
     i = 0
     while i < len(words) and n + _MAX_EVENTS_PER_WORD <= len(out):
-        kind, value = np.int64(words[i]) >> 12, np.int64(words[i]) & 0xFFF
+        word_type, value = np.int64(words[i]) >> 12, np.int64(words[i]) & 0xFFF
         i += 1
-        if kind == 0x2:
+        if word_type == 0x2:
             n = _emit_event(s, out, n, time, value & 0x7FF, value >> 11, 1, width, height)
-        elif kind == 0x4 or kind == 0x5:
-            lanes = 12 if kind == 0x4 else 8
-            for lane in range(lanes):
-                if (value >> lane) & 1:
-                    n = _emit_event(s, out, n, time, s.base_x + lane, s.base_p, s.has_base, width, height)
-            s.base_x += lanes
-        elif kind == 0x6:
+        elif word_type == 0x4 or word_type == 0x5:
+            bits = 12 if word_type == 0x4 else 8
+            for bit in range(bits):
+                if (value >> bit) & 1:
+                    n = _emit_event(s, out, n, time, s.base_x + bit, s.base_p, s.has_base, width, height)
+            s.base_x += bits
+        elif word_type == 0x6:
             s.low = value
             time = (s.epoch << 24) | (s.high << 12) | s.low
-        elif kind == 0x0:
+        elif word_type == 0x0:
             s.y = value & 0x7FF
             s.has_y = 1
-        elif kind == 0x3:
+        elif word_type == 0x3:
             s.base_x, s.base_p, s.has_base = value & 0x7FF, value >> 11, 1
-        elif kind == 0x8:
+        elif word_type == 0x8:
             if s.timed:
                 s.epoch = unwrap_epoch(s.epoch, s.high, value, _HALF_TIME_HIGH_RANGE)
             if value != s.high or not s.timed:
                 s.low = 0
             s.high, s.timed = value, 1
             time = (s.epoch << 24) | (s.high << 12) | s.low
-        elif kind != 0x7 and kind != 0xA and kind != 0xE and kind != 0xF:
+        elif word_type != 0x7 and word_type != 0xA and word_type != 0xE and word_type != 0xF:
             s.reserved += 1
     return i, n
 
 
 class Evt3Decoder(RecordDecoder):
-    """Decodes RAW EVT 3.0, with or without its header; a vector may straddle two feeds."""
+    """Decoder of RAW EVT 3.0, with or without its header; a vector may be split over two feeds."""
 
     format = "evt3"
     word_dtype = np.dtype("<u2")

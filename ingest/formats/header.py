@@ -1,7 +1,7 @@
-"""The text header of DAT and RAW files: lines `% key value`, at most 64 KiB, told apart from event data.
+"""Parser of the text header of DAT and RAW files: lines `% key value`, at most 64 KiB, before the events.
 
 Source: docs.prophesee.ai, "RAW File Format" and "DAT File Format": ASCII lines that begin with "% " and end
-with a line feed; `% end` is optional, else data begin where a line does not begin so.
+with a line feed. The header ends at the optional line `% end`, or where a line does not begin with "% ".
 """
 
 import re
@@ -30,13 +30,13 @@ _RAW_ONLY_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a text header says.
+    """A parsed text header.
 
     Attributes:
         fields: lower-case key to value, in file order.
-        format: "dat", "evt2", "evt21", "evt3", or None where a RAW header does not name one.
-        width, height: pixels, None where neither written nor implied by the sensor.
-        endianness: "little", or "legacy", "big" as an EVT2.1 header may say.
+        format: "dat", "evt2", "evt21", "evt3", or None if a RAW header does not declare one.
+        width, height: pixels; None if neither declared nor implied by the sensor's name.
+        endianness: "little", unless an EVT2.1 header declares another ("legacy", "big").
     """
 
     fields: Mapping[str, str]
@@ -47,16 +47,16 @@ class Header:
 
 
 class HeaderParser:
-    """Takes the first bytes of a stream in any split, and parts the header from the data.
+    """Incremental parser that separates a stream's text header from its event data, fed in any chunks.
 
-    A stream need not have a header. It has one if its first eight bytes are printable and begin with "% ":
-    no headerless DAT stream looks so, because the eighth byte of a record (polarity and the high bits of y)
-    is a control character for every y below 4096; and a RAW stream would have to hold four words of printable
-    bytes and no time word among them.
+    The header is optional. A stream has one if its first eight bytes are printable and begin with "% ". A
+    headerless DAT stream never does: the eighth byte of a record (polarity and the high bits of y) is a
+    control character for every y below 4096. A headerless RAW stream would have to begin with four words of
+    printable bytes, none of them a time word.
 
     Attributes:
-        is_done: the header is complete, or there is none.
-        header: what it said, None where there is none.
+        is_done: the header is complete or absent.
+        header: the parsed header; None if absent or not complete yet.
     """
 
     def __init__(self) -> None:
@@ -67,11 +67,11 @@ class HeaderParser:
         self._consumed_bytes = 0
 
     def feed(self, data: bytes | bytearray | memoryview) -> bytes:
-        """Take the next bytes; returns those that follow the header, none as long as it goes on.
+        """Parse the next bytes; return those after the header, or b"" while it is not complete.
 
         Raises:
-            FormatError: a line or the header is too long, or declares an event format that is not supported.
-            GeometryError: the size is written in no known way.
+            FormatError: a line or the header is too long, or the declared event format is not supported.
+            GeometryError: the declared sensor size is malformed.
         """
         self._pending += data
         while not self.is_done:
@@ -83,10 +83,10 @@ class HeaderParser:
             self._lines.append(line)
             if line.split() == ["%", "end"]:
                 return self._finish_header()
-        raise RuntimeError("the header is over; do not push to it")
+        raise RuntimeError("the header is complete; feed no more bytes to its parser")  # no value
 
     def finish(self) -> bytes:
-        """The stream has ended; returns what turned out to be data.
+        """End the stream; return the pending bytes, which are data.
 
         Raises:
             TruncatedError: the stream ends within a header line.
@@ -97,15 +97,15 @@ class HeaderParser:
         return b"" if self.is_done else self._finish_header()
 
     def save(self) -> dict[str, Any]:
-        """All that a later parser needs to go on, as plain values."""
+        """Return the state with which a later parser can resume, as plain values."""
         return {"done": self.is_done, "lines": list(self._lines), "pending": self._pending.hex()}
 
     def load(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what `save` gave.
+        """Restore the state returned by `save`.
 
         Raises:
-            FormatError, GeometryError: the lines are no header that `push` would have taken.
-            ValueError: `pending` is no hexadecimal.
+            FormatError, GeometryError: the saved lines are not a valid header.
+            ValueError: `pending` is not hexadecimal.
         """
         self.is_done, self._lines = saved["done"], list(saved["lines"])
         self._pending = bytearray.fromhex(saved["pending"])
@@ -113,7 +113,7 @@ class HeaderParser:
         self.header = _parse_lines(self._lines) if self.is_done and self._lines else None
 
     def _next_line(self) -> str | None:
-        """The next header line, "" where data begin, None where more bytes are needed to tell."""
+        """Return the next header line, "" if the data begin here, or None if more bytes are needed."""
         pending = self._pending
         if not (pending.startswith(_LINE_PREFIX) or _LINE_PREFIX.startswith(pending)):
             return ""
@@ -125,7 +125,7 @@ class HeaderParser:
         length = len(pending) if end < 0 else end + 1
         if length > _MAX_LINE_BYTES or self._consumed_bytes + length > MAX_HEADER_BYTES:
             raise FormatError(
-                f"the text header does not end within {MAX_HEADER_BYTES} bytes, {_MAX_LINE_BYTES} a line"
+                f"the text header exceeds {MAX_HEADER_BYTES} bytes, or {_MAX_LINE_BYTES} bytes in one line"
             )
         if end < 0:
             return None
@@ -149,8 +149,8 @@ def _parse_lines(lines: list[str]) -> Header:
         key, _, value = line[len(_LINE_PREFIX) :].strip().partition(" ")
         if key and key != "end":
             fields[key.lower()] = value.strip()
-    name, *parts = fields.get("format", "").split(";")
-    parameters = dict(part.strip().lower().partition("=")[::2] for part in parts)
+    name, *assignments = fields.get("format", "").split(";")
+    parameters = dict(text.strip().lower().partition("=")[::2] for text in assignments)
     width, height = size_from_header(fields, parameters)
     return Header(
         fields=fields,
@@ -167,6 +167,6 @@ def _declared_format(name: str, fields: Mapping[str, str]) -> str | None:
     if name:
         declared = _FORMAT_BY_NAME.get(name.strip().lower())
         if declared is None:
-            raise FormatError(f"the header declares event format {name!r}; expected EVT2, EVT2.1 or EVT3")
+            raise FormatError(f"unknown event format {name!r} in the header; expected EVT2, EVT2.1 or EVT3")
         return declared
     return None if _RAW_ONLY_KEYS & fields.keys() else "dat"

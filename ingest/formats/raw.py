@@ -1,4 +1,4 @@
-"""DAT and RAW files as recordings: their bytes, piece by piece, through the format's decoder."""
+"""Reader of DAT and RAW recordings: feeds the file to the format's decoder, chunk by chunk."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,14 +9,14 @@ from spikewatch.ingest.formats.header import MAX_HEADER_BYTES
 from spikewatch.ingest.recording import Recording
 
 _CHUNK_BYTES = 1 << 16
-"""Small, so that progress comes in small steps; larger reads are no faster (they leave the cache)."""
+"""Small, so that progress is fine-grained; larger reads are no faster, because they leave the cache."""
 
 
 class RawRecording(Recording):
-    """A DAT, EVT2, EVT2.1 or EVT3 file.
+    """Reader of a DAT, EVT2, EVT2.1 or EVT3 file.
 
-    `seek` skips by decoding: the only way that is right for any of these files, whose times wrap, jitter and,
-    in RAW, are spread over several words. It runs at the decoder's speed (`spikewatch bench ingest`).
+    `seek` decodes and discards, at the decoder's speed (`spikewatch bench ingest`). Skipping bytes would be
+    wrong, because timestamps wrap, jitter and, in RAW, depend on earlier words.
     """
 
     def __init__(self, path: Path, format: str, width: int | None, height: int | None) -> None:
@@ -39,7 +39,7 @@ class RawRecording(Recording):
     def chunks(self, max_events: int = 1 << 17) -> Iterator[Events]:
         """See `Recording.chunks`."""
         if max_events < 1:
-            raise ValueError(f"max_events is {max_events}; it must be at least 1")
+            raise ValueError(f"max_events is {max_events}; expected at least 1")
         decoder = make_decoder(self.format, *self._explicit_size)
         stats = self.stats = DecodeStats(dropped=decoder.stats.dropped)
         position = 0

@@ -1,4 +1,4 @@
-"""What the decoders of fixed-size records share: header, partial records, blocks of bounded size."""
+"""Base class of the decoders of fixed-size records: header, partial records, blocks of bounded size."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ UInt = np.uint64 | np.uint16 | np.uint8
 BytesLike = bytes | bytearray | memoryview
 
 BLOCK_EVENTS = 1 << 14
-"""Events of one block: 256 KiB, so that a block is still in the second-level cache when it is read back."""
+"""Events in one block: 256 KiB, so that a block is still in the L2 cache when the caller reads it."""
 
 _HEADER_CHUNK_BYTES = 1 << 12
 _DROP_REASONS = {
@@ -30,21 +30,21 @@ _DROP_REASONS = {
 
 
 class RecordDecoder(ABC):
-    """Bytes of one format in, events out; a subclass says how words become events.
+    """Stateful decoder of one format, from bytes to events; a subclass decodes the records.
 
-    The stream may begin with its file's text header, or without one. State is carried from feed to feed, so
-    the bytes may be split anywhere. After an error the stream is lost; begin a new decoder.
+    The file's text header is optional. State is carried from feed to feed, so the bytes may be split
+    anywhere. An error leaves the decoder unusable; create a new one.
 
     Attributes:
-        width, height: pixels, given or from the header; None while unknown. Events outside are dropped.
-        stats: events delivered; what was dropped, by reason.
-        state: (1,) what the kernel carries from record to record; a subclass's own type.
+        width, height: pixels, given or from the header; None while unknown. Events beyond are dropped.
+        stats: events delivered, and events and records dropped, by reason.
+        state: (1,), state of the kernel between records; the subclass defines its dtype.
     """
 
     format: ClassVar[str]
     word_dtype: ClassVar[np.dtype[Any]]
     address_limit: ClassVar[int]
-    """One more than the largest coordinate that the format can write."""
+    """One more than the largest coordinate of the format."""
     state: NDArray[Any]
 
     def __init__(self, width: int | None = None, height: int | None = None) -> None:
@@ -56,44 +56,47 @@ class RecordDecoder(ABC):
         self._iterating = False
 
     def feed(self, data: BytesLike) -> Events:
-        """Decode the next bytes of the stream; returns the caller's own array (N,), possibly empty.
+        """Decode the next bytes of the stream; return a new array (N,), possibly empty.
 
         Raises:
             FormatError: the header is another format's, or malformed.
             GeometryError: the header contradicts the given size.
         """
-        parts = [copy_events(block) for block in self.blocks(data)]
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else empty_events()
+        blocks = [copy_events(block) for block in self.blocks(data)]
+        if len(blocks) == 1:
+            return blocks[0]
+        return np.concatenate(blocks) if blocks else empty_events()
 
     def blocks(self, data: BytesLike) -> Iterator[Events]:
-        """Like `feed`, in blocks of at most BLOCK_EVENTS, whatever the size of data; none is empty.
+        """Like `feed`, but yield non-empty blocks of at most BLOCK_EVENTS, for data of any size.
 
-        A block is lent: it is overwritten when the next one is drawn. Draw them all before the next call.
+        The next block overwrites the previous one. Consume the iterator before the next call.
         """
         for words in self.records(data):
             yield from self._decode_blocks(words)
 
     def records(self, data: BytesLike) -> Iterator[NDArray[Any]]:
-        """The whole records behind the header, undecoded, at most BLOCK_EVENTS at once; lent like blocks."""
+        """Yield the complete records after the header, undecoded, at most BLOCK_EVENTS at a time.
+
+        As with `blocks`, the next array may overwrite the previous one.
+        """
         if self._iterating:
-            raise RuntimeError("the blocks of the previous call were not all drawn, or it failed")
+            raise RuntimeError("the previous call was not consumed, or it failed")  # no value
         self._iterating = True
         view = memoryview(data).cast("B")
-        for part in self._strip_header(view):
-            yield from self._split_records(self._skip_preamble(part))
+        for chunk in self._strip_header(view):
+            yield from self._split_records(self._skip_preamble(chunk))
         self._iterating = False
 
     def finish(self) -> None:
-        """The stream has ended. A partial record is discarded and counted as "truncated_record".
+        """End the stream. A partial record is dropped and counted as "truncated_record".
 
         Raises:
-            TruncatedError: it ended within its header.
+            TruncatedError: the stream ended within its header.
         """
         if not self._header_parser.is_done:
             rest = self._header_parser.finish()
-            # Fewer than eight bytes, all printable: no format has a complete event in so few.
+            # Fewer than eight bytes, all printable: no format has a complete event in that many.
             for words in self._split_records(memoryview(rest)):
                 for _ in self._decode_blocks(words):
                     pass
@@ -101,9 +104,9 @@ class RecordDecoder(ABC):
         self._partial_record = b""
 
     def save(self) -> dict[str, Any]:
-        """All that a later decoder of this format needs to go on, as plain values. Between two calls only."""
+        """Return the state with which a later decoder of this format can resume; between two calls only."""
         if self._iterating:
-            raise RuntimeError("a decoder is saved between two calls")
+            raise RuntimeError("consume the blocks of the last call before saving")  # no value
         return {
             "width": self.width,
             "height": self.height,
@@ -115,10 +118,10 @@ class RecordDecoder(ABC):
         }
 
     def load(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what `save` gave; called on a new decoder.
+        """Restore the state returned by `save`; call it on a new decoder.
 
         Raises:
-            IngestError, ValueError: no decoder of this format could have given that.
+            IngestError, ValueError: not a state of a decoder of this format.
         """
         self._header_parser.load(saved["header"])
         if self._header_parser.header is not None:
@@ -130,30 +133,33 @@ class RecordDecoder(ABC):
         self._partial_record = bytes.fromhex(saved["partial"])
         carried, names = saved["carried"], self.state.dtype.names or ()
         if len(self._partial_record) >= self.word_dtype.itemsize or carried.keys() != set(names):
-            raise ValueError(f"not the state of a decoder of {self.format}")
+            raise ValueError(
+                f"not a state of the {self.format} decoder: {len(self._partial_record)} bytes of a partial "
+                f"record, fields {sorted(carried)}"
+            )
         for name in names:
             self.state[name] = carried[name]
 
     @abstractmethod
     def _decode(self, words: NDArray[Any], out: Events, width: int, height: int) -> tuple[int, int]:
-        """Fill `out` with events of `words` within width x height; returns (words consumed, events)."""
+        """Decode `words` into `out`, dropping events beyond width x height; return (words used, events)."""
 
     def _count_drops(self, state: NDArray[Any]) -> None:
-        """Move a kernel's counters from its state (1,) to `stats`."""
+        """Move the kernel's drop counters from its state (1,) to `stats`."""
         for field, reason in _DROP_REASONS.items():
             if field in (state.dtype.names or ()):
                 self.stats.count_dropped(reason, int(state[field][0]))
                 state[field] = 0
 
     def _check_header(self, header: Header) -> None:
-        """Refuse a header that is not this format's."""
+        """Raise FormatError if the header declares another format."""
         if header.format not in (self.format, None):
             raise FormatError(
-                f"the stream's header names format {header.format!r}, but it was opened as {self.format!r}"
+                f"the stream's header declares format {header.format!r}; it was opened as {self.format!r}"
             )
 
     def _skip_preamble(self, view: memoryview) -> memoryview:
-        """`view` without the binary bytes that a format puts between header and records, if it does."""
+        """Return `view` without the binary bytes between header and records, for formats that have them."""
         return view
 
     def _strip_header(self, view: memoryview) -> Iterator[memoryview]:
@@ -163,13 +169,13 @@ class RecordDecoder(ABC):
             header = self._header_parser.header
             if header is not None:
                 self._check_header(header)
-                named, given = (header.width, header.height), (self.width, self.height)
-                self.width, self.height = resolve_size(named, given, "the header")
+                explicit = self.width, self.height
+                self.width, self.height = resolve_size((header.width, header.height), explicit, "the header")
             yield memoryview(rest)
         yield view
 
     def _split_records(self, view: memoryview) -> Iterator[NDArray[Any]]:
-        """Whole records of at most BLOCK_EVENTS words at a time; what is left over waits for more."""
+        """Yield complete records, at most BLOCK_EVENTS words at a time; keep the rest for the next call."""
         size = self.word_dtype.itemsize
         if self._partial_record:
             split = min(len(view), size * BLOCK_EVENTS - len(self._partial_record))
@@ -185,7 +191,7 @@ class RecordDecoder(ABC):
             words = np.frombuffer(view, self.word_dtype, count)
             if not words.flags.aligned:
                 words = words.copy()
-            words.flags.writeable = False  # bytes and bytearray then share one compiled kernel
+            words.flags.writeable = False  # so that bytes and bytearray share one compiled kernel
             yield words
 
     def _decode_blocks(self, words: NDArray[Any]) -> Iterator[Events]:
@@ -201,10 +207,10 @@ class RecordDecoder(ABC):
 
 @numba.njit(inline="always")
 def unwrap_epoch(epoch: Int, last: Int, now: Int, half: int) -> Int:
-    """How often a counter of range 2 * half has wrapped when it reads `now` after `last`.
+    """Return the number of wraps of a counter of range 2 * half that reads `now` after `last`.
 
-    Only a step of more than half the range is a wrap, so that small steps back are none; a step forward of
-    more than half undoes a wrap, so that a late reading from before it gets its own time.
+    A step back of more than half the range is a wrap; a smaller one is jitter. A step forward of more than
+    half undoes a wrap: it is a late reading from before the wrap.
     """
     step: Any = now - last
     if abs(step) > half:

@@ -1,4 +1,4 @@
-"""Sensor sizes: what a text header says, directly or by a sensor's name, and what a caller says.
+"""Sensor size of a recording, from its header, its sensor's name or the caller.
 
 Sources: docs.prophesee.ai "RAW File Format" (keys `geometry`, `format`, `width`, `height`) and, for the
 sensor tables, the system identifiers and plugin names of OpenEB's `hal_psee_plugins` (Apache-2.0).
@@ -28,14 +28,14 @@ _SIZE_BY_SYSTEM_ID = {
 
 
 def size_from_header(fields: Mapping[str, str], parameters: Mapping[str, str]) -> SensorSize:
-    """The sensor size that a header names, or that its sensor implies; (None, None) without either.
+    """Return the sensor size that a header declares or its sensor implies, else (None, None).
 
     Args:
-        fields: lower-case key to value, one entry a header line.
-        parameters: the `key=value` parts of `% format EVT3;height=720;width=1280`.
+        fields: lower-case key to value, one entry per header line.
+        parameters: the `key=value` items of `% format EVT3;height=720;width=1280`.
 
     Raises:
-        GeometryError: a size is written that is not two whole numbers.
+        GeometryError: the declared size is not two whole numbers.
     """
     for source in (parameters, fields):
         if "width" in source or "height" in source:
@@ -43,24 +43,26 @@ def size_from_header(fields: Mapping[str, str], parameters: Mapping[str, str]) -
     if "geometry" in fields:
         match = re.fullmatch(r"(\d{1,9})\s*[xX]\s*(\d{1,9})", fields["geometry"])
         if match is None:
-            raise GeometryError(f"the header's geometry is {fields['geometry']!r}; expected WIDTHxHEIGHT")
+            raise GeometryError(f"geometry {fields['geometry']!r} in the header; expected WIDTHxHEIGHT")
         return int(match[1]), int(match[2])
     return _size_from_sensor(fields) or (None, None)
 
 
 def resolve_size(from_file: SensorSize, explicit: SensorSize, source: str) -> SensorSize:
-    """The size that a file names and the size that a caller gives, reconciled side by side.
+    """Combine the size from a file and the size from the caller, side by side.
 
     Raises:
-        GeometryError: both name a side and differ, or a side is not 1..MAX_SENSOR_PX.
+        GeometryError: the two differ in a side, or a side is not 1..MAX_SENSOR_PX.
     """
     sides: list[int | None] = []
     for side, in_file, from_caller in zip(("width", "height"), from_file, explicit, strict=True):
         if in_file is not None and from_caller is not None and in_file != from_caller:
-            raise GeometryError(f"{source} names {side} {in_file}, not {from_caller} as given; omit --{side}")
+            raise GeometryError(
+                f"{source} has {side} {in_file}, but --{side} is {from_caller}; omit --{side}"
+            )
         value = in_file if from_caller is None else from_caller
         if value is not None and not 1 <= value <= MAX_SENSOR_PX:
-            raise GeometryError(f"{source}: {side} {value} is not within 1 and {MAX_SENSOR_PX} pixels")
+            raise GeometryError(f"{source}: {side} is {value}; expected 1 to {MAX_SENSOR_PX} pixels")
         sides.append(value)
     return sides[0], sides[1]
 
@@ -70,10 +72,10 @@ def _size_from_sensor(fields: Mapping[str, str]) -> tuple[int, int] | None:
         if fields.get(key) in _SIZE_BY_GENERATION:
             return _SIZE_BY_GENERATION[fields[key]]
     names = f"{fields.get('sensor_name', '')} {fields.get('plugin_name', '')}".lower()
-    for part, size in _SIZE_BY_NAME_PART:
-        if part in names:
+    for name_part, size in _SIZE_BY_NAME_PART:
+        if name_part in names:
             return size
-    # Other makers number their systems in their own way.
+    # System ids are unique to a maker, and the table has Prophesee's.
     if fields.get("integrator_name", "Prophesee") == "Prophesee" and fields.get("system_id", "").isdecimal():
         return _SIZE_BY_SYSTEM_ID.get(int(fields["system_id"]))
     return None
@@ -83,5 +85,5 @@ def _parse_side(text: str | None) -> int | None:
     if text is None:
         return None
     if not re.fullmatch(r"[0-9]{1,9}", text.strip()):
-        raise GeometryError(f"the header names a sensor side of {text!r}; expected a whole number of pixels")
+        raise GeometryError(f"sensor side {text!r} in the header; expected a whole number of pixels")
     return int(text)

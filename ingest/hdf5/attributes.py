@@ -1,7 +1,7 @@
-"""Attributes at the top of an HDF5 file, read in a child process that can be ended.
+"""Reader of the root attributes of an HDF5 file, in a child process that can be killed.
 
-The HDF5 library (seen in 2.0.0) loops for ever over a damaged heap of strings, and meanwhile holds the lock
-of the interpreter, so that one upload could freeze a whole service. Strings are read nowhere else.
+The HDF5 library (seen in 2.0.0) loops forever on a damaged string heap while it holds the GIL, so one upload
+could freeze the whole service. No other module reads strings.
 
     python -m spikewatch.ingest.hdf5.attributes FILE NAME ...
 """
@@ -24,26 +24,26 @@ from spikewatch.ingest.errors import FormatError
 _TIMEOUT_S = 20.0
 
 AttributeReader = Callable[[h5py.File, list[str]], dict[str, str]]
-"""Reads the named attributes of the root group that are text or a number, as text."""
+"""Function that reads the named root attributes, text or numbers, as text."""
 
 
 def read_attributes(file: h5py.File, names: list[str]) -> dict[str, str]:
-    """The named attributes, read here: only for a process that someone can end."""
-    found = {}
+    """Return the named attributes, read in this process; call it only in a process that can be killed."""
+    attributes = {}
     for name in names:
         value = file.attrs[name]
         if isinstance(value, bytes):
             value = value.decode(errors="replace")
         if isinstance(value, str | int) or (getattr(value, "dtype", None) is not None and value.ndim == 0):
-            found[name] = str(value)
-    return found
+            attributes[name] = str(value)
+    return attributes
 
 
 def read_attributes_isolated(file: h5py.File, names: list[str]) -> dict[str, str]:
-    """The named attributes, read in a child process.
+    """Return the named attributes, read in a child process.
 
     Raises:
-        FormatError: they cannot be read, or not in time.
+        FormatError: the child failed or timed out.
     """
     if not names:
         return {}
@@ -52,10 +52,12 @@ def read_attributes_isolated(file: h5py.File, names: list[str]) -> dict[str, str
         with ChildProcess(
             "spikewatch.ingest.hdf5.attributes", str(path.absolute()), *names, timeout_s=_TIMEOUT_S
         ) as child:
-            found: dict[str, str] = json.loads(child.receive()[1])
+            attributes: dict[str, str] = json.loads(child.receive()[1])
     except ChildFailedError as error:
-        raise FormatError(f"{path} is a damaged HDF5 file: its attributes cannot be read") from error
-    return found
+        raise FormatError(
+            f"{path} is a damaged HDF5 file: its attributes cannot be read (the reader {error})"
+        ) from error
+    return attributes
 
 
 if __name__ == "__main__":

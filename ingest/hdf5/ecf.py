@@ -1,10 +1,10 @@
-"""Decode ECF, the event compression of Metavision HDF5 files (filter 0x8ECF), without Prophesee's plugin.
+"""Decoder of ECF, the event compression of Metavision HDF5 files (filter 0x8ECF), without a plugin.
 
 One HDF5 chunk is, little-endian and without padding:
 
     u32 header   events << 2 | y, x and p packed << 1 | x and p packed
     u64 t0       microseconds
-    times        one byte a run: high nibble dt, low nibble count; count 15: a u16 count follows;
+    times        one byte per run: high nibble dt, low nibble count; count 15: a u16 count follows;
                  dt 15: the low nibble is the next four bits, lowest first, of a dt added before the run
     then         y, x and p packed: four events in three u32, 24 bits each (y << 12 | x << 1 | p)
     or           y runs: u16 y << 5 | count; count 31: a u16 count follows; and then
@@ -12,13 +12,14 @@ One HDF5 chunk is, little-endian and without padding:
                    x masked: u16 x << 5 | mask; the mask's bit 4 - j adds an event at x + j + 1
                    p runs: u8 p << 7 | count; count 127: a u16 count follows
 
-A packed group of four spreads over three words: each word holds what is left of one event above the low bits
-of the next.
+A packed group of four spans three words: each word holds the rest of one event above the low bits of the
+next.
 
 Source: Prophesee's public codec, https://github.com/prophesee-ai/hdf5_ecf (Apache-2.0).
 
-The kernels take the chunk, `raw` (bytes,), and a read position, and return the position after what they
-read, or one of the negative codes below: an exception inside a compiled function would leak its arrays.
+Each kernel takes the chunk, `raw` (bytes,), and a read position, and returns the position after the bytes it
+read, or one of the negative codes below. They do not raise: an exception in a compiled function would leak
+its arrays.
 """
 
 import numba
@@ -30,24 +31,24 @@ from spikewatch.ingest.events import Events, empty_events
 
 ECF_FILTER_ID = 0x8ECF
 ECF_MAX_EVENTS = 65535
-"""Most events in a chunk, a limit of the reference codec."""
+"""Largest number of events in a chunk, a limit of the reference codec."""
 
 _HEADER_BYTES = 12
 _TRUNCATED = -1
 _OVERRUN = -2
 _TIME_OVERFLOW = -3
 _MAX_DT_NIBBLES = 15
-_TIME_BITS = 62  # so that no sum of two times overflows 64 bits
+_TIME_BITS = 62  # a sum of two times then fits 64 bits
 
 ByteArray = NDArray[np.uint8]
 
 
 def decode_ecf(chunk: bytes) -> Events:
-    """All events of one ECF chunk, in stored order.
+    """Decode one ECF chunk; return its events in stored order.
 
     Raises:
-        TruncatedError: the chunk ends before the events that it announces.
-        FormatError: its runs exceed its event count, or its time leaves 62 bits.
+        TruncatedError: the chunk ends before its declared number of events.
+        FormatError: its runs exceed its event count, or a timestamp exceeds 62 bits.
     """
     raw = np.frombuffer(chunk, np.uint8)
     if len(raw) < _HEADER_BYTES:
@@ -55,20 +56,20 @@ def decode_ecf(chunk: bytes) -> Events:
     header = int.from_bytes(chunk[:4], "little")
     count = header >> 2
     if count > ECF_MAX_EVENTS:
-        raise FormatError(f"an ECF chunk announces {count} events, more than {ECF_MAX_EVENTS}; it is damaged")
+        raise FormatError(f"an ECF chunk declares {count} events, more than {ECF_MAX_EVENTS}; it is damaged")
     events = empty_events(count)
     end = _decode(raw, bool(header & 2), bool(header & 1), events["t"], events["x"], events["y"], events["p"])
     if end == _TRUNCATED:
         raise TruncatedError(f"an ECF chunk of {len(raw)} bytes ends before its {count} events")
     if end < 0:
-        what = "its runs exceed its event count" if end == _OVERRUN else "a timestamp leaves 62 bits"
-        raise FormatError(f"an ECF chunk of {count} events is damaged: {what}")
+        reason = "its runs exceed its event count" if end == _OVERRUN else "a timestamp exceeds 62 bits"
+        raise FormatError(f"an ECF chunk of {count} events is damaged: {reason}")
     return events
 
 
 @numba.njit(nogil=True, cache=True)
 def _read_u8(raw: ByteArray, pos: int) -> int:
-    return int(np.int64(raw[pos]))  # signed: numba makes a float of a sum of a u64 and an i64
+    return int(np.int64(raw[pos]))  # signed, because numba adds a u64 and an i64 as floats
 
 
 @numba.njit(nogil=True, cache=True)
@@ -83,7 +84,7 @@ def _read_u32(raw: ByteArray, pos: int) -> int:
 
 @numba.njit(nogil=True, cache=True)
 def _decode_times(raw: ByteArray, t: NDArray[np.int64]) -> int:
-    """Time runs into t (N,), from t0 on; returns the next position or a code."""
+    """Decode the time runs into t (N,), starting at t0; return the next position or a code."""
     size, total = len(raw), len(t)
     now = _read_u32(raw, 4) | _read_u32(raw, 8) << 32
     if now >> _TIME_BITS:
@@ -121,7 +122,7 @@ def _decode_times(raw: ByteArray, t: NDArray[np.int64]) -> int:
 def _decode_packed_yxp(
     raw: ByteArray, pos: int, x: NDArray[np.uint16], y: NDArray[np.uint16], p: NDArray[np.uint8]
 ) -> int:
-    """Groups of four 24-bit events into x, y, p (N,); the last group is whole, its surplus is ignored."""
+    """Decode groups of four 24-bit events into x, y, p (N,); padding of the last group is ignored."""
     total = len(x)
     if (total + 3) // 4 * 12 > len(raw) - pos:
         return _TRUNCATED
@@ -160,7 +161,7 @@ def _decode_y_runs(raw: ByteArray, pos: int, y: NDArray[np.uint16]) -> int:
 
 @numba.njit(nogil=True, cache=True)
 def _decode_packed_xp(raw: ByteArray, pos: int, x: NDArray[np.uint16], p: NDArray[np.uint8]) -> int:
-    """Groups of four 12-bit (x, p) into x, p (N,); the last group is whole, its surplus is ignored."""
+    """Decode groups of four 12-bit (x, p) into x, p (N,); padding of the last group is ignored."""
     total = len(x)
     if (total + 3) // 4 * 6 > len(raw) - pos:
         return _TRUNCATED
@@ -176,7 +177,7 @@ def _decode_packed_xp(raw: ByteArray, pos: int, x: NDArray[np.uint16], p: NDArra
 
 @numba.njit(nogil=True, cache=True)
 def _decode_masked_x(raw: ByteArray, pos: int, x: NDArray[np.uint16]) -> int:
-    """Each word: one event at x, and one at x + 1 .. x + 5 for each bit of the mask, highest bit first."""
+    """Decode words into x (N,): one event at x, and one at x + 1 .. x + 5 per mask bit, highest first."""
     size, total, done = len(raw), len(x), 0
     while done < total:
         if pos + 2 > size:
@@ -226,7 +227,7 @@ def _decode(
     y: NDArray[np.uint16],
     p: NDArray[np.uint8],
 ) -> int:
-    """The chunk into t, x, y, p (N,); returns the position after the last byte used, or a code."""
+    """Decode a chunk into t, x, y, p (N,); return the position after the last byte read, or a code."""
     pos = _decode_times(raw, t)
     if pos < 0:
         return pos

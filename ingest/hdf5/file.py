@@ -1,4 +1,4 @@
-"""Open HDF5 files that strangers wrote: failures become IngestErrors, and no other file is touched."""
+"""Safe access to untrusted HDF5 files: failures become IngestErrors, and links are never followed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from spikewatch.ingest.errors import FormatError, IngestError, MissingDependency
 from spikewatch.ingest.hdf5.ecf import ECF_FILTER_ID
 
 MAX_CHUNK_BYTES = 1 << 27
-"""Largest decompressed chunk that is accepted; HDF5 decompresses a chunk as a whole."""
+"""Largest accepted size of a decompressed chunk; HDF5 decompresses a chunk as a whole."""
 
 _FILTER_PACKAGES = {
     307: "hdf5plugin",  # bzip2
@@ -22,15 +22,15 @@ _FILTER_PACKAGES = {
     32026: "hdf5plugin",  # blosc2
     32029: "hdf5plugin",  # htj2k
 }
-"""Filter id to the package on PyPI that has it. Source: the HDF Group's list of registered filters."""
+"""PyPI package by filter id. Source: the HDF Group's list of registered filters."""
 
 
 @contextmanager
 def translate_hdf5_errors(path: Path) -> Iterator[None]:
-    """Translate what h5py raises over a damaged file.
+    """Translate h5py's exceptions for a damaged file into IngestErrors.
 
     Raises:
-        TruncatedError: the file is shorter than it says.
+        TruncatedError: the file is shorter than declared.
         FormatError: any other damage.
     """
     try:
@@ -38,26 +38,26 @@ def translate_hdf5_errors(path: Path) -> Iterator[None]:
     except (IngestError, FileNotFoundError, PermissionError):
         raise
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError) as error:
-        kind = TruncatedError if "truncated" in str(error) else FormatError
-        raise kind(f"{path} is a damaged HDF5 file: {error}") from error
+        error_type = TruncatedError if "truncated" in str(error) else FormatError
+        raise error_type(f"{path} is a damaged HDF5 file: {error}") from error
 
 
 def open_hdf5(path: Path) -> h5py.File:
-    """Open for reading, with the filters of hdf5plugin registered.
+    """Open a file for reading, with the filters of hdf5plugin registered.
 
     Raises:
-        TruncatedError, FormatError: the file is cut short, or no HDF5.
+        TruncatedError, FormatError: the file is truncated, or not HDF5.
     """
-    import hdf5plugin  # noqa: F401  registers Blosc, Zstandard, LZ4 and others by being imported
+    import hdf5plugin  # noqa: F401  importing it registers Blosc, Zstandard, LZ4 and others
 
     with translate_hdf5_errors(path):
         return h5py.File(path, "r", locking="best-effort")
 
 
 def get_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
-    """The group or dataset that `group` itself holds under a plain name, or None.
+    """Return the group or dataset that `group` itself contains under `name`, or None.
 
-    Links are not followed: an uploaded file could point one at any file of this machine.
+    Soft and external links are ignored: an uploaded file could point one at any file on this machine.
     """
     key = name.encode()
     if not group.id.links.exists(key) or group.id.links.get_info(key).type != h5py.h5l.TYPE_HARD:
@@ -67,20 +67,20 @@ def get_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None
 
 
 def member_names(group: h5py.Group) -> list[str]:
-    """What the group holds; h5py gives a name that is no UTF-8 as bytes, and such are left out."""
+    """Return the names of a group's members, without those that are not UTF-8 (h5py gives bytes)."""
     return [name for name in group if isinstance(name, str)]
 
 
 def check_readable(dataset: h5py.Dataset) -> None:
-    """Refuse a dataset that cannot be read here, safely and in bounded memory, before anything is read.
+    """Check, before anything is read, that a dataset can be read safely and in bounded memory.
 
     Raises:
         MissingDependencyError: a filter is not installed; the message names it.
-        FormatError: the data lie in other files, or in chunks too large.
-        TruncatedError: fewer chunks are stored than the length needs.
+        FormatError: the data are in other files, or a chunk exceeds MAX_CHUNK_BYTES.
+        TruncatedError: fewer bytes or chunks are stored than the shape needs.
     """
     if dataset.is_virtual or dataset.external:
-        raise FormatError(f"{dataset.name} keeps its data in other files; copy them into one with h5repack")
+        raise FormatError(f"{dataset.name} has its data in other files; copy them into one with h5repack")
     for number, name in filter_pipeline(dataset):
         if number != ECF_FILTER_ID and not h5py.h5z.filter_avail(number):
             raise MissingDependencyError(_missing_filter_message(dataset.name, number, name))
@@ -105,15 +105,18 @@ def check_readable(dataset: h5py.Dataset) -> None:
 
 
 def filter_pipeline(dataset: h5py.Dataset) -> list[tuple[int, str]]:
-    """(id, name) of each filter of the dataset, in the order in which they were applied."""
+    """Return (id, name) of each filter of a dataset, in the order in which they were applied."""
     plist = dataset.id.get_create_plist()
-    rows = [plist.get_filter(i) for i in range(plist.get_nfilters())]
-    return [(number, name.decode(errors="replace")) for number, _, _, name in rows]
+    filters = [plist.get_filter(i) for i in range(plist.get_nfilters())]
+    return [(number, name.decode(errors="replace")) for number, _, _, name in filters]
 
 
 def _missing_filter_message(dataset: str, number: int, name: str) -> str:
     package = _FILTER_PACKAGES.get(number)
     remedy = f"run: pip install -U {package or 'hdf5plugin'}"
     if package is None:
-        remedy += "; where that lacks it too, rewrite the file with h5repack -f GZIP=4"
-    return f"{dataset} is compressed with HDF5 filter {number} ({name or 'unnamed'}), not installed; {remedy}"
+        remedy += "; if hdf5plugin lacks it too, rewrite the file with h5repack -f GZIP=4"
+    return (
+        f"{dataset} is compressed with HDF5 filter {number} ({name or 'unnamed'}), which is not installed; "
+        f"{remedy}"
+    )

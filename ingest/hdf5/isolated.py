@@ -1,4 +1,4 @@
-"""HDF5 recordings read in a child process: the C library trusts its input, and a service cannot."""
+"""Reader of HDF5 recordings in a child process, because the C library trusts its input."""
 
 import json
 from collections.abc import Iterator
@@ -16,18 +16,18 @@ from spikewatch.ingest.hdf5 import worker
 from spikewatch.ingest.recording import Recording
 
 _ERROR_TYPES: list[type[IngestError]] = [IngestError, *IngestError.__subclasses__()]
-_ERROR_BY_CODE = {kind.code: kind for kind in _ERROR_TYPES}
+_ERROR_BY_CODE = {error_type.code: error_type for error_type in _ERROR_TYPES}
 
 
 class IsolatedHdf5Recording(Recording):
-    """Like `Hdf5Recording`, event for event, but a file that crashes, hangs or fills its reader is an error.
+    """Like `Hdf5Recording`, event for event, but a crash, hang or memory overrun of the library is an error.
 
-    What the child sends is checked again: whoever took it over through the library gains no more than a wrong
-    recording.
+    All data from the child are checked: an attacker who controls it through the library can only produce a
+    wrong recording.
 
     Raises:
-        FormatError: also where the child failed or fell silent for `timeout_s` seconds.
-        IngestError: as `Hdf5Recording`.
+        FormatError: also if the child failed, or sent nothing for `timeout_s` seconds.
+        IngestError: see `Hdf5Recording`.
     """
 
     worker_module = "spikewatch.ingest.hdf5.worker"
@@ -54,7 +54,7 @@ class IsolatedHdf5Recording(Recording):
         super().__init__(path, str(opened["format"]), *size)
 
     def chunks(self, max_events: int = 1 << 17) -> Iterator[Events]:
-        """Events in file order, non-empty arrays of at most max_events (N,); see `Recording.chunks`."""
+        """See `Recording.chunks`."""
         if self._closed:
             raise ValueError(f"{self.path} is closed")
         self.stats = DecodeStats()
@@ -76,15 +76,15 @@ class IsolatedHdf5Recording(Recording):
                     child.close()
 
     def seek(self, t_us: int) -> None:
-        """Let later `chunks()` yield only events with t >= t_us; see `Hdf5Recording.seek`."""
+        """See `Hdf5Recording.seek`."""
         self._seek_us = t_us
 
     def progress(self) -> float:
-        """Share of the stored events that the running `chunks()` has read, 0 to 1."""
+        """Return the share of the stored events that the running `chunks()` has read, 0 to 1."""
         return self._progress
 
     def close(self) -> None:
-        """End the child, even in the midst of a `chunks()` of another thread; closing twice is harmless."""
+        """Kill the child, even while another thread is in `chunks()`. Idempotent."""
         self._closed = True
         for child in self._active_children.copy():
             child.kill()
@@ -97,27 +97,30 @@ class IsolatedHdf5Recording(Recording):
             self.worker_module, str(path.absolute()), self._options, timeout_s=self._timeout_s
         )
         try:
-            opened = _expect(child, worker.OPENED)
+            payload = _expect(child, worker.OPENED)
         except BaseException:
             child.close()
             raise
         self._child = child
-        found: dict[str, Any] = json.loads(opened)
-        return found
+        opened: dict[str, Any] = json.loads(payload)
+        return opened
 
     def _receive_chunk(self, child: ChildProcess, max_events: int) -> Events | None:
-        """The next chunk, or None after the last."""
-        kind, payload = _receive(child)
-        if kind not in (worker.PROGRESS, worker.DONE):
-            raise ChildFailedError(f"sent a message of kind {kind} out of turn")
-        told = json.loads(payload)
-        self._progress = float(told["progress"])
-        self.stats = DecodeStats(int(told["events"]), {str(k): int(n) for k, n in told["dropped"].items()})
-        if kind == worker.DONE:
+        """Return the next chunk, or None after the last."""
+        message_type, payload = _receive(child)
+        if message_type not in (worker.PROGRESS, worker.DONE):
+            raise ChildFailedError(
+                f"sent message type {message_type}; expected {worker.PROGRESS} or {worker.DONE}"
+            )
+        report = json.loads(payload)
+        self._progress = float(report["progress"])
+        dropped = {str(reason): int(count) for reason, count in report["dropped"].items()}
+        self.stats = DecodeStats(int(report["events"]), dropped)
+        if message_type == worker.DONE:
             return None
         events: Events = np.frombuffer(_expect(child, worker.EVENTS), EVENT_DTYPE)
         if not (0 < len(events) <= max_events and self._in_bounds(events)):
-            raise ChildFailedError("sent events that cannot be")
+            raise ChildFailedError(f"sent {len(events)} events, more than {max_events} or out of bounds")
         return events
 
     def _in_bounds(self, events: Events) -> bool:
@@ -137,19 +140,19 @@ def _translate_child_errors(path: Path) -> Iterator[None]:
     except IngestError:
         raise
     except (ChildFailedError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise FormatError(f"{path} is so damaged that reading it failed: its reader {error}") from error
+        raise FormatError(f"{path} is so damaged that reading it failed: the reader {error}") from error
 
 
 def _receive(child: ChildProcess) -> tuple[int, bytearray]:
-    kind, payload = child.receive()
-    if kind == worker.FAILED:
-        told = json.loads(payload)
-        raise _ERROR_BY_CODE.get(told["code"], FormatError)(told["message"])
-    return kind, payload
+    message_type, payload = child.receive()
+    if message_type == worker.FAILED:
+        failure = json.loads(payload)
+        raise _ERROR_BY_CODE.get(failure["code"], FormatError)(failure["message"])
+    return message_type, payload
 
 
-def _expect(child: ChildProcess, message_type: int) -> bytearray:
-    kind, payload = _receive(child)
-    if kind != message_type:
-        raise ChildFailedError(f"sent a message of kind {kind} out of turn")
+def _expect(child: ChildProcess, expected_type: int) -> bytearray:
+    message_type, payload = _receive(child)
+    if message_type != expected_type:
+        raise ChildFailedError(f"sent message type {message_type}; expected {expected_type}")
     return payload

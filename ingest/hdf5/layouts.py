@@ -1,4 +1,4 @@
-"""Tell how an HDF5 file lays out its events, by structure and never by file name.
+"""Detection of an HDF5 file's event layout, from its structure and never from its name.
 
     metavision  CD/events, compound; ECF       docs.prophesee.ai, "HDF5 Event File Format"
     dsec        events/{t,x,y,p}, t_offset     DSEC, dsec.ifi.uzh.ch
@@ -6,8 +6,8 @@
     m3ed        prophesee/<camera>/{t,x,y,p}   M3ED (cameras left, right), EvTTC (event_cam_left, ...)
     rows        events, compound or (N, 4)     v2e: columns t, x, y, p
 
-The files carry time indexes too (CD/indexes, ms_to_idx, ms_map_idx). They are not used: they may be empty,
-and their zero differs from writer to writer, while a binary search over the times reads few chunks.
+Time indexes in the files (CD/indexes, ms_to_idx, ms_map_idx) are not used: they may be empty, and their zero
+differs between writers, while a binary search over the times reads few chunks.
 """
 
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ _SIZE_ATTRIBUTES = (
 
 @dataclass(frozen=True, slots=True)
 class Hdf5Layout:
-    """Where the events are. `t_offset_us` is to be added to each stored time; size in pixels."""
+    """The event table of a file. `t_offset_us` is added to each stored time; sensor size in pixels."""
 
     name: str
     table: EventTable
@@ -49,16 +49,16 @@ class Hdf5Layout:
 def detect_layout(
     file: h5py.File, camera: str | None = None, attribute_reader: AttributeReader = read_attributes_isolated
 ) -> Hdf5Layout:
-    """The layout of an open file; `camera` chooses among several, else the left one or the first is taken.
+    """Return the layout of an open file; `camera` selects one of several, by default the left or first.
 
     Raises:
-        FormatError: it holds frames or no events, or not that camera; the message lists what is there.
+        FormatError: frames, no events, or no such camera; the message lists the file's content.
         MissingDependencyError, TruncatedError, GeometryError: the events cannot be read.
     """
     cameras = _find_cameras(get_member(file, "prophesee"))
     if camera is not None and camera not in cameras:
         raise FormatError(
-            f"there is no camera {camera!r}; {', '.join(cameras) or 'no camera'} is named in this file"
+            f"camera {camera!r} not found; this file has: {', '.join(cameras) or 'no named camera'}"
         )
     if cameras:
         return _m3ed_layout(cameras[camera or _default_camera(list(cameras))])
@@ -93,12 +93,12 @@ def _dsec_or_rvt_layout(file: h5py.File, events: h5py.Group, columns: dict[str, 
     if offset is None:
         return Hdf5Layout("rvt", open_column_table(columns), size)
     if abs(offset) > _MAX_OFFSET_US:
-        raise FormatError(f"t_offset is {offset}, beyond any time in microseconds; the file is damaged")
+        raise FormatError(f"t_offset is {offset} us, beyond {_MAX_OFFSET_US} us; the file is damaged")
     return Hdf5Layout("dsec", open_column_table(columns), size, offset)
 
 
 def _event_columns(group: h5py.Group | h5py.Dataset | None) -> dict[str, h5py.Dataset] | None:
-    """The datasets t, x, y, p of a group, or None if one is absent."""
+    """Return the datasets t, x, y, p of a group, or None if one is absent."""
     if not isinstance(group, h5py.Group):
         return None
     columns = {name: get_member(group, name) for name in "txyp"}
@@ -108,8 +108,8 @@ def _event_columns(group: h5py.Group | h5py.Dataset | None) -> dict[str, h5py.Da
 def _find_cameras(group: h5py.Group | h5py.Dataset | None) -> dict[str, h5py.Group]:
     if not isinstance(group, h5py.Group):
         return {}
-    found = {name: get_member(group, name) for name in member_names(group)}
-    return {name: item for name, item in found.items() if _event_columns(item) is not None}
+    members = {name: get_member(group, name) for name in member_names(group)}
+    return {name: item for name, item in members.items() if _event_columns(item) is not None}
 
 
 def _default_camera(names: list[str]) -> str:
@@ -117,16 +117,16 @@ def _default_camera(names: list[str]) -> str:
 
 
 def _read_scalar(group: h5py.Group, file: h5py.File, name: str) -> int | None:
-    """A whole number from a dataset of one element, in the group or else at the top; None if absent."""
-    for place in (group, file):
-        item = get_member(place, name)
+    """Return an integer from a one-element dataset of the group, else of the root; None if absent."""
+    for parent in (group, file):
+        item = get_member(parent, name)
         if isinstance(item, h5py.Dataset) and item.size == 1 and item.dtype.kind in "iu":
             return int(np.ravel(item[()])[0])
     return None
 
 
 def _size_from_attributes(file: h5py.File, attribute_reader: AttributeReader) -> SensorSize:
-    """Metavision writes its metadata as strings on the root group, with the keys of its RAW headers."""
+    """Return the size from Metavision's root attributes: strings with the keys of its RAW headers."""
     present = [name for name in _SIZE_ATTRIBUTES if name in file.attrs]
     return size_from_header(attribute_reader(file, present), {})
 
@@ -135,13 +135,13 @@ def _unknown_layout_message(file: h5py.File) -> str:
     data = get_member(file, "data")
     if isinstance(data, h5py.Dataset) and data.ndim == 4:
         return (
-            f"this HDF5 file holds {data.shape[0]} preprocessed frames of {data.shape[1:]} (RVT's `data`), "
+            f"this HDF5 file has {data.shape[0]} preprocessed frames of {data.shape[1:]} (RVT's `data`), "
             "not events; pass the recording from which they were made"
         )
-    there = member_names(file)
-    shown = [f"{name} ({_describe(get_member(file, name))})" for name in there[:_MAX_NAMES_SHOWN]]
-    more = ", ..." if len(there) > _MAX_NAMES_SHOWN else ""
-    return f"this HDF5 file holds no events in a known layout; it has {', '.join(shown) or 'nothing'}{more}"
+    names = member_names(file)
+    shown = [f"{name} ({_describe(get_member(file, name))})" for name in names[:_MAX_NAMES_SHOWN]]
+    more = ", ..." if len(names) > _MAX_NAMES_SHOWN else ""
+    return f"this HDF5 file has no events in a known layout; it has: {', '.join(shown) or 'nothing'}{more}"
 
 
 def _describe(item: h5py.Group | h5py.Dataset | None) -> str:

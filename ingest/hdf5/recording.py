@@ -1,4 +1,4 @@
-"""HDF5 recordings, in whichever of the known layouts."""
+"""Reader of HDF5 recordings, in any of the known layouts."""
 
 from bisect import bisect_left
 from collections.abc import Iterator
@@ -16,21 +16,21 @@ from spikewatch.ingest.recording import Recording
 
 
 class Hdf5Recording(Recording):
-    """Events of an HDF5 file. Its `format` is "hdf5-" and the layout's name (see `ingest.hdf5_layouts`).
+    """Reader of the events of an HDF5 file. Its `format` is "hdf5-" and the layout's name (`layouts`).
 
-    Timestamps are the file's own, with DSEC's t_offset added; they need not begin at 0 nor be sorted.
+    Timestamps are kept as stored, with DSEC's t_offset added; they may begin anywhere and be unsorted.
 
     Args:
         path: the file.
-        width, height: pixels, for a file that does not name them.
-        camera: which one, in a file of several; by default the left one, else the first.
-        attribute_reader: how text is read; by default in a child process.
+        width, height: pixels, for a file that does not contain them.
+        camera: the name of one of several cameras; by default the left one, else the first.
+        attribute_reader: reads the root attributes, by default in a child process.
 
     Raises:
         FormatError: damage, frames instead of events, an unknown layout, or no such camera.
-        TruncatedError: the file, or one of its datasets, is cut short.
+        TruncatedError: the file, or one of its datasets, is truncated.
         GeometryError: the given size contradicts the file's.
-        MissingDependencyError: the events are compressed with a filter that is not installed.
+        MissingDependencyError: a filter of the event data is not installed.
     """
 
     def __init__(
@@ -57,10 +57,7 @@ class Hdf5Recording(Recording):
         self._next_row = 0
 
     def chunks(self, max_events: int = 1 << 17) -> Iterator[Events]:
-        """Events in file order, non-empty arrays of at most max_events (N,); see `Recording.chunks`.
-
-        An array ends where a block of the table does, so that no rows are copied together.
-        """
+        """See `Recording.chunks`. Arrays end at the table's block boundaries, which saves copying rows."""
         if not self._file:
             raise ValueError(f"{self.path} is closed")
         self.stats = DecodeStats()
@@ -81,25 +78,25 @@ class Hdf5Recording(Recording):
                 yield events
 
     def seek(self, t_us: int) -> None:
-        """Let later `chunks()` yield only events with t >= t_us.
+        """Make later `chunks()` yield only events with t >= t_us.
 
-        Found by binary search over the first time of each block. Where t is not sorted, an event is found
-        unless it stands a block (16,384 events or more) before the first one that is late enough.
+        Uses a binary search over the first time of each block. If t is not sorted, events that are stored
+        more than a block (16,384 events or more) before the first late enough one can be missed.
         """
         self._seek_us = t_us
         stored, block = t_us - self._t_offset_us, self._table.block_rows
         with translate_hdf5_errors(self.path):
-            late = bisect_left(
+            found_block = bisect_left(
                 range(0, self._table.length, block),
                 stored,
                 key=lambda row: int(self._table.read_times(row, row + 1)[0]),
             )
-        self._start_row = max(late - 2, 0) * block
+        self._start_row = max(found_block - 2, 0) * block
 
     def progress(self) -> float:
-        """Share of the stored events that the running `chunks()` has read, 0 to 1."""
+        """Return the share of the stored events that the running `chunks()` has read, 0 to 1."""
         return self._next_row / self._table.length if self._table.length else 1.0
 
     def close(self) -> None:
-        """Close the file; closing twice is harmless."""
+        """Close the file. Idempotent."""
         self._file.close()

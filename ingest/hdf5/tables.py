@@ -1,7 +1,7 @@
-"""Read rows of events from HDF5 datasets so that each compressed chunk is decompressed once.
+"""Event tables over HDF5 datasets, cached by block so that each compressed chunk is decompressed once.
 
-A chunk is decompressed as a whole even for one of its rows, so slices that do not end where chunks end pay
-for a chunk again and again. Here a block of whole chunks is read and kept, and slices are cut from it.
+HDF5 decompresses a whole chunk even for one of its rows, so reads that do not end at chunk boundaries would
+decompress a chunk repeatedly. A block of whole chunks is therefore loaded and cached, and reads use it.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +30,7 @@ class EventTable(Protocol):
 
     @property
     def block_rows(self) -> int:
-        """Rows that are loaded together: whole chunks, where there are chunks."""
+        """Number of rows that are loaded together: whole chunks, if the data are chunked."""
 
     def read(self, start: int, stop: int) -> EventColumns: ...
 
@@ -38,7 +38,7 @@ class EventTable(Protocol):
 
 
 class BlockReader:
-    """Slices of a long array of which one block at a time is loaded and kept."""
+    """Row reader of a long array that caches one block."""
 
     def __init__(self, load: Callable[[int, int], NDArray[Any]], length: int, block_rows: int) -> None:
         self.length = length
@@ -48,9 +48,9 @@ class BlockReader:
         self._cached_block: NDArray[Any] = np.empty(0)
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
-        """Rows [start, stop); a view of the kept block where they lie within one."""
-        pieces = list(self._read_blocks(start, stop))
-        return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+        """Return rows [start, stop); a view of the cached block if they lie within one block."""
+        chunks = list(self._read_blocks(start, stop))
+        return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
     def _read_blocks(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         while True:
@@ -67,7 +67,7 @@ class BlockReader:
 
 @dataclass(frozen=True, slots=True)
 class ColumnTable:
-    """Four datasets (N,), which may be chunked differently."""
+    """Event table over four datasets (N,), which may be chunked differently."""
 
     columns: Mapping[str, BlockReader]
     length: int
@@ -82,7 +82,7 @@ class ColumnTable:
 
 @dataclass(frozen=True, slots=True)
 class RowTable:
-    """One dataset: compound with fields t, x, y, p, or (N, 4) with the columns t, x, y, p."""
+    """Event table over one dataset: compound with fields t, x, y, p, or (N, 4) with these columns."""
 
     rows: BlockReader
     length: int
@@ -99,36 +99,38 @@ class RowTable:
 
 
 def open_column_table(datasets: Mapping[str, h5py.Dataset]) -> ColumnTable:
-    """A table over the datasets t, x, y, p.
+    """Return a table over the datasets t, x, y, p.
 
     Raises:
-        FormatError: they differ in length, or are not one-dimensional integers.
+        FormatError: the datasets differ in length, or are not one-dimensional integers.
         MissingDependencyError, TruncatedError: see `check_readable`.
     """
     lengths = {name: dataset.shape for name, dataset in datasets.items()}
     if len(set(lengths.values())) != 1 or len(datasets["t"].shape or ()) != 1:
-        raise FormatError(f"the event columns do not have one common length: {lengths}")
+        raise FormatError(
+            f"the event columns have shapes {lengths}; expected four one-dimensional datasets of one length"
+        )
     for name, dataset in datasets.items():
         _check_integer_dtype(dataset.name, name, dataset.dtype)
         if any(number == ECF_FILTER_ID for number, _ in filter_pipeline(dataset)):
             raise FormatError(
-                f"{dataset.name} is a single column compressed with ECF, which holds whole events"
+                f"{dataset.name} is a single column compressed with ECF, which encodes whole events"
             )
     readers = {name: _block_reader(dataset) for name, dataset in datasets.items()}
     return ColumnTable(readers, len(datasets["t"]), readers["t"].block_rows)
 
 
 def open_row_table(dataset: h5py.Dataset) -> RowTable:
-    """A table over one compound or (N, 4) dataset, with ECF decoded here and without a plugin.
+    """Return a table over one compound or (N, 4) dataset; ECF is decoded without a plugin.
 
     Raises:
-        FormatError: its shape or fields are not those of events.
+        FormatError: the shape or the fields are not those of events.
         MissingDependencyError, TruncatedError: see `check_readable`.
     """
     names = dataset.dtype.names
     if dataset.dtype.hasobject:
         raise FormatError(
-            f"{dataset.name} has type {dataset.dtype}; text or references are no part of events"
+            f"{dataset.name} has type {dataset.dtype}; expected integers, not text or references"
         )
     if names is not None and set("txyp") <= set(names) and dataset.ndim == 1:
         for name in "txyp":
@@ -165,18 +167,17 @@ def _ecf_block_reader(dataset: h5py.Dataset) -> BlockReader:
     check_readable(dataset)
     if len(filter_pipeline(dataset)) > 1:
         raise FormatError(
-            f"{dataset.name} combines ECF with other filters ({filter_pipeline(dataset)}); none but "
-            "ECF is known"
+            f"{dataset.name} combines ECF with other filters ({filter_pipeline(dataset)}); expected ECF alone"
         )
     if dataset.dtype != _ECF_ROW_DTYPE:
-        raise FormatError(f"{dataset.name} has type {dataset.dtype}; ECF compresses {_ECF_ROW_DTYPE} only")
+        raise FormatError(f"{dataset.name} has type {dataset.dtype}; expected {_ECF_ROW_DTYPE} with ECF")
 
     def load(start: int, stop: int) -> Events:
         skipped_filters, chunk = dataset.id.read_direct_chunk((start,))
         events = _decode_uncompressed(chunk) if skipped_filters & 1 else decode_ecf(chunk)
         if len(events) < stop - start:
             raise TruncatedError(
-                f"{dataset.name}: the chunk at event {start} holds {len(events)} of {stop - start}"
+                f"{dataset.name}: the chunk at event {start} has {len(events)} of {stop - start} events"
             )
         return events[: stop - start]
 
@@ -184,7 +185,7 @@ def _ecf_block_reader(dataset: h5py.Dataset) -> BlockReader:
 
 
 def _decode_uncompressed(chunk: bytes) -> Events:
-    """A chunk that the optional filter left as it was, as Events."""
+    """Return the events of a chunk that the optional filter left uncompressed."""
     rows = np.frombuffer(chunk, _ECF_ROW_DTYPE, len(chunk) // _ECF_ROW_DTYPE.itemsize)
     events = empty_events(len(rows))
     events["t"], events["x"], events["y"], events["p"] = rows["t"], rows["x"], rows["y"], rows["p"] > 0

@@ -1,10 +1,10 @@
-"""Child process of `ingest.hdf5_isolated`: opens one HDF5 file and sends its events to stdout.
+"""Child process of `ingest.hdf5.isolated`: reads one HDF5 file and writes its events to stdout.
 
     python -m spikewatch.ingest.hdf5.worker FILE '{"width": null, "height": null, "camera": null}'
 
-Output: frames (see `ingest.child`). First OPENED with JSON: format, width, height. Then for each line of
-stdin, JSON `{"max_events", "from_us"}`: for each chunk PROGRESS with JSON, then EVENTS with rows of
-EVENT_DTYPE; at the end DONE with JSON. On failure FAILED with JSON: code and message.
+Output: messages (see `ingest.child_process`). First OPENED with JSON: format, width, height. Each line of
+stdin is a request, JSON `{"max_events", "from_us"}`; the answer has, for each chunk, PROGRESS with JSON and
+EVENTS with rows of EVENT_DTYPE, and ends with DONE with JSON. On failure: FAILED with JSON, code and message.
 """
 
 import json
@@ -21,12 +21,12 @@ OPENED, PROGRESS, EVENTS, DONE, FAILED = range(5)
 
 
 def main(path: Path, options: dict[str, Any], out: BinaryIO) -> None:
-    """Answer all lines of stdin."""
+    """Open the file at `path` and answer every request on stdin."""
     set_resource_limits(path.stat().st_size)
     try:
         with Hdf5Recording(path, **options, attribute_reader=read_attributes) as recording:
-            shown = {"format": recording.format, "width": recording.width, "height": recording.height}
-            _send(out, OPENED, json.dumps(shown).encode())
+            opened = {"format": recording.format, "width": recording.width, "height": recording.height}
+            _send(out, OPENED, json.dumps(opened).encode())
             for line in sys.stdin:
                 _handle_request(recording, json.loads(line), out)
     except BrokenPipeError:
@@ -48,8 +48,8 @@ def _handle_request(recording: Hdf5Recording, request: dict[str, Any], out: Bina
 
 def _encode_progress(recording: Hdf5Recording) -> bytes:
     stats = recording.stats
-    shown = {"progress": recording.progress(), "events": stats.events, "dropped": stats.dropped}
-    return json.dumps(shown).encode()
+    report = {"progress": recording.progress(), "events": stats.events, "dropped": stats.dropped}
+    return json.dumps(report).encode()
 
 
 def _send_error(out: BinaryIO, code: str, message: str) -> None:

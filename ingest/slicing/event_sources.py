@@ -1,6 +1,6 @@
-"""What a slicer takes events from: decoded events, or DAT records without the detour over an event array.
+"""Event sources of a slicer: decoded events, or raw DAT records that skip the event array.
 
-Either is one pass from the event to the counter without temporary arrays; they are the product's inner loops.
+Each source draws events into a frame in one pass without temporary arrays; these are the inner loops.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -15,11 +15,12 @@ from spikewatch.ingest.formats.record_decoder import Int, UInt, unwrap_epoch
 from spikewatch.ingest.slicing.representations import draw_event
 
 END_OF_SOURCE, END_OF_SLICE, TOO_EARLY, OUTSIDE_SENSOR = 0, 1, 2, 3
-"""Verdicts: in the slice; at or after its end; earlier than any jitter; off the sensor."""
+"""Reasons to stop: all records drawn; an event at or after the slice's end; one earlier than the accepted
+disorder; one off the sensor."""
 
 
 class DrawResult(NamedTuple):
-    """How a source was read: where it stopped, events taken, late ones among them, and why it stopped."""
+    """Result of one draw: the index where it stopped, events drawn, late ones among them, stop reason."""
 
     stop: int
     events: int
@@ -28,25 +29,25 @@ class DrawResult(NamedTuple):
 
 
 class EventSource(Protocol):
-    """A run of events, in stream order."""
+    """A sequence of events, in stream order."""
 
     def __len__(self) -> int:
-        """Number of records; the end of the source as an index."""
+        """Return the number of records."""
 
     def draw_into(
         self, start: int, t0_us: int, t1_us: int, earliest_us: int, frame: NDArray[Any], code: int
     ) -> DrawResult:
-        """Draw the events from index `start` on into the frame (P, H, W), up to the first not of [.., t1_us).
+        """Draw events from index `start` into the frame (P, H, W), up to the first with t >= t1_us.
 
-        An event before t0_us is drawn and late, unless it is before earliest_us.
+        An event before t0_us is drawn and counted as late; an event before earliest_us stops the drawing.
         """
 
     def event_at(self, index: int) -> tuple[int, int, int]:
-        """(t_us, x, y) of the event that `take` stopped at."""
+        """Return (t_us, x, y) of the event at which `draw_into` stopped."""
 
 
 class DecodedEvents:
-    """A source of an event array (N,); an event off the sensor stops it."""
+    """Source over an event array (N,); an event off the sensor stops the drawing."""
 
     def __init__(self, events: Events) -> None:
         self._events = events
@@ -57,20 +58,20 @@ class DecodedEvents:
     def draw_into(
         self, start: int, t0_us: int, t1_us: int, earliest_us: int, frame: NDArray[Any], code: int
     ) -> DrawResult:
-        """See `EventSource.take`."""
-        stop, late, verdict = _draw_events(self._events, start, t0_us, t1_us, earliest_us, frame, code)
-        return DrawResult(stop, stop - start, late, verdict)
+        """See `EventSource.draw_into`."""
+        stop, late, stop_reason = _draw_events(self._events, start, t0_us, t1_us, earliest_us, frame, code)
+        return DrawResult(stop, stop - start, late, stop_reason)
 
     def event_at(self, index: int) -> tuple[int, int, int]:
-        """See `EventSource.event`."""
+        """See `EventSource.event_at`."""
         event = self._events[index]
         return int(event["t"]), int(event["x"]), int(event["y"])
 
 
 class DatRecords:
-    """A source of undecoded DAT records (N,) u64, which goes on with the decoder's state, counts and size.
+    """Source over raw DAT records (N,) u64; continues the decoder's state, counts and sensor size.
 
-    Equal to decoding them and taking the events: records off the sensor are dropped and counted.
+    Equal to decoding first: records off the sensor are dropped and counted.
     """
 
     def __init__(self, decoder: DatDecoder, records: NDArray[Any]) -> None:
@@ -83,17 +84,17 @@ class DatRecords:
     def draw_into(
         self, start: int, t0_us: int, t1_us: int, earliest_us: int, frame: NDArray[Any], code: int
     ) -> DrawResult:
-        """See `EventSource.take`."""
-        stop, outside, late, verdict = _draw_records(
+        """See `EventSource.draw_into`."""
+        stop, outside, late, stop_reason = _draw_records(
             self._records, start, self._decoder.state, t0_us, t1_us, earliest_us, frame, code
         )
         count = stop - start - outside
         self._decoder.stats.events += count
         self._decoder.stats.count_dropped("outside_sensor", outside)
-        return DrawResult(stop, count, late, verdict)
+        return DrawResult(stop, count, late, stop_reason)
 
     def event_at(self, index: int) -> tuple[int, int, int]:
-        """See `EventSource.event`."""
+        """See `EventSource.event_at`."""
         t, x, y = _decode_record(self._records[index], self._decoder.state)
         return int(t), int(x), int(y)
 
@@ -108,7 +109,7 @@ def _decode_record(record: np.uint64, state: NDArray[Any]) -> tuple[Int, UInt, U
 def _draw_events(
     events: Events, start: int, t0_us: int, t1_us: int, earliest_us: int, frame: NDArray[Any], code: int
 ) -> tuple[int, int, int]:
-    """Returns (stop, late, verdict), see `EventSource.take`."""
+    """Return (stop, late, stop_reason); see `EventSource.draw_into`."""
     _, height, width = frame.shape
     late = 0
     for i in range(start, len(events)):
@@ -136,21 +137,24 @@ def _draw_records(
     frame: NDArray[Any],
     code: int,
 ) -> tuple[int, int, int, int]:
-    """Returns (stop, outside, late, verdict), see `EventSource.take`; state (1,) is that before `stop`."""
+    """Return (stop, outside, late, stop_reason); see `EventSource.draw_into`.
+
+    state (1,) is left as it was before the record at `stop`.
+    """
     last, epoch = state[0].last, state[0].epoch
     height, width = np.uint64(frame.shape[1]), np.uint64(frame.shape[2])
-    stop, late, outside, verdict = len(records), 0, 0, END_OF_SOURCE
+    stop, late, outside, stop_reason = len(records), 0, 0, END_OF_SOURCE
     for i in range(start, len(records)):
         raw, x, y, polarity = unpack_record(records[i])
         now = unwrap_epoch(epoch, last, raw, HALF_TIME_RANGE)
         if x < width and y < height:
             t = (now << 32) + raw
             if t >= t1_us:
-                stop, verdict = i, END_OF_SLICE
+                stop, stop_reason = i, END_OF_SLICE
                 break
             if t < t0_us:
                 if t < earliest_us:
-                    stop, verdict = i, TOO_EARLY
+                    stop, stop_reason = i, TOO_EARLY
                     break
                 late += 1
             draw_event(frame, code, x, y, polarity)
@@ -158,4 +162,4 @@ def _draw_records(
             outside += 1
         last, epoch = raw, now
     state[0].last, state[0].epoch = last, epoch
-    return stop, outside, late, verdict
+    return stop, outside, late, stop_reason

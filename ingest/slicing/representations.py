@@ -1,4 +1,4 @@
-"""How the events of one slice become an image (P, H, W): P channels, H rows, W columns."""
+"""Representations of a slice's events as a frame (P, H, W): P channels, H rows, W columns."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from spikewatch.ingest.formats.record_decoder import UInt
 REPRESENTATIONS = ("polarity_counts", "latest_polarity")
 
 COUNTS, LATEST = 0, 1
-"""What `draw` does with an event, as the compiled loops know it."""
+"""Codes by which `draw_event`, compiled, selects the representation."""
 
 _MAX_COUNT = 65535
 _NO_EVENT_VALUE, _ON_VALUE = 127, 255
@@ -20,7 +20,7 @@ _NO_EVENT_VALUE, _ON_VALUE = 127, 255
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """One of REPRESENTATIONS: the frame that a slice starts from, and the `code` by which `draw` fills it."""
+    """One of REPRESENTATIONS: the blank frame of a slice, and the `code` for `draw_event`."""
 
     channels: int
     dtype: DTypeLike
@@ -28,7 +28,7 @@ class Representation:
     code: int
 
     def blank_frame(self, width: int, height: int) -> NDArray[Any]:
-        """A frame (P, H, W) without events."""
+        """Return a frame (P, H, W) without events."""
         shape = (self.channels, height, width)
         return (
             np.full(shape, self.blank_value, self.dtype) if self.blank_value else np.zeros(shape, self.dtype)
@@ -36,15 +36,15 @@ class Representation:
 
 
 def make_representation(name: str) -> Representation:
-    """The representation of that name.
+    """Return the representation of that name.
 
-    "polarity_counts": u16 (2, H, W), events of each polarity, channel 0 OFF, 1 ON; a count stays at 65,535.
-    "latest_polarity": u8 (1, H, W), 127 without events, else the polarity of the pixel's last event in stream
-    order, 0 OFF or 255 ON. This is the code of the SpikeYOLO paper, which repeats it in three channels; that
-    is left to the model.
+    "polarity_counts": u16 (2, H, W), the number of events by polarity, channel 0 OFF, 1 ON; saturates at
+    65,535. "latest_polarity": u8 (1, H, W), 127 without events, else the polarity of the pixel's last event
+    in stream order, 0 OFF or 255 ON. The SpikeYOLO paper uses the latter, repeated in three channels; the
+    model does the repeating.
 
     Raises:
-        ValueError: no such name.
+        ValueError: unknown name.
     """
     if name == "polarity_counts":
         return Representation(channels=2, dtype=np.uint16, blank_value=0, code=COUNTS)
@@ -55,11 +55,11 @@ def make_representation(name: str) -> Representation:
 
 @numba.njit(inline="always")
 def draw_event(frame: NDArray[Any], code: int, x: UInt, y: UInt, polarity: UInt) -> None:
-    """Write one event into a frame (P, H, W); for use in compiled loops, which check the bounds.
+    """Write one event into a frame (P, H, W). Call it from compiled loops that check the bounds.
 
-    x and y are to be unsigned: numba checks signed indices for negative ones, at a third of the loop's time.
+    Pass unsigned x and y: numba checks signed indices for negative values, which costs a third of the time.
     """
-    channel = np.uint64(polarity) & np.uint64(1)  # polarity is random: a branch on it would be mispredicted
+    channel = np.uint64(polarity) & np.uint64(1)  # no branch: polarity is random and would be mispredicted
     if code == LATEST:
         frame[0, y, x] = np.uint64(_ON_VALUE) * channel
     else:

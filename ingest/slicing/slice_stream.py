@@ -1,4 +1,4 @@
-"""Raw bytes of a live stream in, slices out: a decoder and a slicer in a row, block by block."""
+"""Pipeline from the raw bytes of a stream to slices: a decoder and a slicer, block by block."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -16,14 +16,14 @@ from spikewatch.ingest.slicing.slicer import Slice, SlicerStats, TimeSlicer
 
 
 class SliceStream:
-    """Cuts the bytes of one stream, split anywhere, into slices; memory is bounded whatever the split.
+    """Slices of one byte stream, fed in any chunks; memory is bounded for chunks of any size.
 
-    The sensor size in pixels may be left to the stream's header. After an error the stream is lost; begin a
-    new one.
+    width and height (pixels) can be None if the stream's header contains them. An error leaves the stream
+    unusable; create a new one.
 
     Raises:
-        FormatError: `format` is not one of `decoder.FORMATS`.
-        ValueError: an unknown representation, or a duration out of bounds.
+        FormatError: `format` is not one of `decoders.FORMATS`.
+        ValueError: unknown representation, or a duration out of bounds.
     """
 
     def __init__(
@@ -49,33 +49,33 @@ class SliceStream:
             max_late_us=max_late_us,
             start_us=start_us,
         )
-        self._make_slicer(width=1, height=1)  # refuses wrong arguments now, though the size may come later
+        self._make_slicer(width=1, height=1)  # validates the arguments now; the size may be known only later
         self._slicer: TimeSlicer | None = None
         self._iterating = False
 
     @property
     def decode_stats(self) -> DecodeStats:
-        """What was decoded and dropped so far."""
+        """Counts of decoded and dropped events so far."""
         return self._decoder.stats
 
     @property
     def slicer_stats(self) -> SlicerStats:
-        """What went into slices so far."""
+        """Counts of sliced events so far."""
         return SlicerStats() if self._slicer is None else self._slicer.stats
 
     @property
     def sensor_size(self) -> tuple[int | None, int | None]:
-        """(width, height) in pixels, as given or named by the header; None while unknown."""
+        """(width, height) in pixels, given or from the header; None while unknown."""
         return self._decoder.width, self._decoder.height
 
     def feed(self, data: BytesLike) -> Iterator[Slice]:
-        """Take the next bytes; yields the slices that they complete, made only as they are drawn.
+        """Decode the next bytes and yield the slices that they complete, lazily.
 
-        Draw them all before the next call, and leave `data` unchanged until then.
+        Consume the iterator before the next call, and do not change `data` until then.
 
-        Raises (while drawing):
+        Raises (while iterating):
             FormatError: the header is another format's, or malformed.
-            GeometryError: the header contradicts the given size; or events come and the size is unknown.
+            GeometryError: the header contradicts the given size, or the size is unknown when events arrive.
             TimeOrderError: an event is more than max_late_us earlier than the open slice.
         """
         self._check_consumed()
@@ -83,7 +83,7 @@ class SliceStream:
         return self._generate_slices(data)
 
     def finish(self) -> Iterator[Slice]:
-        """The stream has ended; yields the open, partial slice if there is one.
+        """End the stream; return an iterator over the open, partial slice, if there is one.
 
         Raises:
             TruncatedError: the stream ended within its header.
@@ -94,20 +94,20 @@ class SliceStream:
         return iter(() if last is None else (last,))
 
     def save(self) -> tuple[dict[str, Any], NDArray[Any] | None]:
-        """All that a later stream of equal arguments needs to go on, between two feeds.
+        """Return the state with which a later stream of equal arguments can resume; between two feeds only.
 
         Returns:
-            Plain values, and the frame (P, H, W) of the slice still open, if there is one.
+            Plain values, and the frame (P, H, W) of the open slice, or None.
         """
         self._check_consumed()
-        sliced, frame = (None, None) if self._slicer is None else self._slicer.save()
-        return {"decoder": self._decoder.save(), "slicer": sliced}, frame
+        slicer_state, frame = (None, None) if self._slicer is None else self._slicer.save()
+        return {"decoder": self._decoder.save(), "slicer": slicer_state}, frame
 
     def load(self, saved: Mapping[str, Any], frame: NDArray[Any] | None) -> None:
-        """Go on from what `save` gave; called on a new stream.
+        """Restore the state returned by `save`; call it on a new stream.
 
         Raises:
-            IngestError, ValueError: no stream of this format and size could have given that.
+            IngestError, ValueError: not a state of a stream of this format and size.
         """
         self._decoder.load(saved["decoder"])
         if saved["slicer"] is not None:
@@ -115,7 +115,7 @@ class SliceStream:
 
     def _check_consumed(self) -> None:
         if self._iterating:
-            raise RuntimeError("the slices of the previous feed were not all drawn, or it failed")
+            raise RuntimeError("the previous feed was not consumed, or it failed")  # no value
 
     def _generate_slices(self, data: BytesLike) -> Iterator[Slice]:
         if isinstance(self._decoder, DatDecoder):
@@ -130,6 +130,9 @@ class SliceStream:
         if self._slicer is None:
             width, height = self.sensor_size
             if width is None or height is None:
-                raise GeometryError("the stream does not name its sensor size; pass --width and --height")
+                raise GeometryError(
+                    f"the stream does not contain its sensor size (width {width}, height {height}); "
+                    "pass --width and --height"
+                )
             self._slicer = self._make_slicer(width=width, height=height)
         return self._slicer
