@@ -201,7 +201,7 @@ def test_recordings_side_by_side_and_what_goes_wrong(page: Page, service: str, t
     damaged.write_bytes(np.arange(4096, dtype="u1").tobytes())
     page.drop([STREET, nameless, damaged])
     page.wait("document.querySelectorAll('.tile').length == 3", LIMIT_S)
-    wait_for_text(page, ".tile:nth-child(3) .status", "which no known format does")
+    wait_for_text(page, ".tile:nth-child(3) .status", "which is no known format")
     page.wait("document.getElementById('size').open", LIMIT_S)
     assert text(page, "#size-name") == "nameless_td.dat"
     page.evaluate("document.getElementById('size-width').value = 304")

@@ -26,7 +26,7 @@ def path(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "format", "width", "height", "count", "first", "last"), REAL)
-def test_real_recordings(recordings, name, format, width, height, count, first, last):
+def test_real_recordings_have_known_events(recordings, name, format, width, height, count, first, last):
     with open_recording(recordings / name) as recording:
         info = recording.info()
         chunks = list(recording.chunks())
@@ -37,7 +37,7 @@ def test_real_recordings(recordings, name, format, width, height, count, first, 
     assert all((np.diff(chunk["t"]) >= 0).all() for chunk in chunks)
 
 
-def test_chunks_are_bounded_owned_and_start_over(path):
+def test_chunks_are_bounded_owned_and_restart(path):
     with open_recording(path) as recording:
         for _ in range(2):
             chunks = list(recording.chunks(max_events=700))
@@ -59,7 +59,7 @@ def test_seek(path):
         assert recording.info().events == 5000
 
 
-def test_two_readers_of_one_recording_do_not_disturb_each_other(path):
+def test_two_iterators_of_one_recording_are_independent(path):
     with open_recording(path) as recording:
         pairs = zip(recording.chunks(100), recording.chunks(100), strict=True)
         assert all(same(left, right) for left, right in pairs)
@@ -72,7 +72,7 @@ def test_progress(path):
         assert recording.progress() == 1
 
 
-def test_size_is_supplied_by_the_caller_or_contradicted(tmp_path, path):
+def test_explicit_size_fills_or_contradicts_file(tmp_path, path):
     unsized = tmp_path / "unsized.dat"
     unsized.write_bytes(b"% Version 2\n\x00\x08" + dat(EVENTS))
     with open_recording(unsized) as recording:
@@ -83,11 +83,11 @@ def test_size_is_supplied_by_the_caller_or_contradicted(tmp_path, path):
         assert recording.sensor_size() == (100, 240)
         info = recording.info()
         assert info.dropped == {"outside_sensor": 5000 - info.events}
-    with pytest.raises(GeometryError, match="width 304, not 100"):
+    with pytest.raises(GeometryError, match="width 304, but --width is 100"):
         open_recording(path, width=100, height=240)
 
 
-def test_truncated_record_is_repaired_and_counted(tmp_path):
+def test_truncated_file_record_is_dropped_and_counted(tmp_path):
     path = tmp_path / "cut.dat"
     path.write_bytes(HEADER + dat(EVENTS)[:-3])
     with open_recording(path) as recording:
@@ -95,7 +95,7 @@ def test_truncated_record_is_repaired_and_counted(tmp_path):
         assert recording.info().dropped == {"truncated_record": 1}
 
 
-def test_header_alone_is_a_recording_without_events(tmp_path):
+def test_header_alone_is_an_empty_recording(tmp_path):
     path = tmp_path / "empty.raw"
     path.write_bytes(b"% evt 3.0\n% geometry 640x480\n% end\n")
     with open_recording(path) as recording:
@@ -120,7 +120,7 @@ def test_header_alone_is_a_recording_without_events(tmp_path):
         (b"% Version 2\n% Width 9999\n\x0c\x08", GeometryError, "9999"),
     ],
 )
-def test_what_is_no_recording_gets_one_clear_error(tmp_path, content, error, message):
+def test_unsupported_content_is_rejected_by_name(tmp_path, content, error, message):
     path = tmp_path / "recording.dat"
     path.write_bytes(content)
     with pytest.raises(error, match=message) as caught:
@@ -128,7 +128,7 @@ def test_what_is_no_recording_gets_one_clear_error(tmp_path, content, error, mes
     assert "\n" not in str(caught.value)
 
 
-def test_directory_and_absent_file(tmp_path):
+def test_directory_and_missing_file_are_rejected(tmp_path):
     with pytest.raises(FormatError, match="is a directory"):
         open_recording(tmp_path)
     with pytest.raises(FileNotFoundError):
@@ -145,20 +145,20 @@ def test_directory_and_absent_file(tmp_path):
         (b"#!AER-DAT4.0\r\n", "aedat4"),
     ],
 )
-def test_sniff(head, format):
+def test_sniff_detects_format(head, format):
     assert sniff(head) == format
 
 
 @given(head=st.binary(max_size=80), at=st.integers(0, 80))
 @settings(max_examples=200, deadline=None)
-def test_sniff_knows_or_refuses(head, at):
+def test_sniff_returns_format_or_ingest_error(head, at):
     data = bytearray(HEADER)
     data[at : at + len(head)] = head
     with suppress(IngestError):
         assert sniff(bytes(data)) in {"dat", "evt2", "evt21", "evt3", "hdf5", "aedat4"}
 
 
-def test_copied_events_are_the_same_elsewhere() -> None:
+def test_copied_events_are_equal_and_independent() -> None:
     events = np.zeros(6, EVENT_DTYPE)
     events["t"], events["x"], events["p"] = np.arange(6), 7, 1
     for part in (events[1:4], events[::2], events[:0]):

@@ -15,7 +15,7 @@ from spikewatch.ingest.errors import (
 from spikewatch.ingest.open import open_recording
 
 EVENTS = 6676
-"""Events of the clip; the same clip as DAT begins with them."""
+"""Events of the clip; its DAT version begins with the same events."""
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def clip(recordings: Path) -> Path:
 
 
 def dat_records(path: Path, count: int) -> np.ndarray:
-    """The first records (count, 2) of a DAT file, read without the package under test: t, address."""
+    """Return the first records (count, 2) of a DAT file, t and address, without the code under test."""
     data = path.read_bytes()
     start = 0
     while data[start : start + 1] == b"%":
@@ -33,7 +33,7 @@ def dat_records(path: Path, count: int) -> np.ndarray:
     return np.frombuffer(data, "<u4", 2 * count, start + 2).reshape(count, 2)
 
 
-def test_equals_the_same_clip_as_dat(clip: Path, recordings: Path) -> None:
+def test_aedat4_equals_same_clip_as_dat(clip: Path, recordings: Path) -> None:
     with open_recording(clip) as recording:
         events = np.concatenate(list(recording.chunks()))
     t, address = dat_records(recordings / "traffic_davis346_td.dat", EVENTS).T
@@ -56,7 +56,7 @@ def test_info(clip: Path) -> None:
 
 
 @pytest.mark.parametrize("max_events", [1, 1000, 1 << 20])
-def test_any_chunk_size_gives_the_same_events(clip: Path, max_events: int) -> None:
+def test_chunk_size_does_not_change_events(clip: Path, max_events: int) -> None:
     with open_recording(clip) as recording:
         whole = np.concatenate(list(recording.chunks()))
         chunks = list(recording.chunks(max_events))
@@ -76,12 +76,12 @@ def test_seek(clip: Path) -> None:
         assert list(recording.chunks()) == []
 
 
-def test_a_size_that_contradicts_the_file_is_refused(clip: Path) -> None:
-    with pytest.raises(GeometryError, match="names width 346"):
+def test_size_contradicting_file_is_rejected(clip: Path) -> None:
+    with pytest.raises(GeometryError, match="has width 346, but --width is 640"):
         open_recording(clip, width=640, height=480)
 
 
-def test_a_cut_file_gives_its_events_and_then_one_clear_error(clip: Path, tmp_path: Path) -> None:
+def test_truncated_file_yields_events_then_error(clip: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut"
     cut.write_bytes(clip.read_bytes()[:200_000])
     with open_recording(cut) as recording, pytest.raises(TruncatedError, match="ends within packet"):
@@ -89,7 +89,7 @@ def test_a_cut_file_gives_its_events_and_then_one_clear_error(clip: Path, tmp_pa
     assert 0 < recording.stats.events < EVENTS
 
 
-def test_a_file_cut_in_its_header_is_refused(clip: Path, tmp_path: Path) -> None:
+def test_file_truncated_in_header_is_rejected(clip: Path, tmp_path: Path) -> None:
     cut = tmp_path / "cut"
     cut.write_bytes(clip.read_bytes()[:100])
     with pytest.raises(TruncatedError):
@@ -97,9 +97,7 @@ def test_a_file_cut_in_its_header_is_refused(clip: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("at", "what"), [(14, "header of"), (18 + 3104 + 4, "packet 0 at byte 3122")])
-def test_a_length_beyond_all_memory_is_refused_before_the_package_sees_it(
-    clip: Path, tmp_path: Path, at: int, what: str
-) -> None:
+def test_huge_length_is_rejected_before_aedat_runs(clip: Path, tmp_path: Path, at: int, what: str) -> None:
     data = bytearray(clip.read_bytes())
     data[at : at + 4] = b"\xff\xff\xff\xff"
     damaged = tmp_path / "damaged"
@@ -108,8 +106,8 @@ def test_a_length_beyond_all_memory_is_refused_before_the_package_sees_it(
         open_recording(damaged)
 
 
-def test_damage_never_escapes_as_a_foreign_error(clip: Path, tmp_path: Path) -> None:
-    """Among the damaged headers are some over which the package panics, and some over which it aborts."""
+def test_damage_raises_ingest_errors_only(clip: Path, tmp_path: Path) -> None:
+    """The damaged headers include some on which the package panics, and some on which it aborts."""
     valid = clip.read_bytes()
     rng = random.Random(0)
     refused = 0
@@ -127,7 +125,7 @@ def test_damage_never_escapes_as_a_foreign_error(clip: Path, tmp_path: Path) -> 
     assert refused > 0
 
 
-def test_a_file_over_which_the_package_aborts_costs_only_the_worker(clip: Path, tmp_path: Path) -> None:
+def test_abort_of_aedat_ends_only_the_worker(clip: Path, tmp_path: Path) -> None:
     data = bytearray(clip.read_bytes())
     data[281] = 228  # within the XML of the header
     damaged = tmp_path / "damaged"
@@ -136,20 +134,20 @@ def test_a_file_over_which_the_package_aborts_costs_only_the_worker(clip: Path, 
         open_recording(damaged)
 
 
-def test_a_recording_without_events_is_refused(clip: Path, tmp_path: Path) -> None:
+def test_file_without_event_stream_is_rejected(clip: Path, tmp_path: Path) -> None:
     without = tmp_path / "without"
     without.write_bytes(clip.read_bytes().replace(b">EVTS<", b">TRIG<"))
-    with pytest.raises(FormatError, match="holds no events, only: "):
+    with pytest.raises(FormatError, match="has no event stream; it has: "):
         open_recording(without)
 
 
-def test_the_missing_package_is_named(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_aedat_package_is_named(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingDependencyError, match=r'pip install "spikewatch\[aedat\]"'):
         open_recording(clip)
 
 
-def test_a_closed_recording_says_so(clip: Path) -> None:
+def test_closed_recording_rejects_chunks(clip: Path) -> None:
     recording = open_recording(clip)
     recording.close()
     recording.close()

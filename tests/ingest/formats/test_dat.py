@@ -12,7 +12,7 @@ RECORD = dat([(7, 300, 200, 1)])
 
 
 @pytest.mark.parametrize("preamble", [b"\x00\x08", b"\x0c\x08"])
-def test_both_names_of_the_record(preamble):
+def test_both_cd_event_types_are_accepted(preamble):
     assert decode("dat", [HEADER + preamble + RECORD]).tolist() == [(7, 300, 200, 1)]
 
 
@@ -20,22 +20,22 @@ def test_both_names_of_the_record(preamble):
     ("preamble", "message"),
     [(b"\x0e\x08", "external triggers"), (b"\x28\x08", "type 0x28"), (b"\x0c\x10", "16 bytes an event")],
 )
-def test_other_records_are_refused_by_name(preamble, message):
+def test_other_event_types_are_rejected(preamble, message):
     with pytest.raises(FormatError, match=message):
         decode("dat", [HEADER + preamble + RECORD])
 
 
 @pytest.mark.parametrize("tail", [b"", b"\x0c"])
-def test_header_without_event_type_and_size(tail):
-    with pytest.raises(TruncatedError, match="before the DAT event type and size"):
+def test_missing_event_type_and_size_is_truncation(tail):
+    with pytest.raises(TruncatedError, match="expected the DAT event type and size"):
         decode("dat", [HEADER + tail])
 
 
-def test_coordinates_have_fourteen_bits():
+def test_dat_coordinates_have_fourteen_bits():
     assert make_decoder("dat").feed(dat([(1, 16383, 16383, 1)])).tolist() == [(1, 16383, 16383, 1)]
 
 
-def test_real_recording_equals_a_plain_numpy_decode(recordings):
+def test_real_dat_equals_numpy_decode(recordings):
     path = recordings / "traffic_davis346_td.dat"
     records = np.frombuffer(path.read_bytes()[-78_830 * 8 :], "<u4").reshape(-1, 2)
     with open_recording(path) as recording:

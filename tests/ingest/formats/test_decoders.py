@@ -1,4 +1,4 @@
-"""What holds for every decoder: round trips, any split, damage, ends."""
+"""Tests of all decoders: round trips, splits, damage, truncation."""
 
 import struct
 
@@ -24,7 +24,7 @@ quick = settings(max_examples=40, deadline=None)
 
 
 def from_zero(format, events, decoded):
-    """DAT and EVT3 hold time modulo their range; a decoder starts in the first."""
+    """Shift times to the events' period: DAT and EVT3 store time modulo their range."""
     period = {"dat": 2**32, "evt3": 2**24}.get(format)
     if period and events:
         shift = events[0][0] // period * period
@@ -45,7 +45,7 @@ def test_round_trip(format, events, with_header):
 @every_format
 @given(events=sorted_events(), with_header=st.booleans(), cuts=st.lists(st.integers(0, 3000)))
 @quick
-def test_any_split_gives_the_same_events(format, events, with_header, cuts):
+def test_splits_do_not_change_events(format, events, with_header, cuts):
     data = (HEADERS[format] if with_header else b"") + ENCODERS[format](events)
     whole = decode(format, [data])
     assert same(decode(format, pieces(data, cuts)), whole)
@@ -54,7 +54,7 @@ def test_any_split_gives_the_same_events(format, events, with_header, cuts):
 
 @every_format
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_takes_any_bytes(format, kind):
+def test_feed_accepts_any_bytes_type(format, kind):
     data = HEADERS[format] + ENCODERS[format]([(5, 1, 2, 1), (9, 3, 4, 0)])
     assert decode(format, [kind(data)]).tolist() == [(5, 1, 2, 1), (9, 3, 4, 0)]
 
@@ -68,7 +68,7 @@ def test_takes_any_bytes(format, kind):
     cuts=st.lists(st.integers(0, 600), max_size=3),
 )
 @quick
-def test_damage_is_decoded_or_refused(format, data, events, at, with_header, cuts):
+def test_damaged_bytes_are_decoded_or_rejected(format, data, events, at, with_header, cuts):
     stream = bytearray((HEADERS[format] if with_header else b"") + ENCODERS[format](events))
     stream[at : at + len(data)] = data
     try:
@@ -91,7 +91,7 @@ def test_truncated_record_is_counted(format):
 
 
 @every_format
-def test_events_off_the_sensor_are_counted(format):
+def test_events_off_sensor_are_dropped_and_counted(format):
     decoder = make_decoder(format, 10, 10)
     events = decoder.feed(ENCODERS[format]([(1, 9, 9, 1), (2, 10, 0, 1), (3, 0, 10, 0), (4, 0, 0, 0)]))
     assert events.tolist() == [(1, 9, 9, 1), (4, 0, 0, 0)]
@@ -100,7 +100,7 @@ def test_events_off_the_sensor_are_counted(format):
 
 @every_format
 @pytest.mark.parametrize("other", FORMATS)
-def test_header_of_another_format_is_refused(format, other):
+def test_header_of_other_format_is_rejected(format, other):
     if format == other:
         return
     with pytest.raises(FormatError, match=rf"'{other}'.*'{format}'"):
@@ -108,22 +108,22 @@ def test_header_of_another_format_is_refused(format, other):
 
 
 @every_format
-def test_header_names_the_size(format):
+def test_header_size_is_used_and_checked(format):
     decoder = make_decoder(format)
     decoder.feed(HEADERS[format])
     assert (decoder.width, decoder.height) == (304, 240)
-    with pytest.raises(GeometryError, match="width 304, not 303"):
+    with pytest.raises(GeometryError, match="width 304, but --width is 303"):
         make_decoder(format, 303, 240).feed(HEADERS[format])
 
 
 @every_format
-def test_header_cut_short(format):
+def test_truncated_header_is_rejected(format):
     with pytest.raises(TruncatedError, match="within its text header"):
         decode(format, [HEADERS[format][:14]])
 
 
 @every_format
-def test_blocks_are_bounded_and_hold_everything(format):
+def test_blocks_are_bounded_and_complete(format):
     events = [(i, i % WIDTH, i % HEIGHT, i % 2) for i in range(BLOCK_EVENTS + 100)]
     decoder = make_decoder(format)
     blocks = [block.copy() for block in decoder.blocks(ENCODERS[format](events))]
@@ -134,20 +134,20 @@ def test_blocks_are_bounded_and_hold_everything(format):
 
 
 @every_format
-def test_undrawn_blocks_are_an_error(format):
+def test_unconsumed_blocks_are_rejected(format):
     decoder = make_decoder(format)
     next(decoder.blocks(ENCODERS[format]([(5, 1, 2, 1)])))
-    with pytest.raises(RuntimeError, match="not all drawn"):
+    with pytest.raises(RuntimeError, match="not consumed"):
         decoder.feed(b"")
 
 
 @pytest.mark.parametrize("size", [(0, 240), (304, 4097), (-1, 1)])
-def test_size_out_of_bounds(size):
-    with pytest.raises(GeometryError, match="not within 1 and 4096"):
+def test_size_out_of_bounds_is_rejected(size):
+    with pytest.raises(GeometryError, match="expected 1 to 4096"):
         make_decoder("dat", *size)
 
 
-def test_unknown_format():
+def test_unknown_format_is_rejected():
     with pytest.raises(FormatError, match="expected one of dat, evt2, evt21, evt3"):
         make_decoder("evt4")
 
@@ -155,7 +155,7 @@ def test_unknown_format():
 @pytest.mark.parametrize(
     ("format", "period"), [("dat", 2**32), ("evt2", 2**34), ("evt21", 2**34), ("evt3", 2**24)]
 )
-def test_time_wraps(format, period):
+def test_time_wraps_are_undone(format, period):
     step = period // 3
     events = [(t, 1, 2, 1) for t in range(step, 4 * period, step)]
     assert decode(format, [ENCODERS[format](events)])["t"].tolist() == [t for t, *_ in events]
@@ -165,8 +165,8 @@ def test_time_wraps(format, period):
     ("format", "period"), [("dat", 2**32), ("evt2", 2**34), ("evt21", 2**34), ("evt3", 2**24)]
 )
 @pytest.mark.parametrize("base", [0, 1])
-def test_small_steps_back_are_no_wrap(format, period, base):
-    """Neither far from a wrap nor across it."""
+def test_small_backward_steps_are_not_wraps(format, period, base):
+    """Steps far from a wrap, and across one."""
     around = base * period
     times = [around + 300, around + 100, around + 9000, around + 8000]
     if base:
@@ -174,7 +174,7 @@ def test_small_steps_back_are_no_wrap(format, period, base):
     assert decode(format, [ENCODERS[format]([(t, 1, 2, 1) for t in times])])["t"].tolist() == times
 
 
-def test_headerless_dat_that_begins_like_a_header():
+def test_headerless_dat_is_not_mistaken_for_header():
     for time in (struct.unpack("<I", b"% D\n")[0], struct.unpack("<I", b"% Da")[0], 0x2025):
         for y, p in ((0, 0), (4095, 1), (2600, 0)):
             data = ENCODERS["dat"]([(time, 0x2020, y, p)] * 3)

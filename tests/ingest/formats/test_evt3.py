@@ -19,12 +19,12 @@ def words(*values: int) -> bytes:
     return struct.pack(f"<{len(values)}H", *values)
 
 
-def test_vector_words():
+def test_vector_words_decode_as_specified():
     data = words(HIGH, LOW, ROW, 0x3000 | 0x800 | 100, 0x4801, 0x4001, 0x5080)
     assert decode("evt3", [data]).tolist() == [(T, x, 5, 1) for x in (100, 111, 112, 100 + 24 + 7)]
 
 
-def test_vector_straddles_feeds_and_keeps_the_upper_bits_of_vect_8_out():
+def test_vector_split_over_feeds_decodes_equally():
     data = words(HIGH, LOW, ROW, 0x3000 | 100, 0x4801, 0x4001, 0x5F80)
     whole = decode("evt3", [data])
     assert len(whole) == 4
@@ -37,7 +37,7 @@ def test_time_low_restarts_when_time_high_changes():
     assert decode("evt3", [data])["t"].tolist() == [0x1FFF, 0x1FFF, 0x2000]
 
 
-def test_join_in_mid_stream():
+def test_events_before_first_time_are_counted():
     decoder = make_decoder("evt3")
     before_time = words(ROW, 0x2001, 0x3001, 0x4003)
     before_row = words(HIGH, 0x2001)
@@ -50,16 +50,16 @@ def test_join_in_mid_stream():
 
 
 @pytest.mark.parametrize(
-    ("kind", "counted"), [(0x7, 0), (0xA, 0), (0xE, 0), (0xF, 0), (0x9, 1), (0x1, 1), (0xD, 1)]
+    ("word_type", "counted"), [(0x7, 0), (0xA, 0), (0xE, 0), (0xF, 0), (0x9, 1), (0x1, 1), (0xD, 1)]
 )
-def test_other_words_change_nothing(kind, counted):
+def test_other_word_types_are_ignored(word_type, counted):
     decoder = make_decoder("evt3")
-    events = decoder.feed(words(HIGH, LOW, ROW, (kind << 12) | 0xABC, 0x2003))
+    events = decoder.feed(words(HIGH, LOW, ROW, (word_type << 12) | 0xABC, 0x2003))
     assert events.tolist() == [(T, 3, 5, 0)]
     assert decoder.stats.dropped == ({"reserved_word": 1} if counted else {})
 
 
-def test_vectors_without_end_stay_within_the_address_range():
+def test_endless_vectors_stay_in_address_range():
     decoder = make_decoder("evt3")
     events = decoder.feed(words(HIGH, ROW, 0x3000 | 2047) + words(0x4FFF) * 10_000)
     assert events["x"].tolist() == [2047]
@@ -67,26 +67,26 @@ def test_vectors_without_end_stay_within_the_address_range():
 
 
 def against_evt3(data: bytes, width: int, height: int) -> bool:
-    ours = decode("evt3", [data], width=width, height=height)
-    theirs = evt3.decode_bytes(data, sensor_width=width, sensor_height=height)
-    columns = {"t": theirs.timestamp, "x": theirs.x, "y": theirs.y, "p": theirs.polarity}
-    return len(ours) == len(theirs) and all((ours[name] == columns[name]).all() for name in columns)
+    actual = decode("evt3", [data], width=width, height=height)
+    expected = evt3.decode_bytes(data, sensor_width=width, sensor_height=height)
+    columns = {"t": expected.timestamp, "x": expected.x, "y": expected.y, "p": expected.polarity}
+    return len(actual) == len(expected) and all((actual[name] == columns[name]).all() for name in columns)
 
 
 @given(events=sorted_events(), vectors=st.booleans())
 @settings(max_examples=40, deadline=None)
-def test_equals_the_evt3_package(events, vectors):
+def test_evt3_equals_reference_package(events, vectors):
     start = events[0][0] // 4096 * 4096 if events else 0
     data = encode([(t - start, x, y, p) for t, x, y, p in events], vectors=vectors)
     assert against_evt3(data, 304, 240)
 
 
-def test_real_recording_equals_the_evt3_package(recordings):
+def test_real_evt3_equals_reference_package(recordings):
     path = recordings / "pedestrians_evt3.raw"
-    theirs = evt3.decode_file(str(path))
+    expected = evt3.decode_file(str(path))
     with open_recording(path) as recording:
-        ours = np.concatenate(list(recording.chunks(999)))
-    assert ours["t"].tolist() == theirs.timestamp.tolist()
-    assert ours["x"].tolist() == theirs.x.tolist()
-    assert ours["y"].tolist() == theirs.y.tolist()
-    assert ours["p"].tolist() == theirs.polarity.tolist()
+        actual = np.concatenate(list(recording.chunks(999)))
+    assert actual["t"].tolist() == expected.timestamp.tolist()
+    assert actual["x"].tolist() == expected.x.tolist()
+    assert actual["y"].tolist() == expected.y.tolist()
+    assert actual["p"].tolist() == expected.polarity.tolist()

@@ -23,14 +23,14 @@ def parse(data: bytes):
     return parser.header, rest
 
 
-def test_fields_and_what_follows():
+def test_header_fields_and_remaining_bytes():
     header, rest = parse(EVK4 + b"% not a header")
     assert rest == b"% not a header"
     assert header.fields["date"] == "2023-03-29 16:37:46"
     assert (header.format, header.width, header.height) == ("evt3", 1280, 720)
 
 
-def test_data_begin_without_an_end_line():
+def test_header_without_end_line_stops_at_data():
     header, rest = parse(b"% Version 2\n% Height 720\n\x0c\x08data")
     assert (header.format, header.height, header.width) == ("dat", 720, None)
     assert rest == b"\x0c\x08data"
@@ -38,7 +38,7 @@ def test_data_begin_without_an_end_line():
 
 @given(cuts=st.lists(st.integers(0, len(EVK4) + 4)))
 @settings(max_examples=50, deadline=None)
-def test_any_split(cuts):
+def test_header_splits_do_not_change_result(cuts):
     data, parser, rest = EVK4 + b"\x01\x02\x03\x04", HeaderParser(), b""
     last = 0
     for cut in [*sorted(cuts), len(data)]:
@@ -51,18 +51,18 @@ def test_any_split(cuts):
 @pytest.mark.parametrize(
     "data", [b"", b"%", b"\x00" * 9, b"%abc", b"% \x0012345678", b"% a\n", b"hello world"]
 )
-def test_no_header(data):
+def test_stream_without_header_is_all_data(data):
     assert parse(data) == (None, data)
 
 
 @pytest.mark.parametrize("data", [b"% Dat", b"% Version 2\n% Hei", b"% "])
-def test_ends_within_a_line(data):
+def test_stream_ending_within_header_line_is_truncated(data):
     with pytest.raises(TruncatedError):
         parse(data)
 
 
 @pytest.mark.parametrize("data", [b"% key " + b"v" * MAX_HEADER_BYTES, b"% key value\n" * 6000])
-def test_too_long(data):
+def test_header_over_size_limit_is_rejected(data):
     with pytest.raises(FormatError, match="65536"):
         parse(data)
 
@@ -79,11 +79,11 @@ def test_too_long(data):
         ("Version 2", "dat"),
     ],
 )
-def test_declared_format(line, format):
+def test_declared_format_is_parsed(line, format):
     assert parse(f"% {line}\n% end\n".encode())[0].format == format
 
 
-def test_unsupported_format():
+def test_unsupported_declared_format_is_rejected():
     with pytest.raises(FormatError, match="HISTO3D"):
         parse(b"% format HISTO3D;height=320;width=320\n% end\n")
 
@@ -105,12 +105,12 @@ def test_unsupported_format():
         ("date 2020-01-01", (None, None)),
     ],
 )
-def test_size(lines, size):
+def test_sensor_size_from_header(lines, size):
     header, _ = parse(f"% {lines}\n% end\n".encode())
     assert (header.width, header.height) == size
 
 
 @pytest.mark.parametrize("line", ["geometry big", "geometry 640", "width 12a", "height -4", "geometry 1e9x4"])
-def test_unreadable_size(line):
+def test_malformed_header_size_is_rejected(line):
     with pytest.raises(GeometryError, match="header"):
         parse(f"% {line}\n% end\n".encode())

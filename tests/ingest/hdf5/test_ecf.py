@@ -15,7 +15,7 @@ Event = tuple[int, int, int, int]
 
 @st.composite
 def event_lists(draw: st.DrawFn) -> list[Event]:
-    """Runs of events, so that every run-length code and escape is reached: (t, x, y, p)."""
+    """Draw runs of events (t, x, y, p) that reach every run-length code and escape."""
     t = draw(st.integers(0, 1 << 40))
     events: list[Event] = []
     for _ in range(draw(st.integers(0, 12))):
@@ -44,7 +44,7 @@ def test_round_trip(packing: str, events: list[Event]) -> None:
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
-def test_largest_chunk_is_one_run(packing: str) -> None:
+def test_largest_ecf_chunk_of_one_run_decodes(packing: str) -> None:
     n = ECF_MAX_EVENTS
     decoded = decode_ecf(encode_ecf([7] * n, [3] * n, [2047] * n, [1] * n, packing))
     assert len(decoded) == n
@@ -53,7 +53,7 @@ def test_largest_chunk_is_one_run(packing: str) -> None:
     assert (decoded["p"] == 1).all()
 
 
-def test_bytes_worked_out_by_hand() -> None:
+def test_ecf_bytes_written_by_hand_decode() -> None:
     chunk = struct.pack("<IQ", 3 << 2, 1000)
     chunk += bytes([0x02, 0xF5, 0xF1, 0x31])  # two events at 1000; then dt 0x15 and 3 more: 1000 + 21 + 3
     chunk += struct.pack("<HH", 9 << 5 | 2, 10 << 5 | 1)
@@ -62,12 +62,12 @@ def test_bytes_worked_out_by_hand() -> None:
     assert decode_ecf(chunk).tolist() == [(1000, 100, 9, 1), (1000, 103, 9, 0), (1024, 40, 10, 0)]
 
 
-def test_an_empty_chunk_holds_no_events() -> None:
+def test_empty_ecf_chunk_has_no_events() -> None:
     assert len(decode_ecf(encode_ecf([], [], [], []))) == 0
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
-def test_every_cut_is_refused(packing: str) -> None:
+def test_every_truncated_ecf_chunk_is_rejected(packing: str) -> None:
     chunk = encode_ecf([5, 5, 90, 4000], [1, 2, 30, 40], [8, 8, 8, 9], [0, 1, 1, 1], packing)
     for size in range(len(chunk)):
         with pytest.raises(TruncatedError, match="ECF chunk of"):
@@ -78,30 +78,30 @@ def test_every_cut_is_refused(packing: str) -> None:
     ("body", "message"),
     [
         (b"\x04" * 40, "exceed its event count"),  # four events at a time into a chunk of six
-        (b"\xff" * 40, "leaves 62 bits"),  # a time escape without end
+        (b"\xff" * 40, "exceeds 62 bits"),  # a time escape without end
         (b"\x06" + struct.pack("<H", 7 << 5 | 7), "exceed its event count"),  # a run of seven rows
         (b"\x06" + struct.pack("<HHH", 6, 5 << 5 | 31, 31), "exceed its event count"),  # twelve columns
         (b"\x06" + struct.pack("<HHHB", 6, 31, 0, 7), "exceed its event count"),  # seven polarities
     ],
 )
-def test_damage_is_named(body: bytes, message: str) -> None:
+def test_damaged_ecf_chunk_is_rejected_with_reason(body: bytes, message: str) -> None:
     with pytest.raises(FormatError, match=message):
         decode_ecf(struct.pack("<IQ", 6 << 2, 0) + body)
 
 
 @pytest.mark.parametrize("t0", [(1 << 62) - 1, 1 << 62, 1 << 63, (1 << 64) - 1])
-def test_time_beyond_62_bits_is_refused(t0: int) -> None:
-    with pytest.raises(FormatError, match="leaves 62 bits"):
+def test_time_beyond_62_bits_is_rejected(t0: int) -> None:
+    with pytest.raises(FormatError, match="exceeds 62 bits"):
         decode_ecf(struct.pack("<IQ", 6 << 2, t0) + b"\x16" + b"\0" * 40)
 
 
-def test_too_many_events_are_refused_before_any_memory_is_taken() -> None:
+def test_huge_event_count_is_rejected_before_allocation() -> None:
     with pytest.raises(FormatError, match="1073741823 events"):
         decode_ecf(b"\xff" * 16)
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
-def test_mutated_chunks_are_refused_or_decoded_but_never_crash(packing: str) -> None:
+def test_mutated_ecf_chunks_never_crash(packing: str) -> None:
     rng = random.Random(1)
     t = np.cumsum(np.random.default_rng(1).integers(0, 40, 500)).tolist()
     x, y = [rng.randrange(1280) for _ in t], sorted(rng.randrange(720) for _ in t)
@@ -120,8 +120,8 @@ def test_mutated_chunks_are_refused_or_decoded_but_never_crash(packing: str) -> 
     assert refused > 0
 
 
-def test_kernels_never_read_or_write_out_of_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same source with checked indexing: Python raises IndexError where compiled code would not."""
+def test_ecf_kernels_stay_in_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the kernels uncompiled: Python raises IndexError where compiled code would not."""
     import spikewatch.ingest.hdf5.ecf as ecf
 
     for name in [name for name in vars(ecf) if hasattr(getattr(ecf, name), "py_func")]:

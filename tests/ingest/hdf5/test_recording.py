@@ -40,7 +40,7 @@ def test_layouts_are_read_back_exactly(path: Path, layout: str, compression: str
 
 
 @pytest.mark.parametrize("n", [1, 16384, 40_000])
-def test_ecf_is_decoded_without_a_plugin(path: Path, n: int) -> None:
+def test_ecf_is_decoded_without_plugin(path: Path, n: int) -> None:
     events = some_events(n)
     files.write_ecf(path, events)
     with open_recording(path) as recording:
@@ -49,7 +49,7 @@ def test_ecf_is_decoded_without_a_plugin(path: Path, n: int) -> None:
         assert np.array_equal(read(recording, 999), events)
 
 
-def test_ecf_chunks_that_the_optional_filter_skipped_are_read_as_they_are(path: Path) -> None:
+def test_uncompressed_ecf_chunks_are_read(path: Path) -> None:
     events = some_events(40_000)
     files.write_ecf(path, events, plain_chunks=(1, 2))
     with open_recording(path) as recording:
@@ -57,7 +57,7 @@ def test_ecf_chunks_that_the_optional_filter_skipped_are_read_as_they_are(path: 
 
 
 @pytest.mark.parametrize("writer", [*WRITERS.values(), files.write_ecf, files.write_compound])
-def test_seek_gives_all_later_events(path: Path, writer: Callable[[Path, Events], None]) -> None:
+def test_seek_yields_all_later_events(path: Path, writer: Callable[[Path, Events], None]) -> None:
     events = some_events(200_000)
     writer(path, events)
     with open_recording(path) as recording:
@@ -70,7 +70,7 @@ def test_seek_gives_all_later_events(path: Path, writer: Callable[[Path, Events]
         assert np.array_equal(read(recording), events)
 
 
-def test_seek_starts_reading_near_the_time(path: Path) -> None:
+def test_seek_skips_earlier_blocks(path: Path) -> None:
     events = some_events(400_000)
     files.write_ecf(path, events[:200_000])
     with open_recording(path) as recording:
@@ -79,7 +79,7 @@ def test_seek_starts_reading_near_the_time(path: Path) -> None:
         assert recording.progress() > 0.7
 
 
-def test_unsorted_times_are_kept_and_found_by_seek(path: Path) -> None:
+def test_seek_finds_unsorted_times(path: Path) -> None:
     rng = np.random.default_rng(3)
     events = some_events(200_000)
     for start in range(0, len(events), 500):
@@ -93,7 +93,7 @@ def test_unsorted_times_are_kept_and_found_by_seek(path: Path) -> None:
         assert info.t_last_us == int(events["t"].max())
 
 
-def test_columns_may_be_chunked_differently(path: Path) -> None:
+def test_columns_with_different_chunks_are_read(path: Path) -> None:
     events = some_events(150_000)
     with h5py.File(path, "w") as file:
         for name, chunk in (("t", 70_000), ("x", 999), ("y", 150_000), ("p", 65_537)):
@@ -102,7 +102,7 @@ def test_columns_may_be_chunked_differently(path: Path) -> None:
         assert np.array_equal(read(recording, 40_000), events)
 
 
-def test_each_chunk_is_loaded_once_whatever_the_slices(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_ecf_chunk_is_decoded_once(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events = some_events(100_000)
     files.write_ecf(path, events)
     import spikewatch.ingest.hdf5.tables as tables
@@ -116,7 +116,7 @@ def test_each_chunk_is_loaded_once_whatever_the_slices(path: Path, monkeypatch: 
     assert len(decoded) == -(-len(events) // files.ECF_CHUNK)
 
 
-def test_events_outside_the_sensor_are_dropped_and_counted(path: Path) -> None:
+def test_events_outside_sensor_are_dropped_and_counted(path: Path) -> None:
     write_plain(
         path,
         t=np.arange(8),
@@ -139,25 +139,25 @@ def test_negative_times_are_dropped_and_counted(path: Path) -> None:
         assert recording.stats.dropped == {"negative_time": 1}
 
 
-def test_sizes_come_from_the_file_and_must_not_be_contradicted(path: Path) -> None:
+def test_hdf5_size_is_used_and_checked(path: Path) -> None:
     events = some_events(10)
     for writer in (files.write_rvt, files.write_m3ed, files.write_metavision):
         writer(path, events)
         with open_recording(path) as recording:
             assert recording.sensor_size() == (WIDTH, HEIGHT)
-        with pytest.raises(GeometryError, match="names width 640"):
+        with pytest.raises(GeometryError, match="has width 640, but --width is 346"):
             open_recording(path, 346, 260)
     files.write_dsec(path, events)
     with open_recording(path) as recording, pytest.raises(GeometryError, match="pass --width"):
         recording.sensor_size()
 
 
-def test_cameras(path: Path) -> None:
+def test_camera_is_selected_by_name_or_left(path: Path) -> None:
     events = some_events(1000)
     files.write_m3ed(path, events)
     with Hdf5Recording(path, camera="right") as recording:
         assert np.array_equal(read(recording), events[::2])
-    with pytest.raises(FormatError, match="no camera 'top'; left, right"):
+    with pytest.raises(FormatError, match="camera 'top' not found; this file has: left, right"):
         Hdf5Recording(path, camera="top")
     with h5py.File(path, "w") as file:
         files.write_columns(file.create_group("prophesee/event_cam_right"), events[::2])
@@ -166,7 +166,7 @@ def test_cameras(path: Path) -> None:
         assert np.array_equal(read(recording), events)
 
 
-def test_an_empty_recording(path: Path) -> None:
+def test_empty_hdf5_recording_has_no_events(path: Path) -> None:
     files.write_rvt(path, some_events(0))
     with open_recording(path) as recording:
         recording.seek(5)
@@ -174,7 +174,7 @@ def test_an_empty_recording(path: Path) -> None:
     assert (info.events, info.t_first_us, info.duration_us) == (0, None, 0)
 
 
-def test_a_closed_recording_says_so(path: Path) -> None:
+def test_closed_recording_rejects_chunks(path: Path) -> None:
     files.write_compound(path, some_events(10))
     recording = open_recording(path)
     recording.close()

@@ -1,4 +1,4 @@
-"""HDF5 files that are refused, each with one clear error of ours."""
+"""HDF5 files that are rejected, each with one IngestError."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,18 +23,18 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "named_like_nothing"
 
 
-def test_preprocessed_frames_are_refused_as_such(path: Path) -> None:
+def test_preprocessed_frames_are_rejected_by_name(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["data"] = np.zeros((3, 20, 24, 30), "u1")
     with pytest.raises(FormatError, match=r"3 preprocessed frames of \(20, 24, 30\).*not events"):
         open_recording(path)
 
 
-def test_a_file_without_events_is_refused_with_what_it_has(path: Path) -> None:
+def test_file_without_events_is_rejected_with_content(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["depth"] = np.zeros((2, 3), "f4")
         file.create_group("calib")
-    with pytest.raises(FormatError, match=r"it has calib \(group\), depth \(dataset \(2, 3\) float32\)"):
+    with pytest.raises(FormatError, match=r"it has: calib \(group\), depth \(dataset \(2, 3\) float32\)"):
         open_recording(path)
 
 
@@ -42,18 +42,18 @@ def test_a_file_without_events_is_refused_with_what_it_has(path: Path) -> None:
     ("columns", "message"),
     [
         ({"t": [0.5], "x": [1], "y": [1], "p": [1]}, "expected integers"),
-        ({"t": [1, 2], "x": [1], "y": [1], "p": [1]}, "one common length"),
-        ({"t": 1, "x": 1, "y": 1, "p": 1}, "one common length"),
+        ({"t": [1, 2], "x": [1], "y": [1], "p": [1]}, "expected four one-dimensional datasets"),
+        ({"t": 1, "x": 1, "y": 1, "p": 1}, "expected four one-dimensional datasets"),
         ({"t": [1], "x": [1], "y": [1]}, "no events in a known layout"),
     ],
 )
-def test_columns_that_are_not_events_are_refused(path: Path, columns: dict[str, Any], message: str) -> None:
+def test_columns_that_are_not_events_are_rejected(path: Path, columns: dict[str, Any], message: str) -> None:
     write_plain(path, **columns)
     with pytest.raises(FormatError, match=message):
         open_recording(path)
 
 
-def test_a_missing_filter_is_named(path: Path) -> None:
+def test_missing_hdf5_filter_is_named(path: Path) -> None:
     with h5py.File(path, "w") as file:
         files.ecf_dataset(file, EVENT_DTYPE, 10, filters=(32999,))
     with pytest.raises(
@@ -62,10 +62,10 @@ def test_a_missing_filter_is_named(path: Path) -> None:
         open_recording(path)
 
 
-def test_ecf_beside_another_filter_or_on_another_type_is_refused(path: Path) -> None:
+def test_ecf_with_other_filter_or_type_is_rejected(path: Path) -> None:
     for dtype, filters, message in (
         (files.ECF_ROW, (files.ECF_FILTER_ID, 1), "combines ECF"),
-        (EVENT_DTYPE, (files.ECF_FILTER_ID,), "ECF compresses"),
+        (EVENT_DTYPE, (files.ECF_FILTER_ID,), "expected .* with ECF"),
     ):
         with h5py.File(path, "w") as file:
             dataset = files.ecf_dataset(file, dtype, 10, filters)
@@ -74,17 +74,17 @@ def test_ecf_beside_another_filter_or_on_another_type_is_refused(path: Path) -> 
             open_recording(path)
 
 
-def test_damaged_ecf_chunks_are_refused(path: Path) -> None:
+def test_damaged_ecf_chunks_are_rejected(path: Path) -> None:
     for damage, kind in ((lambda chunk: chunk[:-9], TruncatedError), (lambda _: b"\xff" * 99, FormatError)):
         files.write_ecf(path, some_events(100), damage=damage)
         with open_recording(path) as recording, pytest.raises(kind, match="ECF chunk"):
             read(recording)
     files.write_ecf(path, some_events(100), damage=lambda chunk: bytes(12))
-    with open_recording(path) as recording, pytest.raises(TruncatedError, match="holds 0 of 100"):
+    with open_recording(path) as recording, pytest.raises(TruncatedError, match="has 0 of 100"):
         read(recording)
 
 
-def test_data_that_were_announced_but_never_stored_are_refused(path: Path) -> None:
+def test_declared_but_unstored_data_are_rejected(path: Path) -> None:
     with h5py.File(path, "w") as file:
         for name in "txyp":
             file.create_dataset(f"events/{name}", (1 << 40,), "i8", chunks=(1 << 16,))
@@ -92,33 +92,33 @@ def test_data_that_were_announced_but_never_stored_are_refused(path: Path) -> No
         open_recording(path)
 
 
-def test_chunks_too_large_for_memory_are_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_oversized_chunks_are_rejected(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spikewatch.ingest.hdf5.file, "MAX_CHUNK_BYTES", 1000)
     files.write_compound(path, some_events(1000), chunks=(100,))
     with pytest.raises(FormatError, match="has chunks of 1600 bytes"):
         open_recording(path)
 
 
-def test_no_other_file_is_read(path: Path, tmp_path: Path) -> None:
+def test_links_to_other_files_are_not_followed(path: Path, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     files.write_compound(secret, some_events(10))
     with h5py.File(path, "w") as file:
         file["events"] = h5py.ExternalLink(str(secret), "/events")
-    with pytest.raises(FormatError, match=r"it has events \(link\)"):
+    with pytest.raises(FormatError, match=r"it has: events \(link\)"):
         open_recording(path)
     with h5py.File(path, "w") as file:
         virtual = h5py.VirtualLayout((10,), EVENT_DTYPE)
         virtual[:] = h5py.VirtualSource(str(secret), "events", (10,))
         file.create_virtual_dataset("events", virtual)
-    with pytest.raises(FormatError, match="keeps its data in other files"):
+    with pytest.raises(FormatError, match="has its data in other files"):
         open_recording(path)
     with h5py.File(path, "w") as file:
         file.create_dataset("events", (10,), EVENT_DTYPE, external=[(str(secret), 0, 160)])
-    with pytest.raises(FormatError, match="keeps its data in other files"):
+    with pytest.raises(FormatError, match="has its data in other files"):
         open_recording(path)
 
 
-def test_a_cut_file_is_one_clear_error(path: Path) -> None:
+def test_truncated_hdf5_file_is_rejected(path: Path) -> None:
     files.write_dsec(path, some_events(20_000), compression="lzf")
     whole = path.read_bytes()
     for size in (100, 1000, len(whole) // 2, len(whole) - 1):
@@ -128,15 +128,15 @@ def test_a_cut_file_is_one_clear_error(path: Path) -> None:
 
 
 @pytest.mark.parametrize("writer", [files.write_dsec, files.write_ecf, files.write_m3ed])
-def test_damage_never_escapes_as_a_foreign_error(path: Path, writer: Callable[..., None]) -> None:
+def test_damage_raises_ingest_errors_only(path: Path, writer: Callable[..., None]) -> None:
     writer(path, some_events(3000), **({} if writer is files.write_ecf else COMPRESSIONS["lzf"]))
     valid = path.read_bytes()
     rng = np.random.default_rng(0)
     refused = 0
     for _ in range(10 if writer is files.write_ecf else 40):
         data = bytearray(valid)
-        for at in rng.integers(8, len(data), 10):
-            data[at] = rng.integers(0, 256)
+        for index in rng.integers(8, len(data), 10):
+            data[index] = rng.integers(0, 256)
         path.write_bytes(data)
         try:
             with Hdf5Recording(path) as recording:
@@ -146,9 +146,7 @@ def test_damage_never_escapes_as_a_foreign_error(path: Path, writer: Callable[..
     assert refused > 0
 
 
-def test_a_damaged_heap_of_strings_does_not_hang_the_process(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_damaged_string_heap_does_not_hang_process(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files.write_metavision(path, some_events(10))
     data = bytearray(path.read_bytes())
     first_size = data.index(b"GCOL") + 24  # bytes of the heap's first string
@@ -159,7 +157,7 @@ def test_a_damaged_heap_of_strings_does_not_hang_the_process(
         open_recording(path)
 
 
-def test_events_with_text_are_refused(path: Path) -> None:
+def test_events_with_text_are_rejected(path: Path) -> None:
     dtype = np.dtype([*((name, "u4") for name in "txyp"), ("note", h5py.string_dtype())])
     with h5py.File(path, "w") as file:
         file.create_dataset("events", (3,), dtype)

@@ -25,7 +25,7 @@ def pictures(film, times=(0.0, 0.5, 1.5)):
 
 @needs_egl
 @pytest.mark.parametrize("scenario", ["driving", "roadside"])
-def test_a_seed_fixes_every_pixel_and_another_changes_them(scenario):
+def test_seed_determines_every_pixel(scenario):
     films = [generate_film(plan(seed, scenario)) for seed in (3, 3, 4)]
     first, again, other = (pictures(film) for film in films)
     assert (first == again).all()
@@ -38,7 +38,7 @@ def test_a_seed_fixes_every_pixel_and_another_changes_them(scenario):
 @needs_egl
 @pytest.mark.parametrize("scenario", ["driving", "roadside"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_films_keep_the_contract(scenario, seed):
+def test_films_satisfy_film_protocol(scenario, seed):
     film = generate_film(plan(seed, scenario))
     light = pictures(film)
     assert light.shape == (3, HEIGHT, WIDTH)
@@ -57,7 +57,7 @@ def test_films_keep_the_contract(scenario, seed):
 
 
 @needs_egl
-def test_ids_are_what_shows_of_each_actor_alone():
+def test_ids_match_each_actor_alone():
     film = generate_film(plan(9, "roadside"))
     whole = film.ids(0.5)
     shown = [int(k) for k in np.unique(whole) if k]
@@ -68,7 +68,7 @@ def test_ids_are_what_shows_of_each_actor_alone():
     film.close()
 
 
-def test_only_cars_and_people_are_labelled():
+def test_only_cars_and_pedestrians_have_class():
     kinds = set()
     for seed in range(4):
         for role in generate_scene(plan(seed, "driving" if seed % 2 else "roadside")).actors:
@@ -77,7 +77,7 @@ def test_only_cars_and_people_are_labelled():
     assert {"car", "pedestrian"} <= kinds
 
 
-def test_actors_do_not_run_through_the_cameras_car():
+def test_actors_avoid_ego_vehicle():
     for seed in range(4):
         scene = generate_scene(plan(seed))
         for step in range(0, scene.tracks.shape[1], 10):
@@ -86,7 +86,7 @@ def test_actors_do_not_run_through_the_cameras_car():
             assert (apart > 0.8).all()
 
 
-def test_motion_is_smooth():
+def test_actor_motion_is_smooth():
     """Between steps of 40 ms nothing moves by more than a fast car does, and hardly changes its speed."""
     tracks = generate_scene(plan(7)).tracks[:, :, :3].astype(float)
     velocity = np.diff(tracks, axis=1) / 0.04
@@ -95,7 +95,7 @@ def test_motion_is_smooth():
 
 
 @needs_egl
-def test_a_folder_of_meshes_changes_the_cast(tmp_path):
+def test_mesh_folder_changes_actors(tmp_path):
     write_mesh_folder(tmp_path)
     film = generate_film(plan(5, "roadside", meshes=tmp_path))
     assert np.isfinite(film.luminance(0.0)).all()
@@ -112,25 +112,25 @@ def test_a_folder_of_meshes_changes_the_cast(tmp_path):
         ({"width": 4}, "4x72 px cannot be made"),
     ],
 )
-def test_a_wrong_plan_is_told(change, message):
+def test_invalid_film_config_is_rejected(change, message):
     with pytest.raises(SimulationError, match=message):
         generate_film(dataclasses.replace(plan(), **change))
 
 
-def test_a_missing_or_empty_mesh_folder_is_told(tmp_path):
+def test_missing_or_empty_mesh_folder_is_rejected(tmp_path):
     with pytest.raises(SimulationError, match="does not exist"):
         generate_film(plan(meshes=tmp_path / "nowhere"))
     with pytest.raises(SimulationError, match="holds no mesh that is known"):
         generate_scene(plan(meshes=tmp_path))
 
 
-def test_what_is_not_installed_is_named():
+def test_missing_moderngl_is_named():
     with pytest.raises(SimulationError, match=r"pip install 'spikewatch\[sim\]'"):
         create_context(module="a_module_that_is_not_there")
     assert issubclass(SimulationError, IngestError)
 
 
 @needs_egl
-def test_missing_system_libraries_are_named():
+def test_missing_egl_libraries_are_named():
     with pytest.raises(SimulationError, match="apt-get install libegl1 libegl-mesa0 libgl1-mesa-dri"):
         create_context(backend="a_backend_that_is_not_there")

@@ -25,7 +25,7 @@ def boxes_of(rows: list[tuple[float, ...]]) -> Boxes:
     return np.array(rows, BBOX_DTYPE)
 
 
-def test_figures_of_a_small_recording() -> None:
+def test_statistics_of_small_recording() -> None:
     """Ten by ten pixels, 100 ms: one pixel fires each 10 ms, another twice, a third once."""
     rows = [(t, 2, 3, 1) for t in range(0, 100_000, 10_000)]
     rows += [(1000, 5, 5, 0), (31_000, 5, 5, 0), (99_999, 9, 9, 0)]
@@ -38,7 +38,7 @@ def test_figures_of_a_small_recording() -> None:
     assert (found.in_boxes_share, found.box_area_share, dict(found.classes)) == (None, None, {})
 
 
-def test_boxes_see_the_50_ms_before_their_label() -> None:
+def test_box_statistics_cover_50_ms_before_label() -> None:
     rows = [(49_999, 1, 1, 1), (50_000, 1, 1, 1), (99_999, 3, 2, 1), (60_000, 8, 8, 0), (100_000, 1, 1, 1)]
     boxes = boxes_of(
         [
@@ -56,7 +56,7 @@ def test_boxes_see_the_50_ms_before_their_label() -> None:
     assert found.box_area_share == pytest.approx(0.4)
 
 
-def test_uniform_noise_gives_its_rate_everywhere() -> None:
+def test_uniform_noise_has_its_rate_everywhere() -> None:
     rng = np.random.default_rng(0)
     rows = rng.integers(0, [2_000_000, 40, 30, 2], (2 * 20 * 1200, 4))  # 20 Hz on 1200 pixels
     boxes = boxes_of([(t, 5, 5, 20, 20, 0, 1, 1) for t in range(50_000, 2_000_001, 50_000)])
@@ -68,14 +68,14 @@ def test_uniform_noise_gives_its_rate_everywhere() -> None:
     assert found.in_boxes_share == pytest.approx(400 / 1200, rel=0.03)
 
 
-def test_what_has_no_statistics_is_refused() -> None:
+def test_statistics_reject_empty_or_outside_events() -> None:
     with pytest.raises(GeometryError, match="without events"):
         compute_statistics(empty_events(), 10, 10)
     with pytest.raises(GeometryError, match="outside 10x3"):
         compute_statistics(events_of([(0, 2, 3, 1)]), 10, 3)
 
 
-def test_the_table_of_files_and_folders(
+def test_statistics_table_covers_files_and_folders(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "set" / "train"

@@ -23,13 +23,13 @@ def test_polarity_counts_saturate():
     assert counts[1, 0, 0] == counts.sum() == 65_535
 
 
-def test_latest_polarity_is_the_last_in_stream_order():
+def test_latest_polarity_keeps_last_event_in_stream_order():
     latest = frame([(5, 0, 0, 1), (6, 0, 0, 0), (9, 1, 0, 0), (7, 1, 0, 1)], "latest_polarity")
     assert latest.dtype == np.uint8
     assert latest.shape == (1, 3, 4)
     assert latest[0, 0].tolist() == [0, 255, 127, 127]
 
 
-def test_blank_frames():
+def test_blank_frame_has_value_of_representation():
     assert (make_representation("latest_polarity").blank_frame(4, 3) == 127).all()
     assert (make_representation("polarity_counts").blank_frame(4, 3) == 0).all()

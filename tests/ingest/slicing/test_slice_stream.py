@@ -15,7 +15,7 @@ SIZED = b"% evt 3.0\n% geometry 304x240\n% end\n"
 
 
 def streamed(format, parts, width=WIDTH, height=HEIGHT, representation="polarity_counts"):
-    """(slices, the error's text, the stream's statistics)."""
+    """Return (slices, the error's text, the decoder's and the slicer's statistics)."""
     stream = SliceStream(format, width, height, representation=representation, **OPTIONS)
     slices, error = [], None
     try:
@@ -28,7 +28,7 @@ def streamed(format, parts, width=WIDTH, height=HEIGHT, representation="polarity
 
 
 def composed(format, data, width=WIDTH, height=HEIGHT, representation="polarity_counts"):
-    """The same by a decoder and a slicer, one after the other."""
+    """Return the same as `streamed`, from a decoder followed by a slicer."""
     decoder = make_decoder(format, width, height)
     slicer = TimeSlicer(width=width, height=height, representation=representation, **OPTIONS)
     slices, error = [], None
@@ -51,7 +51,7 @@ def composed(format, data, width=WIDTH, height=HEIGHT, representation="polarity_
     tail=st.binary(max_size=40),
 )
 @settings(max_examples=50, deadline=None)
-def test_equals_decoder_and_slicer(format, events, cuts, representation, size, tail):
+def test_slice_stream_equals_decoder_and_slicer(format, events, cuts, representation, size, tail):
     data = ENCODERS[format](events) + tail
     slices, error, decoded, sliced = streamed(format, pieces(data, cuts), *size, representation)
     expected, expected_error, expected_decoded, expected_sliced = composed(
@@ -70,7 +70,7 @@ def test_equals_decoder_and_slicer(format, events, cuts, representation, size, t
     cuts=st.lists(st.integers(0, 96), max_size=3),
 )
 @settings(max_examples=150, deadline=None)
-def test_fused_dat_equals_decoder_and_slicer_around_wraps(times, xs, cuts):
+def test_fused_dat_equals_decoder_and_slicer_at_wraps(times, xs, cuts):
     data = dat([(t, x, 0, 1) for t, x in zip(times, xs, strict=False)])
     slices, error, _, sliced = streamed("dat", pieces(data, cuts), 2, 1)
     expected, expected_error, _, expected_sliced = composed("dat", data, 2, 1)
@@ -79,23 +79,27 @@ def test_fused_dat_equals_decoder_and_slicer_around_wraps(times, xs, cuts):
 
 
 @pytest.mark.parametrize(("name", "format", "width", "height", "count"), [row[:5] for row in REAL])
-def test_real_recordings_go_in_and_come_out(recordings, name, format, width, height, count):
+def test_real_recordings_are_sliced_without_loss(recordings, name, format, width, height, count):
     stream = SliceStream(format, width or 64, height or 64, 50_000)
     data = (recordings / name).read_bytes()
-    slices = [part for piece in pieces(data, range(0, len(data), 99_991)) for part in stream.feed(piece)]
+    slices = [slice_ for chunk in pieces(data, range(0, len(data), 99_991)) for slice_ in stream.feed(chunk)]
     slices += stream.finish()
-    assert sum(part.n_events for part in slices) == sum(int(part.frame.sum()) for part in slices) == count
+    assert (
+        sum(slice_.n_events for slice_ in slices)
+        == sum(int(slice_.frame.sum()) for slice_ in slices)
+        == count
+    )
     assert stream.decode_stats.dropped == {}
 
 
-def test_size_from_the_header():
+def test_slice_stream_takes_size_from_header():
     slices, error, *_ = streamed("evt3", [SIZED, ENCODERS["evt3"]([(1, 303, 239, 1)])], None, None)
     assert error is None
     assert slices[0].frame.shape == (2, 240, 304)
 
 
 @pytest.mark.parametrize("format", ["dat", "evt3"])
-def test_unknown_size_is_an_error_at_the_first_event(format):
+def test_unknown_size_fails_at_first_event(format):
     stream = SliceStream(format, None, None, 1000)
     assert stream.sensor_size == (None, None)
     assert list(stream.feed(b"")) == []
@@ -103,23 +107,23 @@ def test_unknown_size_is_an_error_at_the_first_event(format):
         list(stream.feed(ENCODERS[format]([(1, 1, 1, 1)])))
 
 
-def test_stream_without_events():
+def test_stream_without_events_yields_no_slices():
     stream = SliceStream("evt3", None, None, 1000)
     assert list(stream.feed(SIZED)) == []
     assert list(stream.finish()) == []
     assert stream.slicer_stats.events_in == 0
 
 
-def test_undrawn_slices_are_an_error():
+def test_unconsumed_slices_are_rejected():
     stream = SliceStream("dat", 304, 240, 1000)
     stream.feed(dat([(1, 1, 1, 1)]))
-    with pytest.raises(RuntimeError, match="not all drawn"):
+    with pytest.raises(RuntimeError, match="not consumed"):
         stream.feed(b"")
-    with pytest.raises(RuntimeError, match="not all drawn"):
+    with pytest.raises(RuntimeError, match="not consumed"):
         stream.finish()
 
 
-def test_wrong_arguments_are_refused_at_once():
+def test_invalid_arguments_fail_at_construction():
     with pytest.raises(FormatError):
         SliceStream("mp4", None, None, 1000)
     with pytest.raises(ValueError, match="slice_us"):

@@ -1,4 +1,4 @@
-"""A stream saved and loaded at any byte goes on as if nothing had happened."""
+"""A stream saved at any byte and loaded again equals an uninterrupted one."""
 
 import json
 
@@ -27,7 +27,7 @@ def make(format: str, representation: str = "polarity_counts") -> SliceStream:
 
 
 def moved(stream: SliceStream, format: str, representation: str) -> SliceStream:
-    """A new stream that goes on from the old one's saved state, by way of JSON."""
+    """Return a new stream with the state of the old one, passed through JSON."""
     meta, frame = stream.save()
     fresh = make(format, representation)
     fresh.load(json.loads(json.dumps(meta)), frame)
@@ -41,7 +41,7 @@ def moved(stream: SliceStream, format: str, representation: str) -> SliceStream:
     representation=st.sampled_from(["polarity_counts", "latest_polarity"]),
 )
 @settings(max_examples=40, deadline=None)
-def test_a_moved_stream_equals_one_that_stayed(format, events, cuts, representation):
+def test_resumed_stream_equals_uninterrupted_stream(format, events, cuts, representation):
     data = HEADERS[format] + ENCODERS[format](events)
 
     def run(move: bool) -> tuple:
@@ -69,30 +69,30 @@ def fed() -> tuple[dict, np.ndarray]:
     return meta, frame
 
 
-def test_what_no_stream_of_the_kind_could_have_given_is_refused():
+def test_load_rejects_invalid_state():
     meta, frame = fed()
     with pytest.raises(FormatError, match="evt2"):
         make("evt3").load(meta, frame)
     for other in (None, frame[:1], frame.astype("u1")):
-        with pytest.raises(ValueError, match="frame of the open slice"):
+        with pytest.raises(ValueError, match="open slice's frame is"):
             make("evt2").load(meta, other)
-    for path, value, words in (
+    for path, value, message in (
         (("slicer", "open", "t0_us"), 7, "off the grid"),
-        (("decoder", "partial"), "00" * 4, "decoder of evt2"),
-        (("decoder", "carried"), {}, "decoder of evt2"),
+        (("decoder", "partial"), "00" * 4, "state of the evt2 decoder"),
+        (("decoder", "carried"), {}, "state of the evt2 decoder"),
         (("decoder", "partial"), "xy", "hexadecimal"),
     ):
         wrong = json.loads(json.dumps(meta))
-        place = wrong
+        parent = wrong
         for step in path[:-1]:
-            place = place[step]
-        place[path[-1]] = value
-        with pytest.raises(ValueError, match=words):
+            parent = parent[step]
+        parent[path[-1]] = value
+        with pytest.raises(ValueError, match=message):
             make("evt2").load(wrong, frame)
 
 
-def test_a_stream_is_saved_between_two_feeds_only():
+def test_save_during_feed_is_rejected():
     stream = make("evt2")
     stream.feed(HEADERS["evt2"])
-    with pytest.raises(RuntimeError, match="not all drawn"):
+    with pytest.raises(RuntimeError, match="not consumed"):
         stream.save()

@@ -17,7 +17,7 @@ steps = st.one_of(st.just(0), st.integers(0, 100), st.integers(0, 6000), st.just
 
 @st.composite
 def sorted_events(draw: st.DrawFn, *, max_size: int = 60) -> list[Event]:
-    """Events in time order that start anywhere, with bursts of neighbours for the vector formats."""
+    """Draw events in time order from any start, with runs of neighbours for the vector formats."""
     t = draw(st.integers(0, 2**40)) % draw(st.sampled_from([2**13, 2**24, 2**32]))
     events: list[Event] = []
     for step, (x, y, p), run in draw(
@@ -33,7 +33,7 @@ def as_array(events: Iterable[Event]) -> Events:
 
 
 def pieces(data: bytes, cuts: Iterable[int]) -> Iterator[bytes]:
-    """data, cut at the given places."""
+    """Yield data, split at the given positions."""
     last = 0
     for cut in [*sorted(min(cut, len(data)) for cut in cuts), len(data)]:
         yield data[last:cut]
@@ -48,5 +48,5 @@ def decode(format: str, parts: Iterable[bytes], **size: int) -> Events:
 
 
 def same(left: Events, right: Events) -> bool:
-    """Equal field by field; the padding of the structure is not looked at."""
+    """Compare field by field, without the padding of the structure."""
     return len(left) == len(right) and all((left[name] == right[name]).all() for name in "txyp")

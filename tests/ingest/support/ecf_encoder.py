@@ -1,4 +1,4 @@
-"""An ECF encoder in plain Python, written from the format's description and not from our decoder."""
+"""ECF encoder in plain Python, written from the format's description, independent of the decoder."""
 
 import struct
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ PACKINGS = ("masked", "xp_packed", "yxp_packed")
 def encode_ecf(
     t: Sequence[int], x: Sequence[int], y: Sequence[int], p: Sequence[int], packing: str = "masked"
 ) -> bytes:
-    """One chunk; t does not decrease, x and y are below 2048, p is 0 or 1."""
+    """Return one chunk; t must not decrease, x and y must be below 2048, p 0 or 1."""
     header = len(t) << 2 | (packing == "yxp_packed") << 1 | (packing == "xp_packed")
     out = bytearray(struct.pack("<IQ", header, t[0] if len(t) else 0))
     out += _times(t)
@@ -60,7 +60,7 @@ def _masked(x: Sequence[int]) -> bytes:
 
 
 def _groups(values: list[int], bits: int) -> bytes:
-    """Four values to three words: each holds what is left of one value above the low bits of the next."""
+    """Pack four values into three words, each with the rest of one value above low bits of the next."""
     spare = bits // 3  # bits of a word beyond one value
     word_bytes = (bits + spare) // 8
     out = bytearray()

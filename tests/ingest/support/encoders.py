@@ -1,4 +1,4 @@
-"""Encoders written from the format specifications, word by word; they share nothing with the decoders."""
+"""Encoders written from the format specifications, word by word, independent of the decoders."""
 
 import struct
 from collections.abc import Iterable
@@ -34,7 +34,7 @@ def evt21(events: Iterable[Event], *, legacy: bool = False) -> bytes:
 
 
 def evt3(events: Iterable[Event], *, vectors: bool = True) -> bytes:
-    """With vectors: runs of one row, time and polarity as VECT_BASE_X and 12, 12, 8; else single events."""
+    """Encode runs of one row, time and polarity as vectors of 12, 12 and 8, or else as single events."""
     words: list[int] = []
     high = low = row = None
     for t, y, p, base, mask in _rows(events, 32 if vectors else 1, align=False):
@@ -56,7 +56,7 @@ def evt3(events: Iterable[Event], *, vectors: bool = True) -> bytes:
 
 
 def _rows(events: Iterable[Event], lanes: int, *, align: bool) -> Iterable[tuple[int, int, int, int, int]]:
-    """Neighbouring events of one time, row and polarity with rising x, as (t, y, p, base x, mask)."""
+    """Yield runs of events of one time, row and polarity with rising x, as (t, y, p, base x, mask)."""
     key: tuple[int, int, int] | None = None
     base = mask = 0
     for t, x, y, p in events:

@@ -1,4 +1,4 @@
-"""HDF5 files in the known layouts, written as their authors do, and the events that they hold."""
+"""Writers of HDF5 files in the known layouts, as their authors write them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +28,7 @@ COMPRESSIONS: dict[str, dict[str, Any]] = {
 
 
 def some_events(n: int, seed: int = 0) -> Events:
-    """Sorted in time, about two a microsecond."""
+    """Return n random events sorted by time, about two per microsecond."""
     rng = np.random.default_rng(seed)
     events = np.empty(n, EVENT_DTYPE)
     events["t"] = np.sort(rng.integers(1000, 1000 + max(n // 2, 1), n))
@@ -43,14 +43,14 @@ def write_columns(group: h5py.Group, events: Events, **options: Any) -> None:
 
 
 def write_plain(path: Path, **columns: Any) -> None:
-    """Columns as they are given, right or wrong."""
+    """Write the given columns, valid or not."""
     with h5py.File(path, "w") as file:
         for name, values in columns.items():
             file[f"events/{name}"] = values
 
 
 def read(recording: Recording, max_events: int = 1 << 17) -> Events:
-    """All events, in chunks that keep their promises."""
+    """Return all events of a recording, after checking the size of its chunks."""
     chunks = list(recording.chunks(max_events))
     assert all(0 < len(chunk) <= max_events for chunk in chunks)
     assert recording.stats.events == sum(map(len, chunks))
@@ -102,7 +102,7 @@ def write_metavision(path: Path, events: Events, **options: Any) -> None:
 def write_ecf(
     path: Path, events: Events, plain_chunks: tuple[int, ...] = (), damage: Callable[[bytes], bytes] = bytes
 ) -> None:
-    """Metavision with ECF; in `plain_chunks` the filter is skipped, as an optional one may be."""
+    """Write Metavision's layout with ECF; chunks listed in `plain_chunks` are stored uncompressed."""
     with h5py.File(path, "w") as file:
         _metavision_attributes(file)
         dataset = ecf_dataset(file["CD"], ECF_ROW, len(events))
@@ -119,7 +119,7 @@ def write_ecf(
 def ecf_dataset(
     group: h5py.Group, dtype: np.dtype[Any], length: int, filters: tuple[int, ...] = (ECF_FILTER_ID,)
 ) -> h5py.Dataset:
-    """An empty `events` whose filters are declared but not run: chunks are written directly."""
+    """Create a dataset `events` whose filters are declared but not run; write its chunks directly."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_chunk((ECF_CHUNK,))
     for number in filters:

@@ -1,4 +1,4 @@
-"""A child that does what a reader does once a damaged file has taken it over: the file's text says what."""
+"""Child process that misbehaves like a reader taken over by a damaged file; the file names the behaviour."""
 
 import json
 import os
@@ -17,19 +17,19 @@ PROGRESS_JSON = b'{"progress": 0.5, "events": 1, "dropped": {}}'
 BAD_EVENTS = {"x": (0, 64, 0, 0), "y": (0, 0, 48, 0), "p": (0, 0, 0, 2), "t": (-1, 0, 0, 0)}
 
 
-def send(kind: int, payload: bytes) -> None:
-    sys.stdout.buffer.write(MESSAGE_HEADER.pack(kind, len(payload)) + payload)
+def send(message_type: int, payload: bytes) -> None:
+    sys.stdout.buffer.write(MESSAGE_HEADER.pack(message_type, len(payload)) + payload)
     sys.stdout.buffer.flush()
 
 
-def tell_limits() -> None:
+def report_limits() -> None:
     kinds = (resource.RLIMIT_AS, resource.RLIMIT_CPU, resource.RLIMIT_FSIZE, resource.RLIMIT_CORE)
-    told = {"limits": [resource.getrlimit(kind)[0] for kind in kinds], "environment": sorted(os.environ)}
-    send(FAILED, json.dumps({"code": "truncated", "message": json.dumps(told)}).encode())
+    report = {"limits": [resource.getrlimit(kind)[0] for kind in kinds], "environment": sorted(os.environ)}
+    send(FAILED, json.dumps({"code": "truncated", "message": json.dumps(report)}).encode())
 
 
-def misbehave(what: str) -> None:
-    match what:
+def misbehave(behaviour: str) -> None:
+    match behaviour:
         case "abort":
             os.abort()
         case "hang":
@@ -52,15 +52,15 @@ def misbehave(what: str) -> None:
             send(EVENTS, b"abc")
         case _:
             send(PROGRESS, PROGRESS_JSON)
-            send(EVENTS, np.array([BAD_EVENTS[what]], EVENT_DTYPE).tobytes())
+            send(EVENTS, np.array([BAD_EVENTS[behaviour]], EVENT_DTYPE).tobytes())
     send(DONE, PROGRESS_JSON)
 
 
 if __name__ == "__main__":
-    wanted = Path(sys.argv[1]).read_text()
+    behaviour = Path(sys.argv[1]).read_text()
     set_resource_limits(3 << 20)
-    if wanted == "limits":
-        tell_limits()
+    if behaviour == "limits":
+        report_limits()
     send(OPENED, b'{"format": "hdf5-rvt", "width": 64, "height": 48}')
     sys.stdin.readline()
-    misbehave(wanted)
+    misbehave(behaviour)

@@ -14,9 +14,9 @@ def folder(tmp_path):
     return MeshLibrary(tmp_path)
 
 
-def test_a_car_looks_ahead_at_a_real_size_with_its_texture(folder):
+def test_mesh_car_faces_ahead_at_real_size(folder):
     shelf = TextureArray()
-    kind, body = folder.car(np.random.default_rng(0), shelf, VehicleLights())
+    kind, body = folder.sample_car(np.random.default_rng(0), shelf, VehicleLights())
     mesh = body.levels[0]
     assert kind == "car"
     assert 3.5 < body.size_m[0] < 4.6
@@ -28,8 +28,8 @@ def test_a_car_looks_ahead_at_a_real_size_with_its_texture(folder):
     assert len(shelf.layers) == 2
 
 
-def test_a_person_walks_ahead(folder):
-    figure = folder.figure(np.random.default_rng(0))
+def test_mesh_pedestrian_walks_ahead(folder):
+    figure = folder.sample_figure(np.random.default_rng(0))
     cycle, regions = figure.cycles[0], figure.meshes[0].vertices[:, 8]
     assert len(cycle) == 24
     legs = cycle[:, regions == 1, 0]
@@ -38,13 +38,13 @@ def test_a_person_walks_ahead(folder):
     assert cycle[..., 2].max() == pytest.approx(figure.height_m, rel=0.02)
 
 
-def test_cars_of_one_mesh_differ(folder):
+def test_cars_of_one_mesh_differ_in_size(folder):
     rng = np.random.default_rng(1)
-    sizes = {folder.car(rng, TextureArray(), VehicleLights())[1].size_m for _ in range(3)}
+    sizes = {folder.sample_car(rng, TextureArray(), VehicleLights())[1].size_m for _ in range(3)}
     assert len(sizes) == 3
 
 
-def test_broken_files_are_named(tmp_path):
+def test_broken_mesh_files_are_named(tmp_path):
     for name in ("hatchback", "pedestrian_0"):
         np.savez(tmp_path / f"{name}.npz", vertices_0=np.zeros((3, 3)))
     folder, rng = MeshLibrary(tmp_path), np.random.default_rng(0)

@@ -24,7 +24,7 @@ def road(bends=((100.0, 0.0),), hills=FLAT):
     return build_road(hills, list(bends), 50.0, 300.0, heading=0.3)
 
 
-def test_a_place_along_the_road_is_where_its_heading_leads():
+def test_road_points_follow_heading():
     winding = road([(40.0, 0.02), (60.0, -0.03)])
     s = np.arange(-20.0, 120.0, 1.0)
     step = winding.point_at(s + 0.5)[:, :2] - winding.point_at(s - 0.5)[:, :2]
@@ -33,24 +33,24 @@ def test_a_place_along_the_road_is_where_its_heading_leads():
     assert np.abs((turn + np.pi) % (2 * np.pi) - np.pi).max() < 0.02
 
 
-def test_left_is_left():
+def test_positive_offset_is_left():
     straight = road()
     aside = straight.point_at(10.0, 2.0) - straight.point_at(10.0, 0.0)
     assert aside[:2] == pytest.approx(2 * np.array([-np.sin(0.3), np.cos(0.3)]))
 
 
-def test_a_bend_turns_by_its_length_times_its_curvature():
+def test_bend_turns_by_length_times_curvature():
     assert road([(50.0, 0.02)]).heading_at(150.0) - 0.3 == pytest.approx(1.0, abs=0.01)
 
 
-def test_slopes_are_those_of_the_ground():
+def test_road_slope_is_terrain_slope():
     hilly = road(hills=sample_terrain(np.random.default_rng(1), 0.02))
     rise = hilly.point_at(30.5)[2] - hilly.point_at(29.5)[2]
     assert hilly.slope_at(30.0) == pytest.approx(rise, abs=1e-4)
     assert abs(rise) < 0.04 * 1.7
 
 
-def test_a_drive_keeps_to_its_speed_and_slows_down_for_bends():
+def test_drive_keeps_speed_and_slows_for_bends():
     s = simulate_drive(road([(60.0, 0.0), (30.0, 1 / 15), (60.0, 0.0)]), TIMES, 0.0, 12.0, [], comfort=2.0)
     speed = np.gradient(s, TIMES)
     assert speed.max() <= 12.0 + 1e-6
@@ -59,7 +59,7 @@ def test_a_drive_keeps_to_its_speed_and_slows_down_for_bends():
     assert speed[middle] == pytest.approx(np.sqrt(2.0 * 15), rel=0.12)
 
 
-def test_a_drive_stops_where_and_as_long_as_it_should():
+def test_drive_stops_at_place_for_duration():
     s = simulate_drive(road(), TIMES, 0.0, 10.0, [Stop(60.0, 5.0)])
     speed = np.gradient(s, TIMES)
     standing = speed < 0.05
@@ -69,7 +69,7 @@ def test_a_drive_stops_where_and_as_long_as_it_should():
     assert s[-1] > 100
 
 
-def test_a_track_is_interpolated_and_held_at_its_ends():
+def test_track_is_interpolated_and_held_at_ends():
     track = make_track(road(), 5.0 * TIMES, 1.0)
     halfway = interpolate_tracks(track[None], 10.5 * TRACK_STEP_S)[0]
     assert halfway == pytest.approx((track[10] + track[11]) / 2, rel=1e-5, abs=1e-5)
@@ -82,7 +82,7 @@ def test_smoothing_keeps_straight_lines():
     assert smooth(line) == pytest.approx(line)
 
 
-def test_a_cast_has_room_for_each():
+def test_planner_rejects_overlapping_actors():
     car, body = Actor(CAR, "car"), Body((empty_mesh(),), (4.0, 1.8, 1.5))
     cast = TrackPlanner(TIMES)
     assert cast.add(car, body, make_track(road(), 10.0 * TIMES, 1.7))

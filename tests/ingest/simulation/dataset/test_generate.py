@@ -53,21 +53,21 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_the_layout_is_gen1s(made: Path) -> None:
+def test_dataset_layout_follows_gen1(made: Path) -> None:
     files = sorted(name for name in contents(made) if name != "simulation.json")
     scenario = ["roadside" if index in ROADSIDE else "driving" for index in range(6)]
     names = [f"{SPLITS[index]}/{index:05d}_{scenario[index]}" for index in range(6)]
     assert files == sorted(name + end for name in names for end in ("_td.dat", "_bbox.npy"))
 
 
-def test_neither_workers_nor_number_change_a_byte(made: Path, tmp_path: Path) -> None:
+def test_worker_and_recording_count_keep_bytes(made: Path, tmp_path: Path) -> None:
     run(tmp_path, workers=1, recordings=3)
     outcome, _ = run(tmp_path, workers=1)
     assert outcome.skipped == 3
     assert contents(tmp_path) == contents(made)
 
 
-def test_another_seed_gives_another_campaign(made: Path) -> None:
+def test_other_seed_gives_other_recordings(made: Path) -> None:
     first, other = (
         recording_config(RecordingJob(made, 0, options)) for options in (OPTIONS, replace(OPTIONS, seed=4))
     )
@@ -82,7 +82,7 @@ def test_another_seed_gives_another_campaign(made: Path) -> None:
     assert 0.5 < driving / 500 < 0.7
 
 
-def test_recordings_are_read_back(made: Path) -> None:
+def test_generated_recordings_are_readable(made: Path) -> None:
     report = json.loads((made / "simulation.json").read_text())
     for facts in report["recordings"]:
         path = made / (facts["name"] + "_td.dat")
@@ -100,7 +100,7 @@ def test_recordings_are_read_back(made: Path) -> None:
         assert facts["events"] > 1000
 
 
-def test_the_report_says_how(made: Path) -> None:
+def test_report_has_options_and_versions(made: Path) -> None:
     report = json.loads((made / "simulation.json").read_text())
     assert report["options"] == {
         "seed": 3,
@@ -122,7 +122,7 @@ def test_the_report_says_how(made: Path) -> None:
     )
 
 
-def test_a_stopped_campaign_is_taken_up_again(made: Path, tmp_path: Path) -> None:
+def test_stopped_generation_resumes(made: Path, tmp_path: Path) -> None:
     run(tmp_path, recordings=3, make_film=refuse_roadside)
     (tmp_path / "test" / "00002_driving_bbox.npy").unlink()
     left = tmp_path / "train" / ".00003_driving_td.dat.77.part"
@@ -146,14 +146,14 @@ def test_a_stopped_campaign_is_taken_up_again(made: Path, tmp_path: Path) -> Non
         ({"width": 100}, "with width 96, not 100"),
     ],
 )
-def test_other_options_are_refused_by_name(made: Path, change: dict[str, object], words: str) -> None:
+def test_resume_with_other_options_is_rejected(made: Path, change: dict[str, object], words: str) -> None:
     before = contents(made)
     with pytest.raises(SimulationError, match=words):
         run(made, options=replace(OPTIONS, **change))
     assert contents(made) == before
 
 
-def test_meshes_are_told_by_content(tmp_path: Path) -> None:
+def test_mesh_digest_depends_on_content(tmp_path: Path) -> None:
     meshes = tmp_path / "meshes"
     meshes.mkdir()
     with_meshes = replace(OPTIONS, meshes=meshes)
@@ -172,7 +172,7 @@ def test_meshes_are_told_by_content(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("report", ["{", "[]", '{"options": {}, "versions": {}, "recordings": [1]}'])
-def test_a_report_that_is_none_is_refused(tmp_path: Path, report: str) -> None:
+def test_invalid_report_is_rejected(tmp_path: Path, report: str) -> None:
     (tmp_path / "simulation.json").write_text(report)
     with pytest.raises(SimulationError, match="not a report of a simulation"):
         run(tmp_path)
@@ -182,7 +182,7 @@ def test_a_report_that_is_none_is_refused(tmp_path: Path, report: str) -> None:
     ("make_film", "reason"),
     [(refuse_roadside, "no road here"), (die_at_roadside, "its process ended with exit status -9")],
 )
-def test_a_failure_costs_one_recording(
+def test_failure_loses_only_one_recording(
     made: Path, tmp_path: Path, make_film: FilmFactory, reason: str
 ) -> None:
     outcome, told = run(tmp_path, make_film=make_film)
@@ -193,7 +193,7 @@ def test_a_failure_costs_one_recording(
     assert contents(tmp_path).keys() == expected
 
 
-def test_a_film_that_breaks_leaves_no_file_and_is_closed(tmp_path: Path) -> None:
+def test_failing_film_is_closed_and_leaves_no_file(tmp_path: Path) -> None:
     films: list[FakeFilm] = []
 
     def breaking(plan: object) -> FakeFilm:
@@ -207,7 +207,7 @@ def test_a_film_that_breaks_leaves_no_file_and_is_closed(tmp_path: Path) -> None
     assert films[0].closed
 
 
-def test_ctrl_c_leaves_whole_files_only(tmp_path: Path) -> None:
+def test_ctrl_c_leaves_only_whole_files(tmp_path: Path) -> None:
     """Interrupted as a terminal does it: the signal goes to parent and children alike."""
     script = tmp_path / "script.py"
     script.write_text(f"""
@@ -241,17 +241,17 @@ if __name__ == "__main__":
         assert len(np.load(tmp_path / (name + "_bbox.npy"))) > 40
 
 
-def test_one_run_at_a_time(tmp_path: Path) -> None:
+def test_second_writer_is_rejected(tmp_path: Path) -> None:
     with exclusive_writer(tmp_path), pytest.raises(SimulationError, match="another run writes there"):
         run(tmp_path)
     run(tmp_path, 1)
 
 
-def test_no_process_is_left(made: Path) -> None:
+def test_workers_exit_after_generation(made: Path) -> None:
     assert multiprocessing.active_children() == []
 
 
-def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
+def test_atomic_write_publishes_only_whole_files(tmp_path: Path) -> None:
     path = tmp_path / "a.dat"
     with pytest.raises(TypeError), atomic_write(path) as partial, partial.open("wb") as file:
         file.writelines([b"half", 1])  # type: ignore[list-item]
@@ -261,7 +261,7 @@ def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"whole"]
 
 
-def test_dat_holds_the_largest_values(tmp_path: Path) -> None:
+def test_dat_encodes_largest_values(tmp_path: Path) -> None:
     events = empty_events(2)
     events["t"], events["x"], events["y"], events["p"] = [0, 4_199_999_999], [0, 2047], [2047, 3], [1, 0]
     path = tmp_path / "a_td.dat"
@@ -270,7 +270,7 @@ def test_dat_holds_the_largest_values(tmp_path: Path) -> None:
         assert (np.concatenate(list(recording.chunks())) == events).all()
 
 
-def test_three_recordings_fill_all_splits(tmp_path: Path) -> None:
+def test_three_recordings_cover_all_splits(tmp_path: Path) -> None:
     folders = [recording_paths(tmp_path, index, "driving").folder.name for index in range(100)]
     assert set(folders[:3]) == {"train", "val", "test"}
     assert {name: folders.count(name) for name in folders} == {"train": 80, "val": 10, "test": 10}
@@ -287,6 +287,6 @@ def test_three_recordings_fill_all_splits(tmp_path: Path) -> None:
         ({"timing": Timing(float("inf"))}, "inf s; a recording lasts"),
     ],
 )
-def test_options_out_of_bounds_are_refused(change: dict[str, object], words: str) -> None:
+def test_options_out_of_bounds_are_rejected(change: dict[str, object], words: str) -> None:
     with pytest.raises(SimulationError, match=words):
         check_options(replace(OPTIONS, **change))

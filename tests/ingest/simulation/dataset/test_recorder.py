@@ -21,7 +21,7 @@ def picture(*parts: tuple[int, slice, slice]) -> np.ndarray:
     return ids
 
 
-def test_extents_are_those_of_numpy() -> None:
+def test_instance_extents_equal_numpy() -> None:
     ids = np.random.default_rng(0).choice(8, (60, 80), p=[0.93, *[0.01] * 7]).astype(np.int32)
     ids[ids == 5] = 0
     found = instance_extents(ids, 6)
@@ -34,7 +34,7 @@ def test_extents_are_those_of_numpy() -> None:
         assert found[number - 1].tolist() == expected
 
 
-def test_boxes_enclose_what_is_seen_of_actors_with_a_class() -> None:
+def test_boxes_enclose_visible_labelled_actors() -> None:
     ids = picture(
         (1, slice(10, 30), slice(20, 50)), (2, slice(40, 60), slice(0, 40)), (3, slice(50, 60), slice(70, 80))
     )
@@ -58,7 +58,7 @@ def test_boxes_enclose_what_is_seen_of_actors_with_a_class() -> None:
         ([], False),
     ],
 )
-def test_of_which_enough_must_be_seen(parts: list[tuple[int, slice, slice]], labelled: bool) -> None:
+def test_label_needs_enough_visible_pixels(parts: list[tuple[int, slice, slice]], labelled: bool) -> None:
     assert len(label_actors(picture(*parts), ACTORS, 0)) == labelled
 
 
@@ -68,7 +68,7 @@ def recorded(timing: Timing) -> list[RecordedStep]:
     return list(record_film(film, camera, timing))
 
 
-def test_a_film_becomes_events_and_labels_of_the_same_moments() -> None:
+def test_events_and_labels_share_timestamps() -> None:
     steps = recorded(Timing(1.0, fps=100, label_hz=20))
     assert [step.t_us for step in steps] == list(range(10_000, 1_000_001, 10_000))
     labelled = [step for step in steps if step.labels is not None]
@@ -86,7 +86,7 @@ def test_a_film_becomes_events_and_labels_of_the_same_moments() -> None:
     assert {k for step in labelled for k in step.labels["track_id"]} == {1, 2}  # type: ignore[index]
 
 
-def test_events_gather_at_the_edges_of_what_moves() -> None:
+def test_events_gather_at_moving_edges() -> None:
     steps = recorded(Timing(0.5))
     events = np.concatenate([step.events for step in steps[10:]])
     on_car = (events["y"] >= 16) & (events["y"] < 28)
@@ -102,7 +102,9 @@ def test_events_gather_at_the_edges_of_what_moves() -> None:
         ((2.0, 99.5, 19.9), 199, 5, 2_000_000),
     ],
 )
-def test_timing(timing: tuple[float, float, float], frames: int, every: int, last_us: int) -> None:
+def test_timing_counts_frames_and_labels(
+    timing: tuple[float, float, float], frames: int, every: int, last_us: int
+) -> None:
     made = Timing(*timing)
     assert (made.frames, made.frames_per_label, made.t_us(made.frames)) == (frames, every, last_us)
 
@@ -119,6 +121,6 @@ def test_timing(timing: tuple[float, float, float], frames: int, every: int, las
         ((1.0, 100.0, float("inf")), "inf labels a second"),
     ],
 )
-def test_timing_out_of_bounds_is_refused(timing: tuple[float, float, float], words: str) -> None:
+def test_timing_out_of_bounds_is_rejected(timing: tuple[float, float, float], words: str) -> None:
     with pytest.raises(SimulationError, match=words):
         Timing(*timing)

@@ -22,14 +22,14 @@ def needed() -> int:
     return int(np.ceil(MIN_ACTIVITY_HZ * 400 * STEP_US * 1e-6))
 
 
-def test_only_who_fires_enough_is_noticed() -> None:
+def test_actor_needs_enough_events_to_be_active() -> None:
     notice = ActivityFilter(40, 60, 2)
     notice.update(on(5, needed() - 1))
     notice.update(on(30, needed()))
     assert notice.active_actors(IDS, STEP_US).tolist() == [False, True]
 
 
-def test_events_are_counted_from_label_to_label() -> None:
+def test_events_are_counted_between_labels() -> None:
     notice = ActivityFilter(40, 60, 2)
     notice.update(on(5, needed() // 2 + 1))
     assert not notice.active_actors(IDS, STEP_US).any()
@@ -37,7 +37,7 @@ def test_events_are_counted_from_label_to_label() -> None:
     assert not notice.active_actors(IDS, 2 * STEP_US).any()
 
 
-def test_who_stops_is_labelled_a_while_longer() -> None:
+def test_stopped_actor_stays_active_for_hold_time() -> None:
     notice = ActivityFilter(40, 60, 2)
     notice.update(on(5, needed()))
     times = range(STEP_US, ACTIVITY_HOLD_US + 4 * STEP_US, STEP_US)
@@ -45,13 +45,13 @@ def test_who_stops_is_labelled_a_while_longer() -> None:
     assert labelled == [t - STEP_US <= ACTIVITY_HOLD_US for t in times]
 
 
-def test_an_actor_that_is_not_in_sight_is_not_noticed() -> None:
+def test_hidden_actor_is_not_active() -> None:
     notice = ActivityFilter(40, 60, 3)
     notice.update(on(5, 400))
     assert notice.active_actors(IDS, STEP_US).tolist() == [True, False, False]
 
 
-def test_a_handful_of_events_on_a_small_actor_is_noise() -> None:
+def test_few_events_on_small_actor_are_noise() -> None:
     notice, small = ActivityFilter(40, 60, 1), np.where(IDS == 1, 0, 0).astype(np.int32)
     small[5, 5:9] = 1
     notice.update(on(5, 4))

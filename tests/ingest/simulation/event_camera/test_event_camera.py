@@ -64,7 +64,7 @@ def noisy_frames(count: int, shape: tuple[int, int] = (24, 32)) -> NDArray[np.fl
     return np.exp(np.cumsum(rng.normal(0, 0.1, (count, *shape)), 0)).astype(np.float32)
 
 
-def test_a_ramp_fires_at_the_times_of_its_crossings() -> None:
+def test_ramp_fires_at_threshold_crossings() -> None:
     """log I = 4 t: an ON event each 0.2 / 4 s = 50 ms, in every pixel, though frames are 7 ms apart."""
     events = watch(camera_at_rest(IDEAL), lambda t: 4 * t, 1.05, step_us=7000)
     one = of_pixel(events, 3, 2)
@@ -73,14 +73,14 @@ def test_a_ramp_fires_at_the_times_of_its_crossings() -> None:
     assert len(events) == 20 * PIXELS
 
 
-def test_refractory_time_stretches_a_ramp() -> None:
+def test_refractory_time_delays_ramp_events() -> None:
     """Blind for 10 ms after an event, the pixel waits another 50 ms: one event each 60 ms."""
     events = watch(camera_at_rest(settings(refractory_us=10_000)), lambda t: 4 * t, 1.0)
     one = of_pixel(events, 0, 0)
     assert np.abs(one["t"] - (60_000 * np.arange(1, 17) - 10_000)).max() <= 2
 
 
-def test_a_step_fires_once_for_each_threshold_in_it() -> None:
+def test_step_fires_once_per_threshold() -> None:
     """A rise by 0.9 within a step; then a fall by 1.15, of which the first 0.1 undo what was left."""
     events = watch(camera_at_rest(IDEAL), lambda t: 0.0 if t == 0 else 0.9 if t < 0.0095 else -0.25, 0.02)
     one = of_pixel(events, 1, 1)
@@ -89,7 +89,7 @@ def test_a_step_fires_once_for_each_threshold_in_it() -> None:
     assert np.abs(one["t"][4:] - 9000 - 1000 * np.array([0.35, 0.6, 0.85, 1.1]) / 1.15).max() <= 1
 
 
-def test_a_sine_fires_as_often_as_its_swing_holds_thresholds() -> None:
+def test_sine_fires_once_per_threshold_of_swing() -> None:
     """Swing 2 A = 2.02: per period ten ON events of 0.2 and eight OFF events of 0.25, once settled."""
     events = watch(camera_at_rest(IDEAL), lambda t: 1.01 * np.sin(2 * np.pi * t), 6)
     settled = events[(events["t"] > 1.25e6) & (events["t"] <= 5.25e6)]
@@ -97,7 +97,7 @@ def test_a_sine_fires_as_often_as_its_swing_holds_thresholds() -> None:
     assert (on / 4, off / 4) == (10, 8)
 
 
-def test_half_the_contrast_fires_half_as_often() -> None:
+def test_half_contrast_halves_event_rate() -> None:
     fine = settings(on_threshold=0.06, off_threshold=0.06)
     whole = len(watch(camera_at_rest(fine), lambda t: 2.42 * np.sin(2 * np.pi * t), 4))
     half = len(watch(camera_at_rest(fine), lambda t: 1.21 * np.sin(2 * np.pi * t), 4))
@@ -105,7 +105,7 @@ def test_half_the_contrast_fires_half_as_often() -> None:
 
 
 @pytest.mark.parametrize("refractory_us", [10.0, 3000.0])
-def test_no_pixel_fires_faster_than_its_refractory_time(refractory_us: float) -> None:
+def test_refractory_time_bounds_pixel_rate(refractory_us: float) -> None:
     camera = EventCamera(24, 32, settings(refractory_us=refractory_us), np.random.default_rng(1))
     frames = noisy_frames(60) ** 5
     events = np.concatenate([camera.generate_events(frame, 4000 * k) for k, frame in enumerate(frames)])
@@ -116,7 +116,7 @@ def test_no_pixel_fires_faster_than_its_refractory_time(refractory_us: float) ->
     assert len(gaps) > 2000
 
 
-def test_leak_fires_on_at_its_rate() -> None:
+def test_leak_fires_on_events_at_its_rate() -> None:
     """Twice a second, whatever a pixel's threshold."""
     events = watch(camera_at_rest(settings(leak_hz=2, threshold_spread=0.03)), lambda t: 0.0, 10.2)
     assert events["p"].all()
@@ -126,7 +126,7 @@ def test_leak_fires_on_at_its_rate() -> None:
 
 
 @pytest.mark.parametrize(("light", "share"), [(1e-6, 1.0), (1.0, 0.25), (8.0, 0.25)])
-def test_shot_noise_is_poisson_and_fades_with_the_light(light: float, share: float) -> None:
+def test_shot_noise_is_poisson_and_falls_with_light(light: float, share: float) -> None:
     camera = EventCamera(40, 50, settings(shot_hz=20, shot_spread=0.5), np.random.default_rng(2))
     expected = float(camera._cumulative_noise_hz[-1]) * share * 2
     count = len(watch(camera, lambda t: float(np.log(light)), 2))
@@ -134,7 +134,7 @@ def test_shot_noise_is_poisson_and_fades_with_the_light(light: float, share: flo
     assert abs(count - expected) < 5 * np.sqrt(expected)
 
 
-def test_noise_is_uneven_over_pixels_and_hot_ones_stand_out() -> None:
+def test_noise_varies_by_pixel_and_hot_pixels_stand_out() -> None:
     chosen = settings(shot_hz=1, shot_spread=0.7, hot_share=0.01, hot_hz=500)
     camera = EventCamera(60, 80, chosen, np.random.default_rng(3))
     events = watch(camera, lambda t: -10.0, 2)
@@ -147,7 +147,7 @@ def test_noise_is_uneven_over_pixels_and_hot_ones_stand_out() -> None:
     assert 0.42 < events["p"].mean() < 0.48
 
 
-def test_dark_pixels_are_slow() -> None:
+def test_bandwidth_falls_with_light() -> None:
     """A step is passed on as 1 - exp(-2 pi f t), with f a hundredth where light is: closed form."""
     slow = settings(bandwidth_hz=10.0, low_light=0.0, on_threshold=1e3, off_threshold=1e3)
     for light, hz in ((1.0, 10.0), (0.01, 0.1)):
@@ -160,13 +160,13 @@ def test_dark_pixels_are_slow() -> None:
         assert share == pytest.approx(1 - np.exp(-2 * np.pi * hz * 0.01), rel=1e-3)
 
 
-def test_thresholds_differ_between_pixels_by_their_spread() -> None:
+def test_thresholds_vary_by_their_spread() -> None:
     camera = EventCamera(100, 100, settings(threshold_spread=0.03), np.random.default_rng(0))
     assert camera.on_threshold.std() == pytest.approx(0.03, rel=0.05)
     assert camera.off_threshold.mean() == pytest.approx(0.25, rel=0.01)
 
 
-def test_a_saturated_bus_drops_evenly_and_counts() -> None:
+def test_saturated_bus_drops_evenly_and_counts() -> None:
     frames = noisy_frames(2) ** 8
     free, tight = (
         EventCamera(24, 32, settings(bus_events_per_s=rate), np.random.default_rng(1)) for rate in (1e9, 1e5)
@@ -182,7 +182,7 @@ def test_a_saturated_bus_drops_evenly_and_counts() -> None:
     assert early[0] == pytest.approx(early[1], abs=0.02)
 
 
-def test_a_camera_taken_up_again_goes_on_as_one_that_never_stopped() -> None:
+def test_camera_state_resumes_exactly() -> None:
     """All state is the camera's own: a copy through bytes sees what the original sees."""
     frames = noisy_frames(40)
 
@@ -202,7 +202,7 @@ def test_a_camera_taken_up_again_goes_on_as_one_that_never_stopped() -> None:
     assert (once["t"].min() >= 0, once["t"].max() <= 195_000) == (True, True)
 
 
-def test_sorting_is_stable_over_long_and_short_steps() -> None:
+def test_time_sort_is_stable_for_all_step_lengths() -> None:
     rng = np.random.default_rng(0)
     for span in (50, 60_000, 10_000_000):
         events = np.zeros(5000, [("t", "<i8"), ("x", "<u2")])
@@ -211,7 +211,7 @@ def test_sorting_is_stable_over_long_and_short_steps() -> None:
         assert (ordered == np.sort(events, order=("t", "x"))).all()
 
 
-def test_frames_must_fit_and_follow() -> None:
+def test_frames_of_wrong_size_or_order_are_rejected() -> None:
     camera = camera_at_rest(IDEAL)
     picture = np.ones(SHAPE, np.float32)
     camera.generate_events(picture, 100)
@@ -230,12 +230,12 @@ def test_frames_must_fit_and_follow() -> None:
         ({"hot_share": 2.0}, "at most one"),
     ],
 )
-def test_settings_out_of_bounds_are_refused(change: dict[str, float], words: str) -> None:
+def test_settings_out_of_bounds_are_rejected(change: dict[str, float], words: str) -> None:
     with pytest.raises(SimulationError, match=words):
         settings(**change)
 
 
-def test_drawn_settings_vary_and_are_plausible() -> None:
+def test_sampled_settings_vary_within_bounds() -> None:
     drawn = [sample_settings(np.random.default_rng(seed)) for seed in range(200)]
     on, off = (
         np.array([getattr(each, name) for each in drawn]) for name in ("on_threshold", "off_threshold")

@@ -23,7 +23,7 @@ def projected(points):
     return clip[:, :3] / clip[:, 3:], clip[:, 3]
 
 
-def test_projection_is_that_of_a_pinhole():
+def test_projection_matches_pinhole():
     points = np.random.default_rng(0).uniform([3, -4, -1], [30, 4, 5], (40, 3))
     place, _ = projected(points)
     columns, rows = np.array([pixel_of(point) for point in points]).T
@@ -31,14 +31,14 @@ def test_projection_is_that_of_a_pinhole():
     assert (1 - place[:, 1]) * HEIGHT / 2 == pytest.approx(rows, abs=1e-6)
 
 
-def test_rays_lead_to_what_is_projected_there():
+def test_rays_invert_projection():
     corner = np.array([0.4, -0.7, 0, 1])
     far = EYE + 20 * (ray_matrix(VIEW, WIDTH, HEIGHT) @ corner)[:3]
     place, _ = projected(far[None])
     assert place[0, :2] == pytest.approx(corner[:2])
 
 
-def test_axes_of_a_view():
+def test_view_axes_follow_angles():
     view = view_from_angles(np.zeros(3), yaw=np.pi / 2, pitch=0.2, roll=0.0, focal_px=50)
     right, up, back = view.rotation.T
     assert right == pytest.approx([1, 0, 0], abs=1e-12)
@@ -46,11 +46,11 @@ def test_axes_of_a_view():
     assert up == pytest.approx(np.cross(right, -back))
 
 
-def test_the_focal_length_gives_the_view():
+def test_focal_length_gives_view_angle():
     assert np.degrees(2 * np.arctan(304 / 2 / focal_length_px(304, 60.0))) == pytest.approx(60)
 
 
-def test_culling_never_loses_what_is_in_the_picture():
+def test_culling_keeps_everything_in_frame():
     rng = np.random.default_rng(5)
     middles, radii = rng.uniform(-40, 40, (500, 3)), rng.uniform(0.5, 4, 500)
     place, depth = projected(middles)
@@ -62,7 +62,7 @@ def test_culling_never_loses_what_is_in_the_picture():
 
 
 @pytest.mark.parametrize("near_first", [True, False])
-def test_chunks_hold_every_face_once_and_show_what_is_in_sight(near_first):
+def test_cells_hold_each_face_once_and_show_visible(near_first):
     at = np.random.default_rng(2).uniform([-80, -80, 0], [80, 80, 0], (300, 3))
     mesh = make_boxes(at, [[1, 1, 1]], material())
     chunks = split_into_cells(mesh, 24.0)

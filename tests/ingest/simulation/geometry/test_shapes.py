@@ -37,7 +37,7 @@ def regions_of(figure):
     return figure.meshes[0].vertices[:, 8].astype(int)
 
 
-def test_closed_shapes_have_their_volume():
+def test_closed_shapes_have_expected_volume():
     assert volume(make_boxes([[3, 1, 2]], [[2, 3, 4]], material(), yaw=0.4, sides=6)) == pytest.approx(
         24, rel=1e-5
     )
@@ -56,11 +56,11 @@ def test_closed_shapes_have_their_volume():
         make_blob(RNG(1), material(), 0.1),
     ],
 )
-def test_normals_look_where_faces_do(mesh):
+def test_normals_agree_with_faces(mesh):
     assert outward(mesh).all()
 
 
-def test_copies_are_moved_turned_and_sized():
+def test_copies_are_moved_rotated_and_scaled():
     whole = make_copies(
         make_boxes([[0, 0, 0]], [[2, 1, 1]], material(), sides=6),
         [[5, 0, 0], [0, 7, 1]],
@@ -75,7 +75,7 @@ def test_copies_are_moved_turned_and_sized():
 
 
 @pytest.mark.parametrize("style", BODY_STYLES)
-def test_cars_are_as_large_as_they_say_and_right_side_out(style):
+def test_cars_have_declared_size_and_outward_faces(style):
     for seed in range(3):
         car = make_car(RNG(seed), style, 0, VehicleLights())
         low, high = car.mesh.points.min(0), car.mesh.points.max(0)
@@ -91,7 +91,7 @@ def test_cars_are_as_large_as_they_say_and_right_side_out(style):
         assert body.any()
 
 
-def test_a_simplified_mesh_is_smaller_and_in_its_place():
+def test_simplified_mesh_is_smaller_and_in_place():
     car = make_car(RNG(0), "hatchback", 0, VehicleLights()).mesh
     coarse = simplify_mesh(car, 0.27)
     assert len(coarse.faces) < 0.8 * len(car.faces)
@@ -100,7 +100,7 @@ def test_a_simplified_mesh_is_smaller_and_in_its_place():
 
 
 @pytest.mark.parametrize("gait", GAITS)
-def test_people_stand_on_the_ground_at_their_height(gait):
+def test_figures_stand_on_ground_at_their_height(gait):
     for seed in range(4):
         figure = make_figure(RNG(seed), gait)
         lowest, highest = (pick(figure.cycles[0][:, :, 2], axis=1) for pick in (np.min, np.max))
@@ -114,7 +114,7 @@ def test_people_stand_on_the_ground_at_their_height(gait):
         assert len(figure.meshes[1].faces) < 0.6 * len(figure.meshes[0].faces)
 
 
-def test_the_second_half_of_a_walk_mirrors_the_first():
+def test_second_half_of_walk_mirrors_first():
     figure = make_figure(RNG(3), "walk")
     legs = figure.cycles[0][:, regions_of(figure) == BODY_REGIONS.index("legs"), :3]
     ahead = legs[..., 0].max(1)
@@ -122,14 +122,14 @@ def test_the_second_half_of_a_walk_mirrors_the_first():
     assert np.ptp(ahead) > 0.05
 
 
-def test_clothes_differ_and_bodies_do_not():
+def test_clothes_differ_and_bodies_are_shared():
     figure = make_figure(RNG(3), "walk")
     one, other = (apply_clothes(RNG(seed), figure, [1, 2, 3]).levels[0] for seed in (0, 1))
     assert (one.points == other.points).all()
     assert (one.vertices[:, 8:] != other.vertices[:, 8:]).any()
 
 
-def test_normals_of_joined_parts_are_their_own():
+def test_normals_of_joined_parts_stay_separate():
     parts = [make_boxes([[x, 0, 0]], [[1, 1, 1]], material(), sides=6) for x in (0, 4)]
     whole = join_meshes(parts)
     alone = np.concatenate([vertex_normals(part.points, part.faces) for part in parts])

@@ -38,7 +38,7 @@ def seen(scene, method="luminance", **options):
 
 
 @pytest.mark.parametrize("place", [(10, 0, 0), (8, 2, 0.7), (14, -3, 2.0), (9, 0.5, np.pi / 2)])
-def test_ids_fill_the_projection_of_the_body(place):
+def test_ids_fill_projection_of_body(place):
     x, y, yaw = place
     corners = [
         pixel_of([x + a * np.cos(yaw) - b * np.sin(yaw), y + a * np.sin(yaw) + b * np.cos(yaw), z])
@@ -52,14 +52,14 @@ def test_ids_fill_the_projection_of_the_body(place):
     assert abs(bottom - rows.max()) <= 1
 
 
-def test_an_actor_behind_a_wall_has_no_ids():
+def test_actor_behind_wall_has_no_ids():
     wall = make_boxes([[6, 0, 0]], [[0.2, 8, 4]], material())
     assert (seen(plain_scene([(10, 0, 0)]), "ids") == 1).sum() > 50
     assert not seen(plain_scene([(10, 0, 0)], solid=wall), "ids").any()
     assert (seen(plain_scene([(10, 0, 0)], solid=wall), "ids", without_still=True) == 1).any()
 
 
-def test_the_nearer_actor_hides_the_farther():
+def test_nearer_actor_hides_farther():
     film = stage(plain_scene([(12, 0.4, 0), (9, -0.4, 0)]))
     both, far, near = film.ids(0.0), film.ids(0.0, only=1) == 1, film.ids(0.0, only=2) == 2
     film.close()
@@ -68,11 +68,11 @@ def test_the_nearer_actor_hides_the_farther():
     assert (far & near).any()
 
 
-def test_an_actor_behind_the_camera_is_not_seen():
+def test_actor_behind_camera_is_not_visible():
     assert not seen(plain_scene([(-5, 0, 0)]), "ids").any()
 
 
-def test_ground_has_the_luminance_of_its_albedo_in_sun_and_sky():
+def test_ground_luminance_follows_albedo_and_light():
     picture = seen(plain_scene([]))
     assert picture[-8:] == pytest.approx(ALBEDO * (AMBIENT + SUN * np.sin(np.radians(45))), rel=2e-3)
     assert picture.dtype == np.float32
@@ -87,7 +87,7 @@ def shadow_pixel(height_m):
     return int(row), int(column)
 
 
-def test_a_shadow_takes_the_sun_from_the_ground_once_even_where_two_meet():
+def test_overlapping_shadows_darken_ground_once():
     body = box_body(height=2.0)
     light = plain_light(sun=sun_at(45))
     one = seen(plain_scene([(10, 0, 0)], [body], light=light))
@@ -97,21 +97,21 @@ def test_a_shadow_takes_the_sun_from_the_ground_once_even_where_two_meet():
     assert two[place] == pytest.approx(ALBEDO * AMBIENT, rel=5e-3)
 
 
-def test_a_shadow_leaves_what_is_not_ground():
+def test_shadow_darkens_only_ground():
     bright = make_boxes([[10, -1.5, 0]], [[4, 0.5, 1.5]], material(albedo=0.5))
     without, shaded = (seen(plain_scene(places, solid=bright)) for places in ([], [(10, 0, 0)]))
     column, row = pixel_of([8.0, -1.5, 1.0])
     assert shaded[int(row), int(column)] == pytest.approx(float(without[int(row), int(column)]), rel=1e-3)
 
 
-def test_exposure_brings_the_median_to_where_the_light_wants_it():
+def test_exposure_sets_median_luminance():
     film = stage(plain_scene([(10, 0, 0)]))
     film.set_exposure([0.0, 0.1])
     assert np.median(film.luminance(0.0)) == pytest.approx(0.35, rel=1e-3)
     film.close()
 
 
-def test_distance_fades_into_the_horizon():
+def test_distance_fades_into_horizon():
     light = dataclasses.replace(plain_light(), density=0.03)
     picture = seen(plain_scene([], light=light))
     _, horizon_row = pixel_of([55, 0, 0])
@@ -121,7 +121,7 @@ def test_distance_fades_into_the_horizon():
     assert near < upwards[0] < upwards[-1] < light.haze
 
 
-def test_films_share_the_programs_without_mixing_their_light():
+def test_films_share_programs_but_not_light():
     first, second = stage(plain_scene([(10, 0, 0)])), stage(plain_scene([], light=plain_light(sun_light=0.0)))
     alone = first.luminance(0.0)
     other = second.luminance(0.0)
