@@ -1,30 +1,45 @@
 """Sums over the results of one session or recording."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field
 
 from spikewatch.model.energy.formulas import Energy
+from spikewatch.service.inference.saved_types import CheckedEnergy, Count, DropReason, Operations, TimeUs
 from spikewatch.service.inference.sources import SliceSource
 from spikewatch.service.inference.window import WindowResult
 from spikewatch.service.schemas import EnergyMj, Totals
 
 
+@dataclass(slots=True)
 class TotalsAccumulator:
-    """Filled result by result; keeps what a decoder dropped when a reset replaces it.
+    """Sums that grow result by result, as snapshots hold them.
 
-    One thread fills, others look: dictionaries are replaced, never changed, or copied at once.
+    One thread adds results and others read. So dictionaries are replaced, never changed.
+
+    Attributes:
+        rate_sum: sum of the results' firing rates, for their mean.
+        layer_rates: of the last result.
+        layer_energy: layer -> synaptic operations.
+        t_start_us, t_end_us: span of all results, None before the first.
+        carried_over_drops: reason -> events dropped by decoders that a reset has replaced. Set by the
+            thread that feeds, unlike the rest.
     """
 
-    def __init__(self) -> None:
-        self.windows = self.events = self.detections = 0
-        self.snn_mj = self.ann_mj = 0.0
-        self.layer_rates: dict[str, float] = {}
-        self.layer_energy: dict[str, Energy] = {}
-        self.t_start_us: int | None = None
-        self.t_end_us: int | None = None
-        self._rate_sum = 0.0
-        self._carried_over_drops: dict[str, int] = {}
+    windows: Count = 0
+    events: Count = 0
+    detections: Count = 0
+    snn_mj: Operations = 0.0
+    ann_mj: Operations = 0.0
+    rate_sum: Operations = 0.0
+    layer_rates: dict[str, Operations] = field(default_factory=dict)
+    layer_energy: dict[str, CheckedEnergy] = field(default_factory=dict)
+    t_start_us: TimeUs | None = None
+    t_end_us: TimeUs | None = None
+    carried_over_drops: Annotated[dict[DropReason, Count], Field(alias="dropped")] = field(
+        default_factory=dict
+    )
 
     def add(self, result: WindowResult) -> None:
         """Count a result."""
@@ -33,7 +48,7 @@ class TotalsAccumulator:
         self.detections += len(result.detections)
         self.snn_mj += result.energy.snn_mj
         self.ann_mj += result.energy.ann_mj
-        self._rate_sum += result.firing_rate
+        self.rate_sum += result.firing_rate
         self.layer_rates = result.layer_rates
         self.layer_energy = self.layer_energy | {
             name: self.layer_energy.get(name, Energy()) + energy
@@ -44,36 +59,7 @@ class TotalsAccumulator:
 
     def carry_over_drops(self, source: SliceSource) -> None:
         """Keep the counts of a source that a reset replaces."""
-        self._carried_over_drops = _sum_counts(self._carried_over_drops, source.dropped)
-
-    @property
-    def carried_over_drops(self) -> dict[str, int]:
-        """Dropped by sources that are no more; of the thread that feeds, unlike the rest."""
-        return dict(self._carried_over_drops)
-
-    def save(self) -> dict[str, Any]:
-        """All but `retired`, as plain values."""
-        return {
-            "windows": self.windows,
-            "events": self.events,
-            "detections": self.detections,
-            "snn_mj": self.snn_mj,
-            "ann_mj": self.ann_mj,
-            "rate_sum": self._rate_sum,
-            "layer_rates": dict(self.layer_rates),
-            "layer_energy": {name: asdict(energy) for name, energy in self.layer_energy.items()},
-            "t_start_us": self.t_start_us,
-            "t_end_us": self.t_end_us,
-        }
-
-    def load(self, saved: Mapping[str, Any]) -> None:
-        """Go on from what `save` gave."""
-        self.windows, self.events, self.detections = saved["windows"], saved["events"], saved["detections"]
-        self.snn_mj, self.ann_mj, self._rate_sum = saved["snn_mj"], saved["ann_mj"], saved["rate_sum"]
-        self.layer_rates = dict(saved["layer_rates"])
-        self.layer_energy = {name: Energy(**energy) for name, energy in saved["layer_energy"].items()}
-        self.t_start_us, self.t_end_us = saved["t_start_us"], saved["t_end_us"]
-        self._carried_over_drops = dict(saved["dropped"])
+        self.carried_over_drops = _sum_counts(self.carried_over_drops, source.dropped)
 
     def to_schema(
         self, source: SliceSource, dropped_slices: int = 0, dropped_events: int = 0, dropped_windows: int = 0
@@ -85,11 +71,9 @@ class TotalsAccumulator:
             detections=self.detections,
             dropped_windows=dropped_windows,
             dropped_slices=dropped_slices,
-            dropped_events=_sum_counts(
-                self._carried_over_drops, source.dropped, {"too_fast": dropped_events}
-            ),
+            dropped_events=_sum_counts(self.carried_over_drops, source.dropped, {"too_fast": dropped_events}),
             energy_mj=EnergyMj(snn=self.snn_mj, ann=self.ann_mj),
-            firing_rate=self._rate_sum / self.windows if self.windows else 0.0,
+            firing_rate=self.rate_sum / self.windows if self.windows else 0.0,
         )
 
 

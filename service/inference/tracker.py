@@ -11,11 +11,14 @@ K tracks, N boxes.
 """
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from spikewatch.model.detections import Detections
+from spikewatch.service.inference.saved_types import Count, Pair, TimeUs
 
 ALPHA, BETA = 0.75, 0.35
 """Share of a box's surprise that moves its track, and that turns its velocity."""
@@ -28,6 +31,11 @@ GATE, GATE_PER_S, MAX_GATE = 0.1, 0.8, 0.4
 
 Equal squares side by side, k widths from centre to centre, have -k^2 / ((1 + k)^2 + 1): -0.2 at k = 1.
 """
+
+MAX_TRACKS = 100_000
+"""Tracks of one snapshot."""
+
+TrackId = Annotated[int, Field(ge=1, le=2**32 - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +51,21 @@ class Track:
         missed: results since then.
     """
 
-    id: int
-    class_id: int
-    centre_px: tuple[float, float]
-    size_px: tuple[float, float]
-    velocity_px_s: tuple[float, float] | None
-    t_us: int
-    missed: int = 0
+    id: TrackId
+    class_id: Count
+    centre_px: Pair
+    size_px: Pair
+    velocity_px_s: Pair | None
+    t_us: TimeUs
+    missed: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
     """All that is followed, and the next number to give."""
 
-    next_id: int = 1
-    known: tuple[Track, ...] = ()
+    next_id: TrackId = 1
+    known: Annotated[tuple[Track, ...], Field(max_length=MAX_TRACKS)] = ()
 
     def reset(self) -> "Tracks":
         """None is known any more, as after a jump in time; numbers go on."""

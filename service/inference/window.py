@@ -5,9 +5,11 @@ Shapes: P input channels, h and w input pixels.
 
 import time
 from collections import deque
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import Annotated
 
+from pydantic import Field
 from torch import Tensor
 
 from spikewatch.ingest.slicing.slicer import Slice
@@ -22,8 +24,18 @@ from spikewatch.model.energy.formulas import (
 )
 from spikewatch.model.letterbox import Letterbox, preprocess
 from spikewatch.model.network.base import HeadLogits
-from spikewatch.model.spec import ModelSpec
-from spikewatch.service.inference.tracker import Track, Tracks, update_tracks
+from spikewatch.model.spec import MAX_SLICES, ModelSpec
+from spikewatch.service.inference.saved_types import (
+    BoxArray,
+    CheckedEnergy,
+    Count,
+    CountArray,
+    Operations,
+    RatioArray,
+    Real,
+    TimeUs,
+)
+from spikewatch.service.inference.tracker import Tracks, update_tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,45 +84,84 @@ class WindowOptions:
 
 @dataclass(frozen=True, slots=True)
 class WindowResult:
-    """Boxes of one window and what they cost.
+    """Boxes of one window and their cost. Snapshots hold all but the rates and energies of layers.
 
     Attributes:
-        seq: counts the results of a session from 0.
+        seq: number of the result in its session, from 0.
         t_start_us, t_end_us: span of the slices averaged.
-        events: events that came since the result before.
-        detections: boxes in sensor pixels, valid at t_end_us.
-        layer_rates: layer -> firing rate for each virtual step, since the result before.
-        firing_rate: the same over all neurons.
-        energy: synaptic operations since the result before.
-        layer_energy: the same by layer, the encoder included.
-        latency_s: from the last byte of the window to this result.
-        track_ids: of each box, where tracks were asked for.
+        events: events since the previous result.
+        xywh, confidence, class_id: N boxes in sensor pixels, as in `Detections`.
+        firing_rate: `layer_rates` averaged over all neurons.
+        energy: synaptic operations since the previous result.
+        latency_s: time from the last byte of the window to this result.
+        track_ids: track of each box, None without tracking.
+        layer_rates: layer -> firing rate for each virtual step, since the previous result.
+        layer_energy: layer -> synaptic operations, with the encoder, since the previous result.
     """
 
-    seq: int
-    t_start_us: int
-    t_end_us: int
-    events: int
-    detections: Detections
-    layer_rates: dict[str, float]
-    firing_rate: float
-    energy: Energy
-    layer_energy: dict[str, Energy]
-    latency_s: float
-    track_ids: tuple[int, ...] | None = None
+    seq: Count
+    t_start_us: TimeUs
+    t_end_us: TimeUs
+    events: Count
+    xywh: BoxArray
+    confidence: RatioArray
+    class_id: CountArray
+    firing_rate: Operations
+    energy: CheckedEnergy
+    latency_s: Real
+    track_ids: tuple[Count, ...] | None
+    layer_rates: Annotated[dict[str, float], Field(exclude=True)] = field(default_factory=dict)
+    layer_energy: Annotated[dict[str, Energy], Field(exclude=True)] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless each box has one confidence, one class and, with tracking, one track."""
+        ids = self.class_id if self.track_ids is None else self.track_ids
+        if not len(self.xywh) == len(self.confidence) == len(self.class_id) == len(ids):
+            raise ValueError(
+                f"got {len(self.xywh)} boxes, {len(self.confidence)} confidences, {len(self.class_id)} "
+                f"classes and {len(ids)} tracks; expected as many of each"
+            )
+
+    @property
+    def detections(self) -> Detections:
+        """The boxes, valid at `t_end_us`."""
+        return Detections(self.xywh, self.confidence, self.class_id, self.t_end_us)
 
 
 @dataclass(slots=True)
-class _PendingSums:
-    """Sums since the last result."""
+class PendingSums:
+    """Sums since the last result.
 
-    slices: int = 0
-    events: int = 0
-    energy: Energy = field(default_factory=Energy)
-    spikes: dict[str, int] = field(default_factory=dict)
-    t0_us: int = 0
-    t1_us: int = 0
+    Attributes:
+        ready_s: monotonic time at which the last byte of the last slice had come.
+    """
+
+    slices: Annotated[int, Field(ge=0, le=MAX_SLICES)] = 0
+    events: Count = 0
+    energy: CheckedEnergy = field(default_factory=Energy)
+    spikes: dict[str, Count] = field(default_factory=dict)
+    t0_us: TimeUs = 0
+    t1_us: TimeUs = 0
     ready_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class WindowState:
+    """A `WindowBuilder` between two slices, without its logits.
+
+    Attributes:
+        seq: number of the next result.
+        position_us: end of the last slice, None before the first.
+        logit_t0_us: begin of each slice whose logits are kept for averaging.
+        pending: sums since the last result.
+        tracks: None without tracking.
+    """
+
+    seq: Count
+    position_us: TimeUs | None
+    logit_t0_us: list[TimeUs]
+    pending: PendingSums
+    tracks: Tracks | None
 
 
 class WindowBuilder:
@@ -121,7 +172,7 @@ class WindowBuilder:
         self._sensor_size = sensor_size
         self._options = options
         self._logits: deque[tuple[int, HeadLogits]] = deque(maxlen=options.window_slices)
-        self._pending = _PendingSums()
+        self._pending = PendingSums()
         self._position_us: int | None = None
         self._tracks = Tracks()
         self.seq = 0
@@ -158,46 +209,43 @@ class WindowBuilder:
         """End of the last slice taken, None before the first."""
         return self._position_us
 
-    def save(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """All that a later builder needs to go on: plain values, and the logits held for averaging."""
-        meta = {
-            "seq": self.seq,
-            "position_us": self._position_us,
-            "logit_t0_us": [t0_us for t0_us, _ in self._logits],
-            "pending": asdict(self._pending),
-            "tracks": asdict(self._tracks) if self._options.track else None,
-        }
+    def save(self) -> tuple[WindowState, dict[str, Tensor]]:
+        """Return the state, and the logits kept for averaging as `logits.<i>.<level>`."""
+        state = WindowState(
+            self.seq,
+            self._position_us,
+            [t0_us for t0_us, _ in self._logits],
+            deepcopy(self._pending),
+            self._tracks if self._options.track else None,
+        )
         tensors = {
             f"logits.{i}.{level}": tensor
             for i, (_, raw) in enumerate(self._logits)
             for level, tensor in enumerate(raw)
         }
-        return meta, tensors
+        return state, tensors
 
-    def load(self, meta: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Go on from what `save` gave, checked before."""
-        pending = dict(meta["pending"])
-        pending["energy"] = Energy(**pending["energy"])
-        pending["ready_s"] = time.monotonic()  # the clock of another process says nothing here
+    def load(self, state: WindowState, tensors: dict[str, Tensor]) -> None:
+        """Continue from a validated result of `save`."""
         logits = [
-            (int(t0_us), (tensors[f"logits.{i}.0"], tensors[f"logits.{i}.1"], tensors[f"logits.{i}.2"]))
-            for i, t0_us in enumerate(meta["logit_t0_us"])
+            (t0_us, (tensors[f"logits.{i}.0"], tensors[f"logits.{i}.1"], tensors[f"logits.{i}.2"]))
+            for i, t0_us in enumerate(state.logit_t0_us)
         ]
-        self._pending = _PendingSums(**pending)
+        self.seq, self._position_us = state.seq, state.position_us
         self._logits = deque(logits, maxlen=self._options.window_slices)
-        self._position_us = meta["position_us"]
-        self._tracks = _load_tracks(meta["tracks"])
-        self.seq = int(meta["seq"])
+        # the saved time is of another process, whose clock has another zero
+        self._pending = replace(state.pending, ready_s=time.monotonic())
+        self._tracks = state.tracks or Tracks()
 
     def reset(self) -> None:
         """Forget the slices and tracks seen, as after a jump in time; `seq` and the tracks' numbers go on."""
         self._logits.clear()
         self._tracks = self._tracks.reset()
-        self._pending = _PendingSums()
+        self._pending = PendingSums()
         self._position_us = None
 
     def _build_result(self) -> WindowResult:
-        sums, self._pending = self._pending, _PendingSums()
+        sums, self._pending = self._pending, PendingSums()
         options, spec = self._options, self._detector.spec
         rates = firing_rates(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices)
         most = spec.config.d_max
@@ -210,7 +258,9 @@ class WindowBuilder:
             t_start_us=min(self._logits[0][0], sums.t0_us),
             t_end_us=sums.t1_us,
             events=sums.events,
-            detections=found,
+            xywh=found.xywh,
+            confidence=found.confidence,
+            class_id=found.class_id,
             layer_rates=rates,
             firing_rate=mean_firing_rate(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices),
             energy=sums.energy,
@@ -232,9 +282,3 @@ class WindowBuilder:
     def _update_tracks(self, found: Detections) -> tuple[int, ...]:
         self._tracks, ids = update_tracks(self._tracks, found)
         return ids
-
-
-def _load_tracks(saved: dict[str, Any] | None) -> Tracks:
-    if saved is None:
-        return Tracks()
-    return Tracks(saved["next_id"], tuple(Track(**track) for track in saved["known"]))

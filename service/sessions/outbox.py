@@ -8,8 +8,12 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Annotated
+
+from pydantic import Field
 
 from spikewatch.service.errors import ResultsExpired, ServiceError
+from spikewatch.service.inference.saved_types import Count
 from spikewatch.service.inference.window import WindowResult
 from spikewatch.service.schemas import Totals, Window
 
@@ -25,10 +29,10 @@ class OutboxState:
         dropped: how many were dropped unread.
     """
 
-    delivered: tuple[WindowResult, ...]
-    pending: tuple[WindowResult, ...]
-    first_available_seq: int
-    dropped: int
+    delivered: Annotated[tuple[WindowResult, ...], Field(alias="read")]
+    pending: Annotated[tuple[WindowResult, ...], Field(alias="unread")]
+    first_available_seq: Annotated[Count, Field(alias="gone")]
+    dropped: Count
 
     def check_available(self, seq: int) -> None:
         """Raise ResultsExpired if some from `seq` on are no longer kept."""

@@ -230,20 +230,22 @@ class Session:
         self._notify_worker()
         return asyncio.wrap_future(control.future)
 
-    async def checkpoint(self, on_loop: Callable[[], A], on_worker: Callable[[Engine], B]) -> tuple[A, B]:
+    async def checkpoint(self, on_loop: Callable[[], A], on_worker: Callable[[Engine, A], B]) -> B:
         """Look at both ends of the session at one and the same byte of its stream.
 
         Args:
             on_loop: called on the event loop, when all bytes accepted have become slices and none come.
-            on_worker: called on the worker thread, when exactly these slices have been run.
+            on_worker: called on the worker thread with the result of `on_loop`, when exactly these slices
+                have been run.
 
         Raises:
             IngestError: the bytes accepted are bad; the next feed raises it too.
         """
         async with self._feeder.lock:
             await self._feeder.drain()
-            ahead, behind = on_loop(), self._submit_command(on_worker)
-        return ahead, await behind
+            ahead = on_loop()
+            behind = self._submit_command(lambda engine: on_worker(engine, ahead))
+        return await behind
 
     async def restore_source(
         self, source: SliceSource, accepted_bytes: int, on_worker: Callable[[Engine], None]

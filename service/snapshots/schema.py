@@ -1,57 +1,46 @@
-"""What a snapshot says beside its tensors, as it is read back: nothing converted, nothing unknown."""
+"""The part of a snapshot that is not tensors. It is encoded, decoded and validated as declared here."""
 
-from typing import Annotated, Any, Literal
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, PlainSerializer, TypeAdapter, with_config
+from typing_extensions import TypedDict
 
 from spikewatch.ingest.formats.header import MAX_HEADER_BYTES
 from spikewatch.model.spec import MAX_SLICES
-from spikewatch.service.schemas import Pixels, Ratio, SessionRequest
+from spikewatch.service.inference.saved_types import Count, DropReason, TimeUs
+from spikewatch.service.inference.totals import TotalsAccumulator
+from spikewatch.service.inference.window import WindowState
+from spikewatch.service.schemas import Pixels, SessionRequest
+from spikewatch.service.sessions.outbox import OutboxState
 
-Count = Annotated[int, Field(ge=0, le=2**53)]
-TimeUs = Annotated[int, Field(ge=-(2**53), le=2**53)]
-Real = Annotated[float, Field(ge=-1e18, le=1e18, allow_inf_nan=False)]
-Operations = Annotated[float, Field(ge=0, le=1e18, allow_inf_nan=False)]
-Pair = tuple[Real, Real]
-"""x and y."""
-
-MAX_TRACKS = 100_000
 Hex = Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$", max_length=2 * MAX_HEADER_BYTES + 16)]
-DropReason = Literal[
-    "before_first_time", "before_first_address", "outside_sensor", "reserved_word", "truncated_record"
-]
-"""Of the four stream formats; each is a label of a metric, so no other gets in."""
 
 
-class SnapshotPart(BaseModel):
-    """Base of all parts."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-
-class HeaderSnapshot(SnapshotPart):
-    """What `HeaderParser.save` gives."""
+class SavedHeader(TypedDict):
+    """State of `HeaderParser`."""
 
     done: bool
     lines: Annotated[list[str], Field(max_length=MAX_HEADER_BYTES)]
     pending: Hex
 
 
-class DecoderSnapshot(SnapshotPart):
-    """What `RecordDecoder.save` gives."""
+class SavedDecoder(TypedDict):
+    """State of `RecordDecoder`; `preamble` of `DatDecoder` only."""
 
     width: Pixels | None
     height: Pixels | None
     events: Count
     dropped: dict[DropReason, Count]
-    header: HeaderSnapshot
+    header: SavedHeader
     partial: Hex
     carried: dict[str, TimeUs]
-    preamble: Hex = ""
+    preamble: NotRequired[Hex]
 
 
-class SlicerStatsSnapshot(SnapshotPart):
-    """`ingest.slicer.SlicerStats`."""
+class SavedSlicerStats(TypedDict):
+    """`SlicerStats`."""
 
     events_in: Count
     events_out: Count
@@ -59,7 +48,7 @@ class SlicerStatsSnapshot(SnapshotPart):
     gaps: Count
 
 
-class OpenSliceSnapshot(SnapshotPart):
+class SavedOpenSlice(TypedDict):
     """The slice that still takes events; its frame is the tensor `open_slice`."""
 
     t0_us: TimeUs
@@ -67,70 +56,22 @@ class OpenSliceSnapshot(SnapshotPart):
     discontinuity: bool
 
 
-class SlicerSnapshot(SnapshotPart):
-    """What `TimeSlicer.save` gives."""
+class SavedSlicer(TypedDict):
+    """State of `TimeSlicer`."""
 
-    stats: SlicerStatsSnapshot
-    open: OpenSliceSnapshot | None
-
-
-class StreamSnapshot(SnapshotPart):
-    """What `SliceStream.save` gives."""
-
-    decoder: DecoderSnapshot
-    slicer: SlicerSnapshot | None
+    stats: SavedSlicerStats
+    open: SavedOpenSlice | None
 
 
-class EnergySnapshot(SnapshotPart):
-    """`model.energy.Energy`."""
+class SavedStream(TypedDict):
+    """State of `SliceStream`."""
 
-    ac: Operations
-    mac: Operations
-    ann_mac: Operations
-
-
-class PendingSumsSnapshot(SnapshotPart):
-    """Sums of the window under way."""
-
-    slices: Annotated[int, Field(ge=0, le=MAX_SLICES)]
-    events: Count
-    energy: EnergySnapshot
-    spikes: dict[str, Count]
-    t0_us: TimeUs
-    t1_us: TimeUs
-    ready_s: float
+    decoder: SavedDecoder
+    slicer: SavedSlicer | None
 
 
-class TrackSnapshot(SnapshotPart):
-    """`service.tracker.Track`."""
-
-    id: Annotated[int, Field(ge=1, le=2**32 - 1)]
-    class_id: Count
-    centre_px: Pair
-    size_px: Pair
-    velocity_px_s: Pair | None
-    t_us: TimeUs
-    missed: Count
-
-
-class TracksSnapshot(SnapshotPart):
-    """`service.tracker.Tracks`."""
-
-    next_id: Annotated[int, Field(ge=1, le=2**32 - 1)]
-    known: Annotated[list[TrackSnapshot], Field(max_length=MAX_TRACKS)]
-
-
-class WindowSnapshot(SnapshotPart):
-    """What `WindowBuilder.save` gives."""
-
-    seq: Count
-    position_us: TimeUs | None
-    logit_t0_us: list[TimeUs]
-    pending: PendingSumsSnapshot
-    tracks: TracksSnapshot | None
-
-
-class BufferedSliceSnapshot(SnapshotPart):
+@dataclass(frozen=True, slots=True)
+class BufferedSlice:
     """A slice that waits for its window; its frame is the tensor `held.<i>`."""
 
     t0_us: TimeUs
@@ -138,74 +79,45 @@ class BufferedSliceSnapshot(SnapshotPart):
     n_events: Count
 
 
-class TotalsSnapshot(SnapshotPart):
-    """What `TotalsAccumulator.save` gives."""
-
-    windows: Count
-    events: Count
-    detections: Count
-    snn_mj: Operations
-    ann_mj: Operations
-    rate_sum: Operations
-    layer_rates: dict[str, Operations]
-    layer_energy: dict[str, EnergySnapshot]
-    t_start_us: TimeUs | None
-    t_end_us: TimeUs | None
-    dropped: dict[DropReason, Count]
-
-
-class ResultSnapshot(SnapshotPart):
-    """A window result, without what only onlookers and sums want."""
-
-    seq: Count
-    t_start_us: TimeUs
-    t_end_us: TimeUs
-    events: Count
-    xywh: list[tuple[Real, Real, Real, Real]]
-    confidence: list[Ratio]
-    class_id: list[Count]
-    firing_rate: Operations
-    energy: EnergySnapshot
-    latency_s: Real
-    track_ids: list[Count] | None
-
-    @model_validator(mode="after")
-    def _check_lengths(self) -> "ResultSnapshot":
-        if not len(self.xywh) == len(self.confidence) == len(self.class_id):
-            raise ValueError("boxes, confidences and classes differ in number")
-        if self.track_ids is not None and len(self.track_ids) != len(self.xywh):
-            raise ValueError("boxes and tracks differ in number")
-        return self
-
-
-class OutboxSnapshot(SnapshotPart):
-    """What `Outbox.save` gives."""
-
-    read: list[ResultSnapshot]
-    unread: list[ResultSnapshot]
-    gone: Count
-    dropped: Count
-
-
-class SessionSnapshot(SnapshotPart):
-    """All of it.
+@with_config(ConfigDict(strict=True, extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class SessionSnapshot:
+    """State of a session at one byte of its stream, without its tensors.
 
     Attributes:
-        identity: what the service must share, see `identity.compute_fingerprint`.
-        session_id: whose it is.
-        options: what the session was opened with, the size that its header named included.
-        accepted_bytes: bytes of the stream that are in it; the next one has this offset.
-        dropped_slices, dropped_events: what the inbox has dropped.
+        fingerprint: of the model, see `compute_fingerprint`.
+        options: how the session was opened, with the sensor size that its header named.
+        accepted_bytes: length of the stream up to here, the offset of its next byte.
+        buffered: slices that wait for their window.
+        dropped_slices, dropped_events: dropped by the inbox.
     """
 
-    identity: dict[str, Any]
+    fingerprint: Annotated[dict[str, Any], Field(alias="identity")]
     session_id: str
-    options: SessionRequest
+    options: Annotated[
+        SessionRequest, PlainSerializer(lambda options: options.model_dump(exclude_unset=True))
+    ]
     accepted_bytes: Count
-    stream: StreamSnapshot
-    window: WindowSnapshot
-    held: Annotated[list[BufferedSliceSnapshot], Field(max_length=MAX_SLICES)]
-    totals: TotalsSnapshot
-    outbox: OutboxSnapshot
+    stream: SavedStream
+    window: WindowState
+    buffered: Annotated[tuple[BufferedSlice, ...], Field(alias="held", max_length=MAX_SLICES)]
+    totals: TotalsAccumulator
+    outbox: OutboxState
     dropped_slices: Count
     dropped_events: Count
+
+    def to_json(self) -> str:
+        """Return the JSON text that `from_json` reads."""
+        return _ADAPTER.dump_json(self, by_alias=True).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> "SessionSnapshot":
+        """Read a snapshot. Raises ValueError unless `to_json` could have written every field of it."""
+        snapshot = _ADAPTER.validate_json(text)
+        if _ADAPTER.dump_python(snapshot, mode="json", by_alias=True) != json.loads(text):
+            # several fields have defaults, since their classes are used outside of snapshots too
+            raise ValueError("a field is missing or inexact; expected a snapshot as the service wrote it")
+        return snapshot
+
+
+_ADAPTER = TypeAdapter(SessionSnapshot)

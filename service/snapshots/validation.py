@@ -1,8 +1,7 @@
-"""Refuses a snapshot whose tensors or sums this network and these options could not have made."""
+"""Checks of snapshots against a network and the options of a session: tensors, sums and size."""
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,43 +12,51 @@ from spikewatch.model.network.state import check_state
 from spikewatch.model.nms import MAX_DETECTIONS
 from spikewatch.service.inference.options import SessionOptions
 from spikewatch.service.sessions.session import Session
+from spikewatch.service.snapshots.schema import SessionSnapshot
 
 
 def membranes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The membranes [1,C,H,W] among a snapshot's tensors."""
+    """Return the membranes [1,C,H,W] of a snapshot by layer."""
     return {k.removeprefix("state."): t[None] for k, t in tensors.items() if k.startswith("state.")}
 
 
-def check_tensors(
-    metadata: Mapping[str, Any], tensors: Mapping[str, Tensor], detector: Detector, options: SessionOptions
+def check_snapshot(
+    metadata: SessionSnapshot, tensors: Mapping[str, Tensor], detector: Detector, options: SessionOptions
 ) -> None:
-    """Check what types cannot say.
+    """Check all that the types of the schema cannot express.
 
     Raises:
-        ValueError: says which.
+        ValueError: a value or a tensor does not fit the network or the options.
         KeyError: a tensor is missing.
-        StateError: the membranes are not this network's.
+        StateError: the membranes are of another network.
     """
     check_state(membranes(tensors), detector.state_shapes, 1)
     _check_window(metadata, detector, options)
-    _check_logits(len(metadata["window"]["logit_t0_us"]), tensors, detector)
+    _check_logits(len(metadata.window.logit_t0_us), tensors, detector)
     spec = detector.spec
     frame = (spec.config.in_channels, spec.input_height, spec.input_width)
-    for i in range(len(metadata["held"])):
+    for i in range(len(metadata.buffered)):
         _check_floats(f"held.{i}", tensors, frame)
-    for result in (*metadata["outbox"]["read"], *metadata["outbox"]["unread"]):
-        if any(class_id >= len(spec.class_names) for class_id in result["class_id"]):
-            raise ValueError("a result of a class that this model does not know")
+    for result in (*metadata.outbox.delivered, *metadata.outbox.pending):
+        highest = max(result.class_id, default=0)
+        if highest >= len(spec.class_names):
+            raise ValueError(f"class {highest} of result {result.seq} is none of {spec.class_names}")
 
 
-def _check_window(facts: Mapping[str, Any], detector: Detector, options: SessionOptions) -> None:
-    window, pending = facts["window"], facts["window"]["pending"]
+def _check_window(metadata: SessionSnapshot, detector: Detector, options: SessionOptions) -> None:
+    window, sums = metadata.window, metadata.window.pending
+    most, logits = max(sums.slices, len(metadata.buffered)), len(window.logit_t0_us)
+    if most >= options.window.hop or logits > options.window.window_slices:
+        raise ValueError(
+            f"{most} slices wait and {logits} are kept; expected fewer than {options.window.hop} and at most "
+            f"{options.window.window_slices}"
+        )
     spiking = {layer.name for layer in detector.layers if layer.spiking}
-    most = max(pending["slices"], len(facts["held"]))
-    if most >= options.window.hop or len(window["logit_t0_us"]) > options.window.window_slices:
-        raise ValueError("more slices than a window holds")
-    if pending["slices"] and (not window["logit_t0_us"] or pending["spikes"].keys() != spiking):
-        raise ValueError("a window under way without its logits or spikes")
+    if sums.slices and (not logits or sums.spikes.keys() != spiking):
+        raise ValueError(
+            f"{sums.slices} slices of a window have {logits} logits and spikes of {len(sums.spikes)} layers; "
+            f"expected spikes of {len(spiking)}"
+        )
 
 
 def _check_logits(count: int, tensors: Mapping[str, Tensor], detector: Detector) -> None:
@@ -64,25 +71,24 @@ def _check_logits(count: int, tensors: Mapping[str, Tensor], detector: Detector)
 def _check_floats(name: str, tensors: Mapping[str, Tensor], shape: tuple[int, ...]) -> None:
     tensor = tensors[name]
     if tensor.dtype != torch.float32 or tensor.shape != shape or not torch.isfinite(tensor).all():
-        raise ValueError(f"{name} is not finite float32 {shape}")
+        raise ValueError(
+            f"tensor {name} is {tensor.dtype} {tuple(tensor.shape)}; expected finite float32 {shape}"
+        )
 
 
 FLOAT_BYTES = 4
 
-
 BOX_BYTES = 192
 """One box of a result as JSON: six numbers of up to 20 digits, and a track."""
 
-
 RESULT_BYTES = 1024 + MAX_DETECTIONS * BOX_BYTES
 
-
 TEXT_BYTES = 8 << 20
-"""All else that is text: header of the recording, decoder, counters, tracks, names and places of tensors."""
+"""All other text: header of the recording, decoder, counters, tracks, names and offsets of tensors."""
 
 
 def max_snapshot_bytes(session: Session) -> int:
-    """The largest snapshot that a session could go on from."""
+    """Return the size of the largest snapshot that a session could be restored from."""
     spec, window = session.detector.spec, session.options.window
     planes = spec.config.in_channels
     width, height = session.source.sensor_size

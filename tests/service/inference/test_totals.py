@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spikewatch.model.detections import Detections
 from spikewatch.model.energy.formulas import Energy
 from spikewatch.service.inference.totals import TotalsAccumulator
 from spikewatch.service.inference.window import WindowResult
@@ -12,8 +11,21 @@ from spikewatch.service.inference.window import WindowResult
 
 def result(*layers: str) -> WindowResult:
     energy = dict.fromkeys(layers, Energy(1.0, 2.0))
-    nothing = Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64), 1)
-    return WindowResult(0, 0, 1, 5, nothing, dict.fromkeys(layers, 0.5), 0.5, Energy(), energy, 0.0)
+    return WindowResult(
+        seq=0,
+        t_start_us=0,
+        t_end_us=1,
+        events=5,
+        xywh=np.empty((0, 4), np.float32),
+        confidence=np.empty(0, np.float32),
+        class_id=np.empty(0, np.int64),
+        firing_rate=0.5,
+        energy=Energy(),
+        latency_s=0.0,
+        track_ids=None,
+        layer_rates=dict.fromkeys(layers, 0.5),
+        layer_energy=energy,
+    )
 
 
 def test_energies_can_be_looked_at_while_results_come() -> None:
