@@ -123,7 +123,7 @@ def test_fields_left_out_have_the_defaults_of_the_page(caller: Caller) -> None:
                 "T",
                 "none",
                 "from the stream's header",
-                "the first there",
+                "the first of them",
                 "a random one",
             ):
                 assert str(session[name]).replace("False", "false") == value, name
@@ -188,7 +188,7 @@ def test_a_whole_conversation_is_as_the_schema_says(caller: Caller) -> None:
 @pytest.mark.parametrize("row", table("text"), ids=lambda row: row["text"])
 def test_each_text_is_answered(caller: Caller, row: dict[str, str]) -> None:
     _, client = caller.start(**LIVELY)
-    (text,), (answer, *_) = codes(row["text"]), codes(row["answers"])
+    (text,), (answer, *_) = codes(row["text"]), codes(row["response"])
     client.send(events(1), text)
     assert [m["type"] for m in client.until(answer)] == ["window", answer]
     assert text != "close" or client.rest() == []
