@@ -69,7 +69,7 @@ export const getText = async (path) => (await checked(path)).text();
 /**
  * @param {string} id of a session @param {"watch" | "stream"} kind
  * @returns {Promise<string>} a WebSocket's address, good for one connection: browsers send no headers there, so
- *   whoever has a key gets a ticket for it
+ *   a client with a key gets a ticket for it
  */
 export async function socketUrl(id, kind) {
   checkLock();

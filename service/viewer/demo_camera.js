@@ -18,7 +18,7 @@ export class DemoCamera {
   #stopping = false;
   #onEnd;
 
-  /** @param {(problem: string) => void} onEnd told why the camera stopped, "" if it was asked to */
+  /** @param {(problem: string) => void} onEnd receives the reason, "" if the camera was stopped */
   constructor(onEnd) {
     this.#onEnd = onEnd;
   }
@@ -39,7 +39,7 @@ export class DemoCamera {
     return session;
   }
 
-  /** End the session; the camera is done when `onEnd` is told. */
+  /** End the session; the camera is done when `onEnd` is called. */
   stop() {
     this.#stopping = true;
     clearInterval(this.#timer);

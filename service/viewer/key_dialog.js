@@ -18,7 +18,7 @@ export function heldKey() {
 export const isLocked = () => !element("enter-key").hidden;
 
 /**
- * Ask for another key; all who ask while the dialog is open get its one answer.
+ * Ask for another key; calls while the dialog is open share its answer.
  *
  * @param {string} tried the key that the service did not take, "" if it got none
  * @returns {Promise<boolean>} true if there is another to try

@@ -5,7 +5,7 @@ import { heldKey, isLocked } from "./key_dialog.js";
 
 const KEEP_MS = 60_000;
 
-/** @param {HTMLAnchorElement} link @param {(problem: string) => void} onProblem told what is wrong, "" if nothing is */
+/** @param {HTMLAnchorElement} link @param {(problem: string) => void} onProblem receives the problem, "" if there is none */
 export function unlock(link, onProblem) {
   link.addEventListener("click", async (event) => {
     if (!heldKey() && !isLocked()) return;

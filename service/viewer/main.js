@@ -116,7 +116,7 @@ function showCommands() {
   );
 }
 
-/** Now and then, for those who hear the page. */
+/** Announce every few seconds, for screen readers. */
 function speak() {
   const tile = wall.selected;
   say("spoken", tile?.running ? `${tile.name}: ${countsOf(tile.boxes)}` : "");

@@ -8,7 +8,7 @@ export class Models {
   #choice;
   #known = /** @type {Model[]} */ ([]);
 
-  /** @param {HTMLSelectElement} choice @param {() => void} onChange told of another choice */
+  /** @param {HTMLSelectElement} choice @param {() => void} onChange called on another choice */
   constructor(choice, onChange) {
     this.#choice = choice;
     choice.addEventListener("change", onChange);

@@ -14,7 +14,7 @@ export class Pictures {
   #canvas = document.createElement("canvas");
   #onDecoded;
 
-  /** @param {() => void} onDecoded told when one more can be shown */
+  /** @param {() => void} onDecoded called when one more can be shown */
   constructor(onDecoded) {
     this.#onDecoded = onDecoded;
   }

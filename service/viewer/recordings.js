@@ -54,7 +54,7 @@ export class Recordings {
     else await new Promise((go) => this.#waiting.push(() => go(null)));
   }
 
-  /** Whoever waits longest takes the place of one that has ended. */
+  /** Start the upload that has waited longest once another has ended. */
   #next() {
     const go = this.#waiting.shift();
     if (go) go();

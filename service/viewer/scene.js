@@ -16,7 +16,7 @@ export class Scene {
 
   /**
    * @param {HTMLCanvasElement} canvas @param {import("./reel.js").Reel} reel
-   * @param {import("./view.js").View} view @param {() => void} onReady told when there is more to draw
+   * @param {import("./view.js").View} view @param {() => void} onReady called when there is more to draw
    */
   constructor(canvas, reel, view, onReady) {
     this.#canvas = canvas;

@@ -18,7 +18,7 @@ export class SessionList {
 
   /**
    * @param {HTMLElement} root @param {import("./wall.js").Wall} wall
-   * @param {(text: string) => void} onProblem told what is wrong, "" when it no longer is
+   * @param {(text: string) => void} onProblem receives the problem, "" once it is gone
    */
   constructor(root, wall, onProblem) {
     this.#root = root;

@@ -18,7 +18,7 @@ export class Wall {
 
   /**
    * @param {HTMLElement} root @param {number} confidence
-   * @param {{onChange: () => void, onShown: (tile: ?Tile) => void}} handlers told when tiles come, go or are
+   * @param {{onChange: () => void, onShown: (tile: ?Tile) => void}} handlers called when tiles come, go or are
    *   selected; when the selected one shows another moment
    */
   constructor(root, confidence, { onChange, onShown }) {
