@@ -1,4 +1,4 @@
-"""Names of the 80 COCO detection classes, in the order of their ids in YOLO checkpoints."""
+"""Class names of the 80 COCO detection classes, in the order of their ids in YOLO checkpoints."""
 
 COCO_CLASSES = (
     *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat"),

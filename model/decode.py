@@ -1,4 +1,4 @@
-"""Head logits to boxes.
+"""Decoding of head logits into boxes and class scores.
 
 Shapes: B batch, N classes, A anchors (cells of all three levels), M boxes.
 """
@@ -14,13 +14,13 @@ from spikewatch.model.network.head import ANCHORS_PX, DFL_BINS, STRIDES
 
 
 def average_logits(slices: Sequence[HeadLogits]) -> HeadLogits:
-    """Mean of the logits of some slices, as the paper averages over T."""
+    """Return the mean logits over slices, as the paper averages over T."""
     p3, p4, p5 = (torch.stack(level).mean(0) for level in zip(*slices, strict=True))
     return p3, p4, p5
 
 
 def _cell_coordinates(level: Tensor) -> Tensor:
-    """Column and row of each cell of a level, row by row: [2,H*W]."""
+    """Return the column and row of each cell of a level, in row-major order: [2,H*W]."""
     h, w = level.shape[2:]
     y, x = torch.meshgrid(
         torch.arange(h, device=level.device), torch.arange(w, device=level.device), indexing="ij"
@@ -30,14 +30,14 @@ def _cell_coordinates(level: Tensor) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Anchors:
-    """The cells of all three levels: centres [2,A] and strides [A], both in input pixels."""
+    """Anchor points, the cells of all three levels: centres [2,A] and strides [A], in input pixels."""
 
     centres_px: Tensor
     strides_px: Tensor
 
     @staticmethod
     def from_logits(logits: HeadLogits) -> "Anchors":
-        """Those of these logits."""
+        """Return the anchor points of the levels of `logits`."""
         strides = torch.cat(
             [
                 level.new_full((level.shape[2] * level.shape[3],), s)
@@ -50,14 +50,14 @@ class Anchors:
 
 
 def split_anchor_free(logits: HeadLogits) -> tuple[Tensor, Tensor]:
-    """Logits of the four distances [B,4,DFL_BINS,A] and of the classes [B,N,A]."""
+    """Return the logits of the four distances [B,4,DFL_BINS,A] and of the classes [B,N,A]."""
     flat = torch.cat([level.flatten(2) for level in logits], 2)
     distances, classes = flat[:, : 4 * DFL_BINS], flat[:, 4 * DFL_BINS :]
     return distances.reshape(len(flat), 4, DFL_BINS, -1), classes
 
 
 def decode_anchor_free(logits: HeadLogits) -> tuple[Tensor, Tensor]:
-    """YOLOv8's: the softmax over DFL_BINS gives the expected distance of each side from the cell's centre."""
+    """Decode as YOLOv8: the softmax over DFL_BINS gives the mean distance of each side from the centre."""
     distances, classes = split_anchor_free(logits)
     bins = torch.arange(DFL_BINS, dtype=classes.dtype, device=classes.device)
     sides = torch.einsum("bska,k->bsa", distances.softmax(2), bins)
@@ -67,9 +67,9 @@ def decode_anchor_free(logits: HeadLogits) -> tuple[Tensor, Tensor]:
 
 
 def decode_anchor_based(logits: HeadLogits) -> tuple[Tensor, Tensor]:
-    """YOLOv5's: centre = (2 s(xy) - 0.5 + cell) stride, size = (2 s(wh))^2 anchor.
+    """Decode as YOLOv5: centre = (2 s(xy) - 0.5 + cell) stride, size = (2 s(wh))^2 anchor.
 
-    The score of a class is s(object) s(class); s is the sigmoid.
+    The score of a class is s(object) s(class), where s is the sigmoid.
     """
     boxes, scores = [], []
     for level, stride, anchors in zip(logits, STRIDES, ANCHORS_PX, strict=True):
@@ -82,13 +82,13 @@ def decode_anchor_based(logits: HeadLogits) -> tuple[Tensor, Tensor]:
 
 
 DECODERS = {"anchor_free": decode_anchor_free, "anchor_based": decode_anchor_based}
-"""By the kind of head."""
+"""Head type -> decoder."""
 
 
 def decode(logits: HeadLogits, head: str = "anchor_free") -> tuple[Tensor, Tensor]:
-    """Boxes and scores of every anchor.
+    """Decode the logits of every anchor.
 
     Returns:
-        Corner boxes x1, y1, x2, y2 in input pixels [B,4,A], and class probabilities [B,N,A].
+        Boxes as corners x1, y1, x2, y2 in input pixels [B,4,A], and class probabilities [B,N,A].
     """
     return DECODERS[head](logits)

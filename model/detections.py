@@ -1,4 +1,4 @@
-"""Detections: boxes in sensor pixels, as every output of the project carries them."""
+"""Detections: the boxes of one result, in sensor pixels, used by every output."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """N boxes found at one time, best first.
+    """N detected boxes of one result, in descending order of confidence.
 
     Attributes:
         xywh: float32 [N,4], top-left corner, width and height in sensor pixels.
         confidence: float32 [N], in 0..1.
         class_id: int64 [N].
-        t_us: the time they are valid for, the end of their window.
+        t_us: end of the window, the time at which the boxes are valid.
     """
 
     xywh: NDArray[np.float32]

@@ -1,52 +1,52 @@
-"""Errors of the model package.
+"""Error classes of the model package.
 
 ModelError
-├── ConfigError        a configuration that describes no network
-├── StateError         a state dict whose keys, shapes or types do not fit the network
-├── CheckpointError    a weights file that cannot be read or does not fit
-├── TrainingError      a training run that cannot go on
-├── DatasetError       labels or annotations that are missing, damaged, or fit neither recording nor weights
-└── MissingExtraError  an optional package is not installed
+├── ConfigError        invalid configuration value
+├── StateError         state whose keys, shapes or types do not fit the network
+├── CheckpointError    weights file that cannot be read or does not fit the network
+├── TrainingError      training run that cannot continue
+├── DatasetError       labels that are missing, damaged, or do not match the recording or the weights
+└── MissingExtraError  optional package that is not installed
 """
 
 
 class ModelError(ValueError):
-    """Base of all errors of the model package; `code` is stable and machine-readable."""
+    """Base class of all errors of the model package; `code` is stable and machine-readable."""
 
     code = "model_error"
 
 
 class ConfigError(ModelError):
-    """A configuration value is out of range or contradicts another."""
+    """A configuration value is out of range or contradicts another value."""
 
     code = "bad_config"
 
 
 class StateError(ModelError):
-    """A membrane state is missing a layer, has one too many, or has another shape."""
+    """A membrane state lacks a layer, has an unknown layer, or has a wrong shape or type."""
 
     code = "bad_state"
 
 
 class CheckpointError(ModelError):
-    """A weights file is missing, damaged, or made for another network."""
+    """A weights file is missing, damaged, or belongs to another network."""
 
     code = "bad_weights"
 
 
 class MissingExtraError(ModelError):
-    """A package that exporting needs is not installed; the message says how to get it."""
+    """An optional package is not installed; the message gives the command that installs it."""
 
     code = "missing_extra"
 
 
 class DatasetError(ModelError):
-    """A data set lacks files, or its labels are damaged or made for other classes."""
+    """A data set lacks files, or its labels are damaged or have unknown classes."""
 
     code = "bad_dataset"
 
 
 class TrainingError(ModelError):
-    """A training run cannot go on: a loss that is not finite, or a folder that holds another run."""
+    """A training run cannot continue: its loss is not finite, or its folder holds another run."""
 
     code = "training_failed"

@@ -1,4 +1,4 @@
-"""Event frames to network input and boxes back: scaling, padding, normalising.
+"""Preprocessing: letterboxing and normalisation of frames, and the inverse mapping of boxes.
 
 Shapes: P channels, H and W sensor pixels, h and w input pixels, N boxes.
 """
@@ -14,20 +14,20 @@ from torch.nn import functional as F
 from spikewatch.model.spec import ModelSpec
 
 PAD_VALUE = 114 / 255
-"""Grey of the border for `latest_polarity` and `image`, as in the paper's code."""
+"""Grey level of the border for `latest_polarity` and `image`, as in the paper's code."""
 
 PAD_ONLY_MIN_FILL = 0.95
-"""Sensors that fill this share of the input are padded, not scaled: Gen1's 304 columns stay sharp."""
+"""Sensors that fill at least this share of the input are padded, not scaled, such as Gen1's 304 columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
-    """How a sensor is laid into the input: scaled by one factor, then centred.
+    """Mapping of a sensor into the network input: scaled by one factor, then centred.
 
     Attributes:
         scale: input pixels for each sensor pixel.
-        height, width: size of the scaled picture in input pixels.
-        top, left: its place in the input.
+        height, width: size of the scaled frame in input pixels.
+        top, left: position of the scaled frame in the input.
         input_height, input_width: size of the input.
     """
 
@@ -41,7 +41,7 @@ class Letterbox:
 
     @staticmethod
     def fit(width: int, height: int, spec: ModelSpec) -> "Letterbox":
-        """The largest picture of a width x height sensor that the model's input holds, aspect kept."""
+        """Return the mapping with the largest scale that fits a width x height sensor into the input."""
         scale = min(spec.input_width / width, spec.input_height / height)
         if spec.representation == "polarity_counts" and PAD_ONLY_MIN_FILL <= 1 / scale <= 1:
             scale = 1.0
@@ -51,7 +51,7 @@ class Letterbox:
         return Letterbox(scale, h, w, top, left, spec.input_height, spec.input_width)
 
     def boxes_to_sensor(self, xyxy: Tensor, width: int, height: int) -> NDArray[np.float32]:
-        """Corner boxes [N,4] in input pixels -> top-left, width, height, clipped to the sensor."""
+        """Map corner boxes [N,4] in input pixels to x, y, width, height in sensor pixels, clipped."""
         offset = torch.tensor([self.left, self.top, self.left, self.top], dtype=xyxy.dtype)
         limit = torch.tensor([width, height, width, height], dtype=xyxy.dtype)
         x_scale, y_scale = self.width / width, self.height / height
@@ -62,13 +62,17 @@ class Letterbox:
 
 
 def _paste(image: Tensor, letterbox: Letterbox, fill: float) -> Tensor:
+    """Pad a scaled image to the size of the input."""
     right = letterbox.input_width - letterbox.width - letterbox.left
     bottom = letterbox.input_height - letterbox.height - letterbox.top
     return F.pad(image, (letterbox.left, right, letterbox.top, bottom), value=fill)
 
 
 def _resize(image: Tensor, letterbox: Letterbox, representation: str) -> Tensor:
-    """Events: mean over areas where they shrink. Else bilinear, for pictures as in the paper's code."""
+    """Scale an image: event frames that shrink by area averaging, all others bilinearly.
+
+    Bilinear scaling of images is that of the paper's code.
+    """
     if image.shape[1:] == (letterbox.height, letterbox.width):
         return image
     size = (letterbox.height, letterbox.width)
@@ -80,24 +84,24 @@ def _resize(image: Tensor, letterbox: Letterbox, representation: str) -> Tensor:
 def preprocess(
     frame: NDArray[np.uint8] | NDArray[np.uint16], letterbox: Letterbox, spec: ModelSpec
 ) -> Tensor:
-    """One event frame as network input.
+    """Convert one event frame or image to network input.
 
-    `polarity_counts`: events of a shrunk area are summed, not averaged, so that a large sensor
-    is as bright as a small one; then capped at `count_cap` and divided by it.
+    `polarity_counts`: counts of a shrunk area are summed, not averaged, so that a large sensor
+    gives the same brightness as a small one. They are then capped at `count_cap` and divided by it.
     `latest_polarity`: 0..255 divided by 255, repeated in three channels.
     `image`: red, green, blue, 0..255 divided by 255.
 
     Args:
-        frame: [P,H,W] as the ingest package makes it, or a picture, uint8 [3,H,W].
+        frame: event frame [P,H,W] of the ingest package, or image, uint8 [3,H,W].
         letterbox: from `Letterbox.fit` for this sensor.
-        spec: the model's.
+        spec: specification of the model.
 
     Returns:
-        float32 [in_channels, h, w], in 0..1.
+        float32 [in_channels,h,w], in 0..1.
     """
-    picture = _resize(torch.from_numpy(frame.astype(np.float32)), letterbox, spec.representation)
+    scaled = _resize(torch.from_numpy(frame.astype(np.float32)), letterbox, spec.representation)
     if spec.representation != "polarity_counts":
-        return _paste(picture / 255, letterbox, PAD_VALUE).expand(spec.config.in_channels, -1, -1)
+        return _paste(scaled / 255, letterbox, PAD_VALUE).expand(spec.config.in_channels, -1, -1)
     if letterbox.scale < 1:
-        picture = picture * (frame.shape[1] * frame.shape[2] / (letterbox.height * letterbox.width))
-    return _paste(picture.clamp_max(spec.count_cap) / spec.count_cap, letterbox, 0.0)
+        scaled = scaled * (frame.shape[1] * frame.shape[2] / (letterbox.height * letterbox.width))
+    return _paste(scaled.clamp_max(spec.count_cap) / spec.count_cap, letterbox, 0.0)

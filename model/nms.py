@@ -1,6 +1,8 @@
 """Class-aware non-maximum suppression.
 
-Our own, since torchvision's has no build beside the pinned CPU torch. Shapes: N classes, A anchors, M boxes.
+Implemented here because torchvision has no build for the pinned CPU version of torch.
+
+Shapes: N classes, A anchors, M boxes.
 """
 
 import numpy as np
@@ -8,11 +10,11 @@ from numpy.typing import NDArray
 
 MAX_CANDIDATES = 3000
 MAX_DETECTIONS = 100
-"""As the COCO protocol counts them."""
+"""Maximum number of boxes in one result, COCO's limit for one image."""
 
 
 def _box_iou(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Intersection over union of one corner box [4] with others [M,4]."""
+    """Return the IoU of one corner box [4] with others [M,4]."""
     top_left = np.maximum(box[:2], others[:, :2])
     bottom_right = np.minimum(box[2:], others[:, 2:])
     overlap = np.clip(bottom_right - top_left, 0, None).prod(1)
@@ -24,17 +26,17 @@ def _box_iou(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[n
 def nms(
     corners: NDArray[np.float32], scores: NDArray[np.float32], confidence: float, iou: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Greedy suppression inside each class; one anchor may yield a box of several classes.
+    """Suppress overlapping boxes of the same class greedily. An anchor may yield boxes of several classes.
 
     Args:
         corners: x1, y1, x2, y2 [A,4].
         scores: [A,N].
-        confidence: scores at or below this are left out.
+        confidence: scores at or below this are dropped.
         iou: a box that overlaps a better one of its class by more than this is dropped.
 
     Returns:
-        Anchor index and class id of the boxes kept, best first, at most MAX_DETECTIONS.
-        Equal scores keep the order of anchors, so the result does not depend on chance.
+        Anchor indices and class ids of at most MAX_DETECTIONS kept boxes, best first.
+        Equal scores keep the order of anchors, so the result is deterministic.
     """
     anchor, class_id = np.nonzero(scores > confidence)
     order = np.argsort(-scores[anchor, class_id], kind="stable")[:MAX_CANDIDATES]

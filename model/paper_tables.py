@@ -1,7 +1,7 @@
-"""The rows of the paper's tables that are networks of ours: what was published, and the configuration.
+"""Rows of the paper's tables: the published values and the matching network configurations.
 
 Tables 1, 2 and 5 are on COCO (80 classes, 640x640), tables 3 and 4 on Gen1 (2 classes, windows of 2.5 s).
-The entry T x D of a row is `slices` x `config.d_max`, and stands in its name.
+The entry T x D of a row is `slices` x `config.d_max` and is part of the row's name.
 """
 
 from dataclasses import dataclass, replace
@@ -16,12 +16,12 @@ class PaperRow:
     """One row of a table.
 
     Attributes:
-        name: table, what is built, and T x D: `table1/s-1x4`.
-        config: the network.
+        name: table, network, and T x D, for example `table1/s-1x4`.
+        config: configuration of the network.
         slices: T.
-        parameters_m: published, in millions.
-        power_mj: published energy of one inference; None where the table has none.
-        ap50, ap: published AP at IoU 0.5 and averaged over 0.5 to 0.95, in percent.
+        parameters_m: published number of parameters, in millions.
+        power_mj: published energy of one inference in millijoules; None if the table has no value.
+        ap50, ap: published AP at IoU 0.5, and averaged over IoU 0.5 to 0.95, in percent.
     """
 
     name: str
@@ -34,7 +34,7 @@ class PaperRow:
 
     @property
     def spec(self) -> ModelSpec:
-        """The network with the input it is meant for, untrained."""
+        """Specification of the untrained network, with the input of the row's data set."""
         coco = self.config.classes == len(COCO_CLASSES)
         height, width = (640, 640) if coco else (256, 320)
         return ModelSpec(
@@ -97,4 +97,4 @@ TABLE_5 = (
     PaperRow("table5/anchor-based", replace(COCO_S, head="anchor_based"), 1, 21.2, None, 59.5, 39.7),
 )
 PAPER_ROWS = {row.name: row for row in (*TABLE_1, *TABLE_2, *TABLE_3, *TABLE_4, *TABLE_5)}
-"""Every row by its name."""
+"""Row name -> row."""

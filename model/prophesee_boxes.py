@@ -1,4 +1,4 @@
-"""Boxes as Prophesee's data sets store them, ground truth and detections alike."""
+"""Prophesee's box format, for ground truth and detections."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,14 @@ BBOX_DTYPE = np.dtype(
         "itemsize": 40,
     }
 )
-"""A row of `*_bbox.npy`: t in microseconds; x, y the top-left corner, w, h the size in sensor pixels."""
+"""Row of `*_bbox.npy`: t in microseconds; x, y (top-left corner), w, h in sensor pixels."""
 
 PropheseeBoxes = NDArray[np.void]
-"""A one-dimensional array of BBOX_DTYPE."""
+"""One-dimensional array of BBOX_DTYPE."""
 
 
 def to_prophesee(detections: Detections) -> PropheseeBoxes:
-    """Detections in the layout of `*_bbox.npy`; track ids are zero."""
+    """Convert detections to the format of `*_bbox.npy`; track ids are zero."""
     boxes = np.zeros(len(detections), BBOX_DTYPE)
     boxes["t"] = detections.t_us
     for column, name in enumerate("xywh"):
@@ -31,6 +31,6 @@ def to_prophesee(detections: Detections) -> PropheseeBoxes:
 
 
 def from_prophesee(boxes: PropheseeBoxes, t_us: int) -> Detections:
-    """Rows of BBOX_DTYPE as one set, in their order, valid at t_us."""
+    """Convert rows of BBOX_DTYPE to detections at `t_us`, in the same order."""
     xywh = np.stack([boxes[name] for name in "xywh"], 1)
     return Detections(xywh, boxes["class_confidence"], boxes["class_id"].astype(np.int64), t_us)

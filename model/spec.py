@@ -1,4 +1,4 @@
-"""What must be known beside the weights to use them: classes, input, slices, origin."""
+"""Model specification stored with the weights: architecture, classes, input, slices and origin."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -12,12 +12,12 @@ GEN1_CLASSES = ("car", "pedestrian")
 """Classes of the Gen1 automotive data set, in the order of their ids."""
 
 REPRESENTATION_CHANNELS = {"polarity_counts": 2, "latest_polarity": 3, "image": 3}
-"""Channels the encoder sees; the paper's code repeats the plane of `latest_polarity` in three."""
+"""Input channels of the encoder; the paper's code repeats the plane of `latest_polarity` three times."""
 
 TIME_ORDERS = ("oldest_first", "newest_first")
 
 WINDOW_US = {"paper": 2_500_000, "code": 250_000}
-"""Window before a label that is cut into T slices: 2.5 s in the paper (section 4.2), 250 ms in its code."""
+"""Length of the window of T slices before a label: 2.5 s in the paper (section 4.2), 250 ms in its code."""
 
 MAX_SLICES = 64
 MAX_INPUT_PX = 2048
@@ -25,21 +25,21 @@ MAX_INPUT_PX = 2048
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """All that must be known beside the weights to use them; stored with them.
+    """Specification of a model, stored with its weights.
 
     Attributes:
-        name: what users and metrics call the model.
+        name: name of the model in outputs and metrics.
         config: the architecture.
-        class_names: in the order of the class ids.
-        representation: of the input, a key of REPRESENTATION_CHANNELS; `image` is a still picture.
+        class_names: class names in the order of the class ids.
+        representation: input representation, a key of REPRESENTATION_CHANNELS; `image` is a still image.
         slice_us: length of one slice in microseconds.
-        slices: T, the slices that one result is averaged over.
-        input_height, input_width: pixels the network sees, multiples of 32.
+        slices: T, the number of slices that one result is averaged over.
+        input_height, input_width: size of the network input in pixels, multiples of 32.
         count_cap: events of one polarity at one pixel that saturate the input (`polarity_counts`).
-        training: how the weights came to be, in a phrase that every output repeats.
-        time_order: `oldest_first`: slices run as they come, membranes carried. `newest_first`: each window
-            of T slices is run backwards from rest, as the authors' Gen1 code trained its weights.
-        provenance: where the weights came from, as names and values.
+        training: training data of the weights, in a phrase that every output repeats.
+        time_order: `oldest_first` runs slices as they arrive and carries membranes. `newest_first` runs each
+            window of T slices backwards from the initial state, as the authors' Gen1 code trains.
+        provenance: origin of the weights, as names and values.
     """
 
     name: str
@@ -56,12 +56,14 @@ class ModelSpec:
     provenance: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
-        """Refuse a specification that contradicts itself."""
+        """Raise ConfigError if the values are out of range or contradict each other."""
         if len(self.class_names) != self.config.classes:
-            raise ConfigError(f"{self.config.classes} classes but {len(self.class_names)} class names")
+            raise ConfigError(
+                f"{len(self.class_names)} class names, expected {self.config.classes}, one for each class"
+            )
         if not all(name.strip() and name.isprintable() for name in self.class_names):
             raise ConfigError(
-                f"class names {self.class_names}: each must be one line of printable characters"
+                f"class names {self.class_names}: expected printable characters only, and no empty name"
             )
         channels = REPRESENTATION_CHANNELS.get(self.representation)
         if channels is None:
@@ -69,15 +71,18 @@ class ModelSpec:
             raise ConfigError(f"representation {self.representation!r} is unknown; known are {known}")
         if channels != self.config.in_channels:
             raise ConfigError(
-                f"{self.representation} has {channels} channels, the network {self.config.in_channels}"
+                f"in_channels is {self.config.in_channels}, expected {channels} for {self.representation}"
             )
         size = (self.input_height, self.input_width)
         if any(side % 32 or not 32 <= side <= MAX_INPUT_PX for side in size):
             raise ConfigError(
-                f"input {size[0]}x{size[1]}: both must be multiples of 32, at most {MAX_INPUT_PX}"
+                f"input {size[0]}x{size[1]}: expected multiples of 32, from 32 to {MAX_INPUT_PX}"
             )
         if self.slice_us < 1 or not 1 <= self.slices <= MAX_SLICES or self.count_cap < 1:
-            raise ConfigError(f"slice_us and count_cap must be at least 1, slices 1 to {MAX_SLICES}")
+            raise ConfigError(
+                f"slice_us is {self.slice_us}, count_cap is {self.count_cap}, slices is {self.slices}: "
+                f"expected at least 1, and at most {MAX_SLICES} slices"
+            )
         if self.time_order not in TIME_ORDERS:
             raise ConfigError(
                 f"time_order {self.time_order!r} is unknown; known are {', '.join(TIME_ORDERS)}"
@@ -85,27 +90,33 @@ class ModelSpec:
 
     @property
     def sees_events(self) -> bool:
-        """False if the network looks at still pictures."""
+        """True if the input is events, False if it is still images."""
         return self.representation != "image"
 
     def check_input(self, events: bool, name: str) -> None:
-        """Refuse a recording of events for a network that looks at pictures, and the other way round.
+        """Check that the type of the input, events or images, is the type that the network takes.
 
         Raises:
-            ConfigError: names both.
+            ConfigError: the types differ.
         """
         if events != self.sees_events:
-            given, wanted = ("these are events", "pictures") if events else ("this is a picture", "events")
-            raise ConfigError(f"{name}: {given}, but {self.name} looks at {wanted}; give other weights")
+            actual, expected = ("events", "images") if events else ("an image", "events")
+            raise ConfigError(
+                f"{name}: input is {actual}, but {self.name} takes {expected}; use other weights"
+            )
 
     def to_json(self) -> dict[str, Any]:
-        """A dict of plain values; `from_json` reads it back."""
+        """Return a dict of plain values, the inverse of `from_json`."""
         plain = {name: getattr(self, name) for name in self.__slots__}
         return plain | {"config": asdict(self.config), "provenance": dict(self.provenance)}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> "ModelSpec":
-        """Rebuild a specification; ConfigError names what is unknown or missing."""
+        """Rebuild a specification from plain values.
+
+        Raises:
+            ConfigError: a field is unknown, missing or invalid.
+        """
         try:
             fields = dict(data)
             fields["config"] = SpikeYOLOConfig.from_json(fields["config"])

@@ -1,4 +1,4 @@
-"""Weights files: safetensors with the model specification inside, and the untrained network."""
+"""Checkpoints: safetensors files with the model specification in their metadata, and untrained networks."""
 
 import hashlib
 import json
@@ -26,10 +26,10 @@ def save_checkpoint(path: Path, network: Network, spec: ModelSpec, half: bool = 
     """Write all parameters and batch-norm statistics, with the specification as metadata.
 
     Args:
-        path: of the file.
-        network: whose tensors are written.
-        spec: what must be known beside them.
-        half: kernels as float16, which halves the file; all else stays float32.
+        path: path of the file.
+        network: network with the tensors.
+        spec: specification of the model.
+        half: write kernels as float16, which halves the file; all other tensors stay float32.
 
     Raises:
         CheckpointError: the file cannot be written.
@@ -41,24 +41,24 @@ def save_checkpoint(path: Path, network: Network, spec: ModelSpec, half: bool = 
     try:
         save_file(tensors, path, metadata={"format": CHECKPOINT_FORMAT, "spec": json.dumps(spec.to_json())})
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: cannot be written ({error})") from error
+        raise CheckpointError(f"{path}: cannot write the file ({error})") from error
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:
-    """Read a weights file; nothing in it is executed.
+    """Read a weights file, without executing anything in it.
 
     Raises:
-        CheckpointError: the file is missing, damaged, of another format, or its tensors do not
-            fit the network it describes.
+        CheckpointError: the file is missing, damaged or of another format, or its tensors do not fit the
+            network that it describes.
     """
     try:
-        # read, not mapped: a file that is cut while its pages are looked at ends the process (SIGBUS)
+        # not memory-mapped, because reading pages of a file truncated meanwhile kills the process (SIGBUS)
         data = path.read_bytes()
         tensors = load(data)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
     except KeyError as error:
-        raise CheckpointError(f"{path}: numbers of type {error} cannot be read") from error
+        raise CheckpointError(f"{path}: numbers of type {error} are not supported") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
     metadata = _read_metadata(data)
@@ -75,25 +75,25 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:
         raise CheckpointError(f"{path}: tensors do not fit scale {spec.config.scale}: {error}") from error
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {name} holds values that are not finite")
+            raise CheckpointError(f"{path}: {name} holds NaN or infinity, expected finite values")
     return Detector(network, spec, device)
 
 
 def _read_metadata(data: bytes) -> dict[str, str]:
-    """What a safetensors file that was read says beside its tensors."""
+    """Return the metadata of the content of a safetensors file."""
     length = int.from_bytes(data[:8], "little")
-    found: dict[str, str] | None = json.loads(data[8 : 8 + length]).get("__metadata__")
-    return found or {}
+    metadata: dict[str, str] | None = json.loads(data[8 : 8 + length]).get("__metadata__")
+    return metadata or {}
 
 
 def untrained_detector(scale: str = "t", device: torch.device | str = "cpu") -> Detector:
-    """Dyadic initialisation: real arithmetic, meaningless boxes. Every output says `untrained`."""
+    """Build a detector with dyadic weights. Its boxes are meaningless; every output says `untrained`."""
     config = SpikeYOLOConfig(scale=scale)
     return Detector(untrained_network(config), ModelSpec(f"spikewatch-{scale}-untrained", config), device)
 
 
 def untrained_network(config: SpikeYOLOConfig) -> Network:
-    """A network on dyadic weights, with few confident boxes."""
+    """Build a network with dyadic weights that give few confident boxes."""
     network = build_network(config)
     fill_dyadic(network)
     set_dyadic_head_bias(network)
@@ -107,18 +107,18 @@ def load_detector(
     runtime: str = "eager",
     state_dtype: torch.dtype = torch.float32,
 ) -> Detector:
-    """The detector in a weights file, by default in the one that comes with the package.
+    """Load the detector of a weights file; the default is DEFAULT_WEIGHTS.
 
     Args:
-        weights: path of a safetensors file, a name of `model.shipped`, or `untrained`.
-        device: where to run.
-        mode: `integer`, or `spike` for the same numbers from binary spikes at D times the work.
-        runtime: of `model.runtime`, or `auto` for the fastest here; `spike` runs eagerly.
-        state_dtype: of the membranes between slices; bfloat16 only where the runtime is not eager.
+        weights: path of a safetensors file, a name in `bundled_weights()`, or `untrained`.
+        device: device to run on.
+        mode: `integer`, or `spike` for the same results from binary spikes at D times the cost.
+        runtime: a name in RUNTIMES, or `auto` for the fastest on this machine; `spike` always runs eagerly.
+        state_dtype: type of the membranes between slices; `eager` supports float32 only.
 
     Raises:
         CheckpointError: see `load_checkpoint`.
-        ConfigError: the runtime does not know this network, or is not for this device.
+        ConfigError: the runtime does not support this network or this device.
     """
     weights = weights or DEFAULT_WEIGHTS
     untrained = weights == UNTRAINED
@@ -127,14 +127,14 @@ def load_detector(
     )
     if mode == "spike":
         if runtime not in (AUTO, "eager"):
-            raise ConfigError(f"binary spikes run eagerly: mode spike has no runtime {runtime}")
+            raise ConfigError(f"runtime {runtime}: mode spike supports eager and {AUTO} only")
         return Detector(to_spike_driven(loaded.network), loaded.spec, device)
     chosen = select_runtime(runtime, loaded.network, device)
     return Detector(loaded.network, loaded.spec, device, chosen, state_dtype)
 
 
 def weights_digest(network: Network) -> str:
-    """First 16 hex digits of the SHA-256 over all tensors, in order of their names."""
+    """Return the first 16 hex digits of the SHA-256 over all tensors, in the order of their names."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())

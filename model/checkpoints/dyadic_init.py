@@ -1,10 +1,11 @@
-"""Dyadic weights: a seeded initialisation on which all arithmetic is exact.
+"""Dyadic initialisation: seeded weights on which all arithmetic is exact.
 
-Every weight is a small multiple of a power of two and every batch norm scales by exactly one, so
-sums of spikes come out the same in any order: on any machine, in any batch, folded or not. That makes
-"identical spikes" a meaningful test, and the untrained default reproducible to the last bit.
-Each tensor is drawn from its own generator, seeded by the CRC-32 of its official name, or of ours in variants
-that have no official one.
+Every weight is a small multiple of a power of two and every batch norm scales by exactly one. So sums of
+spikes are equal in any order: on any machine, in any batch, folded or not. Tests can therefore require
+identical spikes, and the untrained network is reproducible to the last bit.
+
+Each tensor is sampled from its own generator, seeded by the CRC-32 of its official name, or of its own name
+in variants without official names.
 """
 
 import re
@@ -19,13 +20,13 @@ from spikewatch.model.network.base import Network
 from spikewatch.model.network.build import build_network
 
 BN_PAIRS = np.array([(0.999, 1.0), (0.249, 0.5), (3.999, 2.0)], np.float32)
-"""(running_var, weight) with weight / sqrt(running_var + 1e-3) exactly 1 in float32."""
+"""Pairs (running_var, weight) for which weight / sqrt(running_var + 1e-3) is exactly 1 in float32."""
 
 ENCODER_GAIN = {3: 4.0, 2: 16.0}
-"""By input channels: event counts are sparse and need a stronger drive than pictures."""
+"""Input channels -> gain: event counts are sparse and need a larger gain than images."""
 
 TIE_OFFSET = 2.0**-12
-"""Added to biases in front of an I-LIF, so that no membrane of the first slices lies on a rounding tie."""
+"""Added to biases before an I-LIF, so that no membrane of the first slices is a rounding tie."""
 
 _RESIDUAL_BIAS = re.compile(
     r"((\.Conv\.bn3|\.conv2\.bn|(?<!Conv)\.bn2)|\.(token\.pw3|conv2|out|mlp2)\..*bn)\.bias$"
@@ -39,7 +40,7 @@ def _rng(name: str) -> np.random.Generator:
 
 
 def _conv_weights(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Sparse weights in {-2^-a, 0, 2^-a} with variance gain^2 / fan_in."""
+    """Sample sparse weights in {-2^-a, 0, 2^-a} with variance gain^2 / fan_in."""
     fan_in = int(np.prod(shape[1:]))
     gain = ENCODER_GAIN.get(shape[1], 1.0) if name.endswith(_ENCODER) else 1.0
     a = int(np.floor(np.log2(np.sqrt(fan_in) / gain)))
@@ -68,7 +69,7 @@ def _bias_values(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def dyadic_tensor(name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
-    """Values of the tensor with this official name; None for counters and decays, which stay as they are."""
+    """Sample the tensor with this official name; None for counters and decays, which do not change."""
     if name.endswith(("num_batches_tracked", ".beta")):
         return None
     if name.endswith("running_mean"):
@@ -84,16 +85,16 @@ def dyadic_tensor(name: str, shape: tuple[int, ...]) -> NDArray[np.float32] | No
 def fill_dyadic(network: Network) -> None:
     """Overwrite all weights and batch-norm statistics of `network`."""
     names = official_tensor_names(network) if network.config.is_baseline else {}
-    for ours, tensor in network.state_dict().items():
-        values = dyadic_tensor(names.get(ours, ours), tuple(tensor.shape))
+    for name, tensor in network.state_dict().items():
+        values = dyadic_tensor(names.get(name, name), tuple(tensor.shape))
         if values is not None:
             tensor.copy_(torch.from_numpy(values))
 
 
 @torch.no_grad()
 def set_dyadic_head_bias(network: Network) -> None:
-    """Put the biases of the head back to YOLOv8's start, rounded to 1/64, so that few boxes are confident."""
-    fresh = build_network(network.config).state_dict()
+    """Set the biases of the head to YOLOv8's initial values, rounded to 1/64: few boxes are confident."""
+    initial = build_network(network.config).state_dict()
     for name, tensor in network.state_dict().items():
         if name.startswith("head.") and name.endswith("conv.bias"):
-            tensor.copy_((fresh[name] * 64).round() / 64)
+            tensor.copy_((initial[name] * 64).round() / 64)

@@ -1,7 +1,7 @@
-"""The zip around an official checkpoint, checked before anything in it is interpreted.
+"""Zip container of an official checkpoint, validated before its content is interpreted.
 
-torch.save stores entries uncompressed, so what a file declares can be held against its own length: there is
-no room for a zip bomb. Checksums are verified, so damage is told as damage.
+torch.save stores entries uncompressed, so the declared sizes are checked against the length of the file. This
+excludes zip bombs. Checksums are verified, so that damage is reported as damage.
 """
 
 import re
@@ -23,11 +23,11 @@ _OTHER_ENTRIES = {"data.pkl", "version", "byteorder", ".format_version", ".stora
 
 
 def read_checked_pickle(path: Path) -> bytes:
-    """The `data.pkl` of a torch.save file.
+    """Read `data.pkl` of a torch.save file.
 
     Raises:
-        CheckpointError: the file is missing, is no zip of torch.save, is damaged, or declares more than it
-            holds or than the limits above.
+        CheckpointError: the file is missing, not a zip of torch.save, damaged, or larger than the limits
+            above, or it declares more bytes than it holds.
     """
     try:
         size, start = path.stat().st_size, _read_magic(path)
@@ -38,7 +38,7 @@ def read_checked_pickle(path: Path) -> bytes:
     if _PICKLE_MAGIC.match(start):
         raise CheckpointError(
             f"{path}: a bare pickle (torch.save before 1.6), expected a zip;"
-            " reading it would run its code: have its author save it again with a current PyTorch"
+            " reading it would run its code: ask its author to save it again with a current PyTorch"
         )
     if start != _ZIP_MAGIC:
         raise CheckpointError(f"{path}: not a zip file of torch.save; expected an official .pt checkpoint")
@@ -51,10 +51,12 @@ def read_checked_pickle(path: Path) -> bytes:
             data = archive.read(name) if damaged is None else b""
     except CheckpointError:
         raise
-    except Exception as error:  # zipfile fails in as many ways as there are broken zips
-        raise CheckpointError(f"{path}: a damaged or truncated zip ({error}); fetch it again") from error
+    except Exception as error:  # zipfile raises many types of errors for damaged zips
+        raise CheckpointError(f"{path}: a damaged or truncated zip ({error}); download it again") from error
     if damaged is not None:
-        raise CheckpointError(f"{path}: {damaged[:80]!r} does not match its checksum; fetch the file again")
+        raise CheckpointError(
+            f"{path}: {damaged[:80]!r} does not match its checksum; download the file again"
+        )
     return data
 
 
@@ -64,7 +66,7 @@ def _read_magic(path: Path) -> bytes:
 
 
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo], file_bytes: int) -> str:
-    """Name of the pickle, once every entry is one that torch.save writes."""
+    """Check that every entry is one that torch.save writes, and return the name of the pickle."""
     if not 1 <= len(entries) <= MAX_ENTRIES:
         raise CheckpointError(f"{path}: {len(entries):,} entries, expected 1 to {MAX_ENTRIES:,}")
     for entry in entries:
@@ -79,11 +81,11 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo], file_bytes: int) 
     names = [entry.filename.removeprefix(f"{folder}/") for entry in entries]
     if "constants.pkl" in names:
         raise CheckpointError(f"{path}: a TorchScript program, expected a checkpoint of torch.save")
-    # the library that torch reads zips with ignores case and takes one of two equal names
+    # duplicates are rejected, because torch's zip library ignores case and would read one of them
     unknown = [n for n in names if n not in _OTHER_ENTRIES and not _STORAGE.fullmatch(n)]
     if unknown or len(set(names)) < len(names) or "data.pkl" not in names:
-        what = f"unknown entry {unknown[0][:80]!r}" if unknown else "a name twice, or no data.pkl"
-        raise CheckpointError(f"{path}: not a zip of torch.save: {what}")
+        reason = f"unknown entry {unknown[0][:80]!r}" if unknown else "a name twice, or no data.pkl"
+        raise CheckpointError(f"{path}: not a zip of torch.save: {reason}")
     pickle = entries[names.index("data.pkl")]
     if pickle.file_size > MAX_PICKLE_BYTES:
         raise CheckpointError(

@@ -1,7 +1,7 @@
-"""An official SpikeYOLO checkpoint (.pt), read without running anything from it.
+"""Reader of official SpikeYOLO checkpoints (.pt) that runs no code from the file.
 
-Such a file is a pickled module whose classes live in packages that a user need not have. Each class becomes
-an inert stub that only remembers its attributes; tensors are found by walking the stubs.
+Such a file is a pickled module of classes from packages that may not be installed. Each class is replaced by
+an inert stub that only stores its attributes. The tensors are collected from the tree of stubs.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ STUB_PREFIXES = (
     *("pathlib.", "types.SimpleNamespace", "numpy.dtype", "numpy.dtypes.", "numpy.ndarray"),
     *("numpy.core.multiarray.", "numpy._core.multiarray."),
 )
-"""What official checkpoints are made of; a name that ends in a dot stands for all below it."""
+"""Names in official checkpoints that become stubs; a name that ends in a dot includes all names below."""
 
 _STORAGES = ("Half", "Float", "BFloat16", "Double", "Long", "Int", "Short", "Char", "Byte", "Bool")
 _DTYPES = ("float16", "float32", "bfloat16", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
@@ -33,14 +33,14 @@ ALLOWED_GLOBALS = (
     | {f"torch.{kind}Storage" for kind in _STORAGES}
     | {f"torch.{dtype}" for dtype in _DTYPES}
 )
-"""What the unpickler may really call: containers and tensors."""
+"""Names that the unpickler may import and call: containers and tensors."""
 
 MAX_MODULES = 20_000
 MAX_DEPTH = 64
 
 
 class Stub:
-    """Stands for an object of a class that is not here: takes anything, does nothing."""
+    """Placeholder for an object of an official class: accepts any arguments and does nothing."""
 
     def __new__(cls, *_: object) -> "Stub":
         stub = object.__new__(cls)
@@ -51,21 +51,21 @@ class Stub:
         self.fields: dict[str, Any]
 
     def __setstate__(self, state: object) -> None:
-        """Remember the attributes, and nothing but a plain dict of them."""
+        """Store the attributes if they are a plain dict, and no other state."""
         self.fields = state if type(state) is dict else {}
 
 
 @dataclass(frozen=True, slots=True)
 class OfficialCheckpoint:
-    """What an official checkpoint holds.
+    """Content of an official checkpoint.
 
     Attributes:
         tensors: official name -> tensor, as stored.
-        source: `ema`, `model`, or `state dict` where the file holds plain tensors.
-        globals: names of the classes and functions that its pickle mentions.
-        class_names: what the module says its classes are called; unchecked.
-        metadata: epoch, date and version, where they are plain values.
-        sha256: of the file, in hex.
+        source: `ema`, `model`, or `state dict` if the file holds plain tensors.
+        globals: names of the classes and functions that its pickle imports.
+        class_names: class names stored in the module; not validated.
+        metadata: epoch, date and version, if they are plain values.
+        sha256: SHA-256 of the file, in hex.
     """
 
     tensors: dict[str, Tensor]
@@ -77,7 +77,11 @@ class OfficialCheckpoint:
 
 
 def read_official_checkpoint(path: Path) -> OfficialCheckpoint:
-    """Read a checkpoint; CheckpointError says what is wrong with it."""
+    """Read an official checkpoint.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, unsafe, or no official checkpoint.
+    """
     data = read_checked_pickle(path)
     try:
         used = pickle_globals(data)
@@ -104,12 +108,12 @@ def _is_stub_name(name: str) -> bool:
 
 
 def _check_globals(path: Path, used: frozenset[str]) -> None:
-    foreign = sorted(name for name in used if name not in ALLOWED_GLOBALS and not _is_stub_name(name))
-    if foreign:
-        shown = ", ".join(f"{name!a:.100}" for name in foreign[:5])
-        more = f" and {len(foreign) - 5} more" if len(foreign) > 5 else ""
+    unknown = sorted(name for name in used if name not in ALLOWED_GLOBALS and not _is_stub_name(name))
+    if unknown:
+        shown = ", ".join(f"{name!a:.100}" for name in unknown[:5])
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise CheckpointError(
-            f"{path}: asks to import {shown}{more}, which no official checkpoint needs; nothing was run:"
+            f"{path}: imports {shown}{more}, which no official checkpoint needs; nothing was run:"
             " do not trust this file"
         )
 
@@ -120,76 +124,76 @@ def _unpickle(path: Path, used: frozenset[str]) -> Any:
         with path.open("rb") as file, torch.serialization.safe_globals(stubs):
             return torch.load(file, map_location="cpu", weights_only=True, mmap=False)
     except pickle.UnpicklingError as error:
-        # torch's own message advises to run the file
+        # torch's message is not passed on, because it advises to run the file
         raise CheckpointError(
             f"{path}: its pickle does what torch.save never does; it was not run"
         ) from error
-    except Exception as error:  # the unpickler fails in as many ways as there are bad pickles
-        why = str(error).strip().split("\n", 1)[0]
-        raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {why:.120})") from error
+    except Exception as error:  # the unpickler raises many types of errors for bad pickles
+        reason = str(error).strip().split("\n", 1)[0]
+        raise CheckpointError(f"{path}: cannot be read ({type(error).__name__}: {reason:.120})") from error
 
 
-# A pickled OrderedDict can bring attributes that hide its methods, hence dict.items(x) in this file.
+# dict.items(x) instead of x.items(), because a pickled OrderedDict may have attributes that hide its methods.
 
 
 class _NotAModule(Exception):
-    """The pickle holds something else than modules and tensors where they belong."""
+    """The pickle holds other objects in the place of modules or tensors."""
 
 
 def _module_dict(module: object, key: str) -> dict[str, object]:
-    found = module.fields.get(key, {}) if isinstance(module, Stub) else None
-    if not isinstance(found, dict) or not all(type(name) is str for name in dict.keys(found)):
+    value = module.fields.get(key, {}) if isinstance(module, Stub) else None
+    if not isinstance(value, dict) or not all(type(name) is str for name in dict.keys(value)):
         raise _NotAModule(f"expected a module with a dict `{key}`, got {type(module).__name__}")
-    return dict(dict.items(found))
+    return dict(dict.items(value))
 
 
 def _iter_tensors(root: object) -> Iterator[tuple[str, object]]:
-    """Name and value of every parameter and persistent buffer, in no order; bounded against cycles."""
-    left = [("", root)]
+    """Yield the name and value of every parameter and persistent buffer, in any order; stop at cycles."""
+    pending = [("", root)]
     for _ in range(MAX_MODULES):
-        if not left:
+        if not pending:
             return
-        prefix, module = left.pop()
+        prefix, module = pending.pop()
         modules, transient = _module_dict(module, "_modules"), _non_persistent_buffers(module)
         yield from ((prefix + n, p) for n, p in _module_dict(module, "_parameters").items() if p is not None)
         buffers = _module_dict(module, "_buffers").items()
         yield from ((prefix + n, b) for n, b in buffers if b is not None and n not in transient)
-        left += [(f"{prefix}{name}.", child) for name, child in modules.items() if child is not None]
-        if prefix.count(".") > MAX_DEPTH or len(left) > MAX_MODULES:
-            raise _NotAModule(f"modules nest deeper than {MAX_DEPTH}, or are too many")
+        pending += [(f"{prefix}{name}.", child) for name, child in modules.items() if child is not None]
+        if prefix.count(".") > MAX_DEPTH or len(pending) > MAX_MODULES:
+            raise _NotAModule(f"modules nest deeper than {MAX_DEPTH}, or are more than {MAX_MODULES:,}")
     raise _NotAModule(f"more than {MAX_MODULES:,} modules")
 
 
 def _non_persistent_buffers(module: object) -> set[object]:
-    """Names of the buffers that a module does not save."""
-    found = module.fields.get("_non_persistent_buffers_set") if isinstance(module, Stub) else None
-    return found if type(found) is set else set()
+    """Return the names of the buffers that a module does not save."""
+    names = module.fields.get("_non_persistent_buffers_set") if isinstance(module, Stub) else None
+    return names if type(names) is set else set()
 
 
 def _check_tensors(pairs: Iterable[tuple[object, object]]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name, value in pairs:
         if type(name) is not str:
-            raise _NotAModule(f"a name is a {type(name).__name__}, expected text")
+            raise _NotAModule(f"a name is a {type(name).__name__}, expected a string")
         if not isinstance(value, Tensor):
             raise _NotAModule(f"{name!a:.80} is a {type(value).__name__}, expected a tensor")
         if name in tensors:
-            raise _NotAModule(f"{name!a:.80} is there twice")
+            raise _NotAModule(f"{name!a:.80} occurs twice")
         tensors[name] = value.detach()
     return tensors
 
 
 def _metadata(content: dict[str, object]) -> dict[str, str]:
-    facts = {}
+    metadata = {}
     for name in ("epoch", "date", "version"):
         value = content.get(name)
         if (type(value) is int and abs(value) < 1 << 31) or (type(value) is str and value):
-            facts[name] = to_printable(str(value))
-    return facts
+            metadata[name] = to_printable(str(value))
+    return metadata
 
 
 def to_printable(text: str, length: int = 64) -> str:
-    """`text` on one line of printable characters, at most `length` of them."""
+    """Replace non-printable characters of `text` and cut it to `length` characters."""
     return "".join(c if c.isprintable() else "?" for c in text[:length])
 
 

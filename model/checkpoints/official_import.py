@@ -1,7 +1,7 @@
-"""Official SpikeYOLO checkpoints to a detector of ours: which network, which neuron, which input.
+"""Import of official SpikeYOLO checkpoints: infer the network, load its tensors, build a detector.
 
-The tensors say scale, classes and repeats. They do not say the neuron: COCO and Gen1 weights have the same
-names and shapes and are not interchangeable, so the caller names the variant.
+Scale, classes and repeats are inferred from the tensors. The neuron is not: COCO and Gen1 weights have equal
+names and shapes but are not interchangeable, so the caller names the variant.
 """
 
 import re
@@ -32,21 +32,21 @@ CLASS_HEAD_WEIGHT = "model.26.cv3.0.2.conv.weight"
 STAGE_ROWS = (2, 4, 6, 8)
 
 FLOAT_TYPES = (torch.float16, torch.bfloat16, torch.float32)
-"""Types that become float32 exactly."""
+"""Types that convert to float32 exactly."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """What the authors' code for one data set fixes outside the weights.
+    """Constants of the authors' code for one data set that the weights do not contain.
 
     Attributes:
-        beta, input_gain: of the neuron.
-        representation: what the encoder sees.
-        input_height, input_width: pixels.
+        beta, input_gain: constants of the neuron.
+        representation: input representation.
+        input_height, input_width: size of the input in pixels.
         slices: T.
-        time_order: in which the weights saw the slices of a window in training.
-        class_names: used where the file names none and their number fits.
-        spikingjelly: whether its neuron comes from spikingjelly, which tells pickled modules apart.
+        time_order: order of the slices of a window in training.
+        class_names: used if the file has no usable class names and the number of classes fits.
+        spikingjelly: True if the neuron comes from spikingjelly; identifies the variant of pickled modules.
     """
 
     beta: float
@@ -75,15 +75,15 @@ def import_official(
     time_order: str | None = None,
     name: str | None = None,
 ) -> Detector:
-    """Read an official checkpoint; nothing in it is executed.
+    """Import an official checkpoint, without executing anything in it.
 
     Args:
         path: a .pt file of the authors' training, or one of `export_official`.
-        variant: `coco` or `gen1`: whose neuron and input the weights were trained with.
-        scale: refuse a file of another scale; default: whatever the file holds.
-        slices: T; default: the variant's.
-        time_order: default: the variant's.
-        name: of the model; default: such as `spikeyolo-s-coco`.
+        variant: `coco` or `gen1`, the data set of the weights, which fixes neuron and input.
+        scale: expected scale; None accepts any scale.
+        slices: T; None for that of the variant.
+        time_order: order of the slices; None for that of the variant.
+        name: name of the model; None for a name such as `spikeyolo-s-coco`.
 
     Raises:
         CheckpointError: the file cannot be read, or does not hold such a network.
@@ -94,7 +94,8 @@ def import_official(
     defaults = VARIANTS[variant]
     if time_order is not None and defaults.representation == "image" and time_order != defaults.time_order:
         raise ConfigError(
-            f"time_order {time_order!r}: variant {variant} sees still images, which have no order"
+            f"time_order {time_order!r}: variant {variant} takes still images, which have no order; "
+            "omit time_order"
         )
     file = read_official_checkpoint(path)
     _check_variant(path, file, variant)
@@ -116,33 +117,33 @@ def import_official(
 
 
 def _check_variant(path: Path, file: OfficialCheckpoint, variant: str) -> None:
-    """Pickled modules tell their neuron by the packages they name; plain tensors do not."""
+    """Check the variant of a pickled module by its imports; plain tensors have none."""
     if file.source == "state dict":
         return
     spikingjelly = any(name.startswith("spikingjelly.") for name in file.globals)
     if spikingjelly != VARIANTS[variant].spikingjelly:
-        names = "names spikingjelly" if spikingjelly else "does not name spikingjelly"
+        imports = "imports spikingjelly" if spikingjelly else "does not import spikingjelly"
         other = next(v for v, known in VARIANTS.items() if known.spikingjelly == spikingjelly)
         raise CheckpointError(
-            f"{path}: {names}, so its neuron is not that of {variant}; pass variant {other}"
+            f"{path}: {imports}, so its neuron is not that of {variant}; pass variant {other}"
         )
 
 
 def _drop_dfl(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """All but the constant 0..15 that turns distributions into distances; ours is in the code."""
-    rest = dict(tensors)
-    dfl = rest.pop(DFL_NAME, None)
+    """Drop the constant 0..15 that converts distributions to distances; here it is part of the code."""
+    remaining = dict(tensors)
+    dfl = remaining.pop(DFL_NAME, None)
     if dfl is not None and (
         dfl.shape != (1, DFL_BINS, 1, 1) or dfl.float().flatten().tolist() != list(range(DFL_BINS))
     ):
         raise CheckpointError(f"{path}: {DFL_NAME} is not 0 to {DFL_BINS - 1}, the only values known")
-    return rest
+    return remaining
 
 
 def _infer_config(
     path: Path, tensors: Mapping[str, Tensor], variant: Variant, requested: str | None
 ) -> SpikeYOLOConfig:
-    """The network that fits the tensors' names and shapes."""
+    """Infer the configuration of the network from the names and shapes of the tensors."""
     if ENCODER_WEIGHT not in tensors:
         raise CheckpointError(
             f"{path}: {_describe_tensors(tensors)}; expected a SpikeYOLO, with {ENCODER_WEIGHT}"
@@ -152,7 +153,7 @@ def _infer_config(
     channels = REPRESENTATION_CHANNELS[variant.representation]
     if in_channels != channels:
         raise CheckpointError(
-            f"{path}: sees {in_channels} channels, expected {channels} of {variant.representation}"
+            f"{path}: {in_channels} input channels, expected {channels} for {variant.representation}"
         )
     widths = {SpikeYOLOConfig(scale).widths[0]: scale for scale in SCALES["spikeyolo"]}
     scale = widths.get(width)
@@ -161,12 +162,12 @@ def _infer_config(
         raise CheckpointError(f"{path}: {width} channels after the encoder, expected one of {known}")
     if requested is not None and requested != scale:
         raise CheckpointError(
-            f"{path}: is of scale {scale}, not {requested}; pass --scale {scale} or leave it out"
+            f"{path}: is of scale {scale}, not {requested}; pass --scale {scale} or omit it"
         )
     if not 1 <= classes <= LIMITS["classes"][1]:
         raise CheckpointError(f"{path}: {classes} classes, expected 1 to {LIMITS['classes'][1]}")
     repeats = _infer_repeats(path, tensors)
-    own = SpikeYOLOConfig(scale).stage_repeats
+    default = SpikeYOLOConfig(scale).stage_repeats
     return SpikeYOLOConfig(
         scale=scale,
         classes=classes,
@@ -174,13 +175,13 @@ def _infer_config(
         beta=variant.beta,
         d_max=D_MAX,
         input_gain=variant.input_gain,
-        repeats=None if repeats == own else repeats,
+        repeats=None if repeats == default else repeats,
     )
 
 
 def _describe_tensors(tensors: Mapping[str, Tensor]) -> str:
     if "model.0.conv.weight" in tensors:
-        return "a plain YOLO (its first layer is model.0.conv), no spiking network"
+        return "a plain YOLO (its first layer is model.0.conv), not a spiking network"
     if not tensors:
         return "holds no tensors"
     return f"holds {len(tensors)} tensors such as {min(tensors)!a:.80}"
@@ -189,26 +190,29 @@ def _describe_tensors(tensors: Mapping[str, Tensor]) -> str:
 def _tensor_shape(path: Path, tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
     shape = tuple(tensors[name].shape) if name in tensors else ()
     if len(shape) != dimensions:
-        found = f"has shape {shape}" if name in tensors else "is missing"
-        raise CheckpointError(f"{path}: {name} {found}, expected {dimensions} dimensions")
+        actual = f"has shape {shape}" if name in tensors else "is missing"
+        raise CheckpointError(f"{path}: {name} {actual}, expected {dimensions} dimensions")
     return shape
 
 
 def _infer_repeats(path: Path, tensors: Mapping[str, Tensor]) -> tuple[int, int, int, int]:
-    """Blocks of each stage; names carry an index only where there is more than one."""
-    found = []
+    """Infer the number of blocks of each stage; names have an index only if there are several blocks."""
+    repeats = []
     for row in STAGE_ROWS:
         pattern = re.compile(rf"model\.{row}\.([0-9]{{1,3}})\.")
         indices = {int(match[1]) for name in tensors if (match := pattern.match(name))}
         if len(indices) > 32:
             raise CheckpointError(f"{path}: {len(indices)} blocks in row {row}, expected 1 to 32")
-        found.append(len(indices) or 1)
-    first, second, third, fourth = found
+        repeats.append(len(indices) or 1)
+    first, second, third, fourth = repeats
     return first, second, third, fourth
 
 
 def resolve_class_names(names: object, classes: int, variant: Variant) -> tuple[str, ...]:
-    """The file's own names if they are usable; else the data set's if their number fits."""
+    """Return the class names of the file if usable, else the data set's if their number fits.
+
+    Otherwise the names are `class_0`, `class_1`, and so on.
+    """
     if type(names) is dict and list(names) == list(range(classes)):
         values = tuple(names.values())
         usable = all(type(v) is str and v.isprintable() and 1 <= len(v) <= 64 for v in values)
@@ -230,39 +234,39 @@ def _provenance(path: Path, file: OfficialCheckpoint, variant: str) -> Mapping[s
 
 
 def _build_detector(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) -> Detector:
-    """Build the network and fill it; every tensor of the file is used exactly once."""
+    """Build the network and load the tensors; every tensor of the file is used exactly once."""
     with torch.device("meta"):
-        plan = build_network(spec.config)
-    names = official_tensor_names(plan)
+        expected_network = build_network(spec.config)
+    names = official_tensor_names(expected_network)
     _check_names(path, set(tensors), set(names.values()), spec.config.scale)
-    for ours, expected in plan.state_dict().items():
-        _check_tensor(path, names[ours], tensors[names[ours]], expected)
+    for name, expected in expected_network.state_dict().items():
+        _check_tensor(path, names[name], tensors[names[name]], expected)
     network = build_network(spec.config)
-    network.load_state_dict({ours: tensors[official] for ours, official in names.items()})
+    network.load_state_dict({name: tensors[official] for name, official in names.items()})
     return Detector(network, spec)
 
 
 def _check_names(path: Path, actual: set[str], expected: set[str], scale: str) -> None:
-    for what, names in (("lacks", expected - actual), ("has left over", actual - expected)):
+    for problem, names in (("lacks", expected - actual), ("has unknown tensors:", actual - expected)):
         if names:
-            some = f"{min(names)!a:.100}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+            examples = f"{min(names)!a:.100}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
             raise CheckpointError(
-                f"{path}: {what} {some}; expected exactly the tensors of SpikeYOLO, scale {scale}"
+                f"{path}: {problem} {examples}; expected exactly the tensors of SpikeYOLO, scale {scale}"
             )
 
 
 def _check_tensor(path: Path, name: str, tensor: Tensor, expected: Tensor) -> None:
     types = FLOAT_TYPES if expected.is_floating_point() else (expected.dtype,)
     if tensor.dtype not in types:
-        wanted = " or ".join(str(t).removeprefix("torch.") for t in types)
+        expected_types = " or ".join(str(t).removeprefix("torch.") for t in types)
         raise CheckpointError(
-            f"{path}: {name} is {str(tensor.dtype).removeprefix('torch.')}, expected {wanted}"
+            f"{path}: {name} is {str(tensor.dtype).removeprefix('torch.')}, expected {expected_types}"
         )
     if tensor.shape != expected.shape:
         raise CheckpointError(
             f"{path}: {name} has shape {tuple(tensor.shape)}, expected {tuple(expected.shape)}"
         )
     if not bool(torch.isfinite(tensor).all()):
-        raise CheckpointError(f"{path}: {name} holds values that are not finite")
+        raise CheckpointError(f"{path}: {name} holds NaN or infinity, expected finite values")
     if name.endswith("running_var") and bool((tensor < 0).any()):
-        raise CheckpointError(f"{path}: {name} holds negative variances")
+        raise CheckpointError(f"{path}: {name} holds negative variances, expected zero or more")

@@ -1,13 +1,13 @@
-"""Names of our layers and tensors in the checkpoints of the paper's authors.
+"""Names of layers and tensors in the official checkpoints of the paper's authors.
 
-Only names: facts about a file format. Nothing of the authors' implementation is used.
+These are facts about a file format; no code of the authors is used.
 """
 
 from spikewatch.model.errors import ConfigError
 from spikewatch.model.network.base import Network
 
 DFL_NAME = "model.26.dfl.conv.weight"
-"""A constant of theirs, 0 to 15 [1,16,1,1]; in our code it is no tensor."""
+"""Name of the constant 0 to 15 [1,16,1,1] in official checkpoints, which is not a tensor here."""
 
 _ROWS = {
     "encoder": 1,
@@ -59,7 +59,10 @@ _REP = {
 
 
 def _block_name(path: str, row: int) -> str:
-    """A path inside an SNN block; rows with re-parameterised channel mixers name their parts differently."""
+    """Return the official name of a path in an SNN block.
+
+    Rows with re-parameterised channel mixers use other names for their parts.
+    """
     part, rest = path.split(".", 1)
     if part == "token":
         return f"Conv.{_TOKEN[rest]}"
@@ -69,7 +72,7 @@ def _block_name(path: str, row: int) -> str:
 
 
 def _module_name(path: str, repeats: dict[str, int]) -> str:
-    """Official name of the module at `path`, a leaf or an I-LIF."""
+    """Return the official name of the module at `path`, a leaf or an I-LIF."""
     top, rest = path.split(".", 1)
     row = _ROWS[top]
     if top == "encoder":
@@ -94,14 +97,14 @@ def _module_name(path: str, repeats: dict[str, int]) -> str:
 
 
 def official_layer_names(network: Network) -> dict[str, str]:
-    """Our name of each spiking layer -> the official name of its I-LIF, such as `model.2.Conv.lif1`."""
+    """Return layer name -> official name of its I-LIF, such as `model.2.Conv.lif1`."""
     repeats = _stage_repeats(network)
     names = (n.removesuffix(".lif") for n, _ in network.named_modules() if n.endswith(".lif"))
     return {name: f"model.{_module_name(f'{name}.lif', repeats)}" for name in names}
 
 
 def official_tensor_names(network: Network) -> dict[str, str]:
-    """Our name of each tensor of the state dict -> its name in an official checkpoint."""
+    """Return name of each tensor in the state dict -> its name in an official checkpoint."""
     repeats = _stage_repeats(network)
     names: dict[str, str] = {}
     for name in network.state_dict():
@@ -112,5 +115,7 @@ def official_tensor_names(network: Network) -> dict[str, str]:
 
 def _stage_repeats(network: Network) -> dict[str, int]:
     if not network.config.is_baseline:
-        raise ConfigError("only the paper's SpikeYOLO has official names, not its variants")
+        raise ConfigError(
+            f"{network.config.architecture}: only the paper's SpikeYOLO has official names, not its variants"
+        )
     return {f"stage{i + 1}": n for i, n in enumerate(network.config.stage_repeats)}

@@ -1,7 +1,7 @@
-"""Energy by the paper's formulas (equations 16 and 17), on the folded network.
+"""Energy estimate by the paper's formulas (equations 16 and 17), on the folded network.
 
-45 nm, 32-bit: a multiply-accumulate costs 4.6 pJ, an accumulate 0.9 pJ. An estimate of what
-neuromorphic hardware would spend on synaptic operations, not a measurement of this machine.
+At 45 nm and 32 bits a multiply-accumulate costs 4.6 pJ and an accumulate 0.9 pJ. The result estimates the
+energy of synaptic operations on neuromorphic hardware; it does not measure this machine.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +19,7 @@ PJ_PER_MJ = 1e9
 
 @dataclass(frozen=True, slots=True)
 class OperationCosts:
-    """What one operation costs in picojoules."""
+    """Energy of one operation in picojoules."""
 
     mac_pj: float = E_MAC_PJ
     ac_pj: float = E_AC_PJ
@@ -33,9 +33,9 @@ class Energy:
     """Synaptic operations and their energy, over any number of slices.
 
     Attributes:
-        ac: accumulations, spikes times the mean fan-out of their layer.
-        mac: multiply-accumulates of layers that see real values, as the encoder does.
-        ann_mac: multiply-accumulates of the same network without spikes.
+        ac: accumulations: spikes times the mean fan-out of their layer.
+        mac: multiply-accumulates of layers with real-valued input, such as the encoder.
+        ann_mac: multiply-accumulates of the same network as an ANN.
     """
 
     ac: float = 0.0
@@ -43,11 +43,11 @@ class Energy:
     ann_mac: float = 0.0
 
     def spiking_mj(self, costs: OperationCosts = PAPER_COSTS) -> float:
-        """Spiking energy in millijoules (equation 17, real-valued layers at the cost of a MAC)."""
+        """Return the spiking energy in millijoules (equation 17; real-valued layers at the cost of a MAC)."""
         return (self.ac * costs.ac_pj + self.mac * costs.mac_pj) / PJ_PER_MJ
 
     def as_ann_mj(self, costs: OperationCosts = PAPER_COSTS) -> float:
-        """Energy of the same geometry as an ANN in millijoules (equation 16)."""
+        """Return the energy of the same network as an ANN in millijoules (equation 16)."""
         return self.ann_mac * costs.mac_pj / PJ_PER_MJ
 
     @property
@@ -61,17 +61,17 @@ class Energy:
         return self.as_ann_mj()
 
     def __add__(self, other: "Energy") -> "Energy":
-        """Sum over slices or layers."""
+        """Add operations of other slices or layers."""
         return Energy(self.ac + other.ac, self.mac + other.mac, self.ann_mac + other.ann_mac)
 
 
 def layer_energy(layer: Layer, mean_spikes: float, slices: float = 1) -> Energy:
-    """Energy of one convolution.
+    """Compute the energy of one convolution.
 
     Args:
         layer: its geometry.
-        mean_spikes: mean integer it was fed, that is D times the firing rate; ignored for real values.
-        slices: how many slices were run.
+        mean_spikes: mean input integer, which is D times the firing rate; ignored for real-valued input.
+        slices: number of slices that were run.
     """
     macs = layer.macs * slices
     if layer.spiking:
@@ -80,11 +80,11 @@ def layer_energy(layer: Layer, mean_spikes: float, slices: float = 1) -> Energy:
 
 
 def slice_energy(layers: Sequence[Layer], mean_spikes: Mapping[str, float]) -> Energy:
-    """Energy of one slice.
+    """Compute the energy of one slice.
 
     Args:
-        layers: the network's convolutions.
-        mean_spikes: layer name -> mean integer it was fed; layers that see real values have none.
+        layers: convolutions of the network.
+        mean_spikes: layer name -> mean input integer; without the layers that have real-valued input.
     """
     ac = mac = 0.0
     for layer in layers:
@@ -98,15 +98,15 @@ def slice_energy(layers: Sequence[Layer], mean_spikes: Mapping[str, float]) -> E
 def firing_rates(
     layers: Iterable[Layer], spikes: Mapping[str, float], d_max: int, slices: int = 1
 ) -> dict[str, float]:
-    """Firing rate of each layer's input for each virtual binary step, in 0..1.
+    """Compute the firing rate at the input of each layer for each virtual binary step, in 0..1.
 
-    Where a layer is fed sums of several neurons (YOLOv8's shortcuts), the rate of one of them.
+    If the input is a sum of several neurons (YOLOv8's shortcuts), this is the mean rate of one neuron.
 
     Args:
-        layers: the network's convolutions.
+        layers: convolutions of the network.
         spikes: layer name -> sum of the integers over all slices.
         d_max: D, virtual steps of one slice.
-        slices: how many slices were summed.
+        slices: number of slices in the sums.
     """
     return {
         layer.name: spikes[layer.name] / (layer.neurons * layer.spike_trains * d_max * slices)
@@ -118,6 +118,6 @@ def firing_rates(
 def mean_firing_rate(
     layers: Iterable[Layer], spikes: Mapping[str, float], d_max: int, slices: int = 1
 ) -> float:
-    """Spikes for each neuron and virtual step, over all layers; 0 for a network without spikes."""
+    """Compute the mean spikes for each neuron and virtual step over all layers; 0 for an ANN."""
     neurons = sum(layer.neurons * layer.spike_trains for layer in layers if layer.spiking)
     return sum(spikes.values()) / (neurons * d_max * slices) if neurons else 0.0

@@ -1,7 +1,7 @@
-"""The energy report: layer by layer, what a run would cost neuromorphic hardware, and which layers degrade.
+"""Energy report: estimated energy of each layer on neuromorphic hardware, and degraded layers.
 
-Two counts stand side by side. The paper's formula (equation 17) takes the mean firing rate of a layer; the
-exact count follows each spike to the outputs it really reaches (`model.accumulations`).
+The report holds two counts. The paper's formula (equation 17) uses the mean firing rate of a layer. The
+exact count uses the true fan-out of each spike (`model.network.exact_step`).
 """
 
 from collections.abc import Iterable
@@ -19,9 +19,9 @@ class LayerReport:
 
     Attributes:
         layer: its geometry.
-        firing_rate: spikes for each neuron and virtual step; None where it is fed real values.
+        firing_rate: spikes for each neuron and virtual step; None if the input is real-valued.
         formula: operations by the paper's formula.
-        exact: operations with accumulations counted exactly.
+        exact: operations with exactly counted accumulations.
         degradation: `silent`, `saturated` or None.
     """
 
@@ -34,14 +34,14 @@ class LayerReport:
 
 @dataclass(frozen=True, slots=True)
 class EnergyReport:
-    """All layers, over one window of T slices: the mean of a run.
+    """All layers, over one window of T slices, averaged over a run.
 
     Attributes:
-        layers: in the order they run.
+        layers: reports in the order of execution.
         slices: T.
         d_max: D.
-        windows: windows in the run; a fraction where the last was not full.
-        costs: of the operations.
+        windows: windows in the run, with a fraction if the last window is incomplete.
+        costs: energy of one operation.
     """
 
     layers: tuple[LayerReport, ...]
@@ -62,12 +62,12 @@ class EnergyReport:
 
     @property
     def degraded(self) -> dict[str, str]:
-        """Layer name -> how it degrades, of those that do."""
+        """Layer name -> degradation, for degraded layers only."""
         return {row.layer.name: row.degradation for row in self.layers if row.degradation}
 
 
 class EnergyMeter:
-    """Sums the outputs of slices, each run with `exact=True`, whatever the batch."""
+    """Accumulator of spike counts over the outputs of steps run with `exact=True`, of any batch size."""
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
@@ -76,7 +76,7 @@ class EnergyMeter:
         self._accumulations: dict[str, float] = {}
 
     def add(self, out: StepOutput) -> None:
-        """Count one step; each sample of a batch is a slice."""
+        """Add the output of one step; each sample of the batch is one slice."""
         self.slices += len(out.logits[0])
         for name, count in out.spikes.items():
             self.spikes[name] = self.spikes.get(name, 0) + int(count.sum())
@@ -84,18 +84,18 @@ class EnergyMeter:
             self._accumulations[name] = self._accumulations.get(name, 0.0) + float(exact.sum())
 
     def add_all(self, outputs: Iterable[StepOutput]) -> None:
-        """Count several steps."""
+        """Add the outputs of several steps."""
         for out in outputs:
             self.add(out)
 
     def report(self, slices: int, costs: OperationCosts = PAPER_COSTS) -> EnergyReport:
-        """What a window of `slices` slices cost on the mean.
+        """Return the mean energy of a window of `slices` slices.
 
         Raises:
-            ValueError: nothing was run.
+            ValueError: no slice was added.
         """
         if not self.slices:
-            raise ValueError("no slice was run")
+            raise ValueError("no slice was run: call add() first")  # no value
         d_max, windows = self._detector.spec.config.d_max, self.slices / slices
         rates = firing_rates(self._detector.layers, self.spikes, d_max, self.slices)
         rows = []
@@ -103,6 +103,8 @@ class EnergyMeter:
             rate = rates.get(layer.name)
             formula = layer_energy(layer, (rate or 0.0) * d_max * layer.spike_trains, slices)
             exact = self._accumulations.get(layer.name, 0.0) / windows
-            bad = None if rate is None else classify_degradation(rate)
-            rows.append(LayerReport(layer, rate, formula, Energy(exact, formula.mac, formula.ann_mac), bad))
+            degradation = None if rate is None else classify_degradation(rate)
+            rows.append(
+                LayerReport(layer, rate, formula, Energy(exact, formula.mac, formula.ann_mac), degradation)
+            )
         return EnergyReport(tuple(rows), slices, d_max, windows, costs)

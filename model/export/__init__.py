@@ -1,1 +1,1 @@
-"""Networks as files for inference engines: ONNX and OpenVINO, the membranes as inputs and outputs."""
+"""Export of networks to ONNX and OpenVINO, with membranes as inputs and outputs."""

@@ -1,8 +1,8 @@
-"""Running an exported file: named arrays in, named arrays out.
+"""Inference engines for exported files, as functions from named arrays to named arrays.
 
 inputs = initial_inputs(detector, batch) | {"frames": frames}
 outputs = run(inputs)
-inputs = carried(outputs) | {"frames": next_frames}
+inputs = next_inputs(outputs) | {"frames": next_frames}
 """
 
 from collections.abc import Callable
@@ -17,14 +17,14 @@ from spikewatch.model.export.graph import NEXT_STATE_PREFIX, STATE_PREFIX
 from spikewatch.model.export.optional_packages import require, require_openvino
 
 NamedArrays = dict[str, NDArray[Any]]
-"""By the names of the graph."""
+"""Name of an input or output of the graph -> array."""
 
 Engine = Callable[[NamedArrays], NamedArrays]
-"""One slice: `frames` and every `state.*` in, everything out. Keeps no state."""
+"""Runs one slice: takes `frames` and every `state.*`, returns all outputs. Keeps no state."""
 
 
 def onnx_engine(path: Path, threads: int = 0) -> Engine:
-    """An ONNX file on the CPU; 0 threads: as many as there are cores."""
+    """Load an ONNX file for the CPU; with `threads` 0 it uses all cores."""
     runtime = require("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -38,7 +38,7 @@ def onnx_engine(path: Path, threads: int = 0) -> Engine:
 
 
 def openvino_engine(path: Path, threads: int = 0) -> Engine:
-    """An OpenVINO file on the CPU, in 32 bits: left alone it takes bfloat16 where the CPU has it."""
+    """Load an OpenVINO file for the CPU, in float32: its default is bfloat16 if the CPU supports it."""
     openvino = require_openvino()
     options: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32"}
     if threads:
@@ -54,13 +54,13 @@ def openvino_engine(path: Path, threads: int = 0) -> Engine:
 
 
 def initial_inputs(detector: Detector, batch: int = 1) -> NamedArrays:
-    """Membranes at rest."""
+    """Return the initial state, all membranes zero, as inputs."""
     shapes = detector.state_shapes.items()
     return {STATE_PREFIX + name: np.zeros((batch, *shape), np.float32) for name, shape in shapes}
 
 
 def next_inputs(outputs: NamedArrays) -> NamedArrays:
-    """The membranes that came out, as those that go in with the next slice."""
+    """Return the membranes of the outputs under their input names, for the next slice."""
     return {
         STATE_PREFIX + name.removeprefix(NEXT_STATE_PREFIX): array
         for name, array in outputs.items()

@@ -1,9 +1,11 @@
-"""The graph that is exported: one slice, every membrane an input and an output, each by its name.
+"""Export graph: one slice, with every membrane as a named input and a named output.
 
     in    frames [B,P,h,w], state.<layer> [B,C,H,W]
     out   p3, p4, p5; next_state.<layer> [B,C,H,W]; spikes.<layer> int64 [B]
 
-Membranes kept in a module buffer would be frozen into the graph without a word: each slice from rest.
+Membranes in module buffers would become constants of the graph without any error, and every slice would
+start from the initial state.
+
 Shapes: B batch, P channels of the frame, h and w input pixels, C, H, W of a membrane.
 """
 
@@ -23,7 +25,7 @@ STATE_PREFIX, NEXT_STATE_PREFIX, SPIKES_PREFIX = "state.", "next_state.", "spike
 
 
 class ExportModule(nn.Module):
-    """One slice with plain values at its edges."""
+    """Module for one slice, with tensors and dicts of tensors as inputs and outputs."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -32,18 +34,18 @@ class ExportModule(nn.Module):
     def forward(
         self, frames: Tensor, state: State | None = None
     ) -> tuple[HeadLogits, State, dict[str, Tensor]]:
-        """Logits, next membranes and spike sums of each sample, in the order in which the layers run.
+        """Return logits, next membranes and spike sums of each sample, in the order of the layers.
 
-        Only the ANN twin needs no state.
+        Only the equivalent ANN needs no state.
         """
         step = StepContext(state or {})
-        raw = self.network(frames, step)
-        return raw, step.next_state, step.spikes
+        logits = self.network(frames, step)
+        return logits, step.next_state, step.spikes
 
 
 @dataclass(frozen=True, slots=True)
 class ExportArguments:
-    """A graph with a sample of its inputs, which tracing needs, and the names of its edges in order."""
+    """Arguments of an exporter: a module, sample inputs for tracing, and names of inputs and outputs."""
 
     module: ExportModule
     frames: Tensor
@@ -54,17 +56,17 @@ class ExportArguments:
 
 @torch.inference_mode()
 def export_arguments(detector: Detector) -> ExportArguments:
-    """The graph of a detector, on the CPU and without batch norms."""
-    graph = ExportModule(factorise_network(detector.network).cpu()).eval()
-    # a batch of one would be taken for a constant
+    """Build the export graph of a detector, on the CPU and without batch norms."""
+    module = ExportModule(factorise_network(detector.network).cpu()).eval()
+    # two samples, because the exporter would treat a batch size of one as constant
     frames = detector.blank_frames(2)
     state = {name: membrane.cpu() for name, membrane in detector.init_state(2).items()}
-    _, next_state, spikes = graph(frames, state)
+    _, next_state, spikes = module(frames, state)
     outputs = [
         *LEVEL_NAMES,
         *(NEXT_STATE_PREFIX + name for name in next_state),
         *(SPIKES_PREFIX + name for name in spikes),
     ]
     return ExportArguments(
-        graph, frames, state, [FRAMES_NAME, *(STATE_PREFIX + name for name in state)], outputs
+        module, frames, state, [FRAMES_NAME, *(STATE_PREFIX + name for name in state)], outputs
     )

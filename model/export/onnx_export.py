@@ -1,4 +1,4 @@
-"""A detector as one ONNX file: weights, state and specification inside."""
+"""ONNX export: a detector as one file with weights, state inputs and specification."""
 
 import json
 import logging
@@ -15,14 +15,14 @@ from spikewatch.model.export.graph import FRAMES_NAME, export_arguments
 from spikewatch.model.export.optional_packages import require
 
 OPSET = 20
-"""What this version of PyTorch writes without converting; Round is half to even since 11."""
+"""Opset that this version of PyTorch writes without conversion; Round is half to even since opset 11."""
 
 METADATA_KEY = "spikewatch"
-"""Under it lies `ModelSpec.to_json()`, in ONNX's metadata_props and in OpenVINO's rt_info."""
+"""Key of `ModelSpec.to_json()` in ONNX's metadata_props and in OpenVINO's rt_info."""
 
 
 def write_onnx(detector: Detector, path: Path) -> None:
-    """Export to `path`.
+    """Export a detector to `path`.
 
     Raises:
         MissingExtraError: onnx or onnxscript is not installed.
@@ -31,20 +31,24 @@ def write_onnx(detector: Detector, path: Path) -> None:
 
 
 def export_onnx(detector: Detector) -> torch.onnx.ONNXProgram:
-    """The detector's graph, for any batch size."""
+    """Export the graph of a detector, for any batch size.
+
+    Raises:
+        MissingExtraError: onnx or onnxscript is not installed.
+    """
     for package in ("onnx", "onnxscript"):
         require(package)
-    sampled = export_arguments(detector)
+    arguments = export_arguments(detector)
     batch = {0: torch.export.Dim("batch")}
-    # an empty dict would keep the exporter from naming the axis
-    state = {"state": sampled.state} if sampled.state else {}
+    # omitted if empty, because with an empty dict the exporter does not name the batch axis
+    state = {"state": arguments.state} if arguments.state else {}
     with _suppress_exporter_warnings():
         program = torch.onnx.export(
-            sampled.module,
-            (sampled.frames,),
+            arguments.module,
+            (arguments.frames,),
             kwargs=state,
-            input_names=sampled.input_names,
-            output_names=sampled.output_names,
+            input_names=arguments.input_names,
+            output_names=arguments.output_names,
             dynamic_shapes={FRAMES_NAME: batch}
             | {name: dict.fromkeys(membranes, batch) for name, membranes in state.items()},
             opset_version=OPSET,
@@ -58,7 +62,7 @@ def export_onnx(detector: Detector) -> torch.onnx.ONNXProgram:
 
 
 def _strip_stack_traces(model: Any) -> None:
-    """Every node comes with the paths and lines of code that made it: half the file, nobody's business."""
+    """Remove the stack traces of all nodes: they are half of the file and contain local paths."""
     model.graph.metadata_props.clear()
     for value in (*model.graph.inputs, *model.graph.outputs, *model.graph.initializers.values()):
         value.metadata_props.clear()
@@ -70,7 +74,7 @@ def _strip_stack_traces(model: Any) -> None:
 
 @contextmanager
 def _suppress_exporter_warnings() -> Iterator[None]:
-    """The exporter (2.13) warns of its own code, of axes that share a name, of an absent torchvision."""
+    """Suppress warnings of the exporter (2.13) about its own code, shared axis names and torchvision."""
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level
     registration.setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""A detector as OpenVINO's pair of files, converted from its ONNX graph."""
+"""OpenVINO export: a detector as a pair of files, converted from its ONNX graph."""
 
 import json
 from pathlib import Path
@@ -11,12 +11,12 @@ from spikewatch.model.spec import ModelSpec
 
 
 def write_openvino(detector: Detector, path: Path) -> None:
-    """Export to `path` (.xml), with the weights beside it (.bin).
+    """Export a detector to `path` (.xml), with the weights next to it (.bin).
 
-    Weights stay in 32 bits: OpenVINO would store them in 16, which moves membranes across rounding ties.
+    Weights stay in float32. OpenVINO's default, float16, would move membranes across rounding ties.
 
     Raises:
-        MissingExtraError: a package of the extra is not installed.
+        MissingExtraError: a package of the extra `export` is not installed.
     """
     require_openvino()
     with TemporaryDirectory() as folder:
@@ -26,7 +26,7 @@ def write_openvino(detector: Detector, path: Path) -> None:
 
 
 def convert_to_openvino(onnx_path: Path, spec: ModelSpec, path: Path) -> None:
-    """Write `path` (.xml) and its .bin from an exported ONNX file."""
+    """Convert an exported ONNX file to `path` (.xml) and its .bin."""
     openvino = require_openvino()
     model = openvino.convert_model(onnx_path)
     model.set_rt_info(json.dumps(spec.to_json()), [METADATA_KEY])

@@ -1,4 +1,4 @@
-"""The optional packages of the extra `export`, imported where they are needed."""
+"""Optional packages of the extra `export`, imported on first use."""
 
 import importlib
 import sys
@@ -10,24 +10,28 @@ TELEMETRY_PACKAGE = "openvino_telemetry"
 
 
 def require(name: str) -> Any:
-    """The package `name` of the extra.
+    """Import the package `name` of the extra.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: the package is not installed.
     """
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"exporting needs the package {error.name}, which is not installed; "
+            f"export needs the package {error.name}, which is not installed; "
             "run: pip install 'spikewatch[export]'"
         ) from error
 
 
 def require_openvino() -> Any:
-    """OpenVINO, kept from reporting its import and every conversion to Intel.
+    """Import OpenVINO with its telemetry disabled.
 
-    Where it cannot import the package openvino_telemetry it falls back on a stub that sends nothing.
+    Telemetry would report the import and every conversion to Intel. If OpenVINO cannot import
+    openvino_telemetry, it uses a stub that sends nothing.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
     """
     modules: dict[str, Any] = sys.modules
     hidden = {name: modules.pop(name) for name in [TELEMETRY_PACKAGE] if name in modules}

@@ -1,4 +1,4 @@
-"""One slice in an engine against the same slice in PyTorch."""
+"""Verification of an exported file: one slice in the engine compared with PyTorch."""
 
 from dataclasses import dataclass
 
@@ -16,16 +16,16 @@ from spikewatch.model.export.graph import (
 )
 
 EVENT_DENSITY = 0.1
-"""Share of the input that is not blank: that of a lively scene."""
+"""Share of non-zero input values, as in a busy scene."""
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How far an engine is from PyTorch over one slice.
+    """Difference between an engine and PyTorch over one slice.
 
     Attributes:
         max_abs_difference: largest absolute difference of any logit or membrane.
-        spikes: difference of the spike counts, summed over the layers.
+        spikes: absolute difference of the spike counts, summed over the layers.
         spikes_fired: spikes counted by PyTorch.
     """
 
@@ -35,7 +35,7 @@ class Difference:
 
 
 def named_outputs(output: StepOutput) -> NamedArrays:
-    """What PyTorch gives, by the names of the exported graph."""
+    """Return the output of PyTorch under the names of the exported graph."""
     tensors = dict(zip(LEVEL_NAMES, output.logits, strict=True))
     tensors |= {NEXT_STATE_PREFIX + name: membrane for name, membrane in output.state.items()}
     tensors |= {SPIKES_PREFIX + name: count for name, count in output.spikes.items()}
@@ -43,7 +43,7 @@ def named_outputs(output: StepOutput) -> NamedArrays:
 
 
 def compare(detector: Detector, engine: Engine) -> Difference:
-    """Run the second slice of a stream in both, from the membranes that the first left in PyTorch."""
+    """Run the second slice of a stream in both, from PyTorch's membranes after the first slice."""
     generator = torch.Generator().manual_seed(0)
     shape = detector.blank_frames().shape
     first, second = (
@@ -56,7 +56,7 @@ def compare(detector: Detector, engine: Engine) -> Difference:
 
 
 def difference(outputs: NamedArrays, expected: NamedArrays) -> Difference:
-    """Compare all outputs; they must have the same names."""
+    """Compare all outputs, which must have the same names."""
     assert outputs.keys() == expected.keys()
     counts = [name for name in expected if name.startswith(SPIKES_PREFIX)]
     values = expected.keys() - set(counts)

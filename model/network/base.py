@@ -1,4 +1,4 @@
-"""What every network has: a configuration, named layers, one slice at a time. It keeps no state."""
+"""Base class of the networks: a configuration, named layers, and one slice at a time without own state."""
 
 from torch import Tensor, nn
 
@@ -8,11 +8,11 @@ from spikewatch.model.network.neuron import ILIF, Activation
 from spikewatch.model.network.step import StepContext
 
 HeadLogits = tuple[Tensor, Tensor, Tensor]
-"""Logits of P3, P4, P5, each [B, channels of the head, H/stride, W/stride]."""
+"""Logits of P3, P4 and P5, each [B, channels of the head, H/stride, W/stride]."""
 
 
 class Network(nn.Module):
-    """Base of SpikeYOLO and Spiking YOLOv8. Membranes go in and come out with `Step`."""
+    """Base class of SpikeYOLO and Spiking YOLOv8. Membranes are read from and written to a `StepContext`."""
 
     def __init__(self, config: SpikeYOLOConfig) -> None:
         super().__init__()
@@ -23,7 +23,7 @@ class Network(nn.Module):
 
         Args:
             frames: [B,P,H,W], H and W multiples of 32.
-            step: the membranes; its `next_state` and counts are filled.
+            step: the membranes; the run fills its `next_state` and its counts.
 
         Returns:
             Logits of P3, P4 and P5.
@@ -34,7 +34,7 @@ class Network(nn.Module):
         raise NotImplementedError
 
     def assign_layer_names(self) -> None:
-        """Give neurons and convolutions the names that states and counts know them by."""
+        """Set the `name` of neurons and convolutions, their key in states and counts."""
         for name, module in self.named_modules():
             if isinstance(module, ILIF | Activation):
                 module.name = name.removesuffix(".lif")

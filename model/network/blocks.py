@@ -1,6 +1,6 @@
-"""The blocks of SpikeYOLO (paper, equations 2 to 7), and those that table 5 puts in their place.
+"""Blocks of SpikeYOLO (paper, equations 2 to 7) and their ablations (table 5).
 
-Every block is built from the configuration, which says what its neurons are.
+The configuration selects the neuron of every block.
 """
 
 import torch
@@ -16,7 +16,7 @@ TOKEN_EXPANSION = 2
 
 
 class Stage(nn.ModuleList):
-    """Blocks run one after the other."""
+    """Sequence of blocks."""
 
     def forward(self, x: Tensor, step: StepContext) -> Tensor:
         """[B,C,H,W] -> [B,C',H,W]."""
@@ -26,14 +26,14 @@ class Stage(nn.ModuleList):
 
 
 def spike_conv(config: SpikeYOLOConfig, kernel: ConvKernel, bias: bool = False) -> SpikeConv:
-    """SN, convolution, batch norm."""
+    """Build SN, convolution, batch norm."""
     return SpikeConv(make_neuron(config), kernel, ConvBN(kernel, bias))
 
 
 def spike_rep_conv(config: SpikeYOLOConfig, in_channels: int, out_channels: int) -> nn.Module:
-    """SN and a re-parameterisable convolution, counted as the dense 3x3 it folds into.
+    """Build SN and a re-parameterisable convolution, counted as the dense 3x3 that it folds into.
 
-    Not re-parameterised: SN PW1 BN, SN DW, SN PW2 BN, so that nothing real-valued is left to fold away.
+    Without re-parameterisation: SN PW1 BN, SN DW, SN PW2 BN, so that every convolution is fed by spikes.
     """
     if config.reparameterised:
         kernel = ConvKernel(in_channels, out_channels, 3)
@@ -49,7 +49,7 @@ def spike_rep_conv(config: SpikeYOLOConfig, in_channels: int, out_channels: int)
 
 
 def sep_rep_conv(config: SpikeYOLOConfig, hidden: int, channels: int) -> nn.Module:
-    """SN, PW2 and DW3 of the token mixer; not re-parameterised: SN BN PW2, SN DW3 BN."""
+    """Build SN, PW2 and DW3 of the token mixer; without re-parameterisation: SN BN PW2, SN DW3 BN."""
     if config.reparameterised:
         return SpikeConv(make_neuron(config), ConvKernel(hidden, channels, 3), SepRepConv(hidden, channels))
     pointwise, depthwise = ConvKernel(hidden, channels), ConvKernel(channels, channels, 3, groups=channels)
@@ -91,7 +91,7 @@ class SNNBlock(nn.Module):
 
 
 def snn_block_1(config: SpikeYOLOConfig, channels: int, expansion: int) -> SNNBlock:
-    """SNN-Block-1, for low stages: the channel mixer is two dense 3x3 convolutions (equation 5)."""
+    """Build SNN-Block-1, for low stages: the channel mixer is two dense 3x3 convolutions (equation 5)."""
     hidden = channels * expansion
     return SNNBlock(
         SepConv(config, channels),
@@ -101,7 +101,7 @@ def snn_block_1(config: SpikeYOLOConfig, channels: int, expansion: int) -> SNNBl
 
 
 def snn_block_2(config: SpikeYOLOConfig, channels: int, expansion: int) -> SNNBlock:
-    """SNN-Block-2, for high stages: the channel mixer is re-parameterisable (equations 6 and 7)."""
+    """Build SNN-Block-2, for high stages: the channel mixer is re-parameterisable (equations 6 and 7)."""
     hidden = channels * expansion
     return SNNBlock(
         SepConv(config, channels),
@@ -111,7 +111,7 @@ def snn_block_2(config: SpikeYOLOConfig, channels: int, expansion: int) -> SNNBl
 
 
 class SpikeSPPF(nn.Module):
-    """Spatial pyramid pooling; the three chained 5x5 max-pools run on real values, before the I-LIF."""
+    """Spatial pyramid pooling. The three chained 5x5 max-pools run on real values, before the I-LIF."""
 
     def __init__(self, config: SpikeYOLOConfig, channels: int) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ class SpikeSPPF(nn.Module):
 
 
 def max_pool_pyramid(x: Tensor) -> Tensor:
-    """X and its three chained 5x5 max-pools, side by side: [B,C,H,W] -> [B,4C,H,W]."""
+    """Concatenate x and its three chained 5x5 max-pools: [B,C,H,W] -> [B,4C,H,W]."""
     scales = [x]
     for _ in range(3):
         scales.append(F.max_pool2d(scales[-1], 5, stride=1, padding=2))
@@ -133,6 +133,6 @@ def max_pool_pyramid(x: Tensor) -> Tensor:
 
 
 def low_block(config: SpikeYOLOConfig, channels: int, expansion: int) -> nn.Module:
-    """The block of a low stage: SNN-Block-1 unless the configuration says otherwise."""
+    """Build the block of a low stage: `config.low_block`, SNN-Block-1 by default."""
     build = snn_block_1 if config.low_block == "snn1" else snn_block_2
     return build(config, channels, expansion)

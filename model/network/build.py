@@ -1,4 +1,4 @@
-"""From a configuration to a network."""
+"""Network factory: build a network from its configuration."""
 
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.config import SpikeYOLOConfig
@@ -7,5 +7,5 @@ from spikewatch.model.network.yolov8 import SpikingYOLOv8
 
 
 def build_network(config: SpikeYOLOConfig) -> Network:
-    """The network that a configuration describes, with PyTorch's own initialisation."""
+    """Build the network of a configuration, with PyTorch's default initialisation."""
     return SpikingYOLOv8(config) if config.architecture == "yolov8" else SpikeYOLO(config)

@@ -1,4 +1,4 @@
-"""Which network to build: architecture, scale, neuron, and the variants that the paper compares."""
+"""Network configuration: architecture, scale, neuron, and the variants that the paper compares."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,13 +8,13 @@ from spikewatch.model.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class ModelScale:
-    """Multipliers of one model size.
+    """Multipliers of one model scale.
 
     Attributes:
         depth: multiplies the repeats of the backbone stages.
         width: multiplies the channels.
         last_expansion: expansion of the last SNN-Block-2 (P5); the larger scales use 2.
-        max_channels: widest stage before `width` multiplies it (YOLOv8).
+        max_channels: maximum channels of a stage before multiplication by `width` (YOLOv8).
     """
 
     depth: float
@@ -38,7 +38,7 @@ SCALES = {
         "l": ModelScale(1.0, 1.0, max_channels=512),
     },
 }
-"""By architecture. SpikeYOLO: n, s, m, l are the paper's, t is ours, for CPUs. YOLOv8: its authors'."""
+"""Architecture -> scales. SpikeYOLO: n, s, m, l are the paper's; t is an addition for CPUs."""
 
 BASE_WIDTHS = (128, 256, 512, 1024)
 BASE_REPEATS = (3, 6, 9, 3)
@@ -51,7 +51,7 @@ CHOICES = {
     "high_block": ("snn2", "transformer"),
     "head": ("anchor_free", "anchor_based"),
 }
-"""What each field of SpikeYOLOConfig may be; the first is the paper's."""
+"""Allowed values of the fields of SpikeYOLOConfig; the first value is the paper's."""
 
 LIMITS = {
     "classes": (1, 1000),
@@ -64,23 +64,23 @@ LIMITS = {
 
 @dataclass(frozen=True, slots=True)
 class SpikeYOLOConfig:
-    """The architecture of one network.
+    """Architecture of one network.
 
     Attributes:
-        scale: a key of SCALES of the architecture.
+        scale: a key of SCALES[architecture].
         classes: number of classes.
         in_channels: channels of an input frame.
-        beta: decay of the membrane from slice to slice; where it is learned, its start.
-        d_max: D, the largest integer an I-LIF fires.
-        input_gain: share of its input that a neuron integrates; 0.5 in the authors' code for Gen1.
-        beta_mode: `fixed`, or `learned`: a parameter of each layer.
+        beta: decay of the membrane from slice to slice; the initial value if it is learned.
+        d_max: D, the largest integer that an I-LIF fires.
+        input_gain: factor of the input current; 0.5 in the authors' code for Gen1.
+        beta_mode: `fixed`, or `learned` as a parameter of each layer.
         neuron: `ilif`; `silu` or `relu` for the ANN of the same architecture (table 2).
         architecture: `spikeyolo`, or `yolov8` with I-LIF in place of its activations (table 2).
         low_block: channel mixer of the low stages, SNN-Block-1 or SNN-Block-2 (table 5).
         high_block: block of the high stages, SNN-Block-2 or a spike-driven transformer (table 5).
         reparameterised: False puts neurons inside the re-parameterisable convolutions (table 5).
         head: `anchor_free`, or `anchor_based` as in YOLOv5 (table 5).
-        repeats: blocks of the four backbone stages, where they differ from the scale's.
+        repeats: blocks of the four backbone stages; None for those of the scale.
     """
 
     scale: str = "t"
@@ -99,7 +99,7 @@ class SpikeYOLOConfig:
     repeats: tuple[int, int, int, int] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse values that describe no network."""
+        """Raise ConfigError if a value is out of range or contradicts another."""
         for name, choices in CHOICES.items():
             _check_choice(name, getattr(self, name), choices)
         _check_choice("scale", self.scale, tuple(SCALES[self.architecture]))
@@ -112,11 +112,14 @@ class SpikeYOLOConfig:
             raise ConfigError(f"repeats is {self.repeats}, expected four numbers from 1 to 32")
         if self.neuron != "ilif" and (self.beta_mode != "fixed" or not self.reparameterised):
             raise ConfigError(
-                f"neuron {self.neuron!r} has no membrane: beta_mode and neurons inside blocks make no sense"
+                f"beta_mode {self.beta_mode!r}, reparameterised {self.reparameterised}: expected 'fixed' and "
+                f"True, because neuron {self.neuron!r} has no membrane"
             )
         if self.architecture == "yolov8" and not self._has_default_blocks:
             raise ConfigError(
-                "yolov8 has blocks and a head of its own; the variants of blocks are SpikeYOLO's"
+                f"low_block {self.low_block!r}, high_block {self.high_block!r}, reparameterised "
+                f"{self.reparameterised}, head {self.head!r}: yolov8 has blocks and a head of its own; "
+                "keep the defaults, or choose architecture spikeyolo"
             )
 
     @property
@@ -126,7 +129,7 @@ class SpikeYOLOConfig:
 
     @property
     def is_baseline(self) -> bool:
-        """True for the paper's SpikeYOLO: the networks that official checkpoints hold."""
+        """True for the paper's SpikeYOLO, the network of the official checkpoints."""
         plain = (self.architecture, self.neuron, self.beta_mode) == ("spikeyolo", "ilif", "fixed")
         return plain and self._has_default_blocks
 
@@ -137,7 +140,7 @@ class SpikeYOLOConfig:
 
     @property
     def multipliers(self) -> ModelScale:
-        """Those of the scale."""
+        """Multipliers of the scale."""
         return SCALES[self.architecture][self.scale]
 
     @property
@@ -160,7 +163,11 @@ class SpikeYOLOConfig:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> "SpikeYOLOConfig":
-        """Rebuild a configuration from plain values; ConfigError names what does not fit."""
+        """Rebuild a configuration from plain values.
+
+        Raises:
+            ConfigError: a field is unknown or invalid.
+        """
         fields = dict(data)
         if fields.get("repeats") is not None:
             fields["repeats"] = tuple(fields["repeats"])

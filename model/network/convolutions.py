@@ -1,4 +1,4 @@
-"""Convolutions that spikes can feed, and the layers that join them to neurons.
+"""Convolutions with batch norm or re-parameterisation, and the layers that join them to neurons.
 
 Shapes: B batch, C channels, H height, W width.
 """
@@ -14,19 +14,19 @@ BN_MOMENTUM = 0.03
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
-    """Batch norm with the constants of the paper's code."""
+    """Build a batch norm with the constants of the paper's code."""
     return nn.BatchNorm2d(channels, eps=BN_EPS, momentum=BN_MOMENTUM)
 
 
 def conv2d(kernel: ConvKernel, bias: bool = False, padding: int | None = None) -> nn.Conv2d:
-    """The convolution of this geometry; pads by half the kernel unless told otherwise."""
+    """Build the convolution of this geometry; the default padding is half the kernel size."""
     k = kernel
     padding = k.size // 2 if padding is None else padding
     return nn.Conv2d(k.in_channels, k.out_channels, k.size, k.stride, padding, groups=k.groups, bias=bias)
 
 
 class ConvBN(nn.Sequential):
-    """A convolution and its batch norm."""
+    """Convolution, then batch norm."""
 
     def __init__(self, kernel: ConvKernel, bias: bool = False, padding: int | None = None) -> None:
         super().__init__()
@@ -35,9 +35,9 @@ class ConvBN(nn.Sequential):
 
 
 class BNAndPad(nn.Module):
-    """Batch norm, then a border of one pixel holding what the norm makes of zero.
+    """Batch norm, then a border of one pixel that holds the norm's output for zero.
 
-    That border equals zero-padding the spikes of the folded convolution, so folding stays exact.
+    This border equals zero-padding the spikes of the folded convolution, so folding is exact.
     """
 
     def __init__(self, channels: int) -> None:
@@ -62,7 +62,7 @@ class BNAndPad(nn.Module):
 
 
 class RepConv(nn.Module):
-    """Re-parameterisable convolution (equation 7): PW, DW 3x3, PW; folds into one dense 3x3."""
+    """Re-parameterisable convolution (equation 7): PW, DW 3x3, PW. Folds into one dense 3x3."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class RepConv(nn.Module):
 
 
 class SepRepConv(nn.Module):
-    """PW2 and DW3 of the token mixer (equation 4); folds into one dense 3x3."""
+    """PW2 and DW3 of the token mixer (equation 4). Folds into one dense 3x3."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class SepRepConv(nn.Module):
 
 
 class BNConv(nn.Sequential):
-    """Batch norm, then a 1x1 convolution: PW2 of the token mixer where it is not re-parameterised."""
+    """Batch norm, then a 1x1 convolution: PW2 of the token mixer without re-parameterisation."""
 
     def __init__(self, kernel: ConvKernel) -> None:
         super().__init__()
@@ -105,10 +105,13 @@ class BNConv(nn.Sequential):
 
 
 class Synapses(nn.Module):
-    """A convolution, as the unit of firing rates and of energy; `name` is set once by the network.
+    """Convolution, the unit of firing rates and of energy.
 
-    `kernel` is the dense kernel it folds into. `spiking` is False where it is fed real values. Each value it
-    is fed is a sum of at most `spike_trains` neurons, so at most trains * D.
+    Attributes:
+        kernel: the dense kernel that the convolution folds into.
+        spiking: False if the input is real-valued.
+        spike_trains: each input value is the sum of at most this many neurons, so at most spike_trains * D.
+        name: set once by the network.
     """
 
     def __init__(
@@ -122,26 +125,26 @@ class Synapses(nn.Module):
         self.name = ""
 
     def forward(self, x: Tensor, step: StepContext) -> Tensor:
-        """What the neurons of the next layer integrate: [B,C,H,W] -> [B,C',H/stride,W/stride]."""
+        """Return the input currents of the next neurons: [B,C,H,W] -> [B,C',H/stride,W/stride]."""
         step.record_input(self.name, x, self.kernel, self.spiking, self.spike_trains)
         out: Tensor = self.conv(x)
         return out
 
 
 class SpikeConv(Synapses):
-    """Neuron, then the convolution its spikes feed; both share one name, in the state and in the counts."""
+    """Neuron, then the convolution that its spikes feed. Both have the same name, in states and in counts."""
 
     def __init__(self, lif: Neuron, kernel: ConvKernel, conv: nn.Module) -> None:
         super().__init__(kernel, conv, lif.spiking)
         self.lif = lif
 
     def forward(self, x: Tensor, step: StepContext) -> Tensor:
-        """Real values [B,C,H,W] in, real values [B,C',H/stride,W/stride] out; between them only spikes."""
+        """Real values [B,C,H,W] -> spikes -> real values [B,C',H/stride,W/stride]."""
         return super().forward(self.lif(x, step), step)
 
 
 class ConvSpike(Synapses):
-    """A convolution, then the neuron it drives: YOLOv8's order, where spikes travel between layers."""
+    """Convolution, then neuron: YOLOv8's order, with spikes between layers."""
 
     def __init__(
         self, lif: Neuron, kernel: ConvKernel, conv: nn.Module, spiking: bool = True, spike_trains: int = 1
@@ -150,6 +153,6 @@ class ConvSpike(Synapses):
         self.lif = lif
 
     def forward(self, x: Tensor, step: StepContext) -> Tensor:
-        """Spikes in, spikes out: [B,C,H,W] -> [B,C',H/stride,W/stride]."""
+        """Spikes [B,C,H,W] -> spikes [B,C',H/stride,W/stride]."""
         out: Tensor = self.lif(super().forward(x, step), step)
         return out

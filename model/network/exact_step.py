@@ -1,8 +1,9 @@
-"""Accumulations counted exactly: each spike times its true fan-out, borders and strides included.
+"""Exact count of synaptic operations: each spike times its true fan-out, with borders and strides.
 
-The paper's formula (equation 17) multiplies mean rates with O_h O_w C_in C_out k^2 / groups, as if
-every spike met k^2 outputs. At a border, or under a stride, it meets fewer. A synapse counts whatever its
-weight.
+The paper's formula (equation 17) multiplies mean rates by O_h O_w C_in C_out k^2 / groups, as if
+every spike reached k^2 outputs. At a border or with a stride it reaches fewer. A synapse counts even if its
+weight is zero.
+
 Shapes: B batch, C channels, H height, W width.
 """
 
@@ -15,7 +16,7 @@ from spikewatch.model.network.step import ConvKernel, State, StepContext
 
 
 def fan_out(length: int, size: int, stride: int) -> Tensor:
-    """For each position along one axis, the outputs that a kernel of `size` lets it reach, float64 [length].
+    """Return the number of outputs that each position along one axis reaches, float64 [length].
 
     Output o covers the inputs o * stride - size // 2 + k for k in 0..size-1.
     """
@@ -30,11 +31,11 @@ _fan_out = lru_cache(maxsize=256)(fan_out)
 
 
 def count_accumulations(s: Tensor, kernel: ConvKernel) -> Tensor:
-    """Additions that the spikes of each sample cause, float64 [B], exact below 2^53.
+    """Count the additions that the spikes of each sample cause, float64 [B], exact below 2^53.
 
     Args:
         s: integers [B,C,H,W]; an integer n stands for n binary spikes.
-        kernel: the convolution they feed.
+        kernel: the convolution that the spikes feed.
     """
     height, width = s.shape[2:]
     rows = _fan_out(height, kernel.size, kernel.stride).to(s.device)
@@ -44,7 +45,7 @@ def count_accumulations(s: Tensor, kernel: ConvKernel) -> Tensor:
 
 
 class CountingStep(StepContext):
-    """A step that counts accumulations too.
+    """Step that also counts accumulations.
 
     Attributes:
         accumulations: name of a convolution -> additions of each sample, float64 [B].

@@ -1,4 +1,4 @@
-"""The detection heads, on P3, P4 and P5: anchor-free as in the paper, anchor-based for table 5.
+"""Detection heads on P3, P4 and P5: anchor-free as in the paper, anchor-based for table 5.
 
 Shapes: B batch, C channels, N classes.
 """
@@ -26,13 +26,13 @@ ANCHORS_PX = (
     ((30, 61), (62, 45), (59, 119)),
     ((116, 90), (156, 198), (373, 326)),
 )
-"""Width and height of the anchors of P3, P4, P5 in input pixels: YOLOv5's, for 640x640."""
+"""Width and height of the anchors of P3, P4 and P5 in input pixels: YOLOv5's, for 640x640."""
 
 FeaturePyramid = tuple[Tensor, Tensor, Tensor]
 
 
 def output_conv(config: SpikeYOLOConfig, in_channels: int, out_channels: int) -> SpikeConv:
-    """SN and a 1x1 convolution with bias and no batch norm: the last layer of a branch."""
+    """Build the last layer of a branch: SN and a 1x1 convolution with bias and no batch norm."""
     conv = nn.Conv2d(in_channels, out_channels, 1)
     return SpikeConv(make_neuron(config), ConvKernel(in_channels, out_channels), conv)
 
@@ -53,7 +53,7 @@ class HeadBranch(nn.Module):
 
 
 BranchFactory = Callable[[SpikeYOLOConfig, int, int, int], nn.Module]
-"""Configuration, input channels, channels inside, output channels -> a branch whose last layer is `out`."""
+"""Configuration, input channels, hidden channels, output channels -> a branch whose last layer is `out`."""
 
 
 def _output_bias(layer: nn.Module | Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def _output_bias(layer: nn.Module | Tensor) -> Tensor:
 
 
 class Head(nn.Module):
-    """Anchor-free and decoupled: a box branch and a class branch for each level."""
+    """Anchor-free decoupled head: a box branch and a class branch for each level."""
 
     def __init__(
         self, config: SpikeYOLOConfig, channels: tuple[int, int, int], branch: BranchFactory = HeadBranch
@@ -88,7 +88,7 @@ class Head(nn.Module):
 
 
 class AnchorBasedHead(nn.Module):
-    """Anchor-based, as in YOLOv5: one (SN, 1x1 convolution) for each level."""
+    """Anchor-based head, as in YOLOv5: one (SN, 1x1 convolution) for each level."""
 
     def __init__(self, config: SpikeYOLOConfig, channels: tuple[int, int, int]) -> None:
         super().__init__()
@@ -106,12 +106,12 @@ class AnchorBasedHead(nn.Module):
 
 
 def make_head(config: SpikeYOLOConfig, channels: tuple[int, int, int]) -> nn.Module:
-    """The head that the configuration asks for."""
+    """Build the head of the configuration."""
     return AnchorBasedHead(config, channels) if config.head == "anchor_based" else Head(config, channels)
 
 
 def output_channels(config: SpikeYOLOConfig) -> int:
-    """Channels of the raw outputs."""
+    """Return the number of channels of the head logits."""
     if config.head == "anchor_based":
         return len(ANCHORS_PX[0]) * (5 + config.classes)
     return 4 * DFL_BINS + config.classes

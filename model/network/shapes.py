@@ -1,4 +1,4 @@
-"""The shapes of a network at one input size, traced without computing anything."""
+"""Shape inference: convolutions and membranes of a network at one input size, traced on the meta device."""
 
 from dataclasses import dataclass, field
 
@@ -13,14 +13,14 @@ from spikewatch.model.network.step import ConvKernel, StepContext
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One convolution, as the dense kernel it folds into.
+    """One convolution, as the dense kernel that it folds into.
 
     Attributes:
-        name: what counts know it by.
+        name: its key in counts.
         kernel: its geometry.
         in_height, in_width: size of its input.
-        spiking: False where it is fed real values, as the first convolution is.
-        spike_trains: neurons that were added for each value it is fed, at most.
+        spiking: False if its input is real-valued, like that of the first convolution.
+        spike_trains: maximum number of neurons that are summed in one input value.
     """
 
     name: str
@@ -33,37 +33,42 @@ class Layer:
     """O_h O_w C_in C_out k^2 / groups: multiply-accumulates of one slice as an ANN (equation 16)."""
 
     def __post_init__(self) -> None:
-        """Count once what is asked for at every slice."""
+        """Compute `macs` once, because it is read at every slice."""
         k = self.kernel
         macs = self.out_height * self.out_width * k.in_channels * k.out_channels * k.size**2 // k.groups
         object.__setattr__(self, "macs", macs)
 
     @property
     def out_height(self) -> int:
-        """Rows of its output."""
+        """Height of its output."""
         return -(-self.in_height // self.kernel.stride)
 
     @property
     def out_width(self) -> int:
-        """Columns of its output."""
+        """Width of its output."""
         return -(-self.in_width // self.kernel.stride)
 
     @property
     def neurons(self) -> int:
-        """Values it is fed in one slice."""
+        """Number of input values in one slice."""
         return self.kernel.in_channels * self.in_height * self.in_width
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkShapes:
-    """All convolutions in the order they run, and the shape (C, H, W) of each membrane by its name."""
+    """Shapes of a network at one input size.
+
+    Attributes:
+        layers: all convolutions in the order of execution.
+        state_shapes: layer name -> shape (C, H, W) of its membrane.
+    """
 
     layers: tuple[Layer, ...]
     state_shapes: StateShapes
 
 
 class _ShapeTracer(StepContext):
-    """A step that makes membranes of the right shape as it meets them, and notes what it is told."""
+    """Step that creates membranes of matching shape and records the input of each convolution."""
 
     def __init__(self) -> None:
         super().__init__({})
@@ -79,7 +84,7 @@ class _ShapeTracer(StepContext):
 
 
 def trace_shapes(network: Network, height: int, width: int) -> NetworkShapes:
-    """Shapes for an input of height x width pixels."""
+    """Trace the shapes for an input of height x width pixels."""
     step = _ShapeTracer()
     meta = {name: t.to("meta") for name, t in network.state_dict().items()}
     frames = torch.empty(1, network.config.in_channels, height, width, device="meta")

@@ -18,12 +18,12 @@ from spikewatch.model.network.transformer import high_block
 
 
 def upsample(x: Tensor) -> Tensor:
-    """Nearest neighbour, twice the size."""
+    """Double height and width by nearest-neighbour interpolation."""
     return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
 class SpikeYOLO(Network):
-    """The paper's network, and its ablations by configuration."""
+    """The paper's network; the configuration selects its ablations."""
 
     def __init__(self, config: SpikeYOLOConfig) -> None:
         super().__init__(config)
@@ -79,7 +79,7 @@ class SpikeYOLO(Network):
 
 
 class Encoder(ConvBN):
-    """The first convolution: it sees the real-valued frame, no spikes."""
+    """First convolution, on the real-valued frame."""
 
     def __init__(self, kernel: ConvKernel) -> None:
         super().__init__(kernel, bias=True, padding=2)

@@ -1,4 +1,4 @@
-"""Where membranes live: fresh states, and a bank that holds those of many sessions.
+"""Membrane state: initial states, and a bank that holds the membranes of many sessions.
 
 Shapes: S slots, B batch, C channels, H height, W width.
 """
@@ -22,7 +22,7 @@ def init_state(
     memory_format: torch.memory_format = torch.contiguous_format,
     dtype: torch.dtype = torch.float32,
 ) -> State:
-    """Membranes at rest, all zero, for `batch` samples."""
+    """Create the initial state, all membranes zero, for `batch` samples."""
     return {
         name: torch.zeros(batch, *shape, device=device, dtype=dtype).contiguous(memory_format=memory_format)
         for name, shape in shapes.items()
@@ -30,10 +30,10 @@ def init_state(
 
 
 def check_state(state: State, shapes: StateShapes, batch: int) -> None:
-    """Refuse a state that does not fit.
+    """Check that a state fits the network.
 
     Raises:
-        StateError: names the first layer that is missing, unknown, or has another shape.
+        StateError: a layer is missing or unknown, or a membrane has a wrong shape, type or value.
     """
     for name in sorted(shapes.keys() ^ state.keys()):
         raise StateError(f"layer {name!r} is {'unknown' if name in state else 'missing'}")
@@ -43,17 +43,17 @@ def check_state(state: State, shapes: StateShapes, batch: int) -> None:
         if state[name].dtype != torch.float32:
             raise StateError(f"membrane {name!r} is {state[name].dtype}, expected torch.float32")
         if not torch.isfinite(state[name]).all():
-            raise StateError(f"membrane {name!r} holds values that are not finite")
+            raise StateError(f"membrane {name!r} holds NaN or infinity, expected finite values")
 
 
 class StateBank:
-    """One tensor [S,C,H,W] for each I-LIF; a session owns one slot.
+    """Membranes of many sessions: one tensor [S,C,H,W] for each I-LIF, one slot for each session.
 
     Not thread-safe: one thread owns the bank and the detector.
 
     Attributes:
         slots: S.
-        corrupted_slots: slots whose membranes a step left half written when it failed.
+        corrupted_slots: slots whose membranes were only partly written by a step that failed.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class StateBank:
 
     @property
     def membranes(self) -> State:
-        """The tensors themselves, for whoever steps in place."""
+        """The tensors themselves, for runtimes that update them in place."""
         return self._membranes
 
     @property
@@ -84,35 +84,39 @@ class StateBank:
         self._membranes.clear()
 
     def gather(self, slots: Sequence[int]) -> State:
-        """Copies of the membranes of `slots`, in that order, as one batch of float32."""
+        """Copy the membranes of `slots`, in this order, into one batch of float32."""
         index = self._index(slots)
         return {name: bank.index_select(0, index).float() for name, bank in self._membranes.items()}
 
     def scatter(self, slots: Sequence[int], state: State) -> None:
-        """Write a batch back to its slots.
+        """Write a batch of membranes to its slots.
 
         Raises:
-            StateError: the batch has other layers than the bank.
+            StateError: the batch and the bank differ in their layers.
         """
         index = self._index(slots)
         if state.keys() != self._membranes.keys():
-            odd = sorted(state.keys() ^ self._membranes.keys())
-            raise StateError(f"the state and the bank differ in layers {odd[:3]}")
+            different = sorted(state.keys() ^ self._membranes.keys())
+            raise StateError(f"state and bank differ in layers {different[:3]}, expected the same layers")
         for name, bank in self._membranes.items():
             bank.index_copy_(0, index, state[name].to(bank))
         self.corrupted_slots.difference_update(slots)
 
     def reset(self, slots: Sequence[int]) -> None:
-        """Put the membranes of `slots` to rest; touches no other."""
+        """Zero the membranes of `slots`."""
         index = self._index(slots)
         for bank in self._membranes.values():
             bank.index_fill_(0, index, 0.0)
         self.corrupted_slots.difference_update(slots)
 
     def check_slots(self, slots: Sequence[int]) -> None:
-        """Refuse slots that are not distinct or not there: StateError."""
+        """Check that slots are distinct and exist.
+
+        Raises:
+            StateError: a slot occurs twice or is out of range.
+        """
         if len(set(slots)) != len(slots) or not all(0 <= slot < self.slots for slot in slots):
-            raise StateError(f"slots {list(slots)} are not distinct numbers below {self.slots}")
+            raise StateError(f"slots {list(slots)}: expected distinct numbers below {self.slots}, from 0")
 
     def _index(self, slots: Sequence[int]) -> Tensor:
         self.check_slots(slots)

@@ -1,4 +1,4 @@
-"""What one slice reads and writes besides its tensors: state in, state out, spikes counted.
+"""Step context: the membranes that one slice reads and writes, and its spike counts.
 
 Shapes: B batch, C channels, H height, W width.
 """
@@ -16,9 +16,9 @@ State = dict[str, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class ConvKernel:
-    """Geometry of a convolution as neuromorphic hardware would run it: one dense kernel, folded.
+    """Geometry of a folded convolution: one dense kernel, as neuromorphic hardware would run it.
 
-    Pads so that the output is the input divided by the stride, rounded up.
+    The padding makes the output size the input size divided by the stride, rounded up.
     """
 
     in_channels: int
@@ -29,12 +29,12 @@ class ConvKernel:
 
 
 class StepContext:
-    """Membranes in, membranes out, and what was counted on the way.
+    """Membranes before and after one slice, and its spike counts.
 
     Attributes:
-        state: membranes going in.
-        next_state: membranes coming out; filled as the slice passes through the network.
-        spikes: name of a convolution -> sum of the integers it was fed, of each sample, int64 [B].
+        state: membranes before the slice.
+        next_state: membranes after the slice; filled layer by layer.
+        spikes: name of a convolution -> sum of its input integers, of each sample, int64 [B].
     """
 
     def __init__(self, state: State) -> None:
@@ -43,32 +43,33 @@ class StepContext:
         self.spikes: dict[str, Tensor] = {}
 
     def membrane(self, name: str, x: Tensor) -> Tensor:
-        """The membrane of layer `name`, checked against its input.
+        """Return the membrane of layer `name` before the slice.
 
         Raises:
-            StateError: the layer is missing from the state or has another shape.
+            StateError: the state has no such layer, or the shape differs from that of the input x.
         """
         h = self.state.get(name)
         if h is None:
             raise StateError(f"the state has no membrane for layer {name!r}; start from init_state()")
         if h.shape != x.shape:
-            raise StateError(f"membrane {name!r} is {tuple(h.shape)}, its input {tuple(x.shape)}")
+            raise StateError(f"membrane {name!r} is {tuple(h.shape)}, expected the input's {tuple(x.shape)}")
         return h
 
     def record_input(
         self, name: str, x: Tensor, kernel: ConvKernel, spiking: bool, spike_trains: int = 1
     ) -> None:
-        """Told by each convolution before it runs: x [B,C,H,W], spikes or real values, is what it is fed.
+        """Record the input x [B,C,H,W] of a convolution, spikes or real values.
 
-        Each of its integers is a sum of at most `spike_trains` neurons.
+        Each convolution calls this before it runs. Each integer in x is a sum of at most `spike_trains`
+        neurons.
         """
         if spiking:
             self.spikes[name] = spike_sum(x.detach())
 
 
 def spike_sum(s: Tensor) -> Tensor:
-    """Exact sum of the integers (at most 255) of each sample, [B,C,H,W] -> int64 [B].
+    """Return the exact sum of the integers (at most 255) of each sample, [B,C,H,W] -> int64 [B].
 
-    Summed over channels in float32, which holds whole numbers below 2^24, then over pixels in float64.
+    Sums over channels in float32, which is exact for integers below 2^24, then over pixels in float64.
     """
     return s.sum(1).sum((1, 2), dtype=torch.float64).to(torch.int64)

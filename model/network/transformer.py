@@ -1,11 +1,11 @@
-"""The spike-driven transformer block that table 5 tries in place of SNN-Block-2.
+"""Spike-driven transformer block, an alternative to SNN-Block-2 (paper, table 5).
 
 After Meta-SpikeFormer (Yao et al., ICLR 2024, "Spike-driven Transformer V2", equations for its
 Transformer-based SNN block):
 
     Q, K, V = SN(RepConv_q(SN(U))), SN(RepConv_k(SN(U))), SN(RepConv_v(SN(U)))
     U'  = U + RepConv_o(SN(scale * Q (K^T V)))       spike-driven self-attention
-    U'' = U' + PW2(SN(PW1(SN(U'))))                  channel mixer, four times as wide inside
+    U'' = U' + PW2(SN(PW1(SN(U'))))                  channel mixer with four times the channels inside
 
 Shapes: B batch, C channels, G heads, N pixels, E = C / G.
 """
@@ -23,14 +23,15 @@ HEADS = 8
 MLP_EXPANSION = 4
 
 ATTENTION_SCALE = 0.125
-"""Meta-SpikeFormer's, for binary spikes. Integers make K^T V up to D^2 times as large; divided by it."""
+"""Meta-SpikeFormer's scale for binary spikes. Integers make K^T V up to D^2 times larger; divide by D^2."""
 
 
 class SpikeAttention(nn.Module):
-    """scale * Q (K^T V) on integers that stand for spikes: products only select what is added.
+    """Linear self-attention scale * Q (K^T V) on spikes: each product only selects rows to add.
 
-    Each spike of K adds a row of V to K^T V, each spike of Q a row of that to the output: two layers of
-    energy, each with a fan-out of E. That is an upper bound: where V has no spike there is nothing to add.
+    Each spike of K adds a row of V to K^T V; each spike of Q adds a row of K^T V to the output. Energy
+    counts these as two layers with a fan-out of E each. This is an upper bound, because zeros of V add
+    nothing.
     """
 
     def __init__(self, config: SpikeYOLOConfig, channels: int) -> None:
@@ -52,12 +53,12 @@ class SpikeAttention(nn.Module):
         return self.linear_attention(*heads).reshape(q.shape) * self.scale
 
     def linear_attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Q (K^T V) of each head, all [B,G,E,N]; K^T V is [E,E], so the cost is linear in N."""
+        """Return Q (K^T V) of each head, all [B,G,E,N]; K^T V is [E,E], so the cost is linear in N."""
         return (k @ v.transpose(2, 3)).transpose(2, 3) @ q
 
 
 class QKV(nn.Module):
-    """Three re-parameterisable convolutions side by side: [B,C,H,W] -> [B,3C,H,W]."""
+    """Three parallel re-parameterisable convolutions: [B,C,H,W] -> [B,3C,H,W]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -66,7 +67,7 @@ class QKV(nn.Module):
         self.value = RepConv(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Query, key and value, in that order."""
+        """Return query, key and value, concatenated in this order."""
         return torch.cat((self.query(x), self.key(x), self.value(x)), 1)
 
 
@@ -92,7 +93,7 @@ class TransformerBlock(nn.Module):
 
 
 def high_block(config: SpikeYOLOConfig, channels: int, expansion: int) -> nn.Module:
-    """The block of a high stage: SNN-Block-2 unless the configuration says otherwise."""
+    """Build the block of a high stage: `config.high_block`, SNN-Block-2 by default."""
     if config.high_block == "transformer":
         return TransformerBlock(config, channels)
     return snn_block_2(config, channels, expansion)

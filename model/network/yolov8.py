@@ -1,8 +1,9 @@
-"""Spiking YOLOv8 (paper, table 2): YOLOv8 as it is, I-LIF in place of its activations.
+"""Spiking YOLOv8 (paper, table 2): YOLOv8 with I-LIF in place of its activations.
 
-Written from YOLOv8's published layer table. Its order is convolution, batch norm, neuron, so spikes travel
-between layers, sums of them included: inside C2f a bottleneck adds the integers of two neurons. With
-the neurons `silu` this is YOLOv8 itself. The numbers in comments are the rows of its layer table.
+Written from YOLOv8's published layer table. The order is convolution, batch norm, neuron, so layers exchange
+spikes, or sums of spikes: a bottleneck in C2f adds the integers of two neurons. With neuron `silu` this is
+YOLOv8 itself. The numbers in comments are the rows of the layer table.
+
 Shapes: B batch, C channels, H height, W width.
 """
 
@@ -22,12 +23,12 @@ from spikewatch.model.network.step import ConvKernel, StepContext
 def spiking_conv(
     config: SpikeYOLOConfig, kernel: ConvKernel, spiking: bool = True, spike_trains: int = 1
 ) -> ConvSpike:
-    """Convolution, batch norm, neuron."""
+    """Build convolution, batch norm, neuron."""
     return ConvSpike(make_neuron(config), kernel, ConvBN(kernel), spiking, spike_trains)
 
 
 class Bottleneck(nn.Module):
-    """Two 3x3 convolutions; a shortcut adds its spikes to theirs."""
+    """Two 3x3 convolutions; with `shortcut`, the input spikes are added to the output spikes."""
 
     def __init__(self, config: SpikeYOLOConfig, channels: int, shortcut: bool, spike_trains: int) -> None:
         super().__init__()
@@ -42,7 +43,7 @@ class Bottleneck(nn.Module):
 
 
 class C2f(nn.Module):
-    """Half of the channels pass a chain of bottlenecks, each of whose outputs is kept."""
+    """CSP block: half of the channels pass a chain of bottlenecks; all outputs are concatenated."""
 
     def __init__(
         self,
@@ -55,11 +56,11 @@ class C2f(nn.Module):
         super().__init__()
         half = out_channels // 2
         self.cv1 = spiking_conv(config, ConvKernel(in_channels, 2 * half))
-        trains = [1 + i if shortcut else 1 for i in range(repeats + 1)]
+        spike_trains = [1 + i if shortcut else 1 for i in range(repeats + 1)]
         self.cv2 = spiking_conv(
-            config, ConvKernel((2 + repeats) * half, out_channels), spike_trains=trains[-1]
+            config, ConvKernel((2 + repeats) * half, out_channels), spike_trains=spike_trains[-1]
         )
-        self.m = nn.ModuleList(Bottleneck(config, half, shortcut, n) for n in trains[:-1])
+        self.m = nn.ModuleList(Bottleneck(config, half, shortcut, n) for n in spike_trains[:-1])
 
     def forward(self, x: Tensor, step: StepContext) -> Tensor:
         """[B,C,H,W] -> [B,C',H,W]."""
@@ -71,7 +72,7 @@ class C2f(nn.Module):
 
 
 class SPPF(nn.Module):
-    """Spatial pyramid pooling on spikes: the largest integer around each pixel."""
+    """Spatial pyramid pooling on spikes: the maximum integer around each pixel."""
 
     def __init__(self, config: SpikeYOLOConfig, channels: int) -> None:
         super().__init__()
@@ -85,7 +86,7 @@ class SPPF(nn.Module):
 
 
 class YOLOv8Branch(nn.Module):
-    """Two convolutions with neurons, and one without, for one level."""
+    """Head branch for one level: two convolutions with neurons and one without."""
 
     def __init__(self, config: SpikeYOLOConfig, in_channels: int, hidden: int, out_channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What packed runtimes have in common: a step that overwrites rows of a bank of membranes.
+"""Interface of the packed runtimes: a step that overwrites rows of a bank of membranes.
 
 Shapes: S slots, B batch, C channels, H height, W width.
 """
@@ -14,10 +14,10 @@ from spikewatch.model.network.step import State, StepContext
 
 
 class BankStep(StepContext):
-    """One slice of samples whose membranes are rows of a bank.
+    """Step of one slice whose membranes are rows of a bank.
 
     Attributes:
-        touched: some membranes have been written.
+        touched: True once a membrane has been written.
     """
 
     def __init__(self, bank: State) -> None:
@@ -25,17 +25,23 @@ class BankStep(StepContext):
         self.touched = False
 
     def membrane(self, name: str, x: Tensor) -> Tensor:
-        """The bank [S,C,H,W] of layer `name`, checked against the layer's input [B,C,H,W]."""
+        """Return the bank [S,C,H,W] of layer `name`.
+
+        Raises:
+            StateError: there is no such layer, or the shape differs from that of the input x [B,C,H,W].
+        """
         bank = self.state.get(name)
         if bank is None:
             raise StateError(f"the state has no membrane for layer {name!r}; start from init_state()")
         if bank.shape[1:] != x.shape[1:]:
-            raise StateError(f"membrane {name!r} is {tuple(bank.shape[1:])}, its input {tuple(x.shape[1:])}")
+            raise StateError(
+                f"membrane {name!r} is {tuple(bank.shape[1:])}, expected the input's {tuple(x.shape[1:])}"
+            )
         return bank
 
 
 class BankRuntime(Protocol):
-    """A network that overwrites the membranes it is given."""
+    """Network that updates the rows of a bank of membranes in place."""
 
     @property
     def nbytes(self) -> int:
@@ -43,9 +49,13 @@ class BankRuntime(Protocol):
         ...
 
     def step(self, bank: State, rows: Sequence[int]) -> Any:
-        """A step, with `touched`, on some rows of a bank of membranes in channels_last."""
+        """Create a step, with attribute `touched`, on rows of a bank of membranes in channels_last."""
         ...
 
     def run(self, frames: Tensor, step: Any) -> tuple[HeadLogits, dict[str, Tensor]]:
-        """Run one slice of frames [B,P,H,W]: logits, and the spikes of each layer and sample, int64 [B]."""
+        """Run one slice of frames [B,P,H,W].
+
+        Returns:
+            The logits, and layer name -> spikes of each sample, int64 [B].
+        """
         ...

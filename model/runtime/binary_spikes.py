@@ -1,9 +1,10 @@
-"""Inference on binary spikes (paper, equations 12 to 15): every spike-fed convolution only adds.
+"""Inference on binary spikes (paper, equations 12 to 15): convolutions with spike input only add.
 
-An integer S becomes D binary spikes S[1..D], the d-th being 1 where d <= S; a convolution is linear, so
-W S = sum over d of W S[d]. Convolutions are folded to one dense kernel first, so that nothing real-valued is
-left between spikes and membrane, and the bias is added once.
-It computes the numbers of the integer mode at D times its cost: to show and to test, not to save time here.
+An integer S becomes D binary spikes S[1..D], where S[d] is 1 if d <= S. A convolution is linear, so
+W S = sum over d of W S[d]. Convolutions are folded into one dense kernel first, so that no real values
+remain between spikes and membrane. The bias is added once.
+
+The results equal those of the integer mode, at D times the cost: this mode is for demonstration and tests.
 """
 
 import copy
@@ -20,13 +21,13 @@ from spikewatch.model.runtime.fold_batch_norm import fold_layer
 
 
 def binary_spikes(s: Tensor, steps: int) -> Tensor:
-    """Integers [B,C,H,W] in 0..D -> binary spikes [D,B,C,H,W] whose sum over D they are (equation 12)."""
+    """Split integers [B,C,H,W] in 0..D into binary spikes [D,B,C,H,W] that sum to them (equation 12)."""
     thresholds = torch.arange(1, steps + 1, device=s.device, dtype=s.dtype).view(-1, 1, 1, 1, 1)
     return (s >= thresholds).to(s.dtype)
 
 
 class SpikeDrivenConv(nn.Module):
-    """A folded convolution, run once for each of its virtual steps."""
+    """Folded convolution that runs once for each virtual step."""
 
     def __init__(self, weight: Tensor, bias: Tensor, kernel: ConvKernel, steps: int) -> None:
         super().__init__()
@@ -47,10 +48,10 @@ class SpikeDrivenConv(nn.Module):
 
 
 class SpikeDrivenAttention(SpikeAttention):
-    """Self-attention on binary spikes: each virtual step of K selects rows of V, each of Q rows of K^T V."""
+    """Self-attention on binary spikes: virtual steps of K select rows of V, those of Q rows of K^T V."""
 
     def linear_attention(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Q (K^T V) as a sum over the virtual steps of Q and K; V is summed over its own."""
+        """Return Q (K^T V) as a sum over the virtual steps of Q, K and V."""
         d = self.d_max
         kv = sum(k_d @ v_d.transpose(2, 3) for k_d in binary_spikes(k, d) for v_d in binary_spikes(v, d))
         out: Tensor = sum(kv.transpose(2, 3) @ q_d for q_d in binary_spikes(q, d))
@@ -59,21 +60,24 @@ class SpikeDrivenAttention(SpikeAttention):
 
 @torch.no_grad()
 def to_spike_driven(network: Network) -> Network:
-    """A copy of the network whose spike-fed layers run on binary spikes; state and outputs mean the same.
+    """Copy a network and make its layers with spike input run on binary spikes.
+
+    State and outputs keep their meaning.
 
     Raises:
         ConfigError: the network has no spikes.
     """
     if not network.config.spiking:
         raise ConfigError(
-            f"neuron {network.config.neuron!r} gives real values: there are no spikes to run on"
+            f"neuron {network.config.neuron!r} gives real values, so there are no spikes to run on; "
+            "use mode integer"
         )
-    copied = copy.deepcopy(network).eval()
-    for layer in copied.modules():
+    converted = copy.deepcopy(network).eval()
+    for layer in converted.modules():
         if isinstance(layer, Synapses) and layer.spiking:
             weight, bias = fold_layer(layer)
             steps = network.config.d_max * layer.spike_trains
             layer.conv = SpikeDrivenConv(weight, bias, layer.kernel, steps)
         elif isinstance(layer, SpikeAttention):
             layer.__class__ = SpikeDrivenAttention
-    return copied
+    return converted

@@ -1,4 +1,4 @@
-"""The networks behind a runtime's name."""
+"""Runtime factory: build the networks of a runtime from its name."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,12 @@ from spikewatch.model.runtime.gpu import HALF, HalfPrecisionNetwork, select_fire
 
 @dataclass(frozen=True, slots=True)
 class RuntimeNetworks:
-    """One network, for membranes that come and go, and for those that stay in a bank."""
+    """Networks of one runtime.
+
+    Attributes:
+        stateless: for membranes that are passed with each step.
+        in_bank: for membranes that stay in a `StateBank`.
+    """
 
     stateless: BankRuntime
     in_bank: BankRuntime
@@ -24,19 +29,19 @@ class RuntimeNetworks:
 def build_runtime(
     network: Network, layers: Sequence[Layer], runtime: str, state_dtype: torch.dtype
 ) -> RuntimeNetworks | None:
-    """What runs on a runtime; None: the network as it was built.
+    """Build the networks of a runtime; None for `eager`, which runs the original network.
 
     Raises:
-        ConfigError: the runtime is unknown, or does not know this network.
+        ConfigError: the runtime is unknown, or does not support this network.
     """
     if runtime == "eager":
         return None
     if runtime != HALF:
-        fused = CpuNetwork(network, layers, runtime, state_dtype)
-        return RuntimeNetworks(fused, fused)
+        cpu_network = CpuNetwork(network, layers, runtime, state_dtype)
+        return RuntimeNetworks(cpu_network, cpu_network)
     device = next(network.parameters()).device
     if device.type != "cuda":
-        # for tests only; float16 is slow here, or missing
+        # only tests run half on a CPU, and in float32, because CPUs lack fast float16
         half = HalfPrecisionNetwork(network, layers, torch.float32)
         return RuntimeNetworks(half, half)
     half = HalfPrecisionNetwork(network, layers, fire=select_fire_kernel(device))

@@ -1,4 +1,4 @@
-"""SpikeYOLO for CPUs: spikes as bytes or floats, packed convolutions, membranes overwritten.
+"""CPU runtime of SpikeYOLO: spikes as bytes or floats, packed convolutions, membranes updated in place.
 
 Shapes: B batch, C channels, H height, W width, S slots of a bank of membranes.
 """
@@ -23,18 +23,18 @@ from spikewatch.model.runtime.ilif_cpu import FusedILIF, ILIFConfig, make_kernel
 from spikewatch.model.runtime.packed_convolutions import ByteConv, ConvGeometry, FloatConv, PackedConvolution
 
 PRECISIONS = {"fp32": 0, "int8": 1, "int8x2": 2}
-"""Signed bytes of one weight that spikes meet, by precision."""
+"""Precision -> signed bytes for each weight that spikes meet; 0: float32."""
 
 SPIKE_DTYPES = {name: torch.uint8 if parts else torch.float32 for name, parts in PRECISIONS.items()}
-"""Type that spikes are written as."""
+"""Precision -> type of the spikes."""
 
 
 class CpuStep(BankStep):
-    """One slice of samples whose membranes are rows of a bank, which it overwrites.
+    """Step of one slice that updates rows of a bank of membranes in place.
 
     Attributes:
-        counts: spikes of each layer and sample, int64 [L,B].
-        rows_address: of the rows, int64 [B].
+        counts: spikes of each layer and sample, int64 [L,B]; negative if a membrane is not finite.
+        rows_address: address of the row indices, int64 [B].
     """
 
     def __init__(self, bank: State, rows: Sequence[int], layers: int) -> None:
@@ -45,17 +45,17 @@ class CpuStep(BankStep):
         self._counts_address = self.counts.ctypes.data
 
     def counts_address(self, layer: int) -> int:
-        """Where the spikes of each sample in a layer are added up."""
+        """Return the address of a layer's spike counts, int64 [B]."""
         return self._counts_address + layer * self.counts.strides[0]
 
     def non_finite(self) -> list[int]:
-        """Samples with membranes that are not finite."""
+        """Return the samples that have a non-finite membrane."""
         rows: list[int] = np.flatnonzero((self.counts < 0).any(0)).tolist()
         return rows
 
 
 class FusedSpikeConv(nn.Module):
-    """I-LIF and the convolutions that its spikes feed; `index` is its row in the counts."""
+    """I-LIF and the convolutions that its spikes feed. `index` is its row in the counts."""
 
     def __init__(
         self, layer: SpikeConv, convs: Sequence[PackedConvolution], dtype: torch.dtype, index: int
@@ -65,16 +65,15 @@ class FusedSpikeConv(nn.Module):
         beta = float(torch.as_tensor(layer.lif.beta).clamp(0, 1))
         self._name = layer.name
         self._index = index
-        neurons = ILIFConfig(beta, layer.lif.input_gain, layer.lif.d_max, dtype)
-        self._lif = FusedILIF(neurons)
+        self._lif = FusedILIF(ILIFConfig(beta, layer.lif.input_gain, layer.lif.d_max, dtype))
         self._convs = convs
         self.nbytes = sum(conv.nbytes for conv in convs)
 
     def forward(self, x: Tensor, step: CpuStep, residual: Tensor | None = None) -> Tensor:
-        """Real values in, real values out; with `residual` added to it and given back.
+        """Run the layer on real values. With `residual`, add the result to it in place and return it.
 
         Raises:
-            StateError: the bank has no such layer, or one of another shape.
+            StateError: the bank has no such layer, or its shape does not fit.
         """
         bank = step.membrane(self._name, x)
         step.touched = True
@@ -87,7 +86,7 @@ class FusedSpikeConv(nn.Module):
 
 
 class FusedBlock(nn.Module):
-    """SNN-Block (equations 2 and 3); its input is overwritten by its output."""
+    """SNN-Block (equations 2 and 3) that overwrites its input with its output."""
 
     def __init__(self, block: SNNBlock) -> None:
         super().__init__()
@@ -95,14 +94,14 @@ class FusedBlock(nn.Module):
         self.conv1, self.conv2 = block.conv1, block.conv2
 
     def forward(self, x: Tensor, step: CpuStep) -> Tensor:
-        """[B,C,H,W] -> the same tensor."""
+        """[B,C,H,W] -> the same tensor, updated in place."""
         x = self.pw3(self.dw2(self.pw1(x, step), step), step, x)
         out: Tensor = self.conv2(self.conv1(x, step), step, x)
         return out
 
 
 class PackedEncoder(nn.Module):
-    """The first convolution, on the real-valued frame."""
+    """First convolution, on the real-valued frame."""
 
     def __init__(self, encoder: Encoder, height: int, width: int) -> None:
         super().__init__()
@@ -117,7 +116,7 @@ class PackedEncoder(nn.Module):
 
 
 def is_supported(network: Network) -> bool:
-    """Whether every layer of it is one that `fuse` knows."""
+    """Return whether the packed runtimes support every layer of the network."""
     config = network.config
     return (
         isinstance(network, SpikeYOLO)
@@ -128,7 +127,7 @@ def is_supported(network: Network) -> bool:
 
 
 def _pack_layer(layer: SpikeConv, shapes: Layer, precision: str, index: int) -> FusedSpikeConv:
-    """A factored layer, packed."""
+    """Pack the convolutions of a factorised layer."""
     height, width, parts = shapes.in_height, shapes.in_width, PRECISIONS[precision]
     convs: list[PackedConvolution] = []
     for conv in layer.conv if isinstance(layer.conv, nn.Sequential) else [layer.conv]:
@@ -145,12 +144,12 @@ def _pack_layer(layer: SpikeConv, shapes: Layer, precision: str, index: int) -> 
 
 
 class CpuNetwork:
-    """A network with its batch norms folded and its weights packed; it overwrites the membranes it is given.
+    """Network with folded batch norms and packed weights that updates membranes in place.
 
-    It keeps the memory that spikes are written to, so one thread at a time may run it.
+    Not thread-safe, because it reuses the memory of its spikes.
 
     Raises:
-        ConfigError: the network has layers that only `eager` knows.
+        ConfigError: the precision is unknown, or only `eager` supports the network.
     """
 
     def __init__(
@@ -159,19 +158,23 @@ class CpuNetwork:
         if precision not in PRECISIONS:
             raise ConfigError(f"runtime {precision!r} is unknown; known are eager, {', '.join(PRECISIONS)}")
         if not is_supported(network):
-            raise ConfigError(f"runtime {precision} runs the SpikeYOLO of the paper only; choose eager")
+            raise ConfigError(
+                f"runtime {precision} supports only the paper's SpikeYOLO, not this variant; choose eager"
+            )
         make_kernel(SPIKE_DTYPES[precision], state_dtype)
-        at = {layer.name: layer for layer in layers}
+        layer_by_name = {layer.name: layer for layer in layers}
         self._layer_names = [layer.name for layer in layers if layer.spiking]
         self._network = factorise_network(network)
         for name, module in list(self._network.named_modules()):
             match module:
                 case Encoder():
-                    place = at["encoder"]
-                    self._replace_module(name, PackedEncoder(module, place.in_height, place.in_width))
+                    shapes = layer_by_name["encoder"]
+                    self._replace_module(name, PackedEncoder(module, shapes.in_height, shapes.in_width))
                 case SpikeConv():
                     index = self._layer_names.index(module.name)
-                    self._replace_module(name, _pack_layer(module, at[module.name], precision, index))
+                    self._replace_module(
+                        name, _pack_layer(module, layer_by_name[module.name], precision, index)
+                    )
         for name, module in list(self._network.named_modules()):
             if isinstance(module, SNNBlock):
                 self._replace_module(name, FusedBlock(module))
@@ -180,24 +183,25 @@ class CpuNetwork:
     def nbytes(self) -> int:
         """Memory of the packed weights."""
         packed = (m for m in self._network.modules() if isinstance(m, FusedSpikeConv | PackedEncoder))
-        return sum(module.nbytes for module in packed)
+        return sum(layer.nbytes for layer in packed)
 
     def _replace_module(self, name: str, module: nn.Module) -> None:
         parent, _, child = name.rpartition(".")
         self._network.get_submodule(parent).add_module(child, module)
 
     def run(self, frames: Tensor, step: CpuStep) -> tuple[HeadLogits, dict[str, Tensor]]:
-        """Run one slice: logits, and the spikes of each layer and sample, int64 [B].
+        """Run one slice; see `BankRuntime.run`.
 
-        A byte cannot hold NaN, so a membrane that is not finite shows in the logits of its sample by decree.
+        If a membrane is not finite, the logits of its sample are set to NaN, because spikes in bytes
+        cannot carry NaN through the network.
         """
-        raw: HeadLogits = self._network(frames, step)
+        logits: HeadLogits = self._network(frames, step)
         for row in step.non_finite():
-            for level in raw:
+            for level in logits:
                 level[row] = torch.nan
         counts = torch.from_numpy(step.counts).clamp_(min=0)
-        return raw, dict(zip(self._layer_names, counts.unbind(), strict=True))
+        return logits, dict(zip(self._layer_names, counts.unbind(), strict=True))
 
     def step(self, bank: State, rows: Sequence[int]) -> CpuStep:
-        """A step on some rows of a bank of membranes in channels_last."""
+        """Create a step on rows of a bank of membranes in channels_last."""
         return CpuStep(bank, rows, len(self._layer_names))

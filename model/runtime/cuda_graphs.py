@@ -1,8 +1,8 @@
-"""A half-precision network as CUDA graphs: one launch for a step, whatever its slots.
+"""CUDA graphs of a half-precision network: one launch for each step, for any slots.
 
-A graph is captured for each bank of membranes and each batch size, when they first meet. It refers to the
-bank's own tensors; frames and slots are copied to memory that it reads, logits and counts from memory that it
-writes. So a step costs two copies to the device, one launch, four copies back, and one wait.
+One graph is captured for each pair of bank and batch size, at its first step. The graph uses the bank's own
+tensors. Frames and slots are copied into its input buffers, logits and counts out of its output buffers. So
+a step takes two copies to the device, one launch, four copies back, and one synchronisation.
 
 Shapes: B batch, P input channels, H height, W width.
 """
@@ -19,12 +19,16 @@ from spikewatch.model.network.step import State
 from spikewatch.model.runtime.gpu import DeviceOutputs, HalfPrecisionNetwork
 
 WARM_UP_STEPS = 3
-"""Steps before a capture: libraries load, pick kernels and take their memory at the first ones."""
+"""Steps before a capture, in which libraries load, select kernels and allocate memory."""
 
 
 @dataclass(slots=True)
 class CudaGraphStep:
-    """One slice of samples whose membranes are rows of a bank; `touched`: some have been written."""
+    """Step of one slice whose membranes are rows of a bank.
+
+    Attributes:
+        touched: True once a membrane may have been written.
+    """
 
     bank: State
     rows: Sequence[int]
@@ -32,29 +36,29 @@ class CudaGraphStep:
 
 
 def pinned(shape: torch.Size, dtype: torch.dtype) -> Tensor:
-    """Memory of the host that the device reads and writes by itself."""
+    """Allocate page-locked host memory, which the device can access directly."""
     return torch.empty(shape, dtype=dtype, pin_memory=True)
 
 
 class _PinnedBuffer:
-    """The same tensor here, on the host, and there, on the device."""
+    """Pair of tensors of equal shape: one in pinned host memory, one on the device."""
 
     def __init__(self, device_tensor: Tensor) -> None:
         self.device_tensor = device_tensor
         self.host_tensor = pinned(device_tensor.shape, device_tensor.dtype)
 
     def upload(self, values: Tensor) -> None:
-        """To the device, converted; the one sent before must have arrived."""
+        """Convert values and copy them to the device; the previous upload must have finished."""
         self.host_tensor.copy_(values)
         self.device_tensor.copy_(self.host_tensor, non_blocking=True)
 
     def download(self) -> None:
-        """To the host; there once the stream is through."""
+        """Start the copy to the host; it is complete once the stream is synchronised."""
         self.host_tensor.copy_(self.device_tensor, non_blocking=True)
 
 
 class CapturedGraph:
-    """A step of one batch size on one bank."""
+    """CUDA graph of a step for one batch size and one bank."""
 
     def __init__(
         self, network: HalfPrecisionNetwork, bank: State, shape: torch.Size, graph_stream: "GraphStream"
@@ -63,34 +67,37 @@ class CapturedGraph:
         self._frames = _PinnedBuffer(torch.zeros(shape, dtype=network.dtype, device=device))
         self._rows = _PinnedBuffer(torch.zeros(shape[0], dtype=torch.int64, device=device))
         frames, rows = self._frames.device_tensor, self._rows.device_tensor
-        # on one row for all samples, so that no membrane of anyone is touched
-        rest = {name: torch.zeros_like(h[:1]) for name, h in bank.items()}
+        # warm up on a copy with one row, so that no session's membranes are written
+        warm_up_state = {name: torch.zeros_like(h[:1]) for name, h in bank.items()}
         graph_stream.stream.wait_stream(torch.cuda.current_stream(device))
         with torch.cuda.stream(graph_stream.stream):
             for _ in range(WARM_UP_STEPS):
-                network.forward(frames, network.step_on_device(rest, rows))
+                network.forward(frames, network.step_on_device(warm_up_state, rows))
         graph_stream.stream.synchronize()
         self._graph = torch.cuda.CUDAGraph()
-        # other threads may go on with their own work on the device
+        # thread_local, because other threads may use the device during the capture
         with torch.cuda.graph(
             self._graph, graph_stream.pool, graph_stream.stream, capture_error_mode="thread_local"
         ):
             outputs = network.forward(frames, network.step_on_device(bank, rows))
-        self._outputs = [_PinnedBuffer(each) for each in outputs]
+        self._outputs = [_PinnedBuffer(output) for output in outputs]
 
     def replay(self, frames: Tensor, rows: Sequence[int]) -> DeviceOutputs:
-        """Run the step; what it gives on the host is overwritten by the next."""
+        """Run the step. The next step overwrites the returned host tensors."""
         self._frames.upload(frames)
         self._rows.upload(torch.tensor(list(rows)))
         self._graph.replay()
-        for each in self._outputs:
-            each.download()
+        for output in self._outputs:
+            output.download()
         torch.cuda.current_stream(self._rows.device_tensor.device).synchronize()
-        return DeviceOutputs(*(each.host_tensor for each in self._outputs))
+        return DeviceOutputs(*(output.host_tensor for output in self._outputs))
 
 
 class GraphStream:
-    """The graphs of one bank, where they are captured, and the memory they share: one runs at a time."""
+    """Graphs of one bank, with the stream of their capture and the memory pool that they share.
+
+    Only one of the graphs may run at a time.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
@@ -99,9 +106,9 @@ class GraphStream:
 
 
 class CudaGraphNetwork:
-    """Runs a HalfPrecisionNetwork on a bank that stays where it is; one thread at a time.
+    """Runtime that replays CUDA graphs of a HalfPrecisionNetwork on banks. Not thread-safe.
 
-    A bank is known by the first of its tensors. Its graphs go when it goes.
+    A bank is identified by its first tensor. Its graphs are freed with this tensor.
     """
 
     def __init__(self, network: HalfPrecisionNetwork) -> None:
@@ -110,25 +117,25 @@ class CudaGraphNetwork:
 
     @property
     def nbytes(self) -> int:
-        """Memory of its weights."""
+        """Memory of the weights."""
         return self._network.nbytes
 
     def step(self, bank: State, rows: Sequence[int]) -> CudaGraphStep:
-        """A step on some rows of a bank of membranes in channels_last."""
+        """Create a step on rows of a bank of membranes in channels_last."""
         return CudaGraphStep(bank, rows)
 
     def run(self, frames: Tensor, step: CudaGraphStep) -> tuple[HeadLogits, dict[str, Tensor]]:
-        """Run one slice: logits, float32, and the spikes of each layer and sample, int64 [B], on the host."""
+        """Run one slice; see `BankRuntime.run`. Logits (float32) and spikes are on the host."""
         with torch.cuda.device(self._network.device):
             graph = self._get_or_capture(frames.shape, step.bank)
             step.touched = True
             return self._network.copy_outputs(graph.replay(frames, step.rows))
 
     def _get_or_capture(self, shape: torch.Size, bank: State) -> CapturedGraph:
-        first = next(iter(bank.values()))
-        side: GraphStream | None = self._graph_streams.get(first)  # type: ignore[no-untyped-call]
-        if side is None:
-            side = self._graph_streams[first] = GraphStream(self._network.device)
-        if shape not in side.graphs:
-            side.graphs[shape] = CapturedGraph(self._network, bank, shape, side)
-        return side.graphs[shape]
+        key = next(iter(bank.values()))
+        graph_stream: GraphStream | None = self._graph_streams.get(key)  # type: ignore[no-untyped-call]
+        if graph_stream is None:
+            graph_stream = self._graph_streams[key] = GraphStream(self._network.device)
+        if shape not in graph_stream.graphs:
+            graph_stream.graphs[shape] = CapturedGraph(self._network, bank, shape, graph_stream)
+        return graph_stream.graphs[shape]

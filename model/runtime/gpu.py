@@ -1,8 +1,8 @@
-"""SpikeYOLO in half precision, for GPUs: batch norms folded, spikes as float16, membranes overwritten.
+"""GPU runtime of SpikeYOLO in half precision: batch norms folded, membranes updated in place.
 
-    kernels, currents, spikes    float16 in channels_last; the integers 0..D are exact up to 2048
-    membranes                    as the bank holds them, float32 or bfloat16; the neuron computes in float32
-    counts                       exact, kept on the device until the end of the step
+    weights, currents, spikes    float16 in channels_last; exact for integers up to 2048
+    membranes                    type of the bank, float32 or bfloat16; the neuron computes in float32
+    counts                       exact, on the device until the end of the step
 
 Shapes: S slots, B batch, P input channels, C channels, H height, W width, L layers.
 """
@@ -25,17 +25,17 @@ from spikewatch.model.runtime.factorise import factorise_network
 from spikewatch.model.runtime.ilif_gpu import FireKernel, ILIFConstants, fire_torch, log
 
 HALF = "half"
-"""Its name."""
+"""Name of this runtime."""
 
 MAX_D = 2048
-"""The largest D up to which float16 holds every integer."""
+"""Maximum D: float16 represents every integer up to 2048 exactly."""
 
 
 class DeviceOutputs(NamedTuple):
-    """What a step leaves on the device.
+    """Outputs of a step on the device.
 
     Attributes:
-        p3, p4, p5: logits [B,.,H,W], contiguous; NaN in a sample with a membrane that is not finite.
+        p3, p4, p5: logits [B,.,H,W], contiguous; NaN for a sample with a non-finite membrane.
         counts: spikes of each layer and sample, int64 [L,B].
     """
 
@@ -46,11 +46,11 @@ class DeviceOutputs(NamedTuple):
 
 
 class HalfPrecisionStep(BankStep):
-    """One slice of samples whose membranes are rows of a bank on the device.
+    """Step of one slice whose membranes are rows of a bank on the device.
 
     Attributes:
-        rows: int64 [B] on the device, distinct.
-        counts: spikes of each layer and sample, float64 [L,B]; NaN where a membrane is not finite.
+        rows: row indices, int64 [B] on the device, distinct.
+        counts: spikes of each layer and sample, float64 [L,B]; NaN if a membrane is not finite.
     """
 
     def __init__(self, bank: State, rows: Tensor, layers: int) -> None:
@@ -61,17 +61,17 @@ class HalfPrecisionStep(BankStep):
     def record_input(
         self, name: str, x: Tensor, kernel: ConvKernel, spiking: bool, spike_trains: int = 1
     ) -> None:
-        """Nothing: the neurons count what they fire."""
+        """Do nothing, because the neurons count the spikes that they fire."""
 
 
 def _as_nhwc(x: Tensor) -> Tensor:
-    """[B,C,H,W] in channels_last as [B,H,W,C], contiguous, in the same memory."""
+    """View [B,C,H,W] in channels_last as contiguous [B,H,W,C]."""
     x = x.permute(0, 2, 3, 1)
     return x.view(x.shape)
 
 
 class HalfPrecisionILIF(nn.Module):
-    """I-LIF on rows of a bank; `index` is its row in the counts."""
+    """I-LIF on rows of a bank. `index` is its row in the counts."""
 
     def __init__(self, lif: ILIF, fire: FireKernel, index: int) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class HalfPrecisionILIF(nn.Module):
         """Input current [B,C,H,W] -> spikes in channels_last.
 
         Raises:
-            StateError: the bank has no such layer, or one of another shape.
+            StateError: the bank has no such layer, or its shape does not fit.
         """
         bank = _as_nhwc(step.membrane(self._name, x))
         x = _as_nhwc(x.contiguous(memory_format=torch.channels_last))
@@ -95,12 +95,12 @@ class HalfPrecisionILIF(nn.Module):
 
 
 class HalfPrecisionNetwork:
-    """A network with its batch norms folded and its kernels in half precision.
+    """Network with folded batch norms and half-precision weights that updates membranes in place.
 
-    It overwrites the membranes it is given and keeps nothing from step to step.
+    It keeps no state between steps.
 
     Raises:
-        ConfigError: the network has layers that only `eager` knows.
+        ConfigError: only `eager` supports the network.
     """
 
     def __init__(
@@ -111,7 +111,10 @@ class HalfPrecisionNetwork:
         fire: FireKernel = fire_torch,
     ) -> None:
         if not is_supported(network) or network.config.d_max > MAX_D:
-            raise ConfigError("runtime half runs the SpikeYOLO of the paper only; choose eager")
+            raise ConfigError(
+                f"runtime half supports only the paper's SpikeYOLO, with d_max at most {MAX_D} (this is "
+                f"{network.config.d_max}); choose eager"
+            )
         self.layer_names = [layer.name for layer in layers if layer.spiking]
         self.dtype = dtype
         self._network = factorise_network(network).to(dtype=dtype)
@@ -126,42 +129,42 @@ class HalfPrecisionNetwork:
 
     @property
     def nbytes(self) -> int:
-        """Memory of its weights."""
+        """Memory of the weights."""
         return sum(t.numel() * t.element_size() for t in self._network.state_dict().values())
 
     def forward(self, frames: Tensor, step: HalfPrecisionStep) -> DeviceOutputs:
-        """Run one slice without waiting for the device.
+        """Run one slice without synchronising with the device.
 
         Args:
             frames: [B,P,H,W] on the device, in `dtype`.
-            step: whose rows are on the device too.
+            step: from `step_on_device`.
         """
-        raw: HeadLogits = self._network(frames.contiguous(memory_format=torch.channels_last), step)
-        lost = step.counts.sum(0).isnan().view(-1, 1, 1, 1)
-        p3, p4, p5 = (level.masked_fill(lost, torch.nan).contiguous() for level in raw)
+        logits: HeadLogits = self._network(frames.contiguous(memory_format=torch.channels_last), step)
+        non_finite = step.counts.sum(0).isnan().view(-1, 1, 1, 1)
+        p3, p4, p5 = (level.masked_fill(non_finite, torch.nan).contiguous() for level in logits)
         return DeviceOutputs(p3, p4, p5, step.counts.nan_to_num(0.0).to(torch.int64))
 
     def step(self, bank: State, rows: Sequence[int]) -> HalfPrecisionStep:
-        """A step on some rows of a bank of membranes in channels_last."""
+        """Create a step on rows of a bank of membranes in channels_last."""
         return self.step_on_device(bank, torch.tensor(list(rows), dtype=torch.int64, device=self.device))
 
     def step_on_device(self, bank: State, rows: Tensor) -> HalfPrecisionStep:
-        """The same, rows on the device."""
+        """Create a step on rows, int64 [B] on the device, of a bank of membranes in channels_last."""
         return HalfPrecisionStep(bank, rows, len(self.layer_names))
 
     def run(self, frames: Tensor, step: HalfPrecisionStep) -> tuple[HeadLogits, dict[str, Tensor]]:
-        """Run one slice: logits, float32, and the spikes of each layer and sample, int64 [B], on the host."""
+        """Run one slice; see `BankRuntime.run`. Logits (float32) and spikes are on the host."""
         outputs = self.forward(frames.to(self.device, self.dtype), step)
-        return self.copy_outputs(DeviceOutputs(*(each.cpu() for each in outputs)))
+        return self.copy_outputs(DeviceOutputs(*(output.cpu() for output in outputs)))
 
     def copy_outputs(self, outputs: DeviceOutputs) -> tuple[HeadLogits, dict[str, Tensor]]:
-        """Copies of outputs that are on the host."""
+        """Copy outputs on the host: the logits as float32, and layer name -> spikes, int64 [B]."""
         p3, p4, p5 = (level.to(torch.float32, copy=True) for level in outputs[:3])
         return (p3, p4, p5), dict(zip(self.layer_names, outputs.counts.clone().unbind(), strict=True))
 
 
 def select_fire_kernel(device: torch.device) -> FireKernel:
-    """The kernel where triton is there and works, else torch."""
+    """Return the triton kernel if triton works on the device, else the torch implementation."""
     if device.type != "cuda":
         return fire_torch
     try:
@@ -171,9 +174,10 @@ def select_fire_kernel(device: torch.device) -> FireKernel:
         fire_triton(
             x, x.clone(), rows, torch.zeros(1, dtype=torch.float64, device=device), ILIFConstants(0.5, 1.0, 1)
         )
-    except Exception as error:  # no triton, no compiler, a GPU that it does not know
+    except Exception as error:  # triton or its compiler is missing, or does not support the GPU
         log.warning(
-            "no kernel for neurons, torch's operations take its place", extra={"error": str(error)[:500]}
+            "triton kernel for neurons not available, using torch operations",
+            extra={"error": str(error)[:500]},
         )
         return fire_torch
     return fire_triton

@@ -1,4 +1,4 @@
-"""A layer of I-LIF on a GPU: by torch's own operations, or by one kernel that reads and writes memory once.
+"""GPU kernels of I-LIF: the interface, and an implementation with torch operations.
 
 Shapes: S slots, B batch, H height, W width, C channels.
 """
@@ -15,7 +15,7 @@ log = logging.getLogger("spikewatch.runtime")
 
 @dataclass(frozen=True, slots=True)
 class ILIFConstants:
-    """Of a layer of I-LIF."""
+    """Constants of one I-LIF layer."""
 
     beta: float
     input_gain: float
@@ -23,19 +23,19 @@ class ILIFConstants:
 
 
 class FireKernel(Protocol):
-    """One slice (equations 8, 10 and 11), in float32 whatever the types of its tensors."""
+    """Kernel for one slice of I-LIF (equations 8, 10 and 11), in float32 for any types of its tensors."""
 
     def __call__(
         self, x: Tensor, bank: Tensor, rows: Tensor, count: Tensor, constants: ILIFConstants
     ) -> Tensor:
-        """Overwrites membranes.
+        """Run one slice and update the membranes in place.
 
         Args:
             x: input current [B,H,W,C].
             bank: membranes [S,H,W,C].
             rows: int64 [B], rows of the bank.
-            count: float64 [B], zero; becomes the spikes of each sample, NaN if a membrane is not finite.
-            constants: of the layer.
+            count: float64 [B], zeros; set to the spikes of each sample, NaN if a membrane is not finite.
+            constants: constants of the layer.
 
         Returns:
             Spikes [B,H,W,C], of the type of x.
@@ -44,13 +44,14 @@ class FireKernel(Protocol):
 
 
 def fire_torch(x: Tensor, bank: Tensor, rows: Tensor, count: Tensor, constants: ILIFConstants) -> Tensor:
-    """See `Fire`."""
+    """Run one slice with torch operations; see `FireKernel`."""
     u = bank.index_select(0, rows).float().add_(x, alpha=constants.input_gain)
     fired = u.round().clamp_(0, constants.d_max)
-    left = u.sub_(fired).mul_(constants.beta)
-    bank.index_copy_(0, rows, left.to(bank.dtype))
+    membrane = u.sub_(fired).mul_(constants.beta)
+    bank.index_copy_(0, rows, membrane.to(bank.dtype))
     spikes = fired.to(x.dtype)
-    # over channels in float32, which holds whole numbers below 2^24, then over pixels in float64
+    # sum over channels in float32, exact for integers below 2^24, then over pixels in float64
     count.add_(spikes.sum(3, dtype=torch.float32).sum((1, 2), dtype=torch.float64))
-    count.add_(left.flatten(1).sum(1), alpha=0.0)
+    # adds zero, or NaN if a membrane is not finite
+    count.add_(membrane.flatten(1).sum(1), alpha=0.0)
     return spikes

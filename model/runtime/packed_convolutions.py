@@ -1,4 +1,4 @@
-"""Convolutions packed once for oneDNN, which add to a tensor that is there already, if asked.
+"""Convolutions with weights packed for oneDNN, with an optional fused residual addition.
 
 Shapes: B batch, C channels, H height, W width, O output channels, I input channels of a group, k kernel.
 """
@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 PACKING_BATCH = 1
-"""oneDNN picks a layout for the weights from the shape of the input; this is the batch it is told."""
+"""Batch size in the input shape from which oneDNN selects the layout of the packed weights."""
 
 
 class PackedConvolution(Protocol):
-    """[B,C,H,W] -> [B,O,H',W'], float32 in channels_last.
+    """Convolution [B,C,H,W] -> [B,O,H',W'], float32 in channels_last.
 
     Attributes:
         nbytes: memory of the weights.
@@ -23,13 +23,13 @@ class PackedConvolution(Protocol):
     nbytes: int
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """Gives a new tensor, or adds to `residual`, overwrites it and gives it back."""
+        """Return a new tensor. With `residual`, add the result to it in place and return it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ConvGeometry:
-    """Of a convolution and of the input that it is packed for."""
+    """Geometry of a convolution and the shape of the input that it is packed for."""
 
     stride: list[int]
     padding: list[int]
@@ -38,33 +38,33 @@ class ConvGeometry:
 
     @staticmethod
     def from_conv(conv: nn.Conv2d, height: int, width: int) -> "ConvGeometry":
-        """That of a module, on input of height x width."""
+        """Return the geometry of a module for an input of height x width."""
         assert not isinstance(conv.padding, str)
         shape = [PACKING_BATCH, conv.in_channels, height, width]
         return ConvGeometry(list(conv.stride), list(conv.padding), conv.groups, shape)
 
     def output_size(self, kernel: int) -> tuple[int, int]:
-        """Height and width of the output."""
-        high, wide = (
+        """Return the height and width of the output."""
+        height, width = (
             (side + 2 * pad - kernel) // step + 1
             for side, pad, step in zip(self.input_shape[2:], self.padding, self.stride, strict=True)
         )
-        return high, wide
+        return height, width
 
 
 class FloatConv:
-    """On real values, float32."""
+    """Convolution on real values, float32."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry) -> None:
-        at = geometry
+        g = geometry
         packed = torch.ops.aten.mkldnn_reorder_conv2d_weight(
-            weight.to_mkldnn(), at.padding, at.stride, [1, 1], at.groups, at.input_shape
+            weight.to_mkldnn(), g.padding, g.stride, [1, 1], g.groups, g.input_shape
         )
-        self._conv_arguments = (packed, bias, at.padding, at.stride, [1, 1], at.groups)
+        self._conv_arguments = (packed, bias, g.padding, g.stride, [1, 1], g.groups)
         self.nbytes = weight.numel() * weight.element_size()
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """See `Packed`."""
+        """Run the convolution; see `PackedConvolution`."""
         ops = torch.ops.mkldnn
         if residual is None:
             out: Tensor = ops._convolution_pointwise.default(x, *self._conv_arguments, "none", [], "")
@@ -75,11 +75,11 @@ class FloatConv:
 
 
 def quantise_weight(weight: Tensor, parts: int) -> list[tuple[Tensor, Tensor]]:
-    """Signed bytes [O,I,k,k] and their scale [O], once or twice: the sum of bytes times scales is the weight.
+    """Quantise a weight to `parts` (1 or 2) pairs of signed bytes [O,I,k,k] and scales [O].
 
-    One byte holds 8 bits of the largest weight of an output channel, two hold 15. Of the finest scale that
-    fits and the power of two above it the one with the smaller error is taken, for each channel: so weights
-    that are short binary fractions lose nothing.
+    The sum of bytes times scales approximates the weight. One byte represents 8 bits of the largest weight
+    of an output channel, two bytes 15 bits. Each channel uses the finest scale that fits, or the power of
+    two above it if its error is not larger. So weights that are short binary fractions stay exact.
     """
     exact = weight.double()
     levels = 127 if parts == 1 else 127 * 128 + 63
@@ -99,28 +99,28 @@ def quantise_weight(weight: Tensor, parts: int) -> list[tuple[Tensor, Tensor]]:
 
 
 class ByteConv:
-    """On spikes, unsigned bytes; each weight is one signed byte, or the sum of a high and a low one."""
+    """Convolution on spikes as unsigned bytes. A weight is one signed byte, or a high and a low byte."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, geometry: ConvGeometry, parts: int) -> None:
-        at = geometry
-        zero, nothing = torch.zeros(len(weight), dtype=torch.int32), torch.zeros(len(weight))
+        g = geometry
+        zero_point, no_bias = torch.zeros(len(weight), dtype=torch.int32), torch.zeros(len(weight))
         self._parts: list[tuple[tuple[Any, ...], tuple[Any, ...]]] = []
         self.nbytes = weight.numel() * parts
         for part, scale in quantise_weight(weight.detach(), parts):
             packed = torch.ops.onednn.qconv_prepack(
-                part.contiguous(), scale, 1.0, 0, at.stride, at.padding, [1, 1], at.groups, at.input_shape
+                part.contiguous(), scale, 1.0, 0, g.stride, g.padding, [1, 1], g.groups, g.input_shape
             )
-            offset = nothing if bias is None or self._parts else bias.detach().float()
-            rest = (offset, at.stride, at.padding, [1, 1], at.groups, 1.0, 0, torch.float32)
-            self._parts.append(((1.0, 0, packed, scale, zero), rest))
+            offset = no_bias if bias is None or self._parts else bias.detach().float()
+            arguments = (offset, g.stride, g.padding, [1, 1], g.groups, 1.0, 0, torch.float32)
+            self._parts.append(((1.0, 0, packed, scale, zero_point), arguments))
 
     def __call__(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """See `Packed`; x is uint8."""
+        """Run the convolution on x, uint8; see `PackedConvolution`."""
         conv = torch.ops.onednn.qconv2d_pointwise
-        for weight, rest in self._parts:
+        for weight, arguments in self._parts:
             if residual is None:
-                residual = conv.default(x, *weight, *rest, "none", [], "")
+                residual = conv.default(x, *weight, *arguments, "none", [], "")
             else:
-                residual = conv.binary(x, *weight, residual, *rest, 1.0, 0, "sum", 1.0, "none", [], "")
+                residual = conv.binary(x, *weight, residual, *arguments, 1.0, 0, "sum", 1.0, "none", [], "")
         assert residual is not None
         return residual

@@ -1,8 +1,8 @@
-"""Numba kernels on the threads that torch computes with.
+"""Parallel execution of numba kernels on torch's OpenMP threads.
 
-A thread pool of their own would fight torch's for the cores: an OpenMP worker spins for a while after its
-work, waiting for more. So kernels are handed to the same pool, by the entry point that compilers emit for
-`#pragma omp parallel`. Where torch brings no libgomp, they run on the calling thread alone.
+A second thread pool would compete with torch's for the cores, because OpenMP workers spin for some time after
+their work. So kernels run in the same pool, through the entry point that compilers emit for
+`#pragma omp parallel`. If torch has no libgomp, they run on the calling thread alone.
 """
 
 import ctypes
@@ -18,26 +18,26 @@ from numba import types
 from numba.extending import intrinsic
 
 KernelArguments = npt.NDArray[np.int64]
-"""What a kernel is given: the first is its counter of tickets, the rest addresses and numbers."""
+"""Arguments of a kernel: first its task counter, then addresses and numbers."""
 
 KERNEL_SIGNATURE: Any = types.void(types.CPointer(types.int64))  # type: ignore[no-untyped-call]
-"""Signature of a kernel. All threads run it with the same arguments, and draw tickets until none is left."""
+"""Signature of a kernel. All threads run it with the same arguments and claim tasks until none is left."""
 
 
 @intrinsic
 def _pointer(_context: Any, address: Any, dtype: Any) -> Any:
-    """`address` as a pointer to `dtype`."""
-    kind = types.CPointer(dtype.dtype)  # type: ignore[no-untyped-call]
+    """Cast `address` to a pointer to `dtype`."""
+    pointer_type = types.CPointer(dtype.dtype)  # type: ignore[no-untyped-call]
 
     def emit(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        return builder.inttoptr(args[0], context.get_value_type(kind))
+        return builder.inttoptr(args[0], context.get_value_type(pointer_type))
 
-    return kind(types.int64, dtype), emit
+    return pointer_type(types.int64, dtype), emit
 
 
 @intrinsic
 def _next_index(_context: Any, arguments: Any) -> Any:
-    """The next number from 0, each to one thread only."""
+    """Return the next number of the counter, from 0; each number is returned to one thread only."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.atomic_rmw("add", args[0], ir.Constant(ir.IntType(64), 1), "monotonic")
@@ -47,7 +47,7 @@ def _next_index(_context: Any, arguments: Any) -> Any:
 
 @intrinsic
 def _atomic_add(_context: Any, address: Any, number: Any) -> Any:
-    """Add an int64 to memory that other threads add to as well."""
+    """Add an int64 to memory that is shared with other threads."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.atomic_rmw("add", *args, "monotonic")
@@ -57,7 +57,7 @@ def _atomic_add(_context: Any, address: Any, number: Any) -> Any:
 
 @intrinsic
 def _float_from_bits(_context: Any, bits: Any) -> Any:
-    """The float32 whose memory reads as this uint32."""
+    """Reinterpret a uint32 as float32."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.FloatType())
@@ -67,7 +67,7 @@ def _float_from_bits(_context: Any, bits: Any) -> Any:
 
 @intrinsic
 def _float_to_bits(_context: Any, number: Any) -> Any:
-    """The memory of a float32, read as uint32."""
+    """Reinterpret a float32 as uint32."""
 
     def emit(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         return builder.bitcast(args[0], ir.IntType(32))
@@ -75,7 +75,7 @@ def _float_to_bits(_context: Any, number: Any) -> Any:
     return types.uint32(types.float32), emit
 
 
-# intrinsics take their context from the compiler, which type checkers cannot know
+# typed as Any, because the compiler passes the context argument of intrinsics
 pointer: Any = _pointer
 next_index: Any = _next_index
 atomic_add: Any = _atomic_add
@@ -96,14 +96,14 @@ def _openmp() -> ctypes.CDLL | None:
 
 
 def claim_all_cores(threads: int) -> None:
-    """Let the calling thread compute with so many threads, and all others alone.
+    """Let the calling thread compute with `threads` threads, and every other thread with one.
 
-    libgomp keeps a pool of threads for each thread that ever computed in parallel. Once all pools together
-    have more threads than there are cores, they no longer spin at their barriers but sleep, and a step of
-    scale t takes twice as long. So one thread has a pool, and the others have none.
+    libgomp keeps a pool for each thread that ever computed in parallel. If all pools together have more
+    threads than there are cores, their threads sleep at barriers instead of spinning, and a step of scale t
+    takes twice as long. So only one thread gets a pool.
     """
     torch.set_num_threads(1)
-    torch.get_num_threads()  # a thread's own number is set when it first asks, and not again
+    torch.get_num_threads()  # fixes the number of this thread, which torch reads only once
     openmp = _openmp()
     if openmp is None:
         torch.set_num_threads(threads)
@@ -112,7 +112,7 @@ def claim_all_cores(threads: int) -> None:
 
 
 def run_parallel(kernel: Any, arguments: KernelArguments) -> None:
-    """Run a compiled kernel on torch's threads; returns when all tickets are done."""
+    """Run a compiled kernel on torch's threads and wait until all tasks are done."""
     arguments[0] = 0
     openmp = _openmp()
     if openmp is None:

@@ -1,4 +1,4 @@
-"""Which runtime fits the machine and the network."""
+"""Runtime selection by device, processor and network."""
 
 import logging
 
@@ -13,33 +13,38 @@ log = logging.getLogger("spikewatch.runtime")
 
 AUTO = "auto"
 RUNTIMES = ("eager", *PRECISIONS, HALF)
-"""What can be asked for, besides AUTO."""
+"""Names of the runtimes; AUTO selects one of them."""
 
 
 def has_vnni() -> bool:
-    """Whether the processor multiplies bytes in one instruction (VNNI); without it int8 gains little."""
-    able = torch.cpu.get_capabilities()
-    return any(able.get(name, False) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
+    """Return whether the processor has int8 dot products (VNNI or AMX); int8 gains little without them."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_vnni", "avx_vnni", "amx_int8"))
 
 
 def select_runtime(requested: str, network: Network, device: torch.device | str) -> str:
-    """A runtime by name; for `auto` the fastest that keeps the scores.
+    """Return the requested runtime; for `auto` the fastest runtime that keeps the scores.
 
     Raises:
-        ConfigError: no such runtime, or not on this device.
+        ConfigError: the runtime is unknown, or is not available on this device.
     """
-    kind = torch.device(device).type
-    packs = kind == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+    device_type = torch.device(device).type
+    has_onednn = device_type == "cpu" and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if requested not in (AUTO, *RUNTIMES):
         raise ConfigError(f"runtime {requested!r} is unknown; known are {', '.join((AUTO, *RUNTIMES))}")
-    if requested == HALF and kind != "cuda":
-        raise ConfigError(f"runtime {requested} needs a CUDA device")
-    if requested in PRECISIONS and not packs:
-        raise ConfigError(f"runtime {requested} needs a CPU and a torch built with oneDNN")
+    if requested == HALF and device_type != "cuda":
+        raise ConfigError(
+            f"runtime {requested} needs a CUDA device, but the device is {device_type}; choose auto"
+        )
+    if requested in PRECISIONS and not has_onednn:
+        raise ConfigError(
+            f"runtime {requested} needs a CPU and a torch build with oneDNN (the device is {device_type}); "
+            "choose auto"
+        )
     if requested != AUTO:
         return requested
-    if not is_supported(network) or not (packs or kind == "cuda"):
+    if not is_supported(network) or not (has_onednn or device_type == "cuda"):
         return "eager"
-    chosen = HALF if kind == "cuda" else "int8" if has_vnni() else "fp32"
-    log.info("runtime chosen", extra={"runtime": chosen})
-    return chosen
+    runtime = HALF if device_type == "cuda" else "int8" if has_vnni() else "fp32"
+    log.info("runtime selected", extra={"runtime": runtime})
+    return runtime

@@ -1,1 +1,1 @@
-"""What labels are needed for: data sets, windows before a label, scores. Reads recordings by `ingest`."""
+"""Training and evaluation: data sets, augmentation, batch loading, training runs, scores."""

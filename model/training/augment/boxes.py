@@ -1,4 +1,4 @@
-"""Boxes of an augmented clip: where they go, what is left of them, and which are still taught."""
+"""Box augmentation: transform, crop and filter the boxes of an augmented clip or image."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,9 @@ def transform_boxes(
     erased: Rectangle | None,
     box_filter: TrainingBoxFilter,
 ) -> InputBoxes:
-    """Boxes of a picture `width` pixels wide as they are in the output, cropped to its tile.
+    """Transform boxes of an image `width` pixels wide to the output, crop them to the tile and filter them.
 
-    What an erased rectangle hides is lost too, but does not crop a box.
+    An erased rectangle reduces the visible area of a box, but does not crop the box.
     """
     placed = placement.apply(boxes, width)
     cropped = placement.tile.crop(placed)

@@ -1,6 +1,6 @@
-"""One still picture laid into the input, scaled once from the file's pixels; its boxes with it.
+"""Image augmentation: render an image into the input with one resampling, and map its boxes.
 
-Shapes: H, W picture pixels, h, w input pixels, M boxes.
+Shapes: H, W image pixels, h, w input pixels, M boxes.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from spikewatch.model.training.datasets.input_boxes import InputBoxes
 
 PAD_GREY = round(PAD_VALUE * 255)
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
-"""Of red, green and blue (ITU-R BT.601)."""
+"""Luma weights of red, green and blue (ITU-R BT.601)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColourFactors:
-    """Factors of brightness and saturation; 1 leaves colours as they are, a saturation of 0 makes greys."""
+    """Factors of brightness and saturation; 1 changes nothing, and saturation 0 gives a grey image."""
 
     brightness: float = 1.0
     saturation: float = 1.0
@@ -35,14 +35,14 @@ def render_image(
     colours: ColourFactors,
     out: NDArray[np.uint8],
 ) -> None:
-    """Draw a picture into its tile, with grey around it; placed at whole pixels.
+    """Draw an image into its tile at integer pixel coordinates, with a grey border.
 
     Args:
         image: red, green, blue, uint8 [H,W,3].
-        letterbox: of the picture.
-        placement: of the letterboxed picture.
-        colours: of the picture; the grey stays.
-        out: uint8 [3,h,w].
+        letterbox: letterbox of the image.
+        placement: placement of the letterboxed image.
+        colours: colour factors of the image; they do not apply to the border.
+        out: output, uint8 [3,h,w].
     """
     size = (
         max(round(letterbox.height * placement.scale), 1),
@@ -62,7 +62,7 @@ def render_image(
 
 
 def image_boxes(ground_truth: GroundTruth, letterbox: Letterbox, width: int, height: int) -> InputBoxes:
-    """The objects of a width x height picture in input pixels, cropped to it; crowds are not taught."""
+    """Map the objects of a width x height image to input pixels, cropped to the image, without crowds."""
     single = ~ground_truth.crowd
     x, y, w, h = ground_truth.xywh[single].T
     x_px = np.clip([x, x + w], 0, width) * (letterbox.width / width) + letterbox.left

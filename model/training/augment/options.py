@@ -1,6 +1,6 @@
-"""Augmentation of event clips: what may be done to them, and drawing what is done to one.
+"""Augmentation options for event clips, and sampling of the augmentation of one clip.
 
-What is drawn holds for a whole clip, and for a streaming lane until it is fresh again.
+A sampled augmentation applies to a whole clip, or to a stream until its next reset.
 """
 
 from dataclasses import dataclass, replace
@@ -15,20 +15,23 @@ from spikewatch.model.training.augment.transforms import sample_log_uniform, sam
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """Shares are probabilities for a clip or lane; ranges are drawn from evenly, scales on a log scale.
+    """Augmentation options for event clips.
+
+    Shares are probabilities for each clip or stream. Values are sampled uniformly from their range; `scale`
+    and `contrast` are sampled log-uniformly.
 
     Attributes:
         flip: share that is mirrored left to right.
-        zoom: share that is scaled, by `scale`.
-        translate: the picture is moved by up to this part of its sides, either way.
-        mosaic: share of the random clips that are put together of four.
-        swap: share whose polarities are exchanged, as if lights and darks were.
-        thin: share that loses events, each event being kept with a probability of `keep`.
-        gain: share whose counts are multiplied by `contrast`, as of a sensor with another threshold.
+        zoom: share that is scaled by a factor from `scale`.
+        translate: maximum shift, as a share of the frame's sides, in either direction.
+        mosaic: share of the random clips that are composed of four clips.
+        swap: share with exchanged polarities, as if light and dark were exchanged.
+        thin: share that loses events; each event is kept with a probability from `keep`.
+        gain: share with counts multiplied by a factor from `contrast`, as of another contrast threshold.
         noise: share with up to `noise_events` for each pixel and polarity in a slice.
-        erase: share of the random clips where a rectangle is blank, its sides `erase_side` of the
-            picture's.
-        jitter: share whose slices last 0.5 to 1.5 times as long, see `model.training.jitter`.
+        erase: share of the random clips with a blank rectangle, whose sides are a share from `erase_side` of
+            the frame's sides.
+        jitter: share with slices of 0.5 to 1.5 times the usual length, see `augment.time_jitter`.
     """
 
     flip: float = 0.5
@@ -49,7 +52,7 @@ class Augmentation:
 
     @staticmethod
     def none() -> "Augmentation":
-        """Frames as they were cut."""
+        """Return options that change nothing."""
         return Augmentation(
             flip=0, zoom=0, translate=0, mosaic=0, swap=0, thin=0, gain=0, noise=0, erase=0, jitter=0
         )
@@ -57,7 +60,7 @@ class Augmentation:
 
 @dataclass(frozen=True, slots=True)
 class SampledAugmentation:
-    """What is done to one clip or lane."""
+    """Augmentation of one clip or stream."""
 
     placement: Placement
     intensity: IntensityChange
@@ -67,19 +70,22 @@ class SampledAugmentation:
 def sample_augmentation(
     augmentation: Augmentation, rng: np.random.Generator, height: int, width: int, *, clip: bool
 ) -> SampledAugmentation:
-    """For a random clip, or for a lane (which nothing is erased from); h and w: of the input, in pixels."""
+    """Sample the augmentation of a random clip, or of a stream, in which nothing is erased.
+
+    `height` and `width` are those of the input in pixels.
+    """
     placement = sample_placement(augmentation, rng, height, width)
     erased = (
         _sample_rectangle(rng, augmentation, width, height)
         if clip and rng.random() < augmentation.erase
         else None
     )
-    touch = replace(sample_intensity(augmentation, rng), erased=erased)
-    return SampledAugmentation(placement, touch, bool(rng.random() < augmentation.jitter))
+    intensity = replace(sample_intensity(augmentation, rng), erased=erased)
+    return SampledAugmentation(placement, intensity, bool(rng.random() < augmentation.jitter))
 
 
 def sample_intensity(augmentation: Augmentation, rng: np.random.Generator) -> IntensityChange:
-    """What is done to counts."""
+    """Sample the changes of the counts: polarity swap, thinning, gain and noise."""
     thin, gain, noise, swap = rng.random(4)
     keep = rng.uniform(*augmentation.keep) if thin < augmentation.thin else 1.0
     contrast = sample_log_uniform(rng, augmentation.contrast) if gain < augmentation.gain else 1.0

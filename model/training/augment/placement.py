@@ -1,4 +1,7 @@
-"""Where augmentation puts a picture, and where its boxes go with it. h, w: input pixels; M boxes."""
+"""Placement of an image or frame in the output, for pixels and boxes.
+
+Shapes: P channels, H and W pixels of the image, h and w input pixels, M boxes.
+"""
 
 from dataclasses import dataclass
 
@@ -10,7 +13,7 @@ from spikewatch.model.training.datasets.input_boxes import InputBoxes
 
 @dataclass(frozen=True, slots=True)
 class Rectangle:
-    """Pixels [x0, x1) by [y0, y1)."""
+    """Rectangle of the pixels [x0, x1) by [y0, y1)."""
 
     x0: int
     y0: int
@@ -18,19 +21,20 @@ class Rectangle:
     y1: int
 
     def crop(self, boxes: InputBoxes) -> InputBoxes:
-        """Boxes cut off at the sides; one that is outside keeps no area."""
+        """Clip boxes to the rectangle; a box outside gets zero area."""
         low, high = np.array([self.x0, self.y0] * 2, np.float32), np.array([self.x1, self.y1] * 2, np.float32)
         return InputBoxes(np.clip(boxes.xyxy, low, high), boxes.class_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """A point (x, y) of a picture w pixels wide goes to (scale * x + x_px, scale * y + y_px).
+    """Mapping of a point (x, y) of an image w pixels wide to (scale * x + x_px, scale * y + y_px).
 
     Attributes:
-        tile: the part of the output that it fills.
-        flip: the picture is mirrored first, x becoming w - x.
-        scale: 1 copies pixels as they are; x_px and y_px are whole then.
+        tile: the part of the output that the image fills.
+        flip: mirror the image first, which maps x to w - x.
+        scale: scale of the image; with scale 1 pixels are copied, and x_px and y_px are integers.
+        x_px, y_px: shift in output pixels.
     """
 
     tile: Rectangle
@@ -40,7 +44,7 @@ class Placement:
     y_px: float = 0.0
 
     def apply(self, boxes: InputBoxes, width: int) -> InputBoxes:
-        """Where the boxes of a picture `width` pixels wide go, not cropped yet."""
+        """Map the boxes of an image `width` pixels wide, without cropping."""
         xyxy = boxes.xyxy
         if self.flip:
             xyxy = np.stack([width - xyxy[:, 2], xyxy[:, 1], width - xyxy[:, 0], xyxy[:, 3]], 1)
@@ -51,9 +55,9 @@ class Placement:
 def paste(
     image: NDArray[np.uint8], x_px: int, y_px: int, tile: Rectangle, out: NDArray[np.uint8], blank: int
 ) -> None:
-    """Copy a picture [P,H,W] into a tile of the output [P,h,w], its corner at (x_px, y_px) of the output.
+    """Copy an image [P,H,W] into a tile of the output [P,h,w], with its corner at (x_px, y_px).
 
-    What it does not reach of the tile becomes `blank`.
+    The rest of the tile is set to `blank`.
     """
     _, height, width = image.shape
     x0, y0 = max(tile.x0, x_px), max(tile.y0, y_px)

@@ -1,8 +1,8 @@
-"""From cut half slices to the frames of a clip, in one compiled pass: joined, placed and changed.
+"""Rendering of augmented event slices from cached half slices, with compiled kernels.
 
-A scaled picture is sampled: each output pixel takes the count at a random point of the area that it covers,
-anew for each slice. So means stay right (areas shrink by averaging), counts stay whole, and noise keeps its
-density for a pixel, as it would for a car that is farther away from the same sensor.
+Scaled frames are sampled: each output pixel takes the count at a random point of the area that it covers,
+sampled again for each slice. So the means are those of area averaging, counts stay integers, and the noise
+density for each pixel does not change, as for a car that is farther away from the same sensor.
 
 Shapes: J half slices, K slices, P channels, h and w input pixels.
 """
@@ -24,13 +24,13 @@ _UNIT_PER_UINT32 = 1.0 / 4294967296.0
 
 @dataclass(frozen=True, slots=True)
 class IntensityChange:
-    """What is done to the counts of a clip.
+    """Augmentation of the counts of a clip.
 
     Attributes:
-        swap: ON becomes OFF and the other way round.
-        count_change: None leaves counts as they are.
-        noise: events for each pixel and polarity in a slice of the usual length.
-        erased: a part of the output that stays blank.
+        swap: exchange ON and OFF.
+        count_change: random change of the counts, or None.
+        noise: noise events for each pixel and polarity in a slice of the usual length.
+        erased: blank rectangle of the output, or None.
     """
 
     swap: bool = False
@@ -41,7 +41,12 @@ class IntensityChange:
 
 @dataclass(frozen=True, slots=True)
 class Quantisation:
-    """Of the bytes in a frame: the cap of a count, and what the cap is as a byte."""
+    """Quantisation of counts to bytes.
+
+    Attributes:
+        cap: maximum count.
+        levels: byte value of the maximum count.
+    """
 
     cap: int
     levels: int
@@ -56,16 +61,16 @@ def render_slices(
     out: NDArray[np.uint8],
     seed: int,
 ) -> None:
-    """Draw K slices into the tile of an output; noise and erasing come later, see `finish`.
+    """Draw K slices into a tile of the output. `apply_intensity` adds noise and erases later.
 
     Args:
-        halves: uint8 [J,P,h,w].
+        halves: half slices, uint8 [J,P,h,w].
         bounds: int64 [K+1], boundaries of the slices as indices of half slices.
-        placement: of the picture in the output.
-        intensity: swap and change are used.
-        quantisation: of the bytes.
-        out: uint8 [K,P,h,w], any strides.
-        seed: of what is random here.
+        placement: placement of the frame in the output.
+        intensity: only `swap` and `count_change` are used.
+        quantisation: quantisation of the counts.
+        out: output, uint8 [K,P,h,w], any strides.
+        seed: seed of the random sampling.
     """
     step = quantisation.levels // quantisation.cap
     state = np.random.SeedSequence(seed).generate_state(1, np.uint64) | np.uint64(1)
@@ -86,7 +91,7 @@ def render_slices(
 
 
 def _place(joined: NDArray[np.uint8], placement: Placement, out: NDArray[np.uint8], state: Any) -> None:
-    """Put a frame [P,h,w] into its tile of another; what it does not reach is blank."""
+    """Draw a frame [P,h,w] into its tile of the output; the rest of the tile is blank."""
     tile = placement.tile
     if placement.flip:
         joined = joined[:, :, ::-1]
@@ -100,21 +105,21 @@ def _place(joined: NDArray[np.uint8], placement: Placement, out: NDArray[np.uint
 def apply_intensity(
     intensity: IntensityChange, quantisation: Quantisation, out: NDArray[np.uint8], rng: np.random.Generator
 ) -> None:
-    """Add noise to drawn slices, uint8 [K,P,h,w], and blank what is erased."""
+    """Add noise to rendered slices, uint8 [K,P,h,w], and blank the erased rectangle."""
     if intensity.noise:
         step = quantisation.levels // quantisation.cap
         for frame in out:
             number = rng.poisson(intensity.noise * frame.size)
-            at = tuple(rng.integers(0, side, number) for side in frame.shape)
-            frame[at] = np.minimum(frame[at].astype(np.int64) + step, quantisation.levels)
+            index = tuple(rng.integers(0, side, number) for side in frame.shape)
+            frame[index] = np.minimum(frame[index].astype(np.int64) + step, quantisation.levels)
     if intensity.erased is not None:
-        gone = intensity.erased
-        out[..., gone.y0 : gone.y1, gone.x0 : gone.x1] = 0
+        erased = intensity.erased
+        out[..., erased.y0 : erased.y1, erased.x0 : erased.x1] = 0
 
 
 @numba.njit(inline="always")
 def _xorshift64(state: np.uint64) -> np.uint64:
-    """Marsaglia's xorshift64 (Journal of Statistical Software 8(14), 2003)."""
+    """Advance Marsaglia's xorshift64 generator (Journal of Statistical Software 8(14), 2003)."""
     state ^= state << np.uint64(13)
     state ^= state >> np.uint64(7)
     return state ^ (state << np.uint64(17))
@@ -122,7 +127,7 @@ def _xorshift64(state: np.uint64) -> np.uint64:
 
 @numba.njit(nogil=True, cache=True)
 def _join_halves(halves: NDArray[np.uint8], swap: bool, levels: int, joined: NDArray[np.uint8]) -> None:
-    """Sum of one or more half slices, held at `levels`."""
+    """Sum one or more half slices, saturating at `levels`."""
     number, channels, height, width = halves.shape
     for p in range(channels):
         source = channels - 1 - p if swap else p
@@ -144,17 +149,20 @@ def _perturb_counts(
     step: int,
     state: NDArray[np.uint64],
 ) -> None:
-    """Draw new counts from a table [cap+1, DRAWS]; a part of a count is kept or not, and multiplied."""
+    """Sample new counts from a table [cap+1,NUM_QUANTILES].
+
+    The fraction of a count is kept with probability `keep` and multiplied by `gain`.
+    """
     random = state[0]
     levels = (len(table) - 1) * step
     for i in range(len(values)):
         if values[i] == 0:
             continue
         random = _xorshift64(random)
-        whole, part = values[i] // step, values[i] % step
-        value = np.int64(table[whole, random & np.uint64(NUM_QUANTILES - 1)]) * step
-        if part and (random >> np.uint64(32)) * _UNIT_PER_UINT32 < keep:
-            value += np.int64(part * gain + 0.5)
+        count, fraction = values[i] // step, values[i] % step
+        value = np.int64(table[count, random & np.uint64(NUM_QUANTILES - 1)]) * step
+        if fraction and (random >> np.uint64(32)) * _UNIT_PER_UINT32 < keep:
+            value += np.int64(fraction * gain + 0.5)
         values[i] = value if value < levels else levels
     state[0] = random
 
@@ -169,7 +177,7 @@ def _sample_pixels(
     out: NDArray[np.uint8],
     state: NDArray[np.uint64],
 ) -> None:
-    """Each output pixel from a random point of its area, in fixed point with 16 bits behind the point."""
+    """Sample each output pixel at a random point of its area, in fixed point with 16 fractional bits."""
     channels, height, width = frame.shape
     x0, y0, x1, y1 = span
     random = state[0]

@@ -1,6 +1,6 @@
-"""Slices that last 0.5 to 1.5 times as long, by moving the boundary between two of them by half a slice.
+"""Time jitter: slices of 0.5 to 1.5 times the usual length, by shifting boundaries by half a slice.
 
-A boundary at a label never moves, and the number of slices stays, so that targets keep their slices.
+Boundaries at labels do not move, and the number of slices does not change, so targets keep their slices.
 """
 
 import numpy as np
@@ -10,14 +10,14 @@ from spikewatch.model.training.slice_cache.preprocess import SliceGrid
 
 
 def fixed_bounds(slices: int) -> NDArray[np.int64]:
-    """Boundaries of N slices as indices of half slices [N+1]: 0, 2, 4, ..."""
+    """Return the boundaries of N slices as indices of half slices [N+1]: 0, 2, 4, ..."""
     return np.arange(0, 2 * slices + 1, 2)
 
 
 def jittered_bounds(grid: SliceGrid, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Boundaries of a grid's slices as indices of half slices [N+1], some moved by one.
+    """Return the boundaries of the slices of a grid as indices of half slices [N+1], some shifted by one.
 
-    Of two neighbours one stays, so that every slice keeps one to three halves.
+    One of two neighbouring boundaries never moves, so that every slice has one to three halves.
     """
     shift = rng.integers(-1, 2, len(grid) + 1)
     shift[rng.integers(2) :: 2] = 0

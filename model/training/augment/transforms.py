@@ -1,4 +1,4 @@
-"""Where augmentation puts pictures, by lot; of event clips and still pictures alike."""
+"""Sampling of geometric augmentation, for event clips and images: placements and mosaics."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from spikewatch.model.training.augment.placement import Placement, Rectangle
 
 
 class GeometricAugmentation(Protocol):
-    """See `model.training.augment.Augmentation`."""
+    """Geometric options of an augmentation; see `Augmentation` and `ImageAugmentation`."""
 
     @property
     def flip(self) -> float:
@@ -20,17 +20,17 @@ class GeometricAugmentation(Protocol):
 
     @property
     def scale(self) -> tuple[float, float]:
-        """Range of scales."""
+        """Range of the scale factor."""
 
     @property
     def translate(self) -> float:
-        """Part of the sides that a picture is moved by at most."""
+        """Maximum shift, as a share of the sides."""
 
 
 def sample_placement(
     augmentation: GeometricAugmentation, rng: np.random.Generator, height: int, width: int
 ) -> Placement:
-    """Where a picture goes that has the output to itself; height and width in pixels."""
+    """Sample the placement of a single image in the output of height x width pixels."""
     scale = sample_log_uniform(rng, augmentation.scale) if rng.random() < augmentation.zoom else 1.0
     x_px, y_px = (_sample_shift(rng, side, scale, augmentation.translate) for side in (width, height))
     flip = bool(rng.random() < augmentation.flip)
@@ -40,9 +40,9 @@ def sample_placement(
 def sample_mosaic(
     augmentation: GeometricAugmentation, rng: np.random.Generator, height: int, width: int
 ) -> list[Placement]:
-    """Where four pictures go: into the quarters around a point.
+    """Sample the placements of four images in the quarters around a random point.
 
-    Each is scaled to fill its own, or up to half as much again, and then cut.
+    Each image is scaled to 1.0 to 1.5 times the size that fills its quarter, and cropped.
     """
     x, y = (round(side * rng.uniform(0.35, 0.65)) for side in (width, height))
     placements = []
@@ -57,11 +57,11 @@ def sample_mosaic(
 
 
 def sample_log_uniform(rng: np.random.Generator, span: tuple[float, float]) -> float:
-    """Between two positive numbers, evenly in their logarithm."""
+    """Sample log-uniformly between two positive numbers."""
     return float(np.exp(rng.uniform(*np.log(span))))
 
 
 def _sample_shift(rng: np.random.Generator, side: int, scale: float, translate: float) -> float:
-    """A place where a scaled side covers the output or lies within it, and then up to `translate` beyond."""
+    """Sample a position where a scaled side covers the output or lies within it, plus up to `translate`."""
     shift = rng.uniform(0, 1) * side * (1 - scale) + rng.uniform(-translate, translate) * side
     return float(round(shift)) if scale == 1 else float(shift)

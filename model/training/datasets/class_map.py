@@ -1,4 +1,4 @@
-"""Which classes are scored: those that the data set and the weights both know, matched by name."""
+"""Class map: the classes that are scored, matched by name between data set and weights."""
 
 import json
 from collections.abc import Sequence
@@ -13,25 +13,26 @@ from spikewatch.model.spec import GEN1_CLASSES
 from spikewatch.model.training.datasets.protocol import ProtocolName
 
 ONE_MPX_CLASSES = ("pedestrian", "two wheeler", "car", "truck", "bus", "traffic sign", "traffic light")
-"""Classes of the 1 Megapixel set, in the order of their ids."""
+"""Classes of the 1 Megapixel data set, in the order of their ids."""
 
 ONE_MPX_SCORED = ONE_MPX_CLASSES[:3]
-"""Those that papers score."""
+"""Classes of the 1 Megapixel data set that papers score."""
 
 LABEL_MAP_FILE = "label_map_dictionary.json"
-"""Where a folder in Prophesee's layout names its classes: {"0": "car", ...}."""
+"""File with the class names of a folder in Prophesee's layout: {"0": "car", ...}."""
 
 IGNORED_CLASS = -1
+"""Index of a class that is not scored."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassMap:
-    """How two numberings of classes become one.
+    """Mapping of the class ids of labels and of detections to scored classes.
 
     Attributes:
-        names: of the classes that are scored.
-        label_to_index: index in `names` by the id that labels have, IGNORED_CLASS where it is not scored.
-        detection_to_index: the same by the id that detections have.
+        names: names of the scored classes.
+        label_to_index: class id of labels -> index in `names`, or IGNORED_CLASS.
+        detection_to_index: class id of detections -> index in `names`, or IGNORED_CLASS.
     """
 
     names: tuple[str, ...]
@@ -40,13 +41,13 @@ class ClassMap:
 
 
 def remap_ids(ids: NDArray[np.integer], table: Sequence[int]) -> NDArray[np.int64]:
-    """Indices in `ClassMap.names`, int64 [N], or IGNORED_CLASS, of ids [N] that are all below len(table)."""
-    numbers: NDArray[np.int64] = np.asarray(table, np.int64)[ids]
-    return numbers
+    """Map ids [N], all below len(table), to indices in `ClassMap.names` or IGNORED_CLASS, int64 [N]."""
+    indices: NDArray[np.int64] = np.asarray(table, np.int64)[ids]
+    return indices
 
 
 def identity_map(names: Sequence[str]) -> ClassMap:
-    """Labels and detections number the same classes alike."""
+    """Return the map for labels and detections that have the same class ids."""
     ids = tuple(range(len(names)))
     return ClassMap(tuple(names), ids, ids)
 
@@ -57,28 +58,30 @@ def match_classes(
     """Match classes by name.
 
     Args:
-        dataset_names: names by the ids of labels.
-        model_names: names by the ids of detections, those of the weights.
-        requested: names of the data set to score, each as `NAME`, or as `NAME=OTHER` where the weights call
-        it
-            OTHER; None for all that both know, of the 1 Megapixel set those that papers score.
+        dataset_names: names in the order of the class ids of labels.
+        model_names: names in the order of the class ids of detections, those of the weights.
+        requested: names of the data set to score, each as `NAME`, or as `NAME=OTHER` if the class is named
+            OTHER in the weights; None for all common classes (of the 1 Megapixel data set those that papers
+            score).
 
     Raises:
-        DatasetError: a wanted name is unknown or named twice, or nothing is left to score.
+        DatasetError: a requested name is unknown or occurs twice, or no class is left to score.
     """
-    both = f"the data set has {', '.join(dataset_names)}; the weights know {', '.join(model_names)}"
+    both = f"the data set has {', '.join(dataset_names)}; the weights have {', '.join(model_names)}"
     if requested is None:
-        usual = ONE_MPX_SCORED if tuple(dataset_names) == ONE_MPX_CLASSES else dataset_names
-        pairs = [(name, name) for name in usual if name in model_names]
+        default = ONE_MPX_SCORED if tuple(dataset_names) == ONE_MPX_CLASSES else dataset_names
+        pairs = [(name, name) for name in default if name in model_names]
     else:
-        pairs = [(name, other or name) for name, _, other in (each.partition("=") for each in requested)]
+        pairs = [(name, other or name) for name, _, other in (pair.partition("=") for pair in requested)]
     for name, other in pairs:
         if name not in dataset_names or other not in model_names:
             raise DatasetError(f"class {name if name not in dataset_names else other!r} is unknown: {both}")
     names = tuple(name for name, _ in pairs)
     others = [other for _, other in pairs]
     if len(set(names)) < len(names) or len(set(others)) < len(others):
-        raise DatasetError(f"a class is named twice in {', '.join(requested or dataset_names)}")
+        raise DatasetError(
+            f"a class is named twice in {', '.join(requested or dataset_names)}; name each class once"
+        )
     if not pairs:
         raise DatasetError(f"no class in common: {both}; name pairs with --classes NAME=OTHER")
     return ClassMap(names, _index_table(dataset_names, names), _index_table(model_names, others))
@@ -89,9 +92,10 @@ def _index_table(ids: Sequence[str], scored: Sequence[str]) -> tuple[int, ...]:
 
 
 def read_class_names(folder: Path, protocol: ProtocolName) -> tuple[str, ...]:
-    """Class names of a folder in Prophesee's layout, by the ids of its labels.
+    """Return the class names of a folder in Prophesee's layout, in the order of the class ids of its labels.
 
-    From LABEL_MAP_FILE in the folder or the one above; without it those of the set that the rules are for.
+    Reads LABEL_MAP_FILE in the folder or its parent. Without this file, returns the classes of the protocol's
+    data set.
 
     Raises:
         DatasetError: the file is damaged.

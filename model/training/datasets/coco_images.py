@@ -1,4 +1,4 @@
-"""COCO's layout: `annotations/instances_val2017.json` and the pictures in `images/val2017/` or `val2017/`."""
+"""COCO data sets: `annotations/instances_val2017.json` with images in `images/val2017/` or `val2017/`."""
 
 import json
 from collections import defaultdict
@@ -8,25 +8,34 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spikewatch.model.errors import DatasetError
+from spikewatch.model.spec import ModelSpec
 from spikewatch.model.training.datasets.ground_truth import GroundTruth
 
 ANNOTATIONS_PREFIX = "instances_"
 
 T = TypeVar("T")
+ReadImage = Callable[[Path], NDArray[np.uint8]]
+"""Reads an image file as red, green, blue, uint8 [H,W,3]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Categories:
-    """COCO's categories, sorted by id: their names, and category id -> class id, which counts from 0."""
+    """COCO's categories, sorted by id.
+
+    Attributes:
+        names: category names in the order of their class ids.
+        category_to_class: category id -> class id, from 0 without gaps.
+    """
 
     names: tuple[str, ...]
     category_to_class: dict[int, int]
 
     @staticmethod
     def from_annotations(data: dict[str, Any]) -> "Categories":
-        """From the content of an annotations file."""
+        """Read the categories of an annotations file."""
         rows = sorted(data["categories"], key=lambda category: int(category["id"]))
         names = tuple(str(row["name"]) for row in rows)
         return Categories(names, {int(row["id"]): index for index, row in enumerate(rows)})
@@ -34,7 +43,7 @@ class Categories:
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """A picture, its size in pixels by the annotations, what is in it, and its id there."""
+    """Image with ground truth; size (in pixels) and id are those of the annotations."""
 
     path: Path
     width: int
@@ -45,7 +54,13 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True)
 class CocoImages:
-    """A split: its classes, the pictures in order of their ids, and the ids of all, beyond a limit too."""
+    """Split of a COCO data set.
+
+    Attributes:
+        categories: categories of the data set.
+        images: images in the order of their ids, up to the limit.
+        image_ids: ids of all images, including those beyond the limit.
+    """
 
     categories: Categories
     images: tuple[LabelledImage, ...]
@@ -53,52 +68,81 @@ class CocoImages:
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """By contiguous class id."""
+        """Class names in the order of the contiguous class ids."""
         return self.categories.names
 
 
 def find_annotation_files(folder: Path) -> dict[str, Path]:
-    """Split -> annotations, of the splits that have them."""
-    found = sorted((folder / "annotations").glob(f"{ANNOTATIONS_PREFIX}*.json"))
-    return {path.stem.removeprefix(ANNOTATIONS_PREFIX): path for path in found}
+    """Return split -> annotations file, for all splits with annotations."""
+    paths = sorted((folder / "annotations").glob(f"{ANNOTATIONS_PREFIX}*.json"))
+    return {path.stem.removeprefix(ANNOTATIONS_PREFIX): path for path in paths}
 
 
 def resolve_split(folder: Path, prefix: str) -> str:
-    """The split of this name, else the last that begins with it: COCO's carry a year.
+    """Return the split named `prefix`, else the last split that begins with it, because COCO's have a year.
 
     Raises:
-        DatasetError: there is none.
+        DatasetError: there is no such split.
     """
-    found = sorted(name for name in find_annotation_files(folder) if name.startswith(prefix))
-    if not found:
+    splits = sorted(name for name in find_annotation_files(folder) if name.startswith(prefix))
+    if not splits:
         raise DatasetError(f"{folder}: no annotations/{ANNOTATIONS_PREFIX}{prefix}*.json")
-    return prefix if prefix in found else found[-1]
+    return prefix if prefix in splits else splits[-1]
 
 
 def read_coco(folder: Path, split: str = "val2017", limit: int | None = None) -> CocoImages:
-    """Read the annotations of a split; pictures are only looked for.
+    """Read the annotations of a split, and check that its images exist.
 
-    COCO numbers its 80 categories 1 to 90 with gaps; sorted by id they become classes 0 to 79.
+    COCO's 80 category ids are 1 to 90 with gaps. Sorted by id, they become class ids 0 to 79.
 
     Raises:
-        DatasetError: annotations or pictures are missing or damaged.
+        DatasetError: annotations or images are missing, or annotations are damaged.
     """
     files = find_annotation_files(folder)
     if split not in files:
         raise DatasetError(
-            f"{folder}: no annotations of a split {split!r}; there are {', '.join(files) or 'none'}"
+            f"{folder}: no annotations for split {split!r}; there are {', '.join(files) or 'none'}"
         )
-    pictures = next((p for p in (folder / "images" / split, folder / split) if p.is_dir()), None)
-    if pictures is None:
-        raise DatasetError(f"{folder}: the pictures are neither in images/{split}/ nor in {split}/")
-    return parse_annotations(files[split], lambda data: _parse_split(data, pictures, limit))
+    image_folder = next((p for p in (folder / "images" / split, folder / split) if p.is_dir()), None)
+    if image_folder is None:
+        raise DatasetError(f"{folder}: the images are neither in images/{split}/ nor in {split}/")
+    return parse_annotations(files[split], lambda data: _parse_split(data, image_folder, limit))
+
+
+def check_images(images: CocoImages, spec: ModelSpec) -> None:
+    """Check that the weights take these images.
+
+    Raises:
+        DatasetError: there are no images, or the number of classes differs.
+        ConfigError: the weights take events.
+    """
+    if not images.images:
+        raise DatasetError("the annotations name no images; expected at least one")  # no value
+    spec.check_input(events=False, name=images.images[0].path.name)
+    actual, expected = len(images.class_names), len(spec.class_names)
+    if actual != expected:
+        raise DatasetError(f"the annotations have {actual} classes, expected the {expected} of {spec.name}")
+
+
+def read_labelled_image(labelled: LabelledImage, read_image: ReadImage) -> NDArray[np.uint8]:
+    """Read the pixels of an image, uint8 [H,W,3].
+
+    Raises:
+        DatasetError: the size differs from that of the annotations.
+    """
+    image = read_image(labelled.path)
+    height, width = image.shape[:2]
+    if (width, height) != (labelled.width, labelled.height):
+        expected = f"{labelled.width}x{labelled.height}"
+        raise DatasetError(f"{labelled.path}: {width}x{height}, but {expected} by its annotations")
+    return image
 
 
 def parse_annotations(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
-    """What `parse` makes of an annotations file.
+    """Load an annotations file and return the result of `parse`.
 
     Raises:
-        DatasetError: it is none; names the file.
+        DatasetError: the file is not valid; the message names the file.
     """
     try:
         return parse(json.loads(path.read_bytes()))
@@ -109,7 +153,7 @@ def parse_annotations(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
 
 
 def ground_truth_by_image(data: dict[str, Any], categories: Categories) -> Callable[[int], GroundTruth]:
-    """Gives what is labelled in the image of an id."""
+    """Return a function from image id to ground truth."""
     annotations: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
     for annotation in data["annotations"]:
         annotations[int(annotation["image_id"])].append(annotation)
@@ -118,28 +162,28 @@ def ground_truth_by_image(data: dict[str, Any], categories: Categories) -> Calla
 
 def _parse_split(data: dict[str, Any], folder: Path, limit: int | None) -> CocoImages:
     categories = Categories.from_annotations(data)
-    truth = ground_truth_by_image(data, categories)
-    images = sorted(data["images"], key=lambda image: int(image["id"]))
-    pictures = [
+    ground_truth_of = ground_truth_by_image(data, categories)
+    rows = sorted(data["images"], key=lambda row: int(row["id"]))
+    images = [
         LabelledImage(
-            folder / str(image["file_name"]),
-            int(image["width"]),
-            int(image["height"]),
-            truth(int(image["id"])),
-            int(image["id"]),
+            folder / str(row["file_name"]),
+            int(row["width"]),
+            int(row["height"]),
+            ground_truth_of(int(row["id"])),
+            int(row["id"]),
         )
-        for image in images[:limit]
+        for row in rows[:limit]
     ]
-    missing = [each.path for each in pictures if not each.path.is_file()]
+    missing = [image.path for image in images if not image.path.is_file()]
     if missing:
-        raise DatasetError(f"{missing[0]}: missing; {len(missing)} of {len(pictures)} pictures are not there")
-    return CocoImages(categories, tuple(pictures), frozenset(int(image["id"]) for image in images))
+        raise DatasetError(f"{missing[0]}: missing; {len(missing)} of {len(images)} images are missing")
+    return CocoImages(categories, tuple(images), frozenset(int(row["id"]) for row in rows))
 
 
 def _parse_ground_truth(annotations: list[dict[str, Any]], category_to_class: dict[int, int]) -> GroundTruth:
     xywh = np.array([annotation["bbox"] for annotation in annotations], np.float64).reshape(-1, 4)
     if len(xywh) != len(annotations) or not np.isfinite(xywh).all():
-        raise ValueError("a bbox is not four numbers")
+        raise ValueError(f"one of {len(annotations)} bboxes of an image is not four numbers")
     boxes = zip(annotations, xywh, strict=True)
     return GroundTruth(
         xywh,

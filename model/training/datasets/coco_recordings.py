@@ -1,12 +1,12 @@
-"""Boxes in COCO's format on recordings: each image names a recording and a time.
+"""COCO annotations for recordings: each image is one time of a recording.
 
     {"categories": [{"id": 1, "name": "car"}],
      "images": [{"id": 7, "file_name": "street_td.dat", "t_us": 750000}],
      "annotations": [{"id": 1, "image_id": 7, "category_id": 1, "bbox": [x, y, w, h]}]}
 
-`file_name` is relative to the file. Times are microseconds of the recording, `t_us` or `timestamp`. An image
-without annotations counts: what is found there is wrong. `width` and `height` of an image are those of the
-sensor, needed where the recording does not name them.
+`file_name` is relative to the file. Times are in microseconds of the recording, as `t_us` or `timestamp`. An
+image without annotations is scored: every detection in it is a false positive. `width` and `height` of an
+image are the sensor size, which is required if the recording does not contain it.
 """
 
 from dataclasses import dataclass
@@ -35,55 +35,63 @@ TIME_FIELDS = ("t_us", "timestamp")
 
 @dataclass(frozen=True, slots=True)
 class AnnotatedRecording:
-    """A recording, its annotated times in order, and its sensor's size, if it is given; a `Labelled`."""
+    """`LabelledRecording` with COCO annotations.
+
+    Attributes:
+        events: path of the recording.
+        sensor_size: width and height of the sensor in pixels, if the annotations contain them.
+        frames: annotated times in ascending order.
+    """
 
     events: Path
     sensor_size: tuple[int, int] | None
     frames: tuple[LabelledFrame, ...]
 
     def open(self) -> Recording:
-        """Open the events.
+        """Open the recording.
 
         Raises:
-            DatasetError: neither the file nor the annotations name the sensor's size.
-            IngestError: it is no recording, or of another size.
+            DatasetError: neither the recording nor the annotations contain the sensor size.
+            IngestError: the file is no recording, or the sensor sizes differ.
         """
         recording = open_recording(self.events, *(self.sensor_size or ()))
         if recording.width is None or recording.height is None:
             recording.close()
-            raise DatasetError(f"{self.events}: names no sensor size; give width and height of its images")
+            raise DatasetError(
+                f"{self.events}: the sensor size is unknown; add width and height to its images"
+            )
         return recording
 
     def labelled_frames(
         self, sensor_size: tuple[int, int], protocol: EvaluationProtocol, classes: ClassMap
     ) -> list[LabelledFrame]:
-        """See `Labelled.moments`; an image where nothing counts is kept, with nothing to be found."""
+        """See `LabelledRecording.labelled_frames`; images without scored boxes are kept, as empty."""
         return [
             LabelledFrame(
-                each.t_us,
-                _filter_ground_truth(each.ground_truth, sensor_size, protocol, classes),
-                each.image_id,
+                frame.t_us,
+                _filter_ground_truth(frame.ground_truth, sensor_size, protocol, classes),
+                frame.image_id,
             )
-            for each in self.frames
-            if each.t_us > protocol.box_filter.after_us
+            for frame in self.frames
+            if frame.t_us > protocol.box_filter.after_us
         ]
 
     def training_labels(self, classes: int) -> TrainingLabels:
-        """See `Labelled.taught`; crowds are not, and in an image without boxes nothing is there."""
+        """See `LabelledRecording.training_labels`; crowds are dropped, images without boxes are negatives."""
         boxes = np.concatenate(
             [
-                each.ground_truth.select(~each.ground_truth.crowd).to_prophesee(each.t_us)
-                for each in self.frames
+                frame.ground_truth.select(~frame.ground_truth.crowd).to_prophesee(frame.t_us)
+                for frame in self.frames
             ]
         )
         check_class_ids(self.events, boxes, classes)
-        return TrainingLabels(np.array([each.t_us for each in self.frames], np.int64), boxes)
+        return TrainingLabels(np.array([frame.t_us for frame in self.frames], np.int64), boxes)
 
 
 def _filter_ground_truth(
     ground_truth: GroundTruth, sensor_size: tuple[int, int], protocol: EvaluationProtocol, classes: ClassMap
 ) -> GroundTruth:
-    """Cut off at the border, and the boxes that count; an area that was given stays."""
+    """Clip boxes to the sensor and select the scored ones; explicit areas do not change."""
     xywh = crop_xywh(ground_truth.xywh, *sensor_size)
     w, h = xywh[:, 2], xywh[:, 3]
     class_id = remap_ids(ground_truth.class_id, classes.label_to_index)
@@ -95,52 +103,52 @@ def _filter_ground_truth(
 
 @dataclass(frozen=True, slots=True)
 class CocoRecordings:
-    """An annotations file: its classes, and its recordings in the order of their first image's id."""
+    """Annotations file: its categories, and its recordings in the order of the first image id of each."""
 
     categories: Categories
     recordings: tuple[AnnotatedRecording, ...]
 
 
 def read_coco_recordings(path: Path) -> CocoRecordings:
-    """Read the annotations; recordings are only looked for.
+    """Read the annotations, and check that the recordings exist.
 
     Raises:
-        DatasetError: the file is damaged, names the same time twice, or recordings are missing.
-        OSError: it cannot be read.
+        DatasetError: the file is damaged, a time occurs twice, or recordings are missing.
+        OSError: the file cannot be read.
     """
     return parse_annotations(path, lambda data: _parse_recordings(data, path))
 
 
 def has_times(data: dict[str, Any]) -> bool:
-    """Whether images of an annotations file are times of recordings, not pictures."""
+    """Return whether the images of an annotations file are times of recordings, not image files."""
     return any(field in image for image in data["images"] for field in TIME_FIELDS)
 
 
 def _parse_recordings(data: dict[str, Any], path: Path) -> CocoRecordings:
     categories = Categories.from_annotations(data)
-    truth = ground_truth_by_image(data, categories)
+    ground_truth_of = ground_truth_by_image(data, categories)
     by_file: dict[str, list[dict[str, Any]]] = {}
     for image in sorted(data["images"], key=lambda image: int(image["id"])):
         by_file.setdefault(str(image["file_name"]), []).append(image)
     recordings = []
     for name, images in by_file.items():
-        moments = [
-            LabelledFrame(_image_time_us(each, path), truth(int(each["id"])), int(each["id"]))
-            for each in images
+        frames = [
+            LabelledFrame(_image_time_us(image, path), ground_truth_of(int(image["id"])), int(image["id"]))
+            for image in images
         ]
-        moments.sort(key=lambda moment: moment.t_us)
-        if len({moment.t_us for moment in moments}) < len(moments):
-            raise DatasetError(f"{path}: two images of {name} have the same time")
-        sizes = {(int(each["width"]), int(each["height"])) for each in images if "width" in each}
+        frames.sort(key=lambda frame: frame.t_us)
+        if len({frame.t_us for frame in frames}) < len(frames):
+            raise DatasetError(f"{path}: two images of {name} have the same time; expected different times")
+        sizes = {(int(image["width"]), int(image["height"])) for image in images if "width" in image}
         if len(sizes) > 1:
             raise DatasetError(f"{path}: images of {name} differ in size: {sorted(sizes)}")
-        recordings.append(AnnotatedRecording(path.parent / name, next(iter(sizes), None), tuple(moments)))
-    missing = [each.events for each in recordings if not each.events.is_file()]
+        recordings.append(AnnotatedRecording(path.parent / name, next(iter(sizes), None), tuple(frames)))
+    missing = [recording.events for recording in recordings if not recording.events.is_file()]
     if missing or not recordings:
         raise DatasetError(
-            f"{missing[0]}: missing; {len(missing)} of {len(recordings)} recordings are not there"
+            f"{missing[0]}: missing; {len(missing)} of {len(recordings)} recordings are missing"
             if missing
-            else f"{path}: names no images"
+            else f"{path}: names no images, expected at least one"
         )
     return CocoRecordings(categories, tuple(recordings))
 
@@ -150,7 +158,7 @@ def _image_time_us(image: dict[str, Any], path: Path) -> int:
     if name is None:
         raise DatasetError(
             f"{path}: image {image['id']}: no time; expected {' or '.join(TIME_FIELDS)} in microseconds "
-            "(for pictures, name the folder that holds annotations/)"
+            "(for image files, pass the folder that contains annotations/)"
         )
     t_us = int(image[name])
     if t_us != image[name] or abs(t_us) > MAX_TIME_US:

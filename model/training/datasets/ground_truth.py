@@ -1,4 +1,4 @@
-"""Ground truth of one image, wherever it came from."""
+"""Ground truth of one image, independent of the data set's format."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes
 
 @dataclass(frozen=True, slots=True)
 class GroundTruth:
-    """The N labelled objects of one image.
+    """N labelled objects of one image.
 
     Attributes:
         xywh: float64 [N,4], top-left corner, width and height in pixels.
         class_id: int64 [N].
-        area: float64 [N] in square pixels; of the outline where the data set has one, else of the box.
-        crowd: bool [N], boxes around many objects, which neither count as found nor as missed.
+        area: float64 [N] in square pixels; area of the segmentation if there is one, else of the box.
+        crowd: bool [N], boxes around many objects, ignored in scoring.
     """
 
     xywh: NDArray[np.float64]
@@ -29,11 +29,11 @@ class GroundTruth:
         return len(self.class_id)
 
     def select(self, mask: NDArray[np.bool_]) -> "GroundTruth":
-        """Some of the objects."""
+        """Return the objects where the mask, bool [N], is True."""
         return GroundTruth(self.xywh[mask], self.class_id[mask], self.area[mask], self.crowd[mask])
 
     def to_prophesee(self, t_us: int) -> PropheseeBoxes:
-        """In Prophesee's layout, at a time; outlines and crowds are not told."""
+        """Convert to Prophesee's format, at time `t_us`; drops areas and crowd flags."""
         boxes = np.zeros(len(self), BBOX_DTYPE)
         for column, name in enumerate("xywh"):
             boxes[name] = self.xywh[:, column]
@@ -42,7 +42,7 @@ class GroundTruth:
 
     @staticmethod
     def from_prophesee(boxes: PropheseeBoxes) -> "GroundTruth":
-        """Labels of one timestamp; areas are w * h in float32, as in Prophesee's toolbox."""
+        """Convert labels of one time; areas are w * h in float32, as in Prophesee's toolbox."""
         return GroundTruth(
             np.stack([boxes[name] for name in "xywh"], 1).astype(np.float64),
             boxes["class_id"].astype(np.int64),

@@ -1,4 +1,4 @@
-"""The times of a recording that are scored: what is to be found at each, and what was found."""
+"""Labelled recording: interface of a recording with ground truth, and the frames that are scored."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,13 @@ from spikewatch.model.training.datasets.training_labels import TrainingLabels
 
 @dataclass(frozen=True, slots=True)
 class LabelledFrame:
-    """A time, and the objects labelled there; image_id: its number in a data set of COCO's layout."""
+    """One labelled time of a recording.
+
+    Attributes:
+        t_us: time of the labels.
+        ground_truth: labelled objects.
+        image_id: id of the image in COCO annotations, or None.
+    """
 
     t_us: int
     ground_truth: GroundTruth
@@ -27,81 +33,81 @@ class LabelledFrame:
 
 
 class LabelledRecording(Protocol):
-    """A recording with ground truth, in whatever layout; can be pickled."""
+    """Recording with ground truth, in any data set format. Picklable."""
 
     @property
     def events(self) -> Path:
-        """Where the events are."""
+        """Path of the recording."""
 
     @property
     def sensor_size(self) -> tuple[int, int] | None:
-        """Width and height of the sensor in pixels, where the labels name them."""
+        """Width and height of the sensor in pixels, if the labels contain them."""
 
     def open(self) -> Recording:
-        """Open the events.
+        """Open the recording.
 
         Raises:
-            DatasetError: the size of the sensor is unknown.
+            DatasetError: the sensor size is unknown.
             IngestError: the file is no recording.
         """
 
     def labelled_frames(
         self, sensor_size: tuple[int, int], protocol: EvaluationProtocol, classes: ClassMap
     ) -> list[LabelledFrame]:
-        """The times to score in ascending order, all different.
+        """Return the frames to score, in strictly ascending order of time.
 
         Args:
-            sensor_size: width and height in pixels; boxes are cut off there.
-            protocol: which boxes count.
-            classes: that are scored; `Truth.class_id` counts in its names.
+            sensor_size: width and height in pixels; boxes are clipped to it.
+            protocol: selects the boxes that are scored.
+            classes: scored classes; `GroundTruth.class_id` of the result is an index in its names.
 
         Raises:
             DatasetError: the labels are damaged.
         """
 
     def training_labels(self, classes: int) -> TrainingLabels:
-        """What to learn.
+        """Return the labels for training.
 
         Raises:
-            DatasetError: the labels are damaged, or of more classes than are known.
+            DatasetError: the labels are damaged, or have class ids of `classes` or above.
         """
 
 
 def frames_from_boxes(labels: PropheseeBoxes) -> list[LabelledFrame]:
-    """One for each time that has labels; labels of one recording in order of time."""
+    """Group the labels of one recording, in order of time, into one frame for each time."""
     times, starts = np.unique(labels["t"], return_index=True)
-    parts = np.split(labels, starts[1:]) if len(labels) else []
+    groups = np.split(labels, starts[1:]) if len(labels) else []
     return [
-        LabelledFrame(t_us, GroundTruth.from_prophesee(part))
-        for t_us, part in zip(times.tolist(), parts, strict=True)
+        LabelledFrame(t_us, GroundTruth.from_prophesee(boxes))
+        for t_us, boxes in zip(times.tolist(), groups, strict=True)
     ]
 
 
 def filter_boxes(
     boxes: PropheseeBoxes, sensor_size: tuple[int, int], protocol: EvaluationProtocol, table: Sequence[int]
 ) -> PropheseeBoxes:
-    """The boxes that count, cut off at the border and renumbered by a table of a `ClassMap`.
+    """Select the scored boxes, clipped to the sensor and with class ids remapped by a table of a `ClassMap`.
 
-    Cut first, then measured: a box of which little is to be seen does not count.
+    Boxes are clipped before their size is checked, so a box with a small visible part is dropped.
     """
     kept = protocol.box_filter.apply(crop_boxes(boxes, *sensor_size))
-    numbers = remap_ids(kept["class_id"], table)
-    scored: PropheseeBoxes = kept[numbers != IGNORED_CLASS]
-    scored["class_id"] = numbers[numbers != IGNORED_CLASS]
+    indices = remap_ids(kept["class_id"], table)
+    scored: PropheseeBoxes = kept[indices != IGNORED_CLASS]
+    scored["class_id"] = indices[indices != IGNORED_CLASS]
     return scored
 
 
 def pool_detections(
     frames: Sequence[LabelledFrame], detections: PropheseeBoxes, pool_us: int
 ) -> Iterator[Detections]:
-    """All detections near each moment; they may be near several.
+    """Yield the detections near each frame; a detection may be near several frames.
 
     Args:
-        frames: of one recording.
-        detections: the same, already filtered, in order of time.
-        pool_us: how near, inclusive.
+        frames: frames of one recording.
+        detections: filtered detections of the same recording, in order of time.
+        pool_us: maximum distance in time, inclusive.
     """
-    for moment in frames:
-        near = (moment.t_us - pool_us, moment.t_us + pool_us + 1)
-        first, last = np.searchsorted(detections["t"], near)
-        yield from_prophesee(detections[first:last], moment.t_us)
+    for frame in frames:
+        bounds = (frame.t_us - pool_us, frame.t_us + pool_us + 1)
+        first, last = np.searchsorted(detections["t"], bounds)
+        yield from_prophesee(detections[first:last], frame.t_us)

@@ -1,4 +1,4 @@
-"""Prophesee's data sets, Gen1 and 1 Megapixel: `test/*_td.dat` or `*.h5`, each with `*_bbox.npy` beside."""
+"""Prophesee's data sets, Gen1 and 1 Megapixel: `test/*_td.dat` or `*.h5`, with `*_bbox.npy` next to each."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,48 +19,50 @@ from spikewatch.model.training.datasets.training_labels import TrainingLabels
 LABELS_SUFFIX = "_bbox.npy"
 
 RECORDING_SUFFIXES = tuple(middle + end for middle in ("_td", "") for end in (".dat", ".raw", ".h5", ".hdf5"))
-"""How names of recordings may end; the labels' have LABELS instead."""
+"""Suffixes of recordings; the labels have LABELS_SUFFIX instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class PropheseeRecording:
-    """Where the events and the labels of one recording are; a `Labelled`."""
+    """`LabelledRecording` in Prophesee's format: paths of the events and of the labels."""
 
     events: Path
     labels: Path
 
     @property
     def sensor_size(self) -> None:
-        """Named by the events."""
+        """None, because the recording contains the sensor size."""
 
     def open(self) -> Recording:
-        """Open the events.
+        """Open the recording.
 
         Raises:
-            DatasetError: the file does not name its sensor's size.
-            IngestError: it is no recording.
+            DatasetError: the recording does not contain the sensor size.
+            IngestError: the file is no recording.
         """
         recording = open_recording(self.events)
         if recording.width is None or recording.height is None:
             recording.close()
-            raise DatasetError(f"{self.events}: its header does not name the size of the sensor")
+            raise DatasetError(
+                f"{self.events}: the header has no sensor size, expected width and height in pixels"
+            )
         return recording
 
     def labelled_frames(
         self, sensor_size: tuple[int, int], protocol: EvaluationProtocol, classes: ClassMap
     ) -> list[LabelledFrame]:
-        """See `Labelled.moments`; a time without any label that counts is none."""
+        """See `LabelledRecording.labelled_frames`; times without scored labels are dropped."""
         boxes = read_labels(self.labels, len(classes.label_to_index))
         return frames_from_boxes(filter_boxes(boxes, sensor_size, protocol, classes.label_to_index))
 
     def training_labels(self, classes: int) -> TrainingLabels:
-        """See `Labelled.taught`."""
+        """See `LabelledRecording.training_labels`."""
         return TrainingLabels.from_boxes(read_labels(self.labels, classes))
 
 
 def recording_stem(name: str) -> str:
-    """The name of a recording's file without its ending: what its labels and detections share with it."""
-    return name.removesuffix(next((ending for ending in RECORDING_SUFFIXES if name.endswith(ending)), ""))
+    """Return a file name without its recording suffix, the common name of labels and detections."""
+    return name.removesuffix(next((suffix for suffix in RECORDING_SUFFIXES if name.endswith(suffix)), ""))
 
 
 def _event_files(folder: Path) -> list[Path]:
@@ -70,37 +72,39 @@ def _event_files(folder: Path) -> list[Path]:
 
 
 def has_recordings(folder: Path) -> bool:
-    """True if the folder holds recordings itself or one level below."""
+    """Return whether the folder contains recordings, directly or one level below."""
     return bool(_event_files(folder)) or any(
-        _event_files(below) for below in folder.iterdir() if below.is_dir()
+        _event_files(child) for child in folder.iterdir() if child.is_dir()
     )
 
 
 def split_folder(folder: Path, split: str = "test") -> Path:
-    """Where a split is: the folder itself where it holds recordings directly."""
+    """Return the folder of a split: `folder` itself if it contains recordings directly."""
     return folder if _event_files(folder) else folder / split
 
 
 def find_recordings(folder: Path, split: str = "test") -> tuple[PropheseeRecording, ...]:
-    """The recordings of a split, by name; of the folder itself where it holds recordings directly.
+    """Return the recordings of a split in order of name; those of the folder itself if it has any.
 
     Raises:
-        DatasetError: there are none, one lacks its labels, or two would share them.
+        DatasetError: there are no recordings, labels are missing, or two recordings share their labels.
     """
-    place = split_folder(folder, split)
-    events = _event_files(place)
+    source = split_folder(folder, split)
+    events = _event_files(source)
     if not events:
-        splits = sorted(below.name for below in folder.iterdir() if below.is_dir() and _event_files(below))
-        raise DatasetError(f"{place}: no recordings; splits here: {', '.join(splits) or 'none'}")
-    found = [
+        splits = sorted(child.name for child in folder.iterdir() if child.is_dir() and _event_files(child))
+        raise DatasetError(f"{source}: no recordings; splits here: {', '.join(splits) or 'none'}")
+    recordings = [
         PropheseeRecording(path, path.with_name(recording_stem(path.name) + LABELS_SUFFIX)) for path in events
     ]
-    missing = [each.labels for each in found if not each.labels.is_file()]
+    missing = [recording.labels for recording in recordings if not recording.labels.is_file()]
     if missing:
-        raise DatasetError(f"{missing[0]}: missing; {len(missing)} of {len(found)} recordings have no labels")
-    by_labels = {each.labels: each.events.name for each in found}
-    for each in found:
-        if by_labels[each.labels] != each.events.name:
-            names = f"{each.events.name} and {by_labels[each.labels]}"
-            raise DatasetError(f"{place}: {names} share {each.labels.name}; keep one of them")
-    return tuple(found)
+        raise DatasetError(
+            f"{missing[0]}: missing; {len(missing)} of {len(recordings)} recordings have no labels"
+        )
+    by_labels = {recording.labels: recording.events.name for recording in recordings}
+    for recording in recordings:
+        if by_labels[recording.labels] != recording.events.name:
+            names = f"{recording.events.name} and {by_labels[recording.labels]}"
+            raise DatasetError(f"{source}: {names} share {recording.labels.name}; keep one of them")
+    return tuple(recordings)

@@ -1,4 +1,4 @@
-"""The rules by which recordings are scored: which boxes count, and which detections meet which label."""
+"""Evaluation protocols: which boxes of recordings are scored, and which detections belong to a label."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from spikewatch.model.training.datasets.prophesee_labels import GEN1_FILTER, Box
 ProtocolName = Literal["gen1", "1mpx", "none"]
 
 POOL_US = 50_000
-"""Detections this near a label's time, either side, are scored against it (Prophesee's toolbox)."""
+"""Detections within this time before or after a label are scored against it (Prophesee's toolbox)."""
 
 ONE_MPX_WIDTH, ONE_MPX_HEIGHT = 1280, 720
-"""From this size of a sensor on, boxes are filtered as for the 1 Megapixel set."""
+"""Sensors of at least this size use the box filter of the 1 Megapixel data set."""
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationProtocol:
-    """One protocol.
+    """Evaluation protocol.
 
     Attributes:
-        name: a key of RULES.
-        box_filter: which boxes count, ground truth and detections alike.
-        pool_us: how near a label's time a detection must be, inclusive.
+        name: a key of PROTOCOLS.
+        box_filter: filter of the scored boxes, of ground truth and detections.
+        pool_us: maximum distance in time between a label and a detection, inclusive.
     """
 
     name: ProtocolName
@@ -38,13 +38,13 @@ PROTOCOLS: Mapping[ProtocolName, EvaluationProtocol] = MappingProxyType(
         "none": EvaluationProtocol("none", BoxFilter(-1, 0, 0), 0),
     }
 )
-"""By name. `none`: every box from time 0 on, and only detections of exactly the label's time."""
+"""Name -> protocol. `none` scores every box from time 0 on, and only detections at the label's exact time."""
 
 
 def protocol_for_sensor(width: int, height: int) -> EvaluationProtocol:
-    """Those of papers for a sensor of this size in pixels.
+    """Return the protocol that papers use for a sensor of this size in pixels.
 
-    A 1 Megapixel set that was halved to 640x360 has boxes of half the size, hence Gen1's limits.
+    Gen1's limits also apply to 1 Megapixel recordings downsampled to 640x360, whose boxes are half as large.
     """
     large = width >= ONE_MPX_WIDTH and height >= ONE_MPX_HEIGHT
     return PROTOCOLS["1mpx" if large else "gen1"]

@@ -1,4 +1,4 @@
-"""What the labels of a recording teach."""
+"""Training labels of a recording."""
 
 from dataclasses import dataclass
 
@@ -10,12 +10,17 @@ from spikewatch.model.prophesee_boxes import PropheseeBoxes
 
 @dataclass(frozen=True, slots=True)
 class TrainingLabels:
-    """Boxes in order of time, and the times, int64 ascending, at which they are all that is there."""
+    """Labels of a recording for training.
+
+    Attributes:
+        times_us: int64, ascending, the labelled times; at these times there are no objects without a box.
+        boxes: boxes in order of time.
+    """
 
     times_us: NDArray[np.int64]
     boxes: PropheseeBoxes
 
     @staticmethod
     def from_boxes(boxes: PropheseeBoxes) -> "TrainingLabels":
-        """A time without boxes is not labelled."""
+        """Return labels whose labelled times are those of the boxes."""
         return TrainingLabels(np.unique(boxes["t"]), boxes)

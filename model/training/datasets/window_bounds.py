@@ -1,4 +1,4 @@
-"""Where the slices before a label begin and end."""
+"""Window boundaries: start and end of the slices before a label."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from itertools import chain
 
 @dataclass(frozen=True, slots=True)
 class WindowSpec:
-    """How the time before a label is cut: T slices of slice_us microseconds."""
+    """Window before a label: `slices` (T) slices of `slice_us` microseconds."""
 
     slices: int
     slice_us: int
@@ -16,7 +16,14 @@ class WindowSpec:
 def stateful_boundaries(
     before_us: int | None, label_us: int, first_us: int | None, window_spec: WindowSpec
 ) -> Iterable[int]:
-    """Boundaries of the slices from the label before, or the recording's first event, up to a label."""
+    """Return the boundaries of the slices from the previous label, or from the first event, up to a label.
+
+    Args:
+        before_us: time of the previous label, or None.
+        label_us: time of the label, the last boundary.
+        first_us: time of the first event of the recording, or None.
+        window_spec: length of a slice, and minimum number of slices before the first label.
+    """
     if before_us is not None:
         slices = max((2 * (label_us - before_us) + window_spec.slice_us) // (2 * window_spec.slice_us), 1)
         return chain(

@@ -1,20 +1,20 @@
-"""Which boxes of a window are scored."""
+"""Selection of the boxes of a window that are scored: confidence threshold and NMS."""
 
 from dataclasses import dataclass
 
 DEFAULT_CONFIDENCE = 0.001
-"""Boxes at or below it are left out: low, since average precision needs the whole curve."""
+"""Boxes at or below this confidence are dropped; low, because average precision needs the whole curve."""
 
 DEFAULT_IOU = 0.65
-"""Of two boxes of a class that overlap more, the better is kept. Ours; the paper's code takes 0.7."""
+"""NMS threshold: of two boxes of a class that overlap more, the better is kept (the paper's code: 0.7)."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoxSelection:
-    """By confidence, then by suppression within each class, which keeps `model.nms.MAX_DETECTIONS` at most.
+    """Selection by confidence, then by NMS within each class, with at most `nms.MAX_DETECTIONS` boxes.
 
-    That bound is for all classes together, where COCO's 100 are for each; on COCO it costs a crowded picture
-    its weakest boxes.
+    This limit is for all classes together, whereas COCO's limit of 100 is for each class. So crowded images
+    of COCO lose their least confident boxes.
     """
 
     confidence: float = DEFAULT_CONFIDENCE

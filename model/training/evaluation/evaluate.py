@@ -1,11 +1,9 @@
-"""Evaluation: run a detector over labelled recordings or pictures, or take boxes as given, and score them."""
+"""Evaluation: score a detector on labelled recordings or images, or score given detections."""
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from spikewatch.model.detections import Detections
@@ -15,7 +13,13 @@ from spikewatch.model.errors import ConfigError, DatasetError
 from spikewatch.model.letterbox import Letterbox, preprocess
 from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes, from_prophesee, to_prophesee
 from spikewatch.model.training.datasets.class_map import ClassMap, identity_map
-from spikewatch.model.training.datasets.coco_images import CocoImages, LabelledImage
+from spikewatch.model.training.datasets.coco_images import (
+    CocoImages,
+    LabelledImage,
+    ReadImage,
+    check_images,
+    read_labelled_image,
+)
 from spikewatch.model.training.datasets.labelled_recording import LabelledRecording
 from spikewatch.model.training.datasets.protocol import EvaluationProtocol
 from spikewatch.model.training.datasets.window_bounds import WindowSpec
@@ -33,7 +37,6 @@ from spikewatch.model.training.evaluation.scored_image import ScoredImage
 from spikewatch.model.training.evaluation.window_runner import RUNNERS, LabelledRun, select_sample
 
 ProgressCallback = Callable[[float], None]
-ReadImage = Callable[[Path], NDArray[np.uint8]]
 
 DEFAULT_SELECTION = BoxSelection()
 
@@ -54,74 +57,76 @@ def evaluate_recordings(
     classes: ClassMap | None = None,
     batch: int = 1,
 ) -> Evaluation:
-    """Score a detector on recordings, by Prophesee's protocol unless told otherwise. Prints nothing.
+    """Score a detector on recordings, by default with Prophesee's protocol.
 
     Args:
-        detector: with weights for events, its network in evaluation mode.
-        recordings: a split, or a few of it; at most `batch` are open at a time, and only boxes are kept.
-        window_spec: the window before a label; None for the weights' own.
-        state: `reset` or `carry`, see `model.training.windows`.
-        selection: of boxes.
-        progress: called with the share done.
-        protocol: which boxes count; None for those of the sensor.
-        classes: that are scored; None where labels number the weights' classes.
-        batch: windows (`reset`) or recordings (`carry`) in one batch; changes no result where sums are exact.
+        detector: detector with weights for events, with its network in evaluation mode.
+        recordings: recordings of a split; at most `batch` are open at a time, and only boxes are kept.
+        window_spec: window before a label; None for that of the weights.
+        state: `reset` or `carry`, see `window_runner`.
+        selection: selection of the scored boxes.
+        progress: called with the share that is done.
+        protocol: evaluation protocol; None for that of the sensor.
+        classes: scored classes; None if labels have the class ids of the weights.
+        batch: windows (`reset`) or recordings (`carry`) in one batch; does not change results if sums are
+            exact.
 
     Raises:
-        DatasetError: there are no recordings, labels are damaged, or none counts.
+        DatasetError: there are no recordings, labels are damaged, or no label is scored.
         IngestError: a recording is damaged.
-        ConfigError: the weights look at pictures, `carry` does not go with them, or the network is training.
+        ConfigError: the weights take images, they do not support `carry`, or the network is in training mode.
     """
     spec = detector.spec
     if not recordings:
-        raise DatasetError("no recordings to score")
+        raise DatasetError("no recordings to score; expected at least one")  # no value
     if detector.network.training:
         raise ConfigError(
-            f"{spec.name} is in training mode, where scoring would change it; call network.eval()"
+            f"{spec.name} is in training mode, in which scoring would change its weights; call network.eval()"
         )
     spec.check_input(events=True, name=recordings[0].events.name)
     window_spec = window_spec or WindowSpec(spec.slices, spec.slice_us)
     classes = classes or identity_map(spec.class_names)
-    truth, meter = prepare_ground_truth(recordings, classes, protocol), EnergyMeter(detector)
-    jobs = [
-        LabelledRun(each, [moment.t_us for moment in some])
-        for each, some in zip(recordings, truth.frames, strict=True)
+    ground_truth, meter = prepare_ground_truth(recordings, classes, protocol), EnergyMeter(detector)
+    runs = [
+        LabelledRun(recording, [frame.t_us for frame in frames])
+        for recording, frames in zip(recordings, ground_truth.frames, strict=True)
     ]
-    found: list[list[PropheseeBoxes]] = [[] for _ in recordings]
-    for ran in RUNNERS[state](detector, jobs, window_spec, batch):
-        meter.add(ran.out)
-        for source, label_us, logits in ran.completed:
+    detections: list[list[PropheseeBoxes]] = [[] for _ in recordings]
+    for step in RUNNERS[state](detector, runs, window_spec, batch):
+        meter.add(step.out)
+        for source, label_us, logits in step.completed:
             at_label = detector.postprocess(
-                logits, truth.sensor_sizes[source], label_us, selection.confidence, selection.iou
+                logits, ground_truth.sensor_sizes[source], label_us, selection.confidence, selection.iou
             )
-            found[source].append(to_prophesee(at_label))
-        progress(ran.runs_done / len(recordings))
-    # one set of boxes for each label: those of its neighbours, pooled in, would count as false
-    images = pair_images(truth, [concat_prophesee(parts) for parts in found], classes, pool_us=0)
+            detections[source].append(to_prophesee(at_label))
+        progress(step.runs_done / len(recordings))
+    # each label has its own detections: pooled ones of neighbouring labels would be false positives
+    images = pair_images(ground_truth, [concat_prophesee(parts) for parts in detections], classes, pool_us=0)
     cost = compute_cost(meter, window_spec.slices)
-    return Evaluation(compute_score(images, classes.names), len(recordings), images, cost, truth.protocol)
+    return Evaluation(
+        compute_score(images, classes.names), len(recordings), images, cost, ground_truth.protocol
+    )
 
 
 def evaluate_boxes(
     ground_truth: PreparedGroundTruth, detections: Sequence[PropheseeBoxes], classes: ClassMap
 ) -> Evaluation:
-    """Score boxes from elsewhere.
+    """Score the detections of another system.
 
     Args:
-        ground_truth: of some recordings.
-        detections: of the same, each in order of time.
-        classes: that are scored.
+        ground_truth: ground truth of recordings.
+        detections: detections of each of these recordings, in order of time.
+        classes: scored classes.
 
     Raises:
-        DatasetError: there are boxes, but none near any label.
+        DatasetError: there are detections, but none near a label.
     """
     images = pair_images(ground_truth, detections, classes, ground_truth.protocol.pool_us)
     if any(map(len, detections)) and not any(len(image.detections) for image in images):
         pool_ms = ground_truth.protocol.pool_us / 1000
         raise DatasetError(
-            f"of {sum(map(len, detections))} detections none counts: times are in microseconds of the "
-            "recording, "
-            f"within {pool_ms:g} ms of a label's; boxes are in pixels, filtered by "
+            f"none of {sum(map(len, detections))} detections is scored: expected times in microseconds of "
+            f"the recording, within {pool_ms:g} ms of a label, and boxes in pixels that pass "
             f"{ground_truth.protocol.box_filter}"
         )
     return Evaluation(
@@ -138,61 +143,56 @@ def evaluate_images(
     progress: ProgressCallback = _no_progress,
     batch: int = 1,
 ) -> Evaluation:
-    """Score pictures, each from rest.
+    """Score a detector on images, each from the initial state.
 
     Args:
-        detector: with weights for pictures.
+        detector: detector with weights for images.
         images: a split.
         slices: T.
-        selection: of boxes.
-        read_image: red, green, blue, uint8 [H,W,3] from a file.
-        progress: called with the share done.
-        batch: pictures in one batch.
+        selection: selection of the scored boxes.
+        read_image: reads an image file as red, green, blue, uint8 [H,W,3].
+        progress: called with the share that is done.
+        batch: images in one batch.
 
     Raises:
-        DatasetError: there are no pictures, a picture is not what the annotations say, or has other classes.
-        ConfigError: the weights look at events.
+        DatasetError: there are no images, or an image or the classes do not match the annotations.
+        ConfigError: the weights take events.
     """
     spec = detector.spec
-    if not images.images:
-        raise DatasetError("the annotations name no pictures")
-    spec.check_input(events=False, name=images.images[0].path.name)
-    if len(images.class_names) != len(spec.class_names):
-        given, known = len(images.class_names), len(spec.class_names)
-        raise DatasetError(f"the annotations have {given} classes, but {spec.name} knows {known}")
+    check_images(images, spec)
     meter = EnergyMeter(detector)
     scored: list[ScoredImage] = []
     for start in range(0, len(images.images), batch):
-        some = images.images[start : start + batch]
-        frames = torch.stack([_read_frame(each, read_image, detector) for each in some])
+        group = images.images[start : start + batch]
+        frames = torch.stack([_read_frame(image, read_image, detector) for image in group])
         outputs = detector.run_window(torch.stack([frames] * slices))
         meter.add_all(outputs)
-        for row, each in enumerate(some):
-            logits, size = [select_sample(out.logits, row) for out in outputs], (each.width, each.height)
-            found = detector.postprocess(logits, size, 0, selection.confidence, selection.iou)
-            scored.append(ScoredImage(start + row, 0, each.ground_truth, found))
+        for row, image in enumerate(group):
+            logits, size = [select_sample(out.logits, row) for out in outputs], (image.width, image.height)
+            detections = detector.postprocess(logits, size, 0, selection.confidence, selection.iou)
+            scored.append(ScoredImage(start + row, 0, image.ground_truth, detections))
         progress(len(scored) / len(images.images))
     score = compute_score(scored, spec.class_names)
     return Evaluation(score, len(scored), tuple(scored), compute_cost(meter, slices), None)
 
 
 def _read_frame(labelled: LabelledImage, read_image: ReadImage, detector: Detector) -> Tensor:
-    """Network input [P,h,w]."""
-    picture = read_image(labelled.path)
-    height, width = picture.shape[:2]
-    if (width, height) != (labelled.width, labelled.height):
-        raise DatasetError(
-            f"{labelled.path}: {width}x{height}, but {labelled.width}x{labelled.height} by its annotations"
-        )
-    box = Letterbox.fit(width, height, detector.spec)
-    return preprocess(picture.transpose(2, 0, 1), box, detector.spec)
+    """Read an image and convert it to network input [P,h,w]."""
+    image = read_labelled_image(labelled, read_image)
+    letterbox = Letterbox.fit(labelled.width, labelled.height, detector.spec)
+    return preprocess(image.transpose(2, 0, 1), letterbox, detector.spec)
 
 
 def evaluate_image_boxes(images: CocoImages, detections: Mapping[int, Detections]) -> Evaluation:
-    """Score boxes in pictures from elsewhere; detections: image id -> boxes, with contiguous class ids."""
-    nothing = from_prophesee(np.zeros(0, BBOX_DTYPE), 0)
+    """Score the detections of another system in images.
+
+    Args:
+        images: a split.
+        detections: image id -> detections, with contiguous class ids.
+    """
+    no_detections = from_prophesee(np.zeros(0, BBOX_DTYPE), 0)
     scored = tuple(
-        ScoredImage(index, 0, each.ground_truth, detections.get(each.image_id, nothing))
-        for index, each in enumerate(images.images)
+        ScoredImage(index, 0, image.ground_truth, detections.get(image.image_id, no_detections))
+        for index, image in enumerate(images.images)
     )
     return Evaluation(compute_score(scored, images.class_names), len(scored), scored, None, None)

@@ -1,4 +1,4 @@
-"""What an evaluation needs and what it gives, whoever found the boxes."""
+"""Data of an evaluation: prepared ground truth, scored images, score and cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ from spikewatch.model.training.evaluation.scored_image import ScoredImage
 
 @dataclass(frozen=True, slots=True)
 class RunCost:
-    """What a run took.
+    """Cost of a run.
 
     Attributes:
-        windows: windows of T slices that were run; a fraction where the membranes were carried.
+        windows: windows of T slices that were run; with a fraction if membranes were carried.
         firing_rate: spikes for each neuron and virtual step.
-        energy: of one window, the mean, by the paper's formulas.
+        energy: mean energy of one window, by the paper's formulas.
     """
 
     windows: float
@@ -39,14 +39,14 @@ class RunCost:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """A score, and what it took.
+    """Result of an evaluation.
 
     Attributes:
-        score: of the boxes.
-        sources: recordings or pictures that were read.
-        images: what was scored.
-        cost: None for boxes from elsewhere.
-        protocol: that boxes of recordings were filtered by; None for pictures.
+        score: score of the detections.
+        sources: number of recordings or images that were read.
+        images: the scored images.
+        cost: cost of the run; None for detections of another system.
+        protocol: protocol of the recordings; None for images.
     """
 
     score: Score
@@ -58,7 +58,13 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class PreparedGroundTruth:
-    """What is to be found in recordings: for each its sensor's width and height, and its moments."""
+    """Ground truth of recordings.
+
+    Attributes:
+        sensor_sizes: width and height of the sensor of each recording.
+        frames: labelled frames of each recording.
+        protocol: evaluation protocol.
+    """
 
     sensor_sizes: tuple[tuple[int, int], ...]
     frames: tuple[list[LabelledFrame], ...]
@@ -71,36 +77,35 @@ def prepare_ground_truth(
     """Read the headers and labels of recordings.
 
     Args:
-        recordings: at least one.
-        classes: that are scored.
-        protocol: of scoring; None for those of the sensor, which must be the same for all.
+        recordings: at least one recording.
+        classes: scored classes.
+        protocol: evaluation protocol; None for that of the sensor, which must be the same for all recordings.
 
     Raises:
-        DatasetError: labels are damaged, sensors differ in their rules, or nothing is left to be found.
+        DatasetError: labels are damaged, the protocols of the sensors differ, or no label is left to score.
         IngestError: a header is damaged.
     """
     sensors = []
-    for each in recordings:
-        with each.open() as recording:
+    for labelled in recordings:
+        with labelled.open() as recording:
             sensors.append(recording.sensor_size())
-        own = protocol_for_sensor(*sensors[-1])
-        if protocol is None and own != protocol_for_sensor(*sensors[0]):
+        if protocol is None and protocol_for_sensor(*sensors[-1]) != protocol_for_sensor(*sensors[0]):
             raise DatasetError(
-                f"{each.events}: a sensor of {_size_text(sensors[-1])}, but {recordings[0].events.name} has "
-                f"{_size_text(sensors[0])}, where other boxes count; name the rules (--protocol)"
+                f"{labelled.events}: a sensor of {_size_text(sensors[-1])}, but {recordings[0].events.name} "
+                f"has {_size_text(sensors[0])} and another protocol; choose one with --protocol"
             )
     protocol = protocol or protocol_for_sensor(*sensors[0])
-    moments = tuple(
-        each.labelled_frames(sensor, protocol, classes)
-        for each, sensor in zip(recordings, sensors, strict=True)
+    frames = tuple(
+        labelled.labelled_frames(sensor, protocol, classes)
+        for labelled, sensor in zip(recordings, sensors, strict=True)
     )
-    if not any(len(moment.ground_truth) for some in moments for moment in some):
+    if not any(len(frame.ground_truth) for of_recording in frames for frame in of_recording):
         scored = ", ".join(classes.names)
         raise DatasetError(
             f"{recordings[0].events.parent}: no label of {scored} is left after the filter "
             f"({protocol.box_filter})"
         )
-    return PreparedGroundTruth(tuple(sensors), moments, protocol)
+    return PreparedGroundTruth(tuple(sensors), frames, protocol)
 
 
 def _size_text(sensor: tuple[int, int]) -> str:
@@ -110,23 +115,23 @@ def _size_text(sensor: tuple[int, int]) -> str:
 def pair_images(
     ground_truth: PreparedGroundTruth, detections: Sequence[PropheseeBoxes], classes: ClassMap, pool_us: int
 ) -> tuple[ScoredImage, ...]:
-    """Every moment with the boxes near it.
+    """Pair every labelled frame with the detections near it.
 
     Args:
-        ground_truth: of some recordings.
-        detections: of the same, each in order of time, with the ids that detections have.
-        classes: that are scored.
-        pool_us: how near, inclusive.
+        ground_truth: ground truth of recordings.
+        detections: detections of each of these recordings, in order of time, before `classes` is applied.
+        classes: scored classes.
+        pool_us: maximum distance in time, inclusive.
     """
     return tuple(
-        ScoredImage(source, moment.t_us, moment.ground_truth, near)
-        for source, (sensor, moments, boxes) in enumerate(
+        ScoredImage(source, frame.t_us, frame.ground_truth, nearby)
+        for source, (sensor, frames, boxes) in enumerate(
             zip(ground_truth.sensor_sizes, ground_truth.frames, detections, strict=True)
         )
-        for moment, near in zip(
-            moments,
+        for frame, nearby in zip(
+            frames,
             pool_detections(
-                moments,
+                frames,
                 filter_boxes(boxes, sensor, ground_truth.protocol, classes.detection_to_index),
                 pool_us,
             ),
@@ -136,15 +141,15 @@ def pair_images(
 
 
 def compute_score(images: Sequence[ScoredImage], names: Sequence[str]) -> Score:
-    """COCO's figures of some images."""
-    scorer = CocoEvaluator(names)
+    """Compute COCO's metrics of images."""
+    evaluator = CocoEvaluator(names)
     for image in images:
-        scorer.add(image.ground_truth, image.detections)
-    return scorer.score()
+        evaluator.add(image.ground_truth, image.detections)
+    return evaluator.score()
 
 
 def compute_cost(meter: EnergyMeter, slices: int) -> RunCost:
-    """What a window of `slices` slices cost on the mean."""
+    """Compute the mean cost of a window of `slices` slices."""
     report = meter.report(slices)
     layers = [row.layer for row in report.layers]
     rate = mean_firing_rate(layers, meter.spikes, report.d_max, meter.slices)
@@ -152,5 +157,5 @@ def compute_cost(meter: EnergyMeter, slices: int) -> RunCost:
 
 
 def concat_prophesee(parts: Sequence[PropheseeBoxes]) -> PropheseeBoxes:
-    """Boxes one after the other, in the layout of one array."""
+    """Concatenate boxes; returns an empty array for no parts."""
     return np.concatenate([np.zeros(0, BBOX_DTYPE), *parts])

@@ -1,4 +1,4 @@
-"""What scoring gives: average precisions and the curves behind them."""
+"""Detection metrics: average precision and precision-recall curves."""
 
 from dataclasses import dataclass
 
@@ -6,23 +6,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 RECALL_THRESHOLDS: NDArray[np.float64] = np.linspace(0, 1, 101)
-"""Where COCO reads a curve."""
+"""Recalls at which COCO samples a curve."""
 
 CURVE_IOUS = (0.5, 0.75)
-"""Overlaps for which curves are kept."""
+"""IoU thresholds of the curves in a score."""
 
 IOU_THRESHOLDS = tuple(0.5 + 0.05 * k for k in range(10))
-_AT_50, _AT_75 = 0, 5  # of THRESHOLDS
-_ALL, _SMALL, _MEDIUM, _LARGE = 0, 1, 2, 3  # areas: up to 32^2, up to 96^2, above
+_AT_50, _AT_75 = 0, 5  # indices in IOU_THRESHOLDS
+_ALL, _SMALL, _MEDIUM, _LARGE = 0, 1, 2, 3  # area indices: small to 32^2, medium to 96^2 square pixels
 
 
 @dataclass(frozen=True, slots=True)
 class PrecisionMetrics:
-    """Average precision, 0 to 1; None where there is no ground truth to find.
+    """Average precision, 0 to 1; None without ground truth.
 
     Attributes:
-        ap: mean over IoU 0.50:0.95; ap50, ap75: at one IoU.
-        ap_small, ap_medium, ap_large: as `ap`, of objects below 32^2, between, and above 96^2 square pixels.
+        ap: mean over IoU 0.50:0.95.
+        ap50, ap75: at IoU 0.50 and 0.75.
+        ap_small, ap_medium, ap_large: as `ap`, for objects below 32^2, between, and above 96^2 square pixels.
     """
 
     ap: float | None
@@ -35,13 +36,14 @@ class PrecisionMetrics:
 
 @dataclass(frozen=True, slots=True)
 class PrecisionRecallCurve:
-    """Precision over recall of one class at one IoU.
+    """Precision-recall curve of one class at one IoU.
 
     Attributes:
-        name: of the class.
-        iou: overlap from which a box is a hit.
-        precision: the best at RECALLS or beyond, float64 [101]; 0 where that recall is never reached.
-        confidence: of the box with which each recall is reached, float64 [101]; 0 likewise.
+        name: name of the class.
+        iou: minimum IoU of a true positive.
+        precision: maximum precision at each of RECALL_THRESHOLDS or above, float64 [101]; 0 if the recall is
+            not reached.
+        confidence: confidence at which each recall is reached, float64 [101]; 0 if it is not reached.
     """
 
     name: str
@@ -52,7 +54,7 @@ class PrecisionRecallCurve:
 
 @dataclass(frozen=True, slots=True)
 class ClassScore:
-    """One class: its figures, and how many boxes were labelled and found."""
+    """Metrics of one class, and its numbers of labelled and detected boxes."""
 
     name: str
     metrics: PrecisionMetrics
@@ -62,7 +64,14 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """All classes together, each by itself, how many images were scored, and curves where there is truth."""
+    """Score of an evaluation.
+
+    Attributes:
+        metrics: metrics over all classes.
+        classes: score of each class.
+        images: number of scored images.
+        curves: curves of the classes with ground truth.
+    """
 
     metrics: PrecisionMetrics
     classes: tuple[ClassScore, ...]
@@ -71,10 +80,10 @@ class Score:
 
 
 def summarise_precision(precision: NDArray[np.float64]) -> PrecisionMetrics:
-    """From [IoU threshold, recall, class, area], -1 where there is no ground truth."""
+    """Compute metrics from precision [IoU threshold, recall, class, area], -1 without ground truth."""
 
-    def mean(part: NDArray[np.float64]) -> float | None:
-        known = part[part > -1]
+    def mean(values: NDArray[np.float64]) -> float | None:
+        known = values[values > -1]
         return float(known.mean()) if known.size else None
 
     return PrecisionMetrics(
@@ -90,7 +99,7 @@ def summarise_precision(precision: NDArray[np.float64]) -> PrecisionMetrics:
 def precision_recall_curves(
     name: str, precision: NDArray[np.float64], confidence: NDArray[np.float64]
 ) -> tuple[PrecisionRecallCurve, ...]:
-    """Curves of one class from [IoU threshold, recall, area]; none where there is no ground truth."""
-    at = {0.5: _AT_50, 0.75: _AT_75}
-    rows = [(iou, precision[at[iou], :, _ALL], confidence[at[iou], :, _ALL]) for iou in CURVE_IOUS]
+    """Return the curves of one class from [IoU threshold, recall, area]; none without ground truth."""
+    index = {0.5: _AT_50, 0.75: _AT_75}
+    rows = [(iou, precision[index[iou], :, _ALL], confidence[index[iou], :, _ALL]) for iou in CURVE_IOUS]
     return tuple(PrecisionRecallCurve(name, iou, p, c.clip(0)) for iou, p, c in rows if p[0] > -1)

@@ -1,4 +1,4 @@
-"""A labelled set of recordings in either layout, ready to be scored."""
+"""Recording set: a labelled split in Prophesee's or COCO's format, ready for scoring."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +24,13 @@ from spikewatch.model.training.evaluation.external_detections import boxes_at, r
 
 @dataclass(frozen=True, slots=True)
 class RecordingSet:
-    """A split.
+    """Labelled recordings of a split.
 
     Attributes:
-        recordings: all of it.
-        class_names: by the ids of the labels.
-        protocol: of scoring; None for those of each sensor.
-        categories: of a file in COCO's format.
+        recordings: all recordings.
+        class_names: class names in the order of the class ids of the labels.
+        protocol: evaluation protocol; None for that of the sensor.
+        categories: categories of a COCO file; None for Prophesee's format.
     """
 
     recordings: tuple[LabelledRecording, ...]
@@ -40,39 +40,39 @@ class RecordingSet:
 
 
 def prophesee_set(folder: Path, split: str, protocol: ProtocolName | None = None) -> RecordingSet:
-    """A folder in Prophesee's layout; protocol: by the sensor where none are named.
+    """Read a split of a folder in Prophesee's format; the default protocol is that of the sensor.
 
     Raises:
-        DatasetError, IngestError: see `find_recordings`, `read_class_names` and `Labelled.open`.
+        DatasetError, IngestError: see `find_recordings`, `read_class_names` and `LabelledRecording.open`.
     """
     recordings = find_recordings(folder, split)
     with recordings[0].open() as first:
-        usual = protocol_for_sensor(*first.sensor_size())
-    names = read_class_names(split_folder(folder, split), usual.name)
+        sensor_protocol = protocol_for_sensor(*first.sensor_size())
+    names = read_class_names(split_folder(folder, split), sensor_protocol.name)
     return RecordingSet(recordings, names, None if protocol is None else PROTOCOLS[protocol])
 
 
 def coco_set(path: Path, protocol: ProtocolName | None = None) -> RecordingSet:
-    """An annotations file in COCO's format; nothing is filtered unless rules are named.
+    """Read a COCO annotations file; the default protocol is `none`, which does not filter boxes.
 
     Raises:
         DatasetError: see `read_coco_recordings`.
     """
-    found = read_coco_recordings(path)
+    data = read_coco_recordings(path)
     return RecordingSet(
-        found.recordings, found.categories.names, PROTOCOLS[protocol or "none"], found.categories
+        data.recordings, data.categories.names, PROTOCOLS[protocol or "none"], data.categories
     )
 
 
 def evaluate_files(path: Path, data: RecordingSet, classes: ClassMap, limit: int | None = None) -> Evaluation:
-    """Score detections of another system; limit: take only the first recordings.
+    """Score the detections of another system in the first `limit` recordings.
 
     Raises:
-        DatasetError: see `model.training.elsewhere` and `evaluate_boxes`.
+        DatasetError: see `read_npy`, `read_coco_results` and `evaluate_boxes`.
     """
     recordings = data.recordings[:limit]
-    truth = prepare_ground_truth(recordings, classes, data.protocol)
-    return evaluate_boxes(truth, _read_boxes(path, data, recordings), classes)
+    ground_truth = prepare_ground_truth(recordings, classes, data.protocol)
+    return evaluate_boxes(ground_truth, _read_boxes(path, data, recordings), classes)
 
 
 def _read_boxes(
@@ -80,10 +80,13 @@ def _read_boxes(
 ) -> list[PropheseeBoxes]:
     if path.suffix != ".json":
         return read_npy(path, recordings, data.recordings, len(data.class_names))
-    annotated = [each for each in data.recordings if isinstance(each, AnnotatedRecording)]
+    annotated = [recording for recording in data.recordings if isinstance(recording, AnnotatedRecording)]
     if data.categories is None:
-        raise DatasetError(f"{path}: this data set has no image ids; give a folder of .npy, one a recording")
-    times = [{each.image_id or 0: each.t_us for each in some.frames} for some in annotated]
-    known = frozenset(image for some in times for image in some)
-    results: dict[int, Detections] = read_coco_results(path, data.categories, known)
-    return [boxes_at(some, results) for some in times[: len(recordings)]]
+        raise DatasetError(
+            f"{path}: COCO results, but this data set has no image ids; pass a folder of .npy files, one for "
+            "each recording"
+        )
+    times_us = [{frame.image_id or 0: frame.t_us for frame in recording.frames} for recording in annotated]
+    image_ids = frozenset(image_id for images in times_us for image_id in images)
+    results: dict[int, Detections] = read_coco_results(path, data.categories, image_ids)
+    return [boxes_at(images, results) for images in times_us[: len(recordings)]]

@@ -1,4 +1,4 @@
-"""Images to score: one still picture, or one moment of a recording, with what is there and what was found."""
+"""Scored image: one image, or one labelled time of a recording, with ground truth and detections."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from spikewatch.model.training.datasets.ground_truth import GroundTruth
 
 @dataclass(frozen=True, slots=True)
 class ScoredImage:
-    """One image; either set of boxes may be empty.
+    """One image to score. Ground truth and detections may be empty.
 
     Attributes:
-        source: which recording or picture of the data set it is of, from 0.
-        t_us: when; 0 for a picture.
-        ground_truth: the objects labelled.
-        detections: the boxes detected.
+        source: index of the recording or image in the data set.
+        t_us: time in the recording; 0 for an image.
+        ground_truth: labelled objects.
+        detections: detected boxes.
     """
 
     source: int

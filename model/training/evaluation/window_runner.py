@@ -1,17 +1,17 @@
-"""Windows of T slices that end exactly at a label's time, run from rest or with the membranes carried.
+"""Window runner: runs windows of T slices that end exactly at the labels, with reset or carried state.
 
-Slices are half-open, so no event at or after a label's time is seen for it, and none is shifted. A label
-earlier than its window is long gets blank slices for the time before the recording.
+Slices are half-open, so a window contains no event at or after the time of its label. A label earlier than
+the length of its window gets blank slices for the time before the recording.
 
-`reset`: every label has a window of its own, T slices counted back from it and run from rest, in the order
-of time that the weights ask for. Windows of neighbouring labels may overlap. A batch is several windows.
+`reset`: every label has its own window of T slices before it, run from the initial state in the time order
+of the weights. Windows of neighbouring labels may overlap. A batch is several windows.
 
 `carry`: each recording is run once, oldest slice first, and at each label the last T slices are averaged. A
 fixed grid would miss the labels, so each label is a boundary, and slices are counted back from it to the
-label before. The slice after a label takes the remainder: it lasts 0.5 to 1.5 times slice_us, which spares
-the membranes a step of its own for a microsecond of jitter. Where labels are closer than half a slice, it is
-as short as they are. This stays causal: boundaries up to a label depend on labels up to it, never on a later
-one, and frames on events before it. A batch is one slice of each of several recordings.
+previous label. The first slice after a label takes the remainder: it lasts 0.5 to 1.5 times slice_us, so that
+jitter of a microsecond does not add a step. It is shorter if labels are closer than half a slice. This is
+causal: boundaries up to a label depend on labels up to it, and frames on events before it. A batch is one
+slice of each of several recordings.
 
 Shapes: T slices, B batch, P channels, h and w input pixels.
 """
@@ -39,18 +39,18 @@ from spikewatch.model.training.datasets.window_bounds import WindowSpec, statefu
 STATE_MODES = ("carry", "reset")
 
 MAX_SILENCE_US = 10_000_000
-"""Labels later than this after a recording's last event are damage, not silence."""
+"""Maximum time from the last event of a recording to a label; a later label means damaged data."""
 
 
 class LabelledRun(NamedTuple):
-    """A recording to run, and the times of its labels, which ascend and differ."""
+    """Recording to run, with the times of its labels in strictly ascending order."""
 
     recording: LabelledRecording
     labels_us: Sequence[int]
 
 
 class CompletedWindow(NamedTuple):
-    """A window that is complete: of which job, at which label, and the logits of its T slices."""
+    """Completed window: index of its run, time of its label, and logits of its T slices."""
 
     source: int
     label_us: int
@@ -59,12 +59,12 @@ class CompletedWindow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BatchStep:
-    """One step of a batch that was run.
+    """Result of one step of a batch.
 
     Attributes:
-        out: of the network; each sample is a slice.
-        completed: windows that it completes.
-        runs_done: how many jobs are done, with a fraction.
+        out: output of the network; each sample is one slice.
+        completed: windows that this step completes.
+        runs_done: number of runs that are done, with a fraction.
     """
 
     out: StepOutput
@@ -73,7 +73,7 @@ class BatchStep:
 
 
 class _SliceInput:
-    """Network input [1,P,h,w] of any slice not yet forgotten."""
+    """Network input [1,P,h,w] of the slices of a recording, unless their events were discarded."""
 
     def __init__(self, detector: Detector, recording: Recording) -> None:
         self.history = EventHistory(recording, detector.spec.representation)
@@ -82,7 +82,11 @@ class _SliceInput:
         self._spec = detector.spec
 
     def frame(self, t0_us: int, t1_us: int, label_us: int) -> Tensor:
-        """A slice on the way to a label, which must not lie far beyond the recording."""
+        """Return the input of a slice before a label.
+
+        Raises:
+            DatasetError: the label is more than MAX_SILENCE_US after the last event.
+        """
         frame = self.history.frame(t0_us, t1_us)
         if self.history.exhausted and label_us - (self.history.latest_us() or 0) > MAX_SILENCE_US:
             end_s = (self.history.latest_us() or 0) / 1e6
@@ -96,13 +100,13 @@ class _SliceInput:
 def _iter_windows(
     detector: Detector, runs: Iterable[LabelledRun], window_spec: WindowSpec
 ) -> Iterator[tuple[int, int, Tensor, float]]:
-    """(job, label, frames [T,1,P,h,w], jobs done), one recording open at a time."""
-    for index, job in enumerate(runs):
-        if not job.labels_us:
+    """Yield (run, label, frames [T,1,P,h,w], runs done), with one open recording at a time."""
+    for index, run in enumerate(runs):
+        if not run.labels_us:
             continue
-        with job.recording.open() as recording:
+        with run.recording.open() as recording:
             source = _SliceInput(detector, recording)
-            for label_us in job.labels_us:
+            for label_us in run.labels_us:
                 edges = range(
                     label_us - window_spec.slices * window_spec.slice_us, label_us + 1, window_spec.slice_us
                 )
@@ -114,20 +118,20 @@ def _iter_windows(
 def run_stateless(
     detector: Detector, runs: Sequence[LabelledRun], window_spec: WindowSpec, batch: int = 1
 ) -> Iterator[BatchStep]:
-    """A window from rest for each label, `batch` windows at a time."""
+    """Run a window from the initial state for each label, `batch` windows at a time."""
     windows = _iter_windows(detector, runs, window_spec)
     while group := list(islice(windows, batch)):
         outputs = detector.run_window(torch.cat([frames for _, _, frames, _ in group], 1))
-        ends = [
+        completed = [
             CompletedWindow(index, label_us, [select_sample(out.logits, row) for out in outputs])
             for row, (index, label_us, _, _) in enumerate(group)
         ]
-        for left, out in zip(range(window_spec.slices - 1, -1, -1), outputs, strict=True):
-            yield BatchStep(out, [] if left else ends, group[-1][3])
+        for remaining, out in zip(range(window_spec.slices - 1, -1, -1), outputs, strict=True):
+            yield BatchStep(out, [] if remaining else completed, group[-1][3])
 
 
 class _RecordingStream:
-    """One recording that is run from its first slice to its last label."""
+    """Stream of the slices of one recording, from its first slice to its last label."""
 
     def __init__(
         self, source: int, run: LabelledRun, detector: Detector, window_spec: WindowSpec, files: ExitStack
@@ -143,7 +147,7 @@ class _RecordingStream:
     def _iter_slices(
         self, source: _SliceInput, labels_us: Sequence[int], window_spec: WindowSpec
     ) -> Iterator[tuple[Tensor, int | None]]:
-        """Input [1,P,h,w] of each slice, and the label that it ends at."""
+        """Yield the input [1,P,h,w] of each slice, and the label at its end, or None."""
         first_us, before_us = source.history.first_us(), None
         for label_us in labels_us:
             for t0_us, t1_us in pairwise(stateful_boundaries(before_us, label_us, first_us, window_spec)):
@@ -152,16 +156,16 @@ class _RecordingStream:
             before_us = label_us
 
     def advance(self) -> bool:
-        """Draw the next slice; False, and the file closed, if there is none."""
-        drawn = next(self._slices, None)
-        if drawn is None:
+        """Read the next slice. Returns False and closes the file after the last slice."""
+        next_slice = next(self._slices, None)
+        if next_slice is None:
             self._files.close()
             return False
-        self.frame, self._ends_at_us = drawn
+        self.frame, self._ends_at_us = next_slice
         return True
 
     def add_logits(self, logits: HeadLogits) -> list[CompletedWindow]:
-        """Keep the logits of the slice; the window that ends with it, if one does."""
+        """Store the logits of the current slice, and return the window that ends with it, if any."""
         self._recent.append(logits)
         return (
             []
@@ -176,53 +180,53 @@ class _RecordingStream:
 def run_stateful(
     detector: Detector, runs: Sequence[LabelledRun], window_spec: WindowSpec, batch: int = 1
 ) -> Iterator[BatchStep]:
-    """One run through each recording up to its last label, `batch` recordings side by side.
+    """Run each recording once up to its last label, `batch` recordings in parallel.
 
     Raises:
-        ConfigError: the weights run each window backwards, so that nothing can be carried.
+        ConfigError: the weights run each window backwards, so membranes cannot be carried.
     """
     if detector.spec.time_order != "oldest_first":
         raise ConfigError(
             f"{detector.spec.name} runs each window newest slice first: its membranes cannot be carried; "
-            "evaluate with the state reset"
+            "use state reset"
         )
     waiting = deque(enumerate(runs))
-    lanes: list[_RecordingStream] = []
+    streams: list[_RecordingStream] = []
     state = detector.init_state(0)
     with ExitStack() as files:
-        while lanes or waiting:
-            kept = [row for row, lane in enumerate(lanes) if lane.advance()]
-            fresh: list[_RecordingStream] = []
-            while waiting and len(kept) + len(fresh) < batch:
-                lane = _RecordingStream(*waiting.popleft(), detector, window_spec, files)
-                fresh += [lane] if lane.advance() else []
-            if fresh or len(kept) < len(lanes):
-                state = _stack_states(state, kept, detector.init_state(len(fresh)))
-                lanes = [lanes[row] for row in kept] + fresh
-            if not lanes:
+        while streams or waiting:
+            kept = [row for row, stream in enumerate(streams) if stream.advance()]
+            started: list[_RecordingStream] = []
+            while waiting and len(kept) + len(started) < batch:
+                stream = _RecordingStream(*waiting.popleft(), detector, window_spec, files)
+                started += [stream] if stream.advance() else []
+            if started or len(kept) < len(streams):
+                state = _stack_states(state, kept, detector.init_state(len(started)))
+                streams = [streams[row] for row in kept] + started
+            if not streams:
                 return
-            out = detector.step(torch.cat([lane.frame for lane in lanes]), state)
+            out = detector.step(torch.cat([stream.frame for stream in streams]), state)
             state = out.state
-            ends = [
-                end
-                for row, lane in enumerate(lanes)
-                for end in lane.add_logits(select_sample(out.logits, row))
+            completed = [
+                window
+                for row, stream in enumerate(streams)
+                for window in stream.add_logits(select_sample(out.logits, row))
             ]
-            done = len(runs) - len(waiting) - len(lanes) + sum(lane.progress() for lane in lanes)
-            yield BatchStep(out, ends, done)
+            runs_done = len(runs) - len(waiting) - len(streams) + sum(stream.progress() for stream in streams)
+            yield BatchStep(out, completed, runs_done)
 
 
 def select_sample(logits: HeadLogits, row: int) -> HeadLogits:
-    """The logits of one sample, still with a batch axis."""
+    """Return the logits of one sample, with a batch axis of one."""
     p3, p4, p5 = (level[row : row + 1] for level in logits)
     return p3, p4, p5
 
 
 def _stack_states(state: State, kept: Sequence[int], initial: State) -> State:
-    """Some rows of a state, and fresh ones after them."""
+    """Return the kept rows of a state, followed by the initial rows."""
     index = torch.tensor(kept, dtype=torch.long)
     return {name: torch.cat((h[index.to(h.device)], initial[name])) for name, h in state.items()}
 
 
 RUNNERS = {"carry": run_stateful, "reset": run_stateless}
-"""By the name of what becomes of the state."""
+"""State mode -> runner."""

@@ -3,21 +3,24 @@
 Shapes: K slices, B lanes, P channels, h and w input pixels.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spikewatch.model.errors import ConfigError, DatasetError
+from spikewatch.model.errors import ConfigError
 from spikewatch.model.letterbox import Letterbox
 from spikewatch.model.spec import ModelSpec
 from spikewatch.model.training.augment.boxes import transform_boxes
 from spikewatch.model.training.augment.image import ColourFactors, image_boxes, render_image
 from spikewatch.model.training.augment.transforms import sample_log_uniform, sample_mosaic, sample_placement
-from spikewatch.model.training.datasets.coco_images import CocoImages, LabelledImage
+from spikewatch.model.training.datasets.coco_images import (
+    CocoImages,
+    ReadImage,
+    check_images,
+    read_labelled_image,
+)
 from spikewatch.model.training.datasets.input_boxes import (
     InputBoxes,
     TrainingBoxFilter,
@@ -25,8 +28,6 @@ from spikewatch.model.training.datasets.input_boxes import (
     quantisation_levels,
 )
 from spikewatch.model.training.loader.batch import Batch, make_targets
-
-ReadImage = Callable[[Path], NDArray[np.uint8]]
 
 ORDER_SEED, IMAGE_SEED = 0, 1
 """What a random generator is for."""
@@ -92,12 +93,7 @@ class ImageLoader:
     def __init__(
         self, images: CocoImages, spec: ModelSpec, options: ImageLoaderOptions, read_image: ReadImage
     ) -> None:
-        if not images.images:
-            raise DatasetError("the annotations name no pictures")
-        spec.check_input(events=False, name=images.images[0].path.name)
-        if len(images.class_names) != len(spec.class_names):
-            given, known = len(images.class_names), len(spec.class_names)
-            raise DatasetError(f"the annotations have {given} classes, but {spec.name} knows {known}")
+        check_images(images, spec)
         self._images, self._options, self._read_image = images.images, options, read_image
         self._slices, self._input_size = spec.slices, (spec.input_height, spec.input_width)
         self._levels = quantisation_levels(spec)
@@ -135,17 +131,10 @@ class ImageLoader:
             colours = ColourFactors(
                 sample_log_uniform(rng, how.brightness), sample_log_uniform(rng, how.saturation)
             )
-            render_image(self._read_pixels(labelled), box, placement, colours, out)
+            image = read_labelled_image(labelled, self._read_image)
+            render_image(image, box, placement, colours, out)
             boxes = image_boxes(labelled.ground_truth, box, labelled.width, labelled.height)
             parts.append(
                 transform_boxes(boxes, placement, self._input_size[1], None, self._options.box_filter)
             )
         return concat_boxes(parts)
-
-    def _read_pixels(self, labelled: LabelledImage) -> NDArray[np.uint8]:
-        picture = self._read_image(labelled.path)
-        height, width = picture.shape[:2]
-        if (width, height) != (labelled.width, labelled.height):
-            wanted = f"{labelled.width}x{labelled.height}"
-            raise DatasetError(f"{labelled.path}: {width}x{height}, but {wanted} by its annotations")
-        return picture

@@ -178,9 +178,9 @@ def test_the_neuron_of_coco(coco_file: Path) -> None:
 
 
 def test_the_variant_is_checked_where_the_file_tells_it(gen1_file: Path, coco_file: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"names spikingjelly.*pass variant gen1"):
+    with pytest.raises(CheckpointError, match=r"imports spikingjelly.*pass variant gen1"):
         import_official(gen1_file, "coco")
-    with pytest.raises(CheckpointError, match=r"does not name spikingjelly.*pass variant coco"):
+    with pytest.raises(CheckpointError, match=r"does not import spikingjelly.*pass variant coco"):
         import_official(coco_file, "gen1")
 
 

@@ -20,7 +20,7 @@ LATER = "model.2.Conv.bn1"
     [
         (lambda t: t.pop("model.25.bn1.weight"), r"lacks 'model.25.bn1.weight'"),
         (lambda t: t.pop("model.26.cv3.0.2.conv.weight"), r"cv3.0.2.conv.weight is missing"),
-        (lambda t: t.update({"model.27.w": torch.zeros(1)}), r"has left over 'model.27.w'"),
+        (lambda t: t.update({"model.27.w": torch.zeros(1)}), r"has unknown tensors: 'model.27.w'"),
         (lambda t: t.update({"model.26.dfl.conv.weight": torch.ones(1, 16, 1, 1)}), r"dfl.*not 0 to 15"),
         (lambda t: t.update({"model.26.dfl.conv.weight": torch.ones(2)}), r"dfl.*not 0 to 15"),
         (lambda t: t.update({f"{LATER}.bias": torch.zeros(5)}), r"has shape \(5,\), expected \(32,\)"),
@@ -30,10 +30,10 @@ LATER = "model.2.Conv.bn1"
             lambda t: t.update({f"{LATER}.num_batches_tracked": torch.tensor(1.0)}),
             r"is float32, expected int64",
         ),
-        (lambda t: t[f"{LATER}.bias"].fill_(torch.inf), r"bn1.bias holds values that are not finite"),
+        (lambda t: t[f"{LATER}.bias"].fill_(torch.inf), r"bn1.bias holds NaN or infinity"),
         (lambda t: t[f"{LATER}.running_var"].fill_(-1), r"negative variances"),
         (lambda t: t.update({f"{LATER}.bias": 3}), r"bn1.bias' is a int, expected a tensor"),
-        (lambda t: t.update({3: torch.zeros(1)}), r"a name is a int, expected text"),  # type: ignore[dict-item]
+        (lambda t: t.update({3: torch.zeros(1)}), r"a name is a int, expected a string"),  # type: ignore[dict-item]
         (lambda t: t.clear(), r"holds no tensors"),
         (
             lambda t: t.update({"model.1.encode_conv.weight": torch.zeros(20, 3, 7, 7)}),
@@ -41,7 +41,7 @@ LATER = "model.2.Conv.bn1"
         ),
         (
             lambda t: t.update({"model.1.encode_conv.weight": torch.zeros(16, 2, 7, 7)}),
-            r"sees 2 channels, expected 3",
+            r"2 input channels, expected 3",
         ),
         (lambda t: t.update({"model.1.encode_conv.weight": torch.zeros(7)}), r"expected 4 dimensions"),
         (

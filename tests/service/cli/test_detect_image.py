@@ -1,4 +1,4 @@
-"""`spikewatch detect IMAGE`: pictures in, boxes out, for weights that look at pictures."""
+"""`spikewatch detect IMAGE`: images in, boxes out, for weights that take images."""
 
 import json
 from collections.abc import Callable
@@ -98,11 +98,11 @@ def test_pictures_are_told_by_content_and_read_as_they_are_seen(folder: Path) ->
     ("arguments", "status", "words"),
     [
         (["street.jpg", "--out", "x.png"], 1, "street.jpg: No such file or directory"),
-        (["a.png"], 1, "this is a picture, but spikewatch-t-sim looks at events"),
+        (["a.png"], 1, "input is an image, but spikewatch-t-sim takes events"),
         (
             ["events.dat", "--weights", "coco.safetensors"],
             1,
-            "these are events, but coco-untrained looks at pictures",
+            "input is events, but coco-untrained takes images",
         ),
         (["cut.png", "--weights", "coco.safetensors"], 1, "cut.png: not a readable picture"),
         (["huge.png", "--weights", "coco.safetensors"], 1, "9000x6000 is too large"),
@@ -132,4 +132,4 @@ def test_errors_are_one_clear_line(
 def test_the_service_refuses_weights_for_pictures(weights: Path, run: Callable[..., Done]) -> None:
     done = run("serve", "--weights", weights)
     assert done.status == 1
-    assert "looks at pictures" in done.err
+    assert "takes images" in done.err

@@ -148,9 +148,9 @@ def test_wrong_use_and_bad_data_are_one_clear_line(
         (
             [gen1, "--weights", picture_weights],
             1,
-            "these are events, but pictures-untrained looks at pictures",
+            "input is events, but pictures-untrained takes images",
         ),
-        ([coco, "--weights", weights], 1, "this is a picture, but events-untrained looks at events"),
+        ([coco, "--weights", weights], 1, "input is an image, but events-untrained takes events"),
     ]
     (tmp_path / "empty").mkdir()
     cases += backwards_cases(gen1, weights, tmp_path)

@@ -81,7 +81,7 @@ def test_labels_as_detections_of_another_system_score_one(tmp_path: Path, run: C
 
     (theirs / "night.npy").unlink()
     done = run("evaluate", data, "--detections", theirs)
-    assert (done.status, "night.npy: missing; so are 1 of 2 files" in done.err) == (1, True)
+    assert (done.status, "night.npy: missing; 1 of 2 files" in done.err) == (1, True)
     assert run("evaluate", data, "--detections", theirs, "--limit", 1).status == 0
 
 

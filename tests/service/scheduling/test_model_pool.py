@@ -196,7 +196,7 @@ def test_what_looks_at_pictures_is_passed_over_in_a_folder(detector: Detector, t
     save_checkpoint(file, untrained_network(config), stills)
     with many(detector, tmp_path) as live:
         assert [model for model in listing(live) if model != "default"] == [DEFAULT]
-    assert "these are events, but stills looks at pictures" in refusal(detector, f"stills={file}")
+    assert "input is events, but stills takes images" in refusal(detector, f"stills={file}")
 
 
 def test_the_command_line_offers_and_asks(weights: Path, tmp_path: Path, run: Callable[..., Done]) -> None:

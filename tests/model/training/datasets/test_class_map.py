@@ -39,9 +39,9 @@ def test_other_names_are_paired() -> None:
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        (None, "no class in common: the data set has car; the weights know person"),
+        (None, "no class in common: the data set has car; the weights have person"),
         (["van"], "class 'van' is unknown"),
-        (["car"], "class 'car' is unknown: the data set has car; the weights know person"),
+        (["car"], "class 'car' is unknown: the data set has car; the weights have person"),
         (["car=person", "car=person"], "named twice"),
     ],
 )

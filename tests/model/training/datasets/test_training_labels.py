@@ -48,7 +48,7 @@ def test_frames_and_boxes_are_those_of_the_same_recordings_in_prophesees_layout(
         assert torch.equal(a.frames, b.frames)
         assert torch.equal(a.is_first, b.is_first)
         for x, y in zip(a.targets, b.targets, strict=True):
-            for field in ("labelled", "lane", "class_id", "xyxy"):
+            for field in ("labelled", "batch_index", "class_id", "xyxy"):
                 assert torch.equal(getattr(x, field), getattr(y, field)), field
             boxes += len(x.batch_index)
     assert boxes > 0

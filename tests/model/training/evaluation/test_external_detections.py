@@ -35,10 +35,10 @@ def test_files_belong_to_recordings_by_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (("a.npy", "b.npy"), r"c\.npy: missing; so are 1 of 3 files"),
+        (("a.npy", "b.npy"), r"c\.npy: missing; 1 of 3 files"),
         (
             ("a.npy", "b.npy", "c.npy", "d.npy"),
-            r"d\.npy: no such recording in the split; so it is with 1 of 4",
+            r"d\.npy: no such recording in the split; 1 of 4 files",
         ),
         (("a.npy", "a_bbox.npy"), r"a\.npy and a_bbox\.npy are for one recording"),
     ],
@@ -84,7 +84,7 @@ GOOD = {"image_id": 4, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}
         ("{", "not JSON"),
         ({"annotations": []}, "expected a list of objects with image_id, category_id, bbox, score"),
         ([{"image_id": 4}], "expected a list of objects"),
-        ([GOOD, GOOD | {"image_id": 5}], "image_id 5 is not in the data set; so it is with 1 of 2 rows"),
+        ([GOOD, GOOD | {"image_id": 5}], "image_id 5 is not in the data set; 1 of 2 rows"),
         ([GOOD | {"image_id": [4]}], r"image_id \[4\] is not in the data set"),
         ([GOOD | {"category_id": 1}], "category_id 1 is not in the data set"),
         ([GOOD | {"bbox": [1, 2, 3]}], "a bbox is not four numbers"),

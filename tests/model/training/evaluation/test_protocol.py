@@ -134,7 +134,7 @@ def test_no_rules_keep_all_boxes_and_only_detections_of_that_very_time() -> None
 def test_detections_of_another_clock_are_refused() -> None:
     classes = identity_map(("car",))
     truth = prepare_ground_truth([InMemory(NOTHING, boxes_at([600_000]))], classes)
-    with pytest.raises(DatasetError, match="of 1 detections none counts: times are in microseconds"):
+    with pytest.raises(DatasetError, match="none of 1 detections is scored: expected times in microseconds"):
         evaluate_boxes(truth, [boxes_at([600])], classes)
     assert evaluate_boxes(truth, [boxes_at([])], classes).score.metrics.ap == 0
 

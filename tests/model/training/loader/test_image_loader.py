@@ -151,11 +151,11 @@ def test_colours_change_and_the_grey_around_does_not() -> None:
 
 
 def test_what_cannot_be_trained_with_is_refused(images: CocoImages) -> None:
-    with pytest.raises(ConfigError, match="this is a picture, but small looks at events"):
+    with pytest.raises(ConfigError, match="input is an image, but small takes events"):
         ImageLoader(images, small_spec(), options(), read)
-    with pytest.raises(DatasetError, match="name no pictures"):
+    with pytest.raises(DatasetError, match="name no images"):
         ImageLoader(replace(images, images=()), SPEC, options(), read)
-    with pytest.raises(DatasetError, match="the annotations have 1 classes, but pictures knows 2"):
+    with pytest.raises(DatasetError, match="the annotations have 1 classes, expected the 2 of pictures"):
         ImageLoader(replace(images, categories=Categories(("red",), {})), SPEC, options(), read)
     wrong = replace(images, images=(replace(images.images[0], width=95),))
     with pytest.raises(DatasetError, match=r"0\.png: 96x64, but 95x64 by its annotations"):

@@ -265,7 +265,7 @@ def test_nothing_to_train_with_is_told(tmp_path: Path, options: LoaderOptions) -
     source = moving_boxes(tmp_path, "a")
     config = replace(SPEC.config, in_channels=3)
     still = replace(SPEC, name="still", representation="image", config=config)
-    with pytest.raises(ConfigError, match="these are events, but still looks at pictures"):
+    with pytest.raises(ConfigError, match="input is events, but still takes images"):
         RecordingLoader([source], still, options)
     np.save(source.labels, read_labels(source.labels, 2)[:0])
     with pytest.raises(DatasetError, match="1 recordings, but none with a label"):
