@@ -1,4 +1,4 @@
-.PHONY: setup demo test bench serve clean
+.PHONY: setup demo test test-all bench serve clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -18,9 +18,12 @@ demo: setup
 	  --out $(OUT)/street.mp4 --out $(OUT)/street.ndjson
 
 # waiting threads give way: two processes on two cores would otherwise spin against each other
-test: export OMP_WAIT_POLICY ?= passive
+test test-all: export OMP_WAIT_POLICY ?= passive
 test: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
+
+test-all: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check --all
 
 bench: setup
 	@mkdir -p benchmarks/results

@@ -1,6 +1,7 @@
 """Shared fixtures. Real recordings and golden values live outside the project; tests skip without them."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,25 @@ THREADS = "OMP_NUM_THREADS"
 
 
 def pytest_configure() -> None:
-    """One thread, here and in programs that tests start.
+    """Make tests, and the programs that they start, independent of how pytest was started."""
+    use_one_thread()
+    heed_ctrl_c()
+
+
+def use_one_thread() -> None:
+    """Compute on one thread, here and in programs that tests start.
 
     Small networks gain nothing from a second one, and threads that wait for each other on shared cores lose a
     third of the time, or twenty times as much where they spin.
     """
     os.environ.setdefault(THREADS, "1")
     torch.set_num_threads(int(os.environ[THREADS]))
+
+
+def heed_ctrl_c() -> None:
+    """Take SIGINT as at a terminal: a script's background job ignores it, and its children inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)  # xdist reads the marks in a hook of the same name

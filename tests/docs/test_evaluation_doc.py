@@ -34,7 +34,7 @@ def test_commands_and_code_run_as_they_stand(
             assert done.status == 0, done.err
             assert "--detections" not in line or re.search(r"all +100\.0 +100\.0 +100\.0", done.out)
         else:
-            subprocess.run([command, *arguments], check=True, timeout=10)
+            subprocess.run([command, *arguments], check=True, timeout=60)
     assert {path.name for path in Path("out").iterdir()} >= {"r.json", "r.csv", "r.png", "r.html"}
     assert json.loads(Path("out/r.json").read_text())["training"] == "untrained"
     exec(blocks("python")[0], {})

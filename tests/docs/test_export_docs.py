@@ -53,7 +53,7 @@ def test_the_example_gives_the_detectors_numbers_without_torch(exported: Exporte
     code = (blocks()[0] + APPENDED).replace('"spikewatch.onnx"', repr(str(exported.onnx)))
     code = code.replace('"results.npz"', repr(str(tmp_path / "results.npz")))
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 3

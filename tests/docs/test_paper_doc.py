@@ -42,7 +42,7 @@ def test_the_commands_run_as_they_stand(tmp_path: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=800,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -55,7 +55,7 @@ def test_commands_that_need_data_ask_for_it_and_nothing_else(command: str, tmp_p
     script = Path(sys.executable).with_name("spikewatch")
     words = shlex.split(command)[1:]
     done = subprocess.run(
-        [script, *words], cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False
+        [script, *words], cwd=tmp_path, capture_output=True, text=True, timeout=400, check=False
     )
     assert done.returncode == 1, done.stderr
     assert re.search(r"best\.pt|gen1\.pt|street\.jpg|COCO_FOLDER|GEN1_FOLDER|safetensors", done.stderr)

@@ -52,7 +52,7 @@ def run(*command: str | Path, **variables: str) -> subprocess.CompletedProcess[s
         env=environment,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=600,
         check=False,
     )
 
@@ -118,7 +118,7 @@ def test_a_service_that_stops_is_told_in_a_line(script: str, tmp_path: Path) -> 
             assert process.stdout is not None
             process.stdout.readline()
             live.stop()
-            _, complaint = process.communicate(timeout=60)
+            _, complaint = process.communicate(timeout=240)
     assert process.returncode == 1
     assert "the service stops" in complaint
     assert len(complaint.splitlines()) == 1, complaint

@@ -34,7 +34,7 @@ def command_line(path: Path, out: Path, limit_bytes: int | None = None) -> list[
 
     script = Path(sys.executable).with_name("spikewatch")
     command = [script, "detect", path, "--confidence", str(LOW), "--out", out]
-    subprocess.run(command, check=True, capture_output=True, timeout=240, preexec_fn=limit)
+    subprocess.run(command, check=True, capture_output=True, timeout=600, preexec_fn=limit)
     lines = [json.loads(line) for line in out.read_text().splitlines()]
     assert lines[-1]["summary"]["training"] == "trained on simulated recordings"
     return comparable(lines[:-1])
@@ -107,7 +107,7 @@ def test_info_tells_the_truth_about_each_recording(recordings: Path) -> None:
     script = Path(sys.executable).with_name("spikewatch")
     for name, expected in facts.items():
         done = subprocess.run(
-            [script, "info", recordings / name, "--json"], capture_output=True, check=True, timeout=120
+            [script, "info", recordings / name, "--json"], capture_output=True, check=True, timeout=240
         )
         info = json.loads(done.stdout)
         found = tuple(info[key] for key in ("format", "width", "height", "events", "duration_us"))

@@ -32,7 +32,7 @@ pytestmark = [
     ),
 ]
 
-LIMIT_S = 30.0
+LIMIT_S = 240.0
 SLICE_US = 20_000
 """Of the live camera; shorter than the model's own."""
 VARIABLES = {"$__rate_interval": "30s", "$__range": "1m", "$instance": ".+", "$model": ".+"}
@@ -43,7 +43,7 @@ class Server:
     """Questions to a Prometheus."""
 
     def __init__(self, port: int) -> None:
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=LIMIT_S)
 
     def get(self, path: str, **params: Any) -> Any:
         answer = self.http.get(f"/api/v1/{path}", params=params).json()
@@ -137,7 +137,7 @@ def prometheus(folder: Path, target: str, key: str = "") -> Iterator[Server]:
         finally:
             server.http.close()
             process.terminate()
-            process.wait(30)
+            process.wait(120)
 
 
 def upload(live: Live) -> list[dict[str, Any]]:

@@ -276,7 +276,7 @@ def failing(caller: Caller, live: Live) -> tuple[list[Message], Client]:
         state = engine.bank.gather([slot])
         engine.bank.scatter([slot], {name: t * float("nan") for name, t in state.items()})
 
-    host.models.default.submit(poison).result(10)
+    host.models.default.submit(poison).result(120)
     client.send(events(4))
     return client.rest(), client
 
@@ -385,7 +385,7 @@ def test_each_close_code_of_the_page_was_seen_here() -> None:
 def hold_back(live: Live) -> threading.Event:
     """Keep the detector from its work until the event is set."""
     held = threading.Event()
-    live.model.submit(lambda _engine: held.wait(30))
+    live.model.submit(lambda _engine: held.wait(120))
     return held
 
 

@@ -18,7 +18,7 @@ def detector() -> Detector:
 @pytest.fixture(scope="module")
 def live(detector: Detector) -> Iterator[Live]:
     """A service for tests that leave it as they found it."""
-    with live_service(detector, max_sessions=8) as service:
+    with live_service(detector, max_sessions=8, max_batch=8) as service:
         yield service
 
 

@@ -24,8 +24,8 @@ FLAGS = (
     "--disable-dev-shm-usage",
     "--remote-debugging-port=0",
 )
-START_S = 30.0
-ANSWER_S = 30.0
+START_S = 240.0
+ANSWER_S = 240.0
 POLL_S = 0.2
 
 

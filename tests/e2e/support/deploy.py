@@ -17,7 +17,7 @@ DOCKERFILE = ROOT / "docker" / "Dockerfile"
 
 def run(*command: str | Path, **options: Any) -> str:
     done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, timeout=120, check=False, **options
+        [str(part) for part in command], capture_output=True, text=True, timeout=400, check=False, **options
     )
     assert done.returncode == 0, done.stdout + done.stderr
     output: str = done.stdout

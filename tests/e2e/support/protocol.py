@@ -16,7 +16,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "protocol.md").read_text()
 (SCHEMA,) = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL))
 VALIDATOR = Draft202012Validator(SCHEMA)
 KNOWN = set(SCHEMA["$defs"]["other"]["properties"]["type"]["not"]["enum"])
-ANSWER_S = 60.0
+ANSWER_S = 240.0
 
 Message = dict[str, Any]
 

@@ -135,7 +135,7 @@ def test_messages_are_not_compressed(live: Live) -> None:
 def test_drop_oldest_keeps_pace_and_says_what_it_lost(detector: Detector) -> None:
     with live_service(detector, inbox_slices=2) as live:
         held = threading.Event()
-        live.model.submit(lambda _: held.wait(20))
+        live.model.submit(lambda _: held.wait(120))
         session_id = live.open(policy="drop_oldest", hop=1)
         socket = live.connect(session_id)
         socket.send(dat_stream(12))
@@ -160,7 +160,7 @@ def test_drop_oldest_keeps_pace_and_says_what_it_lost(detector: Detector) -> Non
 def test_block_holds_the_sender_back_and_loses_nothing(detector: Detector) -> None:
     with live_service(detector, inbox_slices=2, outbox_windows=2) as live:
         held = threading.Event()
-        live.model.submit(lambda _: held.wait(20))
+        live.model.submit(lambda _: held.wait(120))
         session_id = live.open(policy="block", hop=1)
         socket = live.connect(session_id)
         socket.send(dat_stream(12))
@@ -204,7 +204,7 @@ def test_a_failing_session_ends_alone(live: Live) -> None:
         state = engine.bank.gather([slot])
         engine.bank.scatter([slot], {name: t * float("nan") for name, t in state.items()})
 
-    host.models.default.submit(poison).result(10)
+    host.models.default.submit(poison).result(120)
     answers = {}
 
     def run(session_id: str) -> None:

@@ -28,7 +28,7 @@ def converse(live: Live, session: Session, data: bytes, send: Send) -> None:
     scope = {"type": "websocket", "app": live.app, "path": "/", "query_string": b"", "headers": []}
     scope |= {"state": {"client": Client("anyone", None)}}
     talk = asyncio.wait_for(stream(WebSocket(scope, coming.get, tell), session.id), 30)
-    asyncio.run_coroutine_threadsafe(talk, session._loop).result(40)
+    asyncio.run_coroutine_threadsafe(talk, session._loop).result(120)
 
 
 def test_a_client_that_is_back_while_results_fail_to_be_sent(live: Live) -> None:

@@ -126,5 +126,5 @@ def test_errors_are_one_clear_line(
 
 def test_the_console_script_is_installed(recording: Path) -> None:
     script = Path(sys.executable).with_name("spikewatch")
-    done = subprocess.run([script, "info", recording, "--json"], capture_output=True, check=True, timeout=120)
+    done = subprocess.run([script, "info", recording, "--json"], capture_output=True, check=True, timeout=240)
     assert json.loads(done.stdout)["events"] == 3000

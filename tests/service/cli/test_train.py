@@ -66,7 +66,7 @@ def test_two_processes_in_half_precision(tmp_path: Path) -> None:
     launch = (Path(sys.executable).with_name("torchrun"), "--nproc-per-node", "2", "--no-python")
     train = ("spikewatch", "train", data, "--out", out, *SMALL, "--batches", 2, "--epochs", 1, "--amp")
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    subprocess.run([str(each) for each in launch + train], check=True, timeout=250, env=environment)
+    subprocess.run([str(each) for each in launch + train], check=True, timeout=800, env=environment)
     described = json.loads((out / "run.json").read_text())
     assert (described["processes"], described["precision"]) == (2, "torch.bfloat16")
     (row,) = progress(out)

@@ -68,8 +68,8 @@ def test_a_call_does_not_wait_for_work() -> None:
     rotation, _ = rotation_of(0)
     rotation.wake()
     start = time.monotonic()
-    assert rotation.next_batch(10) is None
-    assert time.monotonic() - start < 1
+    assert rotation.next_batch(100) is None
+    assert time.monotonic() - start < 50
 
 
 def crash(*_: object) -> Any:
@@ -88,7 +88,7 @@ def test_a_busy_model_does_not_starve_another(detector: Detector, weights: Path)
         data = dat_stream(60)
         threads = [
             threading.Thread(
-                target=lambda id=id: live.http.post(f"/v1/sessions/{id}/events", content=data, timeout=120)
+                target=lambda id=id: live.http.post(f"/v1/sessions/{id}/events", content=data, timeout=240)
             )
             for id in busy
         ]
@@ -128,7 +128,7 @@ def test_membranes_that_turn_to_nan_leave_the_other_model_alone(detector: Detect
             state = engine.bank.gather([slot])
             engine.bank.scatter([slot], {name: t * float("nan") for name, t in state.items()})
 
-        host.models.get("third").submit(poison).result(10)
+        host.models.get("third").submit(poison).result(120)
         answer, windows = at_once(
             lambda: live.http.post(f"/v1/sessions/{sick}/events", content=dat_stream(SLICES)),
             lambda: whole(live, well, SLICES),

@@ -110,7 +110,7 @@ class Loads:
 
     def __call__(self, *arguments: Any) -> Detector:
         self.count += 1
-        assert self.open.wait(30)
+        assert self.open.wait(120)
         if self.error is not None:
             raise self.error
         return load_weights(*arguments)

@@ -99,7 +99,7 @@ def test_a_sign_of_life_while_it_is_saved_keeps_a_session(
         session_id = live.open()
         client = live.connect(session_id)
         client.send(dat_stream(1))
-        assert saving.wait(30)
+        assert saving.wait(120)
         client.send(b"")
         until(lambda: not live.manager.get(session_id).activity.warned)
         go_on.set()

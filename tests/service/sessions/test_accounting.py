@@ -28,7 +28,7 @@ def test_slices_that_are_run(detector: Detector) -> None:
 def test_slices_that_are_dropped_or_go_with_their_session(detector: Detector) -> None:
     with live_service(detector, inbox_slices=4) as live:
         host, stuck = live.manager, threading.Event()
-        host.models.worker.submit(lambda: stuck.wait(20))
+        host.models.worker.submit(lambda: stuck.wait(120))
         session = host.get(live.open(policy="drop_oldest"))
         live.connect(session.id).send(dat_stream(11))
         until(lambda: session.inbox.dropped_slices == 6)

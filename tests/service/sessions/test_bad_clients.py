@@ -89,7 +89,7 @@ def test_a_window_that_fails_takes_no_neighbour_along(live: Live) -> None:
     live.http.post(f"/v1/sessions/{sick}/events", content=dat_stream(2))
     host.get(sick).sequence.window_builder._logits.append((0, (None, None, None)))
     held = threading.Event()
-    host.models.default.submit(lambda _: held.wait(20))
+    host.models.default.submit(lambda _: held.wait(120))
     answers = {}
 
     def run(session_id: str, data: bytes) -> None:
@@ -175,10 +175,10 @@ def test_who_waits_for_a_session_that_ends_is_told(live: Live) -> None:
     session_id = live.open()
     live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(2))
     held = threading.Event()
-    host.models.default.submit(lambda _: held.wait(20))
+    host.models.default.submit(lambda _: held.wait(120))
     answers = []
     waiter = threading.Thread(
-        target=lambda: answers.append(live.http.get(f"/v1/sessions/{session_id}/state", timeout=10))
+        target=lambda: answers.append(live.http.get(f"/v1/sessions/{session_id}/state", timeout=240))
     )
     session = host.get(session_id)
     waiter.start()

@@ -106,7 +106,7 @@ def neighbours(live: Live, sick: str, data: bytes, hurt: Callable[[], None]) -> 
     well = live.open(**LOW)
     hurt()
     held = threading.Event()
-    host.models.default.submit(lambda _: held.wait(20))
+    host.models.default.submit(lambda _: held.wait(120))
     answers: dict[str, httpx.Response] = {}
 
     def run(name: str, session_id: str) -> None:

@@ -117,7 +117,7 @@ def test_of_two_that_come_back_the_newer_goes_on(live: Live) -> None:
             await asyncio.sleep(0.05)
         return await asyncio.gather(*comers, return_exceptions=True)
 
-    older, newer = asyncio.run_coroutine_threadsafe(come_twice(), host._loop).result(10)
+    older, newer = asyncio.run_coroutine_threadsafe(come_twice(), host._loop).result(120)
     assert isinstance(older, SessionBusy)
     assert newer is None
     assert not session.displaced.is_set()
@@ -136,7 +136,7 @@ def test_who_comes_late_does_not_send_away_who_came_meanwhile(live: Live) -> Non
             (outcome,) = await asyncio.gather(late, return_exceptions=True)
             return outcome, sent_away or session.displaced.is_set()
 
-    outcome, sent_away = asyncio.run_coroutine_threadsafe(come_meanwhile(), host._loop).result(10)
+    outcome, sent_away = asyncio.run_coroutine_threadsafe(come_meanwhile(), host._loop).result(120)
     assert isinstance(outcome, SessionBusy)
     assert not sent_away
 

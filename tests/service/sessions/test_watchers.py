@@ -123,7 +123,7 @@ def test_a_picture_that_is_long_in_the_making_makes_others_be_missed(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = threading.Event()
-    monkeypatch.setattr(watch, "slice_png", lambda *_: (drawn.wait(20), b"")[1])
+    monkeypatch.setattr(watch, "slice_png", lambda *_: (drawn.wait(120), b"")[1])
     before, session_id = live.metric("spikewatch_missed_slices_total"), live.open()
     with watching(live, session_id) as onlooker:
         onlooker.recv()

@@ -48,7 +48,7 @@ def test_a_session_that_its_client_ends_while_it_is_saved_is_no_failure(
         session_id = live.open()
         post(live, session_id, dat_stream(2))
         session = host.get(session_id)
-        host.models.worker.submit(lambda: stuck.wait(20))
+        host.models.worker.submit(lambda: stuck.wait(120))
         saving = threading.Thread(target=live.http.post, args=(f"/v1/sessions/{session_id}/snapshot",))
         saving.start()
         until(lambda: session_id in host.snapshots._save_tasks)
@@ -96,7 +96,7 @@ def test_what_was_left_out_is_counted_once_though_a_reset_is_under_way(
 
         async def reset_and_save() -> None:
             stuck = threading.Event()
-            host.models.worker.submit(lambda: stuck.wait(20))
+            host.models.worker.submit(lambda: stuck.wait(120))
             reset = asyncio.ensure_future(session.reset())
             while not session.inbox.head:
                 await asyncio.sleep(0)
@@ -106,7 +106,7 @@ def test_what_was_left_out_is_counted_once_though_a_reset_is_under_way(
             stuck.set()
             await asyncio.gather(reset, save)
 
-        asyncio.run_coroutine_threadsafe(reset_and_save(), session._loop).result(20)
+        asyncio.run_coroutine_threadsafe(reset_and_save(), session._loop).result(120)
         shutil.copytree(tmp_path / "saved", tmp_path / "as it was")
     with service(detector, tmp_path / "as it was") as live:
         assert resume(live, session.id)["totals"]["dropped_events"] == {"truncated_record": 1}
@@ -127,7 +127,7 @@ def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
         host = live.manager
         session = host.get(session_id)
         stuck = threading.Event()
-        host.models.default.submit(lambda _: stuck.wait(20))
+        host.models.default.submit(lambda _: stuck.wait(120))
         with stream(live, session_id) as client:
             client.recv()
             client.send(data[5000:])

@@ -19,7 +19,7 @@ from tests.service.support.streams import post
 def slow_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Deletes only once it is set."""
     free, delete = threading.Event(), DirectoryStore.delete
-    monkeypatch.setattr(DirectoryStore, "delete", lambda *args: (free.wait(20), delete(*args))[1])
+    monkeypatch.setattr(DirectoryStore, "delete", lambda *args: (free.wait(120), delete(*args))[1])
     yield free
     free.set()
 

@@ -64,7 +64,7 @@ def test_a_state_that_nobody_reads_keeps_its_room_for_a_while(narrow: Live) -> N
             assert problem(refused) == (503, "states_full")
             assert "Retry-After" in refused.headers
         until(lambda: states._active == 0)
-        assert time.monotonic() - begun_s < LIMIT_S + 2
+        assert time.monotonic() - begun_s < LIMIT_S + 15
         assert narrow.metric('spikewatch_bounds_met_total{bound="unread_answer"}') == 1
     state = narrow.http.get(path)
     assert int(state.headers["Content-Length"]) == len(state.content)
@@ -84,7 +84,7 @@ def test_a_state_that_trickles_is_given_up(narrow: Live) -> None:
 def test_who_cannot_run_on_keeps_no_room(narrow: Live) -> None:
     """Their results are not read, so what they accepted is not run: they are told, and others served."""
     stuck = threading.Event()
-    narrow.model.submit(lambda _: stuck.wait(20))
+    narrow.model.submit(lambda _: stuck.wait(120))
     stalled, good = left(narrow, 8, hop=1), narrow.open()
     stuck.set()
     until(lambda: narrow.manager.get(stalled).outbox.full)

@@ -3,7 +3,7 @@
 import httpx
 
 from spikewatch.service.auth.keys import make_key
-from tests.service.support.live import Live
+from tests.service.support.live import ANSWER_S, Live
 
 ALICE, ALICE_LINE = make_key("alice")
 BOB, BOB_LINE = make_key("bob")
@@ -12,4 +12,4 @@ DEBTOR, DEBTOR_LINE = make_key("debtor")
 
 
 def with_key(live: Live, key: str) -> httpx.Client:
-    return httpx.Client(base_url=live.url, headers={"Authorization": f"Bearer {key}"}, timeout=60)
+    return httpx.Client(base_url=live.url, headers={"Authorization": f"Bearer {key}"}, timeout=ANSWER_S)

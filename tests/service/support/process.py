@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parents[3]
-START_S = 120
+START_S = 240
 
 
 def free_port() -> int:
@@ -38,7 +38,7 @@ class Process:
                 stderr=out,
             )
         self._log = log
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=START_S)
         self._wait()
 
     def stream(self, session_id: str, **place: int) -> str:
@@ -48,12 +48,12 @@ class Process:
     def kill(self) -> None:
         """SIGKILL: nothing of the process runs any more."""
         self._process.kill()
-        self._process.wait(30)
+        self._process.wait(START_S)
 
     def terminate(self) -> None:
         """SIGTERM, as a supervisor stops it; uvicorn stops in order, then ends by the same signal."""
         self._process.terminate()
-        assert self._process.wait(60) in (0, -signal.SIGTERM)
+        assert self._process.wait(START_S) in (0, -signal.SIGTERM)
 
     def close(self) -> None:
         self.http.close()

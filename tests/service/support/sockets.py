@@ -6,7 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.service.support.live import Live
+from tests.service.support.live import ANSWER_S, Live
 
 
 def send_through_small_buffers(live: Live) -> None:
@@ -21,7 +21,7 @@ def raw(live: Live, data: bytes = b"", small_buffer: bool = False) -> Iterator[s
     with socket.socket() as client:
         if small_buffer:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.settimeout(20)
+        client.settimeout(ANSWER_S)
         client.connect(("127.0.0.1", live.port))
         client.sendall(data)
         yield client

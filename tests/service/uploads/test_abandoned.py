@@ -25,7 +25,7 @@ def sending(live: Live, data: bytes, announced: int | None = None, **query: Any)
     asked = "&".join(f"{name}={value}" for name, value in (EVERY | query).items())
     length = len(data) if announced is None else announced
     head = f"POST /v1/detections?{asked} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", live.port), timeout=30) as raw:
+    with socket.create_connection(("127.0.0.1", live.port), timeout=240) as raw:
         raw.sendall(head.encode() + data)
         yield raw
 
@@ -118,7 +118,7 @@ def test_an_upload_that_is_forgotten_before_it_begins_is_answered(
         return upload
 
     monkeypatch.setattr(jobs, "create", begin_and_end)
-    answer = live.http.post("/v1/detections", params={"job_id": "early"}, content=dat_file(1), timeout=20)
+    answer = live.http.post("/v1/detections", params={"job_id": "early"}, content=dat_file(1), timeout=240)
     assert problem(answer) == (499, "client_gone")
     assert live.http.get("/v1/detections/early").json()["state"] == "failed"
     live.http.delete("/v1/detections/early")

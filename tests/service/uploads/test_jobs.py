@@ -140,12 +140,12 @@ def test_who_never_comes_back_is_given_up(detector: Detector) -> None:
 
 
 def test_a_stopping_service_does_not_wait_for_the_rest(detector: Detector) -> None:
-    with live_service(detector, drain_timeout_s=30) as live:
+    with live_service(detector, drain_timeout_s=120) as live:
         data = dat_file(8)
         broken_off(live, "rest", data[:9000], len(data))
         begun_s = time.monotonic()
         live.stop()
-        assert time.monotonic() - begun_s < 10
+        assert time.monotonic() - begun_s < 60
 
 
 def test_results_are_kept_within_limits(detector: Detector) -> None:

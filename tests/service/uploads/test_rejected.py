@@ -123,7 +123,7 @@ def test_results_outlive_a_refusal_that_comes_after_them(detector: Detector) -> 
 
 def begin(live: Live, job_id: str, data: bytes, announced: int) -> socket.socket:
     """Announce a recording and send the beginning of it."""
-    raw = socket.create_connection(("127.0.0.1", live.port), timeout=20)
+    raw = socket.create_connection(("127.0.0.1", live.port), timeout=240)
     head = f"POST /v1/detections?job_id={job_id} HTTP/1.1\r\nHost: x\r\nX-API-Key: {ALICE}\r\n"
     raw.sendall(f"{head}Content-Length: {announced}\r\n\r\n".encode() + data)
     return raw

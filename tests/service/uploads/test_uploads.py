@@ -68,7 +68,7 @@ def test_results_come_while_the_upload_goes_on(live: Live) -> None:
     """The first windows arrive before the last bytes are sent."""
     data = dat_file(64, per_slice=800)
     half = len(data) // 2
-    with socket.create_connection(("127.0.0.1", int(live.url.rsplit(":", 1)[1])), timeout=30) as raw:
+    with socket.create_connection(("127.0.0.1", int(live.url.rsplit(":", 1)[1])), timeout=240) as raw:
         head = f"POST /v1/detections HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
         raw.sendall(head.encode() + data[:half])
         received = b""

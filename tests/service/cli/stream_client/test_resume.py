@@ -101,7 +101,7 @@ class Client:
 
     def close(self) -> None:
         self._process.kill()
-        self._process.wait(30)
+        self._process.wait(120)
 
 
 @contextmanager
@@ -167,7 +167,7 @@ def test_a_service_that_stays_away(
         service.kill()
         began_s = time.monotonic()
         assert played.end() == 1
-        assert time.monotonic() - began_s < limit_s + 10
+        assert time.monotonic() - began_s < limit_s + 60
         assert words in played.errors[-1]
         assert len(played.errors) == (2 if limit_s else 1)
 
