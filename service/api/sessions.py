@@ -71,9 +71,9 @@ def session_info(session: Session, manager: SessionManager, with_layers: bool = 
     return SessionInfo(
         session_id=session.id,
         stream_url=f"/v1/sessions/{session.id}/stream",
-        state=session.state,
+        state=session.lifecycle.state,
         closes_in_s=round(manager.idle_policy.timeout_s - session.activity.idle_s, 3)
-        if session.activity.warned
+        if session.lifecycle.state == "idle"
         else None,
         format=options.format,
         width=width,

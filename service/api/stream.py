@@ -1,18 +1,17 @@
 """The WebSocket of a session: bytes in, windows out.
 
-In:  binary: the next bytes. Text: `flush`, `reset`, `close`. In the URL, to go on after a broken connection:
-     `offset` of the next byte, and `seq` of the first result that is missing.
+In:  binary: the next bytes. Text: `flush`, `reset`, `close`. Query parameters, to resume after a broken
+     connection: `offset` of the next byte, and `seq` of the first missing result.
 Out: JSON with a `type`: `ready` first; `window` for each result; `flushed` and `reset` when done;
-     `saved` when a snapshot was stored; `idle_warning` before silence ends the session;
+     `saved` when a snapshot was stored; `idle_warning` before an idle session is ended;
      `error` with a code; `closed` with a reason last.
-Close codes: 1000 ended, 1001 the service stops, 1007 bad data, 1008 refused, 1011 failed,
-     1012 stopped in the middle.
+Close codes: see ENDINGS.
 """
 
 import asyncio
 import contextlib
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import Field, ValidationError
@@ -24,10 +23,11 @@ from spikewatch.service.api.feeding import claimed, displace_feeder, or_draining
 from spikewatch.service.api.sessions import session_info
 from spikewatch.service.errors import BadRequest, InternalError, ServiceError, SessionBusy, SessionClosed
 from spikewatch.service.http.problems import to_problem
-from spikewatch.service.schemas import Schema
+from spikewatch.service.schemas import Schema, Totals
 from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.snapshots.saver import FINAL_SAVE_TIMEOUT_S
+from spikewatch.service.tasks import raise_when, run_beside
 
 router = APIRouter()
 
@@ -35,58 +35,86 @@ log = logging.getLogger("spikewatch.stream")
 
 
 class ResumePosition(Schema):
-    """Where a client goes on."""
+    """Where a client resumes."""
 
     offset: int | None = Field(None, ge=0)
     seq: int | None = Field(None, ge=0)
 
 
-CLOSE_DETAILS = {"client": "ended by the client", "shutdown": "the service stops"}
+class EndedByClient(SessionClosed):
+    """The client sent `close`."""
+
+
+class ServiceStopping(SessionClosed):
+    """The service stops; the session is saved or flushed."""
+
+
+class Interrupted(SessionClosed):
+    """The service stops; the session is neither saved nor flushed."""
+
+
+class Ending(NamedTuple):
+    """How a connection ends: close code, and `reason` of the message `closed`, None for the cause's own."""
+
+    close_code: int
+    reason: str | None = None
+
+
+ENDINGS: dict[type[BaseException], Ending] = {
+    EndedByClient: Ending(1000, "client"),
+    SessionClosed: Ending(1000),
+    ServiceStopping: Ending(1001, "shutdown"),
+    Interrupted: Ending(1012, "shutdown"),
+    BadRequest: Ending(1007),
+    IngestError: Ending(1007),
+    SessionBusy: Ending(1008),
+    ServiceError: Ending(1011),
+}
+"""Cause -> ending; the nearest base class counts.
+
+A cause that is not a SessionClosed is sent as message `error`. Each ends the session and is followed by
+`closed`, except for SessionBusy: the client has reconnected, and its session stays open.
+"""
 
 CLOSE_TIMEOUT_S = 10.0
-"""How long a client may take to read what is left for it."""
+"""How long a client may take to read the remaining results, and again to read the final messages."""
 
 DISPLACED_CLOSE_TIMEOUT_S = 1.0
-"""How long a connection that was displaced may take to be told."""
+"""How long a displaced client may take to read the final messages."""
 
 
 @router.websocket("/v1/sessions/{session_id}/stream")
 async def stream(socket: WebSocket, session_id: str) -> None:
     """Feed a session and receive its results."""
-    host: SessionManager = socket.app.state.manager
+    manager: SessionManager = socket.app.state.manager
     await socket.accept()
     try:
-        session = get_session(session_id, host, get_client(socket))
-        place = ResumePosition.model_validate(
+        session = get_session(session_id, manager, get_client(socket))
+        position = ResumePosition.model_validate(
             {k: v for k, v in socket.query_params.items() if k in ResumePosition.model_fields}
         )
-        await displace_feeder(session, place.offset)
-        session.check_feed_available()
-        resume_at(session, place.offset, place.seq)
+        await displace_feeder(session, position.offset)
+        session.feed_lease.check_available()
+        resume_at(session, position.offset, position.seq)
     except (ServiceError, ValidationError) as error:
         code = to_problem(error).code
-        host.metrics.refused.labels(code).inc()
+        manager.metrics.refused.labels(code).inc()
         await send_error(socket, error)
         await socket.close(1008, code)
         return
     socket.state.on_throttle = session.activity.record_client_activity
-    with contextlib.suppress(WebSocketDisconnect), claimed(session, host):
-        await StreamConnection(socket, session, host).run()
+    with contextlib.suppress(WebSocketDisconnect), claimed(session, manager):
+        await StreamConnection(socket, session, manager).run()
 
 
 async def send_error(socket: WebSocket, error: Exception) -> None:
-    """Tell the client what is wrong."""
+    """Send the message `error`."""
     problem = to_problem(error)
     await socket.send_json({"type": "error", **problem.model_dump(exclude={"type", "title", "status"})})
 
 
-async def _cancel_and_wait(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
 class StreamConnection:
-    """One client at one session."""
+    """Connection of the client that feeds a session."""
 
     def __init__(self, socket: WebSocket, session: Session, manager: SessionManager) -> None:
         self._socket = socket
@@ -94,38 +122,60 @@ class StreamConnection:
         self._manager = manager
         self._sending = False
         self._window_sent = asyncio.Event()
+        self._cause: Exception | None = None
+        self._totals: Totals | None = None
+        """Cause of the session's end, and its totals then, if this connection ends it."""
 
     async def run(self) -> None:
-        """Talk until one side ends. A broken connection leaves the session open until it is idle."""
+        """Serve the connection until one side ends it.
+
+        Raises:
+            WebSocketDisconnect: the connection broke; the session stays open until it is idle.
+        """
         info = session_info(self._session, self._manager).model_dump(
             exclude={"layer_rates", "layer_energy_mj"}
         )
         await self._send("ready", info)
-        sender = asyncio.create_task(self._send_windows())
-        receiver = asyncio.create_task(self._receive_messages())
-        ending = asyncio.create_task(self._session.closing.wait())
-        displaced = asyncio.create_task(self._session.displaced.wait())
-        self._notification_task = asyncio.create_task(self._send_notifications())
         try:
-            first = asyncio.FIRST_COMPLETED
-            await asyncio.wait({sender, receiver, ending, displaced}, return_when=first)
-            if displaced.done():
-                await self._close_displaced(receiver, sender)
-            elif self._session.close_error is not None or (ending.done() and not receiver.done()):
-                await _cancel_and_wait(receiver)
-                await self._on_server_close(sender)
-            elif receiver.done():
-                await self._on_client_close(receiver, sender)
-            else:
-                await self._on_send_failure(sender)
-        finally:
-            tasks = (sender, receiver, ending, self._notification_task, displaced)
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await run_beside(self._send_windows(), self._receive_until_end(), self._send_notifications())
+        except SessionBusy as error:
+            await self._close(error, DISPLACED_CLOSE_TIMEOUT_S)
+            return
+        except WebSocketDisconnect:
+            raise
+        except TimeoutError:
+            pass  # The client does not read its results, but it may still read why the connection ends.
+        except Exception as error:
+            self._end_session(self._internal_error(error))
+        await self._close(self._cause or self._cause_of_session_end(), CLOSE_TIMEOUT_S)
+
+    async def _receive_until_end(self) -> None:
+        """Receive until there is a cause to end, end the session, and give the client time to read.
+
+        Raises:
+            SessionBusy, WebSocketDisconnect: the connection ends, but not the session.
+            TimeoutError: the client has not read all results within CLOSE_TIMEOUT_S.
+        """
+        session = self._session
+        cause: Exception = EndedByClient("ended by the client")
+        displaced = SessionBusy("the session goes on over another connection")
+        try:
+            await run_beside(
+                self._receive_messages(),
+                raise_when(session.feed_lease.displaced, displaced),
+                raise_when(session.lifecycle.ending, ServiceStopping("the service stops")),
+            )
+        except (SessionBusy, WebSocketDisconnect):
+            raise
+        except Exception as error:
+            cause = error
+        if session.close_error is None:
+            await self._finish(cause)
+        await asyncio.sleep(CLOSE_TIMEOUT_S)
+        raise TimeoutError
 
     async def _receive_messages(self) -> None:
-        """Take messages until `close`; pushes back on the sender, since it reads on only when fed."""
+        """Receive messages until `close`. While a feed waits, nothing is received (backpressure)."""
         await self._session.drain_feeder()
         while True:
             message = await self._socket.receive()
@@ -151,10 +201,13 @@ class StreamConnection:
                     raise BadRequest(f"text {other!r:.40} is none of flush, reset, close")
 
     async def _send_windows(self) -> None:
-        """Send results as they come, until the session ends and all are sent."""
+        """Send results as they come, until the session has ended and all are sent."""
         outbox = self._session.outbox
         while True:
-            result = await outbox.get()
+            try:
+                result = await outbox.get()
+            except ServiceError:
+                return
             self._sending = True
             line = '{"type":"window",' + self._session.to_message(result).model_dump_json()[1:]
             try:
@@ -168,7 +221,7 @@ class StreamConnection:
             self._window_sent.set()
 
     async def _wait_until_sent(self) -> None:
-        """Wait until a client, slow though it may be, has been sent every result so far."""
+        """Wait until every result so far has been sent."""
         while self._sending or not self._session.outbox.empty:
             self._window_sent.clear()
             await self._window_sent.wait()
@@ -177,122 +230,101 @@ class StreamConnection:
         while True:
             await self._send(*await self._session.notifications.get())
 
-    async def _on_client_close(self, receiver: "asyncio.Task[None]", sender: "asyncio.Task[None]") -> None:
-        try:
-            receiver.result()
-        except BadRequest as error:
-            # it may end meanwhile, or what came before be bad: the first fault is told
-            with contextlib.suppress(ServiceError, IngestError):
-                await self._session.flush()
-            await self._close(sender, error, error.code, 1007)
-        except IngestError as error:
-            with contextlib.suppress(ServiceError):
-                await self._session.emit_open_window()
-            await self._close(sender, error, to_problem(error).code, 1007)
-        except ServiceError as error:
-            await self._close(sender, error, error.code, 1011)
-        except WebSocketDisconnect:
-            raise
-        except Exception:
-            if self._disconnected:
-                raise WebSocketDisconnect(1006) from None
-            log.exception("a session's bytes could not be taken", extra={"session": self._session.id})
-            await self._close(sender, InternalError(), InternalError.code, 1011)
-        else:
-            await self._close(sender, None, "client", 1000)
-
-    async def _close_displaced(self, *tasks: "asyncio.Task[None]") -> None:
-        """The client has come back on another connection; if this one still works, say so."""
-        for task in tasks:
-            await _cancel_and_wait(task)
-        self._check_connected()
-        error = SessionBusy("the session goes on over another connection")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DISPLACED_CLOSE_TIMEOUT_S):
-                await send_error(self._socket, error)
-                await self._socket.close(1008, error.code)
-
-    @property
-    def _disconnected(self) -> bool:
-        """True once the client is gone; Starlette then takes whatever is sent for a fault."""
-        states = (self._socket.application_state, self._socket.client_state)
-        return WebSocketState.DISCONNECTED in states
-
-    def _check_connected(self) -> None:
-        """Before anything is sent, since another task may have found out that the client is gone."""
-        if self._disconnected:
-            raise WebSocketDisconnect(1006)
-
-    async def _on_send_failure(self, sender: "asyncio.Task[None]") -> None:
-        """No result can be sent: the client is gone, or the fault is ours."""
-        try:
-            sender.result()
-        except WebSocketDisconnect:
-            raise
-        except Exception:
-            log.exception("a session's results could not be sent", extra={"session": self._session.id})
-            await self._close(sender, InternalError(), InternalError.code, 1011)
-
-    async def _on_server_close(self, sender: "asyncio.Task[None]") -> None:
-        fault = None
-        if self._session.close_error is None:
-            fault = await self._save_or_flush()
-        closed = self._session.close_error
-        if closed is not None:  # ended by the host, before or meanwhile
-            error = None if isinstance(closed, SessionClosed) else closed
-            code = 1011 if error else self._close_code(self._session.end_reason)
-            await self._close(sender, error, self._session.end_reason, code)
-        elif fault is not None:
-            await self._close(sender, fault, to_problem(fault).code, 1011)
-        else:
-            await self._close(sender, None, "shutdown", 1001)
+    async def _finish(self, cause: Exception) -> None:
+        """Emit or save what the session still holds, as the cause allows, and end it."""
+        session = self._session
+        match cause:
+            case ServiceStopping():
+                cause = await self._save_or_flush() or cause
+                if session.close_error is not None:
+                    return
+            case BadRequest():
+                self._cause = cause  # Set before the flush, which may fail too: the first error is reported.
+                with contextlib.suppress(ServiceError, IngestError):
+                    await session.flush()
+            case IngestError():
+                self._cause = cause
+                with contextlib.suppress(ServiceError):
+                    await session.emit_open_window()
+            case ServiceError():
+                pass
+            case _:
+                cause = self._internal_error(cause)
+        self._end_session(cause)
 
     async def _save_or_flush(self) -> IngestError | ServiceError | None:
-        """Before the service stops; what went wrong, if anything did."""
-        # longer than the host waits, which then ends it: once flushed, it could not be saved as it is
-        patience_s = self._manager.settings.drain_timeout_s + 2 * FINAL_SAVE_TIMEOUT_S
+        """Save or flush the session before the service stops; return the error if neither is possible."""
+        # Longer than the shutdown waits before it saves and ends the session: a flush in between would
+        # change the session, so that it could no longer be saved as it is.
+        timeout_s = self._manager.settings.drain_timeout_s + 2 * FINAL_SAVE_TIMEOUT_S
         try:
-            saving = self._manager.snapshots.save_before_end(self._session, patience_s)
+            saving = self._manager.snapshots.save_before_end(self._session, timeout_s)
             if not await or_draining(self._manager, saving):
-                with contextlib.suppress(TruncatedError):  # the rest of its header can come no more
+                with contextlib.suppress(TruncatedError):  # The rest of a header will not come.
                     await self._session.flush()
-        except (IngestError, ServiceError) as fault:
-            return fault
+        except (IngestError, ServiceError) as error:
+            return error
         return None
 
-    def _close_code(self, reason: str) -> int:
-        if reason != "shutdown":
-            return 1000
-        return 1001 if self._manager.snapshots.has_snapshot(self._session.id) else 1012
+    def _internal_error(self, error: Exception) -> InternalError:
+        """Log an unexpected error; raise WebSocketDisconnect if it only says that the client is gone."""
+        self._check_connected()
+        log.error("a stream failed", exc_info=error, extra={"session": self._session.id})
+        return InternalError()
 
-    async def _close(
-        self, sender: "asyncio.Task[None]", error: Exception | None, reason: str, code: int
-    ) -> None:
-        """End the session, let the client have what is left, and say why."""
-        if error is not None:
-            self._manager.metrics.refused.labels(to_problem(error).code).inc()
-        totals = self._session.current_totals()
-        self._manager.end(self._session, SessionClosed(CLOSE_DETAILS.get(reason, str(error))), reason)
-        await asyncio.wait({sender}, timeout=CLOSE_TIMEOUT_S)
-        await _cancel_and_wait(self._notification_task)
-        if sender.done() and isinstance(sender.exception(), WebSocketDisconnect):
-            sender.result()
-        await _cancel_and_wait(sender)
-        farewell = {
+    def _end_session(self, cause: Exception) -> None:
+        self._cause, self._totals = cause, self._session.current_totals()
+        self._manager.end(self._session, SessionClosed(str(cause)), self._reason(cause))
+
+    def _cause_of_session_end(self) -> Exception:
+        """Return why the session was ended elsewhere."""
+        session, error = self._session, self._session.close_error
+        assert error is not None
+        if isinstance(error, SessionClosed) and session.lifecycle.reason == "shutdown":
+            saved = self._manager.snapshots.has_snapshot(session.id)
+            return (ServiceStopping if saved else Interrupted)(str(error))
+        return error
+
+    def _reason(self, cause: Exception) -> str:
+        if (reason := ending_of(cause).reason) is not None:
+            return reason
+        return self._session.lifecycle.reason if isinstance(cause, SessionClosed) else to_problem(cause).code
+
+    async def _close(self, cause: Exception, timeout_s: float) -> None:
+        """Send the final messages and close the connection."""
+        reason, displaced = self._reason(cause), isinstance(cause, SessionBusy)
+        if not isinstance(cause, SessionClosed | SessionBusy):
+            self._manager.metrics.refused.labels(reason).inc()
+        totals = self._totals or self._session.current_totals()
+        closed = {
             "reason": reason,
-            "detail": str(error or self._session.close_error),
+            "detail": str(cause),
             "totals": totals.model_dump(),
             "resumable": self._manager.snapshots.has_snapshot(self._session.id),
             "saved_bytes": self._session.saved_bytes,
         }
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                if error is not None:
+            async with asyncio.timeout(timeout_s):
+                if not isinstance(cause, SessionClosed):
                     self._check_connected()
-                    await send_error(self._socket, error)
-                await self._send("closed", farewell)
-                await self._socket.close(code, reason)
+                    await send_error(self._socket, cause)
+                if not displaced:
+                    await self._send("closed", closed)
+                await self._socket.close(ending_of(cause).close_code, reason)
+
+    def _check_connected(self) -> None:
+        """Raise WebSocketDisconnect if another task has found that the client is gone.
+
+        Starlette would raise RuntimeError for anything that is sent then.
+        """
+        if WebSocketState.DISCONNECTED in (self._socket.application_state, self._socket.client_state):
+            raise WebSocketDisconnect(1006)
 
     async def _send(self, type_name: str, content: dict[str, Any] | None = None) -> None:
         self._check_connected()
         await self._socket.send_json({"type": type_name, **(content or {})})
+
+
+def ending_of(cause: Exception) -> Ending:
+    """Return the ending of the nearest base class of `cause` in ENDINGS."""
+    return next(ENDINGS[base] for base in type(cause).__mro__ if base in ENDINGS)

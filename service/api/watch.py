@@ -1,8 +1,9 @@
-"""Looking on at a session: what the viewer draws. A slow watcher misses slices and slows nobody down."""
+"""The WebSocket of watchers: slices and results for the viewer. Slow watchers miss slices."""
 
 import asyncio
 import base64
 import io
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from spikewatch.service.output.drawing import BACKGROUND, BOTH_COLOUR, OFF_COLOU
 from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.sessions.watchers import Subscription
+from spikewatch.service.tasks import run_beside
 
 router = APIRouter()
 
@@ -30,36 +32,32 @@ PALETTE = (*BACKGROUND, *OFF_COLOUR, *ON_COLOUR, *BOTH_COLOUR)
 
 @router.websocket("/v1/sessions/{session_id}/watch")
 async def watch(socket: WebSocket, session_id: str) -> None:
-    """Say what the session is, then send each slice as a small picture and each result with its layers."""
-    host: SessionManager = socket.app.state.manager
+    """Send the session, then each slice as a small image and each result with the rates of its layers."""
+    manager: SessionManager = socket.app.state.manager
     await socket.accept()
     try:
-        session = get_session(session_id, host, get_client(socket))
-        if len(session.watchers) >= host.settings.max_watchers:
-            raise TooManyWatchers(f"{host.settings.max_watchers} already look on at this session")
+        session = get_session(session_id, manager, get_client(socket))
+        if len(session.watchers) >= manager.settings.max_watchers:
+            raise TooManyWatchers(f"session {session_id} already has {len(session.watchers)} watchers")
     except ServiceError as error:
-        host.metrics.refused.labels(error.code).inc()
+        manager.metrics.refused.labels(error.code).inc()
         await send_error(socket, error)
         await socket.close(1008, error.code)
         return
-    with session.watchers.subscribe(host.metrics.missed_slices.inc) as sight:
-        gone = asyncio.create_task(_wait_for_disconnect(socket))
-        show = asyncio.create_task(ViewerConnection(socket, session, host).run(sight))
-        await asyncio.wait({gone, show}, return_when=asyncio.FIRST_COMPLETED)
-        for task in (gone, show):
-            task.cancel()
-        _, shown = await asyncio.gather(gone, show, return_exceptions=True)
-    if isinstance(shown, Exception) and not isinstance(shown, WebSocketDisconnect):
-        raise shown  # the guard tells the client
+    viewer = ViewerConnection(socket, session, manager)
+    on_miss = manager.metrics.missed_slices.inc
+    with suppress(WebSocketDisconnect), session.watchers.subscribe(on_miss) as subscription:
+        await run_beside(viewer.run(subscription), _raise_on_disconnect(socket))
 
 
-async def _wait_for_disconnect(socket: WebSocket) -> None:
-    while (await socket.receive())["type"] != "websocket.disconnect":
+async def _raise_on_disconnect(socket: WebSocket) -> None:
+    while (message := await socket.receive())["type"] != "websocket.disconnect":
         pass
+    raise WebSocketDisconnect(message.get("code", 1006))
 
 
 class ViewerConnection:
-    """One who watches; follows the boxes of a session that does not follow them itself."""
+    """Connection of one watcher. Tracks boxes itself if the session does not track them."""
 
     def __init__(self, socket: WebSocket, session: Session, manager: SessionManager) -> None:
         self._socket = socket
@@ -70,14 +68,14 @@ class ViewerConnection:
         self._last_end_us: int | None = None
 
     async def run(self, subscription: Subscription) -> None:
-        """Send all there is to see until the session ends, and say why it did."""
+        """Send slices and results until the session ends, then the reason of its end."""
         await self._send("session", self._session_message())
         while (item := await subscription.get()) is not None:
             if isinstance(item, WindowResult):
                 await self._send("window", self._window_message(item))
             elif self._session.sequence is not None:
-                shown = await self._slice_message(item, self._session.sequence.sensor_size)
-                await self._send("slice", {**shown, "missed_slices": subscription.missed_slices})
+                message = await self._slice_message(item, self._session.sequence.sensor_size)
+                await self._send("slice", {**message, "missed_slices": subscription.missed_slices})
         try:
             await self._send("closed", self._closed_message())
             await self._socket.close(1000)
@@ -93,7 +91,7 @@ class ViewerConnection:
     def _closed_message(self) -> dict[str, Any]:
         resumable = self._manager.snapshots.has_snapshot(self._session.id)
         return {
-            "reason": self._session.end_reason,
+            "reason": self._session.lifecycle.reason,
             "detail": str(self._session.close_error),
             "resumable": resumable,
         }
@@ -125,7 +123,7 @@ class ViewerConnection:
 
 
 def slice_png(slice_: InputSlice, letterbox: Letterbox, spec: ModelSpec) -> bytes:
-    """What the network sees of a slice, without its border, as a PNG of four colours."""
+    """Return the network's input for a slice, without its border, as a PNG with four colours."""
     frame = slice_.frame[
         :, letterbox.top : letterbox.top + letterbox.height, letterbox.left : letterbox.left + letterbox.width
     ].numpy()

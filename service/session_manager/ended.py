@@ -1,4 +1,4 @@
-"""Why sessions that are no longer there have ended, and what their clients may still ask for."""
+"""Ended sessions: why each ended, and the final results that its client may still request."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from spikewatch.service.sessions.outbox import FinalResults
 
 @dataclass(frozen=True, slots=True)
 class EndReason:
-    """How a session came to its end: a reason that programs know, and words."""
+    """Why a session ended: `reason` for programs, `detail` for people."""
 
     reason: str
     detail: str
 
 
 MAX_ENDED_SESSIONS = 256
-"""Ended sessions whose reason is still told."""
+"""Latest ended sessions whose reason is kept."""
 
 MAX_FINAL_RESULTS = 16
-"""Sessions ended by their clients whose last results are still given."""
+"""Latest sessions ended by their clients whose final results are kept."""
 
 INTERRUPTED = EndReason("interrupted", "the service was restarted")
 
 
 class EndedSessions:
-    """Remembers the latest."""
+    """The latest ended sessions of one process."""
 
     def __init__(self) -> None:
         self._ended: OrderedDict[str, EndReason] = OrderedDict()
@@ -34,7 +34,7 @@ class EndedSessions:
     def record(
         self, session_id: str, end_reason: EndReason, final_results: FinalResults | None = None
     ) -> None:
-        """A session has ended."""
+        """Keep the reason, and the final results if there are any; the oldest are dropped."""
         self._ended[session_id] = end_reason
         if len(self._ended) > MAX_ENDED_SESSIONS:
             self._ended.popitem(last=False)
@@ -44,23 +44,23 @@ class EndedSessions:
             self._final_results.popitem(last=False)
 
     def discard(self, session_id: str) -> None:
-        """A session of this id runs again."""
+        """Drop everything about a session, because its id is in use again."""
         self._ended.pop(session_id, None)
         self._final_results.pop(session_id, None)
 
     def final_results(self, session_id: str) -> FinalResults | None:
-        """The last results of a session that its client has ended, None if they are no longer kept."""
+        """Return the final results of a session that its client ended, None if they are not kept."""
         return self._final_results.get(session_id)
 
     def error_for_missing(self, session_id: str, resumable: bool) -> ServiceError:
-        """Why a session is not there: SessionNotFound or SessionClosed, to be raised."""
+        """Return the error to raise for a session that is not open: SessionNotFound or SessionClosed."""
         if session_id not in self._ended and not resumable:
             return SessionNotFound(f"no session {session_id[:64]!r}")
-        ending = self._ended.get(session_id, INTERRUPTED)
-        more = '; it is saved: POST {"resume": "..."} to /v1/sessions' if resumable else ""
+        end_reason = self._ended.get(session_id, INTERRUPTED)
+        advice = '; it is saved: POST {"resume": "..."} to /v1/sessions' if resumable else ""
         return SessionClosed(
-            f"session {session_id} has ended ({ending.reason}): {ending.detail}{more}",
+            f"session {session_id} has ended ({end_reason.reason}): {end_reason.detail}{advice}",
             state="closed",
-            reason=ending.reason,
+            reason=end_reason.reason,
             resumable=resumable,
         )

@@ -1,4 +1,4 @@
-"""Warns clients that have gone quiet, and ends their sessions."""
+"""Idle sessions: their clients are warned, then the sessions are saved and ended."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from spikewatch.service.snapshots.saver import SnapshotManager
 
 @dataclass(frozen=True, slots=True)
 class IdlePolicy:
-    """How long a session may be silent.
+    """How long a session may be without activity.
 
     Attributes:
-        timeout_s: silence that ends it.
-        warning_s: how long before its end the client is warned; at most half of `timeout_s`.
+        timeout_s: time without activity after which the session is ended.
+        warning_s: how long before the end the client is warned; at most half of `timeout_s` is used.
     """
 
     timeout_s: float
@@ -25,21 +25,21 @@ class IdlePolicy:
 
     @property
     def warn_after_s(self) -> float:
-        """Silence after which a session counts as idle and its client is warned."""
+        """Time without activity after which the session is idle and its client is warned."""
         return self.timeout_s - min(self.warning_s, self.timeout_s / 2)
 
     @property
     def check_interval_s(self) -> float:
-        """How often to look, so that a warning is never as late as the end."""
+        """Time between two checks, short enough that the warning always precedes the end."""
         return min(0.5, self.timeout_s / 8)
 
 
 FINAL_FLUSH_TIMEOUT_S = 5.0
-"""How long a session that is not saved may take to run what it has left."""
+"""How long a session that is not saved may take to run its queued slices."""
 
 
 class IdleReaper:
-    """Lives on the event loop; `end_session` ends a session for a reason."""
+    """Warns and ends idle sessions. Lives on the event loop; `end_session` ends a session for a reason."""
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class IdleReaper:
         self._ending_tasks: dict[str, asyncio.Task[None]] = {}
 
     def check(self, session: Session) -> bool:
-        """Warn the client, or begin to end the session; False if there is no need to. Never waits."""
-        pulse = session.activity
-        if pulse.warned and pulse.idle_s > self._policy.timeout_s:
+        """Warn the client or start to end the session; False if neither is due. Never waits."""
+        state, idle_s = session.lifecycle.state, session.activity.idle_s
+        if state == "idle" and idle_s > self._policy.timeout_s:
             self._start_ending(session)
-        elif pulse.idle_s > self._policy.warn_after_s and not pulse.warned:
-            pulse.warn_idle(self._policy.timeout_s - pulse.idle_s)
+        elif state in ("created", "streaming") and idle_s > self._policy.warn_after_s:
+            session.activity.warn_idle(self._policy.timeout_s - idle_s)
         else:
             return False
         return True
@@ -69,20 +69,20 @@ class IdleReaper:
             task.add_done_callback(lambda _: self._ending_tasks.pop(session.id))
 
     async def _save_and_end(self, session: Session) -> None:
-        """End a session, unless its client gives a sign of life while it is saved, or run to its end."""
-        signs = session.activity.client_activity_count
+        """Save or flush a session, then end it; stop if its client becomes active meanwhile."""
+        count = session.activity.client_activity_count
         saved = await self._snapshots.save_before_end(session)
-        if session.activity.client_activity_count != signs:
-            return
         if not saved:
             with suppress(ServiceError, IngestError, TimeoutError):
                 async with asyncio.timeout(FINAL_FLUSH_TIMEOUT_S):
-                    await (
-                        session.wait_until_processed()
-                    )  # which may take long; the open slice is cut only after it
-                    if session.activity.client_activity_count == signs:
-                        await session.flush()
-            if session.activity.client_activity_count != signs:
-                return
-        words = f"no bytes came for {self._policy.timeout_s:g} s"
-        self._end_session(session, SessionClosed(words), "idle_timeout")
+                    await self._flush_unless_active(session, count)
+        if session.activity.client_activity_count == count:
+            error = SessionClosed(f"no bytes came for {self._policy.timeout_s:g} s")
+            self._end_session(session, error, "idle_timeout")
+
+    async def _flush_unless_active(self, session: Session, client_activity_count: int) -> None:
+        """Flush a session. Checked twice because the open slice must not be cut for an active client."""
+        if session.activity.client_activity_count == client_activity_count:
+            await session.wait_until_processed()
+        if session.activity.client_activity_count == client_activity_count:
+            await session.flush()

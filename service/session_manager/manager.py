@@ -1,4 +1,4 @@
-"""All sessions of one process: lifecycle, limits, and which model runs each."""
+"""All sessions of one process: creation, limits, end, and the model that runs each."""
 
 import asyncio
 import logging
@@ -28,20 +28,22 @@ from spikewatch.service.scheduling.model_pool import ModelPool
 from spikewatch.service.session_manager.ended import EndedSessions, EndReason
 from spikewatch.service.session_manager.idle import IdlePolicy, IdleReaper
 from spikewatch.service.sessions.outbox import FinalResults
-from spikewatch.service.sessions.session import Session, SnapshotPosition
+from spikewatch.service.sessions.session import Session
+from spikewatch.service.sessions.snapshot_position import SnapshotPosition
 from spikewatch.service.settings import Settings
 from spikewatch.service.snapshots.saver import SnapshotManager
 from spikewatch.service.snapshots.snapshot import read_fingerprint, read_snapshot, restore_session
 from spikewatch.service.snapshots.store import SnapshotStore
+from spikewatch.service.tasks import cancel_and_wait
 
-log = logging.getLogger("spikewatch.host")
+log = logging.getLogger("spikewatch.session_manager")
 
 
 class SessionManager:
     """Creates, finds and ends sessions. Lives on the event loop.
 
     Raises:
-        InvalidSettings: weights that clients may ask for cannot be used.
+        InvalidSettings: weights that the settings name cannot be used.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class SessionManager:
         self.models = ModelPool(detector, settings, self.metrics, self._end_threadsafe, threads)
         self.draining = False
         self.stopped = asyncio.Event()
-        """Nobody is waited for any more: all sessions have ended, since the service stops."""
+        """Set once all sessions have ended because the service stops: waiting for clients ends."""
         self.sessions: dict[str, Session] = {}
         self.snapshots = SnapshotManager(self.metrics, store, settings.snapshot_every_s, self.sessions)
         self.idle_policy = IdlePolicy(settings.idle_timeout_s, settings.idle_warning_s)
@@ -70,29 +72,31 @@ class SessionManager:
         self.metrics.shortest_slice.set_function(self._shortest_slice_s)
 
     async def start(self) -> None:
-        """Warm the default model up, then take work."""
+        """Warm up the default model, then start the maintenance tasks."""
         self._loop = asyncio.get_running_loop()
         await self.models.start()
-        giving_back = trim_heap_periodically(self.settings.memory_trim_interval_s)
-        self._tasks = [asyncio.create_task(self._maintenance_loop()), asyncio.create_task(giving_back)]
+        background = (
+            self._maintenance_loop(),
+            trim_heap_periodically(self.settings.memory_trim_interval_s),
+        )
+        self._tasks = [asyncio.create_task(coroutine) for coroutine in background]
 
     async def stop(self) -> None:
-        """End what is left and the worker thread."""
-        for task in self._tasks:
-            task.cancel()
+        """End all sessions, wait for pending saves, stop the worker thread."""
+        await cancel_and_wait(*self._tasks)
         self.end_all()
         await self.snapshots.wait_for_pending()
         await self.models.stop()
 
     @property
     def ready(self) -> bool:
-        """True if new sessions of the default model can be computed."""
+        """True if new sessions of the default model can be created."""
         return self.models.default.alive and not self.draining
 
     async def open(
         self, entry: ModelEntry, options: SessionOptions, client: Client, session_id: str | None = None
     ) -> Session:
-        """A new session that a client feeds, on request under an id of its own choice.
+        """Create a session that its client feeds with bytes, optionally under an id chosen by the client.
 
         Raises:
             ServiceError: see `create`.
@@ -100,13 +104,13 @@ class SessionManager:
         return await self.create(entry, options, client, session_id=session_id, durable=True)
 
     async def resume(self, session_id: str, client: Client) -> Session:
-        """A saved session, in a free slot of the model that made it, exactly as it was.
+        """Restore a saved session exactly as it was, in a free slot of the model that it was saved with.
 
         Raises:
-            SessionExists: it runs.
-            SessionClosed, SessionNotFound: it is not saved.
-            InvalidSnapshot: it is damaged, or of another network, geometry or version.
-            SnapshotsDisabled: as it says.
+            SessionExists: the session is open.
+            SessionClosed, SessionNotFound: there is no snapshot of the session.
+            InvalidSnapshot: the snapshot is corrupt, or of another network, geometry or version.
+            SnapshotsDisabled: this service keeps no snapshots.
             ServiceError: see `create`.
         """
         self._check_new_session(session_id, client)
@@ -122,7 +126,7 @@ class SessionManager:
             session = self._create_in_slot(
                 model, snapshot.options(entry.spec), client, session_id, durable=True
             )
-        with session.acquire_feed():
+        with session.feed_lease.acquire():
             try:
                 await restore_session(session, snapshot)
             except ServiceError as error:
@@ -131,7 +135,7 @@ class SessionManager:
         self.metrics.snapshots.labels("restored").inc()
         if self.snapshots.has_snapshot(session_id):
             session.last_snapshot = SnapshotPosition(
-                snapshot.accepted_bytes, snapshot.next_seq, session.revision
+                snapshot.accepted_bytes, snapshot.next_seq, session.lifecycle.revision
             )
         return session
 
@@ -144,18 +148,18 @@ class SessionManager:
         session_id: str | None = None,
         durable: bool = False,
     ) -> Session:
-        """A new session of a model, fed with bytes unless it has a source of its own.
+        """Create a session of a model, fed with bytes unless `source` is given.
 
         Raises:
-            SessionExists: a session of this id runs or is saved.
-            TooManySessions, TooManyKeySessions: as many are open as may be, of all or of this caller.
+            SessionExists: a session with this id is open or saved.
+            TooManySessions, TooManyKeySessions: the limit of all sessions, or of the client's, is reached.
             Draining: the service is stopping.
-            InsufficientModelMemory, ModelFailed: the model cannot be loaded, see `Models.use`.
+            InsufficientModelMemory, ModelFailed: the model cannot be loaded, see `ModelPool.acquire`.
         """
         session_id = session_id or uuid.uuid4().hex
         if self.snapshots.has_snapshot(session_id):
             raise SessionExists(
-                f"session {session_id} is saved: resume it, or forget it with "
+                f"session {session_id} is saved: resume it, or delete its snapshot with "
                 f"DELETE /v1/sessions/{session_id}/snapshot"
             )
         self._check_new_session(session_id, client)
@@ -171,10 +175,13 @@ class SessionManager:
         source: SliceSource | None = None,
         durable: bool = False,
     ) -> Session:
-        """A session in a free slot of a model; looks for room again, as others came too."""
+        """Create a session in a free slot of a model.
+
+        Limits are checked again because other sessions may have been created while the model was loaded.
+        """
         self._check_new_session(session_id, client)
         if not model.alive or model not in self.models.loaded:
-            raise ModelFailed(f"weights {model.entry.name} have failed; the log has more")
+            raise ModelFailed(f"weights {model.entry.name} have failed: the service log says why")
         session = Session(
             session_id,
             model.acquire_slot(),
@@ -196,11 +203,11 @@ class SessionManager:
         return session
 
     def get(self, session_id: str) -> Session:
-        """An open session.
+        """Return an open session.
 
         Raises:
-            SessionClosed: it has ended; says why.
-            SessionNotFound: there was none of this id, or it ended long ago.
+            SessionClosed: the session has ended; the message says why.
+            SessionNotFound: no session had this id, or it ended too long ago.
         """
         session = self.sessions.get(session_id)
         if session is not None:
@@ -208,16 +215,16 @@ class SessionManager:
         raise self._not_found_error(session_id)
 
     def final_results(self, session_id: str) -> FinalResults | None:
-        """The last results of a session that its client has ended, None if it runs or they are gone."""
+        """Return the final results of a session that its client ended, None if they are not kept."""
         return self._ended.final_results(session_id)
 
     def _check_new_session(self, session_id: str, client: Client) -> None:
         if session_id in self.sessions and not self.draining:
-            raise SessionExists(f"session {session_id} is open already")
+            raise SessionExists(f"session {session_id} is already open")
         self.check_capacity(client)
 
     def check_capacity(self, client: Client) -> None:
-        """Raise Draining, TooManyKeySessions or TooManySessions if a caller may open no more sessions."""
+        """Raise Draining, TooManyKeySessions or TooManySessions if the client may open no more sessions."""
         if self.draining:
             raise Draining("the service is stopping")
         client.check_session_limit(self.sessions)
@@ -225,33 +232,32 @@ class SessionManager:
             raise TooManySessions(f"all {self.settings.max_sessions} sessions are in use; try again later")
 
     def _not_found_error(self, session_id: str) -> ServiceError:
-        """Why a session is not there."""
+        """Return the error to raise for a session that is not open."""
         return self._ended.error_for_missing(session_id, self.snapshots.has_snapshot(session_id))
 
     def end(self, session: Session, error: ServiceError, reason: str) -> None:
-        """End a session at once; its slot is cleaned before anyone else gets it."""
+        """End a session now. Its slot is reset before another session gets it."""
         if self.sessions.get(session.id) is not session:
-            return  # it has ended before; another may have its id by now
+            return  # It has ended before, and another session may have its id by now.
         del self.sessions[session.id]
-        session.end_reason = reason
-        session.close(error)
+        session.close(error, reason)
         self._models_by_session.pop(session.id).release_slot(session)
-        farewell = None
+        final_results = None
         if reason == "client" and session.durable:
             self.snapshots.delete_soon(session.id)
-            farewell = session.final_results()
-        self._ended.record(session.id, EndReason(reason, str(error)), farewell)
+            final_results = session.final_results()
+        self._ended.record(session.id, EndReason(reason, str(error)), final_results)
         self.metrics.ended.labels(reason).inc()
         session.report_dropped_events()
         log.info("session ended", extra={"session": session.id, "reason": reason})
 
     def end_all(self) -> None:
-        """End all sessions, since the service stops."""
+        """End all sessions because the service stops."""
         for session in list(self.sessions.values()):
             self.end(session, SessionClosed("the service stops"), "shutdown")
 
     async def _maintenance_loop(self) -> None:
-        """Warn and end sessions whose client has gone quiet, save others; bring metrics up to date."""
+        """Periodically warn and end idle sessions, save the others, and update metrics."""
         while True:
             await asyncio.sleep(self.idle_policy.check_interval_s)
             for model in self.models.failed_models():
@@ -259,8 +265,10 @@ class SessionManager:
             for session in list(self.sessions.values()):
                 try:
                     self._maintain(session)
-                except Exception:  # one session must not keep all others from being saved and ended
-                    log.exception("a session could not be looked at", extra={"session": session.id})
+                except (
+                    Exception
+                ):  # Caught because a fault in one session must not stop maintenance of the others.
+                    log.exception("maintenance of a session failed", extra={"session": session.id})
 
     def _maintain(self, session: Session) -> None:
         session.report_dropped_events()
@@ -268,8 +276,8 @@ class SessionManager:
             self.snapshots.save_if_due(session)
 
     async def _end_sessions_of(self, model: LoadedModel) -> None:
-        """End the sessions of a model that has failed; those of others go on."""
-        for session in [self.sessions[id] for id, its in self._models_by_session.items() if its is model]:
+        """End the sessions of a model that has failed, and unload it."""
+        for session in [self.sessions[id] for id, used in self._models_by_session.items() if used is model]:
             self.end(session, StepFailed("the model of this session has failed"), StepFailed.code)
         await self.models.unload_failed(model)
 
@@ -278,7 +286,7 @@ class SessionManager:
         self._loop.call_soon_threadsafe(self.end, session, error, error.code)
 
     def _shortest_slice_s(self) -> float:
-        """The one that leaves the least time for a step."""
+        """Return the shortest slice of all open sessions, which leaves the least time for a step."""
         open_us = [session.options.slice_us for session in list(self.sessions.values())]
         own_us = self.models.catalog.default.spec.slice_us
         return min(open_us, default=own_us) / US_PER_S

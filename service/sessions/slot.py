@@ -10,14 +10,14 @@ from spikewatch.service.model_catalog import ModelEntry
 
 @dataclass(frozen=True, slots=True)
 class SlotLease:
-    """A session's place in a model that is loaded.
+    """A session's slot in a loaded model.
 
     Attributes:
-        model: what is known of the weights.
-        detector: which runs them.
-        slot: of the bank of membranes; nobody else's while the session is open.
+        model: catalogue entry of the weights.
+        detector: runs the weights.
+        slot: index into the membrane bank, reserved while the session is open.
         metrics: of the model.
-        notify_worker: tells its worker that there may be work.
+        notify_worker: wakes the worker thread of the model.
     """
 
     model: ModelEntry

@@ -16,7 +16,8 @@ from spikewatch.service.errors import (
     SnapshotStoreError,
 )
 from spikewatch.service.metrics.service import Metrics
-from spikewatch.service.sessions.session import Session, SnapshotPosition
+from spikewatch.service.sessions.session import Session
+from spikewatch.service.sessions.snapshot_position import SnapshotPosition
 from spikewatch.service.snapshots.snapshot import Snapshot, take_snapshot, wait_until_processed, with_timeout
 from spikewatch.service.snapshots.store import SnapshotStore
 
@@ -117,7 +118,7 @@ class SnapshotManager:
         await self._wait_until_idle(session.id)  # what is being written now may be all there is
         if not self._is_dirty(session):
             return self.has_snapshot(session.id)
-        if session.outbox.full and not session.feed_held:
+        if session.outbox.full and not session.feed_lease.held:
             self._record_failure(session.id, SnapshotFailed("nobody reads its results, so it cannot run on"))
             return self.has_snapshot(session.id)
         try:
@@ -156,7 +157,7 @@ class SnapshotManager:
     def _is_dirty(self, session: Session) -> bool:
         saved = session.last_snapshot
         known = session.durable and session.close_error is None and session.ensure_sequence() is not None
-        return known and (saved is None or saved.revision != session.revision)
+        return known and (saved is None or saved.revision != session.lifecycle.revision)
 
     def _pending_task(self, session_id: str) -> "asyncio.Task[SnapshotPosition] | asyncio.Task[None] | None":
         return self._delete_tasks.get(session_id) or self._save_tasks.get(session_id)
@@ -199,7 +200,7 @@ class SnapshotManager:
 
     def _on_saved(self, session: Session, task: "asyncio.Task[SnapshotPosition]") -> None:
         del self._save_tasks[session.id]
-        if task.cancelled() or (error := task.exception()) is None or session.end_reason == "client":
+        if task.cancelled() or (error := task.exception()) is None or session.lifecycle.reason == "client":
             return  # what its client has ended nobody needs
         self._record_failure(session.id, error)
 
@@ -214,7 +215,7 @@ class SnapshotManager:
             patience_s, wait_until_processed(session)
         )  # without room: who cannot run on keeps no other from it
         async with self._save_slots:
-            changes = session.revision
+            changes = session.lifecycle.revision
             snapshot = await with_timeout(patience_s, take_snapshot(session))
             put = partial(_encode_and_put, store, session.id, snapshot, self._sessions)
             try:

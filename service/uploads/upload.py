@@ -270,7 +270,7 @@ class Upload:
             except asyncio.CancelledError:
                 self._manager.end(session, SessionClosed("the client went away"), "disconnected")
                 raise
-            session.check_open()
+            session.lifecycle.check_open()
         return session
 
     async def _feed(self, session: Session, head: bytes, body: AsyncIterator[bytes]) -> None:
@@ -282,7 +282,7 @@ class Upload:
     async def _run_session(self, session: Session, feed: FeedCoroutine) -> None:
         """Do the feeding, pass results on, and end with the summary."""
         reason = "client"
-        with session.acquire_feed():
+        with session.feed_lease.acquire():
             try:
                 await run_to_completion(session, feed, partial(self._append_result, session))
                 self._summary = make_summary(session, self._entry)
@@ -300,7 +300,7 @@ class Upload:
         if self._result_log.full:
             self._manager.metrics.bounds_met.labels("unread_upload").inc()
         while self._result_log.full:
-            session.check_open()
+            session.lifecycle.check_open()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wait_for_change(), POLL_S)
         if self._query.watched_as is None:

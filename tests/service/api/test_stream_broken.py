@@ -36,7 +36,7 @@ def test_a_client_that_is_back_while_results_fail_to_be_sent(live: Live) -> None
 
     def send(kind: str) -> None:
         if kind != "ready":
-            session.displaced.set()
+            session.feed_lease.displaced.set()
             raise ConnectionResetError
 
     converse(live, session, dat_stream(3), send)

@@ -101,7 +101,7 @@ def test_a_sign_of_life_while_it_is_saved_keeps_a_session(
         client.send(dat_stream(1))
         assert saving.wait(120)
         client.send(b"")
-        until(lambda: not live.manager.get(session_id).activity.warned)
+        until(lambda: live.manager.get(session_id).lifecycle.state == "streaming")
         go_on.set()
         time.sleep(0.3)
         assert state(live, session_id) == "streaming"
@@ -148,8 +148,8 @@ def test_a_stopping_service_says_so(detector: Detector) -> None:
         client = live.connect(session_id)
         client.send(dat_stream(40))
         host = live.manager
-        host.get(session_id).closing.set()
-        until(lambda: host.get(session_id).state == "draining")
+        host._loop.call_soon_threadsafe(host.get(session_id).lifecycle.move_to, "draining")
+        until(lambda: host.get(session_id).lifecycle.state == "draining")
         assert talk(client)[-1]["reason"] == "shutdown"
 
 

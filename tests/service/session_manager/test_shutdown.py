@@ -105,11 +105,13 @@ def test_who_is_in_the_middle_of_a_body_is_told(
     """Nobody waits for the rest: left to uvicorn, the answer was 500 and the log had a traceback."""
     begin = {"DAT": dat_file(3), "HDF5": as_hdf5(tmp_path, 4)[:5000]}.get(begun, b"{")
     with live_service(detector, drain_timeout_s=0.2) as live:
-        where = where.format(live.open()) if "{}" in where else where
+        session_id = live.open() if "{}" in where else None
+        where = where.format(session_id)
         with socket.create_connection(("127.0.0.1", live.port), timeout=240) as raw:
             raw.sendall(f"{where} HTTP/1.1\r\nHost: x\r\nContent-Length: 9999\r\n\r\n".encode() + begin)
             until(lambda: bool(live.server.server_state.tasks))
             until(lambda: begun != "DAT" or bool(live.manager.sessions))
+            until(lambda: session_id is None or live.manager.get(session_id).feed_lease.held)
             live.stop()
             answer = raw.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 503 ")

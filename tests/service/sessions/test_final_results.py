@@ -57,7 +57,7 @@ def test_a_connection_that_breaks_after_close_costs_nothing(live: Live) -> None:
 
 
 def attended(live: Live, session_id: str) -> bool:
-    return live.manager.get(session_id).feed_held
+    return live.manager.get(session_id).feed_lease.held
 
 
 def test_results_that_are_gone_are_told_of(detector: Detector) -> None:

@@ -58,7 +58,7 @@ def test_a_stream_goes_on_where_it_broke(live: Live) -> None:
                 assert message["seq"] == len(got)
                 got.append(message)
             broken.socket.shutdown(socket.SHUT_RDWR)
-        until(lambda: not live.manager.get(session_id).feed_held)
+        until(lambda: not live.manager.get(session_id).feed_lease.held)
     accepted = live.http.get(f"/v1/sessions/{session_id}").json()["accepted_bytes"]
     assert 4 * size < accepted <= 10.5 * size + 1
     with stream(live, session_id, offset=accepted, seq=len(got)) as client:
@@ -111,16 +111,16 @@ def test_of_two_that_come_back_the_newer_goes_on(live: Live) -> None:
     session = host.get(live.open())
 
     async def come_twice() -> list[object]:
-        with session.acquire_feed():
-            comers = [asyncio.create_task(session.take_over_feed()) for _ in range(2)]
-            await session.displaced.wait()
+        with session.feed_lease.acquire():
+            comers = [asyncio.create_task(session.feed_lease.take_over()) for _ in range(2)]
+            await session.feed_lease.displaced.wait()
             await asyncio.sleep(0.05)
         return await asyncio.gather(*comers, return_exceptions=True)
 
     older, newer = asyncio.run_coroutine_threadsafe(come_twice(), host._loop).result(120)
     assert isinstance(older, SessionBusy)
     assert newer is None
-    assert not session.displaced.is_set()
+    assert not session.feed_lease.displaced.is_set()
 
 
 def test_who_comes_late_does_not_send_away_who_came_meanwhile(live: Live) -> None:
@@ -128,13 +128,13 @@ def test_who_comes_late_does_not_send_away_who_came_meanwhile(live: Live) -> Non
     session = host.get(live.open())
 
     async def come_meanwhile() -> tuple[object, bool]:
-        with session.acquire_feed():
-            late = asyncio.create_task(session.take_over_feed())
-            await session.displaced.wait()
-        with session.acquire_feed():
-            sent_away = session.displaced.is_set()
+        with session.feed_lease.acquire():
+            late = asyncio.create_task(session.feed_lease.take_over())
+            await session.feed_lease.displaced.wait()
+        with session.feed_lease.acquire():
+            sent_away = session.feed_lease.displaced.is_set()
             (outcome,) = await asyncio.gather(late, return_exceptions=True)
-            return outcome, sent_away or session.displaced.is_set()
+            return outcome, sent_away or session.feed_lease.displaced.is_set()
 
     outcome, sent_away = asyncio.run_coroutine_threadsafe(come_meanwhile(), host._loop).result(120)
     assert isinstance(outcome, SessionBusy)
@@ -146,7 +146,7 @@ def half_a_post(live: Live, session_id: str, data: bytes, offset: int) -> socket
     hanging = socket.create_connection(("127.0.0.1", live.port))
     head = f"POST /v1/sessions/{session_id}/events?offset={offset} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     hanging.sendall(head.encode() + f"Content-Length: {len(data)}\r\n\r\n".encode() + data[: len(data) // 2])
-    until(lambda: live.manager.get(session_id).feed_held)
+    until(lambda: live.manager.get(session_id).feed_lease.held)
     return hanging
 
 
@@ -221,7 +221,7 @@ def test_bad_bytes_left_by_a_broken_connection_end_the_session(
         client.send(dat_stream(20) + dat_stream(1))
         client.recv()
         broken(client)
-        until(lambda: not live.manager.get(session_id).feed_held)
+        until(lambda: not live.manager.get(session_id).feed_lease.held)
         with stream(live, session_id, offset=21 * 2400) as again:
             messages = talk(again)
         assert (messages[-2]["code"], messages[-1]["reason"]) == ("time_order", "time_order")

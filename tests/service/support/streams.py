@@ -30,5 +30,5 @@ def left(live: Live, slices: int, **wanted: int) -> str:
         feeder.recv()
         feeder.send(dat_stream(slices))
         until(lambda: len(session.inbox) == slices - 1)
-    until(lambda: not session.feed_held)
+    until(lambda: not session.feed_lease.held)
     return str(session.id)

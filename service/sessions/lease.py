@@ -1,0 +1,75 @@
+"""The right to feed a session."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from spikewatch.service.errors import SessionBusy
+from spikewatch.service.sessions.activity import ActivityTracker
+from spikewatch.service.sessions.lifecycle import Lifecycle
+
+DISPLACE_TIMEOUT_S = 5.0
+"""How long a client that has reconnected waits for its previous connection to release the session."""
+
+
+class FeedLease:
+    """The right to feed one session: of one request or WebSocket at a time. Lives on the event loop."""
+
+    def __init__(self, session_id: str, lifecycle: Lifecycle, activity: ActivityTracker) -> None:
+        self._session_id = session_id
+        self._lifecycle = lifecycle
+        self._activity = activity
+        self._holder: asyncio.Event | None = None
+        """Set once the holder must release the lease."""
+        self._waiter: asyncio.Event | None = None
+        """Set once the newest client that waits may look again."""
+
+    @property
+    def held(self) -> bool:
+        """True while a request or a WebSocket feeds the session."""
+        return self._holder is not None
+
+    @property
+    def displaced(self) -> asyncio.Event:
+        """The event that is set once the present holder must release the lease."""
+        return self._holder or asyncio.Event()
+
+    def check_available(self) -> None:
+        """Raise SessionBusy if the lease is held, or the session's error if the session is closed."""
+        self._lifecycle.check_open()
+        if self.held:
+            raise SessionBusy(f"session {self._session_id} is fed by another request")
+
+    @contextmanager
+    def acquire(self) -> Iterator[None]:
+        """Hold the lease while the block runs; raises as `check_available` does."""
+        self.check_available()
+        self._holder, self._waiter = asyncio.Event(), None
+        self._activity.record_client_activity()
+        try:
+            yield
+        finally:
+            self._holder = None
+            if self._waiter is not None:
+                self._waiter.set()
+            self._activity.record_client_activity()
+
+    async def take_over(self) -> None:
+        """Ask the holder to release the lease, and wait for that up to DISPLACE_TIMEOUT_S.
+
+        Used when the holder's connection is dead and the service has not noticed.
+
+        Raises:
+            SessionBusy: a later request of the client wants the lease too, or has it already.
+        """
+        if self._holder is None:
+            return
+        if self._waiter is not None:
+            self._waiter.set()
+        self._waiter = released = asyncio.Event()
+        self._holder.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(released.wait(), DISPLACE_TIMEOUT_S)
+        if self._waiter is not released:
+            raise SessionBusy("the session goes on over another connection")
+        self._waiter = None
