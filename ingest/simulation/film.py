@@ -1,11 +1,11 @@
-"""What the two halves of the simulator share: a film to watch, and the actors in it.
+"""Interface between the scene renderer and the event camera: a film, its configuration and its actors.
 
-One half makes films (`ingest/simulation/scene_generator.py`), the other watches them through an event camera.
+`scene_generator` makes films; `event_camera` turns them into events.
 
-Who gets a label follows Gen1 (de Tournemire et al., "A Large Scale Event-based Detection Dataset for
-Automotive", 2020): cars and pedestrians. Vans, pickups and SUVs are cars. Lorries, buses and two-wheelers
-are not labelled there, so they have class_id None here: they are filmed, they hide others, they get no box.
-A cyclist is a two-wheeler, not a pedestrian.
+Labels follow Gen1 (de Tournemire et al., "A Large Scale Event-based Detection Dataset for Automotive", 2020):
+cars and pedestrians. Vans, pickups and SUVs are cars. Lorries, buses and two-wheelers are not labelled in
+Gen1, so their class_id is None: they are rendered and occlude others, but get no box. A cyclist is a
+two-wheeler, not a pedestrian.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ SCENARIOS = ("driving", "roadside")
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Someone or something that moves or could be detected; class_id None: no label."""
+    """A person or vehicle; class_id None: not labelled."""
 
     class_id: int | None
     type_name: str
@@ -34,10 +34,11 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class FilmConfig:
-    """What to film; everything random in it comes from the seed.
+    """Options of a film; the seed determines everything random.
 
-    scenario: "driving" (through a windscreen) or "roadside" (from a pole or a tripod).
-    meshes: a folder of meshes that enrich the film, or None for shapes of the simulator's own making.
+    Attributes:
+        scenario: "driving" (through a windscreen) or "roadside" (from a pole or a tripod).
+        meshes: folder of additional meshes, or None for procedural shapes only.
     """
 
     seed: int
@@ -49,21 +50,21 @@ class FilmConfig:
 
 
 class Film(Protocol):
-    """A moving picture that can be looked at for any time, as long as time does not run backwards."""
+    """A video that is rendered at any time; times must not decrease from call to call."""
 
     @property
     def actors(self) -> Sequence[Actor]:
-        """Id k in the id picture is actors[k - 1]."""
+        """The actors; id k of `ids` is actors[k - 1]."""
         ...
 
     def luminance(self, t_s: float) -> NDArray[np.float32]:
-        """[H, W], linear, LEAST_ to MAX_LUMINANCE; the film's median is about 0.35, less at night."""
+        """Return [H, W], linear, MIN_LUMINANCE to MAX_LUMINANCE; median about 0.35, less at night."""
         ...
 
     def ids(self, t_s: float) -> NDArray[np.int32]:
-        """[H, W]: the id of the actor seen at each pixel's centre, 0 for none."""
+        """Return [H, W]: the id of the actor at each pixel's centre, 0 for none."""
         ...
 
     def close(self) -> None:
-        """Give back what the film holds; it cannot be looked at afterwards."""
+        """Release the film's resources; it cannot be rendered afterwards."""
         ...

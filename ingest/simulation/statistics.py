@@ -1,4 +1,4 @@
-"""Figures by which simulated recordings can be told from real ones. H, W: sensor pixels, N: events."""
+"""Event statistics that distinguish simulated from real recordings. H, W: sensor pixels, N: events."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,17 +13,17 @@ from spikewatch.ingest.simulation.dataset.labels import Boxes
 WINDOW_US = 50_000
 
 SILENT_HZ = 0.5
-"""A box with fewer events per pixel and second holds noise only: what is in it stands, as the camera does."""
+"""A box with fewer events per pixel and second has noise only: its actor and the camera stand still."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoxStatistics:
-    """The boxes of one class, each over the WINDOW_US before its label.
+    """Statistics of the boxes of one class, each over the WINDOW_US before its label.
 
     Attributes:
-        boxes: how many.
-        rate_hz: events per pixel and second: median over boxes that are not silent; None without any.
-        silent_share: of the boxes, those with fewer than SILENT_HZ.
+        boxes: number of boxes.
+        rate_hz: events per pixel and second, median over the boxes that are not silent; None without any.
+        silent_share: share of boxes below SILENT_HZ.
     """
 
     boxes: int
@@ -33,18 +33,18 @@ class BoxStatistics:
 
 @dataclass(frozen=True, slots=True)
 class EventStatistics:
-    """One recording.
+    """Statistics of one recording.
 
     Attributes:
-        events: how many.
-        seconds: from the first to the last.
+        events: number of events.
+        seconds: time from the first to the last event.
         rate_hz: events per pixel and second.
-        active_share: pixels with an event within a window of WINDOW_US, mean over windows.
-        on_share: ON events of all.
-        interval_ms: median time from an event to the next of the same pixel; None if no pixel fires twice.
-        in_boxes_share: of the events before a label, those inside any box; None without labels.
-        box_area_share: of the sensor, what boxes cover at a label; None without labels.
-        classes: by class id.
+        active_share: share of pixels with an event within a window of WINDOW_US, mean over windows.
+        on_share: share of ON events.
+        interval_ms: median time between events of the same pixel; None if no pixel fires twice.
+        in_boxes_share: share of the events before labels that lie in a box; None without labels.
+        box_area_share: share of the sensor that boxes cover at a label; None without labels.
+        classes: box statistics by class id.
     """
 
     events: int
@@ -61,21 +61,21 @@ class EventStatistics:
 def compute_statistics(
     events: Events, width: int, height: int, boxes: Boxes | None = None
 ) -> EventStatistics:
-    """Sum up a recording.
+    """Compute the statistics of a recording.
 
     Args:
-        events: [N], at least one; disorder by jitter does not matter.
-        width: of the sensor in pixels.
-        height: the same.
-        boxes: its labels, in order of time.
+        events: [N], at least one; they need not be sorted.
+        width: sensor width in pixels.
+        height: sensor height in pixels.
+        boxes: labels, sorted by time.
 
     Raises:
-        GeometryError: there are no events, or some outside the sensor.
+        GeometryError: no events, or events outside the sensor.
     """
     if not len(events):
-        raise GeometryError("a recording without events has no statistics")
+        raise GeometryError("statistics of a recording without events; pass one with events")  # no value
     if events["x"].max() >= width or events["y"].max() >= height:
-        raise GeometryError(f"there are events outside {width}x{height}; give the sensor's size")
+        raise GeometryError(f"events outside {width}x{height} px; pass the sensor's size")
     events = events[np.argsort(events["t"], kind="stable")]
     pixel = events["y"].astype(np.int64) * width + events["x"]
     seconds = max(int(events["t"][-1] - events["t"][0]), 1) * 1e-6
@@ -96,7 +96,7 @@ def compute_statistics(
 
 
 def _mean_active_pixels(t_us: NDArray[np.int64], pixel: NDArray[np.int64]) -> float:
-    """Mean over the full windows from the first event on; over one that is not full if there is no other."""
+    """Return the mean number of active pixels over the full windows, or over one partial window."""
     windows = max((int(t_us[-1] - t_us[0]) + 1) // WINDOW_US, 1)
     window = (t_us - t_us[0]) // WINDOW_US
     pairs = (window * (pixel.max() + 1) + pixel)[window < windows]
@@ -112,7 +112,7 @@ def _median_interval_ms(t_us: NDArray[np.int64], pixel: NDArray[np.int64]) -> fl
 def _box_rates(
     events: Events, pixel: NDArray[np.int64], shape: tuple[int, int], boxes: Boxes | None
 ) -> tuple[NDArray[np.float64], float | None, float | None]:
-    """Each box's events per pixel and second; share of events in boxes; share of the sensor in boxes."""
+    """Return each box's events per pixel and second, the share of events in boxes and of sensor area."""
     if boxes is None or not len(boxes):
         return np.zeros(0), None, None
     rates = np.zeros(len(boxes))
@@ -125,17 +125,17 @@ def _box_rates(
         for index in np.flatnonzero(boxes["t"] == t_us):
             x, y = int(boxes["x"][index]), int(boxes["y"][index])
             x_end, y_end = x + int(boxes["w"][index]), y + int(boxes["h"][index])
-            part = counts[max(y, 0) : y_end, max(x, 0) : x_end]
-            rates[index] = part.sum() / (max(part.size, 1) * WINDOW_US * 1e-6)
+            counts_in_box = counts[max(y, 0) : y_end, max(x, 0) : x_end]
+            rates[index] = counts_in_box.sum() / (max(counts_in_box.size, 1) * WINDOW_US * 1e-6)
             mask[max(y, 0) : y_end, max(x, 0) : x_end] = True
         before, inside, covered = before + end - first, inside + counts[mask].sum(), covered + mask.sum()
     return rates, float(inside / max(before, 1)), float(covered / (len(times) * shape[0] * shape[1]))
 
 
 def _box_statistics(rates: NDArray[np.float64]) -> BoxStatistics:
-    lively = rates[rates >= SILENT_HZ]
-    median = float(np.median(lively)) if len(lively) else None
-    return BoxStatistics(len(rates), median, 1 - len(lively) / len(rates))
+    active = rates[rates >= SILENT_HZ]
+    median = float(np.median(active)) if len(active) else None
+    return BoxStatistics(len(rates), median, 1 - len(active) / len(rates))
 
 
 def _class_ids(boxes: Boxes) -> list[int]:

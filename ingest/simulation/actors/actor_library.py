@@ -1,4 +1,4 @@
-"""The bodies of a film: a stock of cars, lorries, buses, people and riders to cast from."""
+"""Actor library: the cars, lorries, buses, pedestrians and riders from which a film samples its actors."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ _MESH_SHARE = 0.66
 
 @dataclass(frozen=True, slots=True)
 class ActorLibrary:
-    """cars: (kind, body). figures: by gait, children last under "child"."""
+    """Bodies of a film: vehicles as (type name, body), figures by gait, children under "child"."""
 
     cars: tuple[tuple[str, Body], ...]
     heavy_vehicles: tuple[tuple[str, Body], ...]
@@ -34,38 +34,38 @@ class ActorLibrary:
     cloth_layers: tuple[int, ...]
 
     def sample_car(self, rng: np.random.Generator) -> tuple[str, Body, float]:
-        """A kind ("car", "van"), a body and a tint for its paint."""
-        kind, body = self.cars[rng.integers(len(self.cars))]
-        return kind, body, float(rng.choice([0.15, 0.3, 0.6, 1.0, 1.0, 1.6, 2.4]))
+        """Sample a type name ("car", "van"), a body and a tint for its paint."""
+        type_name, body = self.cars[rng.integers(len(self.cars))]
+        return type_name, body, float(rng.choice([0.15, 0.3, 0.6, 1.0, 1.0, 1.6, 2.4]))
 
     def sample_pedestrian(self, rng: np.random.Generator, gait: str) -> Body:
-        """Somebody in clothes of their own. gait: "walk", "run", "stand" or "child"."""
+        """Sample a figure and clothes; gait is "walk", "run", "stand" or "child"."""
         figures = self.figures[gait]
         return apply_clothes(rng, figures[rng.integers(len(figures))], list(self.cloth_layers))
 
 
 def build_actor_library(
-    rng: np.random.Generator, textures: TextureArray, lamps: VehicleLights, meshes: Path | None
+    rng: np.random.Generator, textures: TextureArray, lights: VehicleLights, meshes: Path | None
 ) -> ActorLibrary:  # fmt: skip
-    """Draw a stock; with a folder of meshes about two thirds of cars and people come from it.
+    """Sample a library; with a mesh folder, about two thirds of the cars and walking figures come from it.
 
     Raises:
-        SimulationError: the folder holds no usable mesh.
+        SimulationError: the folder has no usable mesh.
     """
     folder = MeshLibrary(meshes) if meshes is not None else None
     rims = [textures.add(rim_texture(rng)) for _ in range(2)]
-    cloths = tuple(textures.add(cloth_texture(rng)) for _ in range(5))
+    cloth_layers = tuple(textures.add(cloth_texture(rng)) for _ in range(5))
     posters = [textures.add(poster_texture(rng)) for _ in range(2)]
     cars = []
     for _ in range(9):
         if folder is not None and folder.cars and rng.random() < _MESH_SHARE:
-            cars.append(folder.sample_car(rng, textures, lamps))
+            cars.append(folder.sample_car(rng, textures, lights))
         else:
-            made = make_car(rng, str(rng.choice(BODY_STYLES, p=_STYLE_SHARES)), int(rng.choice(rims)), lamps)
-            cars.append((made.type_name, make_rigid_body(made.mesh, made.size_m, made.coarse)))
-    heavy = [("lorry", make_truck(rng, posters[0], lamps)), ("bus", make_bus(rng, posters[1], lamps))]
-    riders = [("cyclist", make_cyclist(rng, list(cloths), scooter=False)),
-              ("motorcycle", make_cyclist(rng, list(cloths), scooter=True))]  # fmt: skip
+            car = make_car(rng, str(rng.choice(BODY_STYLES, p=_STYLE_SHARES)), int(rng.choice(rims)), lights)
+            cars.append((car.type_name, make_rigid_body(car.mesh, car.size_m, car.coarse)))
+    heavy = [("lorry", make_truck(rng, posters[0], lights)), ("bus", make_bus(rng, posters[1], lights))]
+    riders = [("cyclist", make_cyclist(rng, list(cloth_layers), scooter=False)),
+              ("motorcycle", make_cyclist(rng, list(cloth_layers), scooter=True))]  # fmt: skip
     figures: dict[str, list[Figure]] = {"walk": [], "run": [], "stand": [], "child": []}
     for gait, count in (("walk", 6), ("run", 1), ("stand", 3), ("child", 1)):
         for _ in range(count):
@@ -78,6 +78,6 @@ def build_actor_library(
         tuple(cars),
         tuple(heavy),
         tuple(riders),
-        {gait: tuple(made) for gait, made in figures.items()},
-        cloths,
+        {gait: tuple(group) for gait, group in figures.items()},
+        cloth_layers,
     )

@@ -1,6 +1,6 @@
-"""Cars of the simulator's own making: a skin through cross-sections, with wheels, lamps and trim.
+"""Procedural cars: a loft through cross-sections, with wheels, lights and trim.
 
-A body style is a side view given in shares of length and height; everything varies around it.
+A body style is a side view in shares of length and height; every car varies around its style.
 """
 
 from dataclasses import dataclass
@@ -22,9 +22,10 @@ BODY_STYLES = ("hatchback", "saloon", "estate", "suv", "van", "pickup", "minivan
 
 @dataclass(frozen=True, slots=True)
 class BodyStyle:
-    """Shares of the length from the nose: cowl, screen_top, roof_end, tail (foot of the rear window).
+    """Proportions of a body style.
 
-    deck: height of the boot as a share of the height; bonnet likewise; belt: where the side glass begins.
+    cowl, screen_top, roof_end and tail (lower edge of the rear window) are positions from the nose, as shares
+    of the length. bonnet, belt (lower edge of the side windows) and deck (boot) are shares of the height.
     """
 
     type_name: str
@@ -66,7 +67,7 @@ _DARK = material(albedo=0.035, gloss=0.15)
 
 @dataclass(frozen=True, slots=True)
 class CarModel:
-    """A car, fine and coarse, what it counts as ("car" or "van"), its length, width and height (m)."""
+    """A car: fine and coarse mesh, type name ("car" or "van"), and length, width and height (m)."""
 
     mesh: Mesh
     coarse: Mesh
@@ -75,7 +76,7 @@ class CarModel:
 
 
 def make_car(rng: np.random.Generator, style_name: str, rim_layer: int, lights: VehicleLights) -> CarModel:
-    """A car of a style in STYLES; it looks along +x and stands on z = 0."""
+    """Make a car of a style in BODY_STYLES; it faces +x and stands on z = 0."""
     style = _STYLE_BY_NAME[style_name]
     length, width, height = (
         rng.uniform(*bounds) for bounds in (style.length_m, style.width_m, style.height_m)
@@ -84,63 +85,50 @@ def make_car(rng: np.random.Generator, style_name: str, rim_layer: int, lights: 
     sill = rng.uniform(0.16, 0.24) + (0.08 if style_name in ("suv", "pickup") else 0.0)
     rings, materials = _cross_sections(rng, style, (length, width, height), sill, body)
     radius = height * rng.uniform(0.2, 0.225) if style_name != "van" else rng.uniform(0.31, 0.36)
-    middles, out = _wheel_hubs(rng, length, width, radius)
+    hubs, outward = _wheel_hubs(rng, length, width, radius)
     rim = material(rim_layer, rng.uniform(0.2, 0.7))
     trim = _make_trim(rng, length, width, height, sill, lights)
-    fine = [_body_shell(rings, materials), _make_wheels(middles, out, radius, rim), trim]
+    fine = [_body_shell(rings, materials), _make_wheels(hubs, outward, radius, rim), trim]
     fine.append(_make_side_details(rng, style, length, width, height))
     if style_name == "pickup":
         bed = [[-0.31 * length + 0.1, 0, style.deck * height - 0.02]]
         fine.append(make_boxes(bed, [[0.32 * length, width * 0.8, 0.04]], _DARK))
-    keep = _select_coarse_rings(style, rings[:, 0, 0], length)
-    some = np.delete(rings[keep], [1, 13], axis=1)
-    shares = 0.5 - rings[keep][:, 0, 0] / length
-    coarse = [_body_shell(some, _ring_materials(style, shares, body)[:, 1:-1]), trim]
-    coarse.append(make_discs(middles, out, radius * 1.1, material(albedo=0.02), 7))
-    coarse.append(make_discs(middles + 0.01 * out, out, radius * 0.65, rim, 6))
+    kept = _select_coarse_rings(style, rings[:, 0, 0], length)
+    coarse_rings = np.delete(rings[kept], [1, 13], axis=1)
+    shares = 0.5 - rings[kept][:, 0, 0] / length
+    coarse = [_body_shell(coarse_rings, _ring_materials(style, shares, body)[:, 1:-1]), trim]
+    coarse.append(make_discs(hubs, outward, radius * 1.1, material(albedo=0.02), 7))
+    coarse.append(make_discs(hubs + 0.01 * outward, outward, radius * 0.65, rim, 6))
     return CarModel(join_meshes(fine), join_meshes(coarse), style.type_name, (length, width, height))
 
 
 def sample_paint_albedo(rng: np.random.Generator) -> float:
-    """The albedo of a car's paint: many white, grey and black ones, some coloured."""
+    """Sample the albedo of a car's paint: mostly white, grey and black, some coloured."""
     return float(rng.choice([0.03, 0.06, 0.12, 0.2, 0.3, 0.45, 0.6, 0.75]) * rng.uniform(0.8, 1.2))
 
 
 def _cross_sections(
     rng: np.random.Generator, style: BodyStyle, size_m: tuple[float, float, float], sill: float, body: Floats
 ) -> tuple[Floats, Floats]:
-    """Rings [S, 15, 3] from nose to tail, each from the right sill over the top to the left; their paints."""
+    """Return rings [S, 15, 3] from nose to tail, each from the right sill over the roof to the left sill.
+
+    Also returns their materials [S-1, 14, 4].
+    """
     length, width, height = size_m
     pillars = np.linspace(style.screen_top, style.roof_end, rng.integers(3, 5))
-    posts = [p for middle in pillars[1:-1] for p in (middle - 0.011, middle + 0.011)]
+    posts = [p for centre in pillars[1:-1] for p in (centre - 0.011, centre + 0.011)]
     tops = [style.cowl, style.screen_top, *posts, style.roof_end, style.tail]
     shares = np.array(
         [0.0, 0.012, 0.06, 0.5 * style.cowl, *tops, min(0.5 * (style.tail + 1), 0.985), 0.99, 1.0]
     )
     shares = np.maximum.accumulate(shares)
-    bonnet, deck, belt = style.bonnet * height, style.deck * height, style.belt * height
-    nose = bonnet * rng.uniform(0.72, 0.88)
-    rear = min(deck, belt) * rng.uniform(0.8, 1.0) if style.tail < 0.95 else deck * 0.97
-    top_at = [
-        (0, nose * 0.85),
-        (0.012, nose),
-        (0.06, nose * 1.05),
-        (0.5 * style.cowl, bonnet * 0.97),
-        (style.cowl, bonnet),
-        (style.screen_top, height * 0.97),
-        (0.5 * (style.screen_top + style.roof_end), height),
-        (style.roof_end, height * 0.96),
-        (style.tail, deck),
-        (0.99, rear),
-        (1.0, rear * 0.93),
-    ]
-    top = np.interp(shares, *np.array(sorted(top_at)).T)
+    belt, top = style.belt * height, _sample_top_heights(rng, style, height, shares)
     reach = np.abs(shares - 0.5) * 2
     half = width / 2 * (1 - 0.035 * reach**2 - 0.12 * reach**8 - 0.05 * (reach > 0.995))
-    inward = rng.uniform(0.72, 0.84) if style.type_name == "car" else rng.uniform(0.86, 0.93)
+    roof_share = rng.uniform(0.72, 0.84) if style.type_name == "car" else rng.uniform(0.86, 0.93)
     side = np.minimum(belt, top - 0.03)
     cabin = np.clip((top - side) / (height - belt), 0, 1)
-    roof_half = half * (1 - (1 - inward) * cabin)
+    roof_half = half * (1 - (1 - roof_share) * cabin)
     low = sill + 0.07 * (reach > 0.97)
     x = length * (0.5 - shares)
     columns = [
@@ -159,24 +147,45 @@ def _cross_sections(
     return rings, _ring_materials(style, shares, body)
 
 
+def _sample_top_heights(rng: np.random.Generator, style: BodyStyle, height: float, shares: Floats) -> Floats:
+    """Sample the upper edge of a car's side view: its height at shares [S] of the length from the nose."""
+    bonnet, deck, belt = style.bonnet * height, style.deck * height, style.belt * height
+    nose = bonnet * rng.uniform(0.72, 0.88)
+    rear = min(deck, belt) * rng.uniform(0.8, 1.0) if style.tail < 0.95 else deck * 0.97
+    profile = [
+        (0, nose * 0.85),
+        (0.012, nose),
+        (0.06, nose * 1.05),
+        (0.5 * style.cowl, bonnet * 0.97),
+        (style.cowl, bonnet),
+        (style.screen_top, height * 0.97),
+        (0.5 * (style.screen_top + style.roof_end), height),
+        (style.roof_end, height * 0.96),
+        (style.tail, deck),
+        (0.99, rear),
+        (1.0, rear * 0.93),
+    ]
+    return np.asarray(np.interp(shares, *np.array(sorted(profile)).T))
+
+
 def _ring_materials(style: BodyStyle, shares: Floats, body: Floats) -> Floats:
-    """Paints [S-1, 14, 4]: glass in the windscreen, the rear window and between the posts."""
-    paints = np.empty((len(shares) - 1, 14, 4), np.float32)
-    paints[:] = body
-    paints[:, ::13] = _DARK
-    middle, span = (shares[1:] + shares[:-1]) / 2, np.diff(shares)
-    screen = (middle > style.cowl) & (middle < style.screen_top)
-    rear = (middle > style.roof_end) & (middle < style.tail) & (style.type_name != "van")
+    """Return materials [S-1, 14, 4]: glass in the windscreen, the rear window and between the posts."""
+    materials = np.empty((len(shares) - 1, 14, 4), np.float32)
+    materials[:] = body
+    materials[:, ::13] = _DARK
+    centres, span = (shares[1:] + shares[:-1]) / 2, np.diff(shares)
+    screen = (centres > style.cowl) & (centres < style.screen_top)
+    rear = (centres > style.roof_end) & (centres < style.tail) & (style.type_name != "van")
     sides = (
-        (middle > style.screen_top) & (middle < min(style.roof_end, style.side_glass_until)) & (span > 0.03)
+        (centres > style.screen_top) & (centres < min(style.roof_end, style.side_glass_until)) & (span > 0.03)
     )
-    paints[np.ix_(screen | rear, np.array([6, 7]))] = _GLASS
-    paints[np.ix_(sides, np.array([4, 9]))] = _GLASS
-    return paints
+    materials[np.ix_(screen | rear, np.array([6, 7]))] = _GLASS
+    materials[np.ix_(sides, np.array([4, 9]))] = _GLASS
+    return materials
 
 
 def _select_coarse_rings(style: BodyStyle, x: Floats, length: float) -> Ints:
-    """[S]: which rings, at x [S], a car far away can do with: no posts, no rounding."""
+    """Return the indices of the rings, at x [S], that a distant car needs: no posts, no rounding."""
     shares = 0.5 - x / length
     corners = [0.0, 0.06, style.cowl, style.screen_top, style.roof_end, style.tail, 1.0]
     near = np.abs(shares[:, None] - np.array(corners)).min(1) < 1e-6
@@ -185,9 +194,12 @@ def _select_coarse_rings(style: BodyStyle, x: Floats, length: float) -> Ints:
 
 
 def _body_shell(rings: Floats, materials: Floats) -> Mesh:
-    """The skin of a car with flat caps at nose and tail; rings [S, K, 3], K odd."""
-    middle = materials.shape[1] // 2 - 5
-    caps = [_end_cap(rings[0], materials[0, middle], False), _end_cap(rings[-1], materials[-1, middle], True)]
+    """Make the shell of a car with flat caps at nose and tail; rings [S, K, 3], K odd."""
+    cap_column = materials.shape[1] // 2 - 5
+    caps = [
+        _end_cap(rings[0], materials[0, cap_column], False),
+        _end_cap(rings[-1], materials[-1, cap_column], True),
+    ]
     return join_meshes([make_loft(rings[::-1], materials[::-1]), *caps])
 
 
@@ -201,27 +213,29 @@ def _end_cap(ring: Floats, colour: Floats, rear: bool) -> Mesh:
 def _wheel_hubs(
     rng: np.random.Generator, length: float, width: float, radius: float
 ) -> tuple[Floats, Floats]:
-    """The outer middles of the wheels [4, 3], and the directions that they look in."""
+    """Return the outer centres of the wheels [4, 3], and their outward directions [4, 3]."""
     front, rear = rng.uniform(0.17, 0.21) * length, rng.uniform(0.18, 0.22) * length
     xs = np.array([length / 2 - front, length / 2 - front, rear - length / 2, rear - length / 2])
     sides = np.array([-1.0, 1, -1, 1])
-    middles = np.stack([xs, sides * (width / 2 + 0.012), np.full(4, radius)], 1)
-    return middles, np.stack([0 * sides, sides, 0 * sides], 1)
+    hubs = np.stack([xs, sides * (width / 2 + 0.012), np.full(4, radius)], 1)
+    return hubs, np.stack([0 * sides, sides, 0 * sides], 1)
 
 
-def _make_wheels(middles: Floats, out: Floats, radius: float, rim: Floats) -> Mesh:
-    """Tyres with rims in dark arches."""
-    tyre, hole = material(albedo=0.03), material(albedo=0.015)
-    treads = make_tubes(middles - 0.24 * out, middles, radius, radius, tyre, 10)
-    arches = make_discs(middles - 0.008 * out + np.array([0, 0, 0.02]), out, radius * 1.16, hole, 12)
-    walls = make_discs(middles, out, radius, tyre, 10)
-    return join_meshes([treads, arches, walls, make_discs(middles + 0.006 * out, out, radius * 0.68, rim, 9)])
+def _make_wheels(hubs: Floats, outward: Floats, radius: float, rim: Floats) -> Mesh:
+    """Make tyres with rims in dark arches."""
+    tyre, arch = material(albedo=0.03), material(albedo=0.015)
+    treads = make_tubes(hubs - 0.24 * outward, hubs, radius, radius, tyre, 10)
+    arches = make_discs(hubs - 0.008 * outward + np.array([0, 0, 0.02]), outward, radius * 1.16, arch, 12)
+    walls = make_discs(hubs, outward, radius, tyre, 10)
+    return join_meshes(
+        [treads, arches, walls, make_discs(hubs + 0.006 * outward, outward, radius * 0.68, rim, 9)]
+    )
 
 
 def _make_trim(
     rng: np.random.Generator, length: float, width: float, height: float, sill: float, lights: VehicleLights
 ) -> Mesh:
-    """Lamps, number plates, grille, bumpers and mirrors; lamps glow at night."""
+    """Make lights, number plates, grille, bumpers and mirrors; the lights glow at night."""
     nose, tail = length / 2 + 0.01, -length / 2 - 0.01
     lamp_w, lamp_h = rng.uniform(0.14, 0.26) * width, rng.uniform(0.08, 0.16)
     lamp_z = min(0.46 * height, 0.85) * rng.uniform(0.85, 1.0)
@@ -241,34 +255,34 @@ def _make_trim(
     rows.append((nose, 0, sill + 0.06, 0.7 * width, rng.uniform(0.06, 0.14), _DARK))
     rows.append((tail, 0, sill + 0.05, 0.75 * width, rng.uniform(0.08, 0.2), _DARK))
     plates = [_plate_facing_x(x, y, z, w, h) for x, y, z, w, h, _ in rows]
-    mirror = [[0.19 * length, side * (width / 2 + 0.07), 0.64 * height] for side in (-1, 1)]
-    case = material(albedo=rng.choice([0.03, 0.3]), gloss=0.15)
+    mirrors = [[0.19 * length, side * (width / 2 + 0.07), 0.64 * height] for side in (-1, 1)]
+    mirror_material = material(albedo=rng.choice([0.03, 0.3]), gloss=0.15)
     return join_meshes(
         [
             make_quads(plates, np.array([row[-1] for row in rows])),
-            make_boxes(mirror, [[0.1, 0.2, 0.14]], case),
+            make_boxes(mirrors, [[0.1, 0.2, 0.14]], mirror_material),
         ]
     )
 
 
-def _plate_facing_x(x: float, y: float, z: float, wide: float, high: float) -> list[list[float]]:
-    """The corners of an upright plate at the nose (x > 0) or the tail."""
-    side = wide / 2 if x > 0 else -wide / 2
-    low, top = z - high / 2, z + high / 2
+def _plate_facing_x(x: float, y: float, z: float, width: float, height: float) -> list[list[float]]:
+    """Return the corners of an upright plate at the nose (x > 0) or the tail."""
+    side = width / 2 if x > 0 else -width / 2
+    low, top = z - height / 2, z + height / 2
     return [[x, y - side, low], [x, y + side, low], [x, y + side, top], [x, y - side, top]]
 
 
-def _plate_facing_y(x: float, y: float, z: float, wide: float, high: float) -> list[list[float]]:
-    """The corners of an upright plate at the left (y > 0) or the right."""
-    side = -wide / 2 if y > 0 else wide / 2
-    low, top = z - high / 2, z + high / 2
+def _plate_facing_y(x: float, y: float, z: float, width: float, height: float) -> list[list[float]]:
+    """Return the corners of an upright plate on the left (y > 0) or the right."""
+    side = -width / 2 if y > 0 else width / 2
+    low, top = z - height / 2, z + height / 2
     return [[x - side, y, low], [x + side, y, low], [x + side, y, top], [x - side, y, top]]
 
 
 def _make_side_details(
     rng: np.random.Generator, style: BodyStyle, length: float, width: float, height: float
 ) -> Mesh:
-    """Door gaps, handles, and roof rails on some."""
+    """Make door gaps and handles, and roof rails for some cars."""
     y, belt = width / 2 + 0.004, style.belt * height
     xs = length * (0.5 - np.linspace(style.cowl + 0.06, style.roof_end - 0.08, rng.integers(2, 4)))
     gap_h = belt - 0.36
@@ -276,10 +290,10 @@ def _make_side_details(
     handles = [
         _plate_facing_y(x + 0.14, side * y, belt - 0.15, 0.16, 0.03) for x in xs[1:] for side in (-1, 1)
     ]
-    parts = [make_quads(gaps, _DARK), make_quads(handles, material(albedo=rng.choice([0.04, 0.4])))]
+    meshes = [make_quads(gaps, _DARK), make_quads(handles, material(albedo=rng.choice([0.04, 0.4])))]
     if style.type_name == "car" and rng.random() < 0.3:
-        middle = length * (0.5 - (style.screen_top + style.roof_end) / 2)
+        centre = length * (0.5 - (style.screen_top + style.roof_end) / 2)
         rail = length * (style.roof_end - style.screen_top) * 0.8
-        rails = [[middle, side * 0.36 * width, height - 0.01] for side in (-1, 1)]
-        parts.append(make_boxes(rails, [[rail, 0.04, 0.06]], _DARK))
-    return join_meshes(parts)
+        rails = [[centre, side * 0.36 * width, height - 0.01] for side in (-1, 1)]
+        meshes.append(make_boxes(rails, [[rail, 0.04, 0.06]], _DARK))
+    return join_meshes(meshes)

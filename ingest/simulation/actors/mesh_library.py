@@ -1,10 +1,10 @@
-"""Cars and people from a folder of meshes, resized and repainted so that few look like many.
+"""Mesh library: cars and pedestrians from a folder of meshes, resized and repainted for variety.
 
-The folder holds NumPy archives without pickles. A vehicle has, for each part i, `vertices_i` [V, 3],
-`normals_i` [V, 3] int8 (127 is 1), `uv_i` [V, 2], `faces_i` [F, 3], `rgba_i` [4] and perhaps `texture_i`, the
-bytes of a picture; z is up, it looks along -y (some along +y, see below), its unit does not matter. A person
-has `vertices` [24, V, 3] (metres, one walking cycle, looking along -y), `faces` [F, 3] and `region` [V]
-(0 skin, 1 trousers, 2 shoes, 3 top, 4 hair).
+The folder has NumPy archives without pickles. A vehicle has, for each part i, `vertices_i` [V, 3],
+`normals_i` [V, 3] int8 (127 is 1), `uv_i` [V, 2], `faces_i` [F, 3], `rgba_i` [4] and optionally `texture_i`,
+the bytes of an image file. z is up, the vehicle faces -y (those in _BACKWARDS face +y), in any unit. A person
+has `vertices` [24, V, 3] (metres, one walking cycle, facing -y), `faces` [F, 3] and `region` [V] (0 skin,
+1 trousers, 2 shoes, 3 top, 4 hair).
 """
 
 import functools
@@ -33,7 +33,7 @@ from spikewatch.ingest.simulation.world.light import VehicleLights
 from spikewatch.ingest.simulation.world.textures import TEXTURE_PX, TextureArray
 
 _CAR_LENGTHS_M = {"hatchback": 4.0, "suv": 4.7, "pickup": 5.2, "prius_hybrid": 4.5, "ambulance": 5.6}
-"""Lengths in metres by the files' names; other vehicles are not used."""
+"""Lengths in metres by file name; other vehicle files are ignored."""
 _CAR_SHARES = {"hatchback": 3.0, "suv": 1.0, "pickup": 0.7, "prius_hybrid": 3.0, "ambulance": 0.5}
 _BACKWARDS = ("suv", "pickup")
 _VANS = ("ambulance",)
@@ -52,23 +52,23 @@ class _MeshPart:
 
 
 class MeshLibrary:
-    """The vehicles and people found in a folder."""
+    """Vehicles and pedestrians of a mesh folder."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises SimulationError if the folder holds neither a known vehicle nor a person."""
+        """Raises SimulationError if the folder has neither a known vehicle nor a pedestrian."""
         self.cars = sorted(path for path in folder.glob("*.npz") if path.stem in _CAR_LENGTHS_M)
         self.pedestrians = sorted(folder.glob("pedestrian_*.npz"))
         if not self.cars and not self.pedestrians:
             names = ", ".join(f"{name}.npz" for name in _CAR_LENGTHS_M)
             raise SimulationError(
-                f"{folder} holds no mesh that is known here; expected pedestrian_*.npz or some of {names}; "
-                "leave the folder out to film shapes of the simulator's own making"
+                f"{folder} has no known mesh; expected pedestrian_*.npz or any of {names}; "
+                "omit the folder to use procedural shapes only"
             )
 
     def sample_car(
         self, rng: np.random.Generator, textures: TextureArray, lights: VehicleLights
     ) -> tuple[str, Body]:
-        """("car" or "van", body): a vehicle of the folder at proportions of its own."""
+        """Sample a vehicle with random proportions: ("car" or "van", body)."""
         shares = np.array([_CAR_SHARES[path.stem] for path in self.cars])
         path = self.cars[int(rng.choice(len(self.cars), p=shares / shares.sum()))]
         parts = _load_vehicle(path)
@@ -77,36 +77,37 @@ class MeshLibrary:
         size = (high - low) * (_CAR_LENGTHS_M[path.stem] / (high - low)[0])
         size = size * rng.uniform([0.9, 0.92, 0.92], [1.12, 1.1, 1.14])
         scale: Floats = size / (high - low)
-        middle = np.array([*(low + high)[:2] / 2, low[2]])
+        base_centre = np.array([*(low + high)[:2] / 2, low[2]])
         meshes = []
         for part in parts:
             layer = 0 if part.texture is None else textures.add(part.texture)
             gloss = 0.5 if part.albedo > 0.05 or part.texture is not None else 0.95
             meshes.append(build_mesh(
-                (part.vertices - middle) * scale, normalise(part.normals / scale), part.uv,
+                (part.vertices - base_centre) * scale, normalise(part.normals / scale), part.uv,
                 material(layer, part.albedo, 0.0, gloss), part.faces,
             ))  # fmt: skip
         if lights.head:
             meshes.append(_make_lights(size, lights))
-        kind = "van" if path.stem in _VANS else "car"
-        return kind, make_rigid_body(join_meshes(meshes), (float(size[0]), float(size[1]), float(size[2])))
+        type_name = "van" if path.stem in _VANS else "car"
+        size_m = (float(size[0]), float(size[1]), float(size[2]))
+        return type_name, make_rigid_body(join_meshes(meshes), size_m)
 
     def sample_figure(self, rng: np.random.Generator) -> Figure:
-        """A walking person of the folder at a build of their own."""
-        whole = _load_person(self.pedestrians[rng.integers(len(self.pedestrians))])
+        """Sample a walking pedestrian with random proportions."""
+        person = _load_person(self.pedestrians[rng.integers(len(self.pedestrians))])
         girth, height = rng.uniform(0.92, 1.2), rng.uniform(0.92, 1.08)
-        cycle, scale = whole.cycles[0].copy(), np.array([girth, girth, height])
+        cycle, scale = person.cycles[0].copy(), np.array([girth, girth, height])
         cycle[..., :3] *= scale
         cycle[..., 3:] = normalise(np.asarray(cycle[..., 3:] / scale, float))
-        mesh = Mesh(whole.meshes[0].vertices.copy(), whole.meshes[0].faces)
+        mesh = Mesh(person.meshes[0].vertices.copy(), person.meshes[0].faces)
         mesh.vertices[:, :6] = cycle[0]
-        tall = whole.height_m * height
-        return figure_from_cycle(mesh, cycle, tall, _STRIDE_PER_HEIGHT * tall)
+        height_m = person.height_m * height
+        return figure_from_cycle(mesh, cycle, height_m, _STRIDE_PER_HEIGHT * height_m)
 
 
 @functools.lru_cache(maxsize=32)
 def _load_vehicle(path: Path) -> tuple[_MeshPart, ...]:
-    """The parts of a vehicle, turned to look along +x; kept, for a process makes many films."""
+    """Load the parts of a vehicle, rotated to face +x; cached, because a process makes many films."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             count = sum(name.startswith("vertices_") for name in archive.files)
@@ -114,7 +115,7 @@ def _load_vehicle(path: Path) -> tuple[_MeshPart, ...]:
             return tuple(_load_part(archive, index, turn) for index in range(count))
     except (KeyError, OSError, ValueError) as error:
         raise SimulationError(
-            f"{path} is not a vehicle as described in ingest/simulation/actors/mesh_library.py: {error}"
+            f"{path} is not a vehicle as described in ingest/simulation/actors/mesh_library.py ({error})"
         ) from error
 
 
@@ -126,8 +127,8 @@ def _load_part(archive: Any, index: int, turn: float) -> _MeshPart:
     uv, faces = archive[f"uv_{index}"].astype(float), archive[f"faces_{index}"].astype(np.int32)
     texture = None
     if f"texture_{index}" in archive.files:
-        picture = Image.open(io.BytesIO(archive[f"texture_{index}"].tobytes())).convert("RGB")
-        texture = np.asarray(picture.resize((TEXTURE_PX, TEXTURE_PX), Image.Resampling.BOX), float) / 255
+        image = Image.open(io.BytesIO(archive[f"texture_{index}"].tobytes())).convert("RGB")
+        texture = np.asarray(image.resize((TEXTURE_PX, TEXTURE_PX), Image.Resampling.BOX), float) / 255
         texture = texture**2.2 @ _LUMA
     albedo = 1.0 if texture is not None else float(archive[f"rgba_{index}"][:3].astype(float) ** 2.2 @ _LUMA)
     return _MeshPart(
@@ -137,14 +138,14 @@ def _load_part(archive: Any, index: int, turn: float) -> _MeshPart:
 
 @functools.lru_cache(maxsize=32)
 def _load_person(path: Path) -> Figure:
-    """A person thinned out to what a small picture can show, looking along +x."""
+    """Load a pedestrian, simplified for small images and rotated to face +x; cached."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             points = _turn_to_x_axis(archive["vertices"].astype(np.float32))
             faces, regions = archive["faces"].astype(np.int32), archive["region"].astype(np.int32)
     except (KeyError, OSError, ValueError) as error:
         raise SimulationError(
-            f"{path} is not a person as described in ingest/simulation/actors/mesh_library.py: {error}"
+            f"{path} is not a person as described in ingest/simulation/actors/mesh_library.py ({error})"
         ) from error
     count = points.shape[1]
     full = build_mesh(points[0], np.zeros((count, 3)), np.zeros((count, 2)), material(layer=regions), faces)
@@ -154,7 +155,7 @@ def _load_person(path: Path) -> Figure:
 
 
 def _lower_arms(points: Floats) -> Floats:
-    """Points [P, V, 3] with the arms, which the meshes hold away from the body, let down by 20 degrees."""
+    """Return points [P, V, 3] with the arms lowered by 20 degrees; the meshes hold them off the body."""
     height = points[..., 2].max()
     shoulder_y, shoulder_z = 0.115 * height, 0.8 * height
     side = np.sign(points[..., 1])
@@ -169,12 +170,12 @@ def _lower_arms(points: Floats) -> Floats:
 
 
 def _turn_to_x_axis(vectors: Floats) -> Floats:
-    """Vectors [..., 3] of a body that looks along -y, turned so that it looks along +x."""
+    """Rotate vectors [..., 3] of a body that faces -y so that it faces +x."""
     return np.stack([-vectors[..., 1], vectors[..., 0], vectors[..., 2]], -1)
 
 
 def _orient_faces(points: Floats, normals: Floats, faces: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Faces wound so that they agree with the normals of their corners."""
+    """Return faces whose winding agrees with the normals of their corners."""
     a, b, c = (points[faces[:, k]] for k in range(3))
     against = (np.cross(b - a, c - a) * normals[faces].sum(1)).sum(1) < 0
     return np.where(against[:, None], faces[:, ::-1], faces).astype(np.int32)
@@ -182,6 +183,6 @@ def _orient_faces(points: Floats, normals: Floats, faces: NDArray[np.int32]) -> 
 
 def _make_lights(size: Floats, lights: VehicleLights) -> Mesh:
     length, width, height = size
-    rows = [[x * length / 2, side * 0.36 * width, 0.42 * height] for x in (1, -1) for side in (-1, 1)]
-    paints = [material(albedo=0.6, glow=lights.head)] * 2 + [material(albedo=0.1, glow=lights.tail)] * 2
-    return make_boxes(rows, [[0.06, 0.28, 0.14]], np.stack(paints))
+    positions = [[x * length / 2, side * 0.36 * width, 0.42 * height] for x in (1, -1) for side in (-1, 1)]
+    materials = [material(albedo=0.6, glow=lights.head)] * 2 + [material(albedo=0.1, glow=lights.tail)] * 2
+    return make_boxes(positions, [[0.06, 0.28, 0.14]], np.stack(materials))

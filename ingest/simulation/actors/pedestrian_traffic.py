@@ -1,4 +1,4 @@
-"""People: on pavements, alone and in groups, crossing, waiting, stepping out between parked cars."""
+"""Pedestrian traffic: people walking, crossing and standing, alone and in groups."""
 
 from dataclasses import dataclass
 
@@ -29,14 +29,14 @@ _STEP_M = 0.1
 
 @dataclass(frozen=True, slots=True)
 class CameraEncounter:
-    """Where the camera is likely to see somebody well: at s_m, at time t_s."""
+    """A place s_m and time t_s at which the camera sees a pedestrian well."""
 
     s_m: float
     t_s: float
 
 
 def sample_encounter_rate(rng: np.random.Generator, setting: str) -> float:
-    """Encounters a minute, from none to a crowd."""
+    """Sample the rate of encounters, from none to a crowd."""
     level = float(rng.choice([0.0, 0.4, 1.3, 2.6], p=[0.08, 0.27, 0.4, 0.25]))
     return level * {"city": 1.0, "suburb": 0.7, "country": 0.25, "motorway": 0.0}[setting]
 
@@ -49,14 +49,14 @@ def add_walking_group(
     encounter: CameraEncounter,
     side: int,
 ) -> int:
-    """Somebody, or a group side by side, walking along a pavement; returns how many found room."""
+    """Add a person or group walking along a pavement; return the number of people added."""
     gait = "run" if rng.random() < 0.08 else "walk"
     speed = rng.uniform(2.2, 3.8) if gait == "run" else rng.uniform(0.8, 1.7)
     direction, d = int(rng.choice([-1, 1])), side * _sample_pavement_offset(rng, network)
     times, added = planner.times_s, 0
     for index in range(_sample_group_size(rng)):
-        mine = "child" if index and rng.random() < 0.3 else gait
-        off = d + side * index * rng.uniform(0.5, 0.75)
+        member_gait = "child" if index and rng.random() < 0.3 else gait
+        offset = d + side * index * rng.uniform(0.5, 0.75)
         s = (
             encounter.s_m
             + direction * speed * (times - encounter.t_s)
@@ -64,10 +64,10 @@ def add_walking_group(
             + random_drift(rng, times, 0.2, 7)
         )
         lateral = np.clip(
-            off, -network.profile.edge_offset_m - 1, network.profile.edge_offset_m + 1
+            offset, -network.profile.edge_offset_m - 1, network.profile.edge_offset_m + 1
         ) + random_drift(rng, times, 0.12, 6)
         path = np.stack([s, np.broadcast_to(lateral, s.shape)], 1)
-        added += _add_pedestrian(planner, library.sample_pedestrian(rng, mine), network, path, None)
+        added += _add_pedestrian(planner, library.sample_pedestrian(rng, member_gait), network, path, None)
     return added
 
 
@@ -78,16 +78,16 @@ def add_crossing_pedestrian(
     network: RoadNetwork,
     encounter: CameraEncounter,
 ) -> int:
-    """Somebody who comes along a pavement, perhaps waits at the kerb, crosses and walks on."""
+    """Add a person who walks along a pavement, may wait at the kerb, and crosses; return 1 if added."""
     profile = network.profile
     side = int(rng.choice([-1, 1]))
-    zebra = [s for s in network.crossings if abs(s - encounter.s_m) < 12]
-    s = float(rng.choice(zebra)) + rng.uniform(-1, 1) if zebra else encounter.s_m
-    out = [
+    nearby_crossings = [s for s in network.crossings if abs(s - encounter.s_m) < 12]
+    s = float(rng.choice(nearby_crossings)) + rng.uniform(-1, 1) if nearby_crossings else encounter.s_m
+    kerb_offsets = [
         profile.half_width_m + rng.uniform(0.5, max(0.6, profile.pavement_width_m - 0.4)) for _ in range(2)
     ]
     before, after = rng.uniform(-20, 20), rng.uniform(-20, 20)
-    near, far, drift = side * out[0], -side * out[1], rng.normal(0, 0.5)
+    near, far, drift = side * kerb_offsets[0], -side * kerb_offsets[1], rng.normal(0, 0.5)
     corners = np.array([[s + before, near], [s, near], [s + drift, far], [s + after, far]])
     gait = "run" if rng.random() < 0.1 else "walk"
     speed = rng.uniform(2.2, 3.5) if gait == "run" else rng.uniform(1.0, 1.8)
@@ -111,20 +111,21 @@ def add_standing_group(
     encounter: CameraEncounter,
     side: int,
 ) -> int:
-    """People who stand: talking in a circle, or waiting side by side."""
+    """Add people who stand in a circle or side by side; return the number of people added."""
     d, count, added = side * _sample_pavement_offset(rng, network), _sample_group_size(rng), 0
     talking = count > 1 and rng.random() < 0.7
     turn = rng.uniform(0, 2 * np.pi)
     for index in range(count):
         angle = turn + index * 2 * np.pi / count
-        off = (
+        offset = (
             0.5 * np.array([np.cos(angle), np.sin(angle)])
             if talking
             else np.array([index * 0.7, rng.normal(0, 0.1)])
         )
         sway = random_drift(rng, planner.times_s, 0.04, 4.0)
         path = np.stack(
-            [encounter.s_m + off[0] + sway, d + off[1] + random_drift(rng, planner.times_s, 0.03, 5.0)], 1
+            [encounter.s_m + offset[0] + sway, d + offset[1] + random_drift(rng, planner.times_s, 0.03, 5.0)],
+            1,
         )
         facing = (angle + np.pi if talking else turn) + random_drift(rng, planner.times_s, 0.25, 6.0)
         added += _add_pedestrian(
@@ -152,18 +153,21 @@ def _add_pedestrian(
     facing: Floats | None,
     stride: Floats | None = None,
 ) -> int:
-    """Add a person on a path [T, 2] of (s, d), facing [T] against the road or along the path; 1 for room."""
+    """Add a person on a path [T, 2] of (s, d); return 1 if added, else 0.
+
+    facing [T] is against the road; None: along the path.
+    """
     track = np.empty((len(path), TRACK_COLUMNS), np.float32)
     profile = network.profile
-    up = np.clip((np.abs(path[:, 1]) - profile.half_width_m + 0.15) / 0.3, 0, 1)
-    on_pavement = profile.kerb_height_m * up * up * (3 - 2 * up)
-    track[:, X : Z + 1] = network.road.point_at(path[:, 0], path[:, 1], on_pavement)
+    kerb_share = np.clip((np.abs(path[:, 1]) - profile.half_width_m + 0.15) / 0.3, 0, 1)
+    height = profile.kerb_height_m * kerb_share * kerb_share * (3 - 2 * kerb_share)
+    track[:, X : Z + 1] = network.road.point_at(path[:, 0], path[:, 1], height)
     steps = np.diff(path, axis=0, append=path[-1:] + (path[-1:] - path[-2:-1]))
-    way = np.arctan2(steps[:, 1], steps[:, 0]) if facing is None else facing
-    track[:, YAW] = network.road.heading_at(path[:, 0]) + np.unwrap(np.broadcast_to(way, len(path)))
+    direction = np.arctan2(steps[:, 1], steps[:, 0]) if facing is None else facing
+    track[:, YAW] = network.road.heading_at(path[:, 0]) + np.unwrap(np.broadcast_to(direction, len(path)))
     track[:, PITCH_COLUMN] = 0.0
-    walked = np.cumsum(np.hypot(steps[:, 0], steps[:, 1])) if stride is None else stride
-    track[:, STRIDE] = walked
+    travelled = np.cumsum(np.hypot(steps[:, 0], steps[:, 1])) if stride is None else stride
+    track[:, STRIDE] = travelled
     track[:, S], track[:, D] = path[:, 0], path[:, 1]
     return int(planner.add(PEDESTRIAN_ACTOR, body, track))
 
@@ -171,23 +175,23 @@ def _add_pedestrian(
 def _walk_path(
     corners: Floats, times: Floats, speed: float, met_m: float, met_s: float, waits_s: float
 ) -> tuple[Floats, Floats]:
-    """A rounded walk through corners [K, 2]: (path [T, 2], facing [T]); at met_m along it at met_s.
+    """Return a rounded walk through corners [K, 2], as (path [T, 2], facing [T]).
 
-    With waits_s, it stands still so long at the second corner.
+    The walk is at met_m along its path at time met_s. It pauses for waits_s at the second corner.
     """
     lengths = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(corners, axis=0).T))])
-    u = np.arange(0, lengths[-1] + _STEP_M, _STEP_M)
-    line = np.stack([np.interp(u, lengths, corners[:, axis]) for axis in (0, 1)], 1)
+    distances = np.arange(0, lengths[-1] + _STEP_M, _STEP_M)
+    line = np.stack([np.interp(distances, lengths, corners[:, axis]) for axis in (0, 1)], 1)
     line = np.stack([smooth(line[:, axis], 5) for axis in (0, 1)], 1)
     steps = np.gradient(line, axis=0)
     angle = smooth(np.unwrap(np.arctan2(steps[:, 1], steps[:, 0])), 4)
-    run = met_m + speed * (times - met_s)
+    progress = met_m + speed * (times - met_s)
     if waits_s:
         kerb = float(lengths[1]) + 0.3
-        run = np.where(run < kerb, run, np.maximum(run - speed * waits_s, kerb))
-        run = smooth(run, 8)
-    at = np.clip(run, 0, u[-1])
-    path = np.stack([np.interp(at, u, line[:, axis]) for axis in (0, 1)], 1)
-    beyond = run - at
-    facing = np.interp(at, u, angle)
+        progress = np.where(progress < kerb, progress, np.maximum(progress - speed * waits_s, kerb))
+        progress = smooth(progress, 8)
+    clamped = np.clip(progress, 0, distances[-1])
+    path = np.stack([np.interp(clamped, distances, line[:, axis]) for axis in (0, 1)], 1)
+    beyond = progress - clamped
+    facing = np.interp(clamped, distances, angle)
     return path + beyond[:, None] * np.stack([np.cos(facing), np.sin(facing)], 1), facing

@@ -1,4 +1,4 @@
-"""Pedestrians of the simulator's own making: jointed figures of tubes, baked over one cycle of their gait.
+"""Procedural pedestrians: jointed figures of tubes, precomputed over one gait cycle.
 
 Legend: P phases of a cycle, V vertices.
 """
@@ -27,7 +27,7 @@ from spikewatch.ingest.simulation.geometry.shapes import (
 )
 
 BODY_REGIONS = ("skin", "legs", "shoes", "top", "hair", "bag", "hat")
-"""Parts that are coloured apart; the first five are those of mesh folders."""
+"""Regions with separate materials; the first five are those of mesh folders."""
 _REGION_CODES = {name: material(layer=index) for index, name in enumerate(BODY_REGIONS)}
 _RING_POINTS = 9
 _COARSE_CELL_M = 0.19
@@ -35,7 +35,7 @@ _COARSE_CELL_M = 0.19
 
 @dataclass(frozen=True, slots=True)
 class BodyShape:
-    """A figure: height and girth (1 is slim), and what it wears; skirt and coat as shares of the thigh."""
+    """Proportions of a figure (girth 1 is slim) and its clothes; skirt and coat are shares of the thigh."""
 
     height_m: float
     girth: float
@@ -50,9 +50,9 @@ class BodyShape:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A person without colours, fine and coarse: meshes, and their points and normals [P, V, 6] over a cycle.
+    """An uncoloured person, fine and coarse: meshes, and their points and normals [P, V, 6] over a cycle.
 
-    The layer of a vertex says which of REGIONS it belongs to.
+    The layer of a vertex is the index of its region in BODY_REGIONS.
     """
 
     meshes: tuple[Mesh, Mesh]
@@ -62,11 +62,11 @@ class Figure:
 
 
 AnimatedPart = tuple[Mesh, Floats]
-"""A mesh at the first phase, and its points [P, V, 3] at all."""
+"""A mesh at the first phase, and its points [P, V, 3] at all phases."""
 
 
 def sample_body_shape(rng: np.random.Generator, child: bool) -> BodyShape:
-    """A figure as people come."""
+    """Sample the proportions and clothes of a person."""
     height = rng.uniform(0.95, 1.45) if child else float(np.clip(rng.normal(1.7, 0.095), 1.48, 1.97))
     skirt = rng.uniform(0.35, 0.95) if rng.random() < 0.18 else 0.0
     return BodyShape(
@@ -85,30 +85,30 @@ def sample_body_shape(rng: np.random.Generator, child: bool) -> BodyShape:
 
 
 def make_figure(rng: np.random.Generator, gait: str, child: bool = False) -> Figure:
-    """A figure of a gait in `gait.GAITS`; "ride" sits and pedals. Its cycle has PHASES phases."""
-    build = sample_body_shape(rng, child)
-    at = joint_positions(gait, build.height_m, build.girth, rng.uniform(0.85, 1.15))
+    """Make a figure of a gait in `gait.GAITS`; "ride" sits and pedals. Its cycle has CYCLE_PHASES phases."""
+    shape = sample_body_shape(rng, child)
+    joints = joint_positions(gait, shape.height_m, shape.girth, rng.uniform(0.85, 1.15))
     parts = [
-        _make_limbs(build, at),
-        _make_torso(build, at),
-        *_make_head(rng, build, at),
-        *_make_bag(build, at),
+        _make_limbs(shape, joints),
+        _make_torso(shape, joints),
+        *_make_head(rng, shape, joints),
+        *_make_bag(shape, joints),
     ]
     mesh = join_meshes(part for part, _ in parts)
-    points = np.concatenate([moved for _, moved in parts], 1).astype(np.float32)
+    points = np.concatenate([phase_points for _, phase_points in parts], 1).astype(np.float32)
     return figure_from_cycle(
-        mesh, add_normals(points, mesh), build.height_m, stride_length_m(gait, build.height_m)
+        mesh, add_normals(points, mesh), shape.height_m, stride_length_m(gait, shape.height_m)
     )
 
 
 def figure_from_cycle(mesh: Mesh, cycle: Floats, height_m: float, stride: float) -> Figure:
-    """A figure of a mesh and its cycle [P, V, 6], with a coarser copy of both."""
+    """Make a figure of a mesh and its cycle [P, V, 6], with a coarser copy of both."""
     coarse, far_cycle = simplify_cycle(mesh, cycle[..., :3], np.full(len(mesh.vertices), _COARSE_CELL_M))
     return Figure((mesh, coarse), (cycle, far_cycle), height_m, stride)
 
 
 def apply_clothes(rng: np.random.Generator, figure: Figure, cloth_layers: list[int]) -> Body:
-    """The figure in clothes, as a body."""
+    """Sample clothes for a figure; return it as a body."""
     palette = np.stack([_sample_garment(rng, name, cloth_layers) for name in BODY_REGIONS])
     levels = []
     for mesh in figure.meshes:
@@ -132,7 +132,7 @@ def _sample_garment(rng: np.random.Generator, region: str, cloth_layers: list[in
     return material(int(rng.choice(cloth_layers)), float(rng.choice([0.04, 0.09, 0.16, 0.3, 0.5, 0.8])))
 
 
-def _make_limbs(shape: BodyShape, at: dict[str, Floats]) -> AnimatedPart:
+def _make_limbs(shape: BodyShape, joints: dict[str, Floats]) -> AnimatedPart:
     g, h = shape.girth, shape.height_m
     bones = [
         ("hip", "knee", (0.047 * g, 0.034 * g), "skin" if shape.skirt else "legs"),
@@ -142,26 +142,29 @@ def _make_limbs(shape: BodyShape, at: dict[str, Floats]) -> AnimatedPart:
         ("elbow", "hand", (0.022 * g, 0.016), "skin" if shape.bare_arms else "top"),
     ]
     pairs = [(f"{bone[0]}_{side}", f"{bone[1]}_{side}") for bone in bones for side in "lr"]
-    starts, ends = (np.stack([at[pair[k]] for pair in pairs], 1).reshape(-1, 3) for k in (0, 1))
-    wide, narrow = (
+    starts, ends = (np.stack([joints[pair[k]] for pair in pairs], 1).reshape(-1, 3) for k in (0, 1))
+    start_radii, end_radii = (
         np.tile(np.repeat([radii[k] * h for *_, radii, _ in bones], 2), CYCLE_PHASES) for k in (0, 1)
     )
-    paints = np.tile(np.repeat([_REGION_CODES[region] for *_, region in bones], 2, axis=0), (CYCLE_PHASES, 1))
-    return _split_phases(make_tubes(starts, ends, wide, narrow, paints, sides=5, caps=True))
+    materials = np.tile(
+        np.repeat([_REGION_CODES[region] for *_, region in bones], 2, axis=0), (CYCLE_PHASES, 1)
+    )
+    return _split_phases(make_tubes(starts, ends, start_radii, end_radii, materials, sides=5, caps=True))
 
 
-def _make_torso(shape: BodyShape, at: dict[str, Floats]) -> AnimatedPart:
-    """Rings from below the hips to the neck; a coat or a skirt reaches down and swings with the legs."""
+def _make_torso(shape: BodyShape, joints: dict[str, Floats]) -> AnimatedPart:
+    """Make rings from below the hips to the neck; a coat or skirt reaches down and swings with the legs."""
     h, g = shape.height_m, shape.girth
-    hips, knees = (at["hip_l"] + at["hip_r"]) / 2, (at["knee_l"] + at["knee_r"]) / 2
-    down = max(shape.coat, shape.skirt)
-    spread = 0.5 * np.abs(at["knee_l"][:, 0] - at["knee_r"][:, 0]) * down
+    hips, knees = (joints["hip_l"] + joints["hip_r"]) / 2, (joints["knee_l"] + joints["knee_r"]) / 2
+    hem_share = max(shape.coat, shape.skirt)
+    spread = 0.5 * np.abs(joints["knee_l"][:, 0] - joints["knee_r"][:, 0]) * hem_share
     shoulders = 0.8 + 0.2 * g
-    hem = (0.075 * g + 0.03 * down, 0.062 * g + 0.02 * down)
+    hem = (0.075 * g + 0.03 * hem_share, 0.062 * g + 0.02 * hem_share)
     sizes = [hem, (0.088 * g, 0.068 * g), (0.078 * g, 0.058 * g),
              (0.1 * shoulders, 0.066 * g), (0.112 * shoulders, 0.05), (0.045, 0.036)]  # fmt: skip
-    centres = [hips + (knees - hips) * max(down, 0.18), hips, hips + 0.35 * (at["chest"] - hips), at["chest"],
-               at["chest"] * 0.4 + at["neck"] * 0.6, at["neck"]]  # fmt: skip
+    chest, neck = joints["chest"], joints["neck"]
+    centres = [hips + (knees - hips) * max(hem_share, 0.18), hips, hips + 0.35 * (chest - hips), chest,
+               chest * 0.4 + neck * 0.6, neck]  # fmt: skip
     angle = np.arange(_RING_POINTS) * 2 * np.pi / (_RING_POINTS - 1)
     rings = np.empty((CYCLE_PHASES, _RING_POINTS, len(sizes), 3))
     for index, ((wide, deep), centre) in enumerate(zip(sizes, centres, strict=True)):
@@ -170,17 +173,17 @@ def _make_torso(shape: BodyShape, at: dict[str, Floats]) -> AnimatedPart:
         rings[:, :, index, 1] = wide * h * np.sin(angle)
         rings[:, :, index, 2] = 0.0
         rings[:, :, index] += centre[:, None]
-    paints = np.empty((_RING_POINTS - 1, len(sizes) - 1, 4), np.float32)
-    paints[:] = _REGION_CODES["top"]
+    materials = np.empty((_RING_POINTS - 1, len(sizes) - 1, 4), np.float32)
+    materials[:] = _REGION_CODES["top"]
     if shape.coat == 0:
-        paints[:, 0] = _REGION_CODES["hat" if shape.skirt > 0 else "legs"]
+        materials[:, 0] = _REGION_CODES["hat" if shape.skirt > 0 else "legs"]
     uv = np.stack(np.broadcast_arrays(angle[:, None] * 0.15, np.array([0, 0.2, 0.35, 0.5, 0.6, 0.65])), -1)
     corners = quad_indices(_RING_POINTS, len(sizes)).ravel()
-    return make_loft(rings[0], paints, uv), rings.reshape(CYCLE_PHASES, -1, 3)[:, corners]
+    return make_loft(rings[0], materials, uv), rings.reshape(CYCLE_PHASES, -1, 3)[:, corners]
 
 
-def _make_head(rng: np.random.Generator, shape: BodyShape, at: dict[str, Floats]) -> list[AnimatedPart]:
-    """Face, hair, neck and hat, carried along with the head."""
+def _make_head(rng: np.random.Generator, shape: BodyShape, joints: dict[str, Floats]) -> list[AnimatedPart]:
+    """Make face, hair, neck and hat, attached to the head."""
     h = shape.height_m
     size = h * (0.058 + 0.012 * (1.75 - h))
     neck = make_tubes(
@@ -191,30 +194,32 @@ def _make_head(rng: np.random.Generator, shape: BodyShape, at: dict[str, Floats]
         np.zeros(3),
         (size * 1.05, size * 0.85, size * 1.25),
     )
-    long = 1 + 0.5 * shape.hair
-    top = np.array([-0.25 * size, 0, 0.28 * size - 0.4 * size * (long - 1)])
+    length_share = 1 + 0.5 * shape.hair
+    top = np.array([-0.25 * size, 0, 0.28 * size - 0.4 * size * (length_share - 1)])
     hair = _scale_mesh(
-        make_blob(rng, _REGION_CODES["hair"], 0.05, 7, 4), top, (size * 0.98, size * 0.95, size * 1.05 * long)
+        make_blob(rng, _REGION_CODES["hair"], 0.05, 7, 4),
+        top,
+        (size * 0.98, size * 0.95, size * 1.05 * length_share),
     )
-    parts = [neck, face, hair]
+    meshes = [neck, face, hair]
     if shape.hat:
         base, brim = np.array([[0, 0, 0.55 * size]]), size * shape.hat
         up = np.array([0, 0, size])
-        parts.append(
+        meshes.append(
             make_tubes(base, base + 0.9 * up, size * 1.08, size * 0.85, _REGION_CODES["hat"], 7, caps=True)
         )
-        parts.append(make_tubes(base, base + 0.15 * up, brim, brim, _REGION_CODES["hat"], 7, caps=True))
-    return [_attach_to(join_meshes(parts), at["head"])]
+        meshes.append(make_tubes(base, base + 0.15 * up, brim, brim, _REGION_CODES["hat"], 7, caps=True))
+    return [_attach_to(join_meshes(meshes), joints["head"])]
 
 
-def _make_bag(shape: BodyShape, at: dict[str, Floats]) -> list[AnimatedPart]:
-    """A rucksack, a shoulder bag, a carrier bag or a case on wheels."""
+def _make_bag(shape: BodyShape, joints: dict[str, Floats]) -> list[AnimatedPart]:
+    """Make a rucksack, a shoulder bag, a carrier bag or a trolley case, or nothing."""
     h = shape.height_m
     holders = {
-        "rucksack": (at["chest"], (-0.095, 0, -0.13), (0.09, 0.17, 0.24)),
-        "shoulder": (at["hip_l"], (0, 0.07, -0.08), (0.16, 0.05, 0.13)),
-        "carrier": (at["hand_r"], (0, 0, -0.22), (0.15, 0.06, 0.2)),
-        "case": (at["hand_r"] * [1, 1, 0], (-0.2, -0.03, 0.03), (0.13, 0.21, 0.3)),
+        "rucksack": (joints["chest"], (-0.095, 0, -0.13), (0.09, 0.17, 0.24)),
+        "shoulder": (joints["hip_l"], (0, 0.07, -0.08), (0.16, 0.05, 0.13)),
+        "carrier": (joints["hand_r"], (0, 0, -0.22), (0.15, 0.06, 0.2)),
+        "case": (joints["hand_r"] * [1, 1, 0], (-0.2, -0.03, 0.03), (0.13, 0.21, 0.3)),
     }
     if shape.bag not in holders:
         return []
@@ -223,27 +228,33 @@ def _make_bag(shape: BodyShape, at: dict[str, Floats]) -> list[AnimatedPart]:
     parts = [_attach_to(box, holder)]
     if shape.bag == "case":
         handle = make_tubes(
-            holder + np.array([-0.2, -0.03, 0.3]) * h, at["hand_r"], 0.012, 0.012, _REGION_CODES["shoes"], 3
+            holder + np.array([-0.2, -0.03, 0.3]) * h,
+            joints["hand_r"],
+            0.012,
+            0.012,
+            _REGION_CODES["shoes"],
+            3,
         )
         parts.append(_split_phases(handle))
     return parts
 
 
 def _split_phases(mesh: Mesh) -> AnimatedPart:
-    """A mesh made for all phases one after another, as the mesh of the first and the points of all."""
-    each, faces = len(mesh.vertices) // CYCLE_PHASES, len(mesh.faces) // CYCLE_PHASES
-    return Mesh(mesh.vertices[:each], mesh.faces[:faces]), mesh.points.reshape(CYCLE_PHASES, each, 3)
+    """Split a mesh made for all phases into the mesh of the first phase and the points of all phases."""
+    vertex_count, face_count = len(mesh.vertices) // CYCLE_PHASES, len(mesh.faces) // CYCLE_PHASES
+    points = mesh.points.reshape(CYCLE_PHASES, vertex_count, 3)
+    return Mesh(mesh.vertices[:vertex_count], mesh.faces[:face_count]), points
 
 
-def _attach_to(mesh: Mesh, places: Floats) -> AnimatedPart:
-    """A stiff mesh that goes with places [P, 3]."""
-    points = mesh.points[None] + places[:, None]
+def _attach_to(mesh: Mesh, positions: Floats) -> AnimatedPart:
+    """Attach a rigid mesh to positions [P, 3]."""
+    points = mesh.points[None] + positions[:, None]
     vertices = mesh.vertices.copy()
     vertices[:, POINT] = points[0]
     return Mesh(vertices, mesh.faces), points
 
 
-def _scale_mesh(mesh: Mesh, at: Floats, size: tuple[float, float, float]) -> Mesh:
+def _scale_mesh(mesh: Mesh, offset: Floats, size: tuple[float, float, float]) -> Mesh:
     vertices = mesh.vertices.copy()
-    vertices[:, POINT] = mesh.points * size + at
+    vertices[:, POINT] = mesh.points * size + offset
     return Mesh(vertices, mesh.faces)

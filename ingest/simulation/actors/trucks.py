@@ -1,4 +1,4 @@
-"""Lorries and buses: long boxes that hide others. They get no label, as in Gen1."""
+"""Procedural lorries and buses, which occlude other actors. Not labelled, as in Gen1."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ _GLASS = material(albedo=0.03, gloss=1.0)
 
 
 def make_truck(rng: np.random.Generator, poster_layer: int, lights: VehicleLights) -> Body:
-    """A cab with a load behind it: a written box, a tarpaulin, a tank or a tipper."""
+    """Make a lorry: a cab with a high box with lettering, or a low load."""
     length, width, height = rng.uniform(6.5, 12.5), rng.uniform(2.3, 2.5), rng.uniform(2.9, 3.9)
     cab_l, cab_h = rng.uniform(1.7, 2.3), min(height, rng.uniform(2.5, 3.3))
     nose, tail = length / 2, -length / 2
@@ -24,57 +24,57 @@ def make_truck(rng: np.random.Generator, poster_layer: int, lights: VehicleLight
     uv = [[0.3, 0.3], [1 / load_l, 1 / (height - 1.0)], [0.3, 0.3]]
     if rng.random() < 0.25:
         sizes[1][2] = rng.uniform(0.8, 1.4)
-    parts = [make_boxes(bases, sizes, np.stack([cab, box, _DARK]), uv_per_m=uv, sides=6)]
+    meshes = [make_boxes(bases, sizes, np.stack([cab, box, _DARK]), uv_per_m=uv, sides=6)]
     x, z, t = nose + 0.01, 0.55 * cab_h, cab_h - 0.25
     screen = [[x, -0.46 * width, z], [x, 0.46 * width, z], [x, 0.46 * width, t], [x, -0.46 * width, t]]
-    parts.append(make_quads([screen], _GLASS))
+    meshes.append(make_quads([screen], _GLASS))
     for side in (-1, 1):
         a, b = nose - 0.25, nose - 0.7 * cab_l
         y = side * (width / 2 + 0.01)
         pane = [[b, y, z + 0.1], [a, y, z + 0.1], [a, y, t], [b, y, t]]
-        parts.append(make_quads([pane if side < 0 else pane[::-1]], _GLASS))
-    parts.append(_make_lights(nose, tail, width, 0.75, lights))
+        meshes.append(make_quads([pane if side < 0 else pane[::-1]], _GLASS))
+    meshes.append(_make_lights(nose, tail, width, 0.75, lights))
     axles = [nose - 0.9, tail + 1.6] + ([tail + 2.9] if length > 8.5 else [])
     return make_rigid_body(
-        join_meshes([*parts, _make_wheels(axles, width, 0.48)]), (length, width, height), is_car=False
+        join_meshes([*meshes, _make_wheels(axles, width, 0.48)]), (length, width, height), is_car=False
     )
 
 
 def make_bus(rng: np.random.Generator, poster_layer: int, lights: VehicleLights) -> Body:
-    """A town bus: a band of windows around, doors on its right."""
+    """Make a city bus: a band of windows all around, doors on the right."""
     length, width, height = rng.uniform(9.5, 12.5), 2.5, rng.uniform(2.9, 3.3)
     skin = material(albedo=rng.choice([0.2, 0.4, 0.7, 0.85]), gloss=0.35)
     low = material(poster_layer if rng.random() < 0.4 else 0, rng.uniform(0.15, 0.8), gloss=0.3)
     bases = [[0, 0, 0.3], [0, 0, 1.15], [0, 0, height - 0.6]]
     sizes = [[length, width, 0.85], [length - 0.08, width - 0.06, height - 1.75], [length, width, 0.6]]
     uv = [[2 / length, 1], [0.3, 0.3], [0.3, 0.3]]
-    parts = [make_boxes(bases, sizes, np.stack([low, _GLASS, skin]), uv_per_m=uv, sides=6)]
+    meshes = [make_boxes(bases, sizes, np.stack([low, _GLASS, skin]), uv_per_m=uv, sides=6)]
     posts = np.arange(-length / 2 + 0.5, length / 2 - 0.6, rng.uniform(1.2, 2.0))
-    places = [[x, side * (width / 2 - 0.02), 1.15] for x in posts for side in (-1, 1)]
-    parts.append(make_boxes(places, [[0.14, 0.06, height - 1.75]], skin))
+    post_bases = [[x, side * (width / 2 - 0.02), 1.15] for x in posts for side in (-1, 1)]
+    meshes.append(make_boxes(post_bases, [[0.14, 0.06, height - 1.75]], skin))
     doors = [[x, -width / 2, 0.35] for x in (length / 2 - 0.9, -0.2)]
-    parts.append(make_boxes(doors, [[1.1, 0.04, 2.0]], _GLASS))
+    meshes.append(make_boxes(doors, [[1.1, 0.04, 2.0]], _GLASS))
     board = material(albedo=0.05, glow=0.2 + 0.3 * lights.tail)
-    parts.append(make_boxes([[length / 2, 0, height - 0.5]], [[0.04, 1.6, 0.3]], board))
-    parts.append(_make_lights(length / 2, -length / 2, width, 0.7, lights))
+    meshes.append(make_boxes([[length / 2, 0, height - 0.5]], [[0.04, 1.6, 0.3]], board))
+    meshes.append(_make_lights(length / 2, -length / 2, width, 0.7, lights))
     wheels = _make_wheels([length / 2 - 2.6, -length / 2 + 3.0], width, 0.48)
-    return make_rigid_body(join_meshes([*parts, wheels]), (length, width, height), is_car=False)
+    return make_rigid_body(join_meshes([*meshes, wheels]), (length, width, height), is_car=False)
 
 
 def _make_lights(nose: float, tail: float, width: float, z: float, lights: VehicleLights) -> Mesh:
-    rows = []
-    paints = []
+    positions = []
+    materials = []
     for side in (-1, 1):
-        rows += [[nose + 0.01, side * 0.4 * width, z], [tail - 0.01, side * 0.42 * width, z + 0.2]]
-        paints += [material(albedo=0.7, glow=lights.head), material(albedo=0.1, glow=lights.tail)]
-    return make_boxes(rows, [[0.04, 0.3, 0.18]], np.stack(paints))
+        positions += [[nose + 0.01, side * 0.4 * width, z], [tail - 0.01, side * 0.42 * width, z + 0.2]]
+        materials += [material(albedo=0.7, glow=lights.head), material(albedo=0.1, glow=lights.tail)]
+    return make_boxes(positions, [[0.04, 0.3, 0.18]], np.stack(materials))
 
 
 def _make_wheels(axles: list[float], width: float, radius: float) -> Mesh:
-    outer = np.array([[x, side * width / 2 * 1.005, radius] for x in axles for side in (-1, 1)])
-    out = np.sign(outer[:, 1:2]) * [[0.0, 1, 0]]
-    tyres = make_tubes(outer - 0.5 * out, outer, radius, radius, _DARK, 12)
-    faces = make_discs(outer, out, radius, _DARK, 12)
+    hubs = np.array([[x, side * width / 2 * 1.005, radius] for x in axles for side in (-1, 1)])
+    outward = np.sign(hubs[:, 1:2]) * [[0.0, 1, 0]]
+    tyres = make_tubes(hubs - 0.5 * outward, hubs, radius, radius, _DARK, 12)
+    faces = make_discs(hubs, outward, radius, _DARK, 12)
     return join_meshes(
-        [tyres, faces, make_discs(outer + 0.01 * out, out, 0.55 * radius, material(albedo=0.3), 10)]
+        [tyres, faces, make_discs(hubs + 0.01 * outward, outward, 0.55 * radius, material(albedo=0.3), 10)]
     )

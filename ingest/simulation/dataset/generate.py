@@ -1,4 +1,4 @@
-"""Many recordings from one seed, made side by side, taken up again where they were left."""
+"""Generation of a dataset of simulated recordings: in parallel, resumable, determined by one seed."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -22,7 +22,7 @@ MIN_SIDE_PX, MAX_SIDE_PX = 32, 2048
 
 @dataclass(frozen=True, slots=True)
 class GenerationResult:
-    """What is in the folder now, what was there before, and what could not be made."""
+    """Result of a run: all recordings of the folder, the number that existed before, and the failed jobs."""
 
     summaries: tuple[RecordingSummary, ...]
     skipped: int
@@ -30,10 +30,10 @@ class GenerationResult:
 
 
 def check_options(options: DatasetOptions) -> None:
-    """Refuse what cannot be simulated, before any work is done.
+    """Validate the options before any work is done.
 
     Raises:
-        SimulationError: names the option.
+        SimulationError: an option is out of bounds; the message names it.
     """
     if options.scenario not in (*SCENARIOS, "mixed"):
         raise SimulationError(f"scenario {options.scenario!r}; expected mixed, {' or '.join(SCENARIOS)}")
@@ -54,37 +54,38 @@ def generate_dataset(
     film_factory: FilmFactory,
     on_progress: Callable[[float], None],
 ) -> GenerationResult:
-    """Make recordings 0 to `recording_count` - 1 that the folder does not hold yet.
+    """Generate those of recordings 0 to `recording_count` - 1 that the folder does not contain yet.
 
-    Each depends on the seed and its index only: not on their number, nor on that of the workers. A recording
-    that fails is told of at the end; the others are made. `on_progress` is called with the share done.
+    A recording depends only on the options and its index, not on the number of recordings or workers. A
+    failed recording is reported in the result; the others are still generated. `on_progress` is called with
+    the completed share, 0 to 1.
 
     Raises:
-        SimulationError: bad options, or the folder was made with others.
+        SimulationError: invalid options, or the folder has recordings with other options.
         OSError: the folder cannot be written.
     """
     check_options(options)
-    same = describe_options(options)
+    described = describe_options(options)
     failed: list[JobFailed] = []
     with exclusive_writer(output_dir):
-        facts = {
-            index: each
-            for index, each in read_summaries(output_dir, same).items()
-            if recording_paths(output_dir, index, each["scenario"]).is_complete()
+        summaries = {
+            index: summary
+            for index, summary in read_summaries(output_dir, described).items()
+            if recording_paths(output_dir, index, summary["scenario"]).is_complete()
         }
-        jobs = [
-            RecordingJob(output_dir, index, options) for index in range(recording_count) if index not in facts
-        ]
-        shares = dict.fromkeys((job.index for job in jobs), 0.0)
-        write_report(output_dir, same, facts)
-        with closing(run_jobs(jobs, workers, film_factory)) as news:
-            for each in news:
-                shares[each.job.index] = each.share if isinstance(each, JobProgress) else 1.0
-                if isinstance(each, JobFailed):
-                    failed.append(each)
-                if isinstance(each, JobDone):
-                    facts[each.job.index] = each.summary
-                    write_report(output_dir, same, facts)
+        missing = [index for index in range(recording_count) if index not in summaries]
+        jobs = [RecordingJob(output_dir, index, options) for index in missing]
+        shares = dict.fromkeys(missing, 0.0)
+        write_report(output_dir, described, summaries)
+        with closing(run_jobs(jobs, workers, film_factory)) as messages:
+            for message in messages:
+                index = message.job.index
+                shares[index] = message.share if isinstance(message, JobProgress) else 1.0
+                if isinstance(message, JobFailed):
+                    failed.append(message)
+                if isinstance(message, JobDone):
+                    summaries[index] = message.summary
+                    write_report(output_dir, described, summaries)
                 on_progress(sum(shares.values()) / len(shares))
-    ordered = tuple(facts[index] for index in sorted(facts))
+    ordered = tuple(summaries[index] for index in sorted(summaries))
     return GenerationResult(ordered, recording_count - len(jobs), tuple(failed))

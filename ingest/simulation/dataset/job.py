@@ -1,4 +1,4 @@
-"""One recording of a campaign: what it is made of, and making it."""
+"""Generation of one recording of a dataset: its random configuration, and the job that writes its files."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,20 +21,20 @@ from spikewatch.ingest.simulation.event_camera.settings import CameraSettings, s
 from spikewatch.ingest.simulation.film import CAR, PEDESTRIAN, Film, FilmConfig
 
 FilmFactory = Callable[[FilmConfig], Film]
-"""`director.make_film`; a function of a module, since it is sent to other processes."""
+"""Function that makes a film, such as `render_film`; module-level, because it is pickled for workers."""
 
 RecordingSummary = dict[str, Any]
-"""What `simulation.json` says of one recording."""
+"""Entry of one recording in `simulation.json`."""
 
 DRIVING_SHARE = 0.6
-"""Of the recordings of a mixed campaign; the others are seen from the roadside."""
+"""Share of "driving" recordings in a mixed dataset; the others are "roadside"."""
 
 CLASS_NAMES = {CAR: "car", PEDESTRIAN: "pedestrian"}
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetOptions:
-    """What all recordings of a campaign share; scenario may be "mixed", meshes a folder."""
+    """Options of all recordings of a dataset; scenario is one of SCENARIOS or "mixed", meshes a folder."""
 
     seed: int
     scenario: str
@@ -46,7 +46,7 @@ class DatasetOptions:
 
 @dataclass(frozen=True, slots=True)
 class RecordingJob:
-    """Recording number `index` of a campaign in the folder `output_dir`."""
+    """Job that generates recording `index` of the dataset in the folder `output_dir`."""
 
     output_dir: Path
     index: int
@@ -55,7 +55,7 @@ class RecordingJob:
 
 @dataclass(frozen=True, slots=True)
 class RecordingConfig:
-    """All that is random about a recording: its film, its camera, and the camera's generator."""
+    """Random configuration of a recording: its film, its camera, and the camera's random generator."""
 
     film_config: FilmConfig
     camera_settings: CameraSettings
@@ -63,49 +63,51 @@ class RecordingConfig:
 
 
 def render_film(config: FilmConfig) -> Film:
-    """The real film; what draws it is imported where it is drawn."""
+    """Return the rendered film. Imports the renderer here, so that only workers load OpenGL."""
     from spikewatch.ingest.simulation.scene_generator import generate_film
 
     return generate_film(config)
 
 
 def recording_config(job: RecordingJob) -> RecordingConfig:
-    """What follows from the campaign's seed and the recording's index, and from nothing else."""
+    """Sample a recording's configuration, which depends only on the options and its index."""
     options = job.options
     sequence = np.random.SeedSequence(options.seed, spawn_key=(job.index,))
     choices, film, camera, noise = sequence.spawn(4)
     driving = np.random.default_rng(choices).random() < DRIVING_SHARE
-    mixed = "driving" if driving else "roadside"
-    plan = FilmConfig(
+    sampled_scenario = "driving" if driving else "roadside"
+    film_config = FilmConfig(
         seed=int(film.generate_state(1, np.uint64)[0]),
-        scenario=mixed if options.scenario == "mixed" else options.scenario,
+        scenario=sampled_scenario if options.scenario == "mixed" else options.scenario,
         seconds=options.timing.seconds,
         width=options.width,
         height=options.height,
         meshes=options.meshes,
     )
-    return RecordingConfig(plan, sample_settings(np.random.default_rng(camera)), np.random.default_rng(noise))
+    camera_settings = sample_settings(np.random.default_rng(camera))
+    return RecordingConfig(film_config, camera_settings, np.random.default_rng(noise))
 
 
 def run_job(
     job: RecordingJob, film_factory: FilmFactory, on_progress: Callable[[float], None]
 ) -> RecordingSummary:
-    """Make one recording; its events appear first, its labels last, and both only whole.
+    """Generate one recording. Each file is written atomically, the events first and the labels last.
 
     Args:
-        job: which one.
-        film_factory: makes the film; it is closed here.
-        on_progress: called with the share done, 0 to 1, about once a recorded second.
+        job: the recording to generate.
+        film_factory: makes the film, which is closed here.
+        on_progress: called with the completed share, 0 to 1, about once per recorded second.
     """
-    made, timing = recording_config(job), job.options.timing
-    where = recording_paths(job.output_dir, job.index, made.film_config.scenario)
-    where.folder.mkdir(parents=True, exist_ok=True)
-    camera = EventCamera(made.film_config.height, made.film_config.width, made.camera_settings, made.rng)
-    film = film_factory(made.film_config)
+    config, timing = recording_config(job), job.options.timing
+    film_config = config.film_config
+    paths = recording_paths(job.output_dir, job.index, film_config.scenario)
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    camera = EventCamera(film_config.height, film_config.width, config.camera_settings, config.rng)
+    film = film_factory(film_config)
     labels: list[Boxes] = [np.zeros(0, BBOX_DTYPE)]
     try:
-        with atomic_write(where.events) as partial, partial.open("wb") as file:
-            file.write(encode_dat_header(made.film_config.width, made.film_config.height))
+        with atomic_write(paths.events) as partial, partial.open("wb") as file:
+            file.write(encode_dat_header(film_config.width, film_config.height))
             for number, step in enumerate(record_film(film, camera, timing), 1):
                 file.write(encode_dat(step.events))
                 if step.labels is not None:
@@ -115,14 +117,14 @@ def run_job(
     finally:
         film.close()
     boxes = np.concatenate(labels)
-    write_labels(where.labels, boxes)
+    write_labels(paths.labels, boxes)
     return {
         "index": job.index,
-        "name": f"{where.folder.name}/{where.name}",
-        "scenario": made.film_config.scenario,
-        "seed": made.film_config.seed,
+        "name": f"{paths.folder.name}/{paths.name}",
+        "scenario": film_config.scenario,
+        "seed": film_config.seed,
         "events": camera.stats.events,
         "dropped": dict(camera.stats.dropped),
         "boxes": {name: int((boxes["class_id"] == number).sum()) for number, name in CLASS_NAMES.items()},
-        "camera": asdict(made.camera_settings),
+        "camera": asdict(config.camera_settings),
     }

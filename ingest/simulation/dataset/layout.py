@@ -1,4 +1,4 @@
-"""Simulated recordings on disk, as Gen1: `train|val|test/NAME_td.dat` with `NAME_bbox.npy` beside."""
+"""File layout of a simulated dataset, as in Gen1: `train|val|test/NAME_td.dat` with `NAME_bbox.npy`."""
 
 import fcntl
 from collections.abc import Iterator
@@ -15,15 +15,15 @@ from spikewatch.ingest.simulation.dataset.labels import Boxes
 EVENTS_SUFFIX, LABELS_SUFFIX = "_td.dat", "_bbox.npy"
 
 SPLITS = ("train", "val", "test", *["train"] * 7)
-"""The split of recording i is entry i modulo ten: 80, 10 and 10 %, all three from the third recording on."""
+"""Recording i has the split of entry i modulo 10: 80, 10 and 10 %; three recordings cover all splits."""
 
 MAX_SECONDS = 3600.0
-"""Times must fit the 32 bits of DAT, 4294 s; a film lasts an hour at most."""
+"""Longest recording; times must fit the 32 bits of DAT, 4294 s."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordingPaths:
-    """Where the two files of one recording go."""
+    """Paths of the two files of one recording."""
 
     folder: Path
     name: str
@@ -37,35 +37,33 @@ class RecordingPaths:
         return self.folder / (self.name + LABELS_SUFFIX)
 
     def is_complete(self) -> bool:
-        """Both files are there, and so are whole."""
+        """Return whether both files exist; they are written atomically, so they are whole."""
         return self.events.is_file() and self.labels.is_file()
 
 
 def recording_paths(output_dir: Path, index: int, scenario: str) -> RecordingPaths:
-    """The place of recording `index`; it does not depend on how many there are."""
+    """Return the paths of recording `index`, which do not depend on the number of recordings."""
     return RecordingPaths(output_dir / SPLITS[index % len(SPLITS)], f"{index:05d}_{scenario}")
 
 
 def encode_dat_header(width: int, height: int) -> bytes:
-    """The text header of a DAT file, version 2, and the two bytes after it: event type 0x00, event size 8."""
+    """Return the header of a DAT file, version 2, with its two bytes: event type 0x00, event size 8."""
     lines = ("Data file containing simulated events", "Version 2", f"Height {height}", f"Width {width}")
     return "".join(f"% {line}\n" for line in lines).encode() + bytes([0x00, 8])
 
 
 def write_labels(path: Path, boxes: Boxes) -> None:
-    """A `_bbox.npy`, at once or not at all."""
+    """Write a `_bbox.npy` atomically."""
     with atomic_write(path) as partial:
         np.save(partial, boxes)
 
 
 @contextmanager
 def exclusive_writer(output_dir: Path) -> Iterator[None]:
-    """Makes the folder, and sees to it that one process at a time writes there.
-
-    What runs that were killed have left unfinished is removed.
+    """Create the folder and hold an exclusive lock on it. Removes partial files of killed runs.
 
     Raises:
-        SimulationError: another process writes there.
+        SimulationError: another process holds the lock.
     """
     output_dir.mkdir(parents=True, exist_ok=True)
     with (output_dir / ".lock").open("w") as lock:
@@ -73,7 +71,7 @@ def exclusive_writer(output_dir: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SimulationError(
-                f"{output_dir}: another run writes there; wait for it or name another folder"
+                f"{output_dir} is locked by another run; wait for it, or use another folder"
             ) from None
         for pattern in (PARTIAL_PATTERN, f"*/{PARTIAL_PATTERN}"):
             for path in output_dir.glob(pattern):

@@ -1,4 +1,4 @@
-"""A film seen by an event camera: events and labels, step by step."""
+"""Recorder: an event camera films a scene and yields events and labels, step by step."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ MIN_FPS, MAX_FPS = 10.0, 2000.0
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long to record, and how often to look: frames and labels a second.
+    """Duration of a recording, and its rates of frames and labels.
 
     Raises:
-        SimulationError: a rate out of bounds, labels between frames, or not one frame fits.
+        SimulationError: a rate is out of bounds, labels fall between frames, or no frame fits.
     """
 
     seconds: float
@@ -28,17 +28,19 @@ class Timing:
 
     def __post_init__(self) -> None:
         if not MIN_FPS <= self.fps <= MAX_FPS:
-            raise SimulationError(f"{self.fps:g} frames a second; expected {MIN_FPS:g} to {MAX_FPS:g}")
+            raise SimulationError(f"{self.fps:g} frames per second; expected {MIN_FPS:g} to {MAX_FPS:g}")
         if not (0 < self.label_hz <= self.fps and _ratio(self.fps, self.label_hz).denominator == 1):
             raise SimulationError(
-                f"{self.label_hz:g} labels a second do not fall on frames; name a divisor of {self.fps:g}"
+                f"{self.label_hz:g} labels per second do not fall on frames; pass a divisor of {self.fps:g}"
             )
         if not self.seconds * self.fps >= 1:
-            raise SimulationError(f"{self.seconds:g} s hold no frame at {self.fps:g} frames a second")
+            raise SimulationError(
+                f"{self.seconds:g} s have no frame at {self.fps:g} frames per second; expected at least 1"
+            )
 
     @property
     def frames(self) -> int:
-        """Steps, each from one frame to the next; there is one frame more."""
+        """Number of steps, each from one frame to the next; there is one more frame."""
         return int(_to_fraction(self.seconds) * _to_fraction(self.fps))
 
     @property
@@ -46,13 +48,13 @@ class Timing:
         return _ratio(self.fps, self.label_hz).numerator
 
     def t_us(self, frame: int) -> int:
-        """Time of a frame; frame 0 is at 0."""
+        """Return the time of a frame; frame 0 is at 0."""
         return round(frame * 1_000_000 / _to_fraction(self.fps))
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedStep:
-    """From one frame to the next: its events, and the labels at its end, None between labels."""
+    """Step from one frame to the next: its events, and the labels at its end, None between labels."""
 
     t_us: int
     events: Events
@@ -60,18 +62,18 @@ class RecordedStep:
 
 
 def record_film(film: Film, camera: EventCamera, timing: Timing) -> Iterator[RecordedStep]:
-    """All steps of a recording; there is no label at zero, where nothing has moved yet."""
+    """Yield all steps of a recording. There is no label at time 0, because nothing has moved yet."""
     first = film.luminance(0.0)
     camera.generate_events(first, 0)
     height, width = first.shape
-    notice = ActivityFilter(height, width, len(film.actors))
+    activity = ActivityFilter(height, width, len(film.actors))
     for frame in range(1, timing.frames + 1):
         t_us, labels = timing.t_us(frame), None
         events = camera.generate_events(film.luminance(t_us * 1e-6), t_us)
-        notice.update(events)
+        activity.update(events)
         if frame % timing.frames_per_label == 0:
             ids = film.ids(t_us * 1e-6)
-            labels = label_actors(ids, film.actors, t_us, notice.active_actors(ids, t_us))
+            labels = label_actors(ids, film.actors, t_us, activity.active_actors(ids, t_us))
         yield RecordedStep(t_us, events, labels)
 
 

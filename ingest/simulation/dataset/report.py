@@ -1,4 +1,4 @@
-"""`simulation.json`: how the recordings of a folder were made, and what is in them."""
+"""Report of a simulated dataset, `simulation.json`: options, versions, licences and recordings."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from spikewatch.ingest.simulation.dataset.job import DatasetOptions, RecordingSu
 REPORT_FILE = "simulation.json"
 
 SIMULATOR_REVISION = 2
-"""Of the simulator: to be raised where the same seed gives other recordings than before."""
+"""Revision of the simulator; increase it with every change that alters the recordings of a seed."""
 
 VERSIONED_PACKAGES = ("spikewatch", "numpy", "numba", "moderngl")
 
@@ -25,14 +25,14 @@ MESH_LICENCES = (
     },
     {"part": "shapes of people", "source": "anny, parametric body model", "licence": "Apache-2.0; data CC0"},
 )
-"""Of the meshes that docs/simulation.md names; other meshes have their own."""
+"""Licences of the meshes that docs/simulation.md names; other meshes have other licences."""
 
 
 def describe_options(options: DatasetOptions) -> dict[str, Any]:
-    """The options as they stand in the report; meshes by a digest of their files.
+    """Return the options as written to the report, with a digest for the mesh folder.
 
     Raises:
-        SimulationError: the folder of meshes holds none.
+        SimulationError: the mesh folder has no meshes.
     """
     return {
         "seed": options.seed,
@@ -47,15 +47,15 @@ def describe_options(options: DatasetOptions) -> dict[str, Any]:
 
 
 def mesh_digest(folder: Path) -> str:
-    """Changes with the name or content of any `*.npz` in the folder.
+    """Return a digest of the names and contents of all `*.npz` in the folder.
 
     Raises:
-        SimulationError: there are none.
+        SimulationError: the folder has no `*.npz`.
     """
     files = sorted(folder.glob("*.npz"))
     if not files:
         raise SimulationError(
-            f"{folder}: no meshes (*.npz); docs/simulation.md says what a folder of them holds"
+            f"no meshes (*.npz) in {folder}; docs/simulation.md describes the expected files"
         )
     digest = hashlib.sha256()
     for path in files:
@@ -64,50 +64,47 @@ def mesh_digest(folder: Path) -> str:
 
 
 def simulator_versions() -> dict[str, str | int | None]:
-    """The simulator's revision, and what it is built on; None for what is not installed."""
-    found: dict[str, str | int | None] = {"revision": SIMULATOR_REVISION}
+    """Return the simulator's revision and the versions of its packages; None if not installed."""
+    versions: dict[str, str | int | None] = {"revision": SIMULATOR_REVISION}
     for package in VERSIONED_PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
-            found[package] = None
-    return found
+            versions[package] = None
+    return versions
 
 
 def read_summaries(output_dir: Path, options: dict[str, Any]) -> dict[int, RecordingSummary]:
-    """What an earlier run with the same options has finished, by index; empty for a new folder.
+    """Return the recordings of earlier runs with the same options, by index; empty for a new folder.
 
     Raises:
-        SimulationError: the folder was made with other options, or its report cannot be understood.
+        SimulationError: the folder has recordings with other options, or its report is invalid.
     """
     path = output_dir / REPORT_FILE
     if not path.exists():
         return {}
     try:
         report = json.loads(path.read_text())
-        earlier, made_by = report["options"], report["versions"]
-        facts = {int(each["index"]): dict(each) for each in report["recordings"]}
+        earlier, versions = report["options"], report["versions"]
+        summaries = {int(entry["index"]): dict(entry) for entry in report["recordings"]}
     except (ValueError, KeyError, TypeError) as error:
-        raise SimulationError(
-            f"{path}: not a report of a simulation ({error!r}); name another folder"
-        ) from None
+        raise SimulationError(f"{path} is not a simulation report ({error!r}); use another folder") from None
     for name, value in options.items():
         if earlier.get(name) != value:
             raise SimulationError(
-                f"{output_dir} holds recordings with {name} {earlier.get(name)}, not {value}; "
-                "give the same options to go on, or name another folder"
+                f"{output_dir} has recordings with {name} {earlier.get(name)}, not {value}; "
+                "pass the same options to resume, or use another folder"
             )
-    if made_by.get("revision") != SIMULATOR_REVISION:
+    if versions.get("revision") != SIMULATOR_REVISION:
         raise SimulationError(
-            f"{output_dir} was made by revision {made_by.get('revision')} of the simulator, this is "
-            f"{SIMULATOR_REVISION}; "
-            "name another folder"
+            f"{output_dir} has recordings of simulator revision {versions.get('revision')}, this is revision "
+            f"{SIMULATOR_REVISION}; use another folder"
         )
-    return facts
+    return summaries
 
 
 def write_report(output_dir: Path, options: dict[str, Any], summaries: dict[int, RecordingSummary]) -> None:
-    """Replaces the report, at once or not at all; recordings in order of their index."""
+    """Replace the report atomically; recordings are sorted by index."""
     report = {
         "simulated": "by spikewatch simulate; no real event is among these",
         "options": options,

@@ -1,7 +1,7 @@
-"""Recordings side by side, each in a process with a renderer of its own.
+"""Worker processes that generate recordings in parallel, each with its own renderer.
 
-A process is told one job at a time over a pipe and answers with its progress and one result. A process that
-dies loses the recording it was at, and another takes its place.
+A worker receives one job at a time over a pipe and sends progress messages and one result. If a worker dies,
+its current job fails and a new worker replaces it.
 """
 
 import os
@@ -20,12 +20,12 @@ from spikewatch.ingest.errors import IngestError
 from spikewatch.ingest.simulation.dataset.job import FilmFactory, RecordingJob, RecordingSummary, run_job
 
 STOP_TIMEOUT_S = 20.0
-"""A process gets this long to remove its unfinished files; then it is killed."""
+"""Time that a worker has to remove its partial files before it is killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """A job is under way; share 0 to 1."""
+    """Progress of a running job; share 0 to 1."""
 
     job: RecordingJob
     share: float
@@ -33,7 +33,7 @@ class JobProgress:
 
 @dataclass(frozen=True, slots=True)
 class JobDone:
-    """A job is done."""
+    """Result of a completed job."""
 
     job: RecordingJob
     summary: RecordingSummary
@@ -41,7 +41,7 @@ class JobDone:
 
 @dataclass(frozen=True, slots=True)
 class JobFailed:
-    """A job has failed; nothing of it is left on disk."""
+    """Failure of a job, which has left no files."""
 
     job: RecordingJob
     reason: str
@@ -58,38 +58,41 @@ class _Worker:
 
 
 def run_jobs(jobs: Iterable[RecordingJob], workers: int, film_factory: FilmFactory) -> Generator[JobMessage]:
-    """Runs all jobs, at most `workers` at a time, and tells of each as it happens.
+    """Run all jobs, at most `workers` at a time, and yield their messages as they arrive.
 
-    Closing the generator, or an exception such as Ctrl-C, ends the processes; what is unfinished leaves no
-    file.
+    Closing the generator, or an exception such as KeyboardInterrupt, ends the workers and removes partial
+    files.
     """
-    waiting = deque(jobs)
-    crew = [_start_worker(film_factory) for _ in range(min(workers, len(waiting)))]
+    queue = deque(jobs)
+    pool = [_start_worker(film_factory) for _ in range(min(workers, len(queue)))]
     try:
-        while waiting or any(worker.job for worker in crew):
-            for worker in crew:
-                if worker.job is None and waiting:
-                    worker.job = waiting.popleft()
+        while queue or any(worker.job for worker in pool):
+            for worker in pool:
+                if worker.job is None and queue:
+                    worker.job = queue.popleft()
                     worker.connection.send(worker.job)
-            ready = wait([worker.connection for worker in crew if worker.job])
-            for place, worker in enumerate(crew):
-                if worker.connection in ready and worker.job:
-                    news = _receive_message(worker, worker.job)
-                    if not worker.connection.closed:
-                        worker.job = worker.job if isinstance(news, JobProgress) else None
-                    elif waiting:
-                        crew[place] = _start_worker(film_factory)
-                    else:
-                        worker.job = None
-                    yield news
+            ready = wait([worker.connection for worker in pool if worker.job])
+            for index, worker in enumerate(pool):
+                if worker.connection not in ready or not worker.job:
+                    continue
+                message = _receive_message(worker, worker.job)
+                if worker.connection.closed and queue:
+                    pool[index] = _start_worker(film_factory)
+                elif worker.connection.closed or not isinstance(message, JobProgress):
+                    worker.job = None
+                yield message
     finally:
-        for worker in crew:
-            worker.connection.close()  # which ends those without a job
-            if worker.job is not None:
-                worker.process.terminate()
-        for worker in crew:
-            worker.process.join(STOP_TIMEOUT_S)
-            worker.process.kill()
+        _stop_workers(pool)
+
+
+def _stop_workers(pool: list[_Worker]) -> None:
+    for worker in pool:
+        worker.connection.close()  # an idle worker exits when its pipe is closed
+        if worker.job is not None:
+            worker.process.terminate()
+    for worker in pool:
+        worker.process.join(STOP_TIMEOUT_S)
+        worker.process.kill()
 
 
 def _receive_message(worker: _Worker, job: RecordingJob) -> JobMessage:
@@ -102,19 +105,22 @@ def _receive_message(worker: _Worker, job: RecordingJob) -> JobMessage:
 
 
 def _start_worker(film_factory: FilmFactory) -> _Worker:
-    # not forked: a child must not inherit a renderer's context
+    # Spawned, not forked, because a child must not inherit a renderer's OpenGL context.
     context = get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_worker_main, args=(theirs, film_factory), daemon=True)
+    parent_end, child_end = context.Pipe()
+    process = context.Process(target=_worker_main, args=(child_end, film_factory), daemon=True)
     with _ignore_sigint_in_children():
         process.start()
-    theirs.close()
-    return _Worker(process, ours)
+    child_end.close()
+    return _Worker(process, parent_end)
 
 
 @contextmanager
 def _ignore_sigint_in_children() -> Iterator[None]:
-    """Ctrl-C goes to all processes of a terminal, but ending the children is their parent's business."""
+    """Make children started in the block ignore Ctrl-C, which a terminal sends to all processes.
+
+    The parent ends the children itself.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -126,9 +132,9 @@ def _ignore_sigint_in_children() -> Iterator[None]:
 
 
 def _worker_main(connection: "Connection[JobMessage, RecordingJob]", film_factory: FilmFactory) -> None:
-    """The life of a process: it ends when the pipe does, or by SIGTERM, and then tidies up."""
+    """Run jobs from the pipe until it is closed, or until SIGTERM, which removes partial files."""
     signal.signal(signal.SIGTERM, _exit_worker)
-    os.environ["LP_NUM_THREADS"] = "1"  # Mesa's software renderer: the cores are shared out by process
+    os.environ["LP_NUM_THREADS"] = "1"  # Mesa's software renderer; the workers share the cores
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
             connection.send(_run_to_message(connection, connection.recv(), film_factory))
@@ -143,7 +149,7 @@ def _run_to_message(
         )
     except IngestError as error:
         return JobFailed(job, str(error))
-    except Exception as error:  # of a campaign, one recording is lost
+    except Exception as error:  # a failed recording must not end the run
         return JobFailed(job, f"{type(error).__name__}: {error}")
 
 

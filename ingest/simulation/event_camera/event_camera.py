@@ -1,4 +1,4 @@
-"""An event camera: luminance frames in, events out. H, W: sensor pixels."""
+"""Simulated event camera: turns luminance frames into events. H, W: sensor pixels."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,23 +15,23 @@ from spikewatch.ingest.simulation.event_camera.pixel_model import (
 from spikewatch.ingest.simulation.event_camera.settings import CameraSettings
 
 MIN_THRESHOLD = 0.05
-"""No pixel is more sensitive, however wide the spread."""
+"""Lower bound on a pixel's threshold, for any spread."""
 
 
 class EventCamera:
-    """The pixels of one camera between two frames; the same generator and frames give the same events.
+    """State of all pixels of one camera; equal generators and frames give equal events.
 
     Attributes:
-        on_threshold, off_threshold: thresholds [H,W].
+        on_threshold, off_threshold: contrast thresholds [H,W].
         level: low-passed log luminance [H,W]; None before the first frame.
-        change: of the level since each pixel last fired [H,W].
-        refractory_remaining_us: rest of each pixel's refractory time [H,W].
+        change: change of the level since the pixel last fired [H,W].
+        refractory_remaining_us: remaining refractory time [H,W].
         t_us: time of the last frame.
-        stats: events given out, and those that the bus dropped (`bus_saturated`).
+        stats: events delivered, and events dropped by the bus (`bus_saturated`).
     """
 
     def __init__(self, height: int, width: int, settings: CameraSettings, rng: np.random.Generator) -> None:
-        """Draws what differs between pixels; `rng` then stays with the camera, for its noise."""
+        """Sample the pixels' parameters; the camera keeps `rng` for its noise."""
         shape = (height, width)
         self.settings = settings
         self.on_threshold = _sample_thresholds(rng, settings.on_threshold, settings.threshold_spread, shape)
@@ -45,29 +45,29 @@ class EventCamera:
         self._cumulative_noise_hz: NDArray[np.float64] = np.cumsum(sample_noise_rates(rng, shape, settings))
 
     def generate_events(self, luminance: FloatImage, t_us: int) -> Events:
-        """Events from the last frame up to this one, in order of time; the first frame gives none.
+        """Return the events between the last frame and this one, sorted by time; none for the first frame.
 
         Args:
-            luminance: [H,W], linear, zero or more.
-            t_us: time of the frame, after the last.
+            luminance: [H,W], linear, at least 0.
+            t_us: time of the frame, later than the last one.
 
         Raises:
-            SimulationError: a frame of another size, or not after the last.
+            SimulationError: the frame has another size, or is not later than the last one.
         """
         if luminance.shape != self.on_threshold.shape:
-            raise SimulationError(f"a frame of {luminance.shape}; the sensor has {self.on_threshold.shape}")
+            raise SimulationError(
+                f"frame of shape {luminance.shape}; expected the sensor's shape {self.on_threshold.shape}"
+            )
         if self.level is None:
             self.level, self.t_us = log_luminance(luminance, self.settings), t_us
             return empty_events()
         t0_us, dt_us = self.t_us, t_us - self.t_us
         if dt_us <= 0:
-            raise SimulationError(
-                f"a frame at {t_us} µs, but the last was at {t0_us} µs; frames must follow in time"
-            )
+            raise SimulationError(f"frame at {t_us} µs after one at {t0_us} µs; expected increasing times")
         level = low_pass(self.level, luminance, dt_us, self.settings)
-        moved = level - self.level + np.float32(self.settings.leak_hz * dt_us * 1e-6) * self.on_threshold
+        leak = np.float32(self.settings.leak_hz * dt_us * 1e-6) * self.on_threshold
         signal = emit_events(
-            moved,
+            level - self.level + leak,
             self.on_threshold,
             self.off_threshold,
             self.change,
@@ -81,19 +81,19 @@ class EventCamera:
         return self._limit_bus_rate(sort_by_time(np.concatenate((signal, noise)), t0_us), dt_us)
 
     def _limit_bus_rate(self, events: Events, dt_us: int) -> Events:
-        carried = max(1, int(self.settings.bus_events_per_s * dt_us * 1e-6))
-        if len(events) > carried:
-            self.stats.count_dropped("bus_saturated", len(events) - carried)
-            events = events[np.linspace(0, len(events) - 1, carried).astype(np.intp)]
+        limit = max(1, int(self.settings.bus_events_per_s * dt_us * 1e-6))
+        if len(events) > limit:
+            self.stats.count_dropped("bus_saturated", len(events) - limit)
+            events = events[np.linspace(0, len(events) - 1, limit).astype(np.intp)]
         self.stats.events += len(events)
         return events
 
 
 def sort_by_time(events: Events, t0_us: int) -> Events:
-    """Events at or after t0_us, sorted; those of one microsecond keep their order."""
+    """Sort events, none earlier than t0_us, by time; the sort is stable."""
     since = events["t"] - t0_us
     if len(since) and since.max() < 1 << 16:
-        since = since.astype(np.uint16)  # which NumPy sorts by radix, ten times as fast
+        since = since.astype(np.uint16)  # NumPy sorts 16-bit integers by radix, ten times as fast
     return events[np.argsort(since, kind="stable")]
 
 

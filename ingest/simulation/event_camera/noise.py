@@ -1,4 +1,4 @@
-"""Events without cause: shot noise, uneven over pixels, and hot pixels. H, W: sensor pixels."""
+"""Noise events of an event camera: shot noise, uneven over pixels, and hot pixels. H, W: sensor pixels."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,18 +7,18 @@ from spikewatch.ingest.events import Events, empty_events
 from spikewatch.ingest.simulation.event_camera.settings import CameraSettings
 
 BRIGHT_NOISE_SHARE = 0.25
-"""Of the noise in the dark, what is left at luminance one (Hu et al., v2e, 2021)."""
+"""Noise rate at luminance 1, as a share of the rate in the dark (Hu et al., v2e, 2021)."""
 
 ON_NOISE_SHARE = 0.45
-"""Of noise events."""
+"""Share of ON events among noise events."""
 
 
 def sample_noise_rates(
     rng: np.random.Generator, shape: tuple[int, int], settings: CameraSettings
 ) -> NDArray[np.float64]:
-    """Hz for each pixel [H,W] in the dark: log-normal around shot_hz, which is their mean, and hot pixels.
+    """Sample each pixel's noise rate in the dark, Hz [H,W]: log-normal with mean shot_hz, plus hot pixels.
 
-    A hot pixel has hot_hz on top.
+    A hot pixel's rate is higher by hot_hz.
     """
     spread = settings.shot_spread
     rates = settings.shot_hz * np.exp(rng.normal(-(spread**2) / 2, spread, shape))
@@ -33,14 +33,14 @@ def sample_noise(
     t0_us: int,
     t1_us: int,
 ) -> Events:
-    """Poisson noise of one step, not in order of time.
+    """Sample the Poisson noise of one step, not sorted by time.
 
     Args:
-        rng: is advanced.
+        rng: random generator; advanced.
         cumulative_hz: cumulative sum [H*W] of the rates in the dark.
-        luminance: [H,W] of the step; it thins the noise, down to BRIGHT_NOISE_SHARE.
+        luminance: [H,W] of the step; reduces the noise, down to BRIGHT_NOISE_SHARE.
         t0_us: start of the step.
-        t1_us: its end; times lie before it.
+        t1_us: end of the step, exclusive.
     """
     total_hz = float(cumulative_hz[-1])
     count = int(rng.poisson(total_hz * (t1_us - t0_us) * 1e-6))

@@ -1,16 +1,16 @@
-"""What a pixel of an event camera does with light. H, W: sensor pixels.
+"""Pixel model of an event camera. H, W: sensor pixels.
 
 Photoreceptor, with light I in [0, inf):
 
     l = log(I + dark)
     dL/dt = 2 pi f (l - L),  f = bandwidth_hz * (I + low_light)
 
-Comparator, with C the change of L since the pixel last fired, plus a leak that makes ON events:
+Comparator, with C the change of L since the pixel last fired, plus a leak that causes ON events:
 
     dC/dt = dL/dt + leak_hz * on
     C >= on: ON event;  C <= -off: OFF event;  then C = 0 for the refractory time
 
-Within a step L is taken to run straight, so crossings have times of their own (Rebecq et al., ESIM, 2018).
+Within a step, L is linear in time, so each crossing has its own timestamp (Rebecq et al., ESIM, 2018).
 """
 
 import numba
@@ -25,13 +25,13 @@ FloatImage = NDArray[np.float32]
 
 
 def log_luminance(luminance: FloatImage, settings: CameraSettings) -> FloatImage:
-    """The `l` of the module's equations, [H,W]."""
+    """Return `l` of the module's equations, [H,W]."""
     level: FloatImage = np.log(luminance + np.float32(settings.dark))
     return level
 
 
 def low_pass(level: FloatImage, luminance: FloatImage, dt_us: int, settings: CameraSettings) -> FloatImage:
-    """L after a step of dt_us under constant light: the exact solution of its equation."""
+    """Return L after a step of dt_us at constant light, the exact solution of its equation, [H,W]."""
     rate = np.float32(-2e-6 * np.pi * settings.bandwidth_hz * dt_us)
     share = 1 - np.exp(rate * (luminance + np.float32(settings.low_light)))
     after: FloatImage = level + share * (log_luminance(luminance, settings) - level)
@@ -49,20 +49,20 @@ def emit_events(
     dt_us: int,
     refractory_us: float,
 ) -> Events:
-    """The events of one step, in order of pixels.
+    """Return the events of one step, in pixel order.
 
     Args:
-        level_change: [H,W] by how much C would rise over the step if no pixel fired.
-        on: [H,W] thresholds above zero.
-        off: the same.
-        change: [H,W] C; is updated.
-        refractory_remaining_us: [H,W] rest of the refractory time at the step's start; is updated.
+        level_change: [H,W], rise of C over the step if no pixel fired.
+        on: [H,W], ON thresholds, above 0.
+        off: [H,W], OFF thresholds, above 0.
+        change: [H,W], C; updated in place.
+        refractory_remaining_us: [H,W], refractory time remaining at the step's start; updated in place.
         t0_us: start of the step.
-        dt_us: its length.
-        refractory_us: above zero.
+        dt_us: length of the step.
+        refractory_us: refractory time, above 0.
     """
     height, width = level_change.shape
-    found = np.empty(height * width // 4 + 64, EVENT_DTYPE)
+    events = np.empty(height * width // 4 + 64, EVENT_DTYPE)
     n = 0
     for y in range(height):
         for x in range(width):
@@ -72,24 +72,24 @@ def emit_events(
                 continue
             slope = np.float64(level_change[y, x]) / dt_us
             polarity = slope > 0
-            goal = np.float64(on[y, x] if polarity else -off[y, x])
+            threshold = np.float64(on[y, x] if polarity else -off[y, x])
             c, t = np.float64(start), np.float64(refractory_remaining_us[y, x])
             while t < dt_us:
-                wait = max((goal - c) / slope, 0.0) if slope != 0 else np.inf
-                if t + wait > dt_us:
+                delay = max((threshold - c) / slope, 0.0) if slope != 0 else np.inf
+                if t + delay > dt_us:
                     c += slope * (dt_us - t)
                     t = np.float64(dt_us)
                     break
-                if n == len(found):
-                    found = _grow_buffer(found)
-                event = found[n]
-                event.t, event.x, event.y, event.p = t0_us + np.int64(t + wait), x, y, polarity
+                if n == len(events):
+                    events = _grow_buffer(events)
+                event = events[n]
+                event.t, event.x, event.y, event.p = t0_us + np.int64(t + delay), x, y, polarity
                 n += 1
                 c = np.float64(0)
-                t += wait + refractory_us
+                t += delay + refractory_us
             change[y, x] = c
             refractory_remaining_us[y, x] = t - dt_us
-    return found[:n]
+    return events[:n]
 
 
 @numba.njit(nogil=True, cache=True)

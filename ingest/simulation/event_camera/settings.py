@@ -1,4 +1,4 @@
-"""What differs from one event camera, and from one recording, to the next."""
+"""Settings of a simulated event camera, which differ between recordings."""
 
 from dataclasses import dataclass
 
@@ -9,23 +9,24 @@ from spikewatch.ingest.errors import SimulationError
 
 @dataclass(frozen=True, slots=True)
 class CameraSettings:
-    """An event camera. Thresholds in units of the natural logarithm of luminance, rates for one pixel.
+    """Settings of an event camera. Thresholds are in natural log luminance, rates per pixel.
 
-    The effects are those that Lichtsteiner et al. (IEEE JSSC 43, 2008), Nozaki and Delbruck (IEEE TED 64,
-    2017) and Hu et al. ("v2e", CVPRW 2021) describe; the defaults lie amid the ranges of `sample_settings`.
+    The effects are described by Lichtsteiner et al. (IEEE JSSC 43, 2008), Nozaki and Delbruck (IEEE TED 64,
+    2017) and Hu et al. ("v2e", CVPRW 2021). The defaults are in the middle of the ranges of
+    `sample_settings`.
 
     Attributes:
-        on_threshold, off_threshold: means over pixels of the contrast that fires.
-        threshold_spread: standard deviation of both over pixels.
+        on_threshold, off_threshold: contrast at which a pixel fires, mean over pixels.
+        threshold_spread: standard deviation of both thresholds over pixels.
         dark: added to luminance before the logarithm (dark current, stray light); the median scene is 0.35.
-        bandwidth_hz: cut-off of the photoreceptor at luminance one; it falls with the light.
-        low_light: added to luminance where it scales the bandwidth.
-        refractory_us: a pixel that fired is blind this long.
-        leak_hz: ON events of a pixel to which nothing happens.
-        shot_hz: events without cause in the dark; a quarter of it in bright light.
-        shot_spread: standard deviation of the logarithm of that rate over pixels.
-        hot_share, hot_hz: share of pixels that fire by themselves, and how often.
-        bus_events_per_s: what the readout carries; of more, the rest is dropped, evenly over the step.
+        bandwidth_hz: cut-off frequency of the photoreceptor at luminance 1; proportional to the light.
+        low_light: added to luminance before it scales the bandwidth.
+        refractory_us: time after an event during which the pixel does not fire.
+        leak_hz: rate of ON events at constant light.
+        shot_hz: rate of noise events in the dark; a quarter of it in bright light.
+        shot_spread: standard deviation of the logarithm of shot_hz over pixels.
+        hot_share, hot_hz: share of hot pixels, and their additional noise rate.
+        bus_events_per_s: readout limit; excess events are dropped evenly over the step.
     """
 
     on_threshold: float = 0.32
@@ -54,14 +55,14 @@ class CameraSettings:
         for name in self.__slots__:
             value = getattr(self, name)
             if not value >= 0 or (value == 0 and name in above_zero):
-                wanted = "above" if name in above_zero else "at least"
-                raise SimulationError(f"camera setting {name} is {value}; it must be {wanted} zero")
+                bound = "above 0" if name in above_zero else "at least 0"
+                raise SimulationError(f"camera setting {name} is {value}; expected {bound}")
         if self.hot_share > 1:
-            raise SimulationError(f"camera setting hot_share is {self.hot_share}; a share is at most one")
+            raise SimulationError(f"camera setting hot_share is {self.hot_share}; expected at most 1")
 
 
 def sample_settings(rng: np.random.Generator) -> CameraSettings:
-    """One camera of many; the ranges are tuned on real recordings (docs/simulation.md)."""
+    """Sample the settings of a camera; the ranges are tuned on real recordings (docs/simulation.md)."""
     threshold, ratio = rng.uniform(0.22, 0.5), rng.uniform(1.0, 1.9)
     return CameraSettings(
         on_threshold=threshold * ratio**0.5,

@@ -1,4 +1,4 @@
-"""Pinhole cameras: where they stand and what falls where on the picture."""
+"""Pinhole camera: views, projection and frustum culling."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,13 @@ from spikewatch.ingest.simulation.geometry.mesh import Floats
 
 @dataclass(frozen=True, slots=True)
 class LensEffects:
-    """What is between the camera and the world.
+    """Effects between the camera and the scene.
 
-    glare: share of the mirrored dashboard; dashboard: its upper edge as a share of the height, below 0 for
-    none; wiper_hz: 0 for none. in_car: whether the camera is in a car.
+    Attributes:
+        in_car: whether the camera is in a car.
+        glare: strength of the dashboard's reflection.
+        dashboard: upper edge of the dashboard as a share of the image height, below 0 for none.
+        wiper_hz: frequency of the wiper, 0 for none.
     """
 
     in_car: bool = False
@@ -27,7 +30,7 @@ _NEAR_M, _FAR_M = 0.12, 600.0
 
 @dataclass(frozen=True, slots=True)
 class CameraView:
-    """eye [3]; rotation [3, 3]: columns are right, up and backward in the world; focal_px."""
+    """Pose and focal length of a camera; rotation [3, 3] has columns right, up and backward in the world."""
 
     eye: Floats
     rotation: Floats
@@ -35,7 +38,7 @@ class CameraView:
 
 
 def view_from_angles(eye: Floats, yaw: float, pitch: float, roll: float, focal_px: float) -> CameraView:
-    """A view along yaw (counter-clockwise from +x) and pitch (upwards), rolled clockwise; radians."""
+    """Return a view along yaw (counter-clockwise from +x) and pitch (upwards), rolled clockwise; radians."""
     ahead = np.array([np.cos(yaw) * np.cos(pitch), np.sin(yaw) * np.cos(pitch), np.sin(pitch)])
     right = np.array([np.sin(yaw), -np.cos(yaw), 0.0])
     up = np.cross(right, ahead)
@@ -44,18 +47,18 @@ def view_from_angles(eye: Floats, yaw: float, pitch: float, roll: float, focal_p
 
 
 def look_at(eye: Floats, target: Floats, focal_px: float) -> CameraView:
-    """A level view from eye to target [3]."""
+    """Return a level view from eye to target [3]."""
     x, y, z = target - eye
     return view_from_angles(eye, float(np.arctan2(y, x)), float(np.arctan2(z, np.hypot(x, y))), 0.0, focal_px)
 
 
 def focal_length_px(width: int, view_degrees: float) -> float:
-    """The focal length, in pixels, of a camera whose picture is view_degrees wide."""
+    """Return the focal length in pixels for a horizontal field of view."""
     return float(width / 2 / np.tan(np.radians(view_degrees) / 2))
 
 
 def projection_matrix(view: CameraView, width: int, height: int) -> Floats:
-    """The matrix [4, 4] from world points to OpenGL's clip space."""
+    """Return the matrix [4, 4] from world points to OpenGL's clip space."""
     lens = np.zeros((4, 4))
     lens[0, 0], lens[1, 1] = 2 * view.focal_px / width, 2 * view.focal_px / height
     lens[2, 2] = -(_FAR_M + _NEAR_M) / (_FAR_M - _NEAR_M)
@@ -65,7 +68,7 @@ def projection_matrix(view: CameraView, width: int, height: int) -> Floats:
 
 
 def view_matrix(view: CameraView) -> Floats:
-    """The matrix [4, 4] into the camera's frame."""
+    """Return the matrix [4, 4] from the world to the camera's frame."""
     matrix = np.eye(4)
     matrix[:3, :3] = view.rotation.T
     matrix[:3, 3] = -view.rotation.T @ view.eye
@@ -73,7 +76,7 @@ def view_matrix(view: CameraView) -> Floats:
 
 
 def ray_matrix(view: CameraView, width: int, height: int) -> Floats:
-    """The matrix [4, 4] from a corner (x, y, 0, 1) in -1..1 to the direction seen there."""
+    """Return the matrix [4, 4] from an image point (x, y, 0, 1) in -1..1 to its viewing direction."""
     matrix = np.zeros((4, 4))
     matrix[:3, 0] = view.rotation[:, 0] * width / 2 / view.focal_px
     matrix[:3, 1] = view.rotation[:, 1] * height / 2 / view.focal_px
@@ -82,7 +85,7 @@ def ray_matrix(view: CameraView, width: int, height: int) -> Floats:
 
 
 def in_frustum(matrix: Floats, centres: Floats, radii: Floats) -> NDArray[np.bool_]:
-    """[N]: whether spheres about middles [N, 3] reach into the picture of a projection matrix."""
+    """Return whether spheres at centres [N, 3] intersect the frustum of a projection matrix, [N]."""
     planes = np.stack([matrix[3] + matrix[0], matrix[3] - matrix[0], matrix[3] + matrix[1],
                        matrix[3] - matrix[1], matrix[3] + matrix[2]])  # fmt: skip
     planes = planes / np.linalg.norm(planes[:, :3], axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""Still geometry cut into square cells, so that what is out of sight costs nothing."""
+"""Static meshes split into square grid cells, so that cells outside the view are not drawn."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ CELL_SIZE_M = 24.0
 
 @dataclass(frozen=True, slots=True)
 class MeshCells:
-    """A mesh with its faces in order of cells; cell k has faces starts[k] to starts[k + 1].
+    """A mesh with its faces sorted by cell; cell k has faces starts[k] to starts[k + 1].
 
-    middles [K, 3] and radii [K] bound the cells.
+    centres [K, 3] and radii [K] are the cells' bounding spheres.
     """
 
     mesh: Mesh
@@ -25,15 +25,15 @@ class MeshCells:
     def visible_runs(
         self, matrix: Floats, eye: Floats, max_distance_m: float, near_first: bool = True
     ) -> list[tuple[int, int]]:
-        """(first face, number of faces) of what is in sight: nearest first, or in as few runs as can be."""
+        """Return the visible cells as runs (first face, count), nearest first or in the fewest runs."""
         if not len(self.radii):
             return []
         distances = np.linalg.norm(self.centres - eye, axis=1) - self.radii
-        seen = np.flatnonzero((distances < max_distance_m) & in_frustum(matrix, self.centres, self.radii))
+        visible = np.flatnonzero((distances < max_distance_m) & in_frustum(matrix, self.centres, self.radii))
         if near_first:
-            seen = seen[np.argsort(distances[seen], kind="stable")]
+            visible = visible[np.argsort(distances[visible], kind="stable")]
         runs: list[tuple[int, int]] = []
-        for first, last in zip(self.starts[seen].tolist(), self.starts[seen + 1].tolist(), strict=True):
+        for first, last in zip(self.starts[visible].tolist(), self.starts[visible + 1].tolist(), strict=True):
             if runs and sum(runs[-1]) == first:
                 runs[-1] = (runs[-1][0], last - runs[-1][0])
             else:
@@ -42,7 +42,7 @@ class MeshCells:
 
 
 def split_into_cells(mesh: Mesh, cell_m: float = CELL_SIZE_M) -> MeshCells:
-    """Sort a mesh's faces into cells by their middles."""
+    """Sort a mesh's faces into cells by their centres."""
     if not len(mesh.faces):
         return MeshCells(mesh, np.zeros(1, np.int64), np.zeros((0, 3)), np.zeros(0))
     corners = mesh.points[mesh.faces]  # [F, 3, 3]

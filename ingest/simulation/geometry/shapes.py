@@ -1,4 +1,4 @@
-"""Boxes, tubes, sheets and skins, many at a time, as meshes (legend in `mesh.py`)."""
+"""Meshes of basic shapes: boxes, quads, tubes, discs, lofts and blobs, many at once (legend in `mesh.py`)."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,12 +17,12 @@ _QUAD = np.array([[0, 1, 2], [0, 2, 3]])
 
 
 def _unit_box_sides() -> tuple[Floats, Floats, Floats]:
-    """Corners [6, 4, 3] of the unit box on z = 0, normals [6, 3], and the axes of u and v by side."""
+    """Return corners [6, 4, 3] of the unit box on z = 0, normals [6, 3], and the axes of u and v by side."""
     sides = []
-    for normal, along in (((1, 0), (0, 1)), ((-1, 0), (0, -1)), ((0, 1), (-1, 0)), ((0, -1), (1, 0))):
-        middle, half = np.array(normal) * 0.5, np.array(along) * 0.5
+    for normal, direction in (((1, 0), (0, 1)), ((-1, 0), (0, -1)), ((0, 1), (-1, 0)), ((0, -1), (1, 0))):
+        centre, half = np.array(normal) * 0.5, np.array(direction) * 0.5
         sides.append(
-            [[*(middle - half), 0], [*(middle + half), 0], [*(middle + half), 1], [*(middle - half), 1]]
+            [[*(centre - half), 0], [*(centre + half), 0], [*(centre + half), 1], [*(centre - half), 1]]
         )
     sides.append([[-0.5, -0.5, 1], [0.5, -0.5, 1], [0.5, 0.5, 1], [-0.5, 0.5, 1]])
     sides.append([[-0.5, 0.5, 0], [0.5, 0.5, 0], [0.5, -0.5, 0], [-0.5, -0.5, 0]])
@@ -38,10 +38,10 @@ def make_boxes(
     bases: ArrayLike, sizes: ArrayLike, materials: Floats, yaw: ArrayLike = 0.0, uv_per_m: ArrayLike = 1.0,
     sides: int = 5,
 ) -> Mesh:  # fmt: skip
-    """N upright boxes that stand on bases [N, 3] (middles of their bottoms), of sizes [N, 3] along own axes.
+    """Make N upright boxes with bottom centres `bases` [N, 3] and sizes [N, 3] along their own axes.
 
-    paints are [N, 4] or [4], yaw [N] or a number (radians). Textures repeat every 1 / uv_per_m metres, a
-    number or [N, 2], sideways and upwards. sides: 6 with the bottom, 5 without, 4 without the top too.
+    materials are [N, 4] or [4], yaw [N] or a number (radians). Textures repeat every 1 / uv_per_m metres, a
+    number or [N, 2], sideways and upwards. sides: 6 with the bottom, 5 without it, 4 without the top too.
     """
     bases, sizes = np.atleast_2d(np.asarray(bases, float)), np.atleast_2d(np.asarray(sizes, float))
     count = max(len(bases), len(sizes))
@@ -55,16 +55,19 @@ def make_boxes(
     uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])[None, None] * span[:, :, None]
     turned_normals = np.broadcast_to(rotate_about_z(normals[None, :, None], yaws), points.shape)
     materials = np.broadcast_to(np.atleast_2d(materials), (count, 4))
-    flat_paints = np.repeat(materials, sides * 4, axis=0)
+    vertex_materials = np.repeat(materials, sides * 4, axis=0)
     return _build_quads(
-        points.reshape(-1, 4, 3), turned_normals.reshape(-1, 3), uv.reshape(-1, 2), flat_paints
+        points.reshape(-1, 4, 3), turned_normals.reshape(-1, 3), uv.reshape(-1, 2), vertex_materials
     )
 
 
 def make_quads(
     corners: ArrayLike, materials: Floats, uv: ArrayLike | None = None, both_sides: bool = False
 ) -> Mesh:
-    """N flat quads; corners [N, 4, 3] counter-clockwise, uv [N, 4, 2] or [4, 2], paints [N, 4] or [4]."""
+    """Make N flat quads of corners [N, 4, 3], counter-clockwise.
+
+    uv is [N, 4, 2] or [4, 2], materials are [N, 4] or [4].
+    """
     quads = np.asarray(corners, float).reshape(-1, 4, 3)
     count = len(quads)
     unit_uv = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], float)
@@ -89,7 +92,7 @@ def make_tubes(
     starts: ArrayLike, ends: ArrayLike, start_radii: ArrayLike, end_radii: ArrayLike, materials: Floats,
     sides: int = 6, caps: bool = False,
 ) -> Mesh:  # fmt: skip
-    """N tapered tubes from starts to ends [N, 3] of radii [N] or numbers; caps close their ends."""
+    """Make N tapered tubes from starts to ends [N, 3] with radii [N] or numbers; caps close their ends."""
     starts, ends = np.atleast_2d(np.asarray(starts, float)), np.atleast_2d(np.asarray(ends, float))
     count = len(starts)
     axis = normalise(ends - starts)
@@ -100,12 +103,13 @@ def make_tubes(
     ring = np.cos(angle)[:, None] * first[:, None] + np.sin(angle)[:, None] * second[:, None]  # [N, sides, 3]
     radii = [np.broadcast_to(np.asarray(r, float), (count,))[:, None, None] for r in (start_radii, end_radii)]
     points = np.stack([starts[:, None] + ring * radii[0], ends[:, None] + ring * radii[1]], 1)
-    here, there = np.arange(sides), (np.arange(sides) + 1) % sides
+    current, following = np.arange(sides), (np.arange(sides) + 1) % sides
     faces = np.concatenate([
-        np.stack([here, there, there + sides], 1), np.stack([here, there + sides, here + sides], 1)
+        np.stack([current, following, following + sides], 1),
+        np.stack([current, following + sides, current + sides], 1),
     ])  # fmt: skip
     if caps:
-        fan = np.stack([np.zeros(sides - 2, int), here[1:-1], here[2:]], 1)
+        fan = np.stack([np.zeros(sides - 2, int), current[1:-1], current[2:]], 1)
         faces = np.concatenate([faces, fan + sides, fan[:, ::-1]])
     length = np.linalg.norm(ends - starts, axis=1)
     uv = np.zeros((count, 2, sides, 2))
@@ -122,7 +126,7 @@ def make_tubes(
 def make_discs(
     centres: ArrayLike, facing: ArrayLike, radii: ArrayLike, materials: Floats, sides: int = 10
 ) -> Mesh:
-    """N flat discs about middles [N, 3] that look along facing [N, 3] or [3]; uv spans 0..1 across each."""
+    """Make N flat discs at centres [N, 3] that face along `facing` [N, 3] or [3]; uv is 0..1 across each."""
     centres = np.atleast_2d(np.asarray(centres, float))
     count = len(centres)
     axis = normalise(np.broadcast_to(np.asarray(facing, float), (count, 3)))
@@ -141,11 +145,10 @@ def make_discs(
 
 
 def make_loft(rings: Floats, materials: Floats, uv: Floats | None = None) -> Mesh:
-    """A surface through rings [S, K, 3]; normals are smooth, paints [S-1, K-1, 4] or [4] are sharp.
+    """Make a surface through rings [S, K, 3], with smooth normals and materials [S-1, K-1, 4] or [4] by quad.
 
-    It is smooth all around if the last ring is the first again.
-
-    Seen from outside, the first ring is at the left of the second if its points go upwards.
+    The seam is smooth if the last ring equals the first. Seen from outside, the first ring is left of the
+    second if a ring's points go upwards.
     """
     S, K = rings.shape[:2]
     corners = quad_indices(S, K)
@@ -164,7 +167,7 @@ def make_loft(rings: Floats, materials: Floats, uv: Floats | None = None) -> Mes
 
 
 def quad_indices(S: int, K: int) -> Ints:
-    """[(S-1) * (K-1), 4]: which points of a grid [S * K] are the corners of each quadrilateral of a skin."""
+    """Return the corners of each quad, [(S-1) * (K-1), 4], as indices into a grid of points [S * K]."""
     index = np.arange(S * K).reshape(S, K)
     return np.stack([index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]], -1).reshape(-1, 4)
 
@@ -172,7 +175,7 @@ def quad_indices(S: int, K: int) -> Ints:
 def make_blob(
     rng: np.random.Generator, materials: Floats, roughness: float, around: int = 8, up: int = 5
 ) -> Mesh:
-    """A lumpy ball of radius about 1 about the origin, its texture repeating about once a metre."""
+    """Make a lumpy ball of radius about 1 at the origin; its texture repeats about once per metre."""
     azimuth = np.arange(around + 1) * 2 * np.pi / around
     elevation = np.linspace(-np.pi / 2, np.pi / 2, up + 1)
     radius = 1 + roughness * rng.normal(size=(around + 1, up + 1))

@@ -1,4 +1,4 @@
-"""Pieces of a stage: still meshes, moving bodies, the skyline, and where a body is put."""
+"""Drawable parts of a scene on the GPU: static meshes, animated bodies, the skyline, model matrices."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,11 +13,11 @@ from spikewatch.ingest.simulation.rendering.opengl import Program, Renderer
 from spikewatch.ingest.simulation.rendering.scene import Scene
 
 _FINE_CAR_PX, _COARSE_CAR_PX, _FINE_PERSON_PX = 80.0, 17.0, 44.0
-"""Lengths of cars and heights of people on the picture above which they are drawn better."""
+"""Sizes in the image, lengths of cars and heights of people, above which a finer level is drawn."""
 
 
 class StaticMesh:
-    """Chunks of a mesh on the card, with a vertex array for every program that draws them."""
+    """Static mesh on the GPU, split into cells, with a vertex array per program."""
 
     def __init__(self, renderer: Renderer, mesh: Mesh, programs: Sequence[Program], cell_m: float) -> None:
         self.cells: MeshCells = split_into_cells(mesh, cell_m)
@@ -25,13 +25,13 @@ class StaticMesh:
         self.vertex_arrays = [renderer.vertex_array(program, *self.buffers) for program in programs]
 
     def draw(self, program_index: int, runs: list[tuple[int, int]]) -> None:
-        """Draw runs of faces (first, count) with the program of an index."""
+        """Draw runs of faces (first, count) with one of the programs."""
         for first, count in runs:
             self.vertex_arrays[program_index].render(vertices=count * 3, first=first * 3)
 
 
 class AnimatedMesh:
-    """One level of a body on the card, for colour, ids and shadow."""
+    """One level of a body on the GPU, with vertex arrays for colour, ids and shadow."""
 
     def __init__(self, renderer: Renderer, body: Body, level: int, programs: dict[str, Program]) -> None:
         mesh = body.levels[level]
@@ -46,21 +46,21 @@ class AnimatedMesh:
         self._cycle_length_m, self._stride_m = body.stride_m, float("nan")
 
     def pose(self, stride_m: float) -> None:
-        """Bend a body that has limbs to where it is in its stride."""
+        """Set the pose of an animated body to a position in its stride."""
         if self._cycle is None or stride_m == self._stride_m:
             return
         self._stride_m = stride_m
         phases = len(self._cycle)
-        place = stride_m / self._cycle_length_m % 1.0 * phases
-        index = int(place) % phases
+        phase = stride_m / self._cycle_length_m % 1.0 * phases
+        index = int(phase) % phases
         first, second = self._cycle[index], self._cycle[(index + 1) % phases]
-        self._vertices[:, :6] = first + (second - first) * np.float32(place - int(place))
+        self._vertices[:, :6] = first + (second - first) * np.float32(phase - int(phase))
         self.buffers[0].write(self._vertices)
 
 
 @dataclass(frozen=True, slots=True)
 class VisibleActor:
-    """An actor in the picture: its index, its row of the tracks, its matrix as bytes, its pixels a metre."""
+    """An actor in view: index, pose (a row of the tracks), model matrix as bytes, pixels per metre."""
 
     index: int
     pose: Floats
@@ -69,7 +69,7 @@ class VisibleActor:
 
 
 def level_of_detail(body: Body, px_per_m: float) -> int:
-    """The level of detail of a body that is seen at so many pixels a metre."""
+    """Return the level of detail of a body at px_per_m pixels per metre."""
     if body.cycles:
         return 0 if px_per_m * body.size_m[2] > _FINE_PERSON_PX else 1
     length_px = px_per_m * body.size_m[0]
@@ -77,17 +77,17 @@ def level_of_detail(body: Body, px_per_m: float) -> int:
 
 
 def shader_flags(scene: Scene) -> frozenset[str]:
-    """Which parts of the shaders the scene needs."""
+    """Return the shader features that the scene needs."""
     light, lens = scene.light, scene.lens
-    wanted = {
+    enabled = {
         "NIGHT": light.night, "SUNNY": light.sunny, "GLARE": lens.glare > 0, "RAIN": light.rain > 0,
         "DASHBOARD": lens.dashboard > 0, "WIPER": lens.wiper_hz > 0,
     }  # fmt: skip
-    return frozenset(flag for flag, on in wanted.items() if on)
+    return frozenset(flag for flag, is_on in enabled.items() if is_on)
 
 
 def skyline_strip(skyline: Floats) -> Floats:
-    """A strip [2 N + 2, 3] around the camera, from below the horizon up to the skyline."""
+    """Return a triangle strip [2 N + 2, 3] around the camera, from below the horizon to the skyline."""
     angle = np.linspace(0, 2 * np.pi, len(skyline) + 1)
     slope = np.append(skyline, skyline[0])
     low, high = (np.stack([np.cos(angle), np.sin(angle), z], -1) for z in (np.full(len(angle), -0.3), slope))
@@ -95,7 +95,7 @@ def skyline_strip(skyline: Floats) -> Floats:
 
 
 def model_matrices(poses: Floats) -> Floats:
-    """The matrices [A, 4, 4], transposed for OpenGL, that put bodies where rows [A, 8] of tracks say."""
+    """Return the model matrices [A, 4, 4], transposed for OpenGL, for poses [A, 8] (rows of tracks)."""
     slope = poses[:, PITCH]
     cos, sin, level = np.cos(poses[:, YAW]), np.sin(poses[:, YAW]), 1 / np.sqrt(1 + slope * slope)
     matrices = np.zeros((len(poses), 4, 4), np.float32)

@@ -1,4 +1,4 @@
-"""A film before it is drawn: geometry, textures, light, actors and their tracks, a camera. Arrays only."""
+"""Scene of a film, before rendering: geometry, textures, light, actors, tracks and camera, as arrays."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,11 +16,14 @@ from spikewatch.ingest.simulation.world.sun_mask import SunMask
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """All of a film.
+    """Everything that the renderer draws.
 
-    solid, detail: what stands still, the detail being drawn near the camera only; ground, markings: what
-    shadows fall on, their normals holding (s, d) for the sun mask. textures: [layers, 128, 128] uint8.
-    tracks: [A, T, 8] (`motion.py`) of roles [A]. street_lamps: [L, 3].
+    Attributes:
+        solid, detail: static meshes; detail is drawn only near the camera.
+        ground, markings: meshes that receive shadows; their normals hold (s, d) for the sun mask.
+        textures: [layers, 128, 128] uint8.
+        tracks: [A, T, 8], tracks (`motion`) of the actors [A].
+        street_lamps: [L, 3].
     """
 
     solid: Mesh

@@ -1,12 +1,12 @@
-"""The shaders, as GLSL 3.30. Luminance goes into red; alpha is what a cast shadow leaves of the light.
+"""Shaders in GLSL 3.30. Red is luminance; alpha is the share of light that a cast shadow leaves.
 
-Light is worked out at the vertices of matte things and at the pixels of car paint and glass.
-Distance fades everything into the luminance of the horizon, so that nothing pops up at the edge of sight.
-`NIGHT` is defined for films with lamps: the nearest of them, and the headlights of the camera's own car.
+Light is computed per vertex for matte surfaces, and per pixel for car paint and glass. Everything fades with
+distance into the luminance of the horizon, so that nothing appears suddenly at the visibility limit. `NIGHT`
+adds the nearest street lamps and the ego vehicle's headlights.
 """
 
 MAX_LAMPS = 8
-"""Lamps that a night film's shaders know at a time."""
+"""Number of street lamps that light a frame at night."""
 
 _HEAD = """
 #version 330
@@ -242,7 +242,7 @@ FLAGS = ("NIGHT", "SUNNY", "GLARE", "RAIN", "DASHBOARD", "WIPER")
 
 
 def shader_sources(name: str, flags: frozenset[str]) -> tuple[str, str]:
-    """The vertex and the pixel shader of a program by name ("matte", "sky", ...), for some of FLAGS."""
+    """Return the vertex and the fragment shader of a program ("matte", "sky", ...) for some of FLAGS."""
     night = _NIGHT if "NIGHT" in flags else ""
     vertex = globals()[f"{name.upper()}_VERTEX"].replace("BODY", _HEAD + night, 1)
     pixel = globals()[f"{name.upper()}_PIXEL"].replace("NIGHT_BODY", night)
@@ -252,6 +252,6 @@ def shader_sources(name: str, flags: frozenset[str]) -> tuple[str, str]:
 
 
 def relevant_flags(name: str, flags: frozenset[str]) -> frozenset[str]:
-    """Those of the flags that change a program."""
+    """Return the flags that change a program."""
     text = "".join(shader_sources(name, frozenset(FLAGS)))
     return frozenset(flag for flag in flags if f"#ifdef {flag}" in text)

@@ -1,6 +1,6 @@
-"""Plots of building land, and what stands on them gathered as boxes, to be made into meshes at once.
+"""Building plots and the boxes on them, collected and built into meshes at once.
 
-A plot's own frame: x along the street, y away from it, the front at y = 0.
+Frame of a plot: x along the street, y away from it, the front at y = 0.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from spikewatch.ingest.simulation.geometry.shapes import make_boxes, make_quads
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Where a building stands: the middle of its front [3], and the yaw of its x axis."""
+    """Place of a building: the centre of its front [3], the yaw of its x axis, and its width."""
 
     position: Floats
     yaw: float
@@ -30,13 +30,13 @@ class Plot:
     night: bool
 
     def make_quads(self, corners: ArrayLike, materials: Floats, uv: ArrayLike | None = None) -> Mesh:
-        """Flat quads of corners [N, 4, 3] in the plot's frame, in the world."""
+        """Make flat quads, in the world, of corners [N, 4, 3] in the plot's frame."""
         return make_quads(rotate_about_z(np.asarray(corners, float), self.yaw) + self.position, materials, uv)
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """An upright box: the middle of its bottom, its size, its surface; texture_repeat: textures a metre."""
+    """An upright box: centre of its bottom, size, surface; texture_repeat is textures per metre."""
 
     position: tuple[float, float, float]
     size: tuple[float, float, float]
@@ -50,38 +50,38 @@ _BoxRows = tuple[Floats, Floats, Floats, Floats, Floats]
 
 @dataclass(slots=True)
 class BuiltParts:
-    """What has been built so far: solid things, and details that only show from near by."""
+    """Parts built so far: solid ones, and details that are drawn only near the camera."""
 
     solid: list[_BoxRows] = field(default_factory=list)
     detail: list[_BoxRows] = field(default_factory=list)
     extra_meshes: list[Mesh] = field(default_factory=list)
 
     def add(self, plot: Plot, blocks: Sequence[Block], detail: bool = False) -> None:
-        """Put blocks, given in the plot's frame, into the world."""
+        """Add blocks, given in the plot's frame."""
         if not blocks:
             return
         local, sizes = (
             np.array([block.position for block in blocks]),
             np.array([block.size for block in blocks]),
         )
-        paints = material([block.layer for block in blocks], [block.albedo for block in blocks])
+        materials = material([block.layer for block in blocks], [block.albedo for block in blocks])
         repeats = np.array([block.texture_repeat for block in blocks])
         rows = (
             rotate_about_z(local, plot.yaw) + plot.position,
             sizes,
-            paints,
+            materials,
             np.full(len(blocks), plot.yaw),
             repeats,
         )
         (self.detail if detail else self.solid).append(rows)
 
     def build_meshes(self) -> tuple[Mesh, Mesh]:
-        """(solid, detail)."""
+        """Return the meshes (solid, detail)."""
         return join_meshes([_rows_to_mesh(self.solid), *self.extra_meshes]), _rows_to_mesh(self.detail)
 
 
 def _rows_to_mesh(rows: list[_BoxRows]) -> Mesh:
     if not rows:
         return empty_mesh()
-    bases, sizes, paints, yaws, repeats = (np.concatenate(column) for column in zip(*rows, strict=True))
-    return make_boxes(bases, sizes, paints, yaws, repeats)
+    bases, sizes, materials, yaws, repeats = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return make_boxes(bases, sizes, materials, yaws, repeats)

@@ -1,4 +1,4 @@
-"""What houses are dressed with: balconies, awnings, signs, chimneys, roofs, windows that glow at night."""
+"""Procedural parts of buildings: balconies, awnings, signs, chimneys, roofs, windows lit at night."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from spikewatch.ingest.simulation.world.building_blocks import Block, Plot
 def facade_details(
     rng: np.random.Generator, size_m: tuple[float, float, float], floors: int, floor_m: float, has_shop: bool
 ) -> list[Block]:
-    """Things on a front of a width and a height whose ground floor is so high (size_m)."""
+    """Sample details of a facade; size_m is its width, its height and the height of its ground floor."""
     width, height, first = size_m
     blocks = []
     if rng.random() < 0.45:
@@ -18,13 +18,13 @@ def facade_details(
         deep, wide = rng.uniform(0.6, 1.5), width * rng.uniform(0.5, 0.95)
         blocks.append(Block((0, -deep / 2, first - 0.6), (wide, deep, 0.15), 0, rng.uniform(0.1, 0.9)))
     for _ in range(int(rng.integers(0, 3)) if has_shop else 0):
-        at = (rng.uniform(-0.45, 0.45) * width, -0.5, first - 0.9)
-        blocks += [Block(at, (0.12, 0.7, 0.7), 0, rng.uniform(0.1, 1))]
+        position = (rng.uniform(-0.45, 0.45) * width, -0.5, first - 0.9)
+        blocks += [Block(position, (0.12, 0.7, 0.7), 0, rng.uniform(0.1, 1))]
     if rng.random() < 0.5:
         blocks.append(Block((width / 2 - 0.2, -0.06, 0), (0.12, 0.12, height), 0, rng.uniform(0.1, 0.7)))
     for _ in range(int(rng.integers(0, 4))):
-        at = (rng.uniform(-0.4, 0.4) * width, rng.uniform(2, 7), height)
-        blocks += [Block(at, (rng.uniform(0.5, 1.2), 0.8, rng.uniform(1.1, 1.8)), 0, 0.35)]
+        position = (rng.uniform(-0.4, 0.4) * width, rng.uniform(2, 7), height)
+        blocks += [Block(position, (rng.uniform(0.5, 1.2), 0.8, rng.uniform(1.1, 1.8)), 0, 0.35)]
     if rng.random() < 0.4:
         tone = rng.uniform(0.4, 0.9)
         levels = first + floor_m * np.arange(floors - 1)
@@ -37,19 +37,19 @@ def _make_balconies(
 ) -> list[Block]:
     count = max(1, int(width / rng.uniform(2.5, 5)))
     deep, high, tone = rng.uniform(0.3, 1.2), rng.uniform(0.15, 1.0), rng.uniform(0.1, 0.9)
-    places = [
+    positions = [
         ((index + 0.5) * width / count - width / 2, first + floor * floor_m)
         for floor in range(floors - 1)
         for index in range(count)
     ]
-    kept = [place for place in places if rng.random() < 0.8]
-    return [Block((x, -deep / 2, z), (width / count * 0.6, deep, high), 0, tone) for x, z in kept]
+    chosen = [position for position in positions if rng.random() < 0.8]
+    return [Block((x, -deep / 2, z), (width / count * 0.6, deep, high), 0, tone) for x, z in chosen]
 
 
 def make_gable_roof(
     rng: np.random.Generator, plot: Plot, base: tuple[float, float], height: float, rise: float, layer: int
 ) -> Mesh:
-    """A saddle roof over a base of a width and a depth, its ridge along the street or across it."""
+    """Make a gable roof over a base (width, depth), its ridge along the street or across it."""
     width, depth = base
     a, b, over, top = width / 2 + 0.3, depth + 0.4, -0.4, height + rise
     if rng.random() < 0.6:
@@ -70,7 +70,7 @@ def make_gable_roof(
 def make_lit_windows(
     rng: np.random.Generator, plot: Plot, size_m: tuple[float, float], first: float, floor_m: float
 ) -> Mesh:
-    """Windows that glow, and lit shop fronts, on a front of a width and a height."""
+    """Sample lit windows, and a lit shop front, of a facade (width, height)."""
     width, height = size_m
     count = int(rng.integers(0, max(2, int(width * height / 25))))
     columns, floors = max(1, int(width / 2.2)), max(1, int((height - first) / floor_m))

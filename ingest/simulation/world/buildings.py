@@ -1,4 +1,4 @@
-"""Houses: blocks in a row with shops below, detached houses, walls; nearly every measure is drawn."""
+"""Procedural buildings of random sizes: town houses with shops, detached houses, walls."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from spikewatch.ingest.simulation.world.building_parts import (
 
 @dataclass(frozen=True, slots=True)
 class HouseLayers:
-    """Texture layers that buildings choose from."""
+    """Texture layers from which buildings are sampled."""
 
     facades: tuple[int, ...]
     shops: tuple[int, ...]
@@ -25,7 +25,7 @@ class HouseLayers:
 def add_town_house(
     rng: np.random.Generator, parts: BuiltParts, plot: Plot, layers: HouseLayers, floors: int
 ) -> float:
-    """A town house of several floors, with a shop or without; returns its height."""
+    """Add a town house of several floors, with or without a shop; return its height."""
     width, depth, floor_m = plot.width_m, rng.uniform(8, 14), rng.uniform(2.7, 3.6)
     tone, facade = rng.uniform(0.35, 0.9), int(rng.choice(layers.facades))
     has_shop = bool(rng.random() < 0.5)
@@ -58,7 +58,7 @@ def add_town_house(
 
 
 def add_house(rng: np.random.Generator, parts: BuiltParts, plot: Plot, layers: HouseLayers) -> float:
-    """A detached house with a roof, a door, windows, a chimney and perhaps a garage; returns its height."""
+    """Add a detached house with roof, door, windows, chimney and maybe a garage; return its height."""
     width, depth, wall_h = plot.width_m, rng.uniform(7, 11), rng.uniform(2.8, 6.2)
     tone, facade, rise = rng.uniform(0.4, 0.95), int(rng.choice(layers.facades)), rng.uniform(1.5, 4)
     wall, roof = int(rng.choice(layers.walls)), int(rng.choice(layers.roofs))
@@ -84,22 +84,22 @@ def add_house(rng: np.random.Generator, parts: BuiltParts, plot: Plot, layers: H
 
 
 def add_backdrop(rng: np.random.Generator, parts: BuiltParts, plot: Plot, layers: HouseLayers) -> None:
-    """A tall block behind the first row, for an uneven skyline."""
+    """Add a tall building behind the first row, for an uneven skyline."""
     width, depth, height = rng.uniform(10, 25), rng.uniform(10, 18), rng.uniform(10, 38)
     facade, tone = int(rng.choice(layers.facades)), rng.uniform(0.3, 0.8)
     parts.add(plot, [Block((0, depth / 2, -1), (width, depth, height), facade, tone, (1 / 6, 1 / 6))])
 
 
 def add_wall(
-    rng: np.random.Generator, parts: BuiltParts, plot: Plot, layer: int, height: float, thick: float
+    rng: np.random.Generator, parts: BuiltParts, plot: Plot, layer: int, height: float, thickness: float
 ) -> None:
-    """A garden wall, a hedge or a noise barrier along the front, of uneven height."""
+    """Add a garden wall, a hedge or a noise barrier along the front, of uneven height."""
     count = max(1, int(plot.width_m / rng.uniform(1.2, 3)))
-    each, tone = plot.width_m / count, rng.uniform(0.3, 0.8)
+    block_width, tone = plot.width_m / count, rng.uniform(0.3, 0.8)
     heights = height * (rng.uniform(0.85, 1.1, count) if rng.random() < 0.6 else np.ones(count)) + 0.3
-    places = (np.arange(count) + 0.5) * each - plot.width_m / 2
+    centres = (np.arange(count) + 0.5) * block_width - plot.width_m / 2
     blocks = [
-        Block((x, thick / 2, -0.3), (each * 1.01, thick, high), layer, tone, (0.6, 0.6))
-        for x, high in zip(places, heights, strict=True)
+        Block((x, thickness / 2, -0.3), (block_width * 1.01, thickness, high), layer, tone, (0.6, 0.6))
+        for x, high in zip(centres, heights, strict=True)
     ]
     parts.add(plot, blocks)

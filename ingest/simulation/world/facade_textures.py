@@ -1,4 +1,4 @@
-"""Pictures of house fronts: one tile holds a few windows, a shop or a door (see `textures.py`)."""
+"""Textures of facades: one tile has a few windows, a shop or a door (see `textures`)."""
 
 import numpy as np
 
@@ -7,73 +7,73 @@ from spikewatch.ingest.simulation.world.textures import TEXTURE_PX, brick_textur
 
 
 def facade_texture(rng: np.random.Generator) -> Floats:
-    """A tile of wall with a grid of windows, each a little different."""
-    picture = _wall_texture(rng)
+    """Sample a wall with a grid of slightly different windows."""
+    image = _wall_texture(rng)
     columns, rows = rng.integers(1, 5), rng.integers(1, 4)
     pitch_x, pitch_y = TEXTURE_PX / columns, TEXTURE_PX / rows
-    wide, high = rng.uniform(0.3, 0.75), rng.uniform(0.4, 0.75)
+    width_share, height_share = rng.uniform(0.3, 0.75), rng.uniform(0.4, 0.75)
     glass, frame, surround = rng.uniform(0.03, 0.25), rng.uniform(0.2, 0.95), rng.uniform(0.3, 0.95)
     border, panes = int(rng.integers(0, 5)), int(rng.integers(1, 4))
     shutters = rng.random() < 0.25
     for column in range(columns):
         for row in range(rows):
-            left = int((column + 0.5 - wide / 2) * pitch_x)
-            top = int((row + 0.55 - high / 2) * pitch_y)
-            width, height = max(3, int(wide * pitch_x)), max(4, int(high * pitch_y))
+            left = int((column + 0.5 - width_share / 2) * pitch_x)
+            top = int((row + 0.55 - height_share / 2) * pitch_y)
+            width, height = max(3, int(width_share * pitch_x)), max(4, int(height_share * pitch_y))
             _fill_rectangle(
-                picture, top - border, left - border, height + 2 * border, width + 2 * border, surround
+                image, top - border, left - border, height + 2 * border, width + 2 * border, surround
             )
-            _draw_window(rng, picture, top, left, height, width, glass, frame, panes)
+            _draw_window(rng, image, top, left, height, width, glass, frame, panes)
             if shutters:
                 for side in (left - width // 2 - 1, left + width + 1):
-                    _fill_rectangle(picture, top, side, height, width // 2, surround * rng.uniform(0.5, 0.7))
+                    _fill_rectangle(image, top, side, height, width // 2, surround * rng.uniform(0.5, 0.7))
     if rng.random() < 0.5:
-        _fill_rectangle(picture, 0, 0, int(rng.integers(1, 6)), TEXTURE_PX, surround)
-    return np.clip(picture, 0.02, 1)
+        _fill_rectangle(image, 0, 0, int(rng.integers(1, 6)), TEXTURE_PX, surround)
+    return np.clip(image, 0.02, 1)
 
 
 def glass_front_texture(rng: np.random.Generator) -> Floats:
-    """Offices: glass between thin frames, some blinds drawn."""
-    picture = np.clip(0.15 + 0.05 * fractal_noise(rng, 1.5), 0.02, 1)
+    """Sample an office front: glass between thin frames, with some blinds."""
+    image = np.clip(0.15 + 0.05 * fractal_noise(rng, 1.5), 0.02, 1)
     columns, rows = int(rng.choice([2, 4, 8])), int(rng.choice([2, 4]))
     step_x, step_y = TEXTURE_PX // columns, TEXTURE_PX // rows
     for column in range(columns):
         for row in range(rows):
             tone = rng.uniform(0.03, 0.3) if rng.random() < 0.75 else rng.uniform(0.4, 0.8)
-            _fill_rectangle(picture, row * step_y, column * step_x, step_y, step_x, tone)
-    frame, thick = rng.uniform(0.3, 0.9), rng.integers(1, 4)
-    picture[np.arange(TEXTURE_PX) % step_y < thick + rng.integers(0, 8)] = frame
-    picture[:, np.arange(TEXTURE_PX) % step_x < thick] = frame
-    return np.asarray(picture)
+            _fill_rectangle(image, row * step_y, column * step_x, step_y, step_x, tone)
+    frame, thickness = rng.uniform(0.3, 0.9), rng.integers(1, 4)
+    image[np.arange(TEXTURE_PX) % step_y < thickness + rng.integers(0, 8)] = frame
+    image[:, np.arange(TEXTURE_PX) % step_x < thickness] = frame
+    return np.asarray(image)
 
 
 def shop_texture(rng: np.random.Generator) -> Floats:
-    """A ground floor: panes with goods behind them, a door, a written board above."""
-    picture = np.full((TEXTURE_PX, TEXTURE_PX), rng.uniform(0.15, 0.8))
-    board = int(rng.integers(16, 36))
-    _fill_rectangle(picture, 0, 0, board, TEXTURE_PX, rng.uniform(0.05, 0.95))
-    letters = np.kron(rng.random((board // 6, 24)) < 0.55, np.ones((3, 3))).astype(bool)
-    area = picture[5 : 5 + letters.shape[0], 16 : 16 + letters.shape[1]]
+    """Sample a ground floor: shop windows with goods, a door, a sign with lettering above."""
+    image = np.full((TEXTURE_PX, TEXTURE_PX), rng.uniform(0.15, 0.8))
+    sign_rows = int(rng.integers(16, 36))
+    _fill_rectangle(image, 0, 0, sign_rows, TEXTURE_PX, rng.uniform(0.05, 0.95))
+    letters = np.kron(rng.random((sign_rows // 6, 24)) < 0.55, np.ones((3, 3))).astype(bool)
+    area = image[5 : 5 + letters.shape[0], 16 : 16 + letters.shape[1]]
     area[letters] = rng.uniform(0, 1)
     edges = np.sort(rng.integers(4, TEXTURE_PX - 4, rng.integers(1, 4)))
     goods = 0.25 + 0.2 * fractal_noise(rng, 0.8)
     for left, right in zip([3, *(edges + 2)], [*(edges - 2), TEXTURE_PX - 3], strict=True):
-        top = board + 4
+        top = sign_rows + 4
         bottom = TEXTURE_PX - (3 if rng.random() < 0.4 else int(rng.integers(8, 24)))
         if right > left:
-            picture[top:bottom, left:right] = np.clip(goods[top:bottom, left:right], 0.02, 0.8)
-    return np.asarray(np.clip(picture, 0.02, 1))
+            image[top:bottom, left:right] = np.clip(goods[top:bottom, left:right], 0.02, 0.8)
+    return np.asarray(np.clip(image, 0.02, 1))
 
 
 def roof_texture(rng: np.random.Generator) -> Floats:
-    """Tiles or sheets in rows."""
+    """Sample roof tiles or sheets in rows."""
     row = np.arange(TEXTURE_PX)[:, None]
     rows = 0.55 + 0.2 * (row % rng.choice([4, 8, 16]) > 1)
     return np.asarray(np.clip(rows * (1 + 0.15 * fractal_noise(rng, 0.5)), 0.05, 1))
 
 
 def lit_windows_texture(rng: np.random.Generator, image: Floats) -> Floats:
-    """What glows in a facade at night: some of its dark panes."""
+    """Return the glow of a facade at night: some of its dark panes."""
     row, column = np.mgrid[:TEXTURE_PX, :TEXTURE_PX] // 32
     on = rng.random((4, 4)) < 0.4
     return np.where((image < 0.3) & on[row, column], 1.0, 0.03)

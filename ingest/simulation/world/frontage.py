@@ -1,4 +1,4 @@
-"""Houses, gardens and walls along the edges of roads."""
+"""Frontage: houses, gardens and walls along the edges of roads."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ from spikewatch.ingest.simulation.world.street_furniture import make_fence
 
 @dataclass(frozen=True, slots=True)
 class RoadEdge:
-    """One side of a stretch of road, to be lined with things."""
+    """One side of a stretch of road, along which objects are placed."""
 
     road: Road
     profile: RoadProfile
@@ -27,14 +27,14 @@ class RoadEdge:
 
 
 def road_edges(network: RoadNetwork) -> list[RoadEdge]:
-    """All sides of all roads, cut where side roads leave and within tight bends."""
+    """Return both edges of all roads, without the gaps at side roads and inside tight bends."""
     edges = []
     for side in (-1, 1):
         start = network.s0_m
         gaps = [gap for gap in network.side_road_gaps() if gap.side == side]
         for first, last in network.tight_bends:
-            bend = float(network.road.curvature_at((first + last) / 2))
-            if bend * side > 0:
+            curvature = float(network.road.curvature_at((first + last) / 2))
+            if curvature * side > 0:
                 gaps.append(SideRoadGap(first - 14, last + 14, side))
         for gap in sorted(gaps, key=lambda gap: gap.s0_m):
             edges.append(RoadEdge(network.road, network.profile, (start, gap.s0_m), side, True))
@@ -49,24 +49,27 @@ def road_edges(network: RoadNetwork) -> list[RoadEdge]:
 def add_houses_along(
     rng: np.random.Generator, site: Site, edge: RoadEdge, network: RoadNetwork, density: float
 ) -> None:
-    """Houses, walls and gaps one after another along an edge."""
+    """Add houses, walls and gaps one after another along an edge."""
     setting = edge.profile.setting
     s, floors = edge.span[0], int(rng.integers(2, 6))
-    back = {"city": 0.25, "suburb": rng.uniform(3, 9), "country": rng.uniform(5, 25), "motorway": 18.0}[
+    setback_m = {"city": 0.25, "suburb": rng.uniform(3, 9), "country": rng.uniform(5, 25), "motorway": 18.0}[
         setting
     ]
-    share = {"city": 0.55 + 0.4 * density, "suburb": 0.5 + 0.4 * density, "country": 0.12, "motorway": 0.06}[
-        setting
-    ]
+    built_share = {
+        "city": 0.55 + 0.4 * density,
+        "suburb": 0.5 + 0.4 * density,
+        "country": 0.12,
+        "motorway": 0.06,
+    }[setting]
     while s < edge.span[1] - 5:
         width = min(rng.uniform(6, 20) if setting == "city" else rng.uniform(7, 14), edge.span[1] - s)
-        front = edge.profile.edge_offset_m + back + rng.uniform(0, 0.6)
-        kind = "house" if setting != "city" or rng.random() < 0.12 else "block"
-        if rng.random() < share:
+        front = edge.profile.edge_offset_m + setback_m + rng.uniform(0, 0.6)
+        house_type = "house" if setting != "city" or rng.random() < 0.12 else "block"
+        if rng.random() < built_share:
             plot = _make_plot(
-                edge, s + width / 2, front, width * (1.0 if kind == "block" else 0.8), site.night
+                edge, s + width / 2, front, width * (1.0 if house_type == "block" else 0.8), site.night
             )
-            if kind == "block":
+            if house_type == "block":
                 storeys = int(np.clip(floors + rng.integers(-2, 3), 1, 9))
                 height = add_town_house(rng, site.parts, plot, site.layers.houses, storeys)
             else:
@@ -75,8 +78,8 @@ def add_houses_along(
                 far = edge.side * (front + 10)
                 near = edge.side * front
                 site.shadow_casters.blocks.append((s, s + width, min(near, far), max(near, far), height))
-            s += 0.0 if kind == "block" else rng.uniform(1, 6)
-        if kind == "house" or rng.random() < 0.35:
+            s += 0.0 if house_type == "block" else rng.uniform(1, 6)
+        if house_type == "house" or rng.random() < 0.35:
             _add_front_wall(rng, site, edge, s, width)
         if setting == "city" and rng.random() < 0.3:
             add_backdrop(
@@ -89,16 +92,16 @@ def add_houses_along(
 
 
 def _add_front_wall(rng: np.random.Generator, site: Site, edge: RoadEdge, s: float, width: float) -> None:
-    """A hedge, a wall or a fence at the edge of a garden."""
-    chosen = rng.random()
+    """Add a hedge, a wall, a fence or nothing at the front of a garden."""
+    choice = rng.random()
     setting = edge.profile.setting
-    if chosen > (0.75 if setting == "suburb" else 0.35):
+    if choice > (0.75 if setting == "suburb" else 0.35):
         return
     front = edge.profile.edge_offset_m + (0.2 if setting != "country" else rng.uniform(1, 4))
-    if chosen < 0.12:
-        at = edge.road.point_at(np.arange(s, s + width, 1.6), edge.side * front)
-        tone = material(albedo=rng.uniform(0.1, 0.8))
-        site.detail.append(make_fence(at, rng.uniform(0.8, 1.4), int(rng.integers(2, 6)), tone, 0.03))
+    if choice < 0.12:
+        posts = edge.road.point_at(np.arange(s, s + width, 1.6), edge.side * front)
+        paint = material(albedo=rng.uniform(0.1, 0.8))
+        site.detail.append(make_fence(posts, rng.uniform(0.8, 1.4), int(rng.integers(2, 6)), paint, 0.03))
         return
     hedge = rng.random() < 0.6
     layer = site.layers.hedge if hedge else int(rng.choice(site.layers.houses.walls))

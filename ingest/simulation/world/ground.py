@@ -1,4 +1,7 @@
-"""Roads, pavements, open ground and what is painted on them. Normals hold (s, d) for the sun mask."""
+"""Ground meshes: roads, pavements, open ground and road markings.
+
+Normals of ground vertices hold (s, d), the coordinates in the sun mask.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +29,7 @@ _OPEN_DEPTH_M = -0.03
 
 @dataclass(frozen=True, slots=True)
 class GroundSurfaces:
-    """Layers and albedos: (layer, albedo, metres a tile)."""
+    """Ground materials, each as (layer, albedo, metres per texture tile)."""
 
     road: tuple[int, float, float]
     pavement: tuple[int, float, float]
@@ -37,7 +40,7 @@ class GroundSurfaces:
 
 @dataclass(frozen=True, slots=True)
 class SideRoadGap:
-    """Where a side road leaves: from s0_m to s1_m on a side (+1 left, -1 right)."""
+    """Gap in a road's edge where a side road leaves: from s0_m to s1_m on a side (+1 left, -1 right)."""
 
     s0_m: float
     s1_m: float
@@ -46,7 +49,7 @@ class SideRoadGap:
 
 @dataclass(frozen=True, slots=True)
 class RoadStretch:
-    """A road to be covered from s0_m to s1_m, except at its gaps; main: whether the sun mask is about it."""
+    """A road from s0_m to s1_m with gaps in its edges; main: whether it is the road of the sun mask."""
 
     road: Road
     profile: RoadProfile
@@ -57,41 +60,44 @@ class RoadStretch:
 
 
 def build_ground(stretch: RoadStretch, surfaces: GroundSurfaces, open_ground: bool = True) -> Mesh:
-    """The road's surface, its kerbs and pavements, and open ground at both sides, which slopes off a little.
+    """Build the road's surface, kerbs and pavements, and open ground on both sides.
 
-    It slopes so that where bends lay it over itself one of the two is clearly below.
+    The open ground slopes down a little, so that where it overlaps itself in a bend, one layer is clearly
+    below the other.
     """
     profile = stretch.profile
     half, edge, kerb = profile.half_width_m, profile.edge_offset_m, profile.kerb_height_m
-    parts = [_make_strip(stretch, (stretch.s0_m, stretch.s1_m), [(-half, 0.0), (half, 0.0)], surfaces.road)]
+    meshes = [_make_strip(stretch, (stretch.s0_m, stretch.s1_m), [(-half, 0.0), (half, 0.0)], surfaces.road)]
     for side in (1, -1):
         for span in _between_gaps(stretch, side):
             if profile.pavement_width_m:
-                stone = (0, surfaces.kerb_albedo, 1.0)
-                parts.append(
-                    _make_strip(stretch, span, _right_to_left(side, [(half, 0.0), (half, kerb)]), stone)
-                )
-                flat = [(half, kerb), (edge, kerb), (edge, _OPEN_DEPTH_M)]
-                parts.append(_make_strip(stretch, span, _right_to_left(side, flat), surfaces.pavement))
-            if open_ground:
-                outwards = [
-                    (edge + column, _OPEN_DEPTH_M - min(0.02 * column, 0.4)) for column in _OPEN_COLUMNS_M
-                ]
-                parts.append(
+                kerb_surface = (0, surfaces.kerb_albedo, 1.0)
+                meshes.append(
                     _make_strip(
-                        stretch, span, _right_to_left(side, outwards), surfaces.open_ground, world_uv=True
+                        stretch, span, _right_to_left(side, [(half, 0.0), (half, kerb)]), kerb_surface
                     )
                 )
-    return join_meshes(parts)
+                flat = [(half, kerb), (edge, kerb), (edge, _OPEN_DEPTH_M)]
+                meshes.append(_make_strip(stretch, span, _right_to_left(side, flat), surfaces.pavement))
+            if open_ground:
+                columns = [
+                    (edge + column, _OPEN_DEPTH_M - min(0.02 * column, 0.4)) for column in _OPEN_COLUMNS_M
+                ]
+                meshes.append(
+                    _make_strip(
+                        stretch, span, _right_to_left(side, columns), surfaces.open_ground, world_uv=True
+                    )
+                )
+    return join_meshes(meshes)
 
 
 def build_markings(
     rng: np.random.Generator, stretch: RoadStretch, surfaces: GroundSurfaces, crossings: Sequence[float]
 ) -> Mesh:
-    """Lane lines, edge lines, zebra crossings at the given s, worn patches and manhole covers."""
-    profile, white = stretch.profile, surfaces.paint_albedo
-    parts = [_make_lane_line(rng, stretch, d, white, dashed) for d, dashed in _lane_lines(rng, profile)]
-    parts += [_make_zebra(stretch, s, white) for s in crossings]
+    """Build lane lines, edge lines, zebra crossings at the given s, worn patches and manhole covers."""
+    profile, albedo = stretch.profile, surfaces.paint_albedo
+    meshes = [_make_lane_line(rng, stretch, d, albedo, dashed) for d, dashed in _lane_lines(rng, profile)]
+    meshes += [_make_zebra(stretch, s, albedo) for s in crossings]
     length = stretch.s1_m - stretch.s0_m
     count = int(length / rng.uniform(6, 25))
     if count:
@@ -101,15 +107,15 @@ def build_markings(
         )
         long, wide = rng.uniform(0.4, 5, count), rng.uniform(0.2, 1.6, count)
         tones = surfaces.road[1] * rng.choice([0.55, 0.75, 1.3], count)
-        parts.append(make_decals(stretch, s, s + long, d, d + wide, material(surfaces.road[0], tones)))
-    return join_meshes(parts)
+        meshes.append(make_decals(stretch, s, s + long, d, d + wide, material(surfaces.road[0], tones)))
+    return join_meshes(meshes)
 
 
 def make_decals(
     stretch: RoadStretch, s0: ArrayLike, s1: ArrayLike, d0: ArrayLike, d1: ArrayLike, materials: Floats,
     z: float = 0.012,
 ) -> Mesh:  # fmt: skip
-    """N flat patches from (s0, d0) to (s1, d1), each [N]; paints [N, 4] or [4]."""
+    """Make N flat patches from (s0, d0) to (s1, d1), each [N]; materials [N, 4] or [4]."""
     s0, s1, d0, d1 = np.broadcast_arrays(*(np.atleast_1d(np.asarray(v, float)) for v in (s0, s1, d0, d1)))
     if not len(s0):
         return empty_mesh()
@@ -127,33 +133,33 @@ def _make_strip(
     stretch: RoadStretch, span: tuple[float, float], columns: list[tuple[float, float]],
     surface: tuple[int, float, float], world_uv: bool = False,
 ) -> Mesh:  # fmt: skip
-    """Ground through columns of (d, z), from right to left, all along a span of s."""
+    """Make ground along a span of s, through columns of (d, z) from right to left."""
     layer, albedo, tile_m = surface
     rows = max(2, int(np.ceil((span[1] - span[0]) / _STEP_M)) + 1)
     s, column = np.linspace(span[0], span[1], rows), np.array(columns)
     s_grid, d_grid = np.meshgrid(s, column[:, 0], indexing="ij")
     z_grid = np.broadcast_to(column[:, 1], s_grid.shape)
     points = stretch.road.point_at(s_grid, d_grid, z_grid)
-    across = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(column, axis=0).T))])
-    plane = points[..., :2] if world_uv else np.stack(np.broadcast_arrays(s_grid, across[None]), -1)
+    widths = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(column, axis=0).T))])
+    uv = points[..., :2] if world_uv else np.stack(np.broadcast_arrays(s_grid, widths[None]), -1)
     index = np.arange(s_grid.size).reshape(s_grid.shape)
     corners = np.stack([index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]], -1).reshape(-1, 4)
     faces = np.concatenate([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]])
-    places = _mask_coordinates(stretch, s_grid.ravel(), d_grid.ravel())
+    normals = _mask_coordinates(stretch, s_grid.ravel(), d_grid.ravel())
     return build_mesh(
-        points.reshape(-1, 3), places, plane.reshape(-1, 2) / tile_m, material(layer, albedo), faces
+        points.reshape(-1, 3), normals, uv.reshape(-1, 2) / tile_m, material(layer, albedo), faces
     )
 
 
 def _mask_coordinates(stretch: RoadStretch, s: Floats, d: Floats) -> Floats:
-    places = np.stack([s, d, np.ones_like(s)], 1)
+    coordinates = np.stack([s, d, np.ones_like(s)], 1)
     if not stretch.main:
-        places[:, :2] = _OUTSIDE_MASK
-    return places
+        coordinates[:, :2] = _OUTSIDE_MASK
+    return coordinates
 
 
 def _right_to_left(side: int, columns: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Columns given outwards from the centre, for a side, from right to left."""
+    """Return columns, given outwards from the centre for a side, from right to left."""
     return columns if side > 0 else [(-d, z) for d, z in reversed(columns)]
 
 
@@ -167,21 +173,21 @@ def _between_gaps(stretch: RoadStretch, side: int) -> list[tuple[float, float]]:
 
 
 def _lane_lines(rng: np.random.Generator, profile: RoadProfile) -> list[tuple[float, bool]]:
-    """(d, dashed) of the lines along a road."""
-    places = sorted(lane.d_m for lane in profile.lanes)
+    """Sample the lines along a road, as (d, dashed)."""
+    lane_centres = sorted(lane.d_m for lane in profile.lanes)
     lines = []
-    for right, left in pairwise(places):
-        same = np.sign(right) == np.sign(left)
-        if same or not profile.divided:
-            lines.append(((left + right) / 2, bool(same or rng.random() < 0.7)))
+    for right, left in pairwise(lane_centres):
+        same_direction = np.sign(right) == np.sign(left)
+        if same_direction or not profile.divided:
+            lines.append(((left + right) / 2, bool(same_direction or rng.random() < 0.7)))
     if profile.setting in ("country", "motorway") or rng.random() < 0.3:
-        outer = places[-1] + profile.lane_width_m / 2
+        outer = lane_centres[-1] + profile.lane_width_m / 2
         lines += [(outer, False), (-outer, False)]
     if profile.divided:
-        inner = min(abs(place) for place in places) - profile.lane_width_m / 2
+        inner = min(abs(lane_d) for lane_d in lane_centres) - profile.lane_width_m / 2
         lines += [(inner, False), (-inner, False)]
-    bare = profile.setting == "suburb" and rng.random() < 0.4
-    return [] if bare else lines
+    is_bare = profile.setting == "suburb" and rng.random() < 0.4
+    return [] if is_bare else lines
 
 
 def _make_lane_line(

@@ -1,4 +1,4 @@
-"""Light and weather of a film, drawn once; luminance is relative to a white surface that faces the sun."""
+"""Light and weather of a film; luminance is relative to a white surface that faces the sun."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from spikewatch.ingest.simulation.geometry.mesh import Floats
 
 @dataclass(frozen=True, slots=True)
 class VehicleLights:
-    """How bright the lamps glow, relative to a white wall in the sun; 0 by day."""
+    """Luminance of a vehicle's lights, relative to a white wall in the sun; 0 by day."""
 
     head: float = 0.0
     tail: float = 0.0
@@ -21,12 +21,16 @@ _WEATHER_SHARES = (0.34, 0.1, 0.26, 0.08, 0.1, 0.12)
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """sun [3]: unit vector towards it; haze, zenith: luminance of the horizon and of the sky overhead.
+    """Light and weather of a film.
 
-    ambient, sun_light: what the sky and the sun add; density: of the air, per metre; visibility_m: the edge
-    of
-    sight; median_luminance: where the film's median luminance is put; rain: 0 for none, else how much streaks
-    hide.
+    Attributes:
+        sun: unit vector [3] towards the sun.
+        sun_light, ambient: light from the sun and from the sky.
+        haze, zenith: luminance of the horizon and of the sky overhead.
+        density: extinction of the air, per metre.
+        visibility_m: distance beyond which nothing is drawn.
+        rain: opacity of the rain streaks, 0 for none.
+        median_luminance: median luminance of the film after exposure.
     """
 
     weather: str
@@ -47,21 +51,23 @@ class Light:
 
     @property
     def night(self) -> bool:
-        """Whether lamps and headlights have to light the place."""
+        """Whether lamps and headlights light the scene."""
         return self.street_lamps > 0
 
     @property
     def sunny(self) -> bool:
-        """Whether the sun throws shadows."""
+        """Whether the sun casts shadows."""
         return self.sun_light > 0.25
 
 
 def sample_light(rng: np.random.Generator, setting: str) -> Light:
-    """The weather of a film and the numbers that go with it."""
+    """Sample the weather of a film and its light."""
     weather = str(rng.choice(WEATHERS, p=_WEATHER_SHARES))
-    azimuth, low = rng.uniform(0, 2 * np.pi), weather in ("dusk", "night")
-    height = np.radians(rng.uniform(6, 14) if low else rng.uniform(16, 65))
-    sun = np.array([np.cos(azimuth) * np.cos(height), np.sin(azimuth) * np.cos(height), np.sin(height)])
+    azimuth, low_sun = rng.uniform(0, 2 * np.pi), weather in ("dusk", "night")
+    elevation = np.radians(rng.uniform(6, 14) if low_sun else rng.uniform(16, 65))
+    sun = np.array(
+        [np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)]
+    )
     sun_light, ambient, haze, zenith = _sample_brightness(rng, weather)
     density = {"fog": rng.uniform(0.012, 0.035), "haze": rng.uniform(0.004, 0.01)}.get(weather)
     rain = rng.random() < {"overcast": 0.35, "night": 0.2, "dusk": 0.2, "fog": 0.15}.get(weather, 0.0)
@@ -80,7 +86,7 @@ def sample_light(rng: np.random.Generator, setting: str) -> Light:
 
 
 def _sample_brightness(rng: np.random.Generator, weather: str) -> tuple[float, float, float, float]:
-    """sun_light, ambient, haze, zenith."""
+    """Sample (sun_light, ambient, haze, zenith)."""
     if weather == "sun":
         return rng.uniform(0.6, 1.3), rng.uniform(0.25, 0.4), rng.uniform(0.7, 1.1), rng.uniform(0.35, 0.7)
     if weather == "haze":

@@ -1,4 +1,4 @@
-"""Texture layers with a special part in the picture, and the skyline."""
+"""Appearance of sky and reflections: special texture layers and the skyline."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from spikewatch.ingest.simulation.geometry.mesh import Floats
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """Layers with a part of their own: clouds, what paint mirrors, rain drops; and the skyline.
+    """Texture layers of clouds, reflections and rain, and the skyline.
 
-    skyline [N]: by azimuth from 0 to 2 pi, the slope at which what is farthest ends and the sky begins.
+    skyline [N]: slope at which the sky begins, by azimuth from 0 to 2 pi.
     """
 
     cloud_layer: int

@@ -1,4 +1,4 @@
-"""Roads as curves on hilly ground; places along them are (s, d): metres along, metres to the left."""
+"""Roads as curves on hilly terrain, with coordinates (s, d): metres along, metres to the left."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ _STEP_M = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Terrain:
-    """The height of the ground: a sum of long waves. waves [N, 4]: kx, ky (1/m), phase, amplitude (m)."""
+    """Ground height as a sum of long waves; waves [N, 4]: kx, ky (1/m), phase, amplitude (m)."""
 
     waves: Floats
 
     def height_at(self, x: ArrayLike, y: ArrayLike) -> Floats:
-        """Metres, in the shape of x and y."""
+        """Return the height in metres, in the shape of x and y."""
         x, y = np.asarray(x, float), np.asarray(y, float)
         total = np.zeros(np.broadcast_shapes(x.shape, y.shape))
         for kx, ky, phase, amplitude in self.waves:
@@ -27,7 +27,7 @@ class Terrain:
 
 @dataclass(frozen=True, slots=True)
 class Road:
-    """A centreline: xy [N, 2] and heading [N] (radians, continuous) at s0_m + 0.25 m * index."""
+    """Centreline of a road: xy [N, 2] and heading [N] (radians, continuous) at s0_m + 0.25 m * index."""
 
     s0_m: float
     xy: Floats
@@ -36,15 +36,15 @@ class Road:
 
     @property
     def s1_m(self) -> float:
-        """The s of its end."""
+        """The s of the road's end."""
         return self.s0_m + _STEP_M * (len(self.xy) - 1)
 
     def heading_at(self, s: ArrayLike) -> Floats:
-        """Radians, counter-clockwise from +x, in the shape of s."""
+        """Return the heading in radians, counter-clockwise from +x, in the shape of s."""
         return np.asarray(np.interp(np.asarray(s, float), self._knot_positions(), self.heading))
 
     def point_at(self, s: ArrayLike, d: ArrayLike = 0.0, z: ArrayLike = 0.0) -> Floats:
-        """Points [..., 3] at places (s, d), z above the ground; straight on beyond the ends."""
+        """Return points [..., 3] at (s, d), z above the ground; the road continues straight at its ends."""
         s, d, z = np.broadcast_arrays(np.asarray(s, float), np.asarray(d, float), np.asarray(z, float))
         knots = self._knot_positions()
         beyond = s - np.clip(s, knots[0], knots[-1])
@@ -54,17 +54,17 @@ class Road:
         return np.stack([x, y, z + self.terrain.height_at(x, y)], -1)
 
     def curvature_at(self, s: ArrayLike) -> Floats:
-        """1/m, positive to the left."""
+        """Return the curvature in 1/m, positive to the left."""
         s = np.asarray(s, float)
         return (self.heading_at(s + 1) - self.heading_at(s - 1)) / 2
 
     def slope_at(self, s: ArrayLike, d: ArrayLike = 0.0) -> Floats:
-        """Rise of the ground in the road's direction, metres per metre."""
+        """Return the slope of the ground in the road's direction, metres per metre."""
         s = np.asarray(s, float)
         return (self.point_at(s + 1, d)[..., 2] - self.point_at(s - 1, d)[..., 2]) / 2
 
     def branch(self, s: float, angle: float, length_m: float) -> "Road":
-        """A straight road that leaves this one at s, turned to the left by angle (radians)."""
+        """Return a straight road that leaves this one at s, at an angle to the left (radians)."""
         start, heading = self.point_at(s), float(self.heading_at(s)) + angle
         along = np.arange(0, length_m + _STEP_M, _STEP_M)
         xy = start[:2] + along[:, None] * [np.cos(heading), np.sin(heading)]
@@ -77,12 +77,12 @@ class Road:
 def build_road(
     terrain: Terrain, bends: list[tuple[float, float]], before_m: float, after_m: float, heading: float
 ) -> Road:
-    """A road from s = -before_m through bends (length in metres, curvature in 1/m), then after_m straight on.
+    """Build a road: before_m straight, from s = -before_m; bends (length m, curvature 1/m); after_m straight.
 
-    Curvature changes gradually, over about six metres, as steering does.
+    Curvature changes gradually, over about 6 m, as with steering.
     """
-    pieces = [(before_m, 0.0), *bends, (after_m, 0.0)]
-    curvature = np.concatenate([np.full(round(length / _STEP_M), k) for length, k in pieces])
+    segments = [(before_m, 0.0), *bends, (after_m, 0.0)]
+    curvature = np.concatenate([np.full(round(length / _STEP_M), k) for length, k in segments])
     window = np.hanning(27)[1:-1]
     curvature = np.convolve(curvature, window / window.sum(), mode="same")
     headings = heading + np.cumsum(curvature) * _STEP_M
@@ -93,7 +93,7 @@ def build_road(
 
 
 def sample_terrain(rng: np.random.Generator, steepness: float) -> Terrain:
-    """Hills whose slopes stay below about 2 * steepness."""
+    """Sample hills with slopes below about 2 * steepness."""
     wavelengths = rng.uniform([350, 180, 110], [600, 300, 170])
     angles = rng.uniform(0, 2 * np.pi, 3)
     k = 2 * np.pi / wavelengths

@@ -1,4 +1,4 @@
-"""The plan of a place: a main road with bends, side roads, crossings."""
+"""Road network of a place: a main road with bends, side roads and crossings."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class SideRoad:
 
 @dataclass(frozen=True, slots=True)
 class RoadNetwork:
-    """road: the main road, used from s0_m to s1_m; crossings: s of zebras; tight_bends: their spans."""
+    """A main road, used from s0_m to s1_m, with side roads, zebra crossings (s) and tight bends (spans)."""
 
     road: Road
     profile: RoadProfile
@@ -36,7 +36,7 @@ class RoadNetwork:
     tight_bends: tuple[tuple[float, float], ...]
 
     def side_road_gaps(self) -> tuple[SideRoadGap, ...]:
-        """Where side roads interrupt pavements and houses."""
+        """Return the gaps that side roads leave in pavements and houses."""
         return tuple(
             SideRoadGap(
                 side.s_m - side.profile.edge_offset_m, side.s_m + side.profile.edge_offset_m, side.side
@@ -45,7 +45,7 @@ class RoadNetwork:
         )
 
     def in_gap(self, s: Floats, side: int, margin_m: float) -> Bools:
-        """[N]: whether places s [N] on a side are within margin_m of a side road."""
+        """Return whether positions s [N] on a side are within margin_m of a side road, [N]."""
         inside = np.zeros(np.shape(s), bool)
         for gap in self.side_road_gaps():
             if gap.side == side:
@@ -53,7 +53,7 @@ class RoadNetwork:
         return inside
 
     def in_bend(self, s: Floats, margin_m: float) -> Bools:
-        """[N]: whether places s [N] are within margin_m of a tight bend."""
+        """Return whether positions s [N] are within margin_m of a tight bend, [N]."""
         inside = np.zeros(np.shape(s), bool)
         for first, last in self.tight_bends:
             inside |= (s > first - margin_m) & (s < last + margin_m)
@@ -63,52 +63,54 @@ class RoadNetwork:
 def sample_road_network(
     rng: np.random.Generator, setting: str, length_m: float, straight: bool
 ) -> RoadNetwork:
-    """A place with length_m of main road to be used from s = 0 on; straight: without tight bends."""
+    """Sample a network with length_m of main road from s = 0; straight: without tight bends."""
     profile = sample_road_profile(rng, setting)
     steepness = rng.choice([0.0, 0.004, 0.012, 0.022]) * (1.4 if setting == "country" else 1.0)
-    bends, sharp = _sample_bends(rng, profile, length_m, straight)
+    bends, tight_bends = _sample_bends(rng, profile, length_m, straight)
     road = build_road(sample_terrain(rng, steepness), bends, _BEYOND_M, _BEYOND_M, rng.uniform(0, 2 * np.pi))
     s0, s1 = -60.0, length_m + 190.0
-    sides = _sample_side_roads(rng, road, profile, (s0 + 20, s1 - 40), sharp)
+    side_roads = _sample_side_roads(rng, road, profile, (s0 + 20, s1 - 40), tight_bends)
     crossings = [
-        s for side in sides for s in (side.s_m - side.profile.edge_offset_m - 2.5,) if rng.random() < 0.6
+        s for side in side_roads for s in (side.s_m - side.profile.edge_offset_m - 2.5,) if rng.random() < 0.6
     ]
     if profile.pavement_width_m:
         count = int(rng.poisson((s1 - s0) / 150))
         crossings += [float(s) for s in rng.uniform(s0 + 10, s1 - 20, count)]
-    network = RoadNetwork(road, profile, s0, s1, sides, (), tuple(sharp))
-    free = [s for s in crossings if not _blocked(network, s)]
-    return RoadNetwork(road, profile, s0, s1, sides, tuple(sorted(free)), tuple(sharp))
+    network = RoadNetwork(road, profile, s0, s1, side_roads, (), tuple(tight_bends))
+    kept = [s for s in crossings if not _blocked(network, s)]
+    return RoadNetwork(road, profile, s0, s1, side_roads, tuple(sorted(kept)), tuple(tight_bends))
 
 
 def _blocked(network: RoadNetwork, s: float) -> bool:
-    place = np.array([s])
-    return bool(network.in_bend(place, 4)[0] or any(network.in_gap(place, side, 0)[0] for side in (-1, 1)))
+    position = np.array([s])
+    return bool(
+        network.in_bend(position, 4)[0] or any(network.in_gap(position, side, 0)[0] for side in (-1, 1))
+    )
 
 
 def _sample_bends(
     rng: np.random.Generator, profile: RoadProfile, length_m: float, straight: bool
 ) -> tuple[list[tuple[float, float]], list[tuple[float, float]]]:  # fmt: skip
-    """Pieces (length, curvature) that sum up to about length_m, and the spans of tight bends."""
+    """Sample segments (length, curvature) of about length_m in total, and the spans of tight bends."""
     bends: list[tuple[float, float]] = []
-    sharp: list[tuple[float, float]] = []
+    tight_bends: list[tuple[float, float]] = []
     s, turn = 0.0, int(rng.choice([-1, 1]))
-    pieces = {"city": (30, 160), "suburb": (25, 120), "country": (20, 90), "motorway": (150, 400)}[
+    straight_lengths = {"city": (30, 160), "suburb": (25, 120), "country": (20, 90), "motorway": (150, 400)}[
         profile.setting
     ]
     radii = {"city": (80, 500), "suburb": (45, 250), "country": (55, 300), "motorway": (500, 2000)}[
         profile.setting
     ]
     while s < length_m:
-        length = rng.uniform(*pieces)
+        length = rng.uniform(*straight_lengths)
         bends.append((length, 0.0))
         s += length
-        tight = profile.pavement_width_m > 0 and not straight and rng.random() < 0.45
-        if tight:
+        is_tight = profile.pavement_width_m > 0 and not straight and rng.random() < 0.45
+        if is_tight:
             radius = max(8.5, profile.edge_offset_m + rng.uniform(1.5, 6))
             turn = -turn
             length = radius * np.pi / 2 * rng.uniform(0.75, 1.05)
-            sharp.append((s, s + length))
+            tight_bends.append((s, s + length))
         else:
             radius, turn = rng.uniform(*radii), int(rng.choice([-1, 1]))
             length = min(radius * rng.uniform(0.1, 0.7), 150.0)
@@ -116,24 +118,24 @@ def _sample_bends(
                 continue
         bends.append((length, turn / radius))
         s += length
-    return bends, sharp
+    return bends, tight_bends
 
 
 def _sample_side_roads(
     rng: np.random.Generator, road: Road, profile: RoadProfile, span: tuple[float, float],
-    sharp: list[tuple[float, float]],
+    tight_bends: list[tuple[float, float]],
 ) -> tuple[SideRoad, ...]:  # fmt: skip
     if profile.setting == "motorway":
         return ()
     sides: list[SideRoad] = []
-    every = {"city": 90.0, "suburb": 80.0, "country": 250.0}[profile.setting]
-    s = span[0] + rng.uniform(0, every)
+    spacing_m = {"city": 90.0, "suburb": 80.0, "country": 250.0}[profile.setting]
+    s = span[0] + rng.uniform(0, spacing_m)
     while s < span[1]:
-        clear = all(s < first - 35 or s > last + 35 for first, last in sharp)
+        clear = all(s < first - 35 or s > last + 35 for first, last in tight_bends)
         if clear and abs(float(road.curvature_at(s))) < 1 / 150:
             branch = sample_road_profile(rng, profile.setting)
-            which = [[-1], [1], [-1, 1]][rng.integers(3)]
-            turns = [(side, road.branch(s, side * np.pi / 2, _SIDE_ROAD_M)) for side in which]
+            chosen_sides = [[-1], [1], [-1, 1]][rng.integers(3)]
+            turns = [(side, road.branch(s, side * np.pi / 2, _SIDE_ROAD_M)) for side in chosen_sides]
             sides += [SideRoad(leaving, branch, s, side) for side, leaving in turns]
-        s += every * rng.uniform(0.6, 1.6)
+        s += spacing_m * rng.uniform(0.6, 1.6)
     return tuple(sides)

@@ -1,4 +1,4 @@
-"""The cross-section of a road: lanes, parking, kerbs and pavements, in metres to the left of its centre."""
+"""Cross-section of a road: lanes, parking, kerbs and pavements, in metres to the left of its centre."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ ROAD_SETTINGS = ("city", "suburb", "country", "motorway")
 
 @dataclass(frozen=True, slots=True)
 class TrafficLane:
-    """d_m: its middle; direction: +1 along the road, -1 against it."""
+    """A lane; d_m is its centre, direction +1 along the road, -1 against it."""
 
     d_m: float
     direction: int
@@ -17,7 +17,7 @@ class TrafficLane:
 
 @dataclass(frozen=True, slots=True)
 class RoadProfile:
-    """What lies across a road. half_width_m: from the centre to the kerb; pavement_width_m: 0 for none."""
+    """Cross-section of a road; half_width_m is from the centre to the kerb, pavement_width_m 0 for none."""
 
     setting: str
     lane_width_m: float
@@ -27,20 +27,20 @@ class RoadProfile:
     pavement_width_m: float
     kerb_height_m: float
     divided: bool
-    """Whether a strip with a barrier parts the two directions."""
+    """Whether a strip with a barrier separates the directions."""
 
     @property
     def edge_offset_m(self) -> float:
-        """From the centre to the outer edge of the pavement."""
+        """Distance from the centre to the outer edge of the pavement."""
         return self.half_width_m + self.pavement_width_m
 
     def right_lanes(self) -> list[TrafficLane]:
-        """The lanes of direction +1, the outermost first."""
+        """Return the lanes of direction +1, the outermost first."""
         return sorted((lane for lane in self.lanes if lane.direction > 0), key=lambda lane: lane.d_m)
 
 
 def sample_road_profile(rng: np.random.Generator, setting: str) -> RoadProfile:
-    """A cross-section as the setting has them; traffic keeps to the right."""
+    """Sample a cross-section for a setting; traffic keeps to the right."""
     if setting == "motorway":
         return _sample_motorway_profile(rng)
     if setting == "country":
@@ -61,13 +61,13 @@ def _two_way_profile(
 ) -> RoadProfile:  # fmt: skip
     lanes = []
     for index in range(per_side):
-        middle = (index + 0.5) * lane_width_m
-        lanes += [TrafficLane(-middle, 1), TrafficLane(middle, -1)]
+        centre = (index + 0.5) * lane_width_m
+        lanes += [TrafficLane(-centre, 1), TrafficLane(centre, -1)]
     carriageway = per_side * lane_width_m + margin_m
     half = carriageway + (2.1 if any(parking) else 0.0)
-    places = tuple(side * (half - 1.05) for side, used in zip((-1, 1), parking, strict=True) if used)
+    parking_d = tuple(side * (half - 1.05) for side, used in zip((-1, 1), parking, strict=True) if used)
     return RoadProfile(
-        setting, lane_width_m, tuple(lanes), half, places, pavement_width_m, kerb_height_m, divided=False
+        setting, lane_width_m, tuple(lanes), half, parking_d, pavement_width_m, kerb_height_m, divided=False
     )
 
 
@@ -75,7 +75,7 @@ def _sample_motorway_profile(rng: np.random.Generator) -> RoadProfile:
     lane, count, median = rng.uniform(3.4, 3.75), int(rng.integers(2, 4)), rng.uniform(1.5, 5.0)
     lanes = []
     for index in range(count):
-        middle = median + (index + 0.5) * lane
-        lanes += [TrafficLane(-middle, 1), TrafficLane(middle, -1)]
+        centre = median + (index + 0.5) * lane
+        lanes += [TrafficLane(-centre, 1), TrafficLane(centre, -1)]
     half = median + count * lane + rng.uniform(1.0, 3.0)
     return RoadProfile("motorway", lane, tuple(lanes), half, (), 0.0, 0.0, divided=True)

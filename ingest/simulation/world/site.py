@@ -1,4 +1,4 @@
-"""A building site: what has been put along the roads of a place so far, and what is to stay free."""
+"""Collector of the objects placed along the roads of a scene, with the areas to keep clear."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from spikewatch.ingest.simulation.world.sun_mask import ShadowCasters
 
 @dataclass(frozen=True, slots=True)
 class StreetLayers:
-    """Texture layers of a street."""
+    """Texture layers and ground materials of a street."""
 
     houses: HouseLayers
     surfaces: GroundSurfaces
@@ -25,7 +25,7 @@ class StreetLayers:
 
 @dataclass(slots=True)
 class Site:
-    """What has been gathered so far."""
+    """Objects placed so far."""
 
     night: bool
     keep_clear: Floats
@@ -36,9 +36,9 @@ class Site:
     detail: list[Mesh] = field(default_factory=list)
     lamp_positions: list[Floats] = field(default_factory=list)
 
-    def is_free(self, at: Floats) -> Bools:
-        """[N]: whether places [N, 3] are outside the circles [C, 3] (x, y, radius) to be kept clear."""
+    def is_free(self, positions: Floats) -> Bools:
+        """Return whether positions [N, 3] are outside the circles [C, 3] of keep_clear, [N]."""
         if not len(self.keep_clear):
-            return np.ones(len(at), bool)
-        far = np.linalg.norm(at[:, None, :2] - self.keep_clear[None, :, :2], axis=2)
-        return np.asarray((far > self.keep_clear[None, :, 2]).all(1))
+            return np.ones(len(positions), bool)
+        distances = np.linalg.norm(positions[:, None, :2] - self.keep_clear[None, :, :2], axis=2)
+        return np.asarray((distances > self.keep_clear[None, :, 2]).all(1))

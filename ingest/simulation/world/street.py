@@ -1,4 +1,4 @@
-"""A place in the round: ground, houses, trees and furniture along the roads of a network."""
+"""Static scene of a road network: ground, houses, trees and furniture."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ from spikewatch.ingest.simulation.world.sun_mask import ShadowCasters
 
 @dataclass(frozen=True, slots=True)
 class Street:
-    """All that stands still, what it shades, where lamps shine [L, 3]."""
+    """Static meshes of a scene, its shadow casters and the positions of its lamps [L, 3]."""
 
     solid: Mesh
     detail: Mesh
@@ -35,21 +35,17 @@ class Street:
 def build_street(
     rng: np.random.Generator, network: RoadNetwork, layers: StreetLayers, night: bool, keep_clear: Floats
 ) -> Street:  # fmt: skip
-    """Line the network's roads. keep_clear [C, 3]: circles (x, y, radius) that trees and furniture keep out
-    of.
-    """
+    """Build the scene; trees and furniture avoid the circles keep_clear [C, 3] (x, y, radius)."""
     site = Site(night, keep_clear, layers)
     main = RoadStretch(network.road, network.profile, network.s0_m, network.s1_m, network.side_road_gaps())
-    grounds, marks = (
-        [build_ground(main, layers.surfaces)],
-        [build_markings(rng, main, layers.surfaces, network.crossings)],
-    )
+    grounds = [build_ground(main, layers.surfaces)]
+    markings = [build_markings(rng, main, layers.surfaces, network.crossings)]
     for side in network.side_roads:
         stretch = RoadStretch(
             side.road, side.profile, network.profile.half_width_m - 0.05, side.road.s1_m, main=False
         )
         grounds.append(build_ground(stretch, layers.surfaces, open_ground=False))
-        marks.append(build_markings(rng, stretch, layers.surfaces, ()))
+        markings.append(build_markings(rng, stretch, layers.surfaces, ()))
     density = rng.uniform(0.25, 1.0)
     for edge in road_edges(network):
         add_houses_along(rng, site, edge, network, density)
@@ -66,7 +62,7 @@ def build_street(
         join_meshes([solid, *site.solid]),
         join_meshes([detail, *site.detail]),
         join_meshes(grounds),
-        join_meshes(marks),
+        join_meshes(markings),
         site.shadow_casters,
         lamps,
     )

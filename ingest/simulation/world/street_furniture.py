@@ -1,4 +1,4 @@
-"""Things that stand in streets: lamps, signs, signals, bollards, bins, benches, shelters, fences, rails."""
+"""Procedural street furniture: lamps, traffic lights, signs, bollards, bins, benches, shelters, fences."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,19 +17,19 @@ FURNITURE_TYPES = ("sign", "bollard", "bin", "bench", "cabinet", "planter", "rac
 
 
 def make_street_lamp(rng: np.random.Generator, lit: bool) -> tuple[Mesh, Floats]:
-    """A street lamp that reaches out along +y; returns it and where its light is [3]."""
+    """Make a street lamp whose arm points along +y; return it and the position of its light [3]."""
     height, reach = rng.uniform(4.5, 9), rng.uniform(0.0, 2.2)
     post = material(albedo=rng.choice([0.05, 0.15, 0.35, 0.6]))
-    parts = [make_tubes([[0, 0, 0]], [[0, 0, height]], rng.uniform(0.07, 0.11), 0.05, post, 6)]
+    meshes = [make_tubes([[0, 0, 0]], [[0, 0, height]], rng.uniform(0.07, 0.11), 0.05, post, 6)]
     if reach > 0.3:
-        parts.append(make_tubes([[0, 0, height - 0.2]], [[0, reach, height + 0.1]], 0.04, 0.03, post, 4))
+        meshes.append(make_tubes([[0, 0, height - 0.2]], [[0, reach, height + 0.1]], 0.04, 0.03, post, 4))
     head = material(albedo=0.5, glow=6.0 if lit else 0.0)
-    parts.append(make_boxes([[0, reach, height - 0.1]], [[0.25, 0.6, 0.14]], head, sides=6))
-    return join_meshes(parts), np.array([0, reach, height - 0.3])
+    meshes.append(make_boxes([[0, reach, height - 0.1]], [[0.25, 0.6, 0.14]], head, sides=6))
+    return join_meshes(meshes), np.array([0, reach, height - 0.3])
 
 
 def make_traffic_light(rng: np.random.Generator) -> Mesh:
-    """A traffic light, one of its lamps on; it looks along +x."""
+    """Make a traffic light that faces +x, with one lamp on."""
     post, case = material(albedo=0.12), material(albedo=0.04)
     on = rng.integers(3)
     lamps = [material(albedo=0.1, glow=1.5 if index == on else 0.0) for index in range(3)]
@@ -46,7 +46,7 @@ def make_traffic_light(rng: np.random.Generator) -> Mesh:
 
 
 def make_furniture(rng: np.random.Generator, type_name: str, sign_layers: list[int], leaf_layer: int) -> Mesh:
-    """A piece of street furniture of a kind in KINDS; its front looks along +x."""
+    """Make street furniture of a type in FURNITURE_TYPES; its front faces +x."""
     tone = material(albedo=rng.choice([0.06, 0.15, 0.3, 0.6]))
     if type_name == "sign":
         return _make_sign(rng, int(rng.choice(sign_layers)))
@@ -64,8 +64,8 @@ def make_furniture(rng: np.random.Generator, type_name: str, sign_layers: list[i
     if type_name == "cabinet":
         return make_boxes([[0, 0, 0]], rng.uniform([[0.4, 0.6, 0.9]], [[0.4, 1.6, 1.5]]), tone)
     if type_name == "planter":
-        paints, sizes = np.stack([tone, material(leaf_layer, 0.3)]), [[0.7, 1.4, 0.5], [0.6, 1.3, 0.5]]
-        return make_boxes(np.array([[0, 0, 0], [0, 0, 0.5]]), sizes, paints)
+        materials, sizes = np.stack([tone, material(leaf_layer, 0.3)]), [[0.7, 1.4, 0.5], [0.6, 1.3, 0.5]]
+        return make_boxes(np.array([[0, 0, 0], [0, 0, 0.5]]), sizes, materials)
     makers = {"bench": _make_bench, "rack": _make_bicycle_rack, "table": _make_cafe_tables}
     return makers[type_name](rng, tone)
 
@@ -79,23 +79,23 @@ def _make_bench(rng: np.random.Generator, tone: Floats) -> Mesh:
 
 def _make_bicycle_rack(rng: np.random.Generator, tone: Floats) -> Mesh:
     y = np.arange(int(rng.integers(2, 6))) * 0.8
-    posts = [[x, at, 0] for at in y for x in (-0.4, 0.4)]
-    rails = [[0, at, 0.75] for at in y]
+    posts = [[x, rack_y, 0] for rack_y in y for x in (-0.4, 0.4)]
+    rails = [[0, rack_y, 0.75] for rack_y in y]
     return join_meshes(
         [make_boxes(posts, [[0.04, 0.04, 0.75]], tone), make_boxes(rails, [[0.84, 0.04, 0.04]], tone)]
     )
 
 
 def _make_cafe_tables(rng: np.random.Generator, tone: Floats) -> Mesh:
-    at = rng.uniform(-1, 1, (4, 3)) * [0.9, 0.9, 0]
-    tops = at + np.array([0, 0, 0.7])
-    legs = make_boxes(at, [[0.06, 0.06, 0.7]], tone)
-    chairs = make_boxes(at + np.array([0.6, 0, 0]), [[0.4, 0.4, 0.85]], material(albedo=0.25))
+    positions = rng.uniform(-1, 1, (4, 3)) * [0.9, 0.9, 0]
+    tops = positions + np.array([0, 0, 0.7])
+    legs = make_boxes(positions, [[0.06, 0.06, 0.7]], tone)
+    chairs = make_boxes(positions + np.array([0.6, 0, 0]), [[0.4, 0.4, 0.85]], material(albedo=0.25))
     return join_meshes([legs, make_boxes(tops, [[0.65, 0.65, 0.04]], tone), chairs])
 
 
 def make_bus_shelter(rng: np.random.Generator, poster_layer: int) -> Mesh:
-    """A bus shelter, open towards +x."""
+    """Make a bus shelter that is open towards +x."""
     long, post = rng.uniform(2.5, 4.5), material(albedo=0.1)
     posts = [[x, y, 0] for x in (-0.7, 0.7) for y in (-long / 2, long / 2)]
     side = make_boxes([[0, -long / 2, 0.2]], [[1.3, 0.1, 1.9]], material(poster_layer, 0.8))
@@ -107,37 +107,37 @@ def make_bus_shelter(rng: np.random.Generator, poster_layer: int) -> Mesh:
 def make_fence(
     points: Floats, height_m: float, rails: int, materials: Floats, thickness_m: float = 0.06
 ) -> Mesh:
-    """Posts at points [N, 3] and rails between them: a garden fence or, low and broad, a crash barrier."""
+    """Make posts at points [N, 3] with rails: a garden fence or, low and wide, a crash barrier."""
     if len(points) < 2:
         return empty_mesh()
     posts = make_boxes(
         points - [0, 0, 0.2], [[thickness_m * 1.4, thickness_m * 1.4, height_m + 0.2]], materials
     )
     starts, ends = points[:-1], points[1:]
-    parts = [posts]
+    meshes = [posts]
     for level in np.linspace(height_m, height_m * 0.35, rails):
         low, high = [0, 0, level - thickness_m], [0, 0, level + thickness_m]
         quads = np.stack([starts + low, ends + low, ends + high, starts + high], 1)
-        parts.append(make_quads(quads, materials, both_sides=True))
-    return join_meshes(parts)
+        meshes.append(make_quads(quads, materials, both_sides=True))
+    return join_meshes(meshes)
 
 
 def make_wires(tops: Floats, materials: Floats) -> Mesh:
-    """Two sagging wires from pole to pole, tops [N, 3]."""
-    parts = []
+    """Make two sagging wires from pole to pole, tops [N, 3]."""
+    meshes = []
     for off in (-0.5, 0.5):
         share = np.linspace(0, 1, 5)[None, :, None]
-        run = tops[:-1, None] + (tops[1:, None] - tops[:-1, None]) * share + [0, 0, off * 0.3]
-        run = run - np.array([0, 0, 1.2]) * 4 * share * (1 - share)
-        parts.append(
-            make_tubes(run[:, :-1].reshape(-1, 3), run[:, 1:].reshape(-1, 3), 0.025, 0.025, materials, 3)
+        wire = tops[:-1, None] + (tops[1:, None] - tops[:-1, None]) * share + [0, 0, off * 0.3]
+        wire = wire - np.array([0, 0, 1.2]) * 4 * share * (1 - share)
+        meshes.append(
+            make_tubes(wire[:, :-1].reshape(-1, 3), wire[:, 1:].reshape(-1, 3), 0.025, 0.025, materials, 3)
         )
-    return join_meshes(parts)
+    return join_meshes(meshes)
 
 
-def scatter_copies(mesh: Mesh, at: Floats, yaw: ArrayLike) -> Mesh:
-    """Copies at places [N, 3]; nothing for no place."""
-    return make_copies(mesh, at, yaw) if len(at) else empty_mesh()
+def scatter_copies(mesh: Mesh, positions: Floats, yaw: ArrayLike) -> Mesh:
+    """Copy a mesh to positions [N, 3]; N may be 0."""
+    return make_copies(mesh, positions, yaw) if len(positions) else empty_mesh()
 
 
 def _make_sign(rng: np.random.Generator, layer: int) -> Mesh:

@@ -1,4 +1,4 @@
-"""Where the sun reaches a road: the shadows of houses and trees, painted once, in (s, d)."""
+"""Sun mask: shadows of houses and trees on the main road, rendered once per film, in (s, d)."""
 
 from dataclasses import dataclass, field
 
@@ -13,9 +13,9 @@ from spikewatch.ingest.simulation.world.road import Road
 
 @dataclass(frozen=True, slots=True)
 class SunMask:
-    """Where the sun reaches the ground: picture [rows, columns] uint8 over (d, s), 255 for sunlit.
+    """Sunlight on the ground: image [rows, columns] uint8 over (d, s), 255 for full sun.
 
-    Row r, column c is the place s = s0_m + c * step_m, d = d0_m + r * step_m. Beyond it the sun shines.
+    Row r, column c is at s = s0_m + c * step_m, d = d0_m + r * step_m. Outside the image, the sun shines.
     """
 
     image: NDArray[np.uint8]
@@ -30,7 +30,7 @@ _MAX_SHADOW_M = 60.0
 
 @dataclass(slots=True)
 class ShadowCasters:
-    """What throws shadows: blocks (s0, s1, d0, d1, height) and crowns (s, d, radius, height, density)."""
+    """Objects that cast shadows: blocks (s0, s1, d0, d1, height), crowns (s, d, radius, height, density)."""
 
     blocks: list[tuple[float, float, float, float, float]] = field(default_factory=list)
     crowns: list[tuple[float, float, float, float, float]] = field(default_factory=list)
@@ -43,25 +43,27 @@ def render_sun_mask(
     shadow_casters: ShadowCasters,
     light: Light,
 ) -> SunMask:
-    """The mask over a span of s; a small one of sunlight where there is no sun to speak of."""
+    """Render the mask over a span of s; without direct sun, return a tiny mask of full sun."""
     if not light.sunny:
         return SunMask(np.full((2, 2), 255, np.uint8), span[0], -_REACH_D_M, 1.0)
     step = max(0.3, (span[1] - span[0]) / 8000)
     size = (int((span[1] - span[0]) / step), int(2 * _REACH_D_M / step))
-    picture = Image.new("L", size, 255)
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("L", size, 255)
+    canvas = ImageDraw.Draw(image)
     for s0, s1, d0, d1, height in shadow_casters.blocks:
         corners = np.array([[s0, d0], [s1, d0], [s1, d1], [s0, d1]])
-        _draw_swept_polygon(pen, corners, _shadow_offset(road, light, (s0 + s1) / 2, height), span[0], step)
+        _draw_swept_polygon(
+            canvas, corners, _shadow_offset(road, light, (s0 + s1) / 2, height), span[0], step
+        )
     for s, d, radius, height, density in shadow_casters.crowns:
-        shift = _shadow_offset(road, light, s, height * 0.65)
-        _draw_crown_shadow(rng, pen, np.array([s, d]) + shift, radius, density, span[0], step)
-    soft = picture.filter(ImageFilter.GaussianBlur(0.7))
-    return SunMask(np.asarray(soft, np.uint8).copy(), span[0], -_REACH_D_M, step)
+        offset = _shadow_offset(road, light, s, height * 0.65)
+        _draw_crown_shadow(rng, canvas, np.array([s, d]) + offset, radius, density, span[0], step)
+    blurred = image.filter(ImageFilter.GaussianBlur(0.7))
+    return SunMask(np.asarray(blurred, np.uint8).copy(), span[0], -_REACH_D_M, step)
 
 
 def _shadow_offset(road: Road, light: Light, s: float, height: float) -> Floats:
-    """Where the shadow of a point this high falls, relative to its foot, in (s, d)."""
+    """Return the offset of the shadow of a point from its foot, in (s, d)."""
     x, y, z = light.sun
     reach = min(height / z * float(np.hypot(x, y)), _MAX_SHADOW_M)
     angle = np.arctan2(y, x) - float(road.heading_at(s))
@@ -71,7 +73,7 @@ def _shadow_offset(road: Road, light: Light, s: float, height: float) -> Floats:
 def _draw_swept_polygon(
     canvas: ImageDraw.ImageDraw, corners: Floats, shift: Floats, s0: float, step: float
 ) -> None:
-    """Paint what corners [4, 2] cover while they move by shift."""
+    """Draw the area that the polygon of corners [4, 2] sweeps while it moves by shift."""
     polygons = [corners, corners + shift]
     for first, second in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         polygons.append(np.array([first, second, second + shift, first + shift]))
@@ -83,15 +85,15 @@ def _draw_swept_polygon(
 def _draw_crown_shadow(
     rng: np.random.Generator,
     canvas: ImageDraw.ImageDraw,
-    at: Floats,
+    centre: Floats,
     radius: float,
     density: float,
     s0: float,
     step: float,
 ) -> None:
-    """Blots of shade about a place, with light between them."""
-    middle = (at - [s0, -_REACH_D_M]) / step
+    """Draw blots of shade around a centre, with light between them."""
+    centre_px = (centre - [s0, -_REACH_D_M]) / step
     for _ in range(int(10 + 22 * density)):
-        x, y = middle + rng.normal(size=2) * radius * 0.5 / step
+        x, y = centre_px + rng.normal(size=2) * radius * 0.5 / step
         size = rng.uniform(0.1, 0.42) * radius / step * (0.4 + 0.6 * density)
         canvas.ellipse([x - size, y - size, x + size, y + size], fill=int(rng.uniform(0, 130)))

@@ -1,4 +1,4 @@
-"""Textures of a film: which layers exist and what they are for."""
+"""Texture layers of a film, and their sampling."""
 
 import numpy as np
 
@@ -33,7 +33,7 @@ from spikewatch.ingest.simulation.world.textures import (
 def sample_street_layers(
     rng: np.random.Generator, textures: TextureArray, profile: RoadProfile
 ) -> StreetLayers:
-    """Put the textures of a street on the shelf."""
+    """Sample the textures of a street and add them to the array."""
     facades = tuple(
         textures.add(glass_front_texture(rng) if rng.random() < 0.15 else facade_texture(rng))
         for _ in range(9)
@@ -62,7 +62,7 @@ def sample_street_layers(
 
 
 def sample_appearance(rng: np.random.Generator, textures: TextureArray, setting: str) -> Appearance:
-    """Put the textures of sky, distance, reflections and rain on the shelf."""
+    """Sample the textures of sky, reflections and rain, add them to the array, and sample the skyline."""
     return Appearance(
         cloud_layer=textures.add(cloud_texture(rng)),
         reflection_layer=textures.add(_reflection_texture(rng)),
@@ -72,12 +72,12 @@ def sample_appearance(rng: np.random.Generator, textures: TextureArray, setting:
 
 
 def bark_texture(rng: np.random.Generator) -> Floats:
-    """Rough and upright."""
+    """Sample bark: rough, with a vertical grain."""
     return np.asarray(np.clip(0.6 + 0.25 * fractal_noise(rng, 0.6).T, 0.05, 1))
 
 
 def _sample_skyline(rng: np.random.Generator, setting: str) -> Floats:
-    """Slopes [512] of what is far away, by direction: hills and woods, or roofs."""
+    """Sample the slopes [512] of the skyline by direction: hills and woods, or roofs."""
     if setting in ("country", "motorway"):
         hills = np.interp(np.arange(512) / 4, np.arange(TEXTURE_PX), fractal_noise(rng, 1.4)[0])
         return np.asarray(np.clip(0.4 + 0.25 * hills, 0, 1) * rng.uniform(0.03, 0.16))
@@ -87,16 +87,16 @@ def _sample_skyline(rng: np.random.Generator, setting: str) -> Floats:
 
 
 def _reflection_texture(rng: np.random.Generator) -> Floats:
-    """What glass and paint mirror: blocks, light and dark."""
+    """Sample the reflections in glass and paint: light and dark blocks."""
     blocks = np.kron(rng.uniform(0.05, 1, (16, 16)), np.ones((8, 8)))
     return np.clip(blocks * (1 + 0.15 * fractal_noise(rng, 0.8)), 0, 1)
 
 
 def _rain_texture(rng: np.random.Generator) -> Floats:
-    """Rain: thin upright streaks, few and faint."""
-    picture = np.zeros((TEXTURE_PX, TEXTURE_PX))
+    """Sample rain: few, faint, thin vertical streaks."""
+    image = np.zeros((TEXTURE_PX, TEXTURE_PX))
     for _ in range(60):
-        column, top, long = rng.integers(TEXTURE_PX), rng.integers(TEXTURE_PX), rng.integers(8, 28)
-        rows = (top + np.arange(long)) % TEXTURE_PX
-        picture[rows, column] = rng.uniform(0.2, 0.8) * np.sin(np.linspace(0, np.pi, long))
-    return picture
+        column, top, length = rng.integers(TEXTURE_PX), rng.integers(TEXTURE_PX), rng.integers(8, 28)
+        rows = (top + np.arange(length)) % TEXTURE_PX
+        image[rows, column] = rng.uniform(0.2, 0.8) * np.sin(np.linspace(0, np.pi, length))
+    return image

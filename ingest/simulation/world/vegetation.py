@@ -1,4 +1,4 @@
-"""Trees, bushes and hedges. A tree is a coarse solid part and leaves or twigs that are drawn near by only."""
+"""Procedural trees and bushes: a coarse solid mesh, and leaves or twigs that are drawn only nearby."""
 
 from dataclasses import dataclass
 
@@ -21,7 +21,7 @@ TREE_SPECIES = ("leafy", "bare", "conifer", "slim", "bush")
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """height_m and crown_m (radius) tell how large its shadow is; bare trees throw little."""
+    """Meshes of a tree; height_m, crown_m (radius) and dense determine its shadow."""
 
     solid: Mesh
     detail: Mesh
@@ -31,7 +31,7 @@ class Tree:
 
 
 def make_tree(rng: np.random.Generator, species: str, leaf_layers: list[int], bark_layer: int) -> Tree:
-    """A tree of a species in SPECIES, its trunk standing on the origin."""
+    """Make a tree of a species in TREE_SPECIES, with its trunk at the origin."""
     leaf = material(int(rng.choice(leaf_layers)), rng.uniform(0.2, 0.75))
     bark = material(bark_layer, rng.uniform(0.06, 0.3))
     if species == "conifer":
@@ -67,20 +67,20 @@ def make_tree(rng: np.random.Generator, species: str, leaf_layers: list[int], ba
 
 
 def place_trees(
-    trees: list[Tree], species_index: Ints, at: Floats, yaw: Floats, scale: Floats
+    trees: list[Tree], species_index: Ints, positions: Floats, yaw: Floats, scale: Floats
 ) -> tuple[Mesh, Mesh]:
-    """(solid, detail): copies of trees[which[k]] at at[k] [N, 3]."""
+    """Copy trees[species_index[k]] to positions[k] [N, 3]; return (solid, detail)."""
     solid, detail = [empty_mesh()], [empty_mesh()]
     for index, tree in enumerate(trees):
-        mine = species_index == index
-        if mine.any():
-            solid.append(make_copies(tree.solid, at[mine], yaw[mine], scale[mine]))
-            detail.append(make_copies(tree.detail, at[mine], yaw[mine], scale[mine]))
+        is_species = species_index == index
+        if is_species.any():
+            solid.append(make_copies(tree.solid, positions[is_species], yaw[is_species], scale[is_species]))
+            detail.append(make_copies(tree.detail, positions[is_species], yaw[is_species], scale[is_species]))
     return join_meshes(solid), join_meshes(detail)
 
 
 def _grow_branches(rng: np.random.Generator, height: float, slim: bool) -> tuple[Floats, Floats, Floats]:
-    """Trunk, boughs and twigs: starts and ends [N, 3], radii at the start [N]."""
+    """Sample trunk, boughs and twigs: starts and ends [N, 3], radii at the start [N]."""
     trunk = 0.02 * height * rng.uniform(0.6, 1.2)
     lean = rng.normal(0, 0.04, 2) * height
     top = np.array([lean[0], lean[1], height * 0.75])
@@ -91,12 +91,12 @@ def _grow_branches(rng: np.random.Generator, height: float, slim: bool) -> tuple
         for start, end, radius in parents:
             share = rng.uniform(0.45, 1.0, count)[:, None]
             roots = start + (end - start) * share
-            way = normalise(normalise(end - start) + angle * rng.normal(size=(count, 3)) + [0, 0, 0.15])
-            tips = roots + way * length * height * rng.uniform(0.6, 1.1, (count, 1))
+            direction = normalise(normalise(end - start) + angle * rng.normal(size=(count, 3)) + [0, 0, 0.15])
+            tips = roots + direction * length * height * rng.uniform(0.6, 1.1, (count, 1))
             grown += [(root, tip, radius * 0.45) for root, tip in zip(roots, tips, strict=True)]
-        starts += [part[0] for part in grown]
-        ends += [part[1] for part in grown]
-        radii += [part[2] for part in grown]
+        starts += [branch[0] for branch in grown]
+        ends += [branch[1] for branch in grown]
+        radii += [branch[2] for branch in grown]
         parents = grown
     return np.array(starts), np.array(ends), np.maximum(np.array(radii), 0.012)
 
@@ -111,32 +111,34 @@ def _make_conifer(rng: np.random.Generator, leaf: Floats, bark: Floats) -> Tree:
     vertices = cones.vertices.copy()
     vertices[:, :3] += rng.normal(0, 0.08, (len(vertices), 3))
     trunk = make_tubes([[0, 0, 0]], [[0, 0, 0.3 * height]], 0.12, 0.1, bark, 5)
-    middles = np.stack([0 * z, 0 * z, z + 0.1 * height], 1)
+    centres = np.stack([0 * z, 0 * z, z + 0.1 * height], 1)
     return Tree(
         join_meshes([Mesh(vertices, cones.faces), trunk]),
-        _make_leaf_quads(rng, leaf, middles, crown * 0.8, 40),
+        _make_leaf_quads(rng, leaf, centres, crown * 0.8, 40),
         height,
         crown,
         True,
     )
 
 
-def _make_foliage_blob(rng: np.random.Generator, leaf: Floats, at: Floats, radius: float) -> Mesh:
+def _make_foliage_blob(rng: np.random.Generator, leaf: Floats, centre: Floats, radius: float) -> Mesh:
     ball = make_blob(rng, leaf, 0.16, 6, 4)
     vertices = ball.vertices.copy()
-    vertices[:, :3] = ball.points * radius * rng.uniform([0.9, 0.9, 0.6], [1.3, 1.3, 0.95]) + at
+    vertices[:, :3] = ball.points * radius * rng.uniform([0.9, 0.9, 0.6], [1.3, 1.3, 0.95]) + centre
     return Mesh(vertices, ball.faces)
 
 
 def _make_leaf_quads(
-    rng: np.random.Generator, leaf: Floats, middles: Floats, radius: float, count: int
+    rng: np.random.Generator, leaf: Floats, centres: Floats, radius: float, count: int
 ) -> Mesh:
-    """Sprays of leaves that break up the outline: small quadrilaterals about middles [M, 3]."""
-    way = normalise(rng.normal(size=(count, 3)))
-    at = middles[rng.integers(0, len(middles), count)] + way * radius * rng.uniform(0.7, 1.15, (count, 1))
-    first = normalise(np.cross(way, rng.normal(size=(count, 3)))) * rng.uniform(0.08, 0.35, (count, 1))
+    """Make leaves that break up the outline: small quads around centres [M, 3]."""
+    direction = normalise(rng.normal(size=(count, 3)))
+    positions = centres[rng.integers(0, len(centres), count)] + direction * radius * rng.uniform(
+        0.7, 1.15, (count, 1)
+    )
+    first = normalise(np.cross(direction, rng.normal(size=(count, 3)))) * rng.uniform(0.08, 0.35, (count, 1))
     second = normalise(rng.normal(size=(count, 3))) * rng.uniform(0.05, 0.3, (count, 1))
-    corners = np.stack([at - first, at - second, at + first, at + second], 1)
+    corners = np.stack([positions - first, positions - second, positions + first, positions + second], 1)
     tones = np.broadcast_to(leaf, (count, 4)).copy()
     tones[:, 1] *= rng.uniform(0.6, 1.5, count)
     return make_quads(corners, tones, np.array([[0, 0], [0.3, 0], [0.3, 0.3], [0, 0.3]]), both_sides=True)
