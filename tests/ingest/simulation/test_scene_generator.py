@@ -69,12 +69,12 @@ def test_ids_match_each_actor_alone():
 
 
 def test_only_cars_and_pedestrians_have_class():
-    kinds = set()
+    type_names = set()
     for seed in range(4):
-        for role in generate_scene(plan(seed, "driving" if seed % 2 else "roadside")).actors:
-            assert role.actor.class_id == LABELS[role.actor.type_name]
-            kinds.add(role.actor.type_name)
-    assert {"car", "pedestrian"} <= kinds
+        for instance in generate_scene(plan(seed, "driving" if seed % 2 else "roadside")).actors:
+            assert instance.actor.class_id == LABELS[instance.actor.type_name]
+            type_names.add(instance.actor.type_name)
+    assert {"car", "pedestrian"} <= type_names
 
 
 def test_actors_avoid_ego_vehicle():
@@ -87,7 +87,7 @@ def test_actors_avoid_ego_vehicle():
 
 
 def test_actor_motion_is_smooth():
-    """Between steps of 40 ms nothing moves by more than a fast car does, and hardly changes its speed."""
+    """In a step of 40 ms, nothing moves faster than a fast car, and speeds change little."""
     tracks = generate_scene(plan(7)).tracks[:, :, :3].astype(float)
     velocity = np.diff(tracks, axis=1) / 0.04
     assert np.linalg.norm(velocity, axis=2).max() < 40
@@ -100,16 +100,18 @@ def test_mesh_folder_changes_actors(tmp_path):
     film = generate_film(plan(5, "roadside", meshes=tmp_path))
     assert np.isfinite(film.luminance(0.0)).all()
     film.close()
-    lengths = {role.body.size_m[0] for role in generate_scene(plan(5, "roadside", meshes=tmp_path)).actors}
-    assert lengths != {role.body.size_m[0] for role in generate_scene(plan(5, "roadside")).actors}
+    lengths = {
+        instance.body.size_m[0] for instance in generate_scene(plan(5, "roadside", meshes=tmp_path)).actors
+    }
+    assert lengths != {instance.body.size_m[0] for instance in generate_scene(plan(5, "roadside")).actors}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"scenario": "flying"}, "'flying'.*driving, roadside"),
-        ({"seconds": 0.0}, "0.0 s cannot be made"),
-        ({"width": 4}, "4x72 px cannot be made"),
+        ({"seconds": 0.0}, "0.0 s is out of bounds"),
+        ({"width": 4}, "4x72 px is out of bounds"),
     ],
 )
 def test_invalid_film_config_is_rejected(change, message):
@@ -120,7 +122,7 @@ def test_invalid_film_config_is_rejected(change, message):
 def test_missing_or_empty_mesh_folder_is_rejected(tmp_path):
     with pytest.raises(SimulationError, match="does not exist"):
         generate_film(plan(meshes=tmp_path / "nowhere"))
-    with pytest.raises(SimulationError, match="holds no mesh that is known"):
+    with pytest.raises(SimulationError, match="has no known mesh"):
         generate_scene(plan(meshes=tmp_path))
 
 

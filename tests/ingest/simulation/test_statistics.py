@@ -1,4 +1,4 @@
-"""Statistics against events laid out by hand."""
+"""Statistics of events written by hand."""
 
 from pathlib import Path
 
@@ -26,16 +26,20 @@ def boxes_of(rows: list[tuple[float, ...]]) -> Boxes:
 
 
 def test_statistics_of_small_recording() -> None:
-    """Ten by ten pixels, 100 ms: one pixel fires each 10 ms, another twice, a third once."""
+    """10 x 10 pixels, 100 ms: one pixel fires every 10 ms, another twice, a third once."""
     rows = [(t, 2, 3, 1) for t in range(0, 100_000, 10_000)]
     rows += [(1000, 5, 5, 0), (31_000, 5, 5, 0), (99_999, 9, 9, 0)]
-    found = compute_statistics(events_of(rows), 10, 10)  # not in order of time
-    assert (found.events, found.seconds) == (13, pytest.approx(0.099999))
-    assert found.rate_hz == pytest.approx(13 / 100 / 0.099999)
-    assert found.active_share == pytest.approx((2 + 2) / 2 / 100)
-    assert found.on_share == pytest.approx(10 / 13)
-    assert found.interval_ms == 10
-    assert (found.in_boxes_share, found.box_area_share, dict(found.classes)) == (None, None, {})
+    statistics = compute_statistics(events_of(rows), 10, 10)  # not in order of time
+    assert (statistics.events, statistics.seconds) == (13, pytest.approx(0.099999))
+    assert statistics.rate_hz == pytest.approx(13 / 100 / 0.099999)
+    assert statistics.active_share == pytest.approx((2 + 2) / 2 / 100)
+    assert statistics.on_share == pytest.approx(10 / 13)
+    assert statistics.interval_ms == 10
+    assert (statistics.in_boxes_share, statistics.box_area_share, dict(statistics.classes)) == (
+        None,
+        None,
+        {},
+    )
 
 
 def test_box_statistics_cover_50_ms_before_label() -> None:
@@ -47,25 +51,25 @@ def test_box_statistics_cover_50_ms_before_label() -> None:
             (100_000, 0, 6, 4, 4, 1, 3, 1),  # silent
         ]
     )
-    found = compute_statistics(events_of(rows), 10, 10, boxes)
-    assert found.classes[0].rate_hz == pytest.approx(2 / 20 / 0.05)
-    assert (found.classes[0].boxes, found.classes[0].silent_share) == (1, 0)
-    assert found.classes[1].rate_hz == pytest.approx(1 / 4 / 0.05)
-    assert (found.classes[1].boxes, found.classes[1].silent_share) == (2, 0.5)
-    assert found.in_boxes_share == 1
-    assert found.box_area_share == pytest.approx(0.4)
+    statistics = compute_statistics(events_of(rows), 10, 10, boxes)
+    assert statistics.classes[0].rate_hz == pytest.approx(2 / 20 / 0.05)
+    assert (statistics.classes[0].boxes, statistics.classes[0].silent_share) == (1, 0)
+    assert statistics.classes[1].rate_hz == pytest.approx(1 / 4 / 0.05)
+    assert (statistics.classes[1].boxes, statistics.classes[1].silent_share) == (2, 0.5)
+    assert statistics.in_boxes_share == 1
+    assert statistics.box_area_share == pytest.approx(0.4)
 
 
 def test_uniform_noise_has_its_rate_everywhere() -> None:
     rng = np.random.default_rng(0)
     rows = rng.integers(0, [2_000_000, 40, 30, 2], (2 * 20 * 1200, 4))  # 20 Hz on 1200 pixels
     boxes = boxes_of([(t, 5, 5, 20, 20, 0, 1, 1) for t in range(50_000, 2_000_001, 50_000)])
-    found = compute_statistics(events_of([tuple(row) for row in rows.tolist()]), 40, 30, boxes)
-    assert found.rate_hz == pytest.approx(20, rel=0.01)
-    assert found.active_share == pytest.approx(1 - np.exp(-1), rel=0.02)
-    assert found.interval_ms == pytest.approx(np.log(2) / 20 * 1e3, rel=0.05)
-    assert found.classes[0].rate_hz == pytest.approx(20, rel=0.03)
-    assert found.in_boxes_share == pytest.approx(400 / 1200, rel=0.03)
+    statistics = compute_statistics(events_of([tuple(row) for row in rows.tolist()]), 40, 30, boxes)
+    assert statistics.rate_hz == pytest.approx(20, rel=0.01)
+    assert statistics.active_share == pytest.approx(1 - np.exp(-1), rel=0.02)
+    assert statistics.interval_ms == pytest.approx(np.log(2) / 20 * 1e3, rel=0.05)
+    assert statistics.classes[0].rate_hz == pytest.approx(20, rel=0.03)
+    assert statistics.in_boxes_share == pytest.approx(400 / 1200, rel=0.03)
 
 
 def test_statistics_reject_empty_or_outside_events() -> None:

@@ -60,9 +60,9 @@ def test_a_failed_recording_is_told_with_its_seed(tmp_path: Path, capsys: pytest
     [
         ([], 2, "Missing argument 'OUT'"),
         (["{out}", "--recordings", "0"], 2, "--recordings"),
-        (["{out}", "--seconds", "0"], 2, "0 s hold no frame"),
+        (["{out}", "--seconds", "0"], 2, "0 s have no frame"),
         (["{out}", "--seconds", "5000"], 2, "5000 s; a recording lasts at most"),
-        (["{out}", "--label-hz", "30"], 2, "name a divisor of 100"),
+        (["{out}", "--label-hz", "30"], 2, "pass a divisor of 100"),
         (["{out}", "--fps", "5"], 2, "expected 10 to 2000"),
         (["{out}", "--scenario", "sea"], 2, "'sea' is not one of"),
         (["{out}", "--width", "16"], 2, "--width"),
@@ -70,7 +70,7 @@ def test_a_failed_recording_is_told_with_its_seed(tmp_path: Path, capsys: pytest
         (["{out}", "--meshes", "/nowhere"], 2, "there is no folder /nowhere"),
         (["{file}"], 2, "is a file; name a folder"),
         (["{out}", "--meshes", "{empty}"], 1, "no meshes (*.npz)"),
-        (["{other}"], 1, "holds recordings with seed 7, not 0"),
+        (["{other}"], 1, "has recordings with seed 7, not 0"),
         (["/proc/simulated"], 1, "/proc/simulated: "),
     ],
 )

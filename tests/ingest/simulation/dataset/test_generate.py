@@ -138,17 +138,17 @@ def test_stopped_generation_resumes(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
-        ({"seed": 4}, "holds recordings with seed 3, not 4"),
+        ({"seed": 4}, "has recordings with seed 3, not 4"),
         ({"scenario": "driving"}, "with scenario mixed, not driving"),
         ({"timing": Timing(0.3, label_hz=10)}, "with label-hz 20.0, not 10"),
         ({"width": 100}, "with width 96, not 100"),
     ],
 )
-def test_resume_with_other_options_is_rejected(made: Path, change: dict[str, object], words: str) -> None:
+def test_resume_with_other_options_is_rejected(made: Path, change: dict[str, object], message: str) -> None:
     before = contents(made)
-    with pytest.raises(SimulationError, match=words):
+    with pytest.raises(SimulationError, match=message):
         run(made, options=replace(OPTIONS, **change))
     assert contents(made) == before
 
@@ -167,14 +167,14 @@ def test_mesh_digest_depends_on_content(tmp_path: Path) -> None:
     moved = meshes.rename(tmp_path / "elsewhere")
     assert run(tmp_path / "out", 1, options=replace(OPTIONS, meshes=moved))[0].skipped == 1
     (moved / "car.npz").write_bytes(b"two")
-    with pytest.raises(SimulationError, match="holds recordings with meshes"):
+    with pytest.raises(SimulationError, match="has recordings with meshes"):
         run(tmp_path / "out", 1, options=replace(OPTIONS, meshes=moved))
 
 
 @pytest.mark.parametrize("report", ["{", "[]", '{"options": {}, "versions": {}, "recordings": [1]}'])
 def test_invalid_report_is_rejected(tmp_path: Path, report: str) -> None:
     (tmp_path / "simulation.json").write_text(report)
-    with pytest.raises(SimulationError, match="not a report of a simulation"):
+    with pytest.raises(SimulationError, match="is not a simulation report"):
         run(tmp_path)
 
 
@@ -242,7 +242,7 @@ if __name__ == "__main__":
 
 
 def test_second_writer_is_rejected(tmp_path: Path) -> None:
-    with exclusive_writer(tmp_path), pytest.raises(SimulationError, match="another run writes there"):
+    with exclusive_writer(tmp_path), pytest.raises(SimulationError, match="is locked by another run"):
         run(tmp_path)
     run(tmp_path, 1)
 
@@ -277,7 +277,7 @@ def test_three_recordings_cover_all_splits(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"scenario": "flying"}, "scenario 'flying'; expected mixed, driving or roadside"),
         ({"seed": -1}, "seed -1; expected zero or more"),
@@ -287,6 +287,6 @@ def test_three_recordings_cover_all_splits(tmp_path: Path) -> None:
         ({"timing": Timing(float("inf"))}, "inf s; a recording lasts"),
     ],
 )
-def test_options_out_of_bounds_are_rejected(change: dict[str, object], words: str) -> None:
-    with pytest.raises(SimulationError, match=words):
+def test_options_out_of_bounds_are_rejected(change: dict[str, object], message: str) -> None:
+    with pytest.raises(SimulationError, match=message):
         check_options(replace(OPTIONS, **change))

@@ -1,4 +1,4 @@
-"""Labels from id pictures, and events and labels from a film."""
+"""Labels from id images, and events and labels from a film."""
 
 import numpy as np
 import pytest
@@ -24,14 +24,14 @@ def picture(*parts: tuple[int, slice, slice]) -> np.ndarray:
 def test_instance_extents_equal_numpy() -> None:
     ids = np.random.default_rng(0).choice(8, (60, 80), p=[0.93, *[0.01] * 7]).astype(np.int32)
     ids[ids == 5] = 0
-    found = instance_extents(ids, 6)
+    extents = instance_extents(ids, 6)
     for number in range(1, 7):
         rows, columns = np.nonzero(ids == number)
         if number == 5:
-            assert found[4, 4] == 0
+            assert extents[4, 4] == 0
             continue
         expected = [columns.min(), columns.max(), rows.min(), rows.max(), len(rows)]
-        assert found[number - 1].tolist() == expected
+        assert extents[number - 1].tolist() == expected
 
 
 def test_boxes_enclose_visible_labelled_actors() -> None:
@@ -110,17 +110,17 @@ def test_timing_counts_frames_and_labels(
 
 
 @pytest.mark.parametrize(
-    ("timing", "words"),
+    ("timing", "message"),
     [
-        ((1.0, 5.0, 5.0), "5 frames a second; expected 10 to 2000"),
-        ((1.0, 100.0, 30.0), "30 labels a second do not fall on frames"),
-        ((1.0, 100.0, 0.0), "0 labels a second"),
-        ((1.0, 100.0, float("nan")), "nan labels a second"),
-        ((0.001, 100.0, 20.0), "0.001 s hold no frame"),
-        ((float("nan"), 100.0, 20.0), "nan s hold no frame"),
-        ((1.0, 100.0, float("inf")), "inf labels a second"),
+        ((1.0, 5.0, 5.0), "5 frames per second; expected 10 to 2000"),
+        ((1.0, 100.0, 30.0), "30 labels per second do not fall on frames"),
+        ((1.0, 100.0, 0.0), "0 labels per second"),
+        ((1.0, 100.0, float("nan")), "nan labels per second"),
+        ((0.001, 100.0, 20.0), "0.001 s have no frame"),
+        ((float("nan"), 100.0, 20.0), "nan s have no frame"),
+        ((1.0, 100.0, float("inf")), "inf labels per second"),
     ],
 )
-def test_timing_out_of_bounds_is_rejected(timing: tuple[float, float, float], words: str) -> None:
-    with pytest.raises(SimulationError, match=words):
+def test_timing_out_of_bounds_is_rejected(timing: tuple[float, float, float], message: str) -> None:
+    with pytest.raises(SimulationError, match=message):
         Timing(*timing)

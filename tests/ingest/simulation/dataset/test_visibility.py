@@ -1,4 +1,4 @@
-"""Who is labelled: actors whose pixels fired of late, and for half a second after."""
+"""The activity filter: actors are active while their pixels fire, and for half a second after."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ STEP_US = 50_000
 
 
 def on(left: int, count: int) -> Events:
-    """Events on the pixels of one actor."""
+    """Return events on the pixels of one actor."""
     events = np.zeros(count, EVENT_DTYPE)
     events["x"], events["y"] = left + np.arange(count) % 20, 5 + np.arange(count) // 20 % 20
     return events
@@ -23,36 +23,36 @@ def needed() -> int:
 
 
 def test_actor_needs_enough_events_to_be_active() -> None:
-    notice = ActivityFilter(40, 60, 2)
-    notice.update(on(5, needed() - 1))
-    notice.update(on(30, needed()))
-    assert notice.active_actors(IDS, STEP_US).tolist() == [False, True]
+    activity = ActivityFilter(40, 60, 2)
+    activity.update(on(5, needed() - 1))
+    activity.update(on(30, needed()))
+    assert activity.active_actors(IDS, STEP_US).tolist() == [False, True]
 
 
 def test_events_are_counted_between_labels() -> None:
-    notice = ActivityFilter(40, 60, 2)
-    notice.update(on(5, needed() // 2 + 1))
-    assert not notice.active_actors(IDS, STEP_US).any()
-    notice.update(on(5, needed() // 2 + 1))
-    assert not notice.active_actors(IDS, 2 * STEP_US).any()
+    activity = ActivityFilter(40, 60, 2)
+    activity.update(on(5, needed() // 2 + 1))
+    assert not activity.active_actors(IDS, STEP_US).any()
+    activity.update(on(5, needed() // 2 + 1))
+    assert not activity.active_actors(IDS, 2 * STEP_US).any()
 
 
 def test_stopped_actor_stays_active_for_hold_time() -> None:
-    notice = ActivityFilter(40, 60, 2)
-    notice.update(on(5, needed()))
+    activity = ActivityFilter(40, 60, 2)
+    activity.update(on(5, needed()))
     times = range(STEP_US, ACTIVITY_HOLD_US + 4 * STEP_US, STEP_US)
-    labelled = [bool(notice.active_actors(IDS, t)[0]) for t in times]
+    labelled = [bool(activity.active_actors(IDS, t)[0]) for t in times]
     assert labelled == [t - STEP_US <= ACTIVITY_HOLD_US for t in times]
 
 
 def test_hidden_actor_is_not_active() -> None:
-    notice = ActivityFilter(40, 60, 3)
-    notice.update(on(5, 400))
-    assert notice.active_actors(IDS, STEP_US).tolist() == [True, False, False]
+    activity = ActivityFilter(40, 60, 3)
+    activity.update(on(5, 400))
+    assert activity.active_actors(IDS, STEP_US).tolist() == [True, False, False]
 
 
 def test_few_events_on_small_actor_are_noise() -> None:
-    notice, small = ActivityFilter(40, 60, 1), np.where(IDS == 1, 0, 0).astype(np.int32)
+    activity, small = ActivityFilter(40, 60, 1), np.where(IDS == 1, 0, 0).astype(np.int32)
     small[5, 5:9] = 1
-    notice.update(on(5, 4))
-    assert not notice.active_actors(small, STEP_US).any()
+    activity.update(on(5, 4))
+    assert not activity.active_actors(small, STEP_US).any()

@@ -1,4 +1,4 @@
-"""The event camera against brightness whose events are known in closed form."""
+"""The event camera, tested on luminance signals whose events are known in closed form."""
 
 import dataclasses
 import pickle
@@ -28,7 +28,7 @@ IDEAL = CameraSettings(
     shot_hz=0,
     hot_share=0,
 )
-"""No noise, no low-pass, pixels alike."""
+"""No noise, no low-pass, identical pixels."""
 
 
 def settings(**changes: float) -> CameraSettings:
@@ -36,7 +36,7 @@ def settings(**changes: float) -> CameraSettings:
 
 
 def camera_at_rest(chosen: CameraSettings, seed: int = 0, shape: tuple[int, int] = SHAPE) -> EventCamera:
-    """Every pixel has just fired."""
+    """Return a camera whose pixels have all just fired."""
     camera = EventCamera(*shape, chosen, np.random.default_rng(seed))
     camera.change[:] = 0
     return camera
@@ -45,7 +45,7 @@ def camera_at_rest(chosen: CameraSettings, seed: int = 0, shape: tuple[int, int]
 def watch(
     camera: EventCamera, log_light: Callable[[float], float], seconds: float, step_us: int = STEP_US
 ) -> Events:
-    """What the camera says to even light that changes with time (s)."""
+    """Return the events for uniform light whose log luminance is a function of time (s)."""
     shape = camera.on_threshold.shape
     return np.concatenate(
         [
@@ -65,32 +65,32 @@ def noisy_frames(count: int, shape: tuple[int, int] = (24, 32)) -> NDArray[np.fl
 
 
 def test_ramp_fires_at_threshold_crossings() -> None:
-    """log I = 4 t: an ON event each 0.2 / 4 s = 50 ms, in every pixel, though frames are 7 ms apart."""
+    """log I = 4 t: an ON event every 0.2 / 4 s = 50 ms in every pixel, for frames every 7 ms."""
     events = watch(camera_at_rest(IDEAL), lambda t: 4 * t, 1.05, step_us=7000)
-    one = of_pixel(events, 3, 2)
-    assert one["p"].all()
-    assert np.abs(one["t"] - 50_000 * np.arange(1, 21)).max() <= 2
+    pixel_events = of_pixel(events, 3, 2)
+    assert pixel_events["p"].all()
+    assert np.abs(pixel_events["t"] - 50_000 * np.arange(1, 21)).max() <= 2
     assert len(events) == 20 * PIXELS
 
 
 def test_refractory_time_delays_ramp_events() -> None:
-    """Blind for 10 ms after an event, the pixel waits another 50 ms: one event each 60 ms."""
+    """10 ms of refractory time and 50 ms to the threshold: one event every 60 ms."""
     events = watch(camera_at_rest(settings(refractory_us=10_000)), lambda t: 4 * t, 1.0)
-    one = of_pixel(events, 0, 0)
-    assert np.abs(one["t"] - (60_000 * np.arange(1, 17) - 10_000)).max() <= 2
+    pixel_events = of_pixel(events, 0, 0)
+    assert np.abs(pixel_events["t"] - (60_000 * np.arange(1, 17) - 10_000)).max() <= 2
 
 
 def test_step_fires_once_per_threshold() -> None:
-    """A rise by 0.9 within a step; then a fall by 1.15, of which the first 0.1 undo what was left."""
+    """A rise of 0.9 in one step, then a fall of 1.15, whose first 0.1 cancels the remainder of the rise."""
     events = watch(camera_at_rest(IDEAL), lambda t: 0.0 if t == 0 else 0.9 if t < 0.0095 else -0.25, 0.02)
-    one = of_pixel(events, 1, 1)
-    assert one["p"].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
-    assert np.abs(one["t"][:4] - 1000 * np.array([0.2, 0.4, 0.6, 0.8]) / 0.9).max() <= 1
-    assert np.abs(one["t"][4:] - 9000 - 1000 * np.array([0.35, 0.6, 0.85, 1.1]) / 1.15).max() <= 1
+    pixel_events = of_pixel(events, 1, 1)
+    assert pixel_events["p"].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert np.abs(pixel_events["t"][:4] - 1000 * np.array([0.2, 0.4, 0.6, 0.8]) / 0.9).max() <= 1
+    assert np.abs(pixel_events["t"][4:] - 9000 - 1000 * np.array([0.35, 0.6, 0.85, 1.1]) / 1.15).max() <= 1
 
 
 def test_sine_fires_once_per_threshold_of_swing() -> None:
-    """Swing 2 A = 2.02: per period ten ON events of 0.2 and eight OFF events of 0.25, once settled."""
+    """Swing 2 A = 2.02: per period, once settled, ten ON events of 0.2 and eight OFF events of 0.25."""
     events = watch(camera_at_rest(IDEAL), lambda t: 1.01 * np.sin(2 * np.pi * t), 6)
     settled = events[(events["t"] > 1.25e6) & (events["t"] <= 5.25e6)]
     on, off = settled["p"].sum() / PIXELS, (settled["p"] == 0).sum() / PIXELS
@@ -117,7 +117,7 @@ def test_refractory_time_bounds_pixel_rate(refractory_us: float) -> None:
 
 
 def test_leak_fires_on_events_at_its_rate() -> None:
-    """Twice a second, whatever a pixel's threshold."""
+    """Twice per second, for any threshold."""
     events = watch(camera_at_rest(settings(leak_hz=2, threshold_spread=0.03)), lambda t: 0.0, 10.2)
     assert events["p"].all()
     for x, y in ((0, 0), (4, 3)):
@@ -148,7 +148,7 @@ def test_noise_varies_by_pixel_and_hot_pixels_stand_out() -> None:
 
 
 def test_bandwidth_falls_with_light() -> None:
-    """A step is passed on as 1 - exp(-2 pi f t), with f a hundredth where light is: closed form."""
+    """The step response is 1 - exp(-2 pi f t), with f proportional to the light."""
     slow = settings(bandwidth_hz=10.0, low_light=0.0, on_threshold=1e3, off_threshold=1e3)
     for light, hz in ((1.0, 10.0), (0.01, 0.1)):
         camera = camera_at_rest(slow)
@@ -178,12 +178,12 @@ def test_saturated_bus_drops_evenly_and_counts() -> None:
     assert (len(passed), tight.stats.dropped) == (1000, {"bus_saturated": len(whole) - 1000})
     assert free.stats.dropped == {}
     assert np.isin(passed, whole).all()
-    early = [(each["t"] < 5000).mean() for each in (whole, passed)]
+    early = [(sampled["t"] < 5000).mean() for sampled in (whole, passed)]
     assert early[0] == pytest.approx(early[1], abs=0.02)
 
 
 def test_camera_state_resumes_exactly() -> None:
-    """All state is the camera's own: a copy through bytes sees what the original sees."""
+    """A pickled and restored camera gives the same events as the original."""
     frames = noisy_frames(40)
 
     def see(camera: EventCamera, numbers: range) -> Events:
@@ -215,32 +215,32 @@ def test_frames_of_wrong_size_or_order_are_rejected() -> None:
     camera = camera_at_rest(IDEAL)
     picture = np.ones(SHAPE, np.float32)
     camera.generate_events(picture, 100)
-    with pytest.raises(SimulationError, match="follow in time"):
+    with pytest.raises(SimulationError, match="expected increasing times"):
         camera.generate_events(picture, 100)
-    with pytest.raises(SimulationError, match="the sensor has"):
+    with pytest.raises(SimulationError, match="expected the sensor's shape"):
         camera.generate_events(np.ones((5, 4), np.float32), 200)
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
-        ({"on_threshold": 0.0}, "on_threshold is 0.0; it must be above zero"),
-        ({"leak_hz": -1.0}, "leak_hz is -1.0; it must be at least zero"),
+        ({"on_threshold": 0.0}, "on_threshold is 0.0; expected above 0"),
+        ({"leak_hz": -1.0}, "leak_hz is -1.0; expected at least 0"),
         ({"shot_hz": float("nan")}, "shot_hz is nan"),
-        ({"hot_share": 2.0}, "at most one"),
+        ({"hot_share": 2.0}, "expected at most 1"),
     ],
 )
-def test_settings_out_of_bounds_are_rejected(change: dict[str, float], words: str) -> None:
-    with pytest.raises(SimulationError, match=words):
+def test_settings_out_of_bounds_are_rejected(change: dict[str, float], message: str) -> None:
+    with pytest.raises(SimulationError, match=message):
         settings(**change)
 
 
 def test_sampled_settings_vary_within_bounds() -> None:
     drawn = [sample_settings(np.random.default_rng(seed)) for seed in range(200)]
     on, off = (
-        np.array([getattr(each, name) for each in drawn]) for name in ("on_threshold", "off_threshold")
+        np.array([getattr(sampled, name) for sampled in drawn]) for name in ("on_threshold", "off_threshold")
     )
     assert 0.15 < off.min() < 0.2 < 0.6 < on.max() < 0.7
     assert (on >= off).all()
     assert sample_settings(np.random.default_rng(3)) == drawn[3]
-    assert all(each.refractory_us < 2000 for each in drawn)
+    assert all(sampled.refractory_us < 2000 for sampled in drawn)

@@ -1,4 +1,4 @@
-"""A film of bright boxes on grey: a car runs right, a person left, a lorry stands; no renderer is needed."""
+"""Film of bright boxes on grey, without a renderer: a car moves right, a person left, a lorry stands."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A folder of two tiny meshes, in the layout that `ingest/simulation/actors/mesh_library.py` reads."""
+"""Writer of a mesh folder with two tiny meshes, in the format of `mesh_library`."""
 
 import io
 
@@ -12,7 +12,7 @@ PHASES = 24
 
 
 def write_mesh_folder(folder):
-    """A car of two boxes, the bonnet towards -y, one of them textured; a person of three boxes that walks."""
+    """Write a car of two boxes facing -y, one textured, and a walking person of three boxes."""
     write_car(folder / "hatchback.npz")
     write_person(folder / "pedestrian_0.npz")
 

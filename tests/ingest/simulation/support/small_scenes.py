@@ -1,4 +1,4 @@
-"""Scenes of a flat plain with a few boxes on it, whose pictures can be worked out by hand."""
+"""Scenes of a few boxes on a flat plain, whose images can be computed by hand."""
 
 import functools
 
@@ -74,7 +74,7 @@ def plain_light(sun_light=SUN, sun=None):
 
 
 def plain_scene(places, bodies=None, solid=None, light=None):
-    """Boxes at places (x, y, yaw) on a plain of albedo ALBEDO, seen from EYE towards TARGET."""
+    """Return a scene of boxes at (x, y, yaw) on a plain of albedo ALBEDO, seen from EYE towards TARGET."""
     bodies = bodies or [box_body() for _ in places]
     side = np.linspace(-60, 60, 61)
     x, y = np.meshgrid(side, side, indexing="ij")
@@ -106,7 +106,7 @@ def stage(scene):
 
 
 def pixel_of(point):
-    """(column, row) of a world point, by similar triangles: an oracle apart from the code under test."""
+    """Return (column, row) of a world point by similar triangles, independent of the code under test."""
     ahead = (TARGET - EYE) / np.linalg.norm(TARGET - EYE)
     right = np.cross(ahead, [0, 0, 1.0])
     right /= np.linalg.norm(right)
