@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -222,7 +221,7 @@ def test_sessions_of_a_key_are_bounded(guarded: Live, alice: httpx.Client) -> No
     with with_key(guarded, SLOW) as slow:
         session_id = opened(slow)
         for path, content in (("sessions", b"{}"), ("detections", dat_file(1))):
-            until(lambda: caller(guarded, SLOW).spend(0) == 0)
+            until(lambda: caller(guarded, SLOW).consume_bytes(0) == 0)
             answer = slow.post(f"/v1/{path}", content=content)
             assert problem(answer) == (429, "key_sessions")
             assert int(answer.headers["Retry-After"]) >= 1
@@ -231,14 +230,14 @@ def test_sessions_of_a_key_are_bounded(guarded: Live, alice: httpx.Client) -> No
     assert alice.post("/v1/detections", content=dat_file(1)).status_code == 200
 
 
-def caller(live: Live, key: str) -> Any:
+def caller(live: Live, key: str) -> Client:
     return live.authenticator.authenticate(key, "")
 
 
 def test_requests_of_a_key_wait_until_its_bytes_are_paid_for(guarded: Live, alice: httpx.Client) -> None:
     with with_key(guarded, DEBTOR) as debtor:
         session_id = opened(debtor)
-        until(lambda: caller(guarded, DEBTOR).spend(0) == 0)
+        until(lambda: caller(guarded, DEBTOR).consume_bytes(0) == 0)
         events = f"/v1/sessions/{session_id}/events"
         assert debtor.post(events, content=dat_stream(20)).status_code == 200
         for path in (events, "/v1/detections", "/v1/sessions"):
@@ -253,7 +252,7 @@ def test_requests_of_a_key_wait_until_its_bytes_are_paid_for(guarded: Live, alic
 def test_streams_of_a_key_are_held_back(guarded: Live, alice: httpx.Client) -> None:
     data = dat_stream(20)
     with with_key(guarded, SLOW) as slow:
-        until(lambda: caller(guarded, SLOW).spend(0) == 0)
+        until(lambda: caller(guarded, SLOW).consume_bytes(0) == 0)
         session_id = opened(slow)
         address = f"{guarded.ws_url}/v1/sessions/{session_id}/stream"
         start = time.monotonic()

@@ -73,6 +73,7 @@ def test_two_processes_in_half_precision(tmp_path: Path) -> None:
     assert (row["epoch"], row["steps"]) == ("1", "2")
 
 
+@pytest.mark.slow
 def test_a_run_is_resumed_only_as_what_it_is(run: Run, tmp_path: Path) -> None:
     data, out = street(tmp_path / "data", 0.6), tmp_path / "run"
     short = ("train", data, "--out", out, *SMALL, "--batches", 2, "--validate-on", 1)
@@ -126,6 +127,7 @@ def coco_street(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_boxes_in_cocos_format_on_recordings(run: Run, tmp_path: Path) -> None:
     data, out = coco_street(tmp_path / "data"), tmp_path / "run"
     done = run("train", data, "--out", out, *SMALL, "--batches", 2, "--epochs", 1)
@@ -167,6 +169,7 @@ def test_boxes_in_cocos_format_that_cannot_be_trained(run: Run, tmp_path: Path) 
     assert (done.status, "no annotations/instances_train*.json" in done.err) == (1, True)
 
 
+@pytest.mark.slow
 def test_from_simulated_streets_to_scores(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("moderngl")
     data, out = tmp_path / "streets", tmp_path / "run"
