@@ -12,7 +12,7 @@ def test_who_is_held_back_is_not_silent(detector: Detector) -> None:
     """A message may cost its key more time than silence may last."""
     line = f"{SLOW_LINE} bytes_per_s=10000"
     with (
-        live_service(detector, api_keys=line, idle_timeout_s=0.6, idle_warning_s=0.2) as live,
+        live_service(detector, api_keys=line, idle_timeout_s=1.8, idle_warning_s=0.4) as live,
         with_key(live, SLOW) as slow,
     ):
         address = f"{live.ws_url}/v1/sessions/{opened(slow)}/stream"

@@ -24,14 +24,14 @@ def state(live: Live, session_id: str) -> str:
 
 
 def test_a_whole_life(detector: Detector) -> None:
-    with live_service(detector, idle_timeout_s=1.6, idle_warning_s=0.8) as live:
+    with live_service(detector, idle_timeout_s=3.0, idle_warning_s=1.5) as live:
         session_id = live.open()
         assert state(live, session_id) == "created"
         live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(1))
         assert state(live, session_id) == "streaming"
         until(lambda: state(live, session_id) == "idle")
         info = live.http.get(f"/v1/sessions/{session_id}").json()
-        assert 0 < info["closes_in_s"] <= 0.8
+        assert 0 < info["closes_in_s"] <= 1.5
         live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(2)[2400:])
         info = live.http.get(f"/v1/sessions/{session_id}").json()
         assert (info["state"], info["closes_in_s"]) == ("streaming", None)
@@ -42,13 +42,13 @@ def test_a_whole_life(detector: Detector) -> None:
 
 
 def test_a_client_is_warned_and_told(detector: Detector) -> None:
-    with live_service(detector, idle_timeout_s=1.0, idle_warning_s=0.5) as live:
+    with live_service(detector, idle_timeout_s=3.0, idle_warning_s=1.5) as live:
         session_id = live.open()
         client, begun_s = live.connect(session_id), time.monotonic()
         warning = json.loads(client.recv())
         assert warning["type"] == "idle_warning"
-        assert 0 < warning["closes_in_s"] <= 0.5
-        assert 0.4 < time.monotonic() - begun_s < 1.0
+        assert 0 < warning["closes_in_s"] <= 1.5
+        assert 1.4 < time.monotonic() - begun_s < 3.0
         client.send(dat_stream(1))
         assert json.loads(client.recv())["type"] == "idle_warning", "one for each silence"
         closed = talk(client)[-1]
@@ -69,7 +69,7 @@ def test_silence_costs_no_event_where_nothing_is_saved(detector: Detector) -> No
 
 
 def test_who_comes_back_late_is_not_ended_at_once(detector: Detector) -> None:
-    with live_service(detector, idle_timeout_s=1.2, idle_warning_s=0.6) as live:
+    with live_service(detector, idle_timeout_s=3.0, idle_warning_s=1.5) as live:
         session_id = live.open()
         live.connect(session_id).socket.shutdown(socket.SHUT_RDWR)
         until(lambda: state(live, session_id) == "idle")
@@ -77,9 +77,9 @@ def test_who_comes_back_late_is_not_ended_at_once(detector: Detector) -> None:
         assert state(live, session_id) == "created"
         warning = json.loads(client.recv())
         assert warning["type"] == "idle_warning"
-        assert 0 < warning["closes_in_s"] <= 0.6
+        assert 0 < warning["closes_in_s"] <= 1.5
         assert talk(client)[-1]["reason"] == "idle_timeout"
-        assert time.monotonic() - begun_s > 1.1
+        assert time.monotonic() - begun_s > 2.9
 
 
 def test_a_sign_of_life_while_it_is_saved_keeps_a_session(

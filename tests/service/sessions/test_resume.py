@@ -172,12 +172,12 @@ def test_a_client_that_is_back_takes_the_place_of_its_broken_post(live: Live) ->
 
 
 def test_a_body_that_comes_slowly_keeps_its_session(detector: Detector) -> None:
-    with live_service(detector, idle_timeout_s=0.8, min_body_bytes_per_s=100) as live:
+    with live_service(detector, idle_timeout_s=2.0, min_body_bytes_per_s=100) as live:
         session_id = live.open(**LOW)
 
         def slowly() -> Iterator[bytes]:
             for i in range(0, 2400, 240):
-                time.sleep(0.2)
+                time.sleep(0.4)
                 yield dat_stream(1)[i : i + 240]
 
         assert live.http.post(f"/v1/sessions/{session_id}/events", content=slowly()).status_code == 200

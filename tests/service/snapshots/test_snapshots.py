@@ -129,7 +129,7 @@ def test_results_that_nobody_read_survive(detector: Detector, tmp_path: Path) ->
 
 def test_an_idle_session_is_saved_before_it_ends(detector: Detector, tmp_path: Path) -> None:
     data = dat_stream(8)
-    with service(detector, tmp_path, idle_timeout_s=0.8) as live:
+    with service(detector, tmp_path, idle_timeout_s=2.0) as live:
         expected, _ = upload(live, dat_file(8), **LOW)
         session_id = live.open(**LOW)
         client = live.connect(session_id)
