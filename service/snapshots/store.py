@@ -13,7 +13,7 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Protocol
 
-from spikewatch.atomic_file import PARTIAL_PATTERN, temporary_file
+from spikewatch.atomic_file import temporary_file
 from spikewatch.service.errors import InvalidSettings, InvalidSnapshot, SnapshotStoreError
 from spikewatch.service.limits import QUALIFIED_ID_PATTERN
 from spikewatch.service.settings import Settings
@@ -82,9 +82,8 @@ class DirectoryStore:
         self._max_count, self._max_bytes = max_count, max_bytes
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
-        for pattern in (PARTIAL_PATTERN, "*.part"):  # release 0.1.0 wrote the second
-            for path in folder.glob(pattern):
-                path.unlink(missing_ok=True)
+        for left in folder.glob("*.part"):
+            left.unlink(missing_ok=True)
 
     def put(self, session_id: str, data: bytes, protected: Container[str] = ()) -> list[str]:
         """See `SnapshotStore.put`."""
@@ -92,7 +91,8 @@ class DirectoryStore:
             raise ValueError(f"{session_id!r} is no id of a session")
         path = self._path(session_id)
         digest = hashlib.sha256(data).hexdigest().encode()
-        with temporary_file(path) as partial:
+        # without the suffix, so that `*.snapshot` finds complete files only
+        with temporary_file(path.with_suffix("")) as partial:
             with partial.open("wb") as file:
                 file.write(_HEADER_PREFIX + digest + b"\n")
                 file.write(data)
@@ -137,7 +137,7 @@ class DirectoryStore:
     def _select_evictions(self, path: Path, size: int, spared: Container[str]) -> list[Path]:
         """The oldest others, without which one more of `size` bytes fits."""
         others = []
-        for other in self._folder.glob("[!.]*.snapshot"):
+        for other in self._folder.glob("*.snapshot"):
             with contextlib.suppress(FileNotFoundError):
                 stat = other.stat()
                 others.append((stat.st_mtime_ns, stat.st_size, other))
