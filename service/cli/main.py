@@ -1,11 +1,14 @@
-"""The command line: `spikewatch COMMAND`. Exit status 0 on success, 1 for bad input, 2 for wrong usage, 130
-after Ctrl-C.
+"""The command line: `spikewatch COMMAND`.
+
+Exit status: 0 on success, 1 for bad input, 2 for wrong usage, 130 after Ctrl-C.
 """
 
 import sys
+from typing import Annotated
 
 import typer
 
+from spikewatch import __version__
 from spikewatch.ingest.errors import IngestError
 from spikewatch.model.errors import ModelError
 from spikewatch.service.cli.commands.bench import app as bench
@@ -26,7 +29,7 @@ from spikewatch.service.errors import ServiceError
 
 app = typer.Typer(
     name="spikewatch",
-    help="Streaming object detection for event cameras on a spiking network that remembers.",
+    help="Streaming object detection for event cameras with a stateful spiking network.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -38,8 +41,24 @@ app.command("import")(import_)
 app.add_typer(bench)
 
 
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"spikewatch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
 def main(arguments: list[str] | None = None) -> None:
-    """Run a command, by default that of the process; bad input ends it with one clear line."""
+    """Run a command, by default that of the process; bad input ends it with a message of one line."""
     try:
         app(arguments)
     except (IngestError, ModelError, ServiceError, OSError) as error:

@@ -13,6 +13,7 @@ from spikewatch.model.detector import Detector
 from spikewatch.model.runtime.select import AUTO
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
+from spikewatch.service.cli.options.detect import DetectOptions
 from spikewatch.service.cli.progress import live_table, speed_text
 from spikewatch.service.cli.run_stats import RunStats
 from spikewatch.service.inference.offline import OfflineRun
@@ -24,27 +25,36 @@ from spikewatch.service.output.writers import WRITERS, ResultWriter
 from spikewatch.service.schemas import Summary, WindowRequest
 
 
-def run_detection(
-    recording: Recording,
-    request: WindowRequest,
-    weights: str | None,
-    mode: str,
-    runtime: str | None,
-    paths: list[Path],
-    as_json: bool,
-) -> None:
-    """Detect, write the files, and print what was found."""
-    detector = load_detector(weights, mode=mode, runtime=runtime or AUTO)
+def run_detection(recording: Recording, options: DetectOptions) -> None:
+    """Run the detector, write the files, and print a summary."""
+    request = _window_request(options)
+    detector = load_detector(options.weights, mode=options.mode, runtime=options.runtime or AUTO)
     detector.spec.check_input(events=True, name=recording.path.name)
     slice_us = slice_length_us(request, detector.spec)
     source = RecordingSource(recording, slice_us, detector.spec.representation)
     run = OfflineRun(source, detector, window_options(request, detector.spec))
-    tally = RunStats()
+    stats = RunStats()
     with ExitStack() as stack:
         sensor = recording.sensor_size()
-        writers = [stack.enter_context(_make_writer(path, sensor, slice_us, detector.spec)) for path in paths]
-        _run_and_write(run, source, writers, tally)
-    _print_result(run.summary(), recording.path.name, tally, detector, paths, as_json)
+        writers = [
+            stack.enter_context(_make_writer(path, sensor, slice_us, detector.spec)) for path in options.paths
+        ]
+        _run_and_write(run, source, writers, stats)
+    _print_result(run.summary(), stats, detector, options)
+
+
+def _window_request(options: DetectOptions) -> WindowRequest:
+    return WindowRequest(
+        width=options.width,
+        height=options.height,
+        slice_us=options.slice_us,
+        window=options.window,
+        slices=options.slices,
+        hop=options.hop,
+        confidence=options.confidence,
+        iou=options.iou,
+        track=options.track,
+    )
 
 
 def _make_writer(path: Path, sensor_size: tuple[int, int], slice_us: int, spec: ModelSpec) -> ResultWriter:
@@ -56,34 +66,32 @@ def _make_writer(path: Path, sensor_size: tuple[int, int], slice_us: int, spec: 
 def _run_and_write(
     run: OfflineRun, source: RecordingSource, writers: list[ResultWriter], stats: RunStats
 ) -> None:
-    """Run everything through all writers while people look on; Ctrl-C ends the recording early."""
+    """Pass every slice to all writers, with a live table; Ctrl-C ends the recording early."""
     with on_interrupt(run.stop):
         with live_table("detecting", stats, source.recording.progress):
-            for seen in run:
-                for window in seen.windows:
+            for step in run:
+                for window in step.windows:
                     stats.add(window.model_dump())
                 for writer in writers:
-                    writer.write(seen)
+                    writer.write(step)
         for writer in writers:
             writer.finish(run.summary())
 
 
-def _print_result(
-    summary: Summary, name: str, stats: RunStats, detector: Detector, paths: list[Path], as_json: bool
-) -> None:
-    """Print what was found.
+def _print_result(summary: Summary, stats: RunStats, detector: Detector, options: DetectOptions) -> None:
+    """Print the summary.
 
     Raises:
-        Interrupted: once all is printed, if the run was stopped by hand.
+        Interrupted: after printing, if the run was stopped by Ctrl-C.
     """
-    if as_json:
+    if options.as_json:
         typer.echo(summary.model_dump_json())
     else:
-        Console().print(_summary_table(name, summary, stats, detector))
-        for path in paths:
+        Console().print(_summary_table(options.source.name, summary, stats, detector))
+        for path in options.paths:
             typer.echo(f"wrote {path}")
     if summary.interrupted:
-        files = "; the files hold what was found until then" if paths else ""
+        files = "; the files hold what was found until then" if options.paths else ""
         raise Interrupted(f"interrupted {stats.stream_us / 1e6:.2f} s into the recording{files}")
 
 

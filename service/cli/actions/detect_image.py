@@ -17,6 +17,7 @@ from spikewatch.model.energy.report import EnergyMeter
 from spikewatch.model.prophesee_boxes import to_prophesee
 from spikewatch.model.runtime.select import AUTO
 from spikewatch.model.still_image import run_image
+from spikewatch.service.cli.options.detect import DetectOptions
 from spikewatch.service.inference.images import RgbImage, read_image
 from spikewatch.service.inference.serialize import detection_messages
 from spikewatch.service.output.drawing import annotate, training_banner
@@ -25,35 +26,27 @@ from spikewatch.service.schemas import EnergyMj, ImageResult
 MAX_SHOWN = 20
 
 
-def run_image_detection(
-    path: Path,
-    slices: int | None,
-    confidence: float,
-    iou: float,
-    weights: str | None,
-    mode: str,
-    runtime: str | None,
-    paths: list[Path],
-    as_json: bool,
-) -> None:
-    """Detect, write the files, and print what was found."""
-    detector = load_detector(weights, mode=mode, runtime=runtime or AUTO)
-    detector.spec.check_input(events=False, name=path.name)
-    picture = read_image(path)
-    outputs = run_image(detector, picture, slices or detector.spec.slices)
+def run_image_detection(options: DetectOptions) -> None:
+    """Run the detector on one image, write the files, and print the boxes."""
+    name = options.source.name
+    detector = load_detector(options.weights, mode=options.mode, runtime=options.runtime or AUTO)
+    detector.spec.check_input(events=False, name=name)
+    image = read_image(options.source)
+    outputs = run_image(detector, image, options.slices or detector.spec.slices)
     meter = EnergyMeter(detector)
     meter.add_all(outputs)
-    height, width = picture.shape[:2]
-    found = detector.postprocess([out.logits for out in outputs], (width, height), 0, confidence, iou)
-    result = _make_result(detector, meter, found, (width, height))
-    for out in paths:
-        _write_output(out, picture, found, result)
-    if as_json:
+    height, width = image.shape[:2]
+    logits = [output.logits for output in outputs]
+    detections = detector.postprocess(logits, (width, height), 0, options.confidence, options.iou)
+    result = _make_result(detector, meter, detections, (width, height))
+    for path in options.paths:
+        _write_output(path, image, detections, result)
+    if options.as_json:
         typer.echo(result.model_dump_json())
         return
-    Console().print(_result_table(path.name, result))
-    for out in paths:
-        typer.echo(f"wrote {out}")
+    Console().print(_result_table(name, result))
+    for path in options.paths:
+        typer.echo(f"wrote {path}")
 
 
 def _make_result(

@@ -1,7 +1,6 @@
 """The work of `spikewatch energy`; apart from the command, because torch takes seconds to import."""
 
 import json
-from pathlib import Path
 
 import typer
 from rich.box import SIMPLE
@@ -14,6 +13,7 @@ from spikewatch.model.detector import Detector
 from spikewatch.model.energy.formulas import OperationCosts
 from spikewatch.model.energy.report import EnergyMeter, EnergyReport
 from spikewatch.model.still_image import run_image
+from spikewatch.service.cli.options.energy import EnergyOptions
 from spikewatch.service.cli.progress import progress_bar
 from spikewatch.service.errors import BadRequest
 from spikewatch.service.inference.images import is_image, read_image
@@ -31,51 +31,58 @@ from spikewatch.service.reports.energy import (
 from spikewatch.service.schemas import WindowRequest
 
 TABLE_WIDTH = 132
-"""Columns that the table needs; a narrower terminal wraps its lines rather than lose figures."""
+"""Columns that the table needs; a narrower terminal wraps lines, so that no figures are cut off."""
 
 
-def run_energy(
-    source: Path,
-    request: WindowRequest,
-    costs: OperationCosts,
-    weights: str | None,
-    mode: str,
-    paths: list[Path],
-    as_json: bool,
-) -> None:
-    """Run, write the files, and print the table."""
-    check_dependencies(paths)
-    detector = load_detector(weights, mode=mode)
-    slices = request.slices or detector.spec.slices
-    report = _measure_energy(source, request, detector, slices).report(slices, costs)
-    for path in paths:
+def run_energy(options: EnergyOptions) -> None:
+    """Run the source, write the files, and print the table."""
+    check_dependencies(options.paths)
+    detector = load_detector(options.weights, mode=options.mode)
+    slices = options.slices or detector.spec.slices
+    costs = OperationCosts(options.mac_pj, options.ac_pj)
+    report = _measure_energy(options, detector, slices).report(slices, costs)
+    for path in options.paths:
         write_energy_report(path, report, detector.spec)
-    if as_json:
+    if options.as_json:
         typer.echo(json.dumps(energy_json(report, detector.spec)))
         return
     console = Console()
     console.width = max(console.width, TABLE_WIDTH)
-    console.print(_layer_table(source.name, report, detector))
+    console.print(_layer_table(options.source.name, report, detector))
     console.print(_summary_text(report))
-    for path in paths:
+    for path in options.paths:
         typer.echo(f"wrote {path}")
 
 
-def _measure_energy(source: Path, request: WindowRequest, detector: Detector, slices: int) -> EnergyMeter:
+def _measure_energy(options: EnergyOptions, detector: Detector, slices: int) -> EnergyMeter:
+    source = options.source
     meter = EnergyMeter(detector)
     if is_image(source):
         detector.spec.check_input(events=False, name=source.name)
         meter.add_all(run_image(detector, read_image(source), slices))
         return meter
-    slice_us = slice_length_us(request, detector.spec)
+    slice_us = slice_length_us(_window_request(options), detector.spec)
     with (
-        open_recording(source, request.width, request.height) as recording,
+        open_recording(source, options.width, options.height) as recording,
         progress_bar("counting") as update,
     ):
         meter.add_all(run_recording(detector, recording, slices, slice_us, update))
         if not meter.slices:
-            raise BadRequest(f"{source.name} holds no events")
+            raise BadRequest(f"{source.name} holds no events, so there is no slice to count")
     return meter
+
+
+def _window_request(options: EnergyOptions) -> WindowRequest:
+    return WindowRequest(
+        width=options.width,
+        height=options.height,
+        slice_us=options.slice_us,
+        window=options.window,
+        slices=options.slices,
+        hop=None,
+        confidence=1.0,
+        iou=1.0,
+    )
 
 
 def _layer_table(name: str, report: EnergyReport, detector: Detector) -> Table:

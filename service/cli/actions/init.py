@@ -1,44 +1,33 @@
 """The work of `spikewatch init`."""
 
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
-
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from spikewatch.atomic_file import atomic_write
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint, untrained_network
-from spikewatch.model.coco_classes import COCO_CLASSES
-from spikewatch.model.errors import ConfigError
-from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.shapes import trace_shapes
 from spikewatch.model.paper_tables import PAPER_ROWS, PaperRow
-from spikewatch.model.spec import REPRESENTATION_CHANNELS, WINDOW_US, ModelSpec
-from spikewatch.service.cli.options import parse_input_size
+from spikewatch.service.cli.actions.specification import SpecOverrides, make_specification
+from spikewatch.service.cli.options.init import InitOptions
 
 
-@dataclass(frozen=True, slots=True)
-class InitOptions:
-    """What the user chose; None: as in the row of the paper, or the default."""
-
-    row: str | None
-    config: dict[str, Any]
-    class_names: str | None
-    representation: str | None
-    size: str | None
-    slices: int | None
-    window: str | None
-    slice_us: int | None = None
-
-
-def run_init(path: Path, options: InitOptions) -> None:
-    """Build, write, and say what was built."""
+def run_init(options: InitOptions) -> None:
+    """Build the network, write its weights, and print its size."""
     if options.row == "list":
         Console().print(_paper_table())
         return
-    spec = make_specification(options, path.stem)
+    path = options.out
+    overrides = SpecOverrides(
+        row=options.row,
+        config=options.config,
+        class_names=options.class_names,
+        representation=options.representation,
+        size=options.size,
+        slices=options.slices,
+        window=options.window,
+    )
+    spec = make_specification(overrides, path.stem)
     network = untrained_network(spec.config)
     with atomic_write(path) as partial:
         save_checkpoint(partial, network, spec)
@@ -48,63 +37,6 @@ def run_init(path: Path, options: InitOptions) -> None:
     typer.echo(
         f"wrote {path}: {spec.name}, {parameters:,} parameters, {gmac:.2f} GMAC a slice, {spec.training}"
     )
-
-
-def make_specification(
-    options: InitOptions, name: str, start: ModelSpec | None = None, classes: tuple[str, ...] = ()
-) -> ModelSpec:
-    """The model that was wished for, called `name`; what is not, as in `start`, the row, or by default.
-
-    classes: names, where the data decides.
-
-    Raises:
-        ConfigError: it contradicts itself, or there is no such row.
-    """
-    start = start or _start_specification(options.row)
-    names = classes or _parse_class_names(options.class_names) or start.class_names
-    representation = options.representation or start.representation
-    wanted = {name: value for name, value in options.config.items() if value is not None}
-    if wanted.get("architecture") == "yolov8" and start.config.architecture != "yolov8":
-        wanted.setdefault("scale", "n")
-    wanted |= {"classes": len(names), "in_channels": REPRESENTATION_CHANNELS.get(representation, 1)}
-    config = SpikeYOLOConfig.from_json(asdict(start.config) | wanted)
-    slices = options.slices or start.slices
-    preset = WINDOW_US.get(options.window or "")
-    slice_us = start.slice_us if preset is None else preset // slices
-    if preset is None and options.slices and options.row:
-        slice_us = WINDOW_US["paper"] // slices
-    slice_us = options.slice_us or slice_us
-    unchanged = (start.input_height, start.input_width)
-    height, width = unchanged if options.size is None else parse_input_size(options.size)
-    return replace(
-        start,
-        name=f"{name}-untrained",
-        config=config,
-        class_names=names,
-        representation=representation,
-        slice_us=slice_us,
-        slices=slices,
-        input_height=height,
-        input_width=width,
-    )
-
-
-def _start_specification(row: str | None) -> ModelSpec:
-    if row is None:
-        config = SpikeYOLOConfig()
-        return ModelSpec(f"spikewatch-{config.scale}-untrained", config)
-    if row not in PAPER_ROWS:
-        raise ConfigError(f"the paper has no row {row!r} here; `spikewatch init x --row list` shows all")
-    return PAPER_ROWS[row].spec
-
-
-def _parse_class_names(text: str | None) -> tuple[str, ...] | None:
-    if text is None:
-        return None
-    names = COCO_CLASSES if text == "coco" else tuple(name.strip() for name in text.split(","))
-    if not all(names) or len(set(names)) != len(names):
-        raise ConfigError(f"class names {text!r}: every one must be given, and only once")
-    return names
 
 
 def _paper_table() -> Table:

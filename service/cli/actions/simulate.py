@@ -1,8 +1,6 @@
-"""The work of `spikewatch simulate`; apart from the command, because numba takes its time to import."""
+"""The work of `spikewatch simulate`; apart from the command, because numba takes seconds to import."""
 
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -19,69 +17,58 @@ from spikewatch.ingest.simulation.dataset.job import (
 )
 from spikewatch.ingest.simulation.dataset.recorder import Timing
 from spikewatch.ingest.simulation.dataset.report import REPORT_FILE
+from spikewatch.service.cli.options.simulate import SimulateOptions
 from spikewatch.service.cli.progress import progress_bar
 
 
-@dataclass(frozen=True, slots=True)
-class SimulateOptions:
-    """What the command line asks for."""
-
-    seed: int
-    scenario: str
-    seconds: float
-    fps: float
-    label_hz: float
-    width: int
-    height: int
-    meshes: Path | None
-
-
-def run_simulation(
-    out: Path, requested: SimulateOptions, recordings: int, workers: int, make_film: FilmFactory = render_film
-) -> None:
-    """Make the recordings and print what is in the folder; exit status 1 if any could not be made.
+def run_simulation(options: SimulateOptions, make_film: FilmFactory = render_film) -> None:
+    """Make the recordings and print a summary of the folder.
 
     Args:
-        out: the folder.
-        requested: options; refused with exit status 2 where they cannot be.
-        recordings: how many the folder is to hold.
-        workers: processes.
-        make_film: makes the films, in the processes.
+        options: of the command; values that contradict each other end it with exit status 2.
+        make_film: makes the films; called in the worker processes.
 
     Raises:
         SimulationError: the folder holds other recordings, or another run writes there.
+        typer.Exit: with status 1, if a recording failed.
     """
-    options = _checked_options(requested)
-    with progress_bar(f"simulating {recordings} x {requested.seconds:g} s") as tell:
-        outcome = generate_dataset(out, options, recordings, workers, make_film, tell)
-    Console().print(_outcome_table(out, outcome, requested.seconds))
-    for each in outcome.failed:
-        seed = recording_config(each.job).film_config.seed
-        typer.echo(f"spikewatch: recording {each.job.index} (film {seed}) failed: {each.reason}", err=True)
-    if outcome.failed:
+    dataset = _dataset_options(options)
+    with progress_bar(f"simulating {options.recordings} x {options.seconds:g} s") as on_progress:
+        result = generate_dataset(
+            options.out, dataset, options.recordings, options.worker_count, make_film, on_progress
+        )
+    Console().print(_result_table(options, result))
+    for failure in result.failed:
+        seed = recording_config(failure.job).film_config.seed
+        typer.echo(
+            f"spikewatch: recording {failure.job.index} (film {seed}) failed: {failure.reason}", err=True
+        )
+    if result.failed:
         raise typer.Exit(1)
 
 
-def _checked_options(requested: SimulateOptions) -> DatasetOptions:
+def _dataset_options(options: SimulateOptions) -> DatasetOptions:
     try:
-        timing = Timing(requested.seconds, requested.fps, requested.label_hz)
-        options = DatasetOptions(
-            requested.seed, requested.scenario, timing, requested.width, requested.height, requested.meshes
+        timing = Timing(options.seconds, options.fps, options.label_hz)
+        dataset = DatasetOptions(
+            options.seed, options.scenario, timing, options.width, options.height, options.meshes
         )
-        check_options(options)
+        check_options(dataset)
     except SimulationError as error:
         raise typer.BadParameter(str(error)) from None
-    return options
+    return dataset
 
 
-def _outcome_table(out: Path, outcome: GenerationResult, seconds: float) -> Table:
-    splits = Counter(each["name"].split("/")[0] for each in outcome.summaries)
-    boxes = {name: sum(each["boxes"][name] for each in outcome.summaries) for name in CLASS_NAMES.values()}
-    table = Table(title=str(out), caption=f"simulated; {REPORT_FILE} says how", show_header=False)
+def _result_table(options: SimulateOptions, result: GenerationResult) -> Table:
+    summaries = result.summaries
+    splits = Counter(summary["name"].split("/")[0] for summary in summaries)
+    boxes = {name: sum(summary["boxes"][name] for summary in summaries) for name in CLASS_NAMES.values()}
+    caption = f"simulated; settings are in {REPORT_FILE}"
+    table = Table(title=str(options.out), caption=caption, show_header=False)
     table.add_row("recordings", ", ".join(f"{splits[name]} {name}" for name in ("train", "val", "test")))
-    table.add_row("there before", f"{outcome.skipped:,}")
-    table.add_row("failed", f"{len(outcome.failed):,}")
-    table.add_row("seconds", f"{len(outcome.summaries) * seconds:,.0f}")
-    table.add_row("events", f"{sum(each['events'] for each in outcome.summaries):,}")
+    table.add_row("there before", f"{result.skipped:,}")
+    table.add_row("failed", f"{len(result.failed):,}")
+    table.add_row("seconds", f"{len(summaries) * options.seconds:,.0f}")
+    table.add_row("events", f"{sum(summary['events'] for summary in summaries):,}")
     table.add_row("boxes", ", ".join(f"{count:,} {name}" for name, count in boxes.items()))
     return table

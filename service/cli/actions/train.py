@@ -1,8 +1,7 @@
 """The work of `spikewatch train`."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -17,8 +16,8 @@ from spikewatch.model.training.learner.recipe import TrainingRecipe
 from spikewatch.model.training.learner.run import ProcessRank, TrainingRun
 from spikewatch.model.training.learner.run_folder import RunFolder
 from spikewatch.model.training.learner.training_log import EpochReport
-from spikewatch.service.cli.actions.train_data import DataOptions, open_training_data
-from spikewatch.service.cli.actions.train_network import NetworkOptions, build_for_training
+from spikewatch.service.cli.actions.train_data import open_training_data
+from spikewatch.service.cli.actions.train_network import build_for_training
 from spikewatch.service.cli.actions.train_processes import (
     half_precision_dtype,
     init_distributed,
@@ -26,55 +25,38 @@ from spikewatch.service.cli.actions.train_processes import (
     select_device,
     shutdown_distributed,
 )
+from spikewatch.service.cli.options.train import TrainOptions
 
 
-@dataclass(frozen=True, slots=True)
-class TrainOptions:
-    """How, and on what."""
-
-    epochs: int
-    optimizer: str
-    learning_rate: float | None
-    warmup: float
-    seed: int
-    device: str | None
-    amp: bool | None
-    loaders: int | None
-
-
-def run_training(
-    out: Path, network_options: NetworkOptions, data: DataOptions, options: TrainOptions, resume: bool
-) -> None:
-    """Prepare, train, and say where the weights are."""
+def run_training(options: TrainOptions) -> None:
+    """Load the data and the network, train, and print the paths of the weights."""
     device = select_device(options.device)
-    source = open_training_data(data)
-    spec, start = build_for_training(network_options, data.dataset, source)
-    if spec.config.beta_mode == "learned" and data.steps == 1:
-        raise ConfigError("a learned beta acts from one slice to the next: train with two --steps or more")
-    place = init_distributed(device)
-    recipe, folder = _make_recipe(options), RunFolder(out)
+    source = open_training_data(options)
+    spec, start = build_for_training(options, source)
+    if spec.config.beta_mode == "learned" and options.steps == 1:
+        raise ConfigError("--steps is 1: a learned beta needs 2 or more, because it acts between slices")
+    process = init_distributed(device)
+    recipe, folder = _make_recipe(options), RunFolder(options.out)
     half = half_precision_dtype(device, options.amp)
-    if place.is_first:
-        folder.create_or_resume(_run_description(data, recipe, spec, half, place), resume)
-    validate = None if data.validate_on == 0 else source.make_validator()
-    batches = run_on_first_rank_first(
-        place, lambda: source.make_batches(spec, options.seed, place.world_size)
-    )
+    if process.is_first:
+        folder.create_or_resume(_run_description(options, recipe, spec, half, process), options.resume)
+    validate = None if options.validate_on == 0 else source.make_validator()
+    batches = run_on_first_rank_first(process, lambda: source.make_batches(spec, process.world_size))
     torch.manual_seed(options.seed)
     network = build_network(spec.config) if start is None else start
     network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     recipe = recipe.for_steps(options.epochs * batches.batches_per_epoch)
-    learner = Trainer(network, spec.slices, recipe, half, place.world_size > 1)
+    trainer = Trainer(network, spec.slices, recipe, half, process.world_size > 1)
     loaders = options.loaders if options.loaders is not None else 4 * (device.type == "cuda")
-    run = TrainingRun(learner, batches, spec, recipe, folder, validate, place, loaders)
-    with _ProgressBar(recipe.epochs, place.is_first) as watch:
+    run = TrainingRun(trainer, batches, spec, recipe, folder, validate, process, loaders)
+    with _ProgressBar(recipe.epochs, process.is_first) as progress:
         count = sum(p.numel() for p in network.parameters())
-        watch.print(f"{spec.name}: {count:,} parameters; {data.dataset.name}; {device}")
-        run.fit(watch, folder.load_state())
-    shutdown_distributed(place)
-    if place.is_first:
-        files = [name for name in ("best", "last") if (out / f"{name}.safetensors").exists()]
-        print(f"wrote {' and '.join(f'{out}/{name}.safetensors' for name in files)} ({spec.training})")
+        progress.print(f"{spec.name}: {count:,} parameters; {options.dataset.name}; {device}")
+        run.fit(progress, folder.load_state())
+    shutdown_distributed(process)
+    if process.is_first:
+        paths = [options.out / f"{name}.safetensors" for name in ("best", "last")]
+        print(f"wrote {' and '.join(str(path) for path in paths if path.exists())} ({spec.training})")
 
 
 def _make_recipe(options: TrainOptions) -> TrainingRecipe:
@@ -88,12 +70,24 @@ def _make_recipe(options: TrainOptions) -> TrainingRecipe:
 
 
 def _run_description(
-    data: DataOptions, recipe: TrainingRecipe, spec: ModelSpec, half: torch.dtype | None, process: ProcessRank
+    options: TrainOptions,
+    recipe: TrainingRecipe,
+    spec: ModelSpec,
+    half: torch.dtype | None,
+    process: ProcessRank,
 ) -> Mapping[str, Any]:
-    """What a run is: `run.json`, compared when it is resumed."""
-    chosen = {name: value for name, value in asdict(data).items() if name not in ("cache", "cache_gb")}
+    """Return the content of `run.json`, which must be the same when the run is resumed."""
     return {
-        "data": chosen | {"dataset": str(data.dataset.resolve())},
+        "data": {
+            "dataset": str(options.dataset.resolve()),
+            "limit": options.limit,
+            "validate_on": options.validate_on,
+            "batches": options.batches,
+            "lanes": options.batch,
+            "steps": options.steps,
+            "stream_share": options.stream_share,
+            "augment": options.augment,
+        },
         "model": spec.to_json(),
         "recipe": asdict(recipe),
         "precision": str(half or torch.float32),
@@ -102,7 +96,7 @@ def _run_description(
 
 
 class _ProgressBar:
-    """Progress of the epoch, and a line for each epoch that is done, on standard error."""
+    """Progress of the epoch on standard error, and a line for each finished epoch."""
 
     def __init__(self, epochs: int, shown: bool) -> None:
         self._epochs = epochs
@@ -118,7 +112,7 @@ class _ProgressBar:
         self._progress.stop()
 
     def print(self, line: str) -> None:
-        """A line above the bar."""
+        """Print a line above the bar."""
         self._progress.console.print(line, soft_wrap=True, highlight=False, markup=False)
 
     def on_step(self, epoch: int, steps_done: int, total_steps: int, report: StepReport | None) -> None:

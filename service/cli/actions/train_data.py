@@ -1,8 +1,7 @@
-"""What `spikewatch train` learns from and is scored on, by the kind of data set."""
+"""The training and validation data of `spikewatch train`, by the kind of data set."""
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from spikewatch.model.detector import Detector
@@ -30,71 +29,52 @@ from spikewatch.model.training.learner.run import BatchSource, Validate
 from spikewatch.model.training.loader.image_loader import ImageAugmentation, ImageLoader, ImageLoaderOptions
 from spikewatch.model.training.loader.recording_loader import LoaderOptions, RecordingLoader
 from spikewatch.model.training.slice_cache.cache import CacheOptions
+from spikewatch.service.cli.options.train import TrainOptions
 from spikewatch.service.cli.progress import progress_bar
 from spikewatch.service.inference.images import read_image
 
 
-@dataclass(frozen=True, slots=True)
-class DataOptions:
-    """The data set, and in which portions it is fed.
-
-    Attributes:
-        dataset: folder of recordings with train/ and val/, or with annotations/ in COCO's format.
-        cache: folder of cut recordings; cache_gb: its bound.
-        limit: train on the first recordings or pictures only; validate_on: likewise, 0 for never.
-        batches: an epoch ends after so many.
-        lanes, steps: B and K.
-        stream_share: of the lanes that carry their membranes.
-        augment: off for frames as they are.
-    """
-
-    dataset: Path
-    cache: Path
-    cache_gb: float
-    limit: int | None
-    validate_on: int | None
-    batches: int | None
-    lanes: int
-    steps: int
-    stream_share: float
-    augment: bool
-
-
 class RecordingData:
-    """Events with labels; `split` finds train and val."""
+    """Events with labels.
+
+    Args:
+        options: of the command.
+        find_split: finds the recordings of the split `train` or `val` in a folder.
+    """
 
     representation = "polarity_counts"
 
-    def __init__(self, data: DataOptions, split: Callable[[Path, str], RecordingSet]) -> None:
-        self._data, self._split = data, split
-        self._train = split(data.dataset, "train")
+    def __init__(self, options: TrainOptions, find_split: Callable[[Path, str], RecordingSet]) -> None:
+        self._options, self._find_split = options, find_split
+        self._train = find_split(options.dataset, "train")
         self.class_names = self._train.class_names
 
-    def make_batches(self, spec: ModelSpec, seed: int, world: int) -> BatchSource:
-        """Clips and lanes of the training split, cut anew where the cache lacks them."""
-        data = self._data
-        options = LoaderOptions(
-            CacheOptions(data.cache, int(data.cache_gb * (1 << 30)), processes=os.cpu_count() or 1),
-            batch_size=data.lanes,
-            slices=data.steps,
-            stream_share=data.stream_share,
-            batches=data.batches,
-            world_size=world,
-            seed=seed,
-            augmentation=Augmentation() if data.augment else Augmentation.none(),
+    def make_batches(self, spec: ModelSpec, world_size: int) -> BatchSource:
+        """Return a loader of the training split; recordings that are not in the cache are cut into slices."""
+        options = self._options
+        cache_bytes = int(options.cache_gb * (1 << 30))
+        loader_options = LoaderOptions(
+            CacheOptions(options.cache_dir, cache_bytes, processes=os.cpu_count() or 1),
+            batch_size=options.batch,
+            slices=options.steps,
+            stream_share=options.stream_share,
+            batches=options.batches,
+            world_size=world_size,
+            seed=options.seed,
+            augmentation=Augmentation() if options.augment else Augmentation.none(),
         )
         with progress_bar("cutting recordings") as update:
-            return RecordingLoader(self._train.recordings[: data.limit], spec, options, update)
+            return RecordingLoader(self._train.recordings[: options.limit], spec, loader_options, update)
 
     def make_validator(self) -> Validate:
-        """Scores on val as `evaluate` does, the membranes carried; its labels are read at once.
+        """Return a function that scores on val as `evaluate --state carry` does. Labels are read now.
 
         Raises:
-            ConfigError: it would be the training split.
-            DatasetError: there is none, its labels are damaged, or none counts.
+            ConfigError: val is the training split.
+            DatasetError: there is no val split, its labels are damaged, or no label passes the filter.
         """
-        val = self._split(self._data.dataset, "val")
-        recordings = val.recordings[: self._data.validate_on]
+        val = self._find_split(self._options.dataset, "val")
+        recordings = val.recordings[: self._options.validate_on]
         prepare_ground_truth(recordings, match_classes(val.class_names, self.class_names), val.protocol)
 
         def validate(detector: Detector) -> Score:
@@ -108,26 +88,28 @@ class RecordingData:
 
 
 class ImageData:
-    """COCO: each picture is shown T times, from rest."""
+    """COCO's images; each is shown T times, starting at rest."""
 
     representation = "image"
 
-    def __init__(self, data: DataOptions) -> None:
-        self._data = data
-        self._train = read_coco(data.dataset, resolve_split(data.dataset, "train"), data.limit)
+    def __init__(self, options: TrainOptions) -> None:
+        self._options = options
+        self._train = read_coco(options.dataset, resolve_split(options.dataset, "train"), options.limit)
         self.class_names = self._train.class_names
 
-    def make_batches(self, spec: ModelSpec, seed: int, world: int) -> BatchSource:
-        """Pictures of the training split."""
-        data = self._data
-        how = ImageAugmentation() if data.augment else ImageAugmentation.none()
-        options = ImageLoaderOptions(data.lanes, data.batches, world, seed, augmentation=how)
-        return ImageLoader(self._train, spec, options, read_image)
+    def make_batches(self, spec: ModelSpec, world_size: int) -> BatchSource:
+        """Return a loader of the training split."""
+        options = self._options
+        augmentation = ImageAugmentation() if options.augment else ImageAugmentation.none()
+        loader_options = ImageLoaderOptions(
+            options.batch, options.batches, world_size, options.seed, augmentation=augmentation
+        )
+        return ImageLoader(self._train, spec, loader_options, read_image)
 
     def make_validator(self) -> Validate:
-        """Scores on val by COCO's protocol."""
-        folder = self._data.dataset
-        images: CocoImages = read_coco(folder, resolve_split(folder, "val"), self._data.validate_on)
+        """Return a function that scores on val by COCO's protocol."""
+        folder = self._options.dataset
+        images: CocoImages = read_coco(folder, resolve_split(folder, "val"), self._options.validate_on)
 
         def validate(detector: Detector) -> Score:
             return evaluate_images(
@@ -137,27 +119,27 @@ class ImageData:
         return validate
 
 
-def open_training_data(data: DataOptions) -> RecordingData | ImageData:
-    """By the kind of data set.
+def open_training_data(options: TrainOptions) -> RecordingData | ImageData:
+    """Open the data set; its kind is detected from the content.
 
     Raises:
-        DatasetError: there is none, or no training split.
-        ConfigError: a file of boxes, which has no splits.
+        DatasetError: there is no data set, or no training split.
+        ConfigError: the data set is a file of boxes, which has no splits.
     """
-    match dataset_kind(data.dataset):
+    match dataset_kind(options.dataset):
         case "prophesee":
-            return RecordingData(data, _prophesee_split)
+            return RecordingData(options, _prophesee_split)
         case "coco":
-            return ImageData(data)
+            return ImageData(options)
         case "coco_recordings":
-            return RecordingData(data, _coco_split)
+            return RecordingData(options, _coco_split)
 
 
 def _prophesee_split(folder: Path, split: str) -> RecordingSet:
     if split == "val" and split_folder(folder, "train") == split_folder(folder, "val"):
         raise ConfigError(
             f"{folder}: recordings lie in it directly, so val would be train; make train/ and val/, or "
-            "score never (--validate-on 0)"
+            "do not score (--validate-on 0)"
         )
     return prophesee_set(folder, split)
 

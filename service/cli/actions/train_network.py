@@ -1,7 +1,7 @@
-"""Which network `spikewatch train` teaches, and what its weights will say of themselves."""
+"""The network that `spikewatch train` starts from, and the provenance of its weights."""
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -11,78 +11,70 @@ from spikewatch.model.errors import ConfigError
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.build import build_network
 from spikewatch.model.spec import ModelSpec
-from spikewatch.service.cli.actions.init import InitOptions, make_specification
+from spikewatch.service.cli.actions.specification import SpecOverrides, make_specification
 from spikewatch.service.cli.actions.train_data import ImageData, RecordingData
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkOptions:
-    """What the user chose; None: as in the weights, the row, or by default."""
-
-    weights: str | None
-    row: str | None
-    scale: str | None
-    slices: int | None
-    spikes: int | None
-    slice_us: int | None
-    window: str | None
-    size: str | None
-    beta: float | None
-    beta_mode: str | None
+from spikewatch.service.cli.options.train import TrainOptions
 
 
 def build_for_training(
-    options: NetworkOptions, dataset: Path, source: RecordingData | ImageData
+    options: TrainOptions, source: RecordingData | ImageData
 ) -> tuple[ModelSpec, Network | None]:
-    """The specification, and the network to start from where it has been trained before.
+    """Return the specification, and the network of the weights if these have been trained.
 
     Raises:
-        ConfigError: it contradicts itself, cannot be trained, or the weights do not fit it.
+        ConfigError: options contradict each other, the network cannot be trained, or the weights do not fit.
         CheckpointError: the weights cannot be read.
     """
-    before = None if options.weights is None else load_detector(options.weights)
+    start = None if options.weights is None else load_detector(options.weights)
+    requested = make_specification(
+        _spec_overrides(options, source),
+        "spikewatch",
+        None if start is None else start.spec,
+        source.class_names,
+    )
+    if requested.config.head != "anchor_free":
+        raise ConfigError(f"training needs the head anchor_free, not {requested.config.head}")
+    if start is not None and start.spec.training == "untrained":
+        start = None
+    spec = _with_provenance(requested, start, options.dataset)
+    return spec, None if start is None else _load_weights(start, spec, options.weights)
+
+
+def _spec_overrides(options: TrainOptions, source: RecordingData | ImageData) -> SpecOverrides:
     config = {
         "scale": options.scale,
         "d_max": options.spikes,
         "beta": options.beta,
         "beta_mode": options.beta_mode,
     }
-    wish = InitOptions(
-        options.row,
-        config,
-        None,
-        source.representation,
-        options.size,
-        options.slices,
-        options.window,
-        options.slice_us,
+    return SpecOverrides(
+        row=options.row,
+        config={name: value for name, value in config.items() if value is not None},
+        representation=source.representation,
+        size=options.size,
+        slices=options.slices,
+        window=options.window,
+        slice_us=options.slice_us,
     )
-    wanted = make_specification(
-        wish, "spikewatch", None if before is None else before.spec, source.class_names
-    )
-    if wanted.config.head != "anchor_free":
-        raise ConfigError("training teaches the anchor-free head only")
-    if before is not None and before.spec.training == "untrained":
-        before = None
-    spec = _with_provenance(wanted, before, dataset)
-    return spec, None if before is None else _continue_from(before, spec, options.weights)
 
 
-def _with_provenance(requested: ModelSpec, before: Detector | None, dataset: Path) -> ModelSpec:
-    """Name and origin; what the weights were trained on before is not forgotten."""
-    place = dataset.resolve()
-    simulation = place / "simulation.json"
-    training = f"trained on {'simulated recordings' if simulation.is_file() else place.name}"
-    provenance = {"data": place.name}
-    if before is not None:
-        provenance = {**before.spec.provenance, **provenance, "start": before.spec.name}
-        if before.spec.training != training:
-            training = f"{before.spec.training}, then {training}"
+def _with_provenance(requested: ModelSpec, start: Detector | None, dataset: Path) -> ModelSpec:
+    """Return the specification with name and provenance; earlier training of `start` stays listed."""
+    folder = dataset.resolve()
+    simulation = folder / "simulation.json"
+    training = f"trained on {'simulated recordings' if simulation.is_file() else folder.name}"
+    provenance = {"data": folder.name}
+    if start is not None:
+        provenance = {**start.spec.provenance, **provenance, "start": start.spec.name}
+        if start.spec.training != training:
+            training = f"{start.spec.training}, then {training}"
     if simulation.is_file():
         licences = json.loads(simulation.read_text()).get("licences", [])
         if licences:
-            provenance["credits"] = "; ".join(f"{o['part']}: {o['source']}, {o['licence']}" for o in licences)
-    short = "sim" if training == "trained on simulated recordings" else place.name
+            provenance["credits"] = "; ".join(
+                f"{entry['part']}: {entry['source']}, {entry['licence']}" for entry in licences
+            )
+    short = "sim" if training == "trained on simulated recordings" else folder.name
     return replace(
         requested,
         name=f"spikewatch-{requested.config.scale}-{short}",
@@ -92,14 +84,17 @@ def _with_provenance(requested: ModelSpec, before: Detector | None, dataset: Pat
     )
 
 
-def _continue_from(before: Detector, spec: ModelSpec, weights: str | None) -> Network:
+def _load_weights(start: Detector, spec: ModelSpec, weights: str | None) -> Network:
     network = build_network(spec.config)
-    theirs, ours = before.network.state_dict(), network.state_dict()
-    odd = [n for n in ours | theirs if n not in ours or n not in theirs or ours[n].shape != theirs[n].shape]
-    if odd:
+    loaded, expected = start.network.state_dict(), network.state_dict()
+    shapes, expected_shapes = (
+        {name: tensor.shape for name, tensor in tensors.items()} for tensors in (loaded, expected)
+    )
+    differing = [name for name in expected | loaded if shapes.get(name) != expected_shapes.get(name)]
+    if differing:
         raise ConfigError(
-            f"{weights} does not fit the network that was asked for: {len(odd)} tensors differ, such as "
-            f"{odd[0]}; scale, blocks, kind of beta and number of classes must be the same"
+            f"{weights} does not fit the requested network: {len(differing)} tensors differ, such as "
+            f"{differing[0]}; scale, blocks, kind of beta and number of classes must be the same"
         )
-    network.load_state_dict(theirs)
+    network.load_state_dict(loaded)
     return network

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from spikewatch.service.cli.options import Hop, Runtime, Weights, check_outputs, parse_input_size
+from spikewatch.service.cli.options.checks import check_outputs, parse_input_size
+from spikewatch.service.cli.options.shared import Hop, Runtime, Weights
 from spikewatch.service.cli.progress import progress_bar
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from spikewatch.service.cli.options import Weights, check_outputs
+from spikewatch.service.cli.options.checks import check_outputs
+from spikewatch.service.cli.options.shared import Weights
 
 FORMAT_SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "official": ".pt"}
 

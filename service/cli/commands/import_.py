@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from spikewatch.atomic_file import atomic_write
-from spikewatch.service.cli.options import Slices, check_outputs
+from spikewatch.service.cli.options.checks import check_outputs
+from spikewatch.service.cli.options.shared import Slices
 
 if TYPE_CHECKING:
     from spikewatch.model.detector import Detector

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from spikewatch.ingest.open import open_recording
-from spikewatch.service.cli.options import Height, RecordingPath, Width, check_sensor_size
+from spikewatch.service.cli.options.checks import check_sensor_size
+from spikewatch.service.cli.options.shared import Height, RecordingPath, Width
 
 
 def info(

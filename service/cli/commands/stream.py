@@ -1,23 +1,14 @@
-"""`spikewatch stream`: plays a recording to a service as a live camera would."""
+"""`spikewatch stream`: play a recording to a service as a live camera would."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
-
-import typer
+from typing import Any
 
 from spikewatch.ingest.open import open_recording
 from spikewatch.ingest.recording import Recording
 from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
-from spikewatch.service.cli.options import (
-    Confidence,
-    Height,
-    Hop,
-    RecordingPath,
-    TrackBoxes,
-    Width,
-    check_sensor_size,
-)
+from spikewatch.service.cli.options.checks import check_sensor_size
+from spikewatch.service.cli.options.command import takes_options
+from spikewatch.service.cli.options.stream import StreamOptions
 from spikewatch.service.cli.stream_client.output import stream_output
 from spikewatch.service.cli.stream_client.player import Player
 from spikewatch.service.cli.stream_client.retry import RetryBudget
@@ -25,65 +16,30 @@ from spikewatch.service.cli.stream_client.session import RemoteSession, RetryLat
 from spikewatch.service.errors import BadRequest
 
 
-def stream(
-    recording: RecordingPath,
-    url: Annotated[str, typer.Option(help="Base address of the service.")] = "http://127.0.0.1:8000",
-    speed: Annotated[
-        float, typer.Option(min=0.0, help="1: real time; 0: as fast as the service takes it.")
-    ] = 1.0,
-    policy: Annotated[
-        Literal["drop_oldest", "block"], typer.Option(help="What the service does when it cannot keep up.")
-    ] = "drop_oldest",
-    weights: Annotated[
-        str | None, typer.Option(help="Weights of the service, by their name there (GET /v1/models).")
-    ] = None,
-    width: Width = None,
-    height: Height = None,
-    hop: Hop = None,
-    confidence: Confidence = 0.25,
-    key: Annotated[
-        str | None, typer.Option(envvar="SPIKEWATCH_KEY", help="API key, where the service asks for one.")
-    ] = None,
-    track: TrackBoxes = False,
-    reconnect_s: Annotated[
-        float,
-        typer.Option(min=0.0, help="How long to try again after a broken connection; 0: not at all."),
-    ] = 30.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print each message as a line of JSON.")] = False,
-) -> None:
-    """Play a recording over the WebSocket at its own pace and print each window as it comes back.
+@takes_options(StreamOptions)
+def stream(options: StreamOptions) -> None:
+    """Play a recording over the WebSocket at its own pace and print each window that comes back.
 
-    Events of any format are sent as headerless DAT records. On a terminal, a table grows instead of lines.
-    Goes on by itself after a broken connection, and after a restart of a service that keeps snapshots; each
-    window is printed once. The exit status is 0 only if all was sent and all results came.
+    Events of any format are sent as headerless DAT records. A terminal shows a table instead of lines.
+    Resumes after a broken connection, and after a restart of a service that keeps snapshots; each window is
+    printed once. The exit status is 0 only if everything was sent and all results were received.
     Ctrl-C ends the session as `close` does; the exit status is 130.
     """
-    check_sensor_size(width, height)
-    with open_recording(recording, width, height) as opened:
-        sensor = opened.sensor_size()
-        wanted = {"format": "dat", "width": sensor[0], "height": sensor[1], "policy": policy}
-        wanted |= {"confidence": confidence, "hop": hop, "weights": weights} | (
-            {"track": True} if track else {}
-        )
-        session = RemoteSession(url, {} if key is None else {"X-API-Key": key})
-        asyncio.run(_play(opened, session, wanted, speed, RetryBudget(reconnect_s), as_json))
+    check_sensor_size(options.width, options.height)
+    with open_recording(options.recording, options.width, options.height) as recording:
+        asyncio.run(_play(recording, options))
 
 
-async def _play(
-    recording: Recording,
-    session: RemoteSession,
-    session_request: Mapping[str, Any],
-    speed: float,
-    retry: RetryBudget,
-    as_json: bool,
-) -> None:
+async def _play(recording: Recording, options: StreamOptions) -> None:
+    session = RemoteSession(options.url, {} if options.key is None else {"X-API-Key": options.key})
     async with session:
         try:
-            await session.open(session_request)
+            await session.open(_session_request(recording, options))
         except RetryLater as error:
             raise BadRequest(f"{session.url}: {error}") from error
-        with stream_output(as_json, recording.progress) as show:
-            player, loop = Player(recording, session, speed, show, retry), asyncio.get_running_loop()
+        with stream_output(options.as_json, recording.progress) as show:
+            player = Player(recording, session, options.speed, show, RetryBudget(options.reconnect_s))
+            loop = asyncio.get_running_loop()
 
             def stop() -> None:
                 loop.call_soon_threadsafe(player.stopping.set)
@@ -91,4 +47,19 @@ async def _play(
             with on_interrupt(stop):
                 await player.run()
     if player.stopping.is_set():
-        raise Interrupted("interrupted; the session was ended")
+        raise Interrupted("interrupted; the session was ended")  # no value
+
+
+def _session_request(recording: Recording, options: StreamOptions) -> dict[str, Any]:
+    """Return the body of the request that opens the session; None leaves a field to the service."""
+    width, height = recording.sensor_size()
+    request = {
+        "format": "dat",
+        "width": width,
+        "height": height,
+        "policy": options.policy,
+        "confidence": options.confidence,
+        "hop": options.hop,
+        "weights": options.weights,
+    }
+    return request | ({"track": True} if options.track else {})

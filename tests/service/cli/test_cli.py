@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import av
@@ -122,6 +123,15 @@ def test_errors_are_one_clear_line(
     if status == 1:
         assert len(done.err.strip().splitlines()) == 1
     assert not list(tmp_path.glob("*r.ndjson*"))
+
+
+def test_version_is_printed_without_importing_torch() -> None:
+    code = "import sys; from spikewatch.service.cli.main import main; " + (
+        "sys.argv = ['spikewatch', '--version']\ntry: main()\nfinally: print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"spikewatch {version('spikewatch')}\nFalse\n"
 
 
 def test_the_console_script_is_installed(recording: Path) -> None:

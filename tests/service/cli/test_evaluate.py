@@ -166,7 +166,7 @@ def test_without_the_extra_it_says_what_to_install(
     for name in [
         name
         for name in sys.modules
-        if name.startswith(("spikewatch.model.training", "spikewatch.service.cli.evaluation"))
+        if name.startswith(("spikewatch.model.training", "spikewatch.service.cli.actions.evaluate"))
     ]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "faster_coco_eval", None)

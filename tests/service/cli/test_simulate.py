@@ -15,11 +15,14 @@ from spikewatch.model.prophesee_boxes import BBOX_DTYPE as PROPHESEES
 from spikewatch.model.training.datasets.detect_kind import dataset_kind
 from spikewatch.model.training.datasets.prophesee import find_recordings
 from spikewatch.model.training.datasets.prophesee_labels import read_labels
-from spikewatch.service.cli.actions.simulate import SimulateOptions, run_simulation
+from spikewatch.service.cli.actions.simulate import run_simulation
+from spikewatch.service.cli.options.simulate import SimulateOptions
 from tests.ingest.simulation.support.fake_film import make_fake, refuse_roadside
 from tests.service.support.console import Done
 
-WISH = SimulateOptions(3, "mixed", 0.3, 100.0, 20.0, 96, 64, None)
+
+def options(out: Path, recordings: int, workers: int) -> SimulateOptions:
+    return SimulateOptions(out, recordings, seconds=0.3, seed=3, width=96, height=64, workers=workers)
 
 
 def test_labels_have_the_layout_that_training_reads() -> None:
@@ -28,7 +31,7 @@ def test_labels_have_the_layout_that_training_reads() -> None:
 
 def test_what_is_simulated_is_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "new" / "set"
-    run_simulation(out, WISH, 3, 2, make_fake)
+    run_simulation(options(out, 3, 2), make_fake)
     words = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "recordings 1 train, 1 val, 1 test" in words
     assert "boxes 18 car, 18 pedestrian" in words
@@ -47,7 +50,7 @@ def test_what_is_simulated_is_a_data_set(tmp_path: Path, capsys: pytest.CaptureF
 
 def test_a_failed_recording_is_told_with_its_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as stop:
-        run_simulation(tmp_path, WISH, 2, 1, refuse_roadside)
+        run_simulation(options(tmp_path, 2, 1), refuse_roadside)
     assert stop.value.exit_code == 1
     captured = capsys.readouterr()
     assert "spikewatch: recording 1 (film 15026093762826304708) failed: no road here\n" in captured.err

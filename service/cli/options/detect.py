@@ -1,0 +1,65 @@
+"""Options of `spikewatch detect`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spikewatch.service.cli.options.shared import (
+    Confidence,
+    Height,
+    Hop,
+    Iou,
+    Mode,
+    Runtime,
+    Slices,
+    SliceUs,
+    SourcePath,
+    TrackBoxes,
+    Weights,
+    Width,
+    WindowPreset,
+)
+
+SUFFIXES = (".ndjson", ".json", ".npy", ".mp4")
+IMAGE_SUFFIXES = (".json", ".npy", ".png")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectOptions:
+    """Values of the command line; None if the weights or the recording decide."""
+
+    source: SourcePath
+    out: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help=f"Write results; formats by suffix: {', '.join(SUFFIXES)}; for an image "
+            f"{', '.join(IMAGE_SUFFIXES)}. Repeatable.",
+        ),
+    ] = None
+    video: Annotated[
+        Path | None, typer.Option("--video", help="Same as --out with a name that ends in .mp4.")
+    ] = None
+    weights: Weights = None
+    width: Width = None
+    height: Height = None
+    slice_us: SliceUs = None
+    window: WindowPreset = None
+    slices: Slices = None
+    hop: Hop = None
+    confidence: Confidence = 0.25
+    iou: Iou = 0.45
+    track: TrackBoxes = False
+    mode: Mode = "integer"
+    runtime: Runtime = None
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, not as a table.")] = (
+        False
+    )
+
+    @property
+    def paths(self) -> list[Path]:
+        """Files to write."""
+        return [*(self.out or []), *([] if self.video is None else [self.video])]

@@ -1,0 +1,78 @@
+"""Options of `spikewatch init`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from spikewatch.model.network.config import CHOICES, SCALES
+from spikewatch.service.cli.options.shared import Beta, InputSize, Slices, Spikes, WindowPreset
+
+
+def _choices_text(name: str) -> str:
+    return ", ".join(CHOICES[name])
+
+
+@dataclass(frozen=True, slots=True)
+class InitOptions:
+    """Values of the command line; None if the row of the paper or the default decides."""
+
+    out: Annotated[Path, typer.Argument(metavar="OUT.safetensors", show_default=False)]
+    row: Annotated[
+        str | None,
+        typer.Option(
+            help="Start from a row of the paper's tables, such as table5/transformer; `list` shows all rows."
+        ),
+    ] = None
+    architecture: Annotated[str | None, typer.Option(help=f"{_choices_text('architecture')}.")] = None
+    scale: Annotated[
+        str | None,
+        typer.Option(help="; ".join(f"{name}: {', '.join(scales)}" for name, scales in SCALES.items()) + "."),
+    ] = None
+    class_names: Annotated[
+        str | None, typer.Option(help="Comma-separated, or `coco`; default: car,pedestrian.")
+    ] = None
+    representation: Annotated[
+        str | None, typer.Option(help="polarity_counts, latest_polarity, or image for still images.")
+    ] = None
+    size: InputSize = None
+    slices: Slices = None
+    window: WindowPreset = None
+    spikes: Spikes = None
+    beta: Beta = None
+    beta_mode: Annotated[str | None, typer.Option(help=f"{_choices_text('beta_mode')} (by layer).")] = None
+    input_gain: Annotated[
+        float | None, typer.Option(help="Share of its input that a neuron integrates, 0 to 1.")
+    ] = None
+    neuron: Annotated[
+        str | None, typer.Option(help=f"{_choices_text('neuron')}; the last two make the ANN twin.")
+    ] = None
+    low_block: Annotated[str | None, typer.Option(help=f"{_choices_text('low_block')}.")] = None
+    high_block: Annotated[str | None, typer.Option(help=f"{_choices_text('high_block')}.")] = None
+    reparameterised: Annotated[
+        bool | None,
+        typer.Option(
+            "--reparameterised/--not-reparameterised",
+            help="Re-parameterised convolutions, or neurons inside the blocks.",
+        ),
+    ] = None
+    head: Annotated[str | None, typer.Option(help=f"{_choices_text('head')}.")] = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Values of the network's configuration that were given, by field."""
+        fields = {
+            "architecture": self.architecture,
+            "scale": self.scale,
+            "d_max": self.spikes,
+            "beta": self.beta,
+            "beta_mode": self.beta_mode,
+            "input_gain": self.input_gain,
+            "neuron": self.neuron,
+            "low_block": self.low_block,
+            "high_block": self.high_block,
+            "reparameterised": self.reparameterised,
+            "head": self.head,
+        }
+        return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,88 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from spikewatch.ingest.events import MAX_SENSOR_PX
+from spikewatch.model.checkpoints.bundled import DEFAULT_WEIGHTS
+from spikewatch.model.spec import MAX_SLICES
+from spikewatch.service.limits import MAX_SLICE_US, MIN_SLICE_US
+
+RecordingPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RECORDING",
+        help="DAT, RAW (EVT2, EVT2.1, EVT3), HDF5 or AEDAT4; the format is detected from the content.",
+        show_default=False,
+    ),
+]
+SourcePath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="RECORDING|IMAGE",
+        help="Events (DAT, RAW, HDF5, AEDAT4) or a still image (PNG, JPEG); detected from the content.",
+        show_default=False,
+    ),
+]
+Width = Annotated[
+    int | None,
+    typer.Option(min=1, max=MAX_SENSOR_PX, help="Sensor width in pixels, for files that do not state it."),
+]
+Height = Annotated[
+    int | None,
+    typer.Option(min=1, max=MAX_SENSOR_PX, help="Sensor height in pixels, for files that do not state it."),
+]
+SliceUs = Annotated[
+    int | None,
+    typer.Option(min=MIN_SLICE_US, max=MAX_SLICE_US, help="Slice length in µs; default: the model's."),
+]
+WindowPreset = Annotated[
+    Literal["paper", "code"] | None,
+    typer.Option(
+        help="Window length instead of --slice-us: 2.5 s as in the paper, or 250 ms as in its code; "
+        "divided into T slices."
+    ),
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        help=f"safetensors file, name of bundled weights, or `untrained`; default: {DEFAULT_WEIGHTS}."
+    ),
+]
+Mode = Annotated[
+    Literal["integer", "spike"],
+    typer.Option(help="Run on integers, or on binary spikes: same results, D times the work."),
+]
+Runtime = Annotated[
+    Literal["auto", "eager", "fp32", "int8x2", "int8", "half"] | None,
+    typer.Option(
+        help="Arithmetic. eager: the reference; fp32: folded and packed floats; int8x2, int8: spikes and "
+        "weights as bytes; half: float16 on a GPU; auto (default): the fastest on this machine that keeps "
+        "the scores."
+    ),
+]
+StateDtype = Annotated[
+    Literal["float32", "bfloat16"] | None,
+    typer.Option(help="Type of stored membranes; bfloat16 halves their memory; default: float32."),
+]
+Slices = Annotated[
+    int | None,
+    typer.Option(min=1, max=MAX_SLICES, help="T: slices averaged for one result; default: the model's."),
+]
+Hop = Annotated[
+    int | None, typer.Option(min=1, max=MAX_SLICES, help="Slices between two results; default: T.")
+]
+Confidence = Annotated[float, typer.Option(min=0, max=1, help="Discard boxes with at most this confidence.")]
+Iou = Annotated[
+    float, typer.Option(min=0, max=1, help="NMS threshold: of two boxes that overlap more, keep the better.")
+]
+TrackBoxes = Annotated[
+    bool, typer.Option("--track", help="Track objects: boxes of one object share a `track_id`.")
+]
+InputSize = Annotated[
+    str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Network input in pixels, multiples of 32.")
+]
+Spikes = Annotated[int | None, typer.Option(help="D, the largest integer that a neuron emits.")]
+Beta = Annotated[float | None, typer.Option(help="Decay of the membrane from slice to slice.")]
