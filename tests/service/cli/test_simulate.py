@@ -108,6 +108,7 @@ def test_the_command_makes_real_films(tmp_path: Path, run: Callable[..., Done]) 
 
 def test_children_do_not_import_torch() -> None:
     """Which takes seconds and hundreds of megabytes in each."""
-    code = "import sys, service.cli, ingest.simulation.campaign_workers; print('torch' in sys.modules)"
+    modules = "sys, spikewatch.service.cli.main, spikewatch.ingest.simulation.dataset.workers"
+    code = f"import {modules}; print('torch' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out == "False\n"
