@@ -78,19 +78,19 @@ def open_recording(
     if path.is_dir():
         raise FormatError(f"{path} is a directory; expected one recording file")
     with path.open("rb") as file:
-        kind = sniff(file.read(MAX_HEADER_BYTES + 2))
-    if kind == "hdf5" and isolated:
+        format = sniff(file.read(MAX_HEADER_BYTES + 2))
+    if format == "hdf5" and isolated:
         from spikewatch.ingest.hdf5.isolated import IsolatedHdf5Recording
 
         return IsolatedHdf5Recording(path, width, height)
-    if kind == "hdf5":
+    if format == "hdf5":
         from spikewatch.ingest.hdf5.recording import Hdf5Recording
 
         return Hdf5Recording(path, width, height)
-    if kind == "aedat4":
+    if format == "aedat4":
         from spikewatch.ingest.aedat4.recording import Aedat4Recording
 
         return Aedat4Recording(path, width, height)
     from spikewatch.ingest.formats.raw import RawRecording
 
-    return RawRecording(path, kind, width, height)
+    return RawRecording(path, format, width, height)

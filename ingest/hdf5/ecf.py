@@ -89,8 +89,8 @@ def _decode_times(raw: ByteArray, t: NDArray[np.int64]) -> int:
     now = _read_u32(raw, 4) | _read_u32(raw, 8) << 32
     if now >> _TIME_BITS:
         return _TIME_OVERFLOW
-    pos, done, dt, nibbles = _HEADER_BYTES, 0, 0, 0
-    while done < total:
+    pos, filled, dt, nibbles = _HEADER_BYTES, 0, 0, 0
+    while filled < total:
         if pos >= size:
             return _TRUNCATED
         high, run = _read_u8(raw, pos) >> 4, _read_u8(raw, pos) & 15
@@ -110,11 +110,11 @@ def _decode_times(raw: ByteArray, t: NDArray[np.int64]) -> int:
                 return _TRUNCATED
             run = _read_u16(raw, pos)
             pos += 2
-        if run > total - done:
+        if run > total - filled:
             return _OVERRUN
-        for i in range(done, done + run):
+        for i in range(filled, filled + run):
             t[i] = now
-        done += run
+        filled += run
     return pos
 
 
@@ -126,21 +126,21 @@ def _decode_packed_yxp(
     total = len(x)
     if (total + 3) // 4 * 12 > len(raw) - pos:
         return _TRUNCATED
-    for done in range(0, total, 4):
+    for filled in range(0, total, 4):
         a, b, c = _read_u32(raw, pos), _read_u32(raw, pos + 4), _read_u32(raw, pos + 8)
         pos += 12
         packed = (a >> 8, (a & 0xFF) | b >> 16 << 8, (b & 0xFFFF) | c >> 24 << 16, c & 0xFFFFFF)
-        for j in range(min(4, total - done)):
-            y[done + j] = packed[j] >> 12 & 0x7FF
-            x[done + j] = packed[j] >> 1 & 0x7FF
-            p[done + j] = packed[j] & 1
+        for j in range(min(4, total - filled)):
+            y[filled + j] = packed[j] >> 12 & 0x7FF
+            x[filled + j] = packed[j] >> 1 & 0x7FF
+            p[filled + j] = packed[j] & 1
     return pos
 
 
 @numba.njit(nogil=True, cache=True)
 def _decode_y_runs(raw: ByteArray, pos: int, y: NDArray[np.uint16]) -> int:
-    size, total, done = len(raw), len(y), 0
-    while done < total:
+    size, total, filled = len(raw), len(y), 0
+    while filled < total:
         if pos + 2 > size:
             return _TRUNCATED
         word = _read_u16(raw, pos)
@@ -151,11 +151,11 @@ def _decode_y_runs(raw: ByteArray, pos: int, y: NDArray[np.uint16]) -> int:
                 return _TRUNCATED
             run = _read_u16(raw, pos)
             pos += 2
-        if run > total - done:
+        if run > total - filled:
             return _OVERRUN
-        for i in range(done, done + run):
+        for i in range(filled, filled + run):
             y[i] = word >> 5
-        done += run
+        filled += run
     return pos
 
 
@@ -165,41 +165,41 @@ def _decode_packed_xp(raw: ByteArray, pos: int, x: NDArray[np.uint16], p: NDArra
     total = len(x)
     if (total + 3) // 4 * 6 > len(raw) - pos:
         return _TRUNCATED
-    for done in range(0, total, 4):
+    for filled in range(0, total, 4):
         a, b, c = _read_u16(raw, pos), _read_u16(raw, pos + 2), _read_u16(raw, pos + 4)
         pos += 6
         packed = (a >> 4, (a & 0xF) | b >> 8 << 4, (b & 0xFF) | c >> 12 << 8, c & 0xFFF)
-        for j in range(min(4, total - done)):
-            x[done + j] = packed[j] >> 1
-            p[done + j] = packed[j] & 1
+        for j in range(min(4, total - filled)):
+            x[filled + j] = packed[j] >> 1
+            p[filled + j] = packed[j] & 1
     return pos
 
 
 @numba.njit(nogil=True, cache=True)
 def _decode_masked_x(raw: ByteArray, pos: int, x: NDArray[np.uint16]) -> int:
     """Decode words into x (N,): one event at x, and one at x + 1 .. x + 5 per mask bit, highest first."""
-    size, total, done = len(raw), len(x), 0
-    while done < total:
+    size, total, filled = len(raw), len(x), 0
+    while filled < total:
         if pos + 2 > size:
             return _TRUNCATED
         word = _read_u16(raw, pos)
         pos += 2
         first = word >> 5
-        x[done] = first
-        done += 1
+        x[filled] = first
+        filled += 1
         for j in range(5):
             if word & (16 >> j):
-                if done == total:
+                if filled == total:
                     return _OVERRUN
-                x[done] = first + j + 1
-                done += 1
+                x[filled] = first + j + 1
+                filled += 1
     return pos
 
 
 @numba.njit(nogil=True, cache=True)
 def _decode_p_runs(raw: ByteArray, pos: int, p: NDArray[np.uint8]) -> int:
-    size, total, done = len(raw), len(p), 0
-    while done < total:
+    size, total, filled = len(raw), len(p), 0
+    while filled < total:
         if pos >= size:
             return _TRUNCATED
         polarity, run = _read_u8(raw, pos) >> 7, _read_u8(raw, pos) & 127
@@ -209,11 +209,11 @@ def _decode_p_runs(raw: ByteArray, pos: int, p: NDArray[np.uint8]) -> int:
                 return _TRUNCATED
             run = _read_u16(raw, pos)
             pos += 2
-        if run > total - done:
+        if run > total - filled:
             return _OVERRUN
-        for i in range(done, done + run):
+        for i in range(filled, filled + run):
             p[i] = polarity
-        done += run
+        filled += run
     return pos
 
 

@@ -32,7 +32,7 @@ _BEHIND_M, _AHEAD_M = 15.0, 110.0
 
 @dataclass(frozen=True, slots=True)
 class CameraShot:
-    """A camera of a film, and what the scene generator needs to know of it.
+    """A camera of a film, with the road coordinates that the scene generator needs.
 
     Attributes:
         view_at: the camera's view at a time (s).
@@ -101,7 +101,7 @@ def make_dashcam_shot(
 
 
 def make_roadside_shot(
-    rng: np.random.Generator, network: RoadNetwork, times: Floats, width: int, at_s: float
+    rng: np.random.Generator, network: RoadNetwork, times: Floats, width: int, camera_s: float
 ) -> CameraShot:
     """Sample a fixed camera on a pole, a house or a tripod, facing between along and across the road."""
     profile = network.profile
@@ -117,11 +117,11 @@ def make_roadside_shot(
     target_d = side * (offset_m - max(distance_m * across_share, 0.6 * offset_m))
     target_d = float(np.clip(target_d, -profile.edge_offset_m, profile.edge_offset_m))
     eye, target = (
-        network.road.point_at(at_s, side * offset_m, height_m),
-        network.road.point_at(at_s + along_m, target_d, rng.uniform(0.2, 1.4)),
+        network.road.point_at(camera_s, side * offset_m, height_m),
+        network.road.point_at(camera_s + along_m, target_d, rng.uniform(0.2, 1.4)),
     )
     view_at = _sample_swaying_view(rng, eye, target, focal)
-    first, last = sorted((at_s, at_s + along_m))
+    first, last = sorted((camera_s, camera_s + along_m))
     beyond_m = 40.0 + 1.2 * distance_m
     visible_span = VisibleSpan(np.full(len(times), first - beyond_m), np.full(len(times), last + beyond_m))
     keep_clear = np.array(
@@ -138,7 +138,7 @@ def make_roadside_shot(
         side * offset_m,
         pole,
         (-0.8 * distance_m, 0.8 * distance_m),
-        at_s + along_m * 0.8,
+        camera_s + along_m * 0.8,
     )
 
 

@@ -75,9 +75,11 @@ def add_houses_along(
             else:
                 height = add_house(rng, site.parts, plot, site.layers.houses)
             if edge.main:
-                far = edge.side * (front + 10)
-                near = edge.side * front
-                site.shadow_casters.blocks.append((s, s + width, min(near, far), max(near, far), height))
+                back_d = edge.side * (front + 10)
+                front_d = edge.side * front
+                site.shadow_casters.blocks.append(
+                    (s, s + width, min(front_d, back_d), max(front_d, back_d), height)
+                )
             s += 0.0 if house_type == "block" else rng.uniform(1, 6)
         if house_type == "house" or rng.random() < 0.35:
             _add_front_wall(rng, site, edge, s, width)
