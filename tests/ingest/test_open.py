@@ -123,9 +123,9 @@ def test_header_alone_is_an_empty_recording(tmp_path):
 def test_unsupported_content_is_rejected_by_name(tmp_path, content, error, message):
     path = tmp_path / "recording.dat"
     path.write_bytes(content)
-    with pytest.raises(error, match=message) as caught:
+    with pytest.raises(error, match=message) as error_info:
         open_recording(path)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(error_info.value)
 
 
 def test_directory_and_missing_file_are_rejected(tmp_path):
@@ -149,11 +149,11 @@ def test_sniff_detects_format(head, format):
     assert sniff(head) == format
 
 
-@given(head=st.binary(max_size=80), at=st.integers(0, 80))
+@given(head=st.binary(max_size=80), offset=st.integers(0, 80))
 @settings(max_examples=200, deadline=None)
-def test_sniff_returns_format_or_ingest_error(head, at):
+def test_sniff_returns_format_or_ingest_error(head, offset):
     data = bytearray(HEADER)
-    data[at : at + len(head)] = head
+    data[offset : offset + len(head)] = head
     with suppress(IngestError):
         assert sniff(bytes(data)) in {"dat", "evt2", "evt21", "evt3", "hdf5", "aedat4"}
 

@@ -96,13 +96,15 @@ def test_file_truncated_in_header_is_rejected(clip: Path, tmp_path: Path) -> Non
         open_recording(cut)
 
 
-@pytest.mark.parametrize(("at", "what"), [(14, "header of"), (18 + 3104 + 4, "packet 0 at byte 3122")])
-def test_huge_length_is_rejected_before_aedat_runs(clip: Path, tmp_path: Path, at: int, what: str) -> None:
+@pytest.mark.parametrize(("offset", "message"), [(14, "header of"), (18 + 3104 + 4, "packet 0 at byte 3122")])
+def test_huge_length_is_rejected_before_aedat_runs(
+    clip: Path, tmp_path: Path, offset: int, message: str
+) -> None:
     data = bytearray(clip.read_bytes())
-    data[at : at + 4] = b"\xff\xff\xff\xff"
+    data[offset : offset + 4] = b"\xff\xff\xff\xff"
     damaged = tmp_path / "damaged"
     damaged.write_bytes(data)
-    with pytest.raises(FormatError, match=what):
+    with pytest.raises(FormatError, match=message):
         open_recording(damaged)
 
 

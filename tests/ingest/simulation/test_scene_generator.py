@@ -15,19 +15,19 @@ LABELS = {"car": CAR, "van": CAR, "pedestrian": PEDESTRIAN, "lorry": None, "bus"
           "motorcycle": None}  # fmt: skip
 
 
-def plan(seed=1, scenario="driving", **other):
+def config(seed=1, scenario="driving", **other):
     return FilmConfig(seed, scenario, SECONDS, WIDTH, HEIGHT, **other)
 
 
-def pictures(film, times=(0.0, 0.5, 1.5)):
+def frames(film, times=(0.0, 0.5, 1.5)):
     return np.stack([film.luminance(t_s) for t_s in times])
 
 
 @needs_egl
 @pytest.mark.parametrize("scenario", ["driving", "roadside"])
 def test_seed_determines_every_pixel(scenario):
-    films = [generate_film(plan(seed, scenario)) for seed in (3, 3, 4)]
-    first, again, other = (pictures(film) for film in films)
+    films = [generate_film(config(seed, scenario)) for seed in (3, 3, 4)]
+    first, again, other = (frames(film) for film in films)
     assert (first == again).all()
     assert (films[0].ids(1.5) == films[1].ids(1.5)).all()
     assert not np.allclose(first, other, atol=0.01)
@@ -39,8 +39,8 @@ def test_seed_determines_every_pixel(scenario):
 @pytest.mark.parametrize("scenario", ["driving", "roadside"])
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_films_satisfy_film_protocol(scenario, seed):
-    film = generate_film(plan(seed, scenario))
-    light = pictures(film)
+    film = generate_film(config(seed, scenario))
+    light = frames(film)
     assert light.shape == (3, HEIGHT, WIDTH)
     assert light.dtype == np.float32
     assert np.isfinite(light).all()
@@ -58,7 +58,7 @@ def test_films_satisfy_film_protocol(scenario, seed):
 
 @needs_egl
 def test_ids_match_each_actor_alone():
-    film = generate_film(plan(9, "roadside"))
+    film = generate_film(config(9, "roadside"))
     whole = film.ids(0.5)
     shown = [int(k) for k in np.unique(whole) if k]
     assert shown
@@ -71,7 +71,7 @@ def test_ids_match_each_actor_alone():
 def test_only_cars_and_pedestrians_have_class():
     type_names = set()
     for seed in range(4):
-        for instance in generate_scene(plan(seed, "driving" if seed % 2 else "roadside")).actors:
+        for instance in generate_scene(config(seed, "driving" if seed % 2 else "roadside")).actors:
             assert instance.actor.class_id == LABELS[instance.actor.type_name]
             type_names.add(instance.actor.type_name)
     assert {"car", "pedestrian"} <= type_names
@@ -79,7 +79,7 @@ def test_only_cars_and_pedestrians_have_class():
 
 def test_actors_avoid_ego_vehicle():
     for seed in range(4):
-        scene = generate_scene(plan(seed))
+        scene = generate_scene(config(seed))
         for step in range(0, scene.tracks.shape[1], 10):
             eye = scene.view_at(step * 0.04).eye
             apart = np.linalg.norm(scene.tracks[:, step, :2] - eye[:2], axis=1)
@@ -88,7 +88,7 @@ def test_actors_avoid_ego_vehicle():
 
 def test_actor_motion_is_smooth():
     """In a step of 40 ms, nothing moves faster than a fast car, and speeds change little."""
-    tracks = generate_scene(plan(7)).tracks[:, :, :3].astype(float)
+    tracks = generate_scene(config(7)).tracks[:, :, :3].astype(float)
     velocity = np.diff(tracks, axis=1) / 0.04
     assert np.linalg.norm(velocity, axis=2).max() < 40
     assert np.linalg.norm(np.diff(velocity, axis=1), axis=2).max() < 1.5
@@ -97,13 +97,13 @@ def test_actor_motion_is_smooth():
 @needs_egl
 def test_mesh_folder_changes_actors(tmp_path):
     write_mesh_folder(tmp_path)
-    film = generate_film(plan(5, "roadside", meshes=tmp_path))
+    film = generate_film(config(5, "roadside", meshes=tmp_path))
     assert np.isfinite(film.luminance(0.0)).all()
     film.close()
     lengths = {
-        instance.body.size_m[0] for instance in generate_scene(plan(5, "roadside", meshes=tmp_path)).actors
+        instance.body.size_m[0] for instance in generate_scene(config(5, "roadside", meshes=tmp_path)).actors
     }
-    assert lengths != {instance.body.size_m[0] for instance in generate_scene(plan(5, "roadside")).actors}
+    assert lengths != {instance.body.size_m[0] for instance in generate_scene(config(5, "roadside")).actors}
 
 
 @pytest.mark.parametrize(
@@ -116,14 +116,14 @@ def test_mesh_folder_changes_actors(tmp_path):
 )
 def test_invalid_film_config_is_rejected(change, message):
     with pytest.raises(SimulationError, match=message):
-        generate_film(dataclasses.replace(plan(), **change))
+        generate_film(dataclasses.replace(config(), **change))
 
 
 def test_missing_or_empty_mesh_folder_is_rejected(tmp_path):
     with pytest.raises(SimulationError, match="does not exist"):
-        generate_film(plan(meshes=tmp_path / "nowhere"))
+        generate_film(config(meshes=tmp_path / "nowhere"))
     with pytest.raises(SimulationError, match="has no known mesh"):
-        generate_scene(plan(meshes=tmp_path))
+        generate_scene(config(meshes=tmp_path))
 
 
 def test_missing_moderngl_is_named():

@@ -80,8 +80,8 @@ def test_empty_slices_are_emitted():
 
 def test_slices_of_long_gap_are_lazy():
     slicer = make(1, max_gap_us=10**12)
-    drawn = slicer.push(as_array([(0, 0, 0, 1), (10**12, 0, 0, 1)]))
-    assert [next(drawn).t0_us for _ in range(100)] == list(range(100))
+    slices = slicer.push(as_array([(0, 0, 0, 1), (10**12, 0, 0, 1)]))
+    assert [next(slices).t0_us for _ in range(100)] == list(range(100))
     with pytest.raises(RuntimeError, match="not consumed"):
         slicer.push(as_array([]))
     with pytest.raises(RuntimeError, match="not consumed"):

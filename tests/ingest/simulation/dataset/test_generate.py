@@ -27,7 +27,7 @@ from spikewatch.ingest.simulation.dataset.layout import (
     recording_paths,
 )
 from spikewatch.ingest.simulation.dataset.recorder import Timing
-from tests.ingest.simulation.support.campaigns import OPTIONS, run
+from tests.ingest.simulation.support.dataset_runs import OPTIONS, run
 from tests.ingest.simulation.support.fake_film import FakeFilm, die_at_roadside, refuse_roadside
 
 ROOT = Path(__file__).parents[4]
@@ -45,11 +45,11 @@ def contents(out: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("campaign")
-    outcome, told = run(out)
-    assert (len(outcome.summaries), outcome.skipped, outcome.failed) == (6, 0, ())
-    assert told == sorted(told)
-    assert told[-1] == 1
+    out = tmp_path_factory.mktemp("dataset")
+    result, progress = run(out)
+    assert (len(result.summaries), result.skipped, result.failed) == (6, 0, ())
+    assert progress == sorted(progress)
+    assert progress[-1] == 1
     return out
 
 
@@ -62,8 +62,8 @@ def test_dataset_layout_follows_gen1(made: Path) -> None:
 
 def test_worker_and_recording_count_keep_bytes(made: Path, tmp_path: Path) -> None:
     run(tmp_path, workers=1, recordings=3)
-    outcome, _ = run(tmp_path, workers=1)
-    assert outcome.skipped == 3
+    result, _ = run(tmp_path, workers=1)
+    assert result.skipped == 3
     assert contents(tmp_path) == contents(made)
 
 
@@ -123,14 +123,14 @@ def test_report_has_options_and_versions(made: Path) -> None:
 
 
 def test_stopped_generation_resumes(made: Path, tmp_path: Path) -> None:
-    run(tmp_path, recordings=3, make_film=refuse_roadside)
+    run(tmp_path, recordings=3, film_factory=refuse_roadside)
     (tmp_path / "test" / "00002_driving_bbox.npy").unlink()
-    left = tmp_path / "train" / ".00003_driving_td.dat.77.part"
-    left.write_bytes(b"half")
+    partial = tmp_path / "train" / ".00003_driving_td.dat.77.part"
+    partial.write_bytes(b"half")
     kept = (tmp_path / "train" / "00000_driving_td.dat").stat().st_mtime_ns
-    outcome, told = run(tmp_path)
-    assert outcome.skipped == 1
-    assert told[-1] == 1
+    result, progress = run(tmp_path)
+    assert result.skipped == 1
+    assert progress[-1] == 1
     assert (tmp_path / "train" / "00000_driving_td.dat").stat().st_mtime_ns == kept
     assert contents(tmp_path) == contents(made)
     assert run(tmp_path)[0].skipped == 6
@@ -162,7 +162,7 @@ def test_mesh_digest_depends_on_content(tmp_path: Path) -> None:
     (meshes / "car.npz").write_bytes(b"one")
     run(tmp_path / "out", 1, options=with_meshes)
     report = json.loads((tmp_path / "out" / "simulation.json").read_text())
-    assert [each["licence"] for each in report["licences"]] == ["CC BY 3.0", "Apache-2.0; data CC0"]
+    assert [entry["licence"] for entry in report["licences"]] == ["CC BY 3.0", "Apache-2.0; data CC0"]
     assert str(tmp_path) not in json.dumps(report)
     moved = meshes.rename(tmp_path / "elsewhere")
     assert run(tmp_path / "out", 1, options=replace(OPTIONS, meshes=moved))[0].skipped == 1
@@ -179,16 +179,16 @@ def test_invalid_report_is_rejected(tmp_path: Path, report: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make_film", "reason"),
+    ("film_factory", "reason"),
     [(refuse_roadside, "no road here"), (die_at_roadside, "its process ended with exit status -9")],
 )
 def test_failure_loses_only_one_recording(
-    made: Path, tmp_path: Path, make_film: FilmFactory, reason: str
+    made: Path, tmp_path: Path, film_factory: FilmFactory, reason: str
 ) -> None:
-    outcome, told = run(tmp_path, make_film=make_film)
-    assert {each.job.index: each.reason for each in outcome.failed} == dict.fromkeys(ROADSIDE, reason)
-    assert {each["index"] for each in outcome.summaries} == set(range(6)) - ROADSIDE
-    assert told[-1] == 1
+    result, progress = run(tmp_path, film_factory=film_factory)
+    assert {entry.job.index: entry.reason for entry in result.failed} == dict.fromkeys(ROADSIDE, reason)
+    assert {entry["index"] for entry in result.summaries} == set(range(6)) - ROADSIDE
+    assert progress[-1] == 1
     expected = {name for name in contents(made) if "roadside" not in name}
     assert contents(tmp_path).keys() == expected
 
@@ -214,7 +214,7 @@ def test_ctrl_c_leaves_only_whole_files(tmp_path: Path) -> None:
 from dataclasses import replace
 from pathlib import Path
 from spikewatch.ingest.simulation.dataset.recorder import Timing
-from tests.ingest.simulation.support.campaigns import OPTIONS, run
+from tests.ingest.simulation.support.dataset_runs import OPTIONS, run
 if __name__ == "__main__":
     run(Path({str(tmp_path)!r}), 40, options=replace(OPTIONS, timing=Timing(2.0)))
 """)
@@ -231,7 +231,7 @@ if __name__ == "__main__":
     assert process.returncode != 0
     assert errors.count("Traceback") == 1, errors
     assert "KeyboardInterrupt" in errors
-    finished = {each["name"] for each in json.loads(report.read_text())["recordings"]}
+    finished = {entry["name"] for entry in json.loads(report.read_text())["recordings"]}
     assert len(finished) >= 2
     assert not list(tmp_path.glob("*/.*"))
     for path in tmp_path.glob("*/*_td.dat"):
@@ -258,7 +258,7 @@ def test_atomic_write_publishes_only_whole_files(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     with atomic_write(path) as partial:
         partial.write_bytes(b"whole")
-    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"whole"]
+    assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"whole"]
 
 
 def test_dat_encodes_largest_values(tmp_path: Path) -> None:

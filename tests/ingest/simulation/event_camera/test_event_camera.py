@@ -35,14 +35,16 @@ def settings(**changes: float) -> CameraSettings:
     return dataclasses.replace(IDEAL, **changes)
 
 
-def camera_at_rest(chosen: CameraSettings, seed: int = 0, shape: tuple[int, int] = SHAPE) -> EventCamera:
+def camera_after_firing(
+    camera_settings: CameraSettings, seed: int = 0, shape: tuple[int, int] = SHAPE
+) -> EventCamera:
     """Return a camera whose pixels have all just fired."""
-    camera = EventCamera(*shape, chosen, np.random.default_rng(seed))
+    camera = EventCamera(*shape, camera_settings, np.random.default_rng(seed))
     camera.change[:] = 0
     return camera
 
 
-def watch(
+def record(
     camera: EventCamera, log_light: Callable[[float], float], seconds: float, step_us: int = STEP_US
 ) -> Events:
     """Return the events for uniform light whose log luminance is a function of time (s)."""
@@ -66,7 +68,7 @@ def noisy_frames(count: int, shape: tuple[int, int] = (24, 32)) -> NDArray[np.fl
 
 def test_ramp_fires_at_threshold_crossings() -> None:
     """log I = 4 t: an ON event every 0.2 / 4 s = 50 ms in every pixel, for frames every 7 ms."""
-    events = watch(camera_at_rest(IDEAL), lambda t: 4 * t, 1.05, step_us=7000)
+    events = record(camera_after_firing(IDEAL), lambda t: 4 * t, 1.05, step_us=7000)
     pixel_events = of_pixel(events, 3, 2)
     assert pixel_events["p"].all()
     assert np.abs(pixel_events["t"] - 50_000 * np.arange(1, 21)).max() <= 2
@@ -75,14 +77,16 @@ def test_ramp_fires_at_threshold_crossings() -> None:
 
 def test_refractory_time_delays_ramp_events() -> None:
     """10 ms of refractory time and 50 ms to the threshold: one event every 60 ms."""
-    events = watch(camera_at_rest(settings(refractory_us=10_000)), lambda t: 4 * t, 1.0)
+    events = record(camera_after_firing(settings(refractory_us=10_000)), lambda t: 4 * t, 1.0)
     pixel_events = of_pixel(events, 0, 0)
     assert np.abs(pixel_events["t"] - (60_000 * np.arange(1, 17) - 10_000)).max() <= 2
 
 
 def test_step_fires_once_per_threshold() -> None:
     """A rise of 0.9 in one step, then a fall of 1.15, whose first 0.1 cancels the remainder of the rise."""
-    events = watch(camera_at_rest(IDEAL), lambda t: 0.0 if t == 0 else 0.9 if t < 0.0095 else -0.25, 0.02)
+    events = record(
+        camera_after_firing(IDEAL), lambda t: 0.0 if t == 0 else 0.9 if t < 0.0095 else -0.25, 0.02
+    )
     pixel_events = of_pixel(events, 1, 1)
     assert pixel_events["p"].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
     assert np.abs(pixel_events["t"][:4] - 1000 * np.array([0.2, 0.4, 0.6, 0.8]) / 0.9).max() <= 1
@@ -91,7 +95,7 @@ def test_step_fires_once_per_threshold() -> None:
 
 def test_sine_fires_once_per_threshold_of_swing() -> None:
     """Swing 2 A = 2.02: per period, once settled, ten ON events of 0.2 and eight OFF events of 0.25."""
-    events = watch(camera_at_rest(IDEAL), lambda t: 1.01 * np.sin(2 * np.pi * t), 6)
+    events = record(camera_after_firing(IDEAL), lambda t: 1.01 * np.sin(2 * np.pi * t), 6)
     settled = events[(events["t"] > 1.25e6) & (events["t"] <= 5.25e6)]
     on, off = settled["p"].sum() / PIXELS, (settled["p"] == 0).sum() / PIXELS
     assert (on / 4, off / 4) == (10, 8)
@@ -99,8 +103,8 @@ def test_sine_fires_once_per_threshold_of_swing() -> None:
 
 def test_half_contrast_halves_event_rate() -> None:
     fine = settings(on_threshold=0.06, off_threshold=0.06)
-    whole = len(watch(camera_at_rest(fine), lambda t: 2.42 * np.sin(2 * np.pi * t), 4))
-    half = len(watch(camera_at_rest(fine), lambda t: 1.21 * np.sin(2 * np.pi * t), 4))
+    whole = len(record(camera_after_firing(fine), lambda t: 2.42 * np.sin(2 * np.pi * t), 4))
+    half = len(record(camera_after_firing(fine), lambda t: 1.21 * np.sin(2 * np.pi * t), 4))
     assert half / whole == pytest.approx(0.5, rel=0.02)
 
 
@@ -118,7 +122,7 @@ def test_refractory_time_bounds_pixel_rate(refractory_us: float) -> None:
 
 def test_leak_fires_on_events_at_its_rate() -> None:
     """Twice per second, for any threshold."""
-    events = watch(camera_at_rest(settings(leak_hz=2, threshold_spread=0.03)), lambda t: 0.0, 10.2)
+    events = record(camera_after_firing(settings(leak_hz=2, threshold_spread=0.03)), lambda t: 0.0, 10.2)
     assert events["p"].all()
     for x, y in ((0, 0), (4, 3)):
         assert np.abs(of_pixel(events, x, y)["t"] - 500_000 * np.arange(1, 21)).max() < 500
@@ -129,15 +133,15 @@ def test_leak_fires_on_events_at_its_rate() -> None:
 def test_shot_noise_is_poisson_and_falls_with_light(light: float, share: float) -> None:
     camera = EventCamera(40, 50, settings(shot_hz=20, shot_spread=0.5), np.random.default_rng(2))
     expected = float(camera._cumulative_noise_hz[-1]) * share * 2
-    count = len(watch(camera, lambda t: float(np.log(light)), 2))
+    count = len(record(camera, lambda t: float(np.log(light)), 2))
     assert expected == pytest.approx(20 * share * 2 * 2000, rel=0.1)
     assert abs(count - expected) < 5 * np.sqrt(expected)
 
 
 def test_noise_varies_by_pixel_and_hot_pixels_stand_out() -> None:
-    chosen = settings(shot_hz=1, shot_spread=0.7, hot_share=0.01, hot_hz=500)
-    camera = EventCamera(60, 80, chosen, np.random.default_rng(3))
-    events = watch(camera, lambda t: -10.0, 2)
+    camera_settings = settings(shot_hz=1, shot_spread=0.7, hot_share=0.01, hot_hz=500)
+    camera = EventCamera(60, 80, camera_settings, np.random.default_rng(3))
+    events = record(camera, lambda t: -10.0, 2)
     counts = np.bincount(events["y"].astype(int) * 80 + events["x"], minlength=4800)
     hot = counts > 300
     assert 20 < hot.sum() < 90
@@ -151,7 +155,7 @@ def test_bandwidth_falls_with_light() -> None:
     """The step response is 1 - exp(-2 pi f t), with f proportional to the light."""
     slow = settings(bandwidth_hz=10.0, low_light=0.0, on_threshold=1e3, off_threshold=1e3)
     for light, hz in ((1.0, 10.0), (0.01, 0.1)):
-        camera = camera_at_rest(slow)
+        camera = camera_after_firing(slow)
         before = np.full(SHAPE, light / 2, np.float32)
         camera.generate_events(before, 0)
         for k in range(1, 11):
@@ -186,18 +190,20 @@ def test_camera_state_resumes_exactly() -> None:
     """A pickled and restored camera gives the same events as the original."""
     frames = noisy_frames(40)
 
-    def see(camera: EventCamera, numbers: range) -> Events:
+    def run_camera(camera: EventCamera, numbers: range) -> Events:
         return np.concatenate([camera.generate_events(frames[k], 5000 * k) for k in numbers])
 
-    def fresh(seed: int) -> EventCamera:
+    def new_camera(seed: int) -> EventCamera:
         return EventCamera(24, 32, CameraSettings(shot_hz=5), np.random.default_rng(seed))
 
-    once = see(fresh(1), range(40))
+    once = run_camera(new_camera(1), range(40))
     for cut in (1, 17):
-        first = fresh(1)
-        head = see(first, range(cut))
-        assert (np.concatenate((head, see(pickle.loads(pickle.dumps(first)), range(cut, 40)))) == once).all()
-    assert not np.array_equal(see(fresh(2), range(40)), once)
+        first = new_camera(1)
+        head = run_camera(first, range(cut))
+        assert (
+            np.concatenate((head, run_camera(pickle.loads(pickle.dumps(first)), range(cut, 40)))) == once
+        ).all()
+    assert not np.array_equal(run_camera(new_camera(2), range(40)), once)
     assert (np.diff(once["t"]) >= 0).all()
     assert (once["t"].min() >= 0, once["t"].max() <= 195_000) == (True, True)
 
@@ -212,11 +218,11 @@ def test_time_sort_is_stable_for_all_step_lengths() -> None:
 
 
 def test_frames_of_wrong_size_or_order_are_rejected() -> None:
-    camera = camera_at_rest(IDEAL)
-    picture = np.ones(SHAPE, np.float32)
-    camera.generate_events(picture, 100)
+    camera = camera_after_firing(IDEAL)
+    luminance = np.ones(SHAPE, np.float32)
+    camera.generate_events(luminance, 100)
     with pytest.raises(SimulationError, match="expected increasing times"):
-        camera.generate_events(picture, 100)
+        camera.generate_events(luminance, 100)
     with pytest.raises(SimulationError, match="expected the sensor's shape"):
         camera.generate_events(np.ones((5, 4), np.float32), 200)
 

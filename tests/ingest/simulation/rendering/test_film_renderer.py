@@ -18,7 +18,7 @@ from tests.ingest.simulation.support.small_scenes import (
     pixel_of,
     plain_light,
     plain_scene,
-    stage,
+    render,
     sun_at,
 )  # fmt: skip
 
@@ -31,7 +31,7 @@ def extent(mask):
 
 
 def seen(scene, method="luminance", **options):
-    film = stage(scene)
+    film = render(scene)
     picture = getattr(film, method)(0.0, **options)
     film.close()
     return picture
@@ -60,7 +60,7 @@ def test_actor_behind_wall_has_no_ids():
 
 
 def test_nearer_actor_hides_farther():
-    film = stage(plain_scene([(12, 0.4, 0), (9, -0.4, 0)]))
+    film = render(plain_scene([(12, 0.4, 0), (9, -0.4, 0)]))
     both, far, near = film.ids(0.0), film.ids(0.0, only=1) == 1, film.ids(0.0, only=2) == 2
     film.close()
     assert ((both == 2) == near).all()
@@ -105,7 +105,7 @@ def test_shadow_darkens_only_ground():
 
 
 def test_exposure_sets_median_luminance():
-    film = stage(plain_scene([(10, 0, 0)]))
+    film = render(plain_scene([(10, 0, 0)]))
     film.set_exposure([0.0, 0.1])
     assert np.median(film.luminance(0.0)) == pytest.approx(0.35, rel=1e-3)
     film.close()
@@ -122,7 +122,10 @@ def test_distance_fades_into_horizon():
 
 
 def test_films_share_programs_but_not_light():
-    first, second = stage(plain_scene([(10, 0, 0)])), stage(plain_scene([], light=plain_light(sun_light=0.0)))
+    first, second = (
+        render(plain_scene([(10, 0, 0)])),
+        render(plain_scene([], light=plain_light(sun_light=0.0))),
+    )
     alone = first.luminance(0.0)
     other = second.luminance(0.0)
     assert (first.luminance(0.0) == alone).all()

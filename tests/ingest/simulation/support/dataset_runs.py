@@ -1,4 +1,4 @@
-"""Short campaigns of the simulator, on a film of boxes."""
+"""Short runs of the dataset generator, on a film of boxes."""
 
 from pathlib import Path
 
@@ -14,8 +14,10 @@ def run(
     out: Path,
     recordings: int = 6,
     workers: int = 2,
-    make_film: FilmFactory = make_fake,
+    film_factory: FilmFactory = make_fake,
     options: DatasetOptions = OPTIONS,
 ) -> tuple[GenerationResult, list[float]]:
-    told: list[float] = []
-    return generate_dataset(out, options, recordings, workers, make_film, told.append), told
+    """Generate a dataset in `out`; return the result, and all values passed to `on_progress`."""
+    progress: list[float] = []
+    result = generate_dataset(out, options, recordings, workers, film_factory, progress.append)
+    return result, progress

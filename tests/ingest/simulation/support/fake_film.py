@@ -16,13 +16,13 @@ ACTORS = (Actor(CAR, "car"), Actor(PEDESTRIAN, "pedestrian"), Actor(None, "lorry
 
 @dataclass
 class FakeFilm:
-    plan: FilmConfig
+    config: FilmConfig
     closed: bool = False
     actors: Sequence[Actor] = ACTORS
 
     def __post_init__(self) -> None:
-        rng = np.random.default_rng(self.plan.seed)
-        self.grey = rng.uniform(0.3, 0.4, (self.plan.height, self.plan.width)).astype(np.float32)
+        rng = np.random.default_rng(self.config.seed)
+        self.grey = rng.uniform(0.3, 0.4, (self.config.height, self.config.width)).astype(np.float32)
         self.speed_px_s = float(rng.uniform(20, 40))
 
     def luminance(self, t_s: float) -> NDArray[np.float32]:
@@ -30,29 +30,29 @@ class FakeFilm:
         return np.where(ids > 0, np.float32(1.5), self.grey)
 
     def ids(self, t_s: float) -> NDArray[np.int32]:
-        picture = np.zeros((self.plan.height, self.plan.width), np.int32)
+        ids = np.zeros((self.config.height, self.config.width), np.int32)
         moved = round(self.speed_px_s * t_s)
-        picture[2:14, 40:60] = 3
-        picture[16:28, moved : moved + 20] = 1
-        start = self.plan.width - 12 - moved
-        picture[8:32, max(start, 0) : max(start + 10, 0)] = 2
-        return picture
+        ids[2:14, 40:60] = 3
+        ids[16:28, moved : moved + 20] = 1
+        start = self.config.width - 12 - moved
+        ids[8:32, max(start, 0) : max(start + 10, 0)] = 2
+        return ids
 
     def close(self) -> None:
         self.closed = True
 
 
-def make_fake(plan: FilmConfig) -> Film:
-    return FakeFilm(plan)
+def make_fake(config: FilmConfig) -> Film:
+    return FakeFilm(config)
 
 
-def refuse_roadside(plan: FilmConfig) -> Film:
-    if plan.scenario == "roadside":
+def refuse_roadside(config: FilmConfig) -> Film:
+    if config.scenario == "roadside":
         raise SimulationError("no road here")
-    return FakeFilm(plan)
+    return FakeFilm(config)
 
 
-def die_at_roadside(plan: FilmConfig) -> Film:
-    if plan.scenario == "roadside":
+def die_at_roadside(config: FilmConfig) -> Film:
+    if config.scenario == "roadside":
         os.kill(os.getpid(), signal.SIGKILL)
-    return FakeFilm(plan)
+    return FakeFilm(config)

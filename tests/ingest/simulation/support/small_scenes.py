@@ -73,9 +73,9 @@ def plain_light(sun_light=SUN, sun=None):
     )
 
 
-def plain_scene(places, bodies=None, solid=None, light=None):
+def plain_scene(poses, bodies=None, solid=None, light=None):
     """Return a scene of boxes at (x, y, yaw) on a plain of albedo ALBEDO, seen from EYE towards TARGET."""
-    bodies = bodies or [box_body() for _ in places]
+    bodies = bodies or [box_body() for _ in poses]
     side = np.linspace(-60, 60, 61)
     x, y = np.meshgrid(side, side, indexing="ij")
     points = np.stack([x, y, np.zeros_like(x)], -1).reshape(-1, 3)
@@ -83,7 +83,7 @@ def plain_scene(places, bodies=None, solid=None, light=None):
     corners = quad_indices(61, 61)
     faces = np.concatenate([corners[:, [0, 1, 2]], corners[:, [0, 2, 3]]])
     ground = build_mesh(points, outside, np.zeros((len(points), 2)), material(albedo=ALBEDO), faces)
-    tracks = [standing(*place) for place in places]
+    tracks = [standing(*pose) for pose in poses]
     return Scene(
         solid=solid or empty_mesh(),
         detail=empty_mesh(),
@@ -101,7 +101,7 @@ def plain_scene(places, bodies=None, solid=None, light=None):
     )
 
 
-def stage(scene):
+def render(scene):
     return FilmRenderer(get_renderer(), scene, WIDTH, HEIGHT)
 
 
