@@ -6,9 +6,7 @@ from fastapi import Depends, Query, Request
 from starlette.requests import HTTPConnection
 
 from spikewatch.service.auth.client import Client
-from spikewatch.service.schemas import (
-    Problem,
-)
+from spikewatch.service.schemas import Problem
 from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.session import Session
 
@@ -27,25 +25,25 @@ PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def get_manager(request: Request) -> SessionManager:
-    """The application's host of sessions."""
-    host: SessionManager = request.app.state.manager
-    return host
+    """Return the application's session manager."""
+    manager: SessionManager = request.app.state.manager
+    return manager
 
 
 ManagerDep = Annotated[SessionManager, Depends(get_manager)]
 
 
 def get_client(connection: HTTPConnection) -> Client:
-    """Who sends the request, as the guard found out."""
-    caller: Client = connection.state.client
-    return caller
+    """Return the client that sends the request, as AuthMiddleware authenticated it."""
+    client: Client = connection.state.client
+    return client
 
 
 ClientDep = Annotated[Client, Depends(get_client)]
 
 
 def get_session(session_id: str, manager: ManagerDep, client: ClientDep) -> Session:
-    """The session of the path, if it is the caller's."""
+    """Return the session named in the path; sessions of other clients are not found."""
     return manager.get(client.qualify_id(session_id))
 
 

@@ -1,6 +1,6 @@
-"""A whole recording in one request: bytes in, one window result a line out, while the upload goes on.
+"""Upload of a whole recording: bytes in, one result a line out, while the upload continues.
 
-With a `job_id` it may be more than one request: an upload whose connection broke is continued.
+An upload with a `job_id` may take several requests: it is resumed after a broken connection.
 """
 
 from typing import Annotated, Any
@@ -28,16 +28,19 @@ NDJSON_RESPONSES: dict[int | str, dict[str, Any]] = {
 
 
 def get_registry(request: Request) -> UploadRegistry:
-    """The application's uploads."""
-    jobs: UploadRegistry = request.app.state.registry
-    return jobs
+    """Return the application's uploads."""
+    registry: UploadRegistry = request.app.state.registry
+    return registry
 
 
 RegistryDep = Annotated[UploadRegistry, Depends(get_registry)]
 
 
 async def get_upload(job_id: str, registry: RegistryDep, client: ClientDep) -> Upload:
-    """The upload of the path, if it is the caller's; found on the event loop, where `Jobs` lives."""
+    """Return the upload named in the path; uploads of other clients are not found.
+
+    Asynchronous because the registry lives on the event loop.
+    """
     return registry.get(client.qualify_id(job_id))
 
 
@@ -54,18 +57,18 @@ async def create_detections(
     client: ClientDep,
     query: Annotated[UploadQuery, Query()],
 ) -> Response:
-    """Upload a DAT, RAW (EVT2, EVT2.1, EVT3), HDF5 or AEDAT4 recording, whatever its name.
+    """Upload a DAT, RAW (EVT2, EVT2.1, EVT3), HDF5 or AEDAT4 recording; its content tells the format.
 
-    The answer is NDJSON: a window result a line, the last line `{"summary": ...}`. If the recording turns
-    out bad after the first line was sent, the last line is `{"error": ...}` instead.
+    The response is NDJSON: one result a line, then `{"summary": ...}` as the last line. If the recording
+    proves invalid after the first line was sent, the last line is `{"error": ...}` instead.
 
-    An upload with a `job_id` survives its connection: send the same query again with `offset`, which is
-    `accepted_bytes` of `GET /v1/detections/{job_id}`, and `seq`, the first result that is missing. An answer
+    An upload with a `job_id` can be resumed: send the same query again with `offset`, which is
+    `accepted_bytes` of `GET /v1/detections/{job_id}`, and with `seq`, the first missing result. The response
     to a body that was only a part ends with `{"accepted_bytes": ...}`.
     """
-    known = None if query.job_id is None else client.qualify_id(query.job_id)
-    if known is not None and registry.contains(known):
-        upload = registry.get(known)
+    job_id = None if query.job_id is None else client.qualify_id(query.job_id)
+    if job_id is not None and registry.contains(job_id):
+        upload = registry.get(job_id)
         upload.attach(request, query)
     else:
         upload = registry.create(request, query, client)
@@ -81,17 +84,17 @@ async def create_detections(
 
 @router.get("/detections/{job_id}")
 async def get_upload_info(upload: UploadDep) -> JobInfo:
-    """An upload: how far it has come, and its summary or error once it has ended."""
+    """Return the progress of an upload, and its summary or error once it has ended."""
     return upload.info
 
 
 @router.get("/detections/{job_id}/results", response_class=Response, responses=NDJSON_RESPONSES)
 async def get_results(upload: UploadDep, seq: Seq = 0) -> Response:
-    """The results that there are now, from `seq` on; once the upload has ended, its last line too."""
+    """Return the present results from `seq` on; once the upload has ended, its last line too."""
     return Response(upload.available_lines(seq or 0), media_type="application/x-ndjson")
 
 
 @router.delete("/detections/{job_id}", status_code=204, response_class=Response)
 async def delete_upload(upload: UploadDep, registry: RegistryDep) -> None:
-    """End an upload and drop its results."""
+    """End an upload and delete its results."""
     await registry.delete(upload)

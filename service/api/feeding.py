@@ -66,7 +66,7 @@ async def displace_feeder(session: Session, offset: int | None) -> None:
 
 async def or_displaced(session: Session, coroutine: Coroutine[Any, Any, A]) -> A:
     """Return the result of a coroutine; SessionBusy if another request of the client takes over."""
-    error = SessionBusy("the session goes on over another request")
+    error = SessionBusy(f"session {session.id} goes on over another request")
     return await cancel_when(session.feed_lease.displaced, error, coroutine)
 
 

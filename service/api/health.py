@@ -15,24 +15,24 @@ router = APIRouter(tags=["health"])
 
 @router.get("/v2/health/live")
 async def get_liveness() -> dict[str, bool]:
-    """The process answers."""
+    """Return 200 while the process runs."""
     return {"live": True}
 
 
 @router.get("/v2/health/ready", responses=NOT_READY_RESPONSE)
 async def get_readiness(manager: ManagerDep, response: Response) -> dict[str, bool]:
-    """New sessions of the default model will be computed; 503 while it starts, drains, or lost its worker."""
+    """Return 200 if sessions can be created; 503 during start and shutdown, or if the worker failed."""
     response.status_code = 200 if manager.ready else 503
     return {"ready": manager.ready}
 
 
 @router.get("/v2")
 async def get_server_metadata(manager: ManagerDep) -> dict[str, object]:
-    """Server metadata."""
+    """Return name, version and extensions of the server."""
     return {"name": "spikewatch", "version": manager.settings.version, "extensions": ["spikewatch_sessions"]}
 
 
 @router.get("/metrics", response_class=PlainTextResponse)
 async def get_metrics(manager: ManagerDep) -> Response:
-    """Prometheus, text format."""
+    """Return all metrics in the Prometheus text format."""
     return Response(generate_latest(manager.metrics.registry), media_type=CONTENT_TYPE_LATEST)

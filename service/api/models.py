@@ -1,4 +1,4 @@
-"""The models that may be asked for, in our own words and in those of the Open Inference Protocol."""
+"""The models of the service, as our own API and as the Open Inference Protocol v2."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ router = APIRouter(tags=["models"])
 
 
 class ModelInfo(Schema):
-    """Weights that may be asked for, by their name or an alias."""
+    """Weights that a session or upload can name, by their name or an alias."""
 
     name: str
-    aliases: list[str] = Field(description="other names for the same")
-    default: bool = Field(description="used where none are named")
-    loaded: bool = Field(description="false: the first session waits until they are")
-    sessions: int = Field(description="open now, of all clients")
+    aliases: list[str] = Field(description="other names of these weights")
+    default: bool = Field(description="true: used if a request names no weights")
+    loaded: bool = Field(description="false: the first session waits while the weights are loaded")
+    sessions: int = Field(description="open sessions of all clients")
     training: str
     digest: str
     architecture: str
@@ -42,28 +42,30 @@ class ModelInfo(Schema):
     input_width: int
     weights_bytes: int = Field(description="memory of the weights")
     state_bytes: int = Field(description="memory of the membranes of one session")
-    memory_bytes: int = Field(description="of both, for as many sessions as there may be: what loading takes")
+    memory_bytes: int = Field(
+        description="memory that loading takes: weights, and membranes of all sessions allowed"
+    )
     layers: list[str]
-    provenance: dict[str, str] = Field(description="where the weights came from")
+    provenance: dict[str, str] = Field(description="origin of the weights")
 
 
 class ModelList(Schema):
-    """All weights that may be asked for, the default first."""
+    """All weights of the service, the default first."""
 
     models: list[ModelInfo]
-    memory_bytes: int = Field(description="taken by those that are loaded")
-    memory_limit_bytes: int = Field(description="what they may take together")
+    memory_bytes: int = Field(description="memory of the loaded weights")
+    memory_limit_bytes: int = Field(description="limit of `memory_bytes`")
 
 
 def model_info(entry: ModelEntry, manager: SessionManager) -> ModelInfo:
-    """What a client may want to know of a model."""
-    spec, config, running = entry.spec, entry.spec.config, manager.models.get(entry.name)
+    """Return the public description of a model."""
+    spec, config, loaded = entry.spec, entry.spec.config, manager.models.get(entry.name)
     return ModelInfo(
         name=entry.name,
         aliases=list(entry.aliases),
         default=entry is manager.models.catalog.default,
-        loaded=running is not None,
-        sessions=0 if running is None else running.session_count,
+        loaded=loaded is not None,
+        sessions=0 if loaded is None else loaded.session_count,
         training=spec.training,
         digest=entry.digest,
         architecture=config.architecture,
@@ -90,9 +92,9 @@ def model_info(entry: ModelEntry, manager: SessionManager) -> ModelInfo:
 
 @router.get("/v1/models")
 async def list_models(manager: ManagerDep) -> ModelList:
-    """The weights that may be asked for, the default first; `training` says what they are worth.
+    """Return all weights, the default first; `training` says how they were trained.
 
-    Those that are not loaded are loaded when a session or an upload names them.
+    Weights that are not loaded are loaded when a session or an upload names them.
     """
     return ModelList(
         models=[model_info(entry, manager) for entry in manager.models.catalog.entries],
@@ -103,7 +105,7 @@ async def list_models(manager: ManagerDep) -> ModelList:
 
 @router.get("/v2/models/{name}", responses={404: PROBLEM_RESPONSE})
 async def get_model_metadata(name: str, manager: ManagerDep) -> dict[str, object]:
-    """Model metadata: one slice in, head logits out; the membranes stay on the server."""
+    """Return model metadata: one slice in, head logits out; the membranes stay on the server."""
     entry = manager.models.catalog.find(name)
     spec = entry.spec
     shape = [-1, spec.config.in_channels, spec.input_height, spec.input_width]
@@ -121,9 +123,9 @@ async def get_model_metadata(name: str, manager: ManagerDep) -> dict[str, object
 
 @router.get("/v2/models/{name}/ready", responses=NOT_READY_RESPONSE | {404: PROBLEM_RESPONSE})
 async def get_model_readiness(name: str, manager: ManagerDep, response: Response) -> dict[str, object]:
-    """Whether it is loaded and new sessions are computed; 503 also means: asked for, it will be loaded."""
+    """Return 200 if the model is loaded and runs; 503 if it failed, or is loaded on demand only."""
     entry = manager.models.catalog.find(name)
-    running = manager.models.get(entry.name)
-    ready = running is not None and running.alive and not manager.draining
+    loaded = manager.models.get(entry.name)
+    ready = loaded is not None and loaded.alive and not manager.draining
     response.status_code = 200 if ready else 503
     return {"name": entry.name, "ready": ready}

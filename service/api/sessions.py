@@ -1,4 +1,4 @@
-"""Sessions over HTTP: open, look, feed, end."""
+"""Sessions over HTTP: open, inspect, feed, end."""
 
 from typing import Annotated, Any
 
@@ -52,20 +52,20 @@ SESSION_BODY: dict[str, Any] = {
     }
 }
 MAX_REQUEST_BYTES = 64 * 1024
-"""JSON of a new session."""
+"""Limit of the JSON body that opens a session."""
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEM_RESPONSES)
 
 
 class Ended(Schema):
-    """What was left when the session was ended."""
+    """Final results and totals of a session that its client ended."""
 
     windows: list[Window]
     totals: Totals
 
 
 def session_info(session: Session, manager: SessionManager, with_layers: bool = False) -> SessionInfo:
-    """A session as it is shown, on request with the firing rates of its layers."""
+    """Return the public description of a session, optionally with rates and energy of its layers."""
     options, window, model = session.options, session.options.window, session.model
     width, height = session.source.sensor_size
     return SessionInfo(
@@ -103,9 +103,9 @@ def session_info(session: Session, manager: SessionManager, with_layers: bool = 
 
 
 async def parse_session_request(request: Request) -> SessionRequest:
-    """The request for a new session, read with a limit of its own so that a refusal is a problem too."""
-    host = get_manager(request)
-    body = await or_draining(host, read_body(request, MAX_REQUEST_BYTES, host.settings))
+    """Return the request for a new session; a body over MAX_REQUEST_BYTES is rejected with a problem."""
+    manager = get_manager(request)
+    body = await or_draining(manager, read_body(request, MAX_REQUEST_BYTES, manager.settings))
     try:
         return SessionRequest.model_validate_json(body)
     except ValidationError as error:
@@ -121,15 +121,16 @@ async def open_session(
 ) -> SessionInfo:
     """Open a session. Its membranes start at rest and are carried from window to window.
 
-    `weights` that are not loaded are loaded first, which takes a second or a few; if they do not fit into
-    memory beside those that are in use, the answer is 503 `model_memory`. With `resume`, go on with a saved
-    session instead: send bytes from `accepted_bytes` on.
+    `weights` that are not loaded are loaded first, which takes a few seconds. If they do not fit into memory
+    beside the weights in use, the response is 503 `model_memory`. `resume` restores a saved session instead:
+    send bytes from `accepted_bytes` on.
     """
     if requested.resume is not None:
         session = await manager.resume(client.qualify_id(requested.resume), client)
     else:
-        own, entry = requested.session_id, manager.models.catalog.find(requested.weights)
-        session_id = client.new_id() if own is None else client.qualify_id(own)
+        entry = manager.models.catalog.find(requested.weights)
+        own_id = requested.session_id
+        session_id = client.new_id() if own_id is None else client.qualify_id(own_id)
         session = await manager.open(entry, session_options(requested, entry.spec), client, session_id)
     response.headers["Location"] = f"/v1/sessions/{session.id}"
     return session_info(session, manager)
@@ -137,16 +138,16 @@ async def open_session(
 
 @router.get("")
 async def list_sessions(manager: ManagerDep, client: ClientDep) -> SessionList:
-    """All open sessions of the caller."""
-    shown = [
+    """Return all open sessions of the client."""
+    sessions = [
         session_info(session, manager) for session in manager.sessions.values() if client.owns(session.id)
     ]
-    return SessionList(sessions=shown, max_sessions=manager.settings.max_sessions)
+    return SessionList(sessions=sessions, max_sessions=manager.settings.max_sessions)
 
 
 @router.get("/{session_id}")
 async def get_session_info(session: SessionDep, manager: ManagerDep) -> SessionInfo:
-    """One session, with the firing rate of each layer in its last window."""
+    """Return one session, with the firing rate of each layer in its last window."""
     return session_info(session, manager, with_layers=True)
 
 
@@ -154,9 +155,9 @@ async def get_session_info(session: SessionDep, manager: ManagerDep) -> SessionI
 async def post_events(
     session: SessionDep, manager: ManagerDep, request: Request, offset: Offset = None, seq: Seq = None
 ) -> Windows | JSONResponse:
-    """Send the next bytes, split anywhere; answers with the windows that they completed.
+    """Send the next bytes, split anywhere; the response has the windows that they completed.
 
-    An answer that was lost on the way is got again: send no bytes, and the first `seq` that is missing.
+    To repeat a lost response, send an empty body with the first missing `seq`.
     """
     await displace_feeder(session, offset)
     with claimed(session, manager):
@@ -182,11 +183,11 @@ async def end_session(
 ) -> Ended | JSONResponse:
     """Finish the open slice and window, then end the session.
 
-    An answer that was lost on the way is got again, for a while: ask the same once more.
+    To repeat a lost response, send the same request again: the final results of the latest sessions are kept.
     """
-    last = manager.final_results(client.qualify_id(session_id))
-    if last is not None:
-        return Ended(windows=last.results_from(seq), totals=last.totals)
+    final = manager.final_results(client.qualify_id(session_id))
+    if final is not None:
+        return Ended(windows=final.results_from(seq), totals=final.totals)
     session = get_session(session_id, manager, client)
     with claimed(session, manager):
         resume_at(session, None, seq)

@@ -1,4 +1,4 @@
-"""Saved sessions over HTTP: take, put back, keep, forget."""
+"""Session state over HTTP: download, restore, save, delete."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -37,7 +37,7 @@ CHUNK_BYTES = 256 * 1024
 
 
 class TransferLimiter:
-    """Counts those that are on their way. Lives on the event loop."""
+    """Limit of concurrent state transfers. Lives on the event loop."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -45,9 +45,11 @@ class TransferLimiter:
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """While a state is in memory; TooManyTransfers if as many are as may be."""
+        """Hold a transfer slot while the block runs; TooManyTransfers if all are taken."""
         if self._active >= self._limit:
-            raise TooManyTransfers(f"{self._limit} saved states are on their way in or out; try again later")
+            raise TooManyTransfers(
+                f"all {self._limit} transfers of session states are in use; try again later"
+            )
         self._active += 1
         try:
             yield
@@ -56,10 +58,7 @@ class TransferLimiter:
 
 
 class StateResponse(StreamingResponse):
-    """A state in pieces; its room is free once all but the last of them have been read.
-
-    A client that does not read in time gets no more of them, and its connection is closed.
-    """
+    """A session state, sent in chunks. A client that does not read in time is disconnected."""
 
     media_type = "application/octet-stream"
 
@@ -71,7 +70,7 @@ class StateResponse(StreamingResponse):
         self._on_unread = on_unread
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send the chunks, and call `on_unread` if the client does not read them within `timeout_s`."""
         try:
             await asyncio.wait_for(super().__call__(scope, receive, send), self._timeout_s)
         except TimeoutError:
@@ -86,16 +85,16 @@ async def _chunks(data: bytes) -> AsyncIterator[memoryview]:
 
 SNAPSHOT_RESPONSE: dict[str, Any] = {
     "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    "description": "safetensors; the header Spikewatch-Accepted-Bytes tells the offset of the next byte",
+    "description": "safetensors; the header Spikewatch-Accepted-Bytes has the offset of the next byte",
 }
 
 router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEM_RESPONSES)
 
 
 class Position(Schema):
-    """Where to go on after a restored snapshot."""
+    """Where to resume after a restored snapshot."""
 
-    position_us: int | None = Field(description="time up to which events were run")
+    position_us: int | None = Field(description="time up to which events have been processed")
     accepted_bytes: int = Field(description="offset of the next byte of the stream")
     next_seq: int = Field(description="of the next result")
 
@@ -109,23 +108,23 @@ class SavedState(Schema):
 
 
 def get_transfer_limiter(request: Request) -> TransferLimiter:
-    """The application's count of states on their way."""
-    states: TransferLimiter = request.app.state.transfer_limiter
-    return states
+    """Return the application's limit of state transfers."""
+    limiter: TransferLimiter = request.app.state.transfer_limiter
+    return limiter
 
 
 TransferLimiterDep = Annotated[TransferLimiter, Depends(get_transfer_limiter)]
 
 
 async def get_processed_session(session: SessionDep, manager: ManagerDep) -> Session:
-    """A session that has run what it had accepted; who waits for that takes no room."""
+    """Wait until the session has processed all accepted bytes. Waiting requests hold no transfer slot."""
     require_live_source(session)
     await with_timeout(manager.settings.state_timeout_s, wait_until_processed(session))
     return session
 
 
 async def transfer_slot(limiter: TransferLimiterDep) -> AsyncIterator[None]:
-    """Room for a state until the answer has been sent."""
+    """Hold a transfer slot until the response has been sent."""
     with limiter.slot():
         yield
 
@@ -141,23 +140,23 @@ ProcessedSessionDep = Annotated[Session, Depends(get_processed_session)]
 async def get_state(
     session: ProcessedSessionDep, manager: ManagerDep, _: Annotated[None, Depends(transfer_slot)]
 ) -> Response:
-    """The whole session as safetensors, at the end of the bytes accepted and once they have been run."""
-    limit_s = manager.settings.state_timeout_s
-    snapshot = await with_timeout(limit_s, take_snapshot(session))
+    """Return the whole session as safetensors, once all accepted bytes have been processed."""
+    timeout_s = manager.settings.state_timeout_s
+    snapshot = await with_timeout(timeout_s, take_snapshot(session))
     headers = {"Spikewatch-Accepted-Bytes": str(snapshot.accepted_bytes)}
     if snapshot.position_us is not None:
         headers["Spikewatch-Position-Us"] = str(snapshot.position_us)
     data = await asyncio.to_thread(snapshot.encode)
-    return StateResponse(data, headers, limit_s, manager.metrics.bounds_met.labels("unread_answer").inc)
+    return StateResponse(data, headers, timeout_s, manager.metrics.bounds_met.labels("unread_answer").inc)
 
 
 @router.put("/{session_id}/state", openapi_extra=OCTET_STREAM_BODY)
 async def put_state(
     session: SessionDep, manager: ManagerDep, limiter: TransferLimiterDep, request: Request
 ) -> Position:
-    """Go on from a saved state, in a session of the same format, sensor and window; what it was is forgotten.
+    """Replace the state of a session. Format, sensor and window parameters must match.
 
-    Send the bytes of the saved stream from `accepted_bytes` on; the answer names it.
+    Continue with the bytes of the saved stream from `accepted_bytes` of the response on.
     """
     with claimed(session, manager):
         await with_timeout(manager.settings.state_timeout_s, session.wait_until_processed())
@@ -177,20 +176,24 @@ async def _read_state(session: Session, manager: SessionManager, request: Reques
     settings = manager.settings
     limit = min(settings.max_snapshot_bytes, max_snapshot_bytes(session))
     try:
-        coming = read_body(request, limit, settings, session.activity.record_client_activity)
-        return await asyncio.wait_for(or_draining(manager, coming), settings.state_timeout_s)
+        reading = read_body(request, limit, settings, session.activity.record_client_activity)
+        return await asyncio.wait_for(or_draining(manager, reading), settings.state_timeout_s)
     except TimeoutError:
-        raise RequestTimeout(f"the state did not come within {settings.state_timeout_s:g} s") from None
+        raise RequestTimeout(
+            f"the state did not arrive within {settings.state_timeout_s:g} s; send it again"
+        ) from None
 
 
 @router.post("/{session_id}/snapshot")
 async def save_session(session: SessionDep, manager: ManagerDep) -> SavedState:
-    """Save the session now, to be resumed with `POST /v1/sessions` even after the service was killed."""
-    point = await manager.snapshots.save(session)
-    return SavedState(session_id=session.id, accepted_bytes=point.accepted_bytes, next_seq=point.next_seq)
+    """Save the session now; `POST /v1/sessions` resumes it, even after the service was killed."""
+    position = await manager.snapshots.save(session)
+    return SavedState(
+        session_id=session.id, accepted_bytes=position.accepted_bytes, next_seq=position.next_seq
+    )
 
 
 @router.delete("/{session_id}/snapshot", status_code=204, response_class=Response)
 async def delete_snapshot(session_id: str, manager: ManagerDep, client: ClientDep) -> None:
-    """Forget the saved session, if there is one; a running session of this id goes on."""
+    """Delete the snapshot of a session, if there is one. The session itself stays open."""
     await manager.snapshots.delete(client.qualify_id(session_id))

@@ -158,7 +158,7 @@ class StreamConnection:
         """
         session = self._session
         cause: Exception = EndedByClient("ended by the client")
-        displaced = SessionBusy("the session goes on over another connection")
+        displaced = SessionBusy(f"session {session.id} goes on over another connection")
         try:
             await run_beside(
                 self._receive_messages(),

@@ -1,4 +1,4 @@
-"""Tickets: how a browser, which cannot set headers on a WebSocket, shows that it has a key."""
+"""Tickets: they authenticate browsers, which cannot set headers on a WebSocket."""
 
 from fastapi import APIRouter, Request
 
@@ -11,7 +11,7 @@ router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEM_R
 
 
 class Ticket(Schema):
-    """Opens one WebSocket of one session, once."""
+    """Ticket for one connection to one session."""
 
     ticket: str
     expires_in_s: float
@@ -21,9 +21,9 @@ class Ticket(Schema):
 
 @router.post("/{session_id}/ticket", status_code=201)
 async def issue_ticket(session: SessionDep, client: ClientDep, request: Request) -> Ticket:
-    """A ticket for `WS .../stream?ticket=` or `WS .../watch?ticket=`, good for one connection within 30 s."""
-    access: Authenticator = request.app.state.authenticator
-    ticket = access.tickets.issue(client, session.id)
+    """Issue a ticket for `WS .../stream?ticket=` or `WS .../watch?ticket=`: one connection within 30 s."""
+    authenticator: Authenticator = request.app.state.authenticator
+    ticket = authenticator.tickets.issue(client, session.id)
     address = f"/v1/sessions/{session.id}"
     return Ticket(
         ticket=ticket,

@@ -1,4 +1,4 @@
-"""The live viewer: plain files from the package."""
+"""The live viewer: static files of the package."""
 
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ DEMO_RECORDING = PACKAGE_DIR / "assets" / "street_td.dat"
 
 router = APIRouter(include_in_schema=False)
 NO_CACHE = {"Cache-Control": "no-cache"}
-"""Browsers must ask whether a module changed; old and new ones do not mix."""
+"""Browsers must revalidate every module, so that old and new ones are never mixed."""
 
 
 class ViewerFiles(StaticFiles):
-    """Modules and styles, of the viewer or of pages of one's own."""
+    """Modules and styles of the viewer, which other pages may use too."""
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """A file, never reused without asking."""
+        """Return a file that the browser must revalidate before it reuses it."""
         response = super().file_response(*args, **kwargs)
         response.headers.update(NO_CACHE)
         return response
@@ -30,11 +30,11 @@ viewer_files = ViewerFiles(directory=PACKAGE_DIR / "viewer")
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def get_viewer_page() -> FileResponse:
-    """The viewer."""
+    """Return the page of the viewer."""
     return FileResponse(PACKAGE_DIR / "viewer" / "index.html", headers=NO_CACHE)
 
 
 @router.api_route("/viewer/demo.dat", methods=["GET", "HEAD"])
 async def get_demo_recording() -> FileResponse:
-    """The bundled recording, for the demo camera."""
+    """Return the bundled recording, which the demo camera plays."""
     return FileResponse(DEMO_RECORDING, media_type="application/octet-stream", headers=NO_CACHE)

@@ -226,7 +226,7 @@ class SessionManager:
     def check_capacity(self, client: Client) -> None:
         """Raise Draining, TooManyKeySessions or TooManySessions if the client may open no more sessions."""
         if self.draining:
-            raise Draining("the service is stopping")
+            raise Draining(f"the service is stopping; retry after {Draining.retry_after_s} s")
         client.check_session_limit(self.sessions)
         if len(self.sessions) >= self.settings.max_sessions:
             raise TooManySessions(f"all {self.settings.max_sessions} sessions are in use; try again later")

@@ -1,4 +1,4 @@
-"""When a session was last active, and what its client is to be notified of."""
+"""The last activity of a session, and pending notifications of its client."""
 
 import asyncio
 import time
@@ -28,8 +28,8 @@ class Notifications:
         while not self._pending:
             self._changed.clear()
             await self._changed.wait()
-        kind = next(iter(self._pending))
-        return kind, self._pending.pop(kind)
+        type_name = next(iter(self._pending))
+        return type_name, self._pending.pop(type_name)
 
 
 class ActivityTracker:

@@ -1,4 +1,4 @@
-"""Moves slices from a source to an inbox, and can be broken off anywhere."""
+"""Feeds slices from a source into an inbox. A cancelled feed can be continued."""
 
 import asyncio
 from collections import deque
@@ -9,19 +9,19 @@ from spikewatch.ingest.slicing.slicer import Slice
 from spikewatch.service.inference.window import InputSlice
 
 PREFETCH_SLICES = 4
-"""Slices prepared in one trip to a helper thread; bounds what a single message can hold in memory."""
+"""Slices prepared in one call of a helper thread; bounds the memory that a single message takes."""
 
 Prefetched = tuple[list[InputSlice], bool, IngestError | None]
-"""Up to PREFETCH_SLICES prepared slices; whether more may come; the error that ended the stream."""
+"""Up to PREFETCH_SLICES prepared slices; whether more may follow; the error that ended the stream."""
 
 
 class SliceFeeder:
-    """Draws slices in a helper thread, a few at a time. Lives on the event loop.
+    """Prepares slices in a helper thread, a few at a time. Lives on the event loop.
 
-    If whoever waits goes away in between, the next call goes on where this one stopped.
+    If a call is cancelled, the next call continues where it stopped.
 
     Attributes:
-        lock: held by who feeds, and by who must see the source at rest.
+        lock: held while feeding, and while the source must not change.
     """
 
     def __init__(
@@ -36,12 +36,12 @@ class SliceFeeder:
         self._stream_error: IngestError | None = None
 
     async def feed(self, slices: Iterator[Slice]) -> None:
-        """Draw and put these slices; call it once `finish` has returned."""
+        """Prepare and put these slices. Call `drain` before, so that none are left from another feed."""
         self._slices = slices
         await self.drain()
 
     async def drain(self) -> None:
-        """Draw and put what is left; IngestError if the stream is bad, now and ever after."""
+        """Prepare and put the slices that are left; IngestError, now and in later calls, if invalid."""
         if self._stream_error is not None:
             raise self._stream_error
         while True:
@@ -61,7 +61,7 @@ class SliceFeeder:
                 raise error
 
     async def clear(self) -> None:
-        """Throw away what is left."""
+        """Discard the slices that are left."""
         if self._prefetch is not None:
             await asyncio.shield(self._prefetch)
         self._prefetch, self._slices, self._stream_error = None, None, None

@@ -1,7 +1,4 @@
-"""The inbox of a session: a bounded queue of slices on their way to the worker thread.
-
-The event loop fills it, the worker thread empties it.
-"""
+"""The inbox of a session: a bounded queue, filled by the event loop and emptied by the worker thread."""
 
 import threading
 from collections import deque
@@ -18,12 +15,13 @@ from spikewatch.service.inference.window import InputSlice
 
 @dataclass(slots=True)
 class Command:
-    """Something to do between two slices of a session, in order, on the worker thread.
+    """An action that the worker thread runs between two slices of a session.
 
     Attributes:
-        action: what.
-        future: its result.
-        dropped_after_slices, dropped_after_events: dropped while it waited, of those that came after it.
+        action: called with the engine.
+        future: result of the action.
+        dropped_after_slices, dropped_after_events: slices and events queued after this command and dropped
+            before it ran.
     """
 
     action: Callable[[Engine], Any]
@@ -33,10 +31,10 @@ class Command:
 
 
 class Inbox:
-    """Slices waiting to be run, at most `capacity`; controls pass in order and are never dropped.
+    """At most `capacity` queued slices, and commands, which keep their order and are never dropped.
 
-    Policy `block`: a slice is refused while the inbox is full; the sender waits.
-    Policy `drop_oldest`: the oldest slice makes room, and is counted.
+    Policy `block`: a slice is rejected while the inbox is full, and the sender waits.
+    Policy `drop_oldest`: the oldest slice is dropped and counted.
     """
 
     def __init__(self, capacity: int, policy: str, on_drop: Callable[[], None] = lambda: None) -> None:
@@ -46,29 +44,29 @@ class Inbox:
         self.dropped_slices = 0
         self.dropped_events = 0
         self.dropped_before_command = (0, 0)
-        """Slices and events dropped of those that came before the control taken last."""
+        """Dropped slices and events that were queued before the last command popped."""
         self._items: deque[InputSlice | Command] = deque()
         self._slice_count = 0
         self._pending_discontinuity = False
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
-        """Slices waiting."""
+        """Return the number of queued slices."""
         return self._slice_count
 
     @property
     def empty(self) -> bool:
-        """True if neither slice nor control waits."""
+        """True if neither slices nor commands are queued."""
         return not self._items
 
     @property
     def head(self) -> InputSlice | Command | None:
-        """The oldest item, which stays."""
+        """The oldest item, which stays in the queue."""
         with self._lock:
             return self._items[0] if self._items else None
 
     def put(self, item: InputSlice | Command) -> bool:
-        """Append; False if a slice was refused because the inbox is full."""
+        """Append an item; False if a slice was rejected because the inbox is full."""
         with self._lock:
             if isinstance(item, InputSlice):
                 if self._slice_count == self.capacity:
@@ -82,7 +80,7 @@ class Inbox:
             return True
 
     def pop(self) -> InputSlice | Command | None:
-        """The oldest item, or None."""
+        """Remove and return the oldest item; None if there is none."""
         with self._lock:
             if not self._items:
                 return None
@@ -96,7 +94,7 @@ class Inbox:
             return item
 
     def clear(self, error: ServiceError) -> int:
-        """Throw all away; waiting controls fail with `error`. Gives the number of slices."""
+        """Remove all items; queued commands fail with `error`. Return the number of slices removed."""
         with self._lock:
             items, self._items = self._items, deque()
             slices, self._slice_count = self._slice_count, 0
@@ -107,10 +105,10 @@ class Inbox:
 
     def _drop_oldest(self) -> None:
         index, oldest = next((i, x) for i, x in enumerate(self._items) if isinstance(x, InputSlice))
-        for control in islice(self._items, index):
-            assert isinstance(control, Command)
-            control.dropped_after_slices += 1
-            control.dropped_after_events += oldest.n_events
+        for command in islice(self._items, index):
+            assert isinstance(command, Command)
+            command.dropped_after_slices += 1
+            command.dropped_after_events += oldest.n_events
         del self._items[index]
         self._slice_count -= 1
         self.dropped_slices += 1
@@ -120,7 +118,7 @@ class Inbox:
         self._on_drop()
 
     def _carry_discontinuity(self) -> None:
-        """Time jumped before the slice that was dropped, so it jumped before the next one too."""
+        """Mark the next slice: time is discontinuous before it, as it was before the dropped slice."""
         for i, item in enumerate(self._items):
             if isinstance(item, InputSlice):
                 self._items[i] = replace(item, discontinuity=True)

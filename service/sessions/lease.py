@@ -71,5 +71,5 @@ class FeedLease:
         with suppress(TimeoutError):
             await asyncio.wait_for(released.wait(), DISPLACE_TIMEOUT_S)
         if self._waiter is not released:
-            raise SessionBusy("the session goes on over another connection")
+            raise SessionBusy(f"session {self._session_id} goes on over another connection")
         self._waiter = None

@@ -1,4 +1,4 @@
-"""The outbox of a session: results for its client, those already sent kept for a while to be sent again.
+"""The outbox of a session: pending results, and delivered ones that can be sent again.
 
 The worker thread fills it, the event loop empties it.
 """
@@ -20,13 +20,13 @@ from spikewatch.service.schemas import Totals, Window
 
 @dataclass(frozen=True, slots=True)
 class OutboxState:
-    """What an outbox holds.
+    """Contents of an outbox.
 
     Attributes:
-        delivered: given out, kept to be read again; oldest first.
-        pending: waiting, oldest first.
-        first_available_seq: results before this `seq` were given out and are no longer kept.
-        dropped: how many were dropped unread.
+        delivered: delivered results that are retained; oldest first.
+        pending: results not yet delivered; oldest first.
+        first_available_seq: results before this `seq` were delivered and are no longer retained.
+        dropped: number of results dropped before delivery.
     """
 
     delivered: Annotated[tuple[WindowResult, ...], Field(alias="read")]
@@ -35,18 +35,18 @@ class OutboxState:
     dropped: Count
 
     def check_available(self, seq: int) -> None:
-        """Raise ResultsExpired if some from `seq` on are no longer kept."""
+        """Raise ResultsExpired if results from `seq` on are no longer retained."""
         if seq < self.first_available_seq:
             raise ResultsExpired(
-                f"results before {self.first_available_seq} are no longer kept; asked for from {seq} on",
+                f"results from {seq} on are no longer kept; request {self.first_available_seq} or later",
                 oldest_seq=self.first_available_seq,
             )
 
 
 class Outbox:
-    """Results waiting for the client. Full: the session is not scheduled, or drops its oldest result.
+    """Results for the client. While full, the session is not scheduled, or drops its oldest result.
 
-    `retain` results are kept after they were given out, for a client that lost them on the way.
+    `retain` delivered results are retained for a client that loses them with its connection.
     """
 
     def __init__(
@@ -72,12 +72,12 @@ class Outbox:
         self._error: ServiceError | None = None
 
     def __len__(self) -> int:
-        """Results waiting."""
+        """Return the number of pending results."""
         return len(self._items)
 
     @property
     def empty(self) -> bool:
-        """True if no result waits."""
+        """True if no result is pending."""
         return not self._items
 
     @property
@@ -86,7 +86,10 @@ class Outbox:
         return self.policy == "block" and len(self._items) >= self.capacity
 
     def put(self, result: WindowResult) -> None:
-        """Append, from the worker thread; only kept if the client has it, and ignored once closed."""
+        """Append a result, from the worker thread.
+
+        A result that the client has already is retained only; after `close`, results are ignored.
+        """
         with self._lock:
             if self._error is not None:
                 return
@@ -103,15 +106,15 @@ class Outbox:
         self._loop.call_soon_threadsafe(self._changed.set)
 
     def close(self, error: ServiceError) -> None:
-        """No more results; `get` raises `error` once all are taken."""
+        """Accept no more results; `get` raises `error` once all have been delivered."""
         self._error = error
         self._changed.set()
 
     async def get(self) -> WindowResult:
-        """The oldest result, removed; waits for one.
+        """Wait for a result; remove and return the oldest.
 
         Raises:
-            ServiceError: why the session ended, once all results are taken.
+            ServiceError: the session has ended, and all results have been delivered.
         """
         while True:
             with self._lock:
@@ -124,18 +127,18 @@ class Outbox:
             await self._changed.wait()
 
     def extend_retention(self) -> None:
-        """Keep the whole of a long answer: what was kept and waited, and as many results again."""
+        """Extend retention to a whole long response: retained and pending results, and as many new ones."""
         self.max_retained = 2 * self._default_retained + self.capacity
 
     def requeue(self, result: WindowResult) -> None:
-        """Return a result that could not be delivered, to be the next again."""
+        """Put back a result that could not be delivered; it is the next again."""
         with self._lock:
             self._delivered.pop()
             self._items.appendleft(result)
         self._changed.set()
 
     def get_all(self) -> list[WindowResult]:
-        """All results that are there."""
+        """Remove and return all pending results."""
         with self._lock:
             items = list(self._items)
             self._items.clear()
@@ -144,10 +147,10 @@ class Outbox:
         return items
 
     def rewind(self, seq: int) -> None:
-        """Give results from `seq` on, again if they were given before, and none before it.
+        """Continue with the result `seq`, although it may have been delivered before.
 
         Raises:
-            ResultsExpired: some of them are no longer kept.
+            ResultsExpired: results from `seq` on are no longer retained.
         """
         self.save().check_available(seq)
         with self._lock:
@@ -158,14 +161,14 @@ class Outbox:
         self._changed.set()
 
     def save(self) -> OutboxState:
-        """What is there now."""
+        """Return the present contents."""
         with self._lock:
             return OutboxState(
                 tuple(self._delivered), tuple(self._items), self._first_available_seq, self.dropped_windows
             )
 
     def load(self, state: OutboxState) -> None:
-        """Hold what `save` gave, and nothing else; called on the worker thread."""
+        """Replace the contents by those that `save` returned; called on the worker thread."""
         with self._lock:
             self._delivered, self._items = deque(state.delivered), deque(state.pending)
             self._first_available_seq, self.dropped_windows, self._resume_seq = (
@@ -176,7 +179,7 @@ class Outbox:
         self._loop.call_soon_threadsafe(self._changed.set)
 
     def _retain(self, result: WindowResult) -> None:
-        """Keep a result that is given out, without what only onlookers and sums want."""
+        """Retain a delivered result, without the layers, which only watchers and totals use."""
         self._delivered.append(replace(result, layer_rates={}, layer_energy={}))
         if len(self._delivered) > self.max_retained:
             self._first_available_seq = self._delivered.popleft().seq + 1
@@ -184,12 +187,12 @@ class Outbox:
 
 @dataclass(frozen=True, slots=True)
 class FinalResults:
-    """The last results of a session.
+    """Results of an ended session, kept so that a client can repeat a DELETE whose response was lost.
 
     Attributes:
-        outbox: as its outbox held them when it ended.
+        outbox: contents of the outbox at the end.
         totals: of the session.
-        to_message: a result as it is sent.
+        to_message: converts a result to the form that is sent.
     """
 
     outbox: OutboxState
@@ -197,13 +200,13 @@ class FinalResults:
     to_message: Callable[[WindowResult], Window]
 
     def results_from(self, seq: int | None) -> list[Window]:
-        """Results from `seq` on; None: those that the client had not been sent before the end.
+        """Return results from `seq` on; for None, the results not delivered before the end.
 
         Raises:
-            ResultsExpired: some of them are no longer kept.
+            ResultsExpired: results from `seq` on are no longer retained.
         """
         if seq is None:
             return list(map(self.to_message, self.outbox.pending))
         self.outbox.check_available(seq)
-        kept = self.outbox.delivered + self.outbox.pending
-        return [self.to_message(result) for result in kept if result.seq >= seq]
+        results = self.outbox.delivered + self.outbox.pending
+        return [self.to_message(result) for result in results if result.seq >= seq]

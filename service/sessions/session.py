@@ -55,11 +55,12 @@ class Session:
         outbox_windows: int,
         retained_windows: int,
     ) -> None:
-        loop = asyncio.get_running_loop()
-        self.id = session_id
+        self._loop = loop = asyncio.get_running_loop()
+        self.id, self.options, self.durable = session_id, options, durable
         self.model, self.detector, self.slot = slot_lease.model, slot_lease.detector, slot_lease.slot
-        self.options = options
-        self.inbox = Inbox(inbox_slices, options.policy, self._on_slice_dropped)
+        self.inbox = Inbox(
+            inbox_slices, options.policy, lambda: self._drops.count_slice(self.inbox.dropped_slices)
+        )
         self.outbox = Outbox(
             outbox_windows, options.policy, loop, slot_lease.metrics.unread_windows.inc, retained_windows
         )
@@ -68,7 +69,6 @@ class Session:
         self.notifications = Notifications()
         self.activity = ActivityTracker(self.lifecycle, self.notifications)
         self.feed_lease = FeedLease(session_id, self.lifecycle, self.activity)
-        self.durable = durable
         self.last_snapshot: SnapshotPosition | None = None
         self.save_started_s = time.monotonic()
         self.sequence: SequenceState | None = None
@@ -77,11 +77,10 @@ class Session:
         self.accepted_bytes = 0
         self._metrics = slot_lease.metrics
         self._drops = DropReporter(
-            slot_lease.metrics, options.window.hop, lambda: self.current_totals().dropped_events
+            self._metrics, options.window.hop, lambda: self.current_totals().dropped_events
         )
         self.report_dropped_events = self._drops.report_events
         self._notify_worker = slot_lease.notify_worker
-        self._loop = loop
         self._space_available = asyncio.Event()
         self._feeder = SliceFeeder(self._prepare_slice, self._enqueue)
         self._received_s = time.monotonic()
@@ -278,14 +277,13 @@ class Session:
             self.source, self.inbox.dropped_slices, self.inbox.dropped_events, self.dropped_windows
         )
 
-    def _on_slice_dropped(self) -> None:
-        self._drops.count_slice(self.inbox.dropped_slices)
-
     def _prepare_slice(self, part: Slice) -> InputSlice:
         """Return a slice as input of the network; called in a helper thread."""
         self.ensure_sequence()
         if self._letterbox is None:
-            raise GeometryError("the stream does not name its sensor size: give width and height")
+            raise GeometryError(
+                f"the {self.options.format} stream does not name its sensor size: give width and height"
+            )
         return prepare_slice(part, self._letterbox, self.detector.spec, self._received_s)
 
     async def _enqueue(self, part: InputSlice) -> None:

@@ -1,4 +1,4 @@
-"""Those who look on: each has a small queue that drops its oldest, so none can slow a session down."""
+"""Watchers of a session: each has a bounded queue that drops its oldest item, so none slows the session."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ BroadcastItem = InputSlice | WindowResult | None
 
 
 class Subscription(asyncio.Queue[BroadcastItem]):
-    """What one onlooker has still to see; counts the slices that it missed."""
+    """Queue of one watcher; counts the slices that it missed."""
 
     def __init__(self, on_miss: Callable[[], None]) -> None:
         super().__init__(SUBSCRIPTION_QUEUE_SIZE)
@@ -21,7 +21,7 @@ class Subscription(asyncio.Queue[BroadcastItem]):
         self._on_miss = on_miss
 
     def offer(self, item: BroadcastItem) -> None:
-        """Append; the oldest makes room."""
+        """Append an item; a full queue drops its oldest item."""
         if self.full() and isinstance(self.get_nowait(), InputSlice):
             self.missed_slices += 1
             self._on_miss()
@@ -29,7 +29,7 @@ class Subscription(asyncio.Queue[BroadcastItem]):
 
 
 class Broadcast:
-    """Queues of all who watch one session; filled from the worker thread."""
+    """Queues of all watchers of one session; filled from the worker thread."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -38,7 +38,7 @@ class Broadcast:
 
     @contextmanager
     def subscribe(self, on_miss: Callable[[], None] = lambda: None) -> Iterator[Subscription]:
-        """A queue of everything from now on; `on_miss` is told of each slice that will not be seen."""
+        """Yield a queue of all items from now on; `on_miss` is called for each slice that it drops."""
         queue = Subscription(on_miss)
         self._subscriptions.add(queue)
         self._has_subscriber.set()
@@ -48,21 +48,21 @@ class Broadcast:
             self._subscriptions.discard(queue)
 
     def __len__(self) -> int:
-        """How many look on."""
+        """Return the number of watchers."""
         return len(self._subscriptions)
 
     async def wait_for_subscriber(self, timeout_s: float) -> None:
-        """Until the first looks on, the session ends, or the limit has passed."""
+        """Wait for the first watcher, the end of the session, or the timeout."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self._has_subscriber.wait(), timeout_s)
 
     def close(self) -> None:
-        """Nothing more will be shown, since the session has ended."""
+        """Publish the end of the session."""
         self.publish(None)
         self._has_subscriber.set()
 
     def publish(self, item: BroadcastItem) -> None:
-        """Show to all, from any thread."""
+        """Append an item to all queues; may be called from any thread."""
         if self._subscriptions:
             self._loop.call_soon_threadsafe(self._offer_to_all, item)
 
