@@ -1,11 +1,13 @@
-"""Keeps sessions on disk: now and then, on demand, and before they end for want of bytes or of a service."""
+"""Saves sessions to disk: periodically, on demand, and before they end; reads and deletes their snapshots."""
 
 import asyncio
 import logging
 import time
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import partial
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 from spikewatch.ingest.errors import IngestError
 from spikewatch.service.errors import (
@@ -23,20 +25,22 @@ from spikewatch.service.snapshots.store import SnapshotStore
 
 log = logging.getLogger("spikewatch.keeper")
 
+A = TypeVar("A")
+
 MAX_CONCURRENT_SAVES = 2
 """Snapshots in memory at the same time."""
 
 SAVE_TIMEOUT_S = 30.0
-"""How long a session may take to run what it has accepted; full inboxes on a busy machine take their time."""
+"""Longest wait until a session has run the bytes accepted: full inboxes on a busy machine take long."""
 
 FINAL_SAVE_TIMEOUT_S = 5.0
-"""The same for a session that ends; else its last snapshot must do."""
+"""The same for a session that ends. After it, the session keeps its previous snapshot."""
 
 
 class SnapshotManager:
     """Saves sessions to a store, if there is one, and reads them back. Lives on the event loop.
 
-    Of each session one thing is written, deleted or read at a time, in the order in which it was asked for.
+    A lock per session id puts its saves, deletes and reads in the order in which they were requested.
     """
 
     def __init__(
@@ -51,75 +55,78 @@ class SnapshotManager:
         self._interval_s = interval_s
         self._sessions = sessions
         self._save_slots = asyncio.Semaphore(MAX_CONCURRENT_SAVES)
-        self._save_tasks: dict[str, asyncio.Task[SnapshotPosition]] = {}
-        self._delete_tasks: dict[str, asyncio.Task[None]] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._pending_deletes: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     @property
     def store(self) -> SnapshotStore:
-        """Where snapshots are; SnapshotsDisabled if nowhere."""
+        """Return the store. Raises SnapshotsDisabled if there is none."""
         if self._store is None:
             raise SnapshotsDisabled(
-                "this service keeps no snapshots; its operator may set SPIKEWATCH_SNAPSHOT_DIR"
+                f"snapshot_dir is {self._store}; set SPIKEWATCH_SNAPSHOT_DIR to save sessions"
             )
         return self._store
 
     def has_snapshot(self, session_id: str) -> bool:
-        """True if a session can be resumed from here."""
+        """Return whether a session can be resumed: it is stored, and no delete is pending."""
         return (
             self._store is not None
-            and session_id not in self._delete_tasks
+            and session_id not in self._pending_deletes
             and self._store.exists(session_id)
         )
 
+    def is_busy(self, session_id: str) -> bool:
+        """Return whether a session is being saved, deleted or read."""
+        lock = self._locks.get(session_id)
+        return lock is not None and lock.locked()
+
     def delete_soon(self, session_id: str) -> None:
-        """Delete what is stored of a session, or being written; from now on it is not held."""
+        """Delete the snapshot of a session, after a save under way. `has_snapshot` is False at once."""
         if self._store is not None:
             self._start_delete(session_id, self._store)
 
     async def delete(self, session_id: str) -> None:
-        """Delete the snapshot of a session, and wait until it is gone; SnapshotStoreError on failure."""
-        self._start_delete(session_id, self.store)
-        if session_id in self._delete_tasks:
-            await asyncio.shield(self._delete_tasks[session_id])
+        """Delete the snapshot of a session and wait for it. Raises SnapshotStoreError on failure."""
+        await asyncio.shield(self._start_delete(session_id, self.store))
 
     async def wait_for_pending(self) -> None:
-        """Wait for what is being written and deleted."""
-        tasks = (*self._save_tasks.values(), *self._delete_tasks.values())
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Wait for saves and deletes under way."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def save_if_due(self, session: Session) -> None:
-        """Begin to save a session if it is time and it has changed. Called now and then; never waits."""
+        """Start to save a session if its interval has passed and it has changed. Does not wait."""
         now_s = time.monotonic()
         if self._store is None or now_s - session.save_started_s < self._interval_s:
             return
-        # a full outbox: it runs on only when its client reads, and would keep others from being saved
-        if self._is_dirty(session) and self._pending_task(session.id) is None and not session.outbox.full:
+        # a session with a full outbox proceeds only when its client reads, so its save would time out
+        if self._is_dirty(session) and not self.is_busy(session.id) and not session.outbox.full:
             self._start_save(session, self._store, SAVE_TIMEOUT_S)
 
     async def save(self, session: Session, timeout_s: float | None = None) -> SnapshotPosition:
-        """Save a session now, after all it has accepted.
+        """Save a session now, after all bytes accepted have been run.
 
         Raises:
             SnapshotsDisabled: there is no store.
-            BadRequest: it is no session that can be saved.
-            SnapshotFailed: it could not be written, or has more to run than can be waited for.
-            IngestError, ServiceError: the session fails on what it has accepted, or has ended.
+            BadRequest: the session belongs to an upload.
+            SnapshotFailed: the snapshot could not be written, or the bytes not be run in time.
+            IngestError, ServiceError: the session fails on the bytes accepted, or has ended.
         """
         store = self.store
         if not session.durable:
-            raise BadRequest("this session belongs to an upload and is not saved")
-        await self._wait_until_idle(session.id)
+            raise BadRequest(f"session {session.id} belongs to an upload, which cannot be saved")
         return await asyncio.shield(self._start_save(session, store, timeout_s or SAVE_TIMEOUT_S))
 
     async def save_before_end(self, session: Session, timeout_s: float | None = None) -> bool:
-        """Save a session that will end; True if it can be resumed, from now or from an earlier snapshot."""
+        """Save a session that will end; return whether it can be resumed, from this or an older snapshot."""
         if self._store is None or not session.durable:
             return False
-        await self._wait_until_idle(session.id)  # what is being written now may be all there is
+        async with self._lock(session.id):
+            pass  # a save under way may already be of the last bytes
         if not self._is_dirty(session):
             return self.has_snapshot(session.id)
         if session.outbox.full and not session.feed_lease.held:
-            self._record_failure(session.id, SnapshotFailed("nobody reads its results, so it cannot run on"))
+            self._record_failure(session.id, SnapshotFailed("its results are not read, so it cannot proceed"))
             return self.has_snapshot(session.id)
         try:
             await self.save(session, timeout_s or FINAL_SAVE_TIMEOUT_S)
@@ -128,26 +135,26 @@ class SnapshotManager:
         return self.has_snapshot(session.id)
 
     async def save_all_before_end(self, sessions: Iterable[Session], remaining_s: float) -> None:
-        """Save sessions before the service stops, whichever can be first, all within one time."""
-        patience_s = max(remaining_s, FINAL_SAVE_TIMEOUT_S)
-        saves = [self.save_before_end(session, patience_s) for session in sessions]
+        """Save sessions before the service stops, all within `remaining_s` or FINAL_SAVE_TIMEOUT_S."""
+        timeout_s = max(remaining_s, FINAL_SAVE_TIMEOUT_S)
+        saves = [self.save_before_end(session, timeout_s) for session in sessions]
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*saves, return_exceptions=True), patience_s)
+            await asyncio.wait_for(asyncio.gather(*saves, return_exceptions=True), timeout_s)
 
     async def read(self, session_id: str) -> bytes | None:
-        """The snapshot of a session, None if there is none.
+        """Return the snapshot of a session, or None.
 
         Raises:
             SnapshotsDisabled: there is no store.
-            InvalidSnapshot: it is damaged.
+            InvalidSnapshot: the file is corrupt.
         """
         store = self.store
-        await self._wait_until_idle(session_id)
-        return await asyncio.to_thread(store.get, session_id)
+        async with self._lock(session_id):
+            return await asyncio.to_thread(store.get, session_id) if self.has_snapshot(session_id) else None
 
     @contextmanager
     def counting_rejections(self) -> Iterator[None]:
-        """While a snapshot is read and checked: counts that it is refused."""
+        """Count a snapshot that is read in this block and rejected."""
         try:
             yield
         except ServiceError:
@@ -159,88 +166,91 @@ class SnapshotManager:
         known = session.durable and session.close_error is None and session.ensure_sequence() is not None
         return known and (saved is None or saved.revision != session.lifecycle.revision)
 
-    def _pending_task(self, session_id: str) -> "asyncio.Task[SnapshotPosition] | asyncio.Task[None] | None":
-        return self._delete_tasks.get(session_id) or self._save_tasks.get(session_id)
+    def _lock(self, session_id: str) -> asyncio.Lock:
+        return self._locks.setdefault(session_id, asyncio.Lock())
 
-    async def _wait_until_idle(self, session_id: str) -> None:
-        """Wait until nothing is written or deleted of a session."""
-        while (task := self._pending_task(session_id)) is not None:
-            await asyncio.wait({task})
-
-    def _start_delete(self, session_id: str, store: SnapshotStore) -> None:
-        if session_id in self._delete_tasks:
-            return
-        self._mark_unsaved(session_id)
-        if session_id in self._save_tasks or self.has_snapshot(session_id):
-            self._delete_tasks[session_id] = task = asyncio.create_task(self._delete(session_id, store))
-            task.add_done_callback(lambda _: self._on_deleted(session_id, task))
-
-    async def _delete(self, session_id: str, store: SnapshotStore) -> None:
-        if session_id in self._save_tasks:
-            await asyncio.wait({self._save_tasks[session_id]})
-        try:
-            await asyncio.to_thread(store.delete, session_id)
-        except OSError as error:
-            raise SnapshotStoreError(f"the snapshot could not be deleted: {error.strerror}") from error
-
-    def _on_deleted(self, session_id: str, task: "asyncio.Task[None]") -> None:
-        del self._delete_tasks[session_id]
-        self._mark_unsaved(session_id)  # it may have been saved once more before
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._record_failure(session_id, error)
-
-    def _start_save(
-        self, session: Session, store: SnapshotStore, patience_s: float
-    ) -> "asyncio.Task[SnapshotPosition]":
-        session.save_started_s = time.monotonic()
-        task = asyncio.create_task(self._save(session, store, patience_s))
-        self._save_tasks[session.id] = task
-        task.add_done_callback(lambda _: self._on_saved(session, task))
+    def _start(self, work: Coroutine[Any, Any, A]) -> "asyncio.Task[A]":
+        """Start a task that its callers may leave: `wait_for_pending` waits for it."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_done)
         return task
 
-    def _on_saved(self, session: Session, task: "asyncio.Task[SnapshotPosition]") -> None:
-        del self._save_tasks[session.id]
-        if task.cancelled() or (error := task.exception()) is None or session.lifecycle.reason == "client":
-            return  # what its client has ended nobody needs
-        self._record_failure(session.id, error)
+    def _on_done(self, task: "asyncio.Task[Any]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # it has been counted, so asyncio need not report it
 
-    def _record_failure(self, session_id: str, error: BaseException) -> None:
-        """Count what went wrong: `skipped` if it lies with the session, else `failed`."""
-        told = isinstance(error, ServiceError | IngestError) and not isinstance(error, SnapshotStoreError)
-        self._metrics.snapshots.labels("skipped" if told else "failed").inc()
-        log.warning("a snapshot failed", extra={"session": session_id, "error": str(error)})
+    def _start_delete(self, session_id: str, store: SnapshotStore) -> "asyncio.Task[None]":
+        self._mark_unsaved(session_id)
+        self._pending_deletes[session_id] += 1
+        return self._start(self._delete(session_id, store))
 
-    async def _save(self, session: Session, store: SnapshotStore, patience_s: float) -> SnapshotPosition:
-        await with_timeout(
-            patience_s, wait_until_processed(session)
-        )  # without room: who cannot run on keeps no other from it
-        async with self._save_slots:
-            changes = session.lifecycle.revision
-            snapshot = await with_timeout(patience_s, take_snapshot(session))
-            put = partial(_encode_and_put, store, session.id, snapshot, self._sessions)
+    async def _delete(self, session_id: str, store: SnapshotStore) -> None:
+        try:
+            async with self._lock(session_id):
+                await asyncio.to_thread(store.delete, session_id)
+        except OSError as error:
+            failure = SnapshotStoreError(f"the snapshot could not be deleted: {error.strerror}")
+            self._record_failure(session_id, failure)
+            raise failure from error
+        finally:
+            self._pending_deletes -= Counter((session_id,))
+            self._mark_unsaved(session_id)  # a save may have finished while the delete waited for it
+
+    def _start_save(
+        self, session: Session, store: SnapshotStore, timeout_s: float
+    ) -> "asyncio.Task[SnapshotPosition]":
+        session.save_started_s = time.monotonic()
+        return self._start(self._save(session, store, timeout_s))
+
+    async def _save(self, session: Session, store: SnapshotStore, timeout_s: float) -> SnapshotPosition:
+        async with self._lock(session.id):
             try:
-                evicted = await asyncio.to_thread(put)
+                return await self._take_and_put(session, store, timeout_s)
+            except Exception as error:
+                if session.lifecycle.reason != "client":  # else the snapshot is not needed any more
+                    self._record_failure(session.id, error)
+                raise
+
+    async def _take_and_put(
+        self, session: Session, store: SnapshotStore, timeout_s: float
+    ) -> SnapshotPosition:
+        # before taking a save slot, so that a stalled session does not block saves of others
+        await with_timeout(timeout_s, wait_until_processed(session))
+        async with self._save_slots:
+            revision = session.lifecycle.revision
+            snapshot = await with_timeout(timeout_s, take_snapshot(session))
+            try:
+                evicted = await asyncio.to_thread(
+                    _encode_and_put, store, session.id, snapshot, self._sessions
+                )
             except OSError as error:
                 raise SnapshotStoreError(f"the snapshot could not be written: {error.strerror}") from error
-        self._on_evicted(evicted)
-        point = SnapshotPosition(snapshot.accepted_bytes, snapshot.next_seq, changes)
-        session.last_snapshot = point
-        session.notifications.push("saved", accepted_bytes=point.accepted_bytes, next_seq=point.next_seq)
-        self._metrics.snapshots.labels("saved").inc()
-        return point
-
-    def _on_evicted(self, session_ids: Iterable[str]) -> None:
-        for session_id in session_ids:
+        for session_id in evicted:
             self._metrics.snapshots.labels("evicted").inc()
-            self._mark_unsaved(session_id)  # it may run: resumed from it at this very moment
+            self._mark_unsaved(session_id)  # it may have been resumed from this snapshot just now
+        position = SnapshotPosition(snapshot.accepted_bytes, snapshot.next_seq, revision)
+        session.last_snapshot = position
+        session.notifications.push(
+            "saved", accepted_bytes=position.accepted_bytes, next_seq=position.next_seq
+        )
+        self._metrics.snapshots.labels("saved").inc()
+        return position
+
+    def _record_failure(self, session_id: str, error: BaseException) -> None:
+        """Count a failure: `skipped` if its cause is the session, else `failed`."""
+        skipped = isinstance(error, ServiceError | IngestError) and not isinstance(error, SnapshotStoreError)
+        self._metrics.snapshots.labels("skipped" if skipped else "failed").inc()
+        log.warning("a snapshot failed", extra={"session": session_id, "error": str(error)})
 
     def _mark_unsaved(self, session_id: str) -> None:
-        """A session that runs has no snapshot any more, so it is to be saved again."""
+        """Note that an open session has no snapshot any more, so that it is saved again."""
         if session_id in self._sessions:
             self._sessions[session_id].last_snapshot = None
 
 
 def _encode_and_put(
-    store: SnapshotStore, session_id: str, snapshot: Snapshot, spared: Container[str]
+    store: SnapshotStore, session_id: str, snapshot: Snapshot, protected: Container[str]
 ) -> list[str]:
-    return store.put(session_id, snapshot.encode(), spared)
+    return store.put(session_id, snapshot.encode(), protected)

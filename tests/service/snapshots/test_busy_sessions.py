@@ -51,11 +51,11 @@ def test_a_session_that_its_client_ends_while_it_is_saved_is_no_failure(
         host.models.worker.submit(lambda: stuck.wait(120))
         saving = threading.Thread(target=live.http.post, args=(f"/v1/sessions/{session_id}/snapshot",))
         saving.start()
-        until(lambda: session_id in host.snapshots._save_tasks)
+        until(lambda: host.snapshots.is_busy(session_id))
         session._loop.call_soon_threadsafe(host.end, session, SessionClosed("ended by the client"), "client")
         stuck.set()
         saving.join()
-        until(lambda: not host.snapshots._save_tasks)
+        until(lambda: not host.snapshots.is_busy(session_id))
         for outcome in ("failed", "skipped"):
             assert live.metric(f'spikewatch_snapshots_total{{outcome="{outcome}"}}') == 0
         assert not host.snapshots.has_snapshot(session_id)
