@@ -1,4 +1,4 @@
-"""Settings, from `SPIKEWATCH_*` variables or command-line options. Every limit of the service is here."""
+"""Settings from `SPIKEWATCH_*` variables or command-line options, with every limit of the service."""
 
 import re
 from importlib.metadata import version as installed_version
@@ -11,92 +11,114 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 MIB = 1 << 20
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
-"""In the environment with commas, not as JSON."""
+"""Written with commas in the environment, not as JSON."""
 
 
 class Settings(BaseSettings):
-    """Limits and choices of one process."""
+    """Settings of one process."""
 
     model_config = SettingsConfigDict(env_prefix="SPIKEWATCH_", extra="forbid", frozen=True)
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     allowed_hosts: CommaSeparated = Field(
-        (), description="names the service is known by, without ports; none: any"
+        (), description="host names accepted in requests, without ports; none: any"
     )
     cors_origins: CommaSeparated = Field(
         (), description="origins whose pages may use the service, such as https://a.b"
     )
     api_keys_file: Path | None = Field(
-        None, description="lines of `spikewatch key`; none: no key is asked for"
+        None, description="file with lines of `spikewatch key`; none: no key is required"
     )
     api_keys: SecretStr | None = Field(None, description="the same lines, in the environment")
-    key_for_metrics: bool = Field(True, description="where there are keys, ask for one at /metrics")
-    key_for_viewer: bool = Field(False, description="the same for the viewer's page and /docs")
-    key_max_sessions: int = Field(8, ge=1, description="sessions of one key")
-    key_max_uploads: int = Field(4, ge=1, description="recordings uploaded at once with one key")
-    key_max_bytes_per_s: int = Field(256 * MIB, ge=MIB, description="bytes sent with one key")
+    key_for_metrics: bool = Field(True, description="require a key at /metrics, if there are keys")
+    key_for_viewer: bool = Field(
+        False, description="require a key for the viewer page and /docs, if there are keys"
+    )
+    key_max_sessions: int = Field(8, ge=1, description="open sessions of one key")
+    key_max_uploads: int = Field(4, ge=1, description="concurrent uploads of one key")
+    key_max_bytes_per_s: int = Field(256 * MIB, ge=MIB, description="bytes a second sent with one key")
     weights: str | None = Field(
-        None, description="safetensors file, name of shipped weights, or untrained; none: shipped"
+        None, description="safetensors file, name of bundled weights, or untrained; none: bundled"
     )
     models: CommaSeparated = Field(
         (),
-        description="weights that clients may ask for besides: names of shipped ones, untrained, NAME=FILE, "
-        "or a folder of safetensors files, which are then known by their names",
+        description="more weights that clients may request: names of bundled weights, untrained, NAME=FILE, "
+        "or a folder of safetensors files, named as their files",
     )
     model_memory_bytes: int = Field(
-        2048 * MIB, ge=MIB, description="weights and membranes of all models that are loaded"
+        2048 * MIB, ge=MIB, description="limit for weights and membranes of all loaded models"
     )
     device: str = "cpu"
     runtime: str = Field("auto", description="auto, eager, fp32, int8x2, int8 or half")
     state_dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of the membranes; bfloat16 takes half the memory, and a runtime but eager"
+        "float32",
+        description="type of the membranes; bfloat16 halves their memory, for all runtimes but eager",
     )
-    threads: int = Field(0, ge=0, description="compute threads; 0: one fewer than there are cores")
-    max_sessions: int = Field(16, ge=1, le=1024, description="slots; each holds one membrane state")
-    max_batch: int = Field(8, ge=1, le=256, description="slices of different sessions run together")
+    threads: int = Field(0, ge=0, description="compute threads; 0: one fewer than cores")
+    max_sessions: int = Field(
+        16, ge=1, le=1024, description="open sessions; each has a slot with its membranes"
+    )
+    max_batch: int = Field(8, ge=1, le=256, description="slices of different sessions in one batch")
     batch_wait_share: float = Field(
-        0.1, ge=0, le=1, description="share of its length that a slice waits for those of other sessions"
+        0.1,
+        ge=0,
+        le=1,
+        description="share of its own length that a slice waits for slices of other sessions; 0: no wait",
     )
-    inbox_slices: int = Field(32, ge=1, description="slices waiting in one session")
+    inbox_slices: int = Field(32, ge=1, description="slices queued in one session")
     memory_trim_interval_s: float = Field(
-        60.0, gt=0, description="how often free memory goes back to the system"
+        60.0, gt=0, description="seconds between collections that return free memory to the system"
     )
-    outbox_windows: int = Field(256, ge=1, description="results waiting for one client to read")
-    idle_timeout_s: float = Field(60.0, gt=0, description="a session without bytes for this long is closed")
-    idle_warning_s: float = Field(10.0, gt=0, description="how long before that its client is warned")
-    snapshot_dir: Path | None = Field(None, description="where sessions are saved; none: they are not")
-    snapshot_every_s: float = Field(30.0, gt=0, description="how often a session that changes is saved")
-    snapshot_max_count: int = Field(64, ge=1, description="saved sessions; at least max_sessions")
-    snapshot_max_bytes: int = Field(8192 * MIB, ge=MIB, description="all saved sessions together")
+    outbox_windows: int = Field(256, ge=1, description="unread results of one session")
+    idle_timeout_s: float = Field(60.0, gt=0, description="seconds without bytes until a session is closed")
+    idle_warning_s: float = Field(10.0, gt=0, description="seconds before that when the client is warned")
+    snapshot_dir: Path | None = Field(
+        None, description="folder for snapshots of sessions; none: sessions are not saved"
+    )
+    snapshot_every_s: float = Field(
+        30.0, gt=0, description="seconds between snapshots of a session that changes"
+    )
+    snapshot_max_count: int = Field(64, ge=1, description="snapshots in the folder; at least max_sessions")
+    snapshot_max_bytes: int = Field(8192 * MIB, ge=MIB, description="all snapshots together")
     max_message_bytes: int = Field(4 * MIB, ge=1024, description="one WebSocket message")
     max_body_bytes: int = Field(16 * MIB, ge=1024, description="one POST of events")
     max_snapshot_bytes: int = Field(
-        512 * MIB, ge=1024, description="one saved state that is sent, if its session could fill so many"
+        512 * MIB,
+        ge=1024,
+        description="one saved state sent by a client; less if its session cannot be that large",
     )
-    max_states: int = Field(4, ge=1, description="saved states that are fetched and sent at once")
-    state_timeout_s: float = Field(60.0, gt=0, description="time to fetch or send a saved state")
+    max_states: int = Field(4, ge=1, description="concurrent transfers of saved states")
+    state_timeout_s: float = Field(60.0, gt=0, description="seconds for the transfer of a saved state")
     max_upload_bytes: int = Field(8192 * MIB, ge=1024, description="one recording to /v1/detections")
-    jobs_max_count: int = Field(256, ge=1, description="uploads under way, and those whose results are kept")
-    jobs_max_bytes: int = Field(256 * MIB, ge=1024, description="results kept of all uploads that ended")
-    jobs_keep_s: float = Field(3600.0, gt=0, description="how long the results of an upload are kept")
+    jobs_max_count: int = Field(
+        256, ge=1, description="running uploads, and ended uploads whose results are kept"
+    )
+    jobs_max_bytes: int = Field(256 * MIB, ge=1024, description="kept results of all ended uploads")
+    jobs_keep_s: float = Field(
+        3600.0, gt=0, description="seconds for which results of an ended upload are kept"
+    )
     max_spool_bytes: int = Field(
-        16384 * MIB, ge=1024, description="HDF5 and AEDAT4 uploads on disk, all together"
+        16384 * MIB, ge=1024, description="all HDF5 and AEDAT4 uploads on disk together"
     )
-    max_uploads: int = Field(16, ge=1, description="recordings uploaded at once")
+    max_uploads: int = Field(16, ge=1, description="concurrent uploads")
     max_windows_per_post: int = Field(1000, ge=1, description="results of one POST of events")
-    max_pending_result_bytes: int = Field(16 * MIB, ge=1024, description="results an uploader has not read")
-    max_watchers: int = Field(16, ge=1, description="onlookers of one session")
-    max_connections: int = Field(1024, ge=1, description="open connections, WebSockets among them")
+    max_pending_result_bytes: int = Field(16 * MIB, ge=1024, description="unread results of one upload")
+    max_watchers: int = Field(16, ge=1, description="watchers of one session")
+    max_connections: int = Field(1024, ge=1, description="open connections, with WebSockets")
     max_header_bytes: int = Field(32 * 1024, ge=1024, description="request line and headers")
-    header_timeout_s: float = Field(10.0, gt=0, description="time for the headers of a request to come")
-    min_body_bytes_per_s: int = Field(
-        1000, ge=1, description="slowest body, after a first idle_timeout_s of patience"
+    header_timeout_s: float = Field(
+        10.0, gt=0, description="seconds until the headers of a request must be complete"
     )
-    ping_timeout_s: float = Field(20.0, gt=0, description="between WebSocket pings, and for their answers")
-    drain_timeout_s: float = Field(10.0, ge=0, description="time for open sessions when the service stops")
+    min_body_bytes_per_s: int = Field(
+        1000, ge=1, description="minimum rate of a request body, after the first idle_timeout_s"
+    )
+    ping_timeout_s: float = Field(
+        20.0, gt=0, description="seconds between WebSocket pings, and until a pong must arrive"
+    )
+    drain_timeout_s: float = Field(10.0, ge=0, description="seconds for open sessions to finish at shutdown")
     pages: DirectoryPath | None = Field(
-        None, description="folder of your own web pages, served at /pages: browsers let them talk to us there"
+        None, description="folder of your own web pages, served at /pages on the origin of the service"
     )
     log_level: str = "info"
     log_json: bool = Field(True, description="one JSON object a line; else plain text")
@@ -104,7 +126,7 @@ class Settings(BaseSettings):
     @field_validator("allowed_hosts", "cors_origins", "models", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
-        """Lists are written with commas."""
+        """Split lists at commas."""
         return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     @field_validator("cors_origins")
@@ -113,7 +135,7 @@ class Settings(BaseSettings):
         for origin in value:
             if not re.fullmatch(r"https?://[^/\s*]+", origin):
                 raise ValueError(
-                    f"{origin!r} is no origin; expected such as https://example.org, without a path"
+                    f"invalid origin {origin!r}; expected scheme and host without a path, as https://example.org"
                 )
         return value
 
