@@ -1,4 +1,4 @@
-"""The application, made from settings; nothing happens on import."""
+"""The application, built from settings. Importing this module has no side effects."""
 
 import os
 from collections.abc import AsyncIterator
@@ -45,24 +45,23 @@ CORS_OPTIONS: dict[str, Any] = {
 
 
 def _default_threads() -> int:
-    """Leaves a core to the event loop: a compute thread that lost its core keeps all others waiting."""
+    """Return one thread fewer than cores: a compute thread that shares its core delays all others."""
     return max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0)) - 1))
 
 
 def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
-    """The service; its default model is loaded from the settings unless given.
+    """Build the service. The default model is `detector`, or loaded as the settings say.
 
     Raises:
         CheckpointError: the weights cannot be read.
-        ConfigError: they look at still pictures, or the runtime does not know them.
-        OSError: the directory for snapshots cannot be used.
-        InvalidSettings: the API keys, or weights that clients may ask for, cannot be read; or all sessions
-        could
-            not be saved.
+        ConfigError: the weights are for still pictures, or the runtime does not support them.
+        OSError: the snapshot directory cannot be used.
+        InvalidSettings: API keys or weights cannot be read, or the snapshot store is too small for all
+            sessions.
     """
     access = Authenticator(settings)
     threads = settings.threads or _default_threads()
-    torch.set_num_threads(1)  # all but the worker's, see `claim_all_cores`
+    torch.set_num_threads(1)  # for all threads but the worker, see `claim_all_cores`
     detector = detector or load_weights(settings.weights, settings)
     detector.spec.check_input(events=True, name="a live stream")
     store = make_store(settings, detector.state_bytes)

@@ -2,57 +2,56 @@
 
 ServiceError                 500 internal
 ├── InternalError            500 internal
-├── SessionNotFound           404 session_unknown
+├── SessionNotFound          404 session_unknown
 ├── SessionClosed            410 session_closed    (reason, resumable)
 ├── SessionExists            409 session_exists
 ├── SessionBusy              409 session_busy      (Retry-After)
-├── OffsetMismatch              409 wrong_offset      (expected_offset)
-├── ResultsExpired              410 results_gone      (oldest_seq)
-├── JobNotFound               404 job_unknown
+├── OffsetMismatch           409 wrong_offset      (expected_offset)
+├── ResultsExpired           410 results_gone      (oldest_seq)
+├── JobNotFound              404 job_unknown
 ├── TooManyJobs              503 jobs_full         (Retry-After)
 ├── TooManySessions          503 sessions_full     (Retry-After)
 ├── Draining                 503 draining          (Retry-After)
-├── PayloadTooLarge                 413 too_large
-├── ClientDisconnected               499 client_gone       (nobody reads it; for the log and the metric)
-├── RequestTimeout                  408 too_slow
+├── PayloadTooLarge          413 too_large
+├── ClientDisconnected       499 client_gone       (for the log and the metric: no client can receive it)
+├── RequestTimeout           408 too_slow
 ├── BadRequest               400 bad_request
-├── ModelNotFound             404 model_unknown     (known)
-├── InsufficientModelMemory              503 model_memory      (Retry-After)
+├── ModelNotFound            404 model_unknown     (known)
+├── InsufficientModelMemory  503 model_memory      (Retry-After)
 ├── ModelFailed              500 model_failed
-├── MissingKey                    401 key_missing
-├── InvalidKey                 401 key_unknown
-├── TooManyKeySessions              429 key_sessions      (Retry-After)
-├── TooManyKeyUploads               429 key_uploads       (Retry-After)
-├── RateLimited               429 key_bytes         (Retry-After)
-├── OriginNotAllowed            403 origin_refused
-├── TooManyUploads              503 uploads_full      (Retry-After)
+├── MissingKey               401 key_missing
+├── InvalidKey               401 key_unknown
+├── TooManyKeySessions       429 key_sessions      (Retry-After)
+├── TooManyKeyUploads        429 key_uploads       (Retry-After)
+├── RateLimited              429 key_bytes         (Retry-After)
+├── OriginNotAllowed         403 origin_refused
+├── TooManyUploads           503 uploads_full      (Retry-After)
 ├── SpoolFull                503 spool_full        (Retry-After)
-├── TooManyWatchers             503 watchers_full     (Retry-After)
-├── TooManyConnections          503 connections_full  (Retry-After)
-├── HeadersTooLarge             431 headers_too_large
-├── InvalidSettings              500 bad_settings      (at the start of the service only)
-├── InvalidSnapshot              409 snapshot_mismatch
-├── SnapshotsDisabled              400 snapshots_off
+├── TooManyWatchers          503 watchers_full     (Retry-After)
+├── TooManyConnections       503 connections_full  (Retry-After)
+├── HeadersTooLarge          431 headers_too_large
+├── InvalidSettings          500 bad_settings      (raised only while the service starts)
+├── InvalidSnapshot          409 snapshot_mismatch
+├── SnapshotsDisabled        400 snapshots_off
 ├── SnapshotFailed           503 snapshot_failed   (Retry-After)
-│   └── SnapshotStoreError          503 snapshot_failed   (Retry-After; a fault of the store, not of the
-session)
-├── TooManyTransfers               503 states_full       (Retry-After)
+│   └── SnapshotStoreError   503 snapshot_failed   (Retry-After; the store failed, not the session)
+├── TooManyTransfers         503 states_full       (Retry-After)
 └── StepFailed               500 step_failed
 
-In brackets: the header Retry-After, or further members of the problem.
+In brackets: the header Retry-After, or additional members of the problem document.
 """
 
 from typing import Any
 
 AUTH_CHALLENGE: dict[str, str] = {"WWW-Authenticate": 'Bearer realm="spikewatch"'}
-"""RFC 9110: a 401 names the scheme that is expected."""
+"""Sent with every 401, as RFC 9110 requires: the expected authentication scheme."""
 
 
 class ServiceError(Exception):
-    """Base of all errors the service answers with; the message is for the client.
+    """Base of all errors that the service sends. Clients receive the message.
 
     Attributes:
-        members: what a program may want to know, told beside the message.
+        members: additional fields of the problem document, for programs.
     """
 
     status = 500
@@ -65,176 +64,176 @@ class ServiceError(Exception):
 
 
 class InternalError(ServiceError):
-    """A fault of ours, of which nothing is told outside the log."""
+    """Internal error. Details are logged, never sent to the client."""
 
-    def __init__(self, message: str = "an internal error; the log has more") -> None:
+    def __init__(self, message: str = "internal error; details are in the server log") -> None:
         super().__init__(message)
 
 
 class SessionNotFound(ServiceError):
-    """No session has this id."""
+    """No session has the requested id."""
 
     status, code = 404, "session_unknown"
 
 
 class SessionClosed(ServiceError):
-    """The session has ended; the message says why."""
+    """The session has ended; the message gives the reason."""
 
     status, code = 410, "session_closed"
 
 
 class SessionExists(ServiceError):
-    """The proposed id is that of a session that runs or is saved."""
+    """The requested id belongs to an open or saved session."""
 
     status, code = 409, "session_exists"
 
 
 class SessionBusy(ServiceError):
-    """Another request feeds this session at this moment."""
+    """Another request feeds the session."""
 
     status, code, retry_after_s = 409, "session_busy", 2
 
 
 class OffsetMismatch(ServiceError):
-    """The client's next byte is not the one that the service expects."""
+    """The offset of the client is not the offset of the next expected byte."""
 
     status, code = 409, "wrong_offset"
 
 
 class ResultsExpired(ServiceError):
-    """Results asked for again are no longer kept."""
+    """Requested results are no longer kept."""
 
     status, code = 410, "results_gone"
 
 
 class JobNotFound(ServiceError):
-    """No upload has this id; it never was, was refused, or has expired."""
+    """No upload has this id: it never existed, was rejected, or has expired."""
 
     status, code = 404, "job_unknown"
 
 
 class TooManyJobs(ServiceError):
-    """As many uploads are under way as may be."""
+    """Too many upload jobs are running or kept (`jobs_max_count`)."""
 
     status, code, retry_after_s = 503, "jobs_full", 5
 
 
 class TooManySessions(ServiceError):
-    """All slots are taken."""
+    """Too many open sessions (`max_sessions`)."""
 
     status, code, retry_after_s = 503, "sessions_full", 5
 
 
 class Draining(ServiceError):
-    """The service is stopping and takes no new work."""
+    """The service is shutting down and accepts no new work."""
 
     status, code, retry_after_s = 503, "draining", 30
 
 
 class PayloadTooLarge(ServiceError):
-    """A body, message or result is larger than its limit."""
+    """A body, message or result exceeds its size limit."""
 
     status, code = 413, "too_large"
 
 
 class ClientDisconnected(ServiceError):
-    """The client closed the connection before its request was whole."""
+    """The client disconnected before its request was complete."""
 
     status, code = 499, "client_gone"
 
 
 class RequestTimeout(ServiceError):
-    """The client sent or read nothing for too long."""
+    """The client did not send or read data in time."""
 
     status, code = 408, "too_slow"
 
 
 class BadRequest(ServiceError):
-    """The request contradicts itself or the stream."""
+    """The request is inconsistent in itself or with the stream."""
 
     status, code = 400, "bad_request"
 
 
 class ModelNotFound(ServiceError):
-    """No weights of this name may be asked for here."""
+    """The catalog has no weights of the requested name."""
 
     status, code = 404, "model_unknown"
 
 
 class InsufficientModelMemory(ServiceError):
-    """The weights asked for do not fit into memory beside those that are in use."""
+    """The requested weights do not fit into memory beside the models in use."""
 
     status, code, retry_after_s = 503, "model_memory", 10
 
 
 class ModelFailed(ServiceError):
-    """The weights asked for cannot be loaded, or what ran them has failed."""
+    """The requested weights cannot be loaded, or their model has failed."""
 
     status, code = 500, "model_failed"
 
 
 class InvalidSnapshot(ServiceError):
-    """A snapshot was made by other weights, another geometry or another version."""
+    """A snapshot is corrupt, or of other weights, geometry or version."""
 
     status, code = 409, "snapshot_mismatch"
 
 
 class SnapshotsDisabled(ServiceError):
-    """The service keeps no snapshots."""
+    """The service has no snapshot store."""
 
     status, code = 400, "snapshots_off"
 
 
 class SnapshotFailed(ServiceError):
-    """The session cannot be saved now: it could not run what it had accepted in time."""
+    """The session cannot be saved: it did not process its accepted bytes in time."""
 
     status, code, retry_after_s = 503, "snapshot_failed", 5
 
 
 class SnapshotStoreError(SnapshotFailed):
-    """A snapshot could not be written or deleted: the disk fails or is full, or the store is."""
+    """A snapshot could not be written or deleted: the disk failed, or the disk or the store is full."""
 
 
 class TooManyTransfers(ServiceError):
-    """As many saved states are on their way in or out as may be."""
+    """Too many concurrent transfers of saved states (`max_states`)."""
 
     status, code, retry_after_s = 503, "states_full", 2
 
 
 class StepFailed(ServiceError):
-    """The detector failed on this session's slice; the session ends alone."""
+    """The detector failed on a slice of this session; only this session ends."""
 
     status, code = 500, "step_failed"
 
 
 class MissingKey(ServiceError):
-    """The service takes requests with a key only, and none came."""
+    """The request has no API key, and the service requires one."""
 
     status, code = 401, "key_missing"
     headers = AUTH_CHALLENGE
 
 
 class InvalidKey(ServiceError):
-    """The key or ticket that came is none of those known."""
+    """The API key or ticket is unknown."""
 
     status, code = 401, "key_unknown"
     headers = AUTH_CHALLENGE
 
 
 class TooManyKeySessions(ServiceError):
-    """The key has as many sessions as it may."""
+    """Too many open sessions of this key (`key_max_sessions`)."""
 
     status, code, retry_after_s = 429, "key_sessions", 5
 
 
 class TooManyKeyUploads(ServiceError):
-    """The key uploads as many recordings at once as it may."""
+    """Too many concurrent uploads of this key (`key_max_uploads`)."""
 
     status, code, retry_after_s = 429, "key_uploads", 5
 
 
 class RateLimited(ServiceError):
-    """The key sent more bytes than its rate allows."""
+    """The key exceeded its byte rate (`key_max_bytes_per_s`)."""
 
     status, code = 429, "key_bytes"
 
@@ -244,42 +243,42 @@ class RateLimited(ServiceError):
 
 
 class OriginNotAllowed(ServiceError):
-    """A page of another site sent this request from someone's browser."""
+    """A browser sent the request for a page of another site."""
 
     status, code = 403, "origin_refused"
 
 
 class TooManyUploads(ServiceError):
-    """As many recordings are being uploaded as may be at once."""
+    """Too many concurrent uploads (`max_uploads`)."""
 
     status, code, retry_after_s = 503, "uploads_full", 5
 
 
 class SpoolFull(ServiceError):
-    """Uploads under way fill the disk space that they may."""
+    """Running uploads have filled the disk space for uploads (`max_spool_bytes`)."""
 
     status, code, retry_after_s = 503, "spool_full", 30
 
 
 class TooManyWatchers(ServiceError):
-    """As many look on at this session as may."""
+    """Too many watchers of this session (`max_watchers`)."""
 
     status, code, retry_after_s = 503, "watchers_full", 5
 
 
 class TooManyConnections(ServiceError):
-    """As many connections are open as may be."""
+    """Too many open connections (`max_connections`)."""
 
     status, code, retry_after_s = 503, "connections_full", 5
 
 
 class HeadersTooLarge(ServiceError):
-    """The headers of a request are larger than their limit."""
+    """The headers of a request exceed their size limit (`max_header_bytes`)."""
 
     status, code = 431, "headers_too_large"
 
 
 class InvalidSettings(ServiceError):
-    """A file of keys or another setting cannot be used; the service does not start."""
+    """The key file or another setting is invalid; the service does not start."""
 
     status, code = 500, "bad_settings"

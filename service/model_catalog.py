@@ -1,7 +1,7 @@
-"""Which weights clients may ask for, by name.
+"""The weights that clients may request, by name.
 
-All are read once at the start, so that a bad file is told to the operator and to no client; what is learned
-of them then is told without loading them again.
+All files are read once at start, so that the operator sees an error in a file, and no client does. Names,
+digests and sizes are known afterwards without loading a file again.
 """
 
 import json
@@ -29,20 +29,20 @@ ModelFingerprint = dict[str, Any]
 log = logging.getLogger("spikewatch.catalog")
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
-"""Names that an operator may give."""
+"""Valid names of weights."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """Weights that may be asked for.
+    """Weights that clients may request.
 
     Attributes:
-        name: as they are listed; for the default, what its file says.
-        aliases: other names that stand for the same.
-        weights: what `load_detector` takes. Never told to clients.
-        spec: what the file says beside the weights.
-        fingerprint: what a snapshot of its sessions says of it.
-        parameters: how many numbers are trained.
+        name: listed name; for the default, the name in its file.
+        aliases: other names of the same weights.
+        weights: argument of `load_detector`. Never sent to clients.
+        spec: specification stored in the file beside the weights.
+        fingerprint: stored in snapshots, see `compute_fingerprint`.
+        parameters: number of trained values.
         layers: names of its spiking layers.
         weights_bytes, state_bytes: memory of the weights, and of one session's membranes.
     """
@@ -59,25 +59,25 @@ class ModelEntry:
 
     @property
     def digest(self) -> str:
-        """Of the weights; the same digits as `weights_digest`."""
+        """Digest of the weights, as `weights_digest` returns."""
         return str(self.fingerprint["weights"])
 
     @property
     def runtime(self) -> str:
-        """The arithmetic."""
+        """Name of the runtime."""
         return str(self.fingerprint["runtime"])
 
     def memory_bytes(self, slots: int) -> int:
-        """What it takes to be loaded, with membranes of so many sessions."""
+        """Return the memory of the loaded model, with membranes of `slots` sessions."""
         return self.weights_bytes + slots * self.state_bytes
 
 
 def load_weights(weights: str | None, settings: Settings) -> Detector:
-    """A detector as the settings want it.
+    """Load a detector with device, runtime and state type of the settings.
 
     Raises:
         CheckpointError: the weights cannot be read.
-        ConfigError: they look at still pictures, or the runtime does not know them.
+        ConfigError: the weights are for still pictures, or the runtime does not support them.
     """
     dtype = getattr(torch, settings.state_dtype)
     detector = load_detector(weights, settings.device, runtime=settings.runtime, state_dtype=dtype)
@@ -86,53 +86,55 @@ def load_weights(weights: str | None, settings: Settings) -> Detector:
 
 
 class ModelCatalog:
-    """All weights that may be asked for.
+    """All weights that clients may request.
 
     Attributes:
         entries: each once, the default first.
 
     Raises:
-        InvalidSettings: weights that the settings name cannot be used, or two go by one name.
+        InvalidSettings: some weights of the settings cannot be used, or two have the same name.
     """
 
     def __init__(self, default: Detector, settings: Settings) -> None:
-        asked_as = [settings.weights] if settings.weights in (UNTRAINED, *bundled_weights()) else []
-        names = (default.spec.name, *filter(None, asked_as))
+        requested = [settings.weights] if settings.weights in (UNTRAINED, *bundled_weights()) else []
+        names = (default.spec.name, *filter(None, requested))
         self.entries: tuple[ModelEntry, ...] = (_make_entry(default, names, settings.weights),)
         for name, weights, of_folder in _parse_models(settings.models):
-            found = _read_entry(name, weights, of_folder, settings)
-            if found is not None:
-                self._add(found)
+            entry = _read_entry(name, weights, of_folder, settings)
+            if entry is not None:
+                self._add(entry)
                 trim_heap()
 
-    def _add(self, found: ModelEntry) -> None:
-        """Add an entry, or its name to the one that is the same."""
-        for i, entry in enumerate(self.entries):
-            if (entry.fingerprint, entry.spec) == (found.fingerprint, found.spec):
-                if found.name in self.names and found.name not in (entry.name, *entry.aliases):
+    def _add(self, entry: ModelEntry) -> None:
+        """Add an entry, or add its name to the entry of the same weights."""
+        for i, known in enumerate(self.entries):
+            if (known.fingerprint, known.spec) == (entry.fingerprint, entry.spec):
+                if entry.name in self.names and entry.name not in (known.name, *known.aliases):
                     break
-                both = replace(entry, aliases=_aliases(entry.name, (*entry.aliases, found.name)))
-                self.entries = (*self.entries[:i], both, *self.entries[i + 1 :])
+                merged = replace(known, aliases=_aliases(known.name, (*known.aliases, entry.name)))
+                self.entries = (*self.entries[:i], merged, *self.entries[i + 1 :])
                 return
-        if found.name in self.names:
-            raise InvalidSettings(f"models: two weights are called {found.name!r}")
-        self.entries += (found,)
+        if entry.name in self.names:
+            raise InvalidSettings(
+                f"models: two different weights are named {entry.name!r}; rename one with NAME=FILE"
+            )
+        self.entries += (entry,)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All that may be asked for."""
+        """All names that clients may request."""
         return tuple(dict.fromkeys(name for entry in self.entries for name in (entry.name, *entry.aliases)))
 
     @property
     def default(self) -> ModelEntry:
-        """What is used where none is named."""
+        """The weights for requests that name none."""
         return self.entries[0]
 
     def find(self, name: str | None) -> ModelEntry:
-        """The weights of a name, by default the default.
+        """Return the weights of a name, or the default for None.
 
         Raises:
-            ModelNotFound: there are none; says which there are.
+            ModelNotFound: no weights have this name.
         """
         if name is None:
             return self.default
@@ -140,13 +142,13 @@ class ModelCatalog:
             if name in (entry.name, *entry.aliases):
                 return entry
         known = ", ".join(self.names)
-        raise ModelNotFound(f"no weights {name[:64]!r}; known are {known}", known=list(self.names))
+        raise ModelNotFound(f"weights {name[:64]!r} not found; available: {known}", known=list(self.names))
 
     def find_for_snapshot(self, fingerprint: ModelFingerprint) -> ModelEntry:
-        """The weights that made a snapshot.
+        """Return the weights that made a snapshot.
 
         Raises:
-            InvalidSnapshot: it is of another version, or none of these made it.
+            InvalidSnapshot: the snapshot is of another version, or of other weights.
         """
         if fingerprint.get("version") != SNAPSHOT_VERSION:
             raise InvalidSnapshot(
@@ -163,34 +165,36 @@ class ModelCatalog:
 
 
 def _parse_models(models: Sequence[str]) -> Iterator[tuple[str, str, bool]]:
-    """Name and weights of each that the setting lists, and whether only their folder was named."""
-    for given in models:
-        name, equals, path = given.partition("=")
+    """Yield name and weights of each entry of the setting, and whether it came from a folder."""
+    for requested in models:
+        name, equals, path = requested.partition("=")
         if equals:
             yield name, path, False
-        elif given in (UNTRAINED, *bundled_weights()):
-            yield given, given, False
-        elif Path(given).is_dir():
-            yield from ((file.stem, str(file), True) for file in sorted(Path(given).glob("*.safetensors")))
+        elif requested in (UNTRAINED, *bundled_weights()):
+            yield requested, requested, False
+        elif Path(requested).is_dir():
+            yield from (
+                (file.stem, str(file), True) for file in sorted(Path(requested).glob("*.safetensors"))
+            )
         else:
             known = ", ".join((UNTRAINED, *bundled_weights()))
             raise InvalidSettings(
-                f"models: {given!r} is none of {known}, no NAME=FILE and no folder of weights"
+                f"models: {requested!r} not found; expected {known}, NAME=FILE or a folder of weights"
             )
 
 
 def _read_entry(name: str, weights: str, of_folder: bool, settings: Settings) -> ModelEntry | None:
-    """What there is to know; None for a sound file of a folder that is not for streams of events here."""
+    """Read an entry. Returns None for a valid file of a folder that cannot serve event streams here."""
     if not re.fullmatch(NAME_PATTERN, name):
         raise InvalidSettings(
-            f"models: {name!r} is no name: letters, digits, '.', '_' and '-', at most 64; give NAME=FILE"
+            f"models: invalid name {name!r}; expected 1 to 64 letters, digits, '.', '_' or '-'; use NAME=FILE"
         )
     try:
         return _make_entry(load_weights(weights, settings), (name,), weights)
     except ConfigError as error:
         if not of_folder:
             raise InvalidSettings(f"models: {name}: {error}") from error
-        log.warning("weights are passed over", extra={"weights": name, "error": str(error)})
+        log.warning("weights are skipped", extra={"weights": name, "error": str(error)})
         return None
     except ModelError as error:
         raise InvalidSettings(f"models: {name}: {error}") from error
@@ -218,7 +222,7 @@ SNAPSHOT_VERSION = "spikewatch-session-2"
 
 
 def compute_fingerprint(detector: Detector) -> ModelFingerprint:
-    """That of a detector: version, weights, architecture, arithmetic."""
+    """Return the fingerprint of a detector: version, weights, architecture, runtime."""
     spec = detector.spec
     identity = {
         "version": SNAPSHOT_VERSION,
@@ -236,7 +240,7 @@ def compute_fingerprint(detector: Detector) -> ModelFingerprint:
 
 
 def check_compatible(actual: Any, expected: ModelFingerprint, owner: str) -> None:
-    """Refuse a snapshot that differs, naming the first thing that does: InvalidSnapshot."""
+    """Raise InvalidSnapshot at the first key of `expected` that differs in `actual`."""
     for key, value in expected.items():
         if dict(actual).get(key) != value:
             raise InvalidSnapshot(f"the snapshot's {key} is {actual.get(key)!r}, this {owner}'s {value!r}")

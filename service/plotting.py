@@ -1,4 +1,4 @@
-"""Figures by matplotlib, which is optional."""
+"""Figures with matplotlib, an optional dependency."""
 
 import importlib
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""How much memory the process may use before the kernel ends it, and giving back what it does not need."""
+"""Memory limit of the process, and return of free memory to the operating system."""
 
 import asyncio
 import ctypes
@@ -13,17 +13,17 @@ CGROUP = Path("/sys/fs/cgroup")
 PROCESS_CGROUP = Path("/proc/self/cgroup")
 MAX_ARENAS = 2
 M_ARENA_MAX = -8
-"""Of glibc's malloc.h."""
+"""From malloc.h of glibc."""
 
 
 def memory_limit_bytes(cgroup: Path = CGROUP, process_cgroup: Path = PROCESS_CGROUP) -> int:
-    """The tightest limit of the process's control groups, or the machine's memory where that is less."""
+    """Return the lowest limit of the process's control groups, or the physical memory if that is lower."""
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return min([physical, *_cgroup_limits(cgroup, process_cgroup)])
 
 
 def _cgroup_limits(cgroup: Path, own: Path) -> Iterator[int]:
-    """Limits of versions 2 and 1; a group without one says `max`, or has no such file."""
+    """Yield limits of cgroup versions 2 and 1. Groups without a limit have `max` or no such file."""
     files = [cgroup / "memory" / "memory.limit_in_bytes"]
     files += [folder / "memory.max" for folder in _cgroup_folders(cgroup, own)]
     for file in files:
@@ -36,7 +36,7 @@ def _cgroup_limits(cgroup: Path, own: Path) -> Iterator[int]:
 
 
 def _cgroup_folders(cgroup: Path, own: Path) -> list[Path]:
-    """The process's group in the unified hierarchy, and all above it: each limits what is below."""
+    """Return the process's group in the unified hierarchy and its parents, whose limits apply as well."""
     try:
         lines = own.read_text().splitlines()
     except OSError:
@@ -47,32 +47,34 @@ def _cgroup_folders(cgroup: Path, own: Path) -> list[Path]:
 
 
 def limit_malloc_arenas() -> None:
-    """Let all threads allocate from two heaps; glibc on Linux only, and only before there are threads.
+    """Limit glibc to two heaps for all threads (Linux only). Call it before any thread starts.
 
-    It would give each thread a heap of its own, and frames are made by one thread and freed by another: what
-    is free in one heap is of no use to the others.
+    By default glibc gives each thread a heap of its own. Frames are allocated by one thread and freed by
+    another, and memory that is free in one heap cannot be used by other threads.
     """
     if (mallopt := _libc_function("mallopt")) is not None:
         mallopt(M_ARENA_MAX, MAX_ARENAS)
 
 
 def trim_heap() -> None:
-    """Collect garbage, and return pages that the C library holds free to the system: glibc on Linux only.
+    """Collect garbage, and return free pages of the C library to the system (glibc on Linux only).
 
-    It takes snapshots and frames, megabytes each, from the same heaps as everything else, and then keeps what
-    lies between smaller things that are still used. Memory would grow for hours though nothing leaks.
+    glibc allocates snapshots and frames, megabytes each, from the same heaps as small objects, and keeps free
+    memory between objects in use. Without trimming, memory would grow for hours though nothing leaks.
     """
-    if gc.get_freeze_count():  # see `freeze_gc`: else it would hold everything up
+    if (
+        gc.get_freeze_count()
+    ):  # a collection of objects that are not frozen would stop all threads, see `freeze_gc`
         gc.collect()
     if (trim := _libc_function("malloc_trim")) is not None:
         trim(0)
 
 
 def freeze_gc() -> None:
-    """Leave all objects that there are now out of every garbage collection to come.
+    """Freeze all current objects (`gc.freeze`), so that later collections skip them.
 
-    The libraries' 400,000 last as long as the process. To go through them takes a quarter of a second, in
-    which nothing else runs; so Python does it the more rarely, and what is really garbage stays.
+    Libraries hold 400,000 objects for the life of the process. A collection of them stops every thread for
+    0.25 s. So Python would collect less often, and real garbage would stay longer.
     """
     gc.collect()
     gc.freeze()
@@ -83,7 +85,7 @@ def _libc_function(name: str) -> Any:
 
 
 async def trim_heap_periodically(interval_s: float) -> None:
-    """Until cancelled; in a helper thread, since it takes milliseconds."""
+    """Trim the heap every `interval_s` until cancelled, in a helper thread since it takes milliseconds."""
     while True:
         await asyncio.sleep(interval_s)
         await asyncio.to_thread(trim_heap)

@@ -1,4 +1,4 @@
-"""What goes over the wire, as pydantic models; everything unknown is refused."""
+"""Requests and responses as pydantic models. Unknown fields are rejected."""
 
 from typing import Annotated, Literal
 
@@ -18,7 +18,7 @@ Pixels = Annotated[int, Field(ge=1, le=MAX_SENSOR_PX)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 WeightsName = Annotated[
     str | None,
-    Field(description="a name from GET /v1/models, loaded if need be; default: the first of them"),
+    Field(description="a name from GET /v1/models, loaded if needed; default: the first one"),
 ]
 
 
@@ -29,10 +29,10 @@ class Schema(BaseModel):
 
 
 class WindowRequest(Schema):
-    """How events are cut and boxes chosen; what is left out is the model's own."""
+    """Options for cutting events into windows and for selecting boxes; defaults come from the model."""
 
     width: Pixels | None = Field(
-        None, description="sensor width in pixels, where the stream's header names none"
+        None, description="sensor width in pixels; needed if the stream has no header that names it"
     )
     height: Pixels | None = Field(None, description="sensor height in pixels")
     slice_us: int | None = Field(
@@ -43,18 +43,16 @@ class WindowRequest(Schema):
     )
     slices: int | None = Field(None, ge=1, le=MAX_SLICES, description="T, slices averaged for one result")
     hop: int | None = Field(None, ge=1, le=MAX_SLICES, description="slices from result to result; default T")
-    confidence: Ratio = Field(0.25, description="boxes at or below it are left out")
+    confidence: Ratio = Field(0.25, description="minimum score: boxes at or below it are dropped")
     iou: Ratio = Field(0.45, description="overlap above which the weaker box of a class is dropped")
-    track: bool = Field(
-        default=False, description="give each box the `track_id` of the object that it follows"
-    )
+    track: bool = Field(default=False, description="track objects, and give each box a `track_id`")
 
     @model_validator(mode="after")
     def _check_size_and_slice(self) -> "WindowRequest":
         if (self.width is None) != (self.height is None):
-            raise ValueError("width and height come together")
+            raise ValueError(f"width and height come together; got {self.width} and {self.height}")
         if self.slice_us is not None and self.window is not None:
-            raise ValueError("give slice_us or window, not both")
+            raise ValueError(f"got slice_us {self.slice_us} and window {self.window!r}; give one of them")
         return self
 
 
@@ -62,23 +60,25 @@ class SessionRequest(WindowRequest):
     """A new session."""
 
     format: StreamFormat = Field("dat", description="format of the bytes that will be sent")
-    policy: Policy = Field("block", description="what happens when slices come faster than they can be run")
+    policy: Policy = Field("block", description="policy when slices arrive faster than they can be run")
     weights: WeightsName = None
     session_id: str | None = Field(
         None,
         pattern=f"^{SESSION_ID_PATTERN}$",
-        description="an id of the client's choice; default: a random one",
+        description="an id chosen by the client; default: a random one",
     )
     resume: str | None = Field(
         None,
         pattern=f"^{QUALIFIED_ID_PATTERN}$",
-        description="id of a saved session to go on with; all else is saved",
+        description="id of a saved session to resume; all other options are saved",
     )
 
     @model_validator(mode="after")
     def _check_resume_alone(self) -> "SessionRequest":
         if self.resume is not None and self.model_fields_set != {"resume"}:
-            raise ValueError("resume comes alone: the saved session has its own choices")
+            raise ValueError(
+                f"resume comes alone, since its options are saved; got {sorted(self.model_fields_set)}"
+            )
         return self
 
 
@@ -93,12 +93,12 @@ class Detection(Schema):
     label: str
     confidence: float
     track_id: int | None = Field(
-        default=None, exclude_if=lambda value: value is None, description="only where tracks were asked for"
+        default=None, exclude_if=lambda value: value is None, description="only with `track`"
     )
 
 
 class EnergyMj(Schema):
-    """Estimated energy in millijoules: spiking, and the same network as an ANN."""
+    """Estimated energy in millijoules: of the spiking network, and of the same network as an ANN."""
 
     snn: float
     ann: float
@@ -115,8 +115,8 @@ class Window(Schema):
     firing_rate: float = Field(description="spikes for each neuron and virtual step, 0 to 1")
     energy_mj: EnergyMj
     latency_ms: float
-    dropped_windows: int = Field(description="windows lost so far because they came too fast")
-    training: str = Field(description="how the weights came to be, such as 'untrained'")
+    dropped_windows: int = Field(description="windows dropped so far, because slices arrived too fast")
+    training: str = Field(description="origin of the weights, such as 'untrained'")
 
 
 class Totals(Schema):
@@ -127,13 +127,13 @@ class Totals(Schema):
     detections: int = 0
     dropped_windows: int = 0
     dropped_slices: int = 0
-    dropped_events: dict[str, int] = Field({}, description="reason -> events or records left out")
+    dropped_events: dict[str, int] = Field({}, description="reason -> events or records dropped")
     energy_mj: EnergyMj = EnergyMj(snn=0, ann=0)
     firing_rate: float = Field(0, description="mean over the results")
 
 
 class Summary(Totals):
-    """Last line of an upload's answer."""
+    """Last line of the response to an upload."""
 
     format: str
     width: int | None
@@ -141,17 +141,17 @@ class Summary(Totals):
     t_start_us: int | None = Field(description="start of the first window")
     t_end_us: int | None = Field(description="end of the last window")
     model: str
-    digest: str = Field(description="of the weights")
+    digest: str = Field(description="digest of the weights")
     training: str
     interrupted: bool = Field(
         default=False,
         exclude_if=lambda value: not value,
-        description="stopped by hand before the recording's end",
+        description="stopped by the user before the end of the recording",
     )
 
 
 class ImageResult(Schema):
-    """What was found in a still picture; x, y in its own pixels."""
+    """Detections in a still picture; x, y in pixels of the picture."""
 
     width: int
     height: int
@@ -164,12 +164,14 @@ class ImageResult(Schema):
 
 
 class SessionInfo(Schema):
-    """A session as it stands."""
+    """Current state of a session."""
 
     session_id: str
     stream_url: str
     state: SessionState
-    closes_in_s: float | None = Field(description="seconds of silence until it is closed, once it is idle")
+    closes_in_s: float | None = Field(
+        description="seconds without bytes until the session is closed; only while idle"
+    )
     format: str
     width: int | None
     height: int | None
@@ -181,11 +183,11 @@ class SessionInfo(Schema):
     iou: float
     track: bool
     model: str = Field(description="name of the weights, as in GET /v1/models")
-    digest: str = Field(description="of the weights")
+    digest: str = Field(description="digest of the weights")
     training: str
     queued_slices: int
     accepted_bytes: int = Field(description="offset of the next byte of the stream")
-    saved_bytes: int | None = Field(description="the same, as of the last snapshot; None: not saved")
+    saved_bytes: int | None = Field(description="`accepted_bytes` of the last snapshot; None: not saved")
     idle_s: float
     totals: Totals
     layer_rates: dict[str, float] = Field(
@@ -209,22 +211,22 @@ class Windows(Schema):
 
 
 class JobInfo(Schema):
-    """An upload as it stands."""
+    """Current state of an upload."""
 
     job_id: str
     state: JobState = Field(
-        description="waiting: for a request that brings the rest; running: all bytes have come"
+        description="waiting: for a request with the remaining bytes; running: all bytes received"
     )
     accepted_bytes: int = Field(description="offset of the next byte of the recording")
-    length: int | None = Field(description="of the whole recording in bytes, as far as is known")
+    length: int | None = Field(description="length of the recording in bytes; None: unknown")
     windows: int = Field(description="results so far")
-    oldest_seq: int = Field(description="of the first result that is still kept")
+    oldest_seq: int = Field(description="number of the first result that is still kept")
     summary: Summary | None
     error: "Problem | None"
 
 
 class Problem(BaseModel):
-    """RFC 9457 problem details, with a stable `code`; some have further members."""
+    """RFC 9457 problem details with a stable `code`; some have additional members."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -1,4 +1,4 @@
-"""Running the application under uvicorn, with a graceful stop."""
+"""The uvicorn server, with graceful shutdown of sessions."""
 
 import logging
 import socket
@@ -21,28 +21,28 @@ log = logging.getLogger("spikewatch.server")
 
 
 class DrainingServer(uvicorn.Server):
-    """Lets sessions finish before uvicorn closes their connections."""
+    """A uvicorn server that drains sessions before it closes their connections."""
 
     def __init__(self, config: uvicorn.Config, manager: SessionManager) -> None:
         super().__init__(config)
         self._manager = manager
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Drain first: WebSockets get their last windows and close with 1001."""
+        """Drain sessions, then stop. WebSockets receive their last windows and close with 1001."""
         await drain_sessions(self._manager)
         await super().shutdown(sockets)
-        if self.force_exit:  # then uvicorn leaves this out, and what lies on disk would stay there
+        if self.force_exit:  # uvicorn skips this on a forced exit, and spooled uploads would stay on disk
             await self.lifespan.shutdown()
 
 
 def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
-    """A server ready to run.
+    """Return a server that is ready to run.
 
-    Compression of WebSocket messages is off: it costs more than the network it saves.
+    WebSocket compression is off, because it costs more time than the smaller messages save.
     """
     host: SessionManager = app.state.manager
     if not app.state.authenticator.key_required and not is_loopback(settings.host):
-        log.warning("everyone who reaches %s may use this service: no API keys are set", settings.host)
+        log.warning("no API keys are set, so everyone who can reach %s can use this service", settings.host)
     limits = ConnectionLimits(
         max_connections=settings.max_connections,
         header_bytes=settings.max_header_bytes,

@@ -1,6 +1,6 @@
-"""One detector, one bank of membranes, and batches of slices from different lanes.
+"""One detector, one bank of membranes, and batches of slices of different sessions.
 
-Used by the worker thread of the service and by the command line alike, so that both compute the same.
+The service and the command line both use this engine, so that their results are equal.
 """
 
 import logging
@@ -30,28 +30,28 @@ class SequenceState:
         self.window_slices = options.window_slices
         self.window_builder = WindowBuilder(detector, sensor_size, options)
         self.buffered: list[InputSlice] = []
-        """Slices of a window that runs as a whole, once it is full."""
+        """Slices of a window that runs as a whole, once the window is full."""
 
     @property
     def position_us(self) -> int | None:
-        """Up to when events have been run; None before the first slice."""
+        """Time up to which events were run; None before the first slice."""
         return self.buffered[0].t0_us if self.buffered else self.window_builder.position_us
 
     def has_gap_before(self, slice_: InputSlice) -> bool:
-        """True if slices were dropped inside a window that runs as a whole: it must end before them."""
+        """Return whether slices were dropped before `slice_`, so that the window before them must end."""
         return bool(self.buffered) and self.buffered[-1].t1_us != slice_.t0_us
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """What one batch gave.
+    """Results of one batch.
 
     Attributes:
-        windows: results of each lane, in the order of the batch.
-        healthy: False for a lane whose logits are not finite or whose window failed.
+        windows: results of each session, in the order of the batch.
+        healthy: False for a session whose logits are not finite or whose window failed.
         energy: synaptic operations of the whole batch.
         spikes: layer -> integers fired by the whole batch.
-        slice_count: how many slices were run.
+        slice_count: number of slices that were run.
         duration_s: time of gather, step and scatter.
     """
 
@@ -74,62 +74,64 @@ class Engine:
         self.detector = detector
         self.bank = detector.create_bank(slots)
         self.on_flush: Callable[[BatchResult], None] = lambda _result: None
-        """Told of slices that run at a flush, outside of any batch."""
+        """Called with the slices that a flush runs outside of any batch."""
         self._stateful = detector.spec.time_order == "oldest_first"
 
     def run(self, batch: Sequence[tuple[SequenceState, InputSlice]]) -> BatchResult:
-        """Run one slice of each lane; a lane may appear once.
+        """Run one slice of each session; a session may appear once.
 
         Raises:
-            StateError: a lane appears twice or has no slot.
+            StateError: a session appears twice or has no slot.
         """
         start = time.monotonic()
-        ran = self._run_stateful(batch) if self._stateful else self._run_windows(batch)
-        return self._collect_results([lane for lane, _ in batch], ran, time.monotonic() - start)
+        steps = self._run_stateful(batch) if self._stateful else self._run_windows(batch)
+        return self._collect_results([sequence for sequence, _ in batch], steps, time.monotonic() - start)
 
     def _run_stateful(self, batch: Sequence[tuple[SequenceState, InputSlice]]) -> StepResults:
-        """One step for all: the membranes go on from slice to slice."""
-        slots = [lane.slot for lane, _ in batch]
-        out = self.detector.step_in_bank(torch.stack([part.frame for _, part in batch]), self.bank, slots)
-        return [(i, part, out, i) for i, (_, part) in enumerate(batch)]
+        """Run one step of the batch; membranes carry over from slice to slice."""
+        slots = [sequence.slot for sequence, _ in batch]
+        out = self.detector.step_in_bank(torch.stack([slice_.frame for _, slice_ in batch]), self.bank, slots)
+        return [(i, slice_, out, i) for i, (_, slice_) in enumerate(batch)]
 
     def _run_windows(self, batch: Sequence[tuple[SequenceState, InputSlice]]) -> StepResults:
-        """Weights trained newest slice first: a window waits until it is full, then runs from rest."""
-        held = [[*lane.buffered, part] for lane, part in batch]
-        full = [(i, parts) for i, parts in enumerate(held) if len(parts) == batch[i][0].window_slices]
-        ran: StepResults = []
-        for length in sorted({len(parts) for _, parts in full}):
-            ran += self._run_full_windows([window for window in full if len(window[1]) == length])
-        # only now: a batch that failed is run again, and must find what it found
-        for (lane, _), parts in zip(batch, held, strict=True):
-            lane.buffered = [] if len(parts) == lane.window_slices else parts
-        return ran
+        """Run full windows from rest, for weights trained newest slice first; buffer other slices."""
+        windows = [[*sequence.buffered, slice_] for sequence, slice_ in batch]
+        full = [(i, slices) for i, slices in enumerate(windows) if len(slices) == batch[i][0].window_slices]
+        steps: StepResults = []
+        for length in sorted({len(slices) for _, slices in full}):
+            steps += self._run_full_windows([window for window in full if len(window[1]) == length])
+        # commit only after success: a failed batch is retried and needs the same buffered slices
+        for (sequence, _), slices in zip(batch, windows, strict=True):
+            sequence.buffered = [] if len(slices) == sequence.window_slices else slices
+        return steps
 
     def _run_full_windows(self, windows: Sequence[tuple[int, list[InputSlice]]]) -> StepResults:
         """Run windows of equal length, given by their position in the batch and their slices."""
-        frames = torch.stack([torch.stack([part.frame for part in parts]) for _, parts in windows], 1)
+        frames = torch.stack([torch.stack([slice_.frame for slice_ in slices]) for _, slices in windows], 1)
         outputs = self.detector.run_window(frames)
         return [
-            (i, parts[t], out, row) for t, out in enumerate(outputs) for row, (i, parts) in enumerate(windows)
+            (i, slices[t], out, row)
+            for t, out in enumerate(outputs)
+            for row, (i, slices) in enumerate(windows)
         ]
 
     def _collect_results(
-        self, lanes: Sequence[SequenceState], ran: StepResults, duration_s: float
+        self, sequences: Sequence[SequenceState], steps: StepResults, duration_s: float
     ) -> BatchResult:
-        """Hand outputs to the windows of their lanes, and sum up."""
-        windows: list[list[WindowResult]] = [[] for _ in lanes]
-        healthy = [True] * len(lanes)
-        energy, spikes = Energy(), dict.fromkeys(ran[0][2].spikes if ran else (), 0)
-        for i, part, out, row in ran:
-            raw, counts = out.sample(row)
-            healthy[i] = healthy[i] and _is_finite(raw)
+        """Add outputs to the windows of their sessions, and sum energy and spikes."""
+        windows: list[list[WindowResult]] = [[] for _ in sequences]
+        healthy = [True] * len(sequences)
+        energy, spikes = Energy(), dict.fromkeys(steps[0][2].spikes if steps else (), 0)
+        for i, slice_, out, row in steps:
+            logits, counts = out.sample(row)
+            healthy[i] = healthy[i] and _is_finite(logits)
             if not healthy[i]:
                 continue
             try:
-                spent, result = lanes[i].window_builder.add(part, raw, counts)
+                spent, result = sequences[i].window_builder.add(slice_, logits, counts)
             except Exception:
-                # the membranes of all have moved on: only this lane may fail, and nobody may be run again
-                log.exception("a window failed")
+                # the batch has updated all membranes, so it cannot be retried: fail this session only
+                log.exception("a window failed", extra={"slot": sequences[i].slot})
                 healthy[i] = False
                 continue
             energy += spent
@@ -137,33 +139,37 @@ class Engine:
                 spikes[name] += count
             if result is not None:
                 windows[i].append(result)
-        return BatchResult(windows, healthy, energy, spikes, len(ran), duration_s)
+        return BatchResult(windows, healthy, energy, spikes, len(steps), duration_s)
 
     def flush(self, sequence: SequenceState) -> list[WindowResult]:
-        """The result of a window that is not full, if it has any slice. The membranes stay."""
+        """Return the result of an unfinished window, if it has any slice. Membranes stay.
+
+        Raises:
+            StateError: the logits are not finite.
+        """
         if sequence.buffered:
             start = time.monotonic()
-            ran = self._run_full_windows([(0, sequence.buffered)])
+            steps = self._run_full_windows([(0, sequence.buffered)])
             sequence.buffered = []
-            result = self._collect_results([sequence], ran, time.monotonic() - start)
+            result = self._collect_results([sequence], steps, time.monotonic() - start)
             self.on_flush(result)
             if not result.healthy[0]:
-                raise StateError("the last window of this stream gave no finite logits")
+                raise StateError(f"the last window gave NaN or infinite logits in slot {sequence.slot}")
         rest = sequence.window_builder.flush()
         return [] if rest is None else [rest]
 
     def reset(self, sequence: SequenceState) -> None:
-        """Put the membranes of a lane to rest and forget its unfinished window."""
+        """Set the membranes of a session to rest and discard its unfinished window."""
         self.bank.reset([sequence.slot])
         sequence.buffered = []
         sequence.window_builder.reset()
 
     def finish_and_reset(self, sequence: SequenceState) -> list[WindowResult]:
-        """Time jumped: finish the window before the jump, then start anew."""
+        """Finish the window before a jump in time, then reset; return its results."""
         finished = self.flush(sequence)
         self.reset(sequence)
         return finished
 
 
-def _is_finite(raw: HeadLogits) -> bool:
-    return all(bool(torch.isfinite(level).all()) for level in raw)
+def _is_finite(logits: HeadLogits) -> bool:
+    return all(bool(torch.isfinite(level).all()) for level in logits)

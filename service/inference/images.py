@@ -1,4 +1,4 @@
-"""Still pictures, PNG and JPEG: told by content, read within bounds."""
+"""Still pictures, PNG and JPEG: detected by content, limited in size."""
 
 import warnings
 from pathlib import Path
@@ -18,7 +18,7 @@ RgbImage = NDArray[np.uint8]
 
 
 def is_image(path: Path) -> bool:
-    """True if the file begins like a PNG or JPEG; False too if it cannot be read."""
+    """Return whether a file begins like a PNG or JPEG. Unreadable files return False."""
     try:
         with path.open("rb") as file:
             return file.read(8).startswith(IMAGE_SIGNATURES)
@@ -27,10 +27,10 @@ def is_image(path: Path) -> bool:
 
 
 def read_image(path: Path) -> RgbImage:
-    """Red, green and blue, uint8 [H,W,3], turned as its EXIF orientation says.
+    """Return RGB, uint8 [H,W,3], rotated by its EXIF orientation.
 
     Raises:
-        BadRequest: the picture is damaged, or larger than MAX_PIXELS.
+        BadRequest: the picture is corrupt, or larger than MAX_PIXELS.
     """
     try:
         with warnings.catch_warnings():
@@ -45,7 +45,7 @@ def read_image(path: Path) -> RgbImage:
 
 
 def _to_rgb8(image: Image.Image) -> RgbImage:
-    """16-bit grey is scaled down, what is transparent is seen on white."""
+    """Convert to 8-bit RGB: scale 16-bit grey down, put transparent pixels on white."""
     if image.mode.startswith("I"):
         grey = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8)
         return np.stack([grey] * 3, axis=2)

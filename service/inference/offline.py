@@ -1,4 +1,4 @@
-"""A recording through the detector without a server: the same engine, windows and results."""
+"""Detection in a recording without a server: the same engine, windows and results."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -22,12 +22,12 @@ from spikewatch.service.schemas import Summary, Window
 
 @dataclass(frozen=True, slots=True)
 class OfflineStep:
-    """One slice, and the results that it completed.
+    """One slice and the results that it completed.
 
     Attributes:
-        slice_: the slice; None at the very end, when only an unfinished window was left.
-        results: as they are computed.
-        windows: the same as they are written.
+        slice_: the slice; None at the end, for a last, unfinished window.
+        results: results as computed.
+        windows: the same results as messages.
     """
 
     slice_: Slice | None
@@ -36,7 +36,7 @@ class OfflineStep:
 
 
 class OfflineRun:
-    """Iterates over a recording; `totals` grows on the way, `summary()` is complete at the end."""
+    """Iterates over a recording. `totals` grows meanwhile; `summary()` is complete at the end."""
 
     def __init__(self, source: RecordingSource, detector: Detector, options: WindowOptions) -> None:
         self._source = source
@@ -48,17 +48,17 @@ class OfflineRun:
         self._stopped = False
 
     def __iter__(self) -> Iterator[OfflineStep]:
-        """Run every slice in turn, the membranes carried from one to the next."""
-        box = Letterbox.fit(*self._sensor_size, self._detector.spec)
-        for part in self._source.slices():
-            before = self._engine.finish_and_reset(self._sequence) if part.discontinuity else []
-            ready = prepare_slice(part, box, self._detector.spec, time.monotonic())
-            batch = self._engine.run([(self._sequence, ready)])
+        """Run all slices in order; membranes carry over from slice to slice."""
+        letterbox = Letterbox.fit(*self._sensor_size, self._detector.spec)
+        for slice_ in self._source.slices():
+            finished = self._engine.finish_and_reset(self._sequence) if slice_.discontinuity else []
+            input_slice = prepare_slice(slice_, letterbox, self._detector.spec, time.monotonic())
+            batch = self._engine.run([(self._sequence, input_slice)])
             if not batch.healthy[0]:
                 raise StepFailed(
-                    f"the network gave no finite logits at {part.t1_us / 1e6:.3f} s; bad weights?"
+                    f"logits are NaN or infinite at {slice_.t1_us / 1e6:.3f} s; check the weights"
                 )
-            yield self._record(part, before + batch.windows[0])
+            yield self._record(slice_, finished + batch.windows[0])
             if self._stopped:
                 break
         rest = self._engine.flush(self._sequence)
@@ -66,11 +66,11 @@ class OfflineRun:
             yield self._record(None, rest)
 
     def stop(self) -> None:
-        """End after the slice under way, as if the recording ended there."""
+        """Stop after the current slice, as if the recording ended there."""
         self._stopped = True
 
     def summary(self) -> Summary:
-        """Sums over everything run so far."""
+        """Return the totals of all slices run so far."""
         spec, recording = self._detector.spec, self._source.recording
         return Summary(
             **self.totals.to_schema(self._source).model_dump(),
@@ -85,12 +85,12 @@ class OfflineRun:
             interrupted=self._stopped,
         )
 
-    def _record(self, part: Slice | None, results: list[WindowResult]) -> OfflineStep:
+    def _record(self, slice_: Slice | None, results: list[WindowResult]) -> OfflineStep:
         spec = self._detector.spec
         for result in results:
             self.totals.add(result)
         return OfflineStep(
-            part, results, [window_message(r, spec.class_names, spec.training) for r in results]
+            slice_, results, [window_message(r, spec.class_names, spec.training) for r in results]
         )
 
 
@@ -100,36 +100,36 @@ ProgressCallback = Callable[[float], None]
 def run_recording(
     detector: Detector, recording: Recording, window_slices: int, slice_us: int, on_progress: ProgressCallback
 ) -> Iterator[StepOutput]:
-    """Every slice of a recording, in the order of time that the weights ask for."""
+    """Yield the output of every slice of a recording, in the time order of the weights."""
     detector.spec.check_input(events=True, name=recording.path.name)
-    parts = RecordingSource(recording, slice_us, detector.spec.representation).slices()
-    box = Letterbox.fit(*recording.sensor_size(), detector.spec)
+    slices = RecordingSource(recording, slice_us, detector.spec.representation).slices()
+    letterbox = Letterbox.fit(*recording.sensor_size(), detector.spec)
     if detector.spec.time_order == "oldest_first":
-        outputs = _run_stateful(detector, parts, box)
+        outputs = _run_stateful(detector, slices, letterbox)
     else:
-        outputs = _run_windows(detector, parts, box, window_slices)
+        outputs = _run_windows(detector, slices, letterbox, window_slices)
     for out in outputs:
         yield out
         on_progress(recording.progress())
 
 
-def _run_stateful(detector: Detector, parts: Iterator[Slice], box: Letterbox) -> Iterator[StepOutput]:
+def _run_stateful(detector: Detector, slices: Iterator[Slice], letterbox: Letterbox) -> Iterator[StepOutput]:
     state = detector.init_state()
-    for part in parts:
-        before = detector.init_state() if part.discontinuity else state
-        out = detector.step(preprocess(part.frame, box, detector.spec)[None], before, exact=True)
+    for slice_ in slices:
+        previous = detector.init_state() if slice_.discontinuity else state
+        out = detector.step(preprocess(slice_.frame, letterbox, detector.spec)[None], previous, exact=True)
         state = out.state
         yield out
 
 
 def _run_windows(
-    detector: Detector, parts: Iterator[Slice], box: Letterbox, slices: int
+    detector: Detector, slices: Iterator[Slice], letterbox: Letterbox, window_slices: int
 ) -> Iterator[StepOutput]:
-    held: list[torch.Tensor] = []
-    for part in parts:
-        if held and (part.discontinuity or len(held) == slices):
-            yield from detector.run_window(torch.stack(held), exact=True)
-            held = []
-        held.append(preprocess(part.frame, box, detector.spec)[None])
-    if held:
-        yield from detector.run_window(torch.stack(held), exact=True)
+    window: list[torch.Tensor] = []
+    for slice_ in slices:
+        if window and (slice_.discontinuity or len(window) == window_slices):
+            yield from detector.run_window(torch.stack(window), exact=True)
+            window = []
+        window.append(preprocess(slice_.frame, letterbox, detector.spec)[None])
+    if window:
+        yield from detector.run_window(torch.stack(window), exact=True)

@@ -1,4 +1,4 @@
-"""A session's choices, with what the client left out filled in from the model."""
+"""Options of a session, with defaults of the model for options that the client left out."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from spikewatch.service.schemas import SessionRequest, WindowRequest
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """How one stream is read, cut and judged.
+    """Options of one stream.
 
     Attributes:
         format: of the bytes: dat, evt2, evt21 or evt3 (or of the recording, for information).
@@ -18,7 +18,7 @@ class SessionOptions:
         slice_us: length of a slice.
         representation: of the frames, the model's.
         policy: `block` or `drop_oldest`.
-        window: how results are made.
+        window: options of its results.
     """
 
     format: str
@@ -31,7 +31,7 @@ class SessionOptions:
 
 
 def window_options(request: WindowRequest, spec: ModelSpec) -> WindowOptions:
-    """The request's choices, or the model's.
+    """Return the window options of a request, with defaults of the model.
 
     Raises:
         BadRequest: `hop` is not T, and these weights run windows as a whole.
@@ -44,21 +44,21 @@ def window_options(request: WindowRequest, spec: ModelSpec) -> WindowOptions:
 
 
 def slice_length_us(request: WindowRequest, spec: ModelSpec) -> int:
-    """The request's slice length, T-th part of its window preset, or the model's."""
+    """Return the slice length of a request: explicit, a T-th of its window preset, or the default."""
     if request.window is not None:
         return WINDOW_US[request.window] // (request.slices or spec.slices)
     return request.slice_us or spec.slice_us
 
 
 def session_options(request: SessionRequest, spec: ModelSpec) -> SessionOptions:
-    """Options of a live session."""
+    """Return the options of a live session."""
     return stream_options(request, spec, request.format, request.policy)
 
 
 def stream_options(
     request: WindowRequest, spec: ModelSpec, format: str, policy: str = "block"
 ) -> SessionOptions:
-    """Options of a stream whose format is known from elsewhere."""
+    """Return the options of a stream whose format was detected."""
     return SessionOptions(
         format=format,
         width=request.width,

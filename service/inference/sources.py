@@ -1,4 +1,4 @@
-"""Where the slices of a session come from: bytes that are pushed, or a recording that is read."""
+"""Sources of slices: bytes that a client sends, or a recording on disk."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ SensorSize = tuple[int | None, int | None]
 
 
 class SliceSource(Protocol):
-    """Slices, the sensor size, and what was left out on the way."""
+    """A source of slices, with its sensor size and counts of dropped events."""
 
     @property
     def sensor_size(self) -> SensorSize:
@@ -24,17 +24,17 @@ class SliceSource(Protocol):
 
     @property
     def dropped(self) -> dict[str, int]:
-        """Reason -> events or records left out so far."""
+        """Reason -> events or records dropped so far."""
 
     def feed(self, data: bytes) -> Iterator[Slice]:
-        """Slices that these bytes complete."""
+        """Yield the slices that these bytes complete."""
 
     def finish(self) -> Iterator[Slice]:
-        """The open slice, at the end of the stream."""
+        """Yield the open slice, at the end of the stream."""
 
 
 class LiveSource:
-    """Bytes of a live stream or an upload. A `sensor_size` from the header overrides the options'."""
+    """Slices of a live stream or an upload. `sensor_size` is used where the options name none."""
 
     def __init__(self, options: SessionOptions, sensor_size: SensorSize = (None, None)) -> None:
         width, height = options.width or sensor_size[0], options.height or sensor_size[1]
@@ -47,23 +47,23 @@ class LiveSource:
 
     @property
     def dropped(self) -> dict[str, int]:
-        """Reason -> events or records left out so far."""
+        """Reason -> events or records dropped so far."""
         return self._stream.decode_stats.dropped
 
     def feed(self, data: bytes) -> Iterator[Slice]:
-        """Slices that these bytes complete."""
+        """Yield the slices that these bytes complete."""
         return self._stream.feed(data)
 
     def finish(self) -> Iterator[Slice]:
-        """The open slice, at the end of the stream."""
+        """Yield the open slice, at the end of the stream."""
         return self._stream.finish()
 
     def save(self) -> tuple[dict[str, Any], NDArray[Any] | None]:
-        """All that a later source of equal options needs: plain values, and the open slice's frame."""
+        """Return the state as plain values, and the frame [P,H,W] of the open slice."""
         return self._stream.save()
 
     def load(self, saved: Mapping[str, Any], frame: NDArray[Any] | None) -> None:
-        """Go on from what `save` gave; IngestError or ValueError if these options could not have given it."""
+        """Restore a state of `save`. Raises IngestError or ValueError if it does not fit the options."""
         self._stream.load(saved, frame)
 
 
@@ -85,20 +85,22 @@ class RecordingSource:
 
     @property
     def dropped(self) -> dict[str, int]:
-        """Reason -> events or records left out so far."""
+        """Reason -> events or records dropped so far."""
         return self.recording.stats.dropped
 
     def slices(self) -> Iterator[Slice]:
-        """All slices, the last one included."""
+        """Yield all slices, with the last, unfinished one."""
         for events in self.recording.chunks():
             yield from self._slicer.push(events)
         yield from self.finish()
 
     def feed(self, data: bytes) -> Iterator[Slice]:
-        """Refused: a recording is read, not fed."""
-        raise BadRequest("this session reads a recording and takes no bytes")
+        """Raise BadRequest, because a recording is read, not fed."""
+        raise BadRequest(
+            f"this session reads {self.recording.path.name} and accepts no bytes; open another session"
+        )
 
     def finish(self) -> Iterator[Slice]:
-        """The open slice."""
+        """Yield the open slice, at the end of the recording."""
         last = self._slicer.flush()
         return iter(() if last is None else (last,))

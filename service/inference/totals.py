@@ -42,7 +42,7 @@ class TotalsAccumulator:
     )
 
     def add(self, result: WindowResult) -> None:
-        """Count a result."""
+        """Add a result."""
         self.windows += 1
         self.events += result.events
         self.detections += len(result.detections)
@@ -58,13 +58,13 @@ class TotalsAccumulator:
         self.t_end_us = result.t_end_us
 
     def carry_over_drops(self, source: SliceSource) -> None:
-        """Keep the counts of a source that a reset replaces."""
+        """Add the drop counts of a source that a reset replaces."""
         self.carried_over_drops = _sum_counts(self.carried_over_drops, source.dropped)
 
     def to_schema(
         self, source: SliceSource, dropped_slices: int = 0, dropped_events: int = 0, dropped_windows: int = 0
     ) -> Totals:
-        """Everything, with what was dropped on the way."""
+        """Return the totals as a message, with the given drop counts."""
         return Totals(
             windows=self.windows,
             events=self.events,

@@ -1,11 +1,11 @@
-"""Which box of this window is which of the last: a small tracker after SORT (Bewley et al. 2016).
+"""Matches the boxes of a window to those of earlier windows: a small tracker after SORT (Bewley et al. 2016).
 
 Boxes move with constant velocity (an alpha-beta filter, Kalata 1984) and are matched greedily by DIoU (Zheng
-et al. 2020). Time is that of the stream in microseconds, not a count of frames, so that any hop, a slice
-dropped and a jump in time are what they are. State goes in and comes out, so that it fits into a snapshot.
+et al. 2020). Times are stream times in microseconds, not frame counts, so that hops, dropped slices and jumps
+in time need no special case. The state is passed in and returned, so that a snapshot can hold it.
 
-Of the libraries, `trackers` and `norfair` count frames and bring OpenCV or an old NumPy, `motpy` is unkept
-since 2021, and `boxmot` is AGPL; scipy's assignment would be 35 MB for the few boxes of a window.
+Libraries were rejected: `trackers` and `norfair` count frames and need OpenCV or an old NumPy, `motpy` is
+unmaintained since 2021, `boxmot` is AGPL, and scipy's assignment adds 35 MB for a few boxes a window.
 
 K tracks, N boxes.
 """
@@ -21,13 +21,13 @@ from spikewatch.model.detections import Detections
 from spikewatch.service.inference.saved_types import Count, Pair, TimeUs
 
 ALPHA, BETA = 0.75, 0.35
-"""Share of a box's surprise that moves its track, and that turns its velocity."""
+"""Gains of the filter: share of the position error that corrects position, and velocity."""
 
 MAX_AGE_US = 1_000_000
-"""A track unseen for longer is forgotten, but never before it was missing from two results."""
+"""A track unseen for longer is dropped, but never before it was missing from two results."""
 
 GATE, GATE_PER_S, MAX_GATE = 0.1, 0.8, 0.4
-"""How far below zero the DIoU of a match may be: at once, more for each second since, at most.
+"""How far below zero the DIoU of a match may be: at first, added for each second, and at most.
 
 Equal squares side by side, k widths from centre to centre, have -k^2 / ((1 + k)^2 + 1): -0.2 at k = 1.
 """
@@ -40,15 +40,15 @@ TrackId = Annotated[int, Field(ge=1, le=2**32 - 1)]
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One object, as it was last seen.
+    """One object as last seen.
 
     Attributes:
-        id: counts from 1, never given twice in a stream.
-        class_id: of the detector; a track does not change it.
+        id: from 1, unique in a stream.
+        class_id: class of the detector, constant for a track.
         centre_px, size_px: x and y; width and height.
-        velocity_px_s: x and y; None until it was seen twice.
-        t_us: when it was last seen.
-        missed: results since then.
+        velocity_px_s: x and y; None until the object was seen twice.
+        t_us: time at which it was last seen.
+        missed: number of results since then.
     """
 
     id: TrackId
@@ -62,18 +62,18 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """All that is followed, and the next number to give."""
+    """All current tracks, and the next free id."""
 
     next_id: TrackId = 1
     known: Annotated[tuple[Track, ...], Field(max_length=MAX_TRACKS)] = ()
 
     def reset(self) -> "Tracks":
-        """None is known any more, as after a jump in time; numbers go on."""
+        """Drop all tracks, as after a jump in time. Ids continue."""
         return Tracks(self.next_id)
 
 
 def update_tracks(tracks: Tracks, detections: Detections) -> tuple[Tracks, tuple[int, ...]]:
-    """The tracks after one more result, and the id of each of its N boxes."""
+    """Return the tracks after one more result, and the track id of each of its N boxes."""
     pairs = _match_boxes(tracks.known, detections)
     centres, sizes = _centres(detections.xywh), detections.xywh[:, 2:].astype(np.float64)
     next_id, seen, ids = tracks.next_id, [], []
@@ -92,14 +92,16 @@ def update_tracks(tracks: Tracks, detections: Detections) -> tuple[Tracks, tuple
     return Tracks(next_id, (*seen, *kept)), tuple(ids)
 
 
-def _match_boxes(known: tuple[Track, ...], found: Detections) -> dict[int, int]:
-    """Box -> track, the best pairs first."""
-    if not known or not len(found):
+def _match_boxes(known: tuple[Track, ...], detections: Detections) -> dict[int, int]:
+    """Return box -> track, matched greedily from the best pair on."""
+    if not known or not len(detections):
         return {}
-    affinity = diou(np.array([_predict_box(t, found.t_us) for t in known]), found.xywh.astype(np.float64))
-    elapsed_s = np.array([max(0, found.t_us - t.t_us) for t in known]) / 1e6
+    affinity = diou(
+        np.array([_predict_box(t, detections.t_us) for t in known]), detections.xywh.astype(np.float64)
+    )
+    elapsed_s = np.array([max(0, detections.t_us - t.t_us) for t in known]) / 1e6
     gate = -np.minimum(GATE + GATE_PER_S * elapsed_s, MAX_GATE)
-    same_class = np.array([t.class_id for t in known])[:, None] == found.class_id[None]
+    same_class = np.array([t.class_id for t in known])[:, None] == detections.class_id[None]
     rows, columns = np.nonzero(same_class & (affinity > gate[:, None]))
     pairs: dict[int, int] = {}
     taken: set[int] = set()
@@ -112,9 +114,9 @@ def _match_boxes(known: tuple[Track, ...], found: Detections) -> dict[int, int]:
 
 
 def diou(a_xywh: NDArray[np.float64], b_xywh: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance-IoU [K,N] of boxes [K,4] and [N,4]: IoU - d^2 / c^2, over -1 and up to 1.
+    """Return the distance-IoU [K,N] of boxes [K,4] and [N,4]: IoU - d^2 / c^2, in (-1, 1].
 
-    d: from centre to centre; c: diagonal of the smallest box around both.
+    d: distance of the centres; c: diagonal of the smallest box around both.
     """
     a, b = a_xywh[:, None], b_xywh[None]
     a_end, b_end = a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:]
@@ -129,14 +131,14 @@ def diou(a_xywh: NDArray[np.float64], b_xywh: NDArray[np.float64]) -> NDArray[np
 
 
 def _predict_box(track: Track, t_us: int) -> tuple[float, float, float, float]:
-    """x, y, w, h where the track should be at t_us."""
+    """Return the expected x, y, w, h of a track at `t_us`."""
     (x, y), (w, h), (vx, vy) = track.centre_px, track.size_px, track.velocity_px_s or (0.0, 0.0)
     elapsed_s = (t_us - track.t_us) / 1e6
     return x + vx * elapsed_s - w / 2, y + vy * elapsed_s - h / 2, w, h
 
 
 def _correct_track(track: Track, centre: tuple[float, float], size: tuple[float, float], t_us: int) -> Track:
-    """The track after it was seen once more."""
+    """Return the track corrected by a box that it matches."""
     elapsed_s = max(1, t_us - track.t_us) / 1e6
     was, at = np.array(track.centre_px), np.array(centre)
     if track.velocity_px_s is None:

@@ -1,4 +1,4 @@
-"""From slices of one session to its window results.
+"""Window results from the slices of one session.
 
 Shapes: P input channels, h and w input pixels.
 """
@@ -44,10 +44,10 @@ class InputSlice:
 
     Attributes:
         t0_us, t1_us: half-open span of its events.
-        n_events: how many they are.
-        discontinuity: time jumped before it; the membranes start anew.
+        n_events: number of events.
+        discontinuity: time jumped before this slice, so the membranes are reset.
         frame: float32 [P,h,w].
-        received_s: monotonic time at which its last byte had come.
+        received_s: monotonic time at which its last byte was received.
     """
 
     t0_us: int
@@ -59,20 +59,20 @@ class InputSlice:
 
 
 def prepare_slice(slice_: Slice, letterbox: Letterbox, spec: ModelSpec, received_s: float) -> InputSlice:
-    """Scale, pad and normalise a slice whose last byte came at `received_s`."""
+    """Scale, pad and normalise a slice whose last byte was received at `received_s`."""
     frame = preprocess(slice_.frame, letterbox, spec)
     return InputSlice(slice_.t0_us, slice_.t1_us, slice_.n_events, slice_.discontinuity, frame, received_s)
 
 
 @dataclass(frozen=True, slots=True)
 class WindowOptions:
-    """How results are made.
+    """Options of the results of a session.
 
     Attributes:
         window_slices: T, the slices whose logits are averaged.
-        hop: a result comes every `hop` slices.
+        hop: slices from result to result.
         confidence, iou: thresholds of the boxes.
-        track: whether boxes are followed from result to result.
+        track: whether boxes are tracked from result to result.
     """
 
     window_slices: int
@@ -133,7 +133,7 @@ class PendingSums:
     """Sums since the last result.
 
     Attributes:
-        ready_s: monotonic time at which the last byte of the last slice had come.
+        ready_s: monotonic time at which the last byte of the last slice was received.
     """
 
     slices: Annotated[int, Field(ge=0, le=MAX_SLICES)] = 0
@@ -165,7 +165,7 @@ class WindowState:
 
 
 class WindowBuilder:
-    """Collects the network's outputs of one session; gives a result every `hop` slices."""
+    """Collects the network outputs of one session; returns a result every `hop` slices."""
 
     def __init__(self, detector: Detector, sensor_size: tuple[int, int], options: WindowOptions) -> None:
         self._detector = detector
@@ -180,7 +180,7 @@ class WindowBuilder:
     def add(
         self, slice_: InputSlice, logits: HeadLogits, spikes: dict[str, int]
     ) -> tuple[Energy, WindowResult | None]:
-        """Take the outputs of one slice; gives its energy, and a result if it completes a window."""
+        """Add the outputs of one slice; return its energy, and a result if it completes a window."""
         sums = self._pending
         if not sums.slices:
             sums.t0_us = slice_.t0_us
@@ -201,12 +201,12 @@ class WindowBuilder:
         return energy, self._build_result() if sums.slices == self._options.hop else None
 
     def flush(self) -> WindowResult | None:
-        """A result for the slices since the last one, if there are any."""
+        """Return a result for the slices since the last one, or None without such slices."""
         return self._build_result() if self._pending.slices else None
 
     @property
     def position_us(self) -> int | None:
-        """End of the last slice taken, None before the first."""
+        """End of the last slice added, None before the first."""
         return self._position_us
 
     def save(self) -> tuple[WindowState, dict[str, Tensor]]:
@@ -220,8 +220,8 @@ class WindowBuilder:
         )
         tensors = {
             f"logits.{i}.{level}": tensor
-            for i, (_, raw) in enumerate(self._logits)
-            for level, tensor in enumerate(raw)
+            for i, (_, logits) in enumerate(self._logits)
+            for level, tensor in enumerate(logits)
         }
         return state, tensors
 
@@ -238,7 +238,7 @@ class WindowBuilder:
         self._tracks = state.tracks or Tracks()
 
     def reset(self) -> None:
-        """Forget the slices and tracks seen, as after a jump in time; `seq` and the tracks' numbers go on."""
+        """Discard slices and tracks, as after a jump in time. `seq` and track ids continue."""
         self._logits.clear()
         self._tracks = self._tracks.reset()
         self._pending = PendingSums()
@@ -248,37 +248,36 @@ class WindowBuilder:
         sums, self._pending = self._pending, PendingSums()
         options, spec = self._options, self._detector.spec
         rates = firing_rates(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices)
-        most = spec.config.d_max
-        raws = [raw for _, raw in self._logits]
-        found = self._detector.postprocess(
-            raws, self._sensor_size, sums.t1_us, options.confidence, options.iou
+        logits = [logits for _, logits in self._logits]
+        detections = self._detector.postprocess(
+            logits, self._sensor_size, sums.t1_us, options.confidence, options.iou
         )
         result = WindowResult(
             seq=self.seq,
             t_start_us=min(self._logits[0][0], sums.t0_us),
             t_end_us=sums.t1_us,
             events=sums.events,
-            xywh=found.xywh,
-            confidence=found.confidence,
-            class_id=found.class_id,
+            xywh=detections.xywh,
+            confidence=detections.confidence,
+            class_id=detections.class_id,
             layer_rates=rates,
             firing_rate=mean_firing_rate(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices),
             energy=sums.energy,
             layer_energy={
                 layer.name: layer_energy(
-                    layer, rates.get(layer.name, 0.0) * most * layer.spike_trains, sums.slices
+                    layer, rates.get(layer.name, 0.0) * spec.config.d_max * layer.spike_trains, sums.slices
                 )
                 for layer in self._detector.layers
             },
             latency_s=time.monotonic() - sums.ready_s,
-            track_ids=self._update_tracks(found) if options.track else None,
+            track_ids=self._update_tracks(detections) if options.track else None,
         )
         self.seq += 1
         if spec.time_order == "newest_first":
-            # windows run from rest: the next one, full or not, has nothing in common with this one
+            # these windows run from rest, so the next one shares no slices with this one
             self._logits.clear()
         return result
 
-    def _update_tracks(self, found: Detections) -> tuple[int, ...]:
-        self._tracks, ids = update_tracks(self._tracks, found)
+    def _update_tracks(self, detections: Detections) -> tuple[int, ...]:
+        self._tracks, ids = update_tracks(self._tracks, detections)
         return ids

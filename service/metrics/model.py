@@ -1,6 +1,6 @@
-"""What Prometheus sees of each model: what its sessions make it do, and the memory that it takes.
+"""Prometheus metrics of each model: the work of its sessions, and its memory.
 
-The label `model` is a name of the operator's, so it is bounded. Counters of a model that was unloaded stay.
+The label `model` is bounded, because the operator chooses the names. Counters of unloaded models stay.
 """
 
 from collections import Counter as Counted
@@ -28,7 +28,7 @@ LOAD_OUTCOMES = ("loaded", "failed", "no_room")
 
 
 class ModelMetricFamilies:
-    """The metrics of all models, in a registry that is passed in; `for_model` gives those of one."""
+    """Metrics of all models, in a given registry; `for_model` returns those of one."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, words: str, *labels: str) -> Counter:
@@ -82,18 +82,18 @@ class ModelMetricFamilies:
         self.model_info = Info("spikewatch_model", "A loaded model", ["model"], registry=registry)
 
     def for_model(self, name: str, detector: Detector) -> "ModelMetrics":
-        """Those of one model, from zero on if it is new."""
+        """Return the metrics of one model. They start at zero for a new name."""
         return ModelMetrics(self, name, detector)
 
     def register_model(self, name: str) -> None:
-        """Make the series of a model exist that tell of it while it is not loaded."""
+        """Create the series that a model has before it is loaded."""
         self.unloads.labels(name)
         for outcome in LOAD_OUTCOMES:
             self.loads.labels(name, outcome)
 
 
 class ModelMetrics:
-    """The metrics of one model that is loaded."""
+    """Metrics of one loaded model."""
 
     def __init__(self, families: ModelMetricFamilies, name: str, detector: Detector) -> None:
         self._families = families
@@ -111,7 +111,7 @@ class ModelMetrics:
         self._initialise_series()
 
     def mark_loaded(self, detector: Detector, state_bytes: int) -> None:
-        """The model is loaded: say what it is and takes."""
+        """Set the gauges of a loaded model: memory, and facts about its weights."""
         self._families.weights_bytes.labels(self._name).set(detector.weights_bytes)
         self._families.state_bytes.labels(self._name).set(state_bytes)
         for kind in DEGRADATIONS:
@@ -119,23 +119,23 @@ class ModelMetrics:
         self._set_model_info(detector)
 
     def set_gauge_functions(self, sessions: Callable[[], int], queued: Callable[[], int]) -> None:
-        """Ask for the number of sessions and slices waiting, whenever Prometheus does."""
+        """Set the callbacks for open sessions and queued slices, called at every scrape."""
         self._families.sessions.labels(self._name).set_function(sessions)
         self._families.queued_slices.labels(self._name).set_function(queued)
 
     def count_dropped_events(self, reason: str, count: int) -> None:
-        """Count events or records that were left out."""
+        """Count dropped events or records."""
         self._families.dropped_events.labels(self._name, reason).inc(count)
 
     def mark_unloaded(self) -> None:
-        """The model is no longer loaded: say nothing of its state."""
+        """Remove the gauges of an unloaded model."""
         families = self._families
         gauges = (families.sessions, families.queued_slices, families.state_bytes, families.weights_bytes)
         for gauge in (*gauges, families.firing_rate, families.degraded_layers, families.model_info):
             gauge.remove_by_labels({"model": self._name})
 
     def observe_batch(self, size: int, result: BatchResult) -> None:
-        """Count one step; a batch of slices that only wait for their window is none."""
+        """Count one step. Batches whose slices only wait for their window are not counted."""
         if not result.slice_count:
             return
         families, name = self._families, self._name
@@ -167,7 +167,7 @@ class ModelMetrics:
             families.detections.labels(name, self._class_names[class_id]).inc()
 
     def _initialise_series(self) -> None:
-        """Make every series exist, so that a rate over the first scrape is right."""
+        """Create every series, so that rates are right from the first scrape on."""
         families, name = self._families, self._name
         families.register_model(name)
         families.windows.labels(name, "completed")

@@ -1,4 +1,4 @@
-"""Everything that Prometheus sees. Base units, bounded labels, never a session id."""
+"""Prometheus metrics of the service: base units, bounded labels, never a session id."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
@@ -11,19 +11,19 @@ END_REASONS = ("client", "disconnected", "idle_timeout", "shutdown", "step_faile
 JOB_DROP_REASONS = ("expired", "count", "bytes")
 SNAPSHOT_OUTCOMES = ("saved", "failed", "skipped", "restored", "refused", "evicted")
 BOUND_LABELS = ("unread_answer", "unanswered_ping", "message_size", "unread_upload")
-"""Those beyond which nothing is refused: a connection is closed, or an upload held back."""
+"""Limits that close a connection or throttle an upload instead of rejecting a request."""
 
 ERROR_CODES = tuple(
     sorted({error.code for base in (ServiceError, IngestError) for error in (base, *base.__subclasses__())})
 )
-"""Codes of all errors that are counted as refused."""
+"""Codes of all errors counted as `refused`."""
 
 
 class Metrics:
-    """The service's metrics, in a registry that is passed in.
+    """Metrics of the service, in a given registry.
 
     Attributes:
-        models: those that are told apart by model.
+        models: metrics with a label `model`.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -57,7 +57,7 @@ class Metrics:
         self._initialise_series()
 
     def _add_limit_gauges(self, registry: CollectorRegistry) -> None:
-        """What the other metrics are to be held against."""
+        """Add gauges of limits, to compare other metrics with."""
         self.shortest_slice = Gauge(
             "spikewatch_slice_seconds",
             "Shortest slice of the open sessions; the default model's own while none is open",
@@ -68,16 +68,14 @@ class Metrics:
         )
         self.model_memory_limit = Gauge(
             "spikewatch_model_memory_limit_bytes",
-            "What weights and membranes of all models may take together",
+            "Limit for weights and membranes of all models",
             registry=registry,
         )
-        memory = Gauge(
-            "spikewatch_memory_limit_bytes", "What the process may use of memory", registry=registry
-        )
+        memory = Gauge("spikewatch_memory_limit_bytes", "Memory limit of the process", registry=registry)
         memory.set(memory_limit_bytes())
 
     def _initialise_series(self) -> None:
-        """Make every series exist, so that a rate over the first scrape is right."""
+        """Create every series, so that rates are right from the first scrape on."""
         for code in ERROR_CODES:
             self.refused.labels(code)
         for reason in (*END_REASONS, *ERROR_CODES):

@@ -1,4 +1,4 @@
-"""Runs the batches of one model, and ends the sessions that they fail on."""
+"""Runs the batches of one model, and ends sessions on which a batch fails."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ FailSession = Callable[[Session, ServiceError], None]
 
 
 class BatchRunner:
-    """Called on the thread that computes, which owns the engine; hands results to the sessions."""
+    """Passes results to the sessions. Called on the worker thread, which owns the engine."""
 
     def __init__(self, engine: Engine, metrics: ModelMetrics, fail_session: FailSession) -> None:
         self.engine = engine
@@ -32,17 +32,17 @@ class BatchRunner:
         self._fail_session = fail_session
 
     def run(self, items: Sequence[ScheduledItem]) -> None:
-        """Run what a scheduler gave; whatever fails ends sessions and nothing else."""
+        """Run the items of a scheduler. A failure ends sessions, never the thread."""
         try:
             self._run_items(items)
         except Exception:
-            log.exception("a batch could not be run")
-            for entry in items:
-                self._fail_session(entry.session, StepFailed("the worker failed on a slice of this session"))
+            log.exception("a batch could not be run", extra={"batch": len(items)})
+            for item in items:
+                self._fail_session(item.session, StepFailed("the worker failed on a slice of this session"))
 
-    def _run_items(self, work: Sequence[ScheduledItem]) -> None:
+    def _run_items(self, items: Sequence[ScheduledItem]) -> None:
         slices: list[tuple[Session, InputSlice]] = []
-        for entry in work:
+        for entry in items:
             entry.session.notify_item_taken()
             closed = entry.session.close_error
             if isinstance(entry.item, Command) and closed is not None:
@@ -57,33 +57,35 @@ class BatchRunner:
             self._run_batch(slices)
 
     def _run_batch(self, batch: Sequence[tuple[Session, InputSlice]]) -> None:
-        """Run a batch; if it fails as a whole, run each alone, so that only the culprit ends."""
-        batch = [(session, part) for session, part in batch if self._handle_discontinuity(session, part)]
-        lanes = [(_sequence_of(session), part) for session, part in batch]
+        """Run a batch. If it fails, run its slices one by one, so that only the faulty session ends."""
+        batch = [
+            (session, slice_) for session, slice_ in batch if self._handle_discontinuity(session, slice_)
+        ]
+        sequences = [(_sequence_of(session), slice_) for session, slice_ in batch]
         if not batch:
             return
         try:
-            result = self.engine.run(lanes)
+            result = self.engine.run(sequences)
         except Exception:
             log.exception("a batch failed", extra={"batch": len(batch)})
-            for session, part in batch:
+            for session, slice_ in batch:
                 if len(batch) == 1 or _sequence_of(session).slot in self.engine.bank.corrupted_slots:
                     self._metrics.discarded_slices.inc()
                     self._fail_session(session, StepFailed("the detector failed on a slice of this session"))
                 else:
-                    self._run_batch([(session, replace(part, discontinuity=False))])
+                    self._run_batch([(session, replace(slice_, discontinuity=False))])
             return
         self._publish(batch, result)
 
-    def _handle_discontinuity(self, session: Session, part: InputSlice) -> bool:
-        """Finish the window before a jump in time; False if that failed, and with it the session."""
-        lane = _sequence_of(session)
-        if not part.discontinuity and not lane.has_gap_before(part):
+    def _handle_discontinuity(self, session: Session, slice_: InputSlice) -> bool:
+        """Finish the window before a jump in time. If that fails, end the session and return False."""
+        sequence = _sequence_of(session)
+        if not slice_.discontinuity and not sequence.has_gap_before(slice_):
             return True
         try:
-            session.emit(self.engine.finish_and_reset(lane))
+            session.emit(self.engine.finish_and_reset(sequence))
         except Exception:
-            log.exception("a window before a jump failed")
+            log.exception("a window before a jump in time failed", extra={"session": session.id})
             self._metrics.discarded_slices.inc()
             self._fail_session(session, StepFailed("the detector failed on a window of this session"))
             return False
@@ -91,33 +93,33 @@ class BatchRunner:
 
     def _publish(self, batch: Sequence[tuple[Session, InputSlice]], result: BatchResult) -> None:
         self._metrics.observe_batch(len(batch), result)
-        for (session, part), windows, healthy in zip(batch, result.windows, result.healthy, strict=True):
+        for (session, slice_), windows, healthy in zip(batch, result.windows, result.healthy, strict=True):
             (self._metrics.run_slices if healthy else self._metrics.discarded_slices).inc()
             if not healthy:
                 self._fail_session(session, StepFailed("the membranes of this session are no longer finite"))
                 continue
             try:
-                session.watchers.publish(part)
+                session.watchers.publish(slice_)
                 session.emit(windows)
             except Exception:
-                log.exception("a result could not be handed on", extra={"session": session.id})
-                self._fail_session(session, StepFailed("a result of this session could not be handed on"))
+                log.exception("a result could not be delivered", extra={"session": session.id})
+                self._fail_session(session, StepFailed("a result of this session could not be delivered"))
                 continue
-            self._metrics.events.inc(part.n_events)
+            self._metrics.events.inc(slice_.n_events)
 
 
 def _sequence_of(session: Session) -> SequenceState:
-    assert session.sequence is not None, "a slice is queued only once the lane is there"
+    assert session.sequence is not None, "slices are queued only once the sensor size is known"
     return session.sequence
 
 
-def _fail_future(done: "Future[Any]", error: ServiceError) -> None:
-    if done.set_running_or_notify_cancel():
-        done.set_exception(error)
+def _fail_future(future: "Future[Any]", error: ServiceError) -> None:
+    if future.set_running_or_notify_cancel():
+        future.set_exception(error)
 
 
 def resolve_future(future: "Future[T]", action: Callable[[], T]) -> None:
-    """Do something and pass on what it gives or raises; a waiter that went away is no error."""
+    """Run `action` and set its result or error. Skips it if the future has been cancelled."""
     if not future.set_running_or_notify_cancel():
         return
     try:

@@ -1,4 +1,4 @@
-"""A model in memory: its detector, its scheduler, and the slots of its bank; the worker runs it."""
+"""A model in memory: its detector, its scheduler, and the slots of its state bank."""
 
 import asyncio
 import logging
@@ -28,11 +28,13 @@ log = logging.getLogger("spikewatch.models")
 
 
 class LoadedModel:
-    """Made in a helper thread; from `start` on it lives on the event loop, its engine on the worker's thread.
+    """A model and its free slots.
+
+    Created in a helper thread. From `start` on it lives on the event loop, its engine on the worker thread.
 
     Attributes:
-        entry: what is known of the weights.
-        last_used_s: monotonic time at which a session last came or went.
+        entry: name, specification and sizes of the weights.
+        last_used_s: monotonic time at which a session was last opened or closed.
         nbytes: memory of weights and bank.
     """
 
@@ -61,22 +63,22 @@ class LoadedModel:
 
     @property
     def session_count(self) -> int:
-        """How many are open."""
+        """Number of open sessions."""
         return self.engine.bank.slots - len(self._free_slots)
 
     @property
     def alive(self) -> bool:
-        """True while the worker takes its work."""
+        """True while the worker runs its batches."""
         return self._worker.is_serving(self.scheduler)
 
     def submit(self, action: Callable[[Engine], T]) -> "Future[T]":
-        """Do something on the worker thread, between two batches; any thread may ask."""
+        """Run `action` on the worker thread between two batches. Any thread may call this."""
         return self._worker.submit(lambda: action(self.engine))
 
     async def warm_up(self) -> None:
-        """First steps of a batch size and first calls of a kernel are slow; nobody should wait for them.
+        """Run blank batches, so that no session waits for the slow first step of a batch size or kernel.
 
-        A batch size at a time, so that other models have turns in between.
+        Each batch size is a call of its own, so that other models run in between.
         """
         await asyncio.to_thread(self._warm_up_decoders)
         for batch in range(self._largest_batch, 0, -1):
@@ -90,31 +92,31 @@ class LoadedModel:
             list(stream.finish())
 
     def start(self) -> None:
-        """Take work."""
+        """Start to run batches."""
         self._metrics.mark_loaded(self.detector, self.engine.bank.nbytes)
         self._metrics.set_gauge_functions(lambda: self.session_count, lambda: self.scheduler.queued_slices)
         self._worker.add(self.scheduler, self._batch_runner)
 
     async def stop(self) -> None:
-        """Take no more work, of which there is none, and give the memory back."""
+        """Stop a model without sessions, and free its memory."""
         await asyncio.wrap_future(self._worker.remove(self.scheduler, self.release))
-        self._metrics.mark_unloaded()  # only now: a batch that was under way has set gauges anew
+        self._metrics.mark_unloaded()  # after the last batch, which has set the gauges again
         await asyncio.to_thread(trim_heap)
 
     def release(self) -> None:
-        """Give the memory of weights and bank back, whoever may still refer to them."""
+        """Free the tensors of weights and bank, though ended sessions and stored errors may refer to them."""
         self.engine.bank.release()
         self.detector.release()
 
     def acquire_slot(self) -> SlotLease:
-        """A free slot. There is one: a model has as many as there may be sessions."""
+        """Take a free slot. There is always one: each model has `max_sessions` slots."""
         self.last_used_s = time.monotonic()
         return SlotLease(
             self.entry, self.detector, self._free_slots.pop(), self._metrics, self.scheduler.notify
         )
 
     def release_slot(self, session: Session) -> None:
-        """A session has been closed: clean its slot before anyone else gets it."""
+        """Return the slot of a closed session. The slot is reset before another session uses it."""
         self.scheduler.remove(session)
         self.submit(lambda engine: engine.bank.reset([session.slot]))
         self._free_slots.append(session.slot)

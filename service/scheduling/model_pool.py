@@ -1,7 +1,8 @@
-"""The models that are loaded: on demand, once for all who ask, within a budget of memory.
+"""The loaded models: loaded on demand, once for all waiting requests, within a memory budget.
 
-Policy `least_recently_used`: what has no sessions makes room, that first which has had none for longest, and
-never the default. What has sessions stays, and who finds no room is told to come again.
+Eviction policy `least_recently_used`: unload the model that has been without sessions for longest. The
+default model and models with sessions are never unloaded. If nothing can be unloaded, the request fails with
+503 and `Retry-After`.
 """
 
 import asyncio
@@ -27,14 +28,14 @@ MB = 1e6
 
 
 class ModelPool:
-    """Lives on the event loop; loading and unloading do not.
+    """Loads and unloads models. Lives on the event loop; weights are read in helper threads.
 
     Attributes:
-        catalog: all that may be asked for.
-        default: what is used where none is named; loaded from the beginning to the end.
+        catalog: all weights that clients may request.
+        default: the model for requests that name none; never unloaded.
 
     Raises:
-        InvalidSettings: see `Catalog`; or weights that could never be loaded within the budget.
+        InvalidSettings: see `ModelCatalog`; or some weights never fit into the budget.
     """
 
     def __init__(
@@ -61,38 +62,38 @@ class ModelPool:
         self._models = {self.default.entry.name: self.default}
 
     async def start(self) -> None:
-        """Make the default ready."""
+        """Start the worker and the default model."""
         self.worker.start()
         await self.default.warm_up()
         self.default.start()
         self._metrics.loads.labels(self.default.entry.name, "loaded").inc()
 
     async def stop(self) -> None:
-        """End the worker, once what is being loaded is there."""
+        """Stop the worker, once running loads have finished."""
         await asyncio.gather(*self._load_tasks.values(), return_exceptions=True)
         await asyncio.to_thread(self.worker.stop)
 
     @property
     def loaded(self) -> list[LoadedModel]:
-        """Those that are loaded."""
+        """All loaded models."""
         return list(self._models.values())
 
     @property
     def used_bytes(self) -> int:
-        """Weights and membranes of those that are loaded."""
+        """Memory of weights and membranes of all loaded models."""
         return sum(model.nbytes for model in self.loaded)
 
     def get(self, name: str) -> LoadedModel | None:
-        """A model by the name of its entry, if it is loaded; what has sessions is."""
+        """Return a loaded model by the name of its entry, or None. Models with sessions are always loaded."""
         return self._models.get(name)
 
     @asynccontextmanager
     async def acquire(self, entry: ModelEntry) -> AsyncIterator[LoadedModel]:
-        """A model, loaded if need be; it stays while the block runs, and as long as it has sessions.
+        """Yield a model, loaded if needed. It is not unloaded in this block, nor while it has sessions.
 
         Raises:
-            InsufficientModelMemory: it does not fit beside models that have sessions.
-            ModelFailed: it cannot be loaded, or has failed since.
+            InsufficientModelMemory: the model does not fit beside models that have sessions.
+            ModelFailed: the model cannot be loaded, or has failed since.
         """
         self._reference_counts[entry.name] += 1
         try:
@@ -100,22 +101,22 @@ class ModelPool:
             if model is None:
                 model = await asyncio.shield(self._get_or_start_load(entry))
             if not model.alive:
-                raise ModelFailed(f"weights {entry.name} have failed; the log has more")
+                raise ModelFailed(f"model {entry.name} has failed; details are in the server log")
             yield model
         finally:
             self._reference_counts[entry.name] -= 1
 
     def failed_models(self) -> list[LoadedModel]:
-        """Those whose work the worker cannot take any more."""
+        """Return the models that the worker no longer runs."""
         return [model for model in self.loaded if not model.alive]
 
     async def unload_failed(self, model: LoadedModel) -> None:
-        """Unload a model that has failed, so that it may be loaded anew; the default stays as it is."""
+        """Unload a failed model, so that it can be loaded again. The default model stays."""
         if model is not self.default:
             await self._unload(model)
 
     def _get_or_start_load(self, entry: ModelEntry) -> "asyncio.Task[LoadedModel]":
-        """The load under way, or a new one; it goes on if those who wait for it go away."""
+        """Return the running load task, or start one. Cancelling a waiter does not cancel the load."""
         if entry.name not in self._load_tasks:
             self._load_tasks[entry.name] = task = asyncio.create_task(self._load(entry))
             task.add_done_callback(lambda _: self._on_load_finished(entry, task))
@@ -142,7 +143,7 @@ class ModelPool:
         return model
 
     async def _load_and_warm_up(self, entry: ModelEntry) -> LoadedModel:
-        """Load and warm up; what clients are told of a failure names no file."""
+        """Load and warm up. Messages to clients name no file."""
         try:
             model = await asyncio.to_thread(self._read_weights, entry)
             await model.warm_up()
@@ -152,47 +153,51 @@ class ModelPool:
             raise ModelFailed(f"weights {entry.name} cannot be loaded: {reason}") from None
         except Exception:
             log.exception("weights cannot be loaded", extra={"model": entry.name})
-            raise ModelFailed(f"weights {entry.name} cannot be loaded; the log has more") from None
+            raise ModelFailed(
+                f"weights {entry.name} cannot be loaded; details are in the server log"
+            ) from None
         return model
 
     def _read_weights(self, entry: ModelEntry) -> LoadedModel:
         detector = load_weights(entry.weights, self._settings)
         if (compute_fingerprint(detector), detector.spec) != (entry.fingerprint, entry.spec):
-            raise CheckpointError("the file has changed since the service was started")
+            raise CheckpointError(
+                f"{entry.weights} has changed since the service was started; restart the service to use it"
+            )
         return self._make_loaded_model(entry, detector)
 
     def _make_loaded_model(self, entry: ModelEntry, detector: Detector) -> LoadedModel:
         return LoadedModel(entry, detector, self._settings, self._metrics, self.worker, self._fail_session)
 
     def check_capacity(self, entry: ModelEntry) -> None:
-        """Look for room for a model, without loading it.
+        """Check that a model is loaded or can be loaded, without loading it.
 
         Raises:
-            InsufficientModelMemory: it is not loaded, and does not fit beside models in use.
+            InsufficientModelMemory: the model does not fit beside models in use.
         """
         if entry.name not in self._models:
             self._eviction_candidates(entry)
 
     async def _evict_until_fits(self, entry: ModelEntry) -> None:
-        """Unload what is not used until the model fits; nothing, if that would not help."""
+        """Unload idle models until this model fits. Unloads none if that is not enough."""
         while idle := self._eviction_candidates(entry):
             await self._unload(idle[0])
 
     def _eviction_candidates(self, entry: ModelEntry) -> list[LoadedModel]:
-        """What is not used, the least recently used first; nothing, if the model fits beside it.
+        """Return idle models, least recently used first; none if the model fits without eviction.
 
         Raises:
-            InsufficientModelMemory: it would not fit without it either.
+            InsufficientModelMemory: the model does not fit even without the idle models.
         """
-        need, budget = entry.memory_bytes(self._settings.max_sessions), self._settings.model_memory_bytes
-        if self.used_bytes + need <= budget:
+        required, budget = entry.memory_bytes(self._settings.max_sessions), self._settings.model_memory_bytes
+        if self.used_bytes + required <= budget:
             return []
         idle = sorted(filter(self._is_evictable, self.loaded), key=lambda model: model.last_used_s)
-        room = budget - self.used_bytes + sum(model.nbytes for model in idle)
-        if need > room:
+        available = budget - self.used_bytes + sum(model.nbytes for model in idle)
+        if required > available:
             raise InsufficientModelMemory(
-                f"weights {entry.name} need {need / MB:.0f} MB; models in use leave "
-                f"{max(0, room) / MB:.0f} of {budget / MB:.0f} MB; try again later"
+                f"weights {entry.name} need {required / MB:.0f} MB; models in use leave "
+                f"{max(0, available) / MB:.0f} of {budget / MB:.0f} MB; try again later"
             )
         return idle
 

@@ -1,6 +1,6 @@
-"""Which model computes next: each that has work in turn, a batch at a time.
+"""Round robin over models: each model with work runs one batch in turn.
 
-So none starves, and a slice waits for at most one batch of each other model.
+So no model starves, and a slice waits for at most one batch of each other model.
 """
 
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger("spikewatch.rotation")
 
 @dataclass(frozen=True, slots=True)
 class ScheduledBatch:
-    """A batch, and whose it is."""
+    """A batch and the scheduler that it came from."""
 
     scheduler: Scheduler
     items: list[ScheduledItem]
@@ -26,8 +26,8 @@ class ModelRoundRobin:
     """Shared by the event loop, which adds work, and the thread that computes, which takes it.
 
     Attributes:
-        condition: the lock of all schedulers in it; notified when there may be work.
-        failed: schedulers that failed, and are asked no more.
+        condition: the lock of all schedulers added; notified when there may be work.
+        failed: schedulers that raised an error and are no longer polled.
     """
 
     def __init__(self) -> None:
@@ -37,25 +37,25 @@ class ModelRoundRobin:
         self._wake_requested = False
 
     def add(self, scheduler: Scheduler) -> None:
-        """Take its work from now on."""
+        """Poll this scheduler from now on."""
         with self.condition:
             self._schedulers.append(scheduler)
 
     def remove(self, scheduler: Scheduler) -> None:
-        """Never again take its work; what was taken already may still be under way."""
+        """Stop polling this scheduler. A batch taken before may still run."""
         with self.condition:
             self.failed.discard(scheduler)
             if scheduler in self._schedulers:
                 self._schedulers.remove(scheduler)
 
     def wake(self) -> None:
-        """Let `next` return, with work or without."""
+        """Make `next_batch` return, with or without a batch."""
         with self.condition:
             self._wake_requested = True
             self.condition.notify()
 
     def next_batch(self, timeout_s: float) -> ScheduledBatch | None:
-        """The next batch; waits up to timeout_s for a first slice, then for others as `Company` allows."""
+        """Return the next batch. Waits up to `timeout_s` for a first slice, then as `BatchingPolicy` says."""
         with self.condition:
             if not self._wake_requested and self._shortest_wait_s() is None:
                 self.condition.wait(timeout_s)
@@ -65,7 +65,7 @@ class ModelRoundRobin:
             return self._next_ready_batch()
 
     def _shortest_wait_s(self) -> float | None:
-        """Seconds until the first batch should run; None: there is none."""
+        """Return the seconds until the first batch should run, or None without work."""
         now_s = time.monotonic()
         waits: list[float] = []
         for scheduler in list(self._schedulers):
@@ -78,7 +78,7 @@ class ModelRoundRobin:
         return min(waits, default=None)
 
     def _next_ready_batch(self) -> ScheduledBatch | None:
-        """A batch of the first that is ready; whoever was asked stands behind the others."""
+        """Return a batch of the first ready scheduler. Polled schedulers move to the back of the queue."""
         now_s = time.monotonic()
         for scheduler in list(self._schedulers):
             self._schedulers.rotate(-1)
@@ -90,7 +90,7 @@ class ModelRoundRobin:
         return None
 
     def _mark_failed(self, scheduler: Scheduler) -> None:
-        """One that fails leaves the rotation; the others go on."""
+        """Stop polling a scheduler that raised an error; the others continue."""
         log.exception("a scheduler has failed")
         self._schedulers.remove(scheduler)
         self.failed.add(scheduler)

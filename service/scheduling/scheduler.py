@@ -1,4 +1,4 @@
-"""Which slices of a model run together: round robin over its sessions, at most one of each in a batch."""
+"""Batches of one model: round robin over its sessions, at most one slice of each session in a batch."""
 
 import threading
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class ScheduledItem:
 class Scheduler:
     """Shared by the event loop, which adds work, and the thread that computes, which takes it.
 
-    `condition` is the lock that `wait_s` and `next_batch` are called under, and notified when there may be
+    `condition` is the lock under which `wait_s` and `next_batch` are called. It is notified when there may be
     work.
     """
 
@@ -37,41 +37,41 @@ class Scheduler:
             self._sessions.append(session)
 
     def remove(self, session: Session) -> None:
-        """Never again take work of this session; what was taken already may still be under way."""
+        """Stop scheduling this session. A slice taken before may still run."""
         with self._condition:
             if session in self._sessions:
                 self._sessions.remove(session)
 
     def notify(self) -> None:
-        """There may be work."""
+        """Wake the worker thread, because there may be work."""
         with self._condition:
             self._condition.notify()
 
     @property
     def queued_slices(self) -> int:
-        """Slices waiting in all sessions."""
+        """Number of slices that wait in all sessions."""
         with self._condition:
             return sum(len(session.inbox) for session in self._sessions)
 
     def wait_s(self, now_s: float) -> float | None:
-        """Seconds that what is ready should wait for others, as `Company` allows; None: nothing is ready."""
+        """Return the seconds that ready sessions should wait for others, or None if no session is ready."""
         if not any(session.ready for session in self._sessions):
             return None
         return self._batching.wait_s(self._sessions, now_s)
 
     def next_batch(self) -> list[ScheduledItem]:
-        """At most `max_batch` items of different sessions."""
-        work: list[ScheduledItem] = []
+        """Return at most `max_batch` items of different sessions."""
+        items: list[ScheduledItem] = []
         count = len(self._sessions)
         for offset in range(count):
             index = (self._next_index + offset) % count
             session = self._sessions[index]
             item = session.inbox.pop() if session.ready else None
             if item is not None:
-                work.append(ScheduledItem(session, item))
+                items.append(ScheduledItem(session, item))
                 if isinstance(item, InputSlice):
                     self._batching.record_started(session, item)
-            if len(work) == self._max_batch:
+            if len(items) == self._max_batch:
                 self._next_index = (index + 1) % count
                 break
-        return work
+        return items

@@ -1,4 +1,4 @@
-"""The one thread that computes: it owns the detectors and banks of all models that are loaded."""
+"""The thread that computes: it owns the detectors and banks of all loaded models."""
 
 import logging
 import threading
@@ -17,14 +17,14 @@ T = TypeVar("T")
 log = logging.getLogger("spikewatch.worker")
 
 POLL_INTERVAL_S = 0.5
-"""How long the thread sleeps at most before it looks whether it should stop."""
+"""Longest wait of the thread before it checks whether it should stop."""
 
 
 class Worker(threading.Thread):
-    """Takes batches of all models in turn.
+    """Runs batches of all models in turn.
 
-    One thread for all: each that computes has a pool of threads of its own, and pools get into each other's
-    way (`claim_all_cores`).
+    One thread serves all models. Each thread that computes has its own pool of threads, and several pools
+    slow each other down (`claim_all_cores`).
     """
 
     def __init__(self, threads: int = 1) -> None:
@@ -41,7 +41,7 @@ class Worker(threading.Thread):
         self.round_robin.add(scheduler)
 
     def remove(self, scheduler: Scheduler, on_removed: Callable[[], None]) -> "Future[None]":
-        """Take no more work of a model whose sessions have all ended, and do something after the last."""
+        """Stop running a model without sessions. Calls `on_removed` on the thread after its last batch."""
 
         def last() -> None:
             del self._runners[scheduler]
@@ -51,30 +51,31 @@ class Worker(threading.Thread):
         return self.submit(last)
 
     def submit(self, action: Callable[[], T]) -> "Future[T]":
-        """Do something between two batches; any thread may ask."""
-        done: Future[T] = Future()
-        self._submitted.append((done, action))
+        """Run `action` on the thread between two batches. Any thread may call this."""
+        future: Future[T] = Future()
+        self._submitted.append((future, action))
         self.round_robin.wake()
-        return done
+        return future
 
     def is_serving(self, scheduler: Scheduler) -> bool:
-        """False if the thread or this scheduler has failed."""
+        """Return False if the thread or this scheduler has failed."""
         return self.is_alive() and scheduler not in self.round_robin.failed
 
     def stop(self) -> None:
-        """End after the batch under way."""
+        """Stop after the current batch, and wait for it."""
         self._stop_requested.set()
         self.round_robin.wake()
         self.join()
 
     def run(self) -> None:
-        """Loop until stopped."""
+        """Run batches until stopped."""
         claim_all_cores(self._threads)
         while not self._stop_requested.is_set():
-            turn = self.round_robin.next_batch(POLL_INTERVAL_S)
-            runner = None if turn is None else self._runners[turn.scheduler]
-            # a slot changes hands by a call: before it the old owner's work, after it the new owner's
+            batch = self.round_robin.next_batch(POLL_INTERVAL_S)
+            runner = None if batch is None else self._runners[batch.scheduler]
+            # called between taking and running a batch, because a slot must be reset after the slices of its
+            # old session and before those of its new one
             while self._submitted:
                 resolve_future(*self._submitted.popleft())
-            if turn is not None and runner is not None:
-                runner.run(turn.items)
+            if batch is not None and runner is not None:
+                runner.run(batch.items)

@@ -150,7 +150,9 @@ async def restore_session(session: Session, snapshot: Snapshot) -> None:
         BadRequest: the session has no sensor size yet.
     """
     if session.ensure_sequence() is None:
-        raise BadRequest("the session has no sensor size; open it with width and height, then restore")
+        raise BadRequest(
+            f"session {session.id} has no sensor size; open it with width and height, then restore"
+        )
     spec = session.model.spec
     check_compatible(
         _stream_parameters(snapshot.options(spec)),

@@ -1,4 +1,4 @@
-"""Where snapshots are kept: a port, and a directory behind it.
+"""Stores of snapshots: the interface, and a directory.
 
 A file is one line, `spikewatch-snapshot sha256=<64 hex digits>`, then the snapshot. It appears whole or
 not at all: a temporary file is written, synced and renamed, and the directory synced after it.
@@ -23,15 +23,15 @@ _HEADER_BYTES = len(_HEADER_PREFIX) + 64 + 1
 
 
 def make_store(settings: Settings, state_bytes: int) -> "SnapshotStore | None":
-    """The store that the settings ask for, if any.
+    """Return the store of the settings, or None without `snapshot_dir`.
 
     Args:
-        settings: of the service.
-        state_bytes: of the membranes of one session, the least that a snapshot has.
+        settings: settings of the service.
+        state_bytes: size of the membranes of one session, the minimum size of a snapshot.
 
     Raises:
-        OSError: its directory cannot be used.
-        InvalidSettings: it could not hold as many snapshots as there may be sessions.
+        OSError: the directory cannot be used.
+        InvalidSettings: the store is too small for `max_sessions` snapshots.
     """
     if settings.snapshot_dir is None:
         return None
@@ -50,33 +50,33 @@ def make_store(settings: Settings, state_bytes: int) -> "SnapshotStore | None":
 
 
 class SnapshotStore(Protocol):
-    """Keeps the latest snapshot of each session. Any thread may call; only `exists` is quick."""
+    """Keeps the latest snapshot of each session. Thread-safe; only `exists` may run on the event loop."""
 
     def put(self, session_id: str, data: bytes, protected: Container[str] = ()) -> list[str]:
-        """Keep a snapshot instead of an earlier one; gives the ids of those that went to make room for it.
+        """Replace the snapshot of a session; return the ids of snapshots evicted for it.
 
-        Those of `protected` never go. SnapshotStoreError or OSError if there is no room, and the earlier one
-        stays.
+        Snapshots in `protected` are never evicted. Raises SnapshotStoreError or OSError if there is no room;
+        the previous snapshot stays.
         """
 
     def get(self, session_id: str) -> bytes | None:
-        """The snapshot, None if there is none; InvalidSnapshot if it is damaged."""
+        """Return the snapshot of a session, or None. Raises InvalidSnapshot if it is corrupt."""
 
     def delete(self, session_id: str) -> None:
-        """Forget a snapshot, if there is one."""
+        """Delete the snapshot of a session, if there is one."""
 
     def exists(self, session_id: str) -> bool:
-        """True if there is a snapshot of this session."""
+        """Return whether there is a snapshot of this session."""
 
 
 class DirectoryStore:
-    """Snapshots as files of one directory, bounded in number and bytes: the one written longest ago goes."""
+    """Snapshots as files of one directory, bounded in number and bytes. Evicts the oldest file first."""
 
     def __init__(self, folder: Path, max_count: int, max_bytes: int) -> None:
-        """Make the directory if need be, and remove what a killed process left half written.
+        """Create the directory if needed, and remove partial files of a killed process.
 
         Raises:
-            OSError: it cannot be made or written to.
+            OSError: the directory cannot be created or written to.
         """
         self._folder = folder
         self._max_count, self._max_bytes = max_count, max_bytes
@@ -88,7 +88,7 @@ class DirectoryStore:
     def put(self, session_id: str, data: bytes, protected: Container[str] = ()) -> list[str]:
         """See `SnapshotStore.put`."""
         if re.fullmatch(QUALIFIED_ID_PATTERN, session_id) is None:
-            raise ValueError(f"{session_id!r} is no id of a session")
+            raise ValueError(f"invalid session id {session_id!r}; expected {QUALIFIED_ID_PATTERN}")
         path = self._path(session_id)
         digest = hashlib.sha256(data).hexdigest().encode()
         # without the suffix, so that `*.snapshot` finds complete files only
@@ -116,9 +116,11 @@ class DirectoryStore:
             return None
         head, data = content[:_HEADER_BYTES], content[_HEADER_BYTES:]
         if not head.startswith(_HEADER_PREFIX):
-            raise InvalidSnapshot(f"the file of session {session_id} is no snapshot")
+            raise InvalidSnapshot(
+                f"the snapshot file of session {session_id} does not begin with its SHA-256 line"
+            )
         if head[len(_HEADER_PREFIX) : -1] != hashlib.sha256(data).hexdigest().encode():
-            raise InvalidSnapshot(f"the snapshot of session {session_id} is damaged: its checksum is another")
+            raise InvalidSnapshot(f"snapshot of session {session_id} is corrupt: SHA-256 checksum mismatch")
         return data
 
     def delete(self, session_id: str) -> None:
@@ -128,14 +130,14 @@ class DirectoryStore:
                 self._path(session_id).unlink(missing_ok=True)
 
     def exists(self, session_id: str) -> bool:
-        """See `SnapshotStore.holds`."""
+        """See `SnapshotStore.exists`."""
         return re.fullmatch(QUALIFIED_ID_PATTERN, session_id) is not None and self._path(session_id).is_file()
 
     def _path(self, session_id: str) -> Path:
         return self._folder / f"{session_id}.snapshot"
 
-    def _select_evictions(self, path: Path, size: int, spared: Container[str]) -> list[Path]:
-        """The oldest others, without which one more of `size` bytes fits."""
+    def _select_evictions(self, path: Path, size: int, protected: Container[str]) -> list[Path]:
+        """Return the oldest other snapshots that must be deleted for one more of `size` bytes."""
         others = []
         for other in self._folder.glob("*.snapshot"):
             with contextlib.suppress(FileNotFoundError):
@@ -147,13 +149,13 @@ class DirectoryStore:
         for _, bytes_, other in others:
             if count <= self._max_count and total <= self._max_bytes:
                 break
-            if other.stem not in spared:
+            if other.stem not in protected:
                 evicted.append(other)
                 count, total = count - 1, total - bytes_
         if count > self._max_count or total > self._max_bytes:
             raise SnapshotStoreError(
-                f"no room for {size} bytes beside the snapshots of open sessions: all together may be "
-                f"{self._max_count} of {self._max_bytes} bytes"
+                f"no room for {size} bytes beside the snapshots of open sessions; the store holds at most "
+                f"{self._max_count} snapshots and {self._max_bytes} bytes"
             )
         return evicted
 

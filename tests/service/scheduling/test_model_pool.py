@@ -77,7 +77,7 @@ def test_what_is_not_known_is_told_with_what_is(detector: Detector, weights: Pat
             ):
                 assert problem(answer) == (404, "model_unknown")
                 assert answer.json()["known"] == [DEFAULT, "other", "third"]
-                assert "known are spikewatch-t-untrained, other, third" in answer.json()["detail"]
+                assert "available: spikewatch-t-untrained, other, third" in answer.json()["detail"]
         assert loaded(live) == {DEFAULT}
 
 
@@ -180,11 +180,11 @@ def test_faults_of_the_operator_are_told_at_the_start(
     assert "none of untrained, spikewatch-t-sim, no NAME=FILE and no folder" in refusal(detector, "gpt")
     assert "gone: /nowhere.safetensors: no such file" in refusal(detector, "gone=/nowhere.safetensors")
     assert "damaged" in refusal(detector, tmp_path)
-    assert "two weights are called 'a'" in refusal(
+    assert "two different weights are named 'a'" in refusal(
         detector, f"a={file}", f"a={weights / 'third.safetensors'}"
     )
     third = weights / "third.safetensors"
-    assert "two weights are called 'a'" in refusal(detector, f"a={file}", f"b={third}", f"a={third}")
+    assert "two different weights are named 'a'" in refusal(detector, f"a={file}", f"b={third}", f"a={third}")
     assert "'a b' is no name" in refusal(detector, f"a b={file}")
     assert "other never fits" in refusal(detector, weights, model_memory_bytes=20 << 20)
 
@@ -210,7 +210,7 @@ def test_the_command_line_offers_and_asks(weights: Path, tmp_path: Path, run: Ca
         ready = json.loads(done.out.splitlines()[0])
         assert (ready["model"], ready["slices"], ready["training"]) == ("third", 3, "untrained")
     bad = process([], {"SPIKEWATCH_MODELS": "untrained, gpt"}, tmp_path / "bad")
-    with pytest.raises(AssertionError, match="spikewatch: models: 'gpt' is none of "), bad:
+    with pytest.raises(AssertionError, match="spikewatch: models: 'gpt' not found; expected "), bad:
         pass
 
 

@@ -43,7 +43,7 @@ def test_no_id_leads_out_of_the_directory(tmp_path: Path, session_id: str) -> No
     assert snapshots.get(session_id) is None
     assert not snapshots.exists(session_id)
     snapshots.delete(session_id)
-    with pytest.raises(ValueError, match="no id"):
+    with pytest.raises(ValueError, match="invalid session id"):
         snapshots.put(session_id, b"")
     assert (tmp_path / "deep" / "a.snapshot").exists()
 
@@ -60,7 +60,7 @@ def test_the_oldest_goes_when_there_are_too_many_or_they_are_too_large(tmp_path:
     aged(tmp_path, "a", "c", "d")
     assert snapshots.put("e", bytes(LINE + 200)) == ["a", "c"]
     assert [x for x in "acde" if snapshots.exists(x)] == ["d", "e"]
-    with pytest.raises(SnapshotStoreError, match="all together may be"):
+    with pytest.raises(SnapshotStoreError, match="the store holds at most"):
         snapshots.put("d", bytes(2000), protected={"e"})
     assert snapshots.get("d") == bytes(100), "the earlier one stays"
     assert snapshots.exists("e")
@@ -100,8 +100,8 @@ def test_each_open_session_has_its_place(tmp_path: Path) -> None:
         (lambda data: data[:-1], "checksum"),
         (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "checksum"),
         (lambda data: data[:40], "checksum"),
-        (lambda data: b"", "no snapshot"),
-        (lambda data: b"x" + data, "no snapshot"),
+        (lambda data: b"", "does not begin with its SHA-256 line"),
+        (lambda data: b"x" + data, "does not begin with its SHA-256 line"),
     ],
 )
 def test_damage_is_told(tmp_path: Path, spoil: object, words: str) -> None:
