@@ -23,17 +23,17 @@ def nothing(tmp_path: Path) -> int:
     return memory_limit_bytes(tmp_path / "absent", tmp_path / "absent")
 
 
-def test_without_control_groups_the_machine_is_the_limit(nothing: int) -> None:
+def test_machine_is_the_limit_without_cgroups(nothing: int) -> None:
     assert nothing > GIB // 4
 
 
-def test_a_container_sees_its_own_group_as_the_root(tmp_path: Path) -> None:
+def test_container_limit_is_read_from_cgroup_root(tmp_path: Path) -> None:
     own = written(tmp_path / "own", "0::/")
     written(tmp_path / "fs" / "memory.max", "123456789")
     assert memory_limit_bytes(tmp_path / "fs", own) == 123_456_789
 
 
-def test_the_tightest_of_nested_groups_counts(tmp_path: Path) -> None:
+def test_lowest_limit_of_nested_cgroups_applies(tmp_path: Path) -> None:
     own = written(tmp_path / "own", "0::/system.slice/spikewatch.service")
     written(tmp_path / "fs" / "system.slice" / "spikewatch.service" / "memory.max", "max")
     written(tmp_path / "fs" / "system.slice" / "memory.max", "100000000")
@@ -41,7 +41,7 @@ def test_the_tightest_of_nested_groups_counts(tmp_path: Path) -> None:
     assert memory_limit_bytes(tmp_path / "fs", own) == 100_000_000
 
 
-def test_version_1_has_a_file_of_its_own(tmp_path: Path, nothing: int) -> None:
+def test_cgroup_version_1_limit_is_read(tmp_path: Path, nothing: int) -> None:
     own = written(tmp_path / "own", "4:memory:/docker/abc\n1:name=systemd:/")
     file = written(tmp_path / "fs" / "memory" / "memory.limit_in_bytes", "200000000")
     assert memory_limit_bytes(tmp_path / "fs", own) == 200_000_000
@@ -63,7 +63,7 @@ print(len(gc.get_objects()), gc.get_freeze_count(), gc.collect())
 """
 
 
-def test_what_lasts_is_not_gone_through_again_and_the_rest_is() -> None:
+def test_frozen_objects_are_skipped_and_garbage_collected() -> None:
     command = [sys.executable, "-c", SPARE]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
     looked_at, spared, found = map(int, done.stdout.split())
@@ -114,7 +114,7 @@ libc.fflush(out)
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there")
 @pytest.mark.parametrize("shared", [True, False])
-def test_threads_share_heaps(shared: bool) -> None:
+def test_threads_share_malloc_arenas(shared: bool) -> None:
     """As the C library itself counts them."""
     command = [sys.executable, "-c", COUNT_HEAPS.format(shared=shared)]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])
@@ -122,7 +122,7 @@ def test_threads_share_heaps(shared: bool) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only there")
-def test_what_is_free_between_things_in_use_is_given_back() -> None:
+def test_trim_returns_free_memory_between_objects() -> None:
     """100 MB in holes of 100 kB."""
     command = [sys.executable, "-c", HOLES]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2])

@@ -28,7 +28,7 @@ def result(*layers: str) -> WindowResult:
     )
 
 
-def test_energies_can_be_looked_at_while_results_come() -> None:
+def test_layer_energy_can_be_read_while_results_are_added() -> None:
     """As by `GET /v1/sessions/ID` in the moment of the first result."""
     totals = TotalsAccumulator()
     totals.add(result("a"))
@@ -38,7 +38,7 @@ def test_energies_can_be_looked_at_while_results_come() -> None:
     assert totals.layer_energy == {"a": Energy(2.0, 4.0), "b": Energy(1.0, 2.0)}
 
 
-def test_what_was_dropped_can_be_looked_at_while_more_is() -> None:
+def test_drop_counts_can_be_read_while_they_grow() -> None:
     class Growing(dict[str, int]):
         """A decoder's, in whose thread a reason comes up while it is looked at."""
 

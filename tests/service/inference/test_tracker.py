@@ -38,7 +38,7 @@ def follow_all(results: Sequence[Detections]) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("step_us", [50_000, 200_000])
-def test_two_boxes_that_cross_keep_their_numbers(step_us: int) -> None:
+def test_crossing_boxes_keep_their_ids(step_us: int) -> None:
     """100 px/s each way, the order within a result alternating; they lie upon each other halfway."""
     results, expected = [], []
     for k in range(2_000_000 // step_us + 1):
@@ -49,7 +49,7 @@ def test_two_boxes_that_cross_keep_their_numbers(step_us: int) -> None:
     assert follow_all(results) == expected
 
 
-def test_one_hidden_behind_the_other_is_itself_again() -> None:
+def test_occluded_box_keeps_its_id() -> None:
     """While the two overlap much, only one of them is found, as after non-maximum suppression."""
     results, last = [], ()
     for k in range(41):
@@ -59,25 +59,25 @@ def test_one_hidden_behind_the_other_is_itself_again() -> None:
     assert last == (1, 2)
 
 
-def test_a_lost_one_is_found_where_it_should_be_by_then() -> None:
+def test_lost_track_is_matched_at_its_predicted_position() -> None:
     seen = [found(k * 50_000, [(4.0 * k, 50, 20, 20)]) for k in range(10)]
     gone = [found(k * 50_000, []) for k in range(10, 25)]
     back = [found(25 * 50_000, [(4.0 * 25, 50, 20, 20)])]
     assert follow_all(seen + gone + back)[-1] == (1,), "0.8 s later, four widths farther on"
 
 
-def test_one_lost_for_too_long_is_another() -> None:
+def test_track_lost_for_too_long_gets_new_id() -> None:
     seen = [found(k * 50_000, [(50, 50, 20, 20)]) for k in range(4)]
     gone = [found(k * 50_000, []) for k in range(4, 30)]
     assert follow_all([*seen, *gone, found(1_500_000, [(50, 50, 20, 20)])])[-1] == (2,)
 
 
-def test_results_far_apart_still_belong_together() -> None:
+def test_results_far_apart_in_time_are_matched() -> None:
     """Windows of the paper's 2.5 s: a track must be missing from two results before it is forgotten."""
     assert follow_all([found(k * 2_500_000, [(50 + k, 50, 20, 20)]) for k in range(4)]) == [(1,)] * 4
 
 
-def test_a_track_keeps_its_class_and_its_neighbourhood() -> None:
+def test_track_matches_same_class_nearby_only() -> None:
     ids = follow_all(
         [
             found(0, [(50, 50, 20, 20)]),
@@ -88,7 +88,7 @@ def test_a_track_keeps_its_class_and_its_neighbourhood() -> None:
     assert ids == [(1,), (2,), (3,)]
 
 
-def test_forgetting_goes_on_counting() -> None:
+def test_reset_continues_track_ids() -> None:
     tracks, _ = update_tracks(Tracks(), found(0, [(50, 50, 20, 20)]))
     tracks = tracks.reset()
     assert tracks == Tracks(next_id=2)
@@ -101,7 +101,7 @@ def test_diou_of_known_boxes() -> None:
     assert diou(square, others)[0] == pytest.approx([1, -1 / 5, -0.5 / 2])
 
 
-def test_a_track_is_plain_values() -> None:
+def test_track_has_plain_values() -> None:
     tracks, _ = update_tracks(Tracks(), found(0, [(50, 50, 20, 20)]))
     assert tracks.known == (Track(1, CAR, (60.0, 60.0), (20.0, 20.0), None, 0),)
 
@@ -111,7 +111,7 @@ def ids_of(windows: list[dict]) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("piece", [1013, 1 << 20])
-def test_streamed_tracks_are_those_of_an_upload(live: Live, piece: int) -> None:
+def test_streamed_tracks_equal_uploaded_ones(live: Live, piece: int) -> None:
     data = dat_file(10)
     expected, _ = upload(live, data, hop=1, **LOW)
     assert sum(map(len, ids_of(expected))) > 0
@@ -124,7 +124,7 @@ def test_streamed_tracks_are_those_of_an_upload(live: Live, piece: int) -> None:
     assert comparable([m for m in talk(socket) if m["type"] == "window"]) == comparable(expected)
 
 
-def test_offline_tracks_are_those_of_an_upload(
+def test_offline_tracks_equal_uploaded_ones(
     live: Live, detector: Detector, tmp_path: Path, run: Callable[..., Done]
 ) -> None:
     weights, recording = tmp_path / "small.safetensors", tmp_path / "street_td.dat"
@@ -140,14 +140,14 @@ def test_offline_tracks_are_those_of_an_upload(
     assert np.load(outs[1])["track_id"].tolist() == [i for ids in ids_of(windows) for i in ids]
 
 
-def test_untracked_boxes_have_no_number(live: Live) -> None:
+def test_boxes_without_tracking_have_no_track_id(live: Live) -> None:
     windows, _ = upload(live, dat_file(4), confidence=0.001)
     assert windows[0]["detections"]
     assert all("track_id" not in box for box in windows[0]["detections"])
 
 
 @pytest.mark.parametrize("how", ["reset", "jump"])
-def test_nobody_is_followed_across_a_new_beginning(live: Live, how: str) -> None:
+def test_tracks_end_at_reset_and_time_jump(live: Live, how: str) -> None:
     socket = live.connect(live.open(**LOW))
     socket.send(dat_stream(4))
     windows = []
@@ -168,7 +168,7 @@ def test_nobody_is_followed_across_a_new_beginning(live: Live, how: str) -> None
     assert not set(first) & set(second)
 
 
-def test_a_restored_session_goes_on_with_its_tracks(live: Live) -> None:
+def test_restored_session_continues_its_tracks(live: Live) -> None:
     data, half = dat_stream(8), 4 * 300 * 8
     expected, _ = upload(live, dat_file(8), hop=1, **LOW)
     first = live.open(hop=1, **LOW)

@@ -48,7 +48,7 @@ def same(result: WindowResult, detector: Detector, window: list[InputSlice]) -> 
     return bool((result.detections.xywh == found.xywh).all()) and len(found) == len(result.detections)
 
 
-def test_lanes_out_of_step_give_what_each_window_gives_by_hand(backwards: Detector) -> None:
+def test_sequences_out_of_step_match_windows_run_by_hand(backwards: Detector) -> None:
     engine = Engine(backwards, 2)
     lanes = [SequenceState(i, backwards, (90, 60), OPTIONS) for i in range(2)]
     streams = [slices(backwards, 7, seed) for seed in (1, 2)]
@@ -65,7 +65,7 @@ def test_lanes_out_of_step_give_what_each_window_gives_by_hand(backwards: Detect
             assert same(result, backwards, streams[i][3 * k : 3 * k + 3])
 
 
-def test_the_order_matters(backwards: Detector) -> None:
+def test_time_order_changes_the_logits(backwards: Detector) -> None:
     window = torch.stack([part.frame[None] for part in slices(backwards, 3)])
     forwards = Detector(backwards.network, replace(backwards.spec, time_order="oldest_first"))
     a, b = backwards.run_window(window), forwards.run_window(window)
@@ -74,7 +74,7 @@ def test_the_order_matters(backwards: Detector) -> None:
     assert all(torch.equal(x.logits[0], y.logits[0]) for x, y in zip(a, reversed(turned), strict=True))
 
 
-def test_a_batch_that_failed_finds_its_slices_again(backwards: Detector) -> None:
+def test_failed_batch_keeps_buffered_slices(backwards: Detector) -> None:
     engine, lane = Engine(backwards, 1), SequenceState(0, backwards, (90, 60), OPTIONS)
     parts = slices(backwards, 3)
     for part in parts[:2]:
@@ -86,7 +86,7 @@ def test_a_batch_that_failed_finds_its_slices_again(backwards: Detector) -> None
     assert same(result, backwards, parts)
 
 
-def test_lanes_with_windows_of_different_length_share_a_batch(backwards: Detector) -> None:
+def test_windows_of_different_length_share_a_batch(backwards: Detector) -> None:
     engine = Engine(backwards, 2)
     lanes = [
         SequenceState(i, backwards, (90, 60), replace(OPTIONS, window_slices=n, hop=n))
@@ -101,7 +101,7 @@ def test_lanes_with_windows_of_different_length_share_a_batch(backwards: Detecto
     assert same(results[1][0], backwards, parts[1])
 
 
-def test_a_flush_is_told_and_a_failed_one_loses_nothing(backwards: Detector) -> None:
+def test_flush_is_reported_and_failed_flush_keeps_slices(backwards: Detector) -> None:
     engine, lane = Engine(backwards, 1), SequenceState(0, backwards, (90, 60), OPTIONS)
     told: list[int] = []
     engine.on_flush = lambda result: told.append(result.slice_count)
@@ -119,7 +119,7 @@ def test_a_flush_is_told_and_a_failed_one_loses_nothing(backwards: Detector) -> 
     assert told == [2]
 
 
-def test_one_sessions_failure_at_a_jump_ends_it_alone(backwards: Detector) -> None:
+def test_failure_at_a_time_jump_ends_one_session_only(backwards: Detector) -> None:
     """A window that cannot be finished before a jump in time; the other session goes on."""
     with live_service(backwards) as live:
         sick, well = live.open(confidence=0.01), live.open(confidence=0.01)
@@ -138,7 +138,7 @@ def test_one_sessions_failure_at_a_jump_ends_it_alone(backwards: Detector) -> No
         assert len(answer.json()["windows"]) >= 1
 
 
-def test_a_snapshot_put_into_a_used_session_takes_its_place(backwards: Detector) -> None:
+def test_restored_snapshot_replaces_session_state(backwards: Detector) -> None:
     with live_service(backwards) as live:
         stream, size = dat_stream(10), 300 * 8
         straight, _ = upload(live, dat_file(10), confidence=0.01)
@@ -155,13 +155,13 @@ def test_a_snapshot_put_into_a_used_session_takes_its_place(backwards: Detector)
         assert times == [(w["t_start_us"], w["t_end_us"], w["events"]) for w in straight]
 
 
-def test_a_hop_other_than_the_window_is_refused(backwards: Detector) -> None:
+def test_hop_other_than_window_is_rejected(backwards: Detector) -> None:
     with pytest.raises(BadRequest, match="hop must be 4"):
         window_options(SessionRequest(hop=1), backwards.spec)
     assert window_options(SessionRequest(slices=8), backwards.spec).hop == 8
 
 
-def test_uploads_and_live_sessions_agree_and_a_session_can_be_saved(backwards: Detector) -> None:
+def test_whole_window_session_equals_upload_after_restore(backwards: Detector) -> None:
     with live_service(backwards) as live:
         windows, summary = upload(live, dat_file(10), confidence=0.01)
         assert [w["t_end_us"] for w in windows] == [250_000, 500_000, 625_000]

@@ -35,12 +35,12 @@ def company_of(*last: tuple[FakeSession, float], max_batch: int = 8) -> Batching
     return company
 
 
-def test_a_slice_alone_never_waits() -> None:
+def test_single_slice_never_waits() -> None:
     a, silent = session("a", 10.0), session("b")
     assert wait_s(company_of((a, 9.95)), [a, silent], 10.0) == 0
 
 
-def test_it_waits_for_a_session_that_is_due_but_not_beyond_the_budget() -> None:
+def test_slice_waits_for_due_session_within_budget() -> None:
     a, late = session("a", 10.0), session("b")
     for due_s in (9.96, 10.0, 10.0 + 0.9 * BUDGET_S):
         company = company_of((late, due_s - SLICE_S))
@@ -49,35 +49,35 @@ def test_it_waits_for_a_session_that_is_due_but_not_beyond_the_budget() -> None:
         assert wait_s(company, [a, late], 10.0 + BUDGET_S) == 0
 
 
-def test_it_does_not_wait_for_one_whose_turn_is_yet_to_come() -> None:
+def test_slice_does_not_wait_for_session_not_yet_due() -> None:
     a, later = session("a", 10.0), session("b")
     assert wait_s(company_of((later, 10.0 + 1.1 * BUDGET_S - SLICE_S)), [a, later], 10.0) == 0
     assert wait_s(company_of((later, 9.975)), [a, later], 10.0) == 0
 
 
-def test_it_does_not_wait_for_one_that_went_silent() -> None:
+def test_slice_does_not_wait_for_overdue_session() -> None:
     a, silent = session("a", 10.0), session("b")
     assert wait_s(company_of((silent, 10.0 - 2.1 * SLICE_S)), [a, silent], 10.0) == 0
 
 
-def test_nobody_waits_once_all_are_here_or_the_batch_is_full() -> None:
+def test_complete_or_full_batch_runs_at_once() -> None:
     a, b, late = session("a", 10.0), session("b", 10.0), session("c")
     assert wait_s(company_of((a, 9.95), (b, 9.95)), [a, b], 10.0) == 0
     assert wait_s(company_of((late, 9.95), max_batch=2), [a, b, late], 10.0) == 0
 
 
-def test_a_slice_that_has_waited_for_the_worker_waits_no_more() -> None:
+def test_slice_queued_past_its_budget_runs_at_once() -> None:
     a, late = session("a", 9.9), session("b")
     assert wait_s(company_of((late, 9.95)), [a, late], 10.0) == 0
 
 
-def test_controls_do_not_wait() -> None:
+def test_commands_do_not_wait() -> None:
     a, late = session("a"), session("b")
     a.inbox.put(Command(lambda _: None))
     assert wait_s(company_of((late, 9.95)), [a, late], 10.0) == 0
 
 
-def test_two_cameras_that_are_slightly_apart_run_together() -> None:
+def test_slightly_offset_cameras_share_batches() -> None:
     rotation = ModelRoundRobin()
     scheduler = Scheduler(rotation.condition, 8, batch_wait_share=1.0)
     rotation.add(scheduler)

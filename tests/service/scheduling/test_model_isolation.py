@@ -50,12 +50,12 @@ def turns_of(rotation: ModelRoundRobin, names: dict[Scheduler, str]) -> str:
     return turns
 
 
-def test_models_with_work_take_turns() -> None:
+def test_models_with_work_alternate() -> None:
     assert turns_of(*rotation_of(6, 2, 4)) == "abcabcacacaa"
     assert turns_of(*rotation_of(3, 0, 3)) == "acacac"
 
 
-def test_a_scheduler_that_fails_leaves_the_others_their_turns() -> None:
+def test_failed_scheduler_does_not_stop_others() -> None:
     for method in ("next_batch", "wait_s"):
         rotation, names = rotation_of(2, 2, 2)
         broken = next(scheduler for scheduler, name in names.items() if name == "b")
@@ -64,7 +64,7 @@ def test_a_scheduler_that_fails_leaves_the_others_their_turns() -> None:
         assert rotation.failed == {broken}
 
 
-def test_a_call_does_not_wait_for_work() -> None:
+def test_submitted_call_runs_without_batches() -> None:
     rotation, _ = rotation_of(0)
     rotation.wake()
     start = time.monotonic()
@@ -76,7 +76,7 @@ def crash(*_: object) -> Any:
     raise RuntimeError("the scheduler is broken")
 
 
-def test_a_busy_model_does_not_starve_another(detector: Detector, weights: Path) -> None:
+def test_busy_model_does_not_starve_another(detector: Detector, weights: Path) -> None:
     """One model always has slices waiting of many sessions; the other gets every second batch."""
     with many(detector, weights, max_sessions=5, inbox_slices=200) as live:
         host = live.manager
@@ -117,7 +117,7 @@ def note(model: Any, turns: list[str]) -> None:
     model.engine.run = noted
 
 
-def test_membranes_that_turn_to_nan_leave_the_other_model_alone(detector: Detector, weights: Path) -> None:
+def test_nan_membranes_end_sessions_of_one_model_only(detector: Detector, weights: Path) -> None:
     with many(detector, weights) as live:
         wanted = expected(live)
         sick, well = ask(live, "third").json()["session_id"], live.open(**LOW)
@@ -138,7 +138,7 @@ def test_membranes_that_turn_to_nan_leave_the_other_model_alone(detector: Detect
         assert expected(live, weights="third"), "its slot is clean"
 
 
-def test_a_worker_that_ends_takes_its_own_sessions_only(detector: Detector, weights: Path) -> None:
+def test_failed_scheduler_ends_its_own_sessions_only(detector: Detector, weights: Path) -> None:
     """They are told; who asks for the model next has it loaded anew; the other model notices nothing."""
     with many(detector, weights) as live:
         wanted, of_third = expected(live), expected(live, weights="third")
@@ -159,7 +159,7 @@ def test_a_worker_that_ends_takes_its_own_sessions_only(detector: Detector, weig
         assert live.manager.models.get("third") is not model
 
 
-def test_a_default_whose_worker_ends_is_not_ready_and_others_go_on(detector: Detector, weights: Path) -> None:
+def test_failed_default_model_is_not_ready_and_others_run(detector: Detector, weights: Path) -> None:
     with many(detector, weights) as live:
         of_third = expected(live, weights="third")
         sick, well = live.open(**LOW), ask(live, "third").json()["session_id"]

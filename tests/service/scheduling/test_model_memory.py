@@ -61,7 +61,7 @@ def closed(live: Live, session_id: str) -> None:
     live.http.delete(f"/v1/sessions/{session_id}").raise_for_status()
 
 
-def test_the_least_recently_used_makes_room(
+def test_least_recently_used_model_is_evicted(
     detector: Detector, weights: Path, room_for: Callable[[int], int]
 ) -> None:
     with many(detector, weights, model_memory_bytes=room_for(2)) as live:
@@ -88,7 +88,7 @@ def test_the_least_recently_used_makes_room(
         assert ask(live, "a").status_code == 201
 
 
-def test_the_default_never_makes_room(
+def test_default_model_is_never_evicted(
     detector: Detector, weights: Path, room_for: Callable[[int], int]
 ) -> None:
     with many(detector, weights, model_memory_bytes=room_for(1)) as live:
@@ -116,7 +116,7 @@ class Loads:
         return load_weights(*arguments)
 
 
-def test_who_asks_at_the_same_time_shares_one_load(
+def test_concurrent_requests_share_one_load(
     detector: Detector, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with many(detector, weights) as live:
@@ -127,7 +127,7 @@ def test_who_asks_at_the_same_time_shares_one_load(
         assert listing(live)["a"]["sessions"] == 3
 
 
-def test_a_slow_load_holds_nobody_up(
+def test_slow_load_does_not_block_others(
     detector: Detector, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While one waits for its model, others open sessions and get all their windows."""
@@ -150,7 +150,7 @@ def test_a_slow_load_holds_nobody_up(
         assert answers == [201]
 
 
-def test_a_warm_up_leaves_turns_to_others(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_warm_up_lets_other_models_run(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each batch size is a call of its own, between which slices run; the event loop waits for none."""
     turns: list[int] = []
     passed = 0
@@ -175,7 +175,7 @@ def test_a_warm_up_leaves_turns_to_others(live: Live, monkeypatch: pytest.Monkey
     assert len(turns) == len(set(turns)) > 1
 
 
-def test_a_load_that_fails_costs_nobody_else(
+def test_failed_load_affects_no_other_session(
     detector: Detector, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with many(detector, weights) as live:
@@ -193,7 +193,7 @@ def test_a_load_that_fails_costs_nobody_else(
         assert ask(live, "a").status_code == 201, "it is tried again"
 
 
-def test_files_that_went_or_changed_are_told_without_their_path(detector: Detector, tmp_path: Path) -> None:
+def test_missing_or_changed_file_error_hides_its_path(detector: Detector, tmp_path: Path) -> None:
     folder = save(tmp_path / "secret", a=variant("a", 2), b=other_detector())
     with many(detector, folder) as live:
         (folder / "a.safetensors").unlink()
@@ -206,7 +206,7 @@ def test_files_that_went_or_changed_are_told_without_their_path(detector: Detect
         assert "secret" not in gone.text + other.text
 
 
-def test_a_client_that_gives_up_leaves_the_load_to_others(
+def test_cancelled_client_leaves_load_running(
     detector: Detector, weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with many(detector, weights) as live:
@@ -225,7 +225,9 @@ def test_a_client_that_gives_up_leaves_the_load_to_others(
         assert loads.count == 1
 
 
-def test_what_is_unloaded_is_gone(detector: Detector, weights: Path, room_for: Callable[[int], int]) -> None:
+def test_unloaded_model_frees_its_tensors(
+    detector: Detector, weights: Path, room_for: Callable[[int], int]
+) -> None:
     """Without the help of the garbage collector, and though a failed upload still remembers its session."""
     with many(detector, weights, model_memory_bytes=room_for(1)) as live:
         bad = dat_stream(20) + dat_stream(1)
@@ -265,7 +267,7 @@ def resident_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
 
 
-def test_the_process_shrinks(detector: Detector, weights: Path) -> None:
+def test_process_memory_shrinks_after_unload(detector: Detector, weights: Path) -> None:
     """A bank of 200 MB goes back to the system."""
     full = load_detector("untrained")
     slots = 12

@@ -44,7 +44,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(tmp_path_factory.mktemp("weights"), other=other_detector(), third=third_detector())
 
 
-def test_what_may_be_asked_for_is_listed(detector: Detector, weights: Path) -> None:
+def test_requestable_models_are_listed(detector: Detector, weights: Path) -> None:
     with many(detector, weights, "spikewatch-t-sim", f"night={weights / 'other.safetensors'}") as live:
         answer = live.http.get("/v1/models").json()
         names = [model["name"] for model in answer["models"]]
@@ -68,7 +68,7 @@ def test_what_may_be_asked_for_is_listed(detector: Detector, weights: Path) -> N
         assert live.metric('spikewatch_sessions{model="other"}') == 1
 
 
-def test_what_is_not_known_is_told_with_what_is(detector: Detector, weights: Path) -> None:
+def test_unknown_model_error_lists_available_ones(detector: Detector, weights: Path) -> None:
     with many(detector, weights) as live:
         for name in ("gpt", str(weights / "other.safetensors"), "other.safetensors", "../other", ""):
             for answer in (
@@ -81,7 +81,7 @@ def test_what_is_not_known_is_told_with_what_is(detector: Detector, weights: Pat
         assert loaded(live) == {DEFAULT}
 
 
-def test_the_open_inference_protocol_tells_ready_from_known(detector: Detector, weights: Path) -> None:
+def test_inference_protocol_separates_ready_from_known(detector: Detector, weights: Path) -> None:
     with many(detector, weights) as live:
         assert live.http.get("/v2/models/other").json()["inputs"][0]["shape"] == [-1, 2, 64, 64]
         assert live.http.get("/v2/models/other/ready").status_code == 503
@@ -90,9 +90,7 @@ def test_the_open_inference_protocol_tells_ready_from_known(detector: Detector, 
         assert live.http.get("/v2/models/other/ready").json() == {"name": "other", "ready": True}
 
 
-def test_sessions_of_models_at_once_equal_each_offline(
-    detector: Detector, weights: Path, tmp_path: Path
-) -> None:
+def test_concurrent_models_equal_offline_results(detector: Detector, weights: Path, tmp_path: Path) -> None:
     detectors = {DEFAULT: detector, "other": other_detector(), "third": third_detector()}
     expected = {name: offline(each, SLICES, tmp_path) for name, each in detectors.items()}
     with many(detector, weights, max_sessions=6) as live:
@@ -108,7 +106,7 @@ def test_sessions_of_models_at_once_equal_each_offline(
             assert (summary["model"], summary["digest"]) == (name, listing(live)[name]["digest"])
 
 
-def test_a_websocket_and_an_onlooker_are_told_the_model(detector: Detector, weights: Path) -> None:
+def test_websocket_and_watcher_receive_the_model_name(detector: Detector, weights: Path) -> None:
     with many(detector, weights) as live:
         session_id = ask(live, "other", hop=1).json()["session_id"]
         with connect(f"{live.ws_url}/v1/sessions/{session_id}/watch") as watcher:
@@ -122,7 +120,7 @@ def test_a_websocket_and_an_onlooker_are_told_the_model(detector: Detector, weig
             assert seen["type"] == "slice"
 
 
-def test_all_sessions_count_together(detector: Detector, weights: Path) -> None:
+def test_session_limit_counts_all_models(detector: Detector, weights: Path) -> None:
     with many(detector, weights, max_sessions=2) as live:
         first = ask(live, "other").json()["session_id"]
         live.open()
@@ -132,16 +130,14 @@ def test_all_sessions_count_together(detector: Detector, weights: Path) -> None:
         assert ask(live, "third").status_code == 201
 
 
-def test_who_waits_for_a_load_counts_too(detector: Detector, weights: Path) -> None:
+def test_session_limit_counts_requests_waiting_for_load(detector: Detector, weights: Path) -> None:
     """All of them found room before the load; there is room for two."""
     with many(detector, weights, max_sessions=2) as live:
         answers = at_once(*[lambda: ask(live, "other")] * 4)
         assert sorted(answer.status_code for answer in answers) == [201, 201, 503, 503]
 
 
-def test_a_session_goes_on_with_the_weights_that_made_it(
-    detector: Detector, weights: Path, tmp_path: Path
-) -> None:
+def test_session_resumes_with_its_weights(detector: Detector, weights: Path, tmp_path: Path) -> None:
     kept, data = tmp_path / "kept", dat_stream(SLICES)
     expected = offline(other_detector(), SLICES, tmp_path)
     with many(detector, weights, snapshot_dir=kept) as live:
@@ -171,9 +167,7 @@ def refusal(detector: Detector, *models: object, **settings: object) -> str:
     return str(refused.value)
 
 
-def test_faults_of_the_operator_are_told_at_the_start(
-    detector: Detector, weights: Path, tmp_path: Path
-) -> None:
+def test_invalid_model_settings_fail_at_start(detector: Detector, weights: Path, tmp_path: Path) -> None:
     file = weights / "other.safetensors"
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(file.read_bytes()[:5000])
@@ -189,7 +183,7 @@ def test_faults_of_the_operator_are_told_at_the_start(
     assert "other never fits" in refusal(detector, weights, model_memory_bytes=20 << 20)
 
 
-def test_what_looks_at_pictures_is_passed_over_in_a_folder(detector: Detector, tmp_path: Path) -> None:
+def test_picture_weights_in_folder_are_skipped(detector: Detector, tmp_path: Path) -> None:
     config = SpikeYOLOConfig(in_channels=3)
     stills = replace(detector.spec, name="stills", config=config, representation="image")
     file = tmp_path / "stills.safetensors"
@@ -199,7 +193,9 @@ def test_what_looks_at_pictures_is_passed_over_in_a_folder(detector: Detector, t
     assert "input is events, but stills takes images" in refusal(detector, f"stills={file}")
 
 
-def test_the_command_line_offers_and_asks(weights: Path, tmp_path: Path, run: Callable[..., Done]) -> None:
+def test_command_line_serves_and_requests_models(
+    weights: Path, tmp_path: Path, run: Callable[..., Done]
+) -> None:
     third = f"third={weights / 'third.safetensors'}"
     with process(["--models", "untrained", "--models", third], {}, tmp_path / "log") as running:
         names = [model["name"] for model in running.http.get("/v1/models").json()["models"]]
@@ -214,7 +210,7 @@ def test_the_command_line_offers_and_asks(weights: Path, tmp_path: Path, run: Ca
         pass
 
 
-def test_the_default_by_any_name_is_loaded_once(tmp_path: Path, detector: Detector) -> None:
+def test_default_under_any_name_is_loaded_once(tmp_path: Path, detector: Detector) -> None:
     folder = save(tmp_path, mine=detector)
     shutil.copy(folder / "mine.safetensors", folder / "copy.safetensors")
     with many(detector, folder) as live:
@@ -223,7 +219,7 @@ def test_the_default_by_any_name_is_loaded_once(tmp_path: Path, detector: Detect
         assert loaded(live) == {DEFAULT}
 
 
-def test_an_upload_is_continued_with_its_weights_only(live: Live) -> None:
+def test_upload_continues_with_its_weights_only(live: Live) -> None:
     half = live.http.post(
         "/v1/detections",
         params={"job_id": "a", "length": len(dat_file(4)), "weights": DEFAULT},

@@ -14,7 +14,7 @@ from tests.service.support.waiting import until
 pytestmark = pytest.mark.slow
 
 
-def test_a_batch_that_outlives_its_sessions_leaves_no_gauges(detector: Detector, tmp_path: Path) -> None:
+def test_batch_outliving_its_sessions_leaves_no_gauges(detector: Detector, tmp_path: Path) -> None:
     """An upload is forgotten at once, its batch runs on; a model unloaded meanwhile stays unloaded."""
     weights = save(tmp_path / "weights", a=variant("a", 2), third=third_detector())
     with many(detector, weights) as live:

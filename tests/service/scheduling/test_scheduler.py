@@ -23,7 +23,7 @@ def batch(scheduler: Scheduler) -> list[ScheduledItem]:
     return [] if scheduler.wait_s(0) is None else scheduler.next_batch()
 
 
-def test_at_most_one_slice_of_a_session_in_a_batch_and_in_order() -> None:
+def test_batch_has_one_slice_a_session_in_order() -> None:
     scheduler, _ = make("abc", 2, 8)
     first, second = batch(scheduler), batch(scheduler)
     assert (names(first), names(second)) == ("abc", "abc")
@@ -31,13 +31,13 @@ def test_at_most_one_slice_of_a_session_in_a_batch_and_in_order() -> None:
     assert batch(scheduler) == []
 
 
-def test_nobody_waits_more_than_a_round() -> None:
+def test_session_waits_at_most_one_round() -> None:
     scheduler, _ = make("abcde", 10, 2)
     served = "".join(names(batch(scheduler)) for _ in range(10))
     assert served == "abcdeabcdeabcdeabcde"
 
 
-def test_a_session_that_cannot_deliver_is_passed_over() -> None:
+def test_session_with_full_outbox_is_skipped() -> None:
     scheduler, sessions = make("ab", 2, 8)
     sessions[0].full = True
     assert names(batch(scheduler)) == "b"
@@ -45,13 +45,13 @@ def test_a_session_that_cannot_deliver_is_passed_over() -> None:
     assert names(batch(scheduler)) == "ab"
 
 
-def test_removed_sessions_are_not_served() -> None:
+def test_removed_session_is_not_scheduled() -> None:
     scheduler, sessions = make("ab", 2, 8)
     scheduler.remove(sessions[0])  # type: ignore[arg-type]
     assert names(batch(scheduler)) == "b"
 
 
-def test_a_full_inbox_refuses_or_drops_the_oldest() -> None:
+def test_full_inbox_rejects_or_drops_oldest() -> None:
     blocking, dropping = Inbox(2, "block"), Inbox(2, "drop_oldest")
     assert [blocking.put(slice_at(t)) for t in range(3)] == [True, True, False]
     marker = Command(lambda _: None)
@@ -65,7 +65,7 @@ def test_a_full_inbox_refuses_or_drops_the_oldest() -> None:
     ]
 
 
-def test_clearing_tells_those_who_wait() -> None:
+def test_inbox_clear_fails_waiting_commands() -> None:
     inbox = Inbox(2, "block")
     marker = Command(lambda _: None)
     inbox.put(marker)
@@ -74,7 +74,7 @@ def test_clearing_tells_those_who_wait() -> None:
     assert inbox.empty
 
 
-def test_a_jump_in_time_survives_the_slice_before_it_being_dropped() -> None:
+def test_discontinuity_survives_drop_of_its_slice() -> None:
     jump = replace(slice_at(5), discontinuity=True)
     waiting, empty = Inbox(2, "drop_oldest"), Inbox(1, "drop_oldest")
     for item in (jump, slice_at(6), slice_at(7)):
@@ -85,7 +85,7 @@ def test_a_jump_in_time_survives_the_slice_before_it_being_dropped() -> None:
     assert empty.pop().discontinuity
 
 
-def test_what_is_dropped_behind_a_control_was_not_dropped_before_it() -> None:
+def test_drops_after_command_are_not_counted_before_it() -> None:
     """A snapshot is a cut: slices after it come again, and are counted then."""
     inbox = Inbox(2, "drop_oldest")
     for t in range(3):

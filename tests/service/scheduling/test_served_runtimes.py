@@ -19,20 +19,20 @@ def packed(detector: Detector) -> Iterator[Live]:
         yield service
 
 
-def test_windows_are_those_of_the_reference(live: Live, packed: Live) -> None:
+def test_packed_windows_equal_the_reference(live: Live, packed: Live) -> None:
     (expected, totals), (found, found_totals) = (upload(each, dat_file(8), **LOW) for each in (live, packed))
     assert expected
     assert comparable(found) == comparable(expected)
     assert found_totals == totals
 
 
-def test_the_runtime_is_told(live: Live, packed: Live) -> None:
+def test_runtime_is_reported(live: Live, packed: Live) -> None:
     for service, name in ((live, "eager"), (packed, "int8")):
         assert service.http.get("/v1/models").json()["models"][0]["runtime"] == name
     assert 'runtime="int8"' in packed.http.get("/metrics").text
 
 
-def test_a_failure_in_mid_step_ends_whom_it_hit_and_leaves_a_clean_slot(
+def test_failure_within_step_ends_session_and_resets_slot(
     packed: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Membranes half written cannot go on; nobody after them may notice."""
@@ -59,13 +59,13 @@ def test_a_failure_in_mid_step_ends_whom_it_hit_and_leaves_a_clean_slot(
 
 
 @pytest.mark.parametrize("runtime", ["fp32", "int8x2", "int8"])
-def test_detect_names_its_runtime(run: Callable[..., Done], runtime: str) -> None:
+def test_detect_prints_its_runtime(run: Callable[..., Done], runtime: str) -> None:
     done = run("detect", "service/assets/street_td.dat", "--weights", "untrained", "--runtime", runtime)
     assert done.status == 0, done.err
     assert any("runtime" in line and runtime in line for line in done.out.splitlines())
 
 
-def test_a_runtime_that_cannot_be_is_one_clear_line(run: Callable[..., Done]) -> None:
+def test_invalid_runtime_is_one_clear_line(run: Callable[..., Done]) -> None:
     done = run("detect", "service/assets/street_td.dat", "--mode", "spike", "--runtime", "int8")
     assert done.status == 1
     assert "binary spikes run eagerly" in done.err

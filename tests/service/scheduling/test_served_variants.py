@@ -16,7 +16,7 @@ from tests.service.support.live import comparable, dat_file, dat_stream, live_se
     ],
     ids=["ann", "yolov8", "transformer-anchors"],
 )
-def test_uploads_sessions_and_snapshots(config: SpikeYOLOConfig) -> None:
+def test_variant_serves_uploads_sessions_and_snapshots(config: SpikeYOLOConfig) -> None:
     with live_service(small_detector(config=config)) as live:
         windows, _ = upload(live, dat_file(8), confidence=0.001)
         first, second = live.open(confidence=0.001), live.open(confidence=0.001)

@@ -23,7 +23,7 @@ print(checkpoint.load_checkpoint(path).spec.name)
 """
 
 
-def test_a_file_that_is_cut_while_it_is_loaded_does_not_end_the_process(tmp_path: Path) -> None:
+def test_file_truncated_during_load_does_not_crash(tmp_path: Path) -> None:
     """Pages of a mapped file that has become shorter are a SIGBUS, which takes all sessions with it."""
     file = save(tmp_path / "weights", third=third_detector()) / "third.safetensors"
     command = [sys.executable, "-c", CUT_WHILE_LOADED, str(file)]

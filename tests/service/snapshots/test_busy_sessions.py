@@ -24,7 +24,7 @@ def slow_down(monkeypatch: pytest.MonkeyPatch, step_s: float) -> None:
     monkeypatch.setattr(Detector, "step_in_bank", lambda *args: (time.sleep(step_s), fast(*args))[1])
 
 
-def test_a_service_that_stops_saves_what_takes_long_to_run(
+def test_shutdown_saves_sessions_with_full_inboxes(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With all inboxes full it takes longer than for one session; none has been saved before."""
@@ -40,9 +40,7 @@ def test_a_service_that_stops_saves_what_takes_long_to_run(
     assert (closed["reason"], closed["resumable"], closed["saved_bytes"]) == ("shutdown", True, len(data))
 
 
-def test_a_session_that_its_client_ends_while_it_is_saved_is_no_failure(
-    detector: Detector, tmp_path: Path
-) -> None:
+def test_session_ended_during_save_counts_no_failure(detector: Detector, tmp_path: Path) -> None:
     with service(detector, tmp_path) as live:
         host, stuck = live.manager, threading.Event()
         session_id = live.open()
@@ -61,7 +59,7 @@ def test_a_session_that_its_client_ends_while_it_is_saved_is_no_failure(
         assert not host.snapshots.has_snapshot(session_id)
 
 
-def test_a_session_that_cannot_run_on_keeps_no_other_from_being_saved(
+def test_stalled_session_does_not_block_saves(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two whose clients are gone, and one more: no more than two are saved at once."""
@@ -79,7 +77,7 @@ def test_a_session_that_cannot_run_on_keeps_no_other_from_being_saved(
         until(lambda: host.snapshots.has_snapshot(other))
 
 
-def test_what_was_left_out_is_counted_once_though_a_reset_is_under_way(
+def test_drops_are_counted_once_when_saved_during_reset(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Saved after the reset has flushed, written down once it has retired the decoder."""
@@ -112,7 +110,7 @@ def test_what_was_left_out_is_counted_once_though_a_reset_is_under_way(
         assert resume(live, session.id)["totals"]["dropped_events"] == {"truncated_record": 1}
 
 
-def test_a_session_that_cannot_run_on_ends_with_its_last_snapshot(
+def test_stalled_session_ends_with_its_previous_snapshot(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its client reads no results, so what it sent cannot all be run; it is told from where to send again."""

@@ -101,9 +101,7 @@ class Client:
             self.saved_bytes = message["accepted_bytes"]
 
 
-def test_killed_twice_in_mid_stream_nothing_is_missing_or_twice(
-    start: Start, expected: list[dict[str, Any]]
-) -> None:
+def test_results_are_complete_after_two_kills(start: Start, expected: list[dict[str, Any]]) -> None:
     client = Client(dat_file(SLICES), piece=1501)  # pieces end within records and slices
     total, offset = len(client.data), 0
     for round, upto in enumerate((total // 3, 2 * total // 3)):
@@ -133,9 +131,7 @@ def test_killed_twice_in_mid_stream_nothing_is_missing_or_twice(
     assert comparable(client.windows) == expected
 
 
-def test_stopped_by_a_supervisor_not_a_byte_is_sent_again(
-    start: Start, expected: list[dict[str, Any]]
-) -> None:
+def test_no_byte_is_resent_after_graceful_stop(start: Start, expected: list[dict[str, Any]]) -> None:
     client = Client(dat_file(SLICES), piece=5003)
     total = len(client.data)
     with start() as service:

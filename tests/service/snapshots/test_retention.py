@@ -29,7 +29,7 @@ def saved(live: Live, session_id: str, slices: int) -> None:
     live.http.post(f"/v1/sessions/{session_id}/snapshot").raise_for_status()
 
 
-def test_an_ended_session_is_deleted_before_the_next_of_its_name_is_saved(
+def test_delete_precedes_save_of_reused_id(
     detector: Detector, tmp_path: Path, slow_disk: threading.Event
 ) -> None:
     with service(detector, tmp_path, snapshot_every_s=0.1) as live, ThreadPoolExecutor() as others:
@@ -51,7 +51,7 @@ def test_an_ended_session_is_deleted_before_the_next_of_its_name_is_saved(
         assert resume(live, "cam")["accepted_bytes"] == 7200
 
 
-def test_forgetting_waits_for_the_disk_and_tells_of_its_faults(
+def test_delete_waits_for_disk_and_reports_its_error(
     detector: Detector, tmp_path: Path, slow_disk: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with service(detector, tmp_path) as live, ThreadPoolExecutor() as others:
@@ -75,7 +75,7 @@ def test_forgetting_waits_for_the_disk_and_tells_of_its_faults(
         assert live.manager.snapshots.has_snapshot("cam")
 
 
-def test_open_sessions_do_not_push_each_other_out(detector: Detector, tmp_path: Path) -> None:
+def test_snapshots_of_open_sessions_are_not_evicted(detector: Detector, tmp_path: Path) -> None:
     with service(detector, tmp_path) as live:
         saved(live, "old", 1)
     with service(detector, tmp_path, max_sessions=2, snapshot_max_count=2) as live:
@@ -94,7 +94,7 @@ def test_open_sessions_do_not_push_each_other_out(detector: Detector, tmp_path: 
         assert [keeper.has_snapshot(x) for x in "ab"] == [True, True]
 
 
-def test_a_snapshot_that_goes_all_the_same_is_taken_back(
+def test_evicted_session_is_marked_unsaved(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with service(detector, tmp_path, snapshot_every_s=3600) as live:
@@ -107,7 +107,7 @@ def test_a_snapshot_that_goes_all_the_same_is_taken_back(
         assert live.metric('spikewatch_snapshots_total{outcome="evicted"}') == 2
 
 
-def test_a_session_whose_snapshot_was_deleted_is_saved_again(detector: Detector, tmp_path: Path) -> None:
+def test_session_is_saved_again_after_snapshot_delete(detector: Detector, tmp_path: Path) -> None:
     with service(detector, tmp_path) as live:
         saved(live, "cam", 3)
         live.http.delete("/v1/sessions/cam/snapshot").raise_for_status()
@@ -116,7 +116,7 @@ def test_a_session_whose_snapshot_was_deleted_is_saved_again(detector: Detector,
         assert resume(live, "cam")["accepted_bytes"] == len(dat_stream(3))
 
 
-def test_an_upload_takes_no_saved_session_s_name(detector: Detector, tmp_path: Path) -> None:
+def test_upload_cannot_use_id_of_saved_session(detector: Detector, tmp_path: Path) -> None:
     with service(detector, tmp_path) as live:
         saved(live, "a" * 32, 3)
     with service(detector, tmp_path) as live:

@@ -41,7 +41,7 @@ def encoded(format: str, slices: int) -> bytes:
         ("evt3", {"slices": 2, "hop": 3}),
     ],
 )
-def test_a_session_moved_again_and_again_equals_one_that_stayed(
+def test_session_resumed_repeatedly_equals_uninterrupted_one(
     detector: Detector, tmp_path: Path, format: str, options: dict
 ) -> None:
     """Saved and resumed in another process after every piece, in mid-record, mid-slice and mid-window."""
@@ -68,7 +68,7 @@ def test_a_session_moved_again_and_again_equals_one_that_stayed(
     assert rest["totals"] == {key: summary[key] for key in rest["totals"]}
 
 
-def test_weights_that_run_windows_as_a_whole_are_saved_too(tmp_path: Path) -> None:
+def test_whole_window_session_resumes_from_snapshot(tmp_path: Path) -> None:
     ordinary = small_detector(config=SpikeYOLOConfig(beta=0.5, input_gain=0.5))
     backwards = Detector(ordinary.network, replace(ordinary.spec, time_order="newest_first"))
     data, cut = dat_stream(10), 6 * 2400 + 13
@@ -82,7 +82,7 @@ def test_weights_that_run_windows_as_a_whole_are_saved_too(tmp_path: Path) -> No
         assert comparable(got + ended(live, session_id)["windows"]) == comparable(expected)
 
 
-def test_a_service_that_stops_saves_its_sessions(detector: Detector, tmp_path: Path) -> None:
+def test_shutdown_saves_open_sessions(detector: Detector, tmp_path: Path) -> None:
     """One that is fed over a WebSocket, one over HTTP; nothing is flushed, so that nothing differs."""
     data, cut = dat_stream(10), 6 * 2400 + 5
     with service(detector, tmp_path) as live:
@@ -110,7 +110,7 @@ def test_a_service_that_stops_saves_its_sessions(detector: Detector, tmp_path: P
             assert comparable(got + ended(live, session_id)["windows"]) == comparable(expected)
 
 
-def test_results_that_nobody_read_survive(detector: Detector, tmp_path: Path) -> None:
+def test_unread_results_survive_restart(detector: Detector, tmp_path: Path) -> None:
     with service(detector, tmp_path) as live:
         session_id = live.open(hop=1, **LOW)
         windows = post(live, session_id, dat_stream(6)).json()["windows"]
@@ -127,7 +127,7 @@ def test_results_that_nobody_read_survive(detector: Detector, tmp_path: Path) ->
         assert [w["seq"] for w in unread] == [3, 4, 5]
 
 
-def test_an_idle_session_is_saved_before_it_ends(detector: Detector, tmp_path: Path) -> None:
+def test_idle_session_is_saved_before_it_ends(detector: Detector, tmp_path: Path) -> None:
     data = dat_stream(8)
     with service(detector, tmp_path, idle_timeout_s=2.0) as live:
         expected, _ = upload(live, dat_file(8), **LOW)
@@ -145,7 +145,7 @@ def test_an_idle_session_is_saved_before_it_ends(detector: Detector, tmp_path: P
     assert comparable(messages[:1] + rest) == comparable(expected)
 
 
-def test_a_session_is_saved_now_and_then_while_it_changes(detector: Detector, tmp_path: Path) -> None:
+def test_changed_session_is_saved_periodically(detector: Detector, tmp_path: Path) -> None:
     with service(detector, tmp_path, snapshot_every_s=0.1) as live:
         session_id = live.open()
         client = live.connect(session_id)
@@ -165,7 +165,7 @@ def test_a_session_is_saved_now_and_then_while_it_changes(detector: Detector, tm
         until(lambda: list(tmp_path.glob("*.snapshot")) == [])  # ended by its client, it is forgotten
 
 
-def test_ids_of_saved_sessions_are_taken_until_they_are_forgotten(detector: Detector, tmp_path: Path) -> None:
+def test_id_of_saved_session_is_taken_until_deleted(detector: Detector, tmp_path: Path) -> None:
     with service(detector, tmp_path) as live:
         live.open(session_id="cam")
         post(live, "cam", dat_stream(1))
@@ -189,7 +189,7 @@ def test_ids_of_saved_sessions_are_taken_until_they_are_forgotten(detector: Dete
         live.open(session_id="cam")
 
 
-def test_what_does_not_fit_is_refused_by_name(detector: Detector, tmp_path: Path) -> None:
+def test_mismatched_snapshot_is_rejected_with_the_field(detector: Detector, tmp_path: Path) -> None:
     with service(detector, tmp_path) as live:
         live.open(session_id="cam")
         post(live, "cam", dat_stream(3))
@@ -221,7 +221,7 @@ def test_what_does_not_fit_is_refused_by_name(detector: Detector, tmp_path: Path
         assert resume(live, "cam")["accepted_bytes"] == 7200
 
 
-def test_a_disk_that_fails_is_told_and_the_session_goes_on(
+def test_failing_disk_is_reported_and_session_continues(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with service(detector, tmp_path) as live:

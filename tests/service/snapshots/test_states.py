@@ -33,7 +33,7 @@ def counted(live: Live, code: str) -> float:
     return live.metric(f'spikewatch_refused_total{{code="{code}"}}')
 
 
-def test_a_full_session_fits_into_what_is_taken_and_little_else_does(detector: Detector) -> None:
+def test_full_session_fits_into_the_state_limit(detector: Detector) -> None:
     """As many boxes in as many results as there may be, of nearly the longest numbers."""
     with live_service(detector, outbox_windows=8, max_windows_per_post=8) as live:
         session_id = live.open(slices=4, hop=1, confidence=0.0, iou=1.0, track=True)
@@ -50,7 +50,7 @@ def test_a_full_session_fits_into_what_is_taken_and_little_else_does(detector: D
         assert str(limit) in answer.json()["detail"]
 
 
-def test_a_state_that_nobody_reads_keeps_its_room_for_a_while(narrow: Live) -> None:
+def test_unread_state_holds_its_slot_until_timeout(narrow: Live) -> None:
     session_id = narrow.open()
     post(narrow, session_id, dat_stream(2))
     path = f"/v1/sessions/{session_id}/state"
@@ -72,7 +72,7 @@ def test_a_state_that_nobody_reads_keeps_its_room_for_a_while(narrow: Live) -> N
     assert counted(narrow, "states_full") == 2
 
 
-def test_a_state_that_trickles_is_given_up(narrow: Live) -> None:
+def test_slow_state_upload_times_out(narrow: Live) -> None:
     session_id = narrow.open()
     head = f"PUT /v1/sessions/{session_id}/state HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n"
     with raw(narrow, head.encode() + bytes(100)) as client:
@@ -81,7 +81,7 @@ def test_a_state_that_trickles_is_given_up(narrow: Live) -> None:
     assert post(narrow, session_id, dat_stream(1)).status_code == 200
 
 
-def test_who_cannot_run_on_keeps_no_room(narrow: Live) -> None:
+def test_stalled_session_holds_no_transfer_slot(narrow: Live) -> None:
     """Their results are not read, so what they accepted is not run: they are told, and others served."""
     stuck = threading.Event()
     narrow.model.submit(lambda _: stuck.wait(120))
@@ -102,9 +102,7 @@ def test_who_cannot_run_on_keeps_no_room(narrow: Live) -> None:
     assert len(post(narrow, stalled, b"").json()["windows"]) == 7
 
 
-def test_a_state_asked_of_an_upload_that_reads_a_file_changes_nothing(
-    detector: Detector, tmp_path: Path
-) -> None:
+def test_state_request_leaves_file_upload_unchanged(detector: Detector, tmp_path: Path) -> None:
     with live_service(detector, inbox_slices=4) as live, ThreadPoolExecutor() as others:
         data = as_hdf5(tmp_path, 80)
         expected, _ = upload(live, data, hop=1)

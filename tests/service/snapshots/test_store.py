@@ -22,7 +22,7 @@ def aged(folder: Path, *ids: str) -> None:
         os.utime(folder / "deep/snapshots" / f"{session_id}.snapshot", (i, i))
 
 
-def test_what_was_put_is_got_even_by_another_process(tmp_path: Path) -> None:
+def test_stored_snapshot_is_read_by_another_process(tmp_path: Path) -> None:
     first = store(tmp_path)
     assert first.get("a") is None
     assert not first.exists("a")
@@ -37,7 +37,7 @@ def test_what_was_put_is_got_even_by_another_process(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("session_id", ["../a", "a/b", "", "x" * 129, "a.b", "a\n", "é"])
-def test_no_id_leads_out_of_the_directory(tmp_path: Path, session_id: str) -> None:
+def test_invalid_id_stays_within_the_directory(tmp_path: Path, session_id: str) -> None:
     snapshots = store(tmp_path)
     (tmp_path / "deep" / "a.snapshot").write_bytes(b"secret")
     assert snapshots.get(session_id) is None
@@ -48,7 +48,7 @@ def test_no_id_leads_out_of_the_directory(tmp_path: Path, session_id: str) -> No
     assert (tmp_path / "deep" / "a.snapshot").exists()
 
 
-def test_the_oldest_goes_when_there_are_too_many_or_they_are_too_large(tmp_path: Path) -> None:
+def test_oldest_snapshot_is_evicted_at_count_and_byte_limit(tmp_path: Path) -> None:
     snapshots = store(tmp_path, max_count=3, max_bytes=3 * (LINE + 100))
     for session_id in "abc":
         snapshots.put(session_id, bytes(10))
@@ -66,7 +66,7 @@ def test_the_oldest_goes_when_there_are_too_many_or_they_are_too_large(tmp_path:
     assert snapshots.exists("e")
 
 
-def test_those_that_are_spared_never_go(tmp_path: Path) -> None:
+def test_protected_snapshots_are_never_evicted(tmp_path: Path) -> None:
     snapshots = store(tmp_path, max_count=3, max_bytes=3 * (LINE + 100))
     for session_id in "abc":
         snapshots.put(session_id, bytes(100))
@@ -81,7 +81,7 @@ def test_those_that_are_spared_never_go(tmp_path: Path) -> None:
     assert list(tmp_path.rglob("*.part")) == []
 
 
-def test_each_open_session_has_its_place(tmp_path: Path) -> None:
+def test_store_smaller_than_all_sessions_is_rejected(tmp_path: Path) -> None:
     def made(count: int, max_bytes: int, folder: Path | None = tmp_path) -> bool:
         limits = {"snapshot_max_count": count, "snapshot_max_bytes": max_bytes, "max_sessions": 8}
         return make_store(Settings(snapshot_dir=folder, **limits), MIB) is not None
@@ -104,7 +104,7 @@ def test_each_open_session_has_its_place(tmp_path: Path) -> None:
         (lambda data: b"x" + data, "does not begin with its SHA-256 line"),
     ],
 )
-def test_damage_is_told(tmp_path: Path, spoil: object, words: str) -> None:
+def test_corrupt_snapshot_file_is_rejected(tmp_path: Path, spoil: object, words: str) -> None:
     snapshots = store(tmp_path)
     snapshots.put("a", b"all of it")
     path = tmp_path / "deep/snapshots/a.snapshot"
@@ -113,7 +113,7 @@ def test_damage_is_told(tmp_path: Path, spoil: object, words: str) -> None:
         snapshots.get("a")
 
 
-def test_a_write_that_was_cut_off_is_not_seen(tmp_path: Path) -> None:
+def test_partial_write_is_ignored_and_removed(tmp_path: Path) -> None:
     snapshots = store(tmp_path)
     snapshots.put("a", b"good")
     part = tmp_path / "deep/snapshots/a.123.part"
@@ -124,7 +124,7 @@ def test_a_write_that_was_cut_off_is_not_seen(tmp_path: Path) -> None:
     assert not part.exists()
 
 
-def test_a_full_disk_leaves_the_earlier_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_keeps_the_previous_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshots = store(tmp_path)
     snapshots.put("a", b"good")
 
