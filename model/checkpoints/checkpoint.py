@@ -127,7 +127,7 @@ def load_detector(
     )
     if mode == "spike":
         if runtime not in (AUTO, "eager"):
-            raise ConfigError(f"runtime {runtime}: mode spike supports eager and {AUTO} only")
+            raise ConfigError(f"runtime {runtime}: binary spikes run eagerly; choose eager or {AUTO}")
         return Detector(to_spike_driven(loaded.network), loaded.spec, device)
     chosen = select_runtime(runtime, loaded.network, device)
     return Detector(loaded.network, loaded.spec, device, chosen, state_dtype)

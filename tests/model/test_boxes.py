@@ -17,7 +17,7 @@ def corners(*boxes: tuple[float, float, float, float]) -> NDArray[np.float32]:
     return np.array(boxes, np.float32)
 
 
-def test_decode_puts_a_box_around_its_cell() -> None:
+def test_decode_gives_a_box_around_its_cell() -> None:
     """A certain distance of 2, 1, 3 and 4 cells around the centre of cell (row 1, column 2) of P4."""
     raw = [torch.zeros(1, 66, 64 // s, 96 // s) for s in (8, 16, 32)]
     for side, cells in enumerate((2, 1, 3, 4)):
@@ -30,7 +30,7 @@ def test_decode_puts_a_box_around_its_cell() -> None:
     assert scores.shape == (1, 2, 8 * 12 + 4 * 6 + 2 * 3)
 
 
-def test_nms_works_inside_each_class() -> None:
+def test_nms_suppresses_within_each_class_only() -> None:
     boxes = corners((0, 0, 10, 10), (1, 0, 11, 10), (0, 0, 10, 10), (50, 50, 60, 60))
     scores = np.array([[0.9, 0.0], [0.8, 0.0], [0.0, 0.7], [0.2, 0.6]], np.float32)
     anchor, class_id = nms(boxes, scores, 0.1, 0.5)
@@ -45,7 +45,7 @@ def test_nms_threshold_is_exclusive_and_ties_keep_their_order() -> None:
     assert nms(boxes, scores, 0.5, 0.5)[0].tolist() == []
 
 
-def test_nms_against_brute_force() -> None:
+def test_nms_equals_brute_force() -> None:
     rng = np.random.default_rng(0)
     start = rng.uniform(0, 80, (60, 2))
     boxes = np.concatenate((start, start + rng.uniform(5, 40, (60, 2))), 1).astype(np.float32)
@@ -66,7 +66,7 @@ def test_nms_against_brute_force() -> None:
 
 
 @pytest.mark.parametrize(("width", "height"), [(304, 240), (346, 260), (1280, 720), (640, 480), (54, 61)])
-def test_boxes_come_back_to_the_sensor_pixels_they_were_drawn_at(width: int, height: int) -> None:
+def test_boxes_map_back_to_their_sensor_pixels(width: int, height: int) -> None:
     """A bright rectangle on the sensor, found again in the prepared input, maps back onto itself."""
     frame = np.zeros((2, height, width), np.uint16)
     x0, y0, x1, y1 = width // 4, height // 3, width // 4 * 3, height // 3 * 2
@@ -80,21 +80,21 @@ def test_boxes_come_back_to_the_sensor_pixels_they_were_drawn_at(width: int, hei
     )
 
 
-def test_gen1_is_padded_and_never_resampled() -> None:
+def test_gen1_frame_is_padded_not_resampled() -> None:
     frame = np.random.default_rng(0).integers(0, 12, (2, 240, 304)).astype(np.uint16)
     picture = preprocess(frame, Letterbox.fit(304, 240, SPEC), SPEC).numpy()
     np.testing.assert_array_equal(picture[:, 8:248, 8:312], np.minimum(frame, 8) / 8)
     assert picture.sum() == pytest.approx((np.minimum(frame, 8) / 8).sum())
 
 
-def test_a_large_sensor_keeps_its_events() -> None:
+def test_large_sensor_keeps_its_event_counts() -> None:
     frame = np.zeros((2, 720, 1280), np.uint16)
     frame[0, 300, 700] = 3
     picture = preprocess(frame, Letterbox.fit(1280, 720, SPEC), SPEC)
     assert picture.sum().item() * SPEC.count_cap == pytest.approx(3)
 
 
-def test_latest_polarity_is_grey_where_nothing_happened() -> None:
+def test_latest_polarity_is_grey_without_events() -> None:
     spec = ModelSpec("m", SpikeYOLOConfig(in_channels=3), representation="latest_polarity")
     frame = np.full((1, 240, 304), 127, np.uint8)
     picture = preprocess(frame, Letterbox.fit(304, 240, spec), spec)
@@ -109,7 +109,7 @@ def test_boxes_are_clipped_to_the_sensor() -> None:
     assert found.tolist() == [[0, 0, 304, 240]]
 
 
-def test_an_empty_result_is_still_a_result() -> None:
+def test_result_without_boxes_is_valid() -> None:
     detector = small_detector()
     out = detector.step(torch.zeros(1, 2, 64, 96), detector.init_state())
     found = detector.postprocess([out.logits], (90, 60), t_us=5, confidence=0.999)

@@ -1,4 +1,4 @@
-"""The state is explicit: streaming equals offline, sessions never mix, and memory has an effect."""
+"""Explicit state: streaming equals offline, sessions are independent, and state changes the output."""
 
 import random
 
@@ -35,7 +35,7 @@ def same(a: StepOutput, b: StepOutput, i: int = 0) -> bool:
     return spikes_a == spikes_b and all(torch.equal(x, y) for x, y in zip(raw_a, raw_b, strict=True))
 
 
-def test_step_leaves_its_input_state_untouched(detector: Detector) -> None:
+def test_step_does_not_modify_its_input_state(detector: Detector) -> None:
     state = detector.init_state()
     frames = event_like_frames(1, detector.spec)
     out = detector.step(frames, state)
@@ -45,7 +45,7 @@ def test_step_leaves_its_input_state_untouched(detector: Detector) -> None:
 
 
 @pytest.mark.parametrize("cut", [1, 2, 5])
-def test_a_stream_cut_anywhere_continues_exactly(detector: Detector, cut: int) -> None:
+def test_split_stream_continues_exactly(detector: Detector, cut: int) -> None:
     frames = event_like_frames(SLICES, detector.spec)
     whole = run_alone(detector, frames)
     saved = {name: t.clone() for name, t in whole[cut - 1].state.items()}
@@ -56,7 +56,7 @@ def test_a_stream_cut_anywhere_continues_exactly(detector: Detector, cut: int) -
         state = out.state
 
 
-def test_interleaved_sessions_equal_each_alone(detector: Detector) -> None:
+def test_interleaved_sessions_equal_single_sessions(detector: Detector) -> None:
     """Random batches of random sessions, through the bank, against each session by itself: exactly equal."""
     sessions = 5
     frames = [event_like_frames(SLICES, detector.spec, seed) for seed in range(sessions)]
@@ -73,7 +73,7 @@ def test_interleaved_sessions_equal_each_alone(detector: Detector) -> None:
             position[s] += 1
 
 
-def test_resetting_one_slot_touches_no_other(detector: Detector) -> None:
+def test_reset_of_one_slot_keeps_the_others(detector: Detector) -> None:
     bank = StateBank(detector.state_shapes, 3)
     out = detector.step(event_like_frames(3, detector.spec), bank.gather([0, 1, 2]))
     bank.scatter([0, 1, 2], out.state)
@@ -94,7 +94,7 @@ def test_carried_state_changes_the_output(detector: Detector) -> None:
     assert differing > len(reset.spikes) / 2
 
 
-def test_state_of_another_shape_is_refused(detector: Detector) -> None:
+def test_state_of_another_shape_is_rejected(detector: Detector) -> None:
     state = detector.init_state()
     first = next(iter(state))
     del state[first]

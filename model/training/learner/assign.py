@@ -1,7 +1,7 @@
-"""Task-aligned assignment: which cells learn which labelled box.
+"""Task-aligned assignment of labelled boxes to anchors.
 
 After Feng et al., "TOOD: Task-aligned One-stage Object Detection", ICCV 2021, section 3.2, with YOLOv8's
-constants; of several boxes that want an anchor, only those that chose it are looked at.
+constants. Conflicts are resolved among the boxes that selected the anchor.
 
 Shapes: B samples, A anchors (cells of all levels), M boxes padded, N classes.
 """
@@ -21,12 +21,12 @@ _EPS = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class GroundTruthBatch:
-    """Labelled boxes of a batch, padded.
+    """Labelled boxes of a batch, padded to M boxes for each sample.
 
     Attributes:
         corners: float32 [B,M,4] in input pixels.
         class_id: int64 [B,M].
-        valid: bool [B,M], False where padded.
+        valid: bool [B,M], False for padding.
     """
 
     corners: Tensor
@@ -36,12 +36,12 @@ class GroundTruthBatch:
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What each anchor is to predict.
+    """Targets of each anchor.
 
     Attributes:
-        positive: bool [B,A], anchors that learn a box.
-        corners: float32 [B,A,4], that box; meaningless elsewhere.
-        scores: float32 [B,A,N], 0 but for the class of the box, where it says how well the anchor fits it.
+        positive: bool [B,A], True for anchors with a box.
+        corners: float32 [B,A,4], the box of a positive anchor; undefined for other anchors.
+        scores: float32 [B,A,N], alignment of the anchor with its box, at the class of the box; 0 elsewhere.
     """
 
     positive: Tensor
@@ -53,54 +53,54 @@ class Assignment:
 def assign_targets(
     scores: Tensor, corners: Tensor, centres: Tensor, ground_truth: GroundTruthBatch
 ) -> Assignment:
-    """Give each box the TOP_K anchors inside it that predict it best, t = score^0.5 CIoU^6.
+    """Assign to each box the TOP_K anchors inside it with the best alignment t = score^0.5 CIoU^6.
 
-    An anchor wanted by several boxes goes to the one it overlaps most. Its target score is t, scaled so that
-    the best anchor of a box gets the box's best IoU.
+    An anchor that several boxes select is assigned to the box with the largest IoU. Its target score is t,
+    scaled so that the best anchor of a box gets the best IoU of the box.
 
     Args:
         scores: predicted probabilities [B,A,N].
         corners: predicted boxes [B,A,4] in input pixels.
-        centres: of the cells, [A,2] in input pixels.
+        centres: centres of the cells, [A,2] in input pixels.
         ground_truth: the labels; M may be 0.
     """
     batch, anchors, _ = scores.shape
     if ground_truth.valid.shape[1] == 0:
-        nothing = torch.zeros(batch, anchors, dtype=torch.bool, device=scores.device)
-        return Assignment(nothing, torch.zeros_like(corners), torch.zeros_like(scores))
+        no_positive = torch.zeros(batch, anchors, dtype=torch.bool, device=scores.device)
+        return Assignment(no_positive, torch.zeros_like(corners), torch.zeros_like(scores))
     inside = _centres_in_boxes(centres, ground_truth)
     iou = complete_iou(ground_truth.corners[:, :, None], corners[:, None]).clamp_min(0) * inside  # [B,M,A]
     of_class = ground_truth.class_id[:, :, None].expand(-1, -1, anchors)
     score = scores.transpose(1, 2).gather(1, of_class)
-    fit = score**SCORE_POWER * iou**IOU_POWER * inside
-    chosen = _top_anchors(fit) & inside
-    chosen = _resolve_conflicts(chosen, iou)
-    positive, box = chosen.any(1), chosen.float().argmax(1)
-    fit, iou = fit * chosen, iou * chosen
-    share = fit / (fit.amax(2, keepdim=True) + _EPS) * iou.amax(2, keepdim=True)
+    alignment = score**SCORE_POWER * iou**IOU_POWER * inside
+    selected = _top_anchors(alignment) & inside
+    selected = _resolve_conflicts(selected, iou)
+    positive, box = selected.any(1), selected.float().argmax(1)
+    alignment, iou = alignment * selected, iou * selected
+    target_score = alignment / (alignment.amax(2, keepdim=True) + _EPS) * iou.amax(2, keepdim=True)
     target = torch.zeros_like(scores).scatter_(
-        2, ground_truth.class_id.gather(1, box)[:, :, None], share.amax(1)[:, :, None].to(scores.dtype)
+        2, ground_truth.class_id.gather(1, box)[:, :, None], target_score.amax(1)[:, :, None].to(scores.dtype)
     )
-    mine = ground_truth.corners.gather(1, box[:, :, None].expand(-1, -1, 4))
-    return Assignment(positive, mine, target * positive[:, :, None])
+    target_corners = ground_truth.corners.gather(1, box[:, :, None].expand(-1, -1, 4))
+    return Assignment(positive, target_corners, target * positive[:, :, None])
 
 
 def _centres_in_boxes(centres: Tensor, ground_truth: GroundTruthBatch) -> Tensor:
-    """Which cell centres lie in which box, [B,M,A]."""
-    beyond = centres - ground_truth.corners[:, :, None, :2]
-    before = ground_truth.corners[:, :, None, 2:] - centres
-    return (torch.cat((beyond, before), 3).amin(3) > 0) & ground_truth.valid[:, :, None]
+    """Return the mask of cell centres that lie in a box, [B,M,A]."""
+    left_top = centres - ground_truth.corners[:, :, None, :2]
+    right_bottom = ground_truth.corners[:, :, None, 2:] - centres
+    return (torch.cat((left_top, right_bottom), 3).amin(3) > 0) & ground_truth.valid[:, :, None]
 
 
-def _top_anchors(fit: Tensor) -> Tensor:
-    """The TOP_K anchors of each box, [B,M,A]."""
-    best = fit.topk(min(TOP_K, fit.shape[2]), 2).indices
-    return torch.zeros_like(fit, dtype=torch.bool).scatter_(2, best, True)
+def _top_anchors(alignment: Tensor) -> Tensor:
+    """Return the mask of the TOP_K anchors of each box, [B,M,A]."""
+    top = alignment.topk(min(TOP_K, alignment.shape[2]), 2).indices
+    return torch.zeros_like(alignment, dtype=torch.bool).scatter_(2, top, True)
 
 
-def _resolve_conflicts(chosen: Tensor, iou: Tensor) -> Tensor:
-    """Leave each anchor to one box: of those that chose it, the one it overlaps most."""
-    contested = chosen.sum(1, keepdim=True) > 1
-    winner = torch.where(chosen, iou, -1.0).argmax(1, keepdim=True)
-    only = torch.zeros_like(chosen).scatter_(1, winner, True)
-    return torch.where(contested, only & chosen, chosen)
+def _resolve_conflicts(selected: Tensor, iou: Tensor) -> Tensor:
+    """Keep one box for each anchor: of the boxes that selected it, the box with the largest IoU."""
+    contested = selected.sum(1, keepdim=True) > 1
+    winner = torch.where(selected, iou, -1.0).argmax(1, keepdim=True)
+    is_winner = torch.zeros_like(selected).scatter_(1, winner, True)
+    return torch.where(contested, is_winner & selected, selected)

@@ -1,4 +1,4 @@
-"""Batch-norm statistics of averaged weights, measured rather than averaged."""
+"""Batch-norm statistics of averaged weights, recomputed on training batches."""
 
 from collections.abc import Iterable
 
@@ -14,26 +14,26 @@ from spikewatch.model.training.loader.batch import Batch
 def recompute_batch_norm(
     network: Network, slices: int, batches: Iterable[Batch], streams: StreamState
 ) -> None:
-    """Replace all running means and variances by those over some batches.
+    """Replace all running means and variances by those over `batches`.
 
-    A moving average of weights is no network that was ever run: the average of its statistics is not the
-    statistics of the average, and in a spiking network the difference decides who fires (Wu and Johnson,
+    The averaged network was never run in training, so the average of the running statistics differs from its
+    own statistics. In a spiking network this difference changes which neurons fire (Wu and Johnson,
     "Rethinking 'Batch' in BatchNorm", 2021, section 3.1).
 
     Args:
-        network: left in evaluation mode.
+        network: the averaged network; in evaluation mode afterwards.
         slices: T, see `Unroll`.
-        batches: on the network's device, with at least one.
-        streams: from rest.
+        batches: at least one batch, on the network's device.
+        streams: initial state of the streams.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # the plain mean over all that follow
-    run = Unroll(network.train(), slices)
+        norm.momentum = None  # cumulative mean over all batches
+    unroll = Unroll(network.train(), slices)
     for batch in batches:
-        _, streams = run(batch.frames / batch.levels, batch.is_first, streams)
+        _, streams = unroll(batch.frames / batch.levels, batch.is_first, streams)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     network.eval()

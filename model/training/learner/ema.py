@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights, which is what is scored and shipped."""
+"""Exponential moving average (EMA) of the weights, which is the network that is scored and saved."""
 
 import copy
 import math
@@ -11,10 +11,10 @@ from spikewatch.model.network.base import Network
 
 
 class ModelEMA:
-    """average = d average + (1 - d) weights, batch-norm statistics included.
+    """EMA of weights and batch-norm statistics: average = d average + (1 - d) weights.
 
-    d grows from 0 towards 1 - 1/steps as (1 - 1/steps) (1 - exp(-5 updates / steps)), as in YOLOv8 with its
-    10,000 steps, so that the first random weights are soon forgotten.
+    d grows from 0 to 1 - 1/steps as (1 - 1/steps) (1 - exp(-5 updates / steps)), so that the first random
+    weights lose their influence early. YOLOv8 does the same with 10,000 steps.
     """
 
     def __init__(self, network: Network, steps: int) -> None:
@@ -24,21 +24,21 @@ class ModelEMA:
 
     @torch.no_grad()
     def update(self, network: Network) -> None:
-        """Take in the weights after one step of the optimiser."""
+        """Update the average with the weights after one optimiser step."""
         self.updates += 1
         weight = 1 - (1 - 1 / self._steps) * (1 - math.exp(-5 * self.updates / self._steps))
-        mine, theirs = self.network.state_dict(), network.state_dict()
-        for name, tensor in mine.items():
-            if tensor.is_floating_point():
-                tensor.lerp_(theirs[name], weight)
+        averages, weights = self.network.state_dict(), network.state_dict()
+        for name, average in averages.items():
+            if average.is_floating_point():
+                average.lerp_(weights[name], weight)
             else:
-                tensor.copy_(theirs[name])
+                average.copy_(weights[name])
 
     def state_dict(self) -> dict[str, Any]:
-        """Tensors of the average, and how many updates it has seen."""
+        """Return the tensors of the average and the number of updates."""
         return {"network": self.network.state_dict(), "updates": self.updates}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`."""
+        """Restore the state that `state_dict` returned."""
         self.updates = state["updates"]
         self.network.load_state_dict(state["network"])

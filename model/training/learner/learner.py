@@ -1,6 +1,6 @@
-"""One step of the optimiser.
+"""Trainer: one optimiser step on a batch, with truncated back-propagation through time.
 
-Shapes: K slices, B lanes.
+Shapes: K slices, B streams.
 """
 
 import math
@@ -23,13 +23,13 @@ from spikewatch.model.training.loader.batch import Batch
 
 @dataclass(frozen=True, slots=True)
 class StepReport:
-    """What one step of the optimiser did; the losses are those before it.
+    """Report of one optimiser step, with the losses before the update.
 
     Attributes:
-        box, cls, dfl: terms of the loss, weighted.
-        gradient_norm: before it was clipped.
-        learning_rate: of this step.
-        labelled: pairs of slice and lane that were compared with labels.
+        box, cls, dfl: weighted terms of the loss.
+        gradient_norm: norm of the gradient before clipping.
+        learning_rate: learning rate of this step.
+        labelled: number of pairs of slice and stream with labels.
     """
 
     box: float
@@ -46,14 +46,14 @@ class StepReport:
 
 
 class Trainer:
-    """Owns what changes from step to step: the weights, their average, the optimiser's own state.
+    """Owner of the state that changes in training: weights, their EMA, optimiser and gradient scaler.
 
     Args:
-        network: on its device.
-        slices: T, the slices that a result is averaged over.
-        recipe: how it is trained.
-        amp_dtype: type of the products inside the network, on a GPU; None for float32 throughout.
-        distributed: wraps the unrolled network for several processes (torch's DistributedDataParallel).
+        network: network on its device.
+        slices: T, the number of slices that a result is averaged over.
+        recipe: training recipe.
+        amp_dtype: autocast type on a GPU; None for float32.
+        distributed: train in several processes with torch's DistributedDataParallel.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Trainer:
         self._amp_dtype = amp_dtype
         self._distributed = distributed
         unroll = Unroll(network, slices)
-        # Each process keeps its own batch-norm statistics; those of the first are saved. A learned beta has
-        # no gradient where only first slices have labels.
+        # Buffers are not synchronised, because each process keeps its own batch-norm statistics; those of the
+        # first are saved. A learned beta has no gradient if only first slices have labels.
         learned = network.config.beta_mode == "learned"
         self._unroll: nn.Module = (
             nn.parallel.DistributedDataParallel(
@@ -85,23 +85,23 @@ class Trainer:
         self._scaler = torch.amp.GradScaler(self.device.type, enabled=amp_dtype is torch.float16)
 
     def step(self, batch: Batch, streams: StreamState, epoch: float) -> tuple[StepReport | None, StreamState]:
-        """Learn from one batch; where nothing is labelled in it, only the membranes go on.
+        """Train on one batch. Without labels in the batch, only the membranes advance and the report is None.
 
         Args:
-            batch: on any device.
-            streams: from the batch before.
-            epoch: how far the run is, for the learning rate.
+            batch: batch on any device.
+            streams: stream states after the previous batch.
+            epoch: progress of the run in epochs, for the learning rate.
 
         Raises:
-            TrainingError: loss or gradient are not finite; the weights are left as they were.
+            TrainingError: the loss or the gradient is not finite; the weights are not changed.
         """
         batch = to_device(batch, self.device)
         with torch.autocast(self.device.type, self._amp_dtype, enabled=self._amp_dtype is not None):
             outputs, after = self._unroll(batch.frames / batch.levels, batch.is_first, streams)
-        labelled = sum(int(each.labelled.sum()) for each in batch.targets)
+        labelled = sum(int(targets.labelled.sum()) for targets in batch.targets)
         if labelled:
             loss = detection_loss(*select_labelled(outputs, batch.targets))
-        elif self._distributed:  # the other processes wait for the gradients of this one
+        elif self._distributed:  # still run backward, because the other processes wait for the gradients
             loss = _zero_loss(outputs)
         else:
             return None, after.detached()
@@ -120,7 +120,7 @@ class Trainer:
         self._scaler.scale(loss.total).backward()  # type: ignore[no-untyped-call]
         self._scaler.unscale_(self._optimiser)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self._recipe.clip_norm).item()
-        if not self._scaler.is_enabled():  # which skips such steps, and scales less from then on
+        if not self._scaler.is_enabled():  # an enabled scaler skips such steps and reduces its scale
             self._check_finite("gradient", norm)
         self._scaler.step(self._optimiser)
         self._scaler.update()
@@ -129,12 +129,12 @@ class Trainer:
     def _check_finite(self, label: str, value: float) -> None:
         if not math.isfinite(value):
             raise TrainingError(
-                f"the {label} is {value}: training stopped with the weights before this step; "
-                "look at the labels, or lower the learning rate"
+                f"the {label} is {value}, expected a finite number; the weights are those before this step: "
+                "check the labels, or lower the learning rate"
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a run needs to go on."""
+        """Return all state that is needed to resume."""
         return {
             "network": self.network.state_dict(),
             "average": self.ema.state_dict(),
@@ -143,7 +143,7 @@ class Trainer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from `state_dict`."""
+        """Restore the state that `state_dict` returned."""
         self.network.load_state_dict(state["network"])
         self.ema.load_state_dict(state["average"])
         self._optimiser.load_state_dict(state["optimiser"])
@@ -151,25 +151,25 @@ class Trainer:
 
 
 def _zero_loss(outputs: list[HeadLogits]) -> DetectionLoss:
-    """A loss of zero that reaches all weights."""
-    zero = sum((level.sum() for raw in outputs for level in raw), start=outputs[0][0].new_zeros(())) * 0
+    """Return a loss of zero that depends on all weights."""
+    zero = sum((level.sum() for logits in outputs for level in logits), outputs[0][0].new_zeros(())) * 0
     return DetectionLoss(zero, zero, zero)
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
-    """The same batch on a device."""
+    """Copy a batch to a device."""
 
     def move(t: Tensor) -> Tensor:
         return t.to(device, non_blocking=True)
 
     targets = tuple(
         replace(
-            each,
-            labelled=move(each.labelled),
-            batch_index=move(each.batch_index),
-            xyxy=move(each.xyxy),
-            class_id=move(each.class_id),
+            slice_targets,
+            labelled=move(slice_targets.labelled),
+            batch_index=move(slice_targets.batch_index),
+            xyxy=move(slice_targets.xyxy),
+            class_id=move(slice_targets.class_id),
         )
-        for each in batch.targets
+        for slice_targets in batch.targets
     )
     return replace(batch, frames=move(batch.frames), is_first=move(batch.is_first), targets=targets)

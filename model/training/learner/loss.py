@@ -1,4 +1,4 @@
-"""The loss of the anchor-free head: class, box and distribution focal loss, as in YOLOv8.
+"""Detection loss of the anchor-free head: class, box and distribution focal loss, as in YOLOv8.
 
 Shapes: B samples, A anchors, N classes, M boxes, S positive anchors.
 """
@@ -21,7 +21,7 @@ BOX_GAIN, CLASS_GAIN, DFL_GAIN = 7.5, 0.5, 1.5
 
 @dataclass(frozen=True, slots=True)
 class DetectionLoss:
-    """Three terms, each weighted; scalars."""
+    """Three weighted terms of the loss, scalars."""
 
     box: Tensor
     cls: Tensor
@@ -29,20 +29,20 @@ class DetectionLoss:
 
     @property
     def total(self) -> Tensor:
-        """What is minimised."""
+        """The loss that is minimised."""
         return self.box + self.cls + self.dfl
 
 
 def detection_loss(logits: HeadLogits, ground_truth: GroundTruthBatch) -> DetectionLoss:
-    """Loss of a batch, each term divided by the sum of the target scores (at least 1).
+    """Compute the loss of a batch. Each term is divided by the sum of the target scores (at least 1).
 
-    cls: binary cross-entropy against the scores of the assignment. box: 1 - CIoU. dfl: cross-entropy of
-    each side's distribution with the two bins around its distance (Li et al., NeurIPS 2020, equation 6).
-    Box and DFL are weighted by the target score of the anchor.
+    cls: binary cross-entropy with the target scores. box: 1 - CIoU. dfl: cross-entropy of the distribution
+    of each side with the two bins around its distance (Li et al., NeurIPS 2020, equation 6). box and dfl are
+    weighted by the target score of the anchor.
 
     Args:
-        logits: logits of P3, P4, P5, averaged over the slices of a window; float32.
-        ground_truth: the labels of the same B samples.
+        logits: float32 logits of P3, P4 and P5, averaged over the slices of a window.
+        ground_truth: labels of the same B samples.
     """
     corners, probabilities = decode_anchor_free(logits)
     corners, scores = corners.transpose(1, 2), probabilities.transpose(1, 2)
@@ -52,23 +52,23 @@ def detection_loss(logits: HeadLogits, ground_truth: GroundTruthBatch) -> Detect
     norm = target.scores.sum().clamp_min(1)
     cls = F.binary_cross_entropy_with_logits(classes.transpose(1, 2), target.scores, reduction="sum")
     weight = target.scores.sum(2)[target.positive]
-    wanted = target.corners[target.positive]
-    box = ((1 - complete_iou(corners[target.positive], wanted)) * weight).sum()
+    target_corners = target.corners[target.positive]
+    box = ((1 - complete_iou(corners[target.positive], target_corners)) * weight).sum()
     sides = distances.permute(0, 3, 1, 2)[target.positive]  # [S,4,DFL_BINS]
     cell = target.positive.nonzero()[:, 1]
-    dfl = (_distribution_focal_loss(sides, _target_distances(wanted, anchors, cell)) * weight).sum()
+    dfl = (_distribution_focal_loss(sides, _target_distances(target_corners, anchors, cell)) * weight).sum()
     return DetectionLoss(BOX_GAIN * box / norm, CLASS_GAIN * cls / norm, DFL_GAIN * dfl / norm)
 
 
 def _target_distances(corners: Tensor, anchors: Anchors, cell: Tensor) -> Tensor:
-    """Left, top, right, bottom distances [S,4] from the centre of each cell, in strides, within the bins."""
+    """Return the distances [S,4] of left, top, right, bottom from the cell centres, in strides, clamped."""
     centres = anchors.centres_px.T[cell]
     sides = torch.cat((centres - corners[:, :2], corners[:, 2:] - centres), 1)
     return (sides / anchors.strides_px[cell, None]).clamp(0, DFL_BINS - 1 - 0.01)
 
 
 def _distribution_focal_loss(logits: Tensor, distance: Tensor) -> Tensor:
-    """Mean over the four sides: [S,4,DFL_BINS] and [S,4] -> [S]."""
+    """Compute the mean loss over the four sides: [S,4,DFL_BINS] and [S,4] -> [S]."""
     low = distance.long()
     share = distance - low
     flat = logits.flatten(0, 1)

@@ -1,6 +1,6 @@
-"""Pictures of what a network is taught and what it finds: event frames with boxes, side by side.
+"""Training preview: an image of training frames with labels and detections.
 
-Shapes: B lanes, P channels, h and w input pixels.
+Shapes: B streams, P channels, h and w input pixels.
 """
 
 from pathlib import Path
@@ -24,18 +24,18 @@ COLUMNS = 4
 
 @torch.no_grad()
 def save_preview(network: Network, slices: int, batch: Batch, streams: StreamState, path: Path) -> None:
-    """Draw the last slice of 16 lanes at most: labels green, detections orange with class and confidence.
+    """Draw the last slice of at most 16 streams: labels green, detections orange with class and confidence.
 
     Args:
-        network: in evaluation mode.
+        network: network in evaluation mode.
         slices: T.
-        batch: with frames of events or pictures, on the network's device.
-        streams: from rest.
-        path: of the PNG.
+        batch: batch of event frames or images, on the network's device.
+        streams: initial state of the streams.
+        path: path of the PNG file.
     """
     outputs, _ = Unroll(network, slices)(batch.frames / batch.levels, batch.is_first, streams)
     count = min(batch.frames.shape[1], 16)
-    tiles = [_draw_tile(batch, outputs[-1], lane) for lane in range(count)]
+    tiles = [_draw_tile(batch, outputs[-1], index) for index in range(count)]
     blank = np.zeros_like(tiles[0])
     tiles += [blank] * (-count % COLUMNS)
     rows = [np.concatenate(tiles[i : i + COLUMNS], 1) for i in range(0, len(tiles), COLUMNS)]
@@ -43,24 +43,24 @@ def save_preview(network: Network, slices: int, batch: Batch, streams: StreamSta
 
 
 def _draw_tile(batch: Batch, logits: HeadLogits, index: int) -> NDArray[np.uint8]:
-    picture = Image.fromarray(_to_rgb(batch.frames[-1, index].float() / batch.levels))
-    pen = ImageDraw.Draw(picture)
-    known = batch.targets[-1]
-    for box in known.xyxy[known.batch_index == index].tolist():
-        pen.rectangle(box, outline=LABEL_COLOUR)
+    image = Image.fromarray(_to_rgb(batch.frames[-1, index].float() / batch.levels))
+    canvas = ImageDraw.Draw(image)
+    targets = batch.targets[-1]
+    for box in targets.xyxy[targets.batch_index == index].tolist():
+        canvas.rectangle(box, outline=LABEL_COLOUR)
     corners, scores = decode(tuple(level[index : index + 1] for level in logits))  # type: ignore[arg-type]
     boxes, scores = corners[0].T.cpu(), scores[0].T.cpu()
     for anchor, class_id in zip(*nms(boxes.numpy(), scores.numpy(), CONFIDENCE, IOU), strict=True):
         x1, y1, x2, y2 = boxes[anchor].tolist()
-        pen.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=DETECTION_COLOUR)
-        pen.text((x1 + 2, y1), f"{class_id} {scores[anchor, class_id]:.2f}", fill=DETECTION_COLOUR)
-    return np.asarray(picture)
+        canvas.rectangle((x1, y1, max(x1, x2), max(y1, y2)), outline=DETECTION_COLOUR)
+        canvas.text((x1 + 2, y1), f"{class_id} {scores[anchor, class_id]:.2f}", fill=DETECTION_COLOUR)
+    return np.asarray(image)
 
 
 def _to_rgb(frame: Tensor) -> NDArray[np.uint8]:
-    """[P,h,w] in 0..1 -> uint8 [h,w,3]: OFF blue, ON white; three channels are shown as they are."""
+    """Convert [P,h,w] in 0..1 to uint8 [h,w,3]: OFF blue, ON white; three channels are taken as RGB."""
     if len(frame) == 3:
         return np.ascontiguousarray((frame.permute(1, 2, 0) * 255).byte().cpu().numpy())
     off, on = (4 * frame).clamp(0, 1).cpu().numpy()
-    picture = np.stack((30 + 200 * on, 30 + 60 * off + 180 * on, 40 + 200 * np.maximum(on, off)), -1)
-    return picture.clip(0, 255).astype(np.uint8)
+    rgb = np.stack((30 + 200 * on, 30 + 60 * off + 180 * on, 40 + 200 * np.maximum(on, off)), -1)
+    return rgb.clip(0, 255).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""How a network is trained: everything but the data and the network, as one frozen value."""
+"""Training recipe: the hyperparameters of a run, and its optimiser."""
 
 from dataclasses import dataclass, replace
 
@@ -12,20 +12,20 @@ OPTIMISERS = ("sgd", "adamw")
 
 @dataclass(frozen=True, slots=True)
 class TrainingRecipe:
-    """A training run. The defaults are the paper's for Gen1: SGD, learning rate 0.01, 50 epochs.
+    """Hyperparameters of a run. The defaults are the paper's for Gen1: SGD, learning rate 0.01, 50 epochs.
 
     Attributes:
-        epochs: passes through the data.
+        epochs: number of epochs.
         optimiser: one of OPTIMISERS.
-        learning_rate: at its peak. The loss is a mean over target scores, so it does not grow with the batch
-            (YOLOv8 multiplies its by the number of images).
-        final_share: of the peak that is left at the end of the linear decay.
-        warmup_epochs: in which it rises from nothing.
-        momentum: of SGD (Nesterov); beta1 of AdamW.
-        weight_decay: of kernels; biases, batch norms and learned betas are spared.
-        clip_norm: bound of the gradient's norm over all parameters.
-        seed: of weights, sampling and augmentation.
-        average_steps: how far the moving average of the weights looks back.
+        learning_rate: peak learning rate. The loss is a mean over target scores, so it does not grow with the
+            batch size (YOLOv8 multiplies its loss by the number of images).
+        final_share: final learning rate, as a share of the peak, after linear decay.
+        warmup_epochs: epochs of linear warm-up from zero.
+        momentum: Nesterov momentum of SGD; beta1 of AdamW.
+        weight_decay: weight decay of kernels; biases, batch norms and learned betas have none.
+        clip_norm: maximum norm of the gradient over all parameters.
+        seed: seed of weights, sampling and augmentation.
+        average_steps: time constant of the moving average of the weights, in steps.
     """
 
     epochs: int = 50
@@ -40,29 +40,32 @@ class TrainingRecipe:
     average_steps: int = 10_000
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be run."""
+        """Raise ConfigError if a value is out of range."""
         if self.optimiser not in OPTIMISERS:
             raise ConfigError(f"optimiser {self.optimiser!r} is unknown; known are {', '.join(OPTIMISERS)}")
         if min(self.epochs, self.learning_rate, self.clip_norm, self.average_steps) <= 0:
-            raise ConfigError("epochs, learning_rate, clip_norm and average_steps must be above zero")
+            raise ConfigError(
+                f"epochs {self.epochs}, learning_rate {self.learning_rate}, clip_norm {self.clip_norm}, "
+                f"average_steps {self.average_steps}: expected numbers above zero"
+            )
 
     def with_adamw(self) -> "TrainingRecipe":
-        """The same run by AdamW, with the learning rate and decay that suit it."""
+        """Return the recipe with AdamW and its usual learning rate, momentum and weight decay."""
         return replace(self, optimiser="adamw", learning_rate=1e-3, momentum=0.9, weight_decay=0.05)
 
     def for_steps(self, steps: int) -> "TrainingRecipe":
-        """The same for a run of so many steps: a short one's average looks back a twentieth of it."""
+        """Return the recipe for a run of `steps` steps, with at most steps / 20 average steps."""
         return replace(self, average_steps=max(min(self.average_steps, steps // 20), 1))
 
     def learning_rate_at(self, epoch: float) -> float:
-        """Learning rate after so many epochs, fractions included: linear warm-up, then linear decay."""
-        done = min(epoch / self.epochs, 1.0)
-        rate = self.learning_rate * (1 - done * (1 - self.final_share))
+        """Return the learning rate after `epoch` epochs: linear warm-up times linear decay."""
+        progress = min(epoch / self.epochs, 1.0)
+        rate = self.learning_rate * (1 - progress * (1 - self.final_share))
         return rate * min(epoch / self.warmup_epochs, 1.0) if self.warmup_epochs else rate
 
 
 def make_optimiser(network: nn.Module, recipe: TrainingRecipe) -> torch.optim.Optimizer:
-    """The optimiser, with weight decay on kernels only."""
+    """Build the optimiser, with weight decay on kernels only."""
     kernels = [p for p in network.parameters() if p.ndim > 1]
     others = [p for p in network.parameters() if p.ndim <= 1]
     groups = [

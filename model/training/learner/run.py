@@ -1,6 +1,6 @@
-"""A training run: epochs of steps, each scored, written down and saved, so that it can be killed at any time.
+"""Training run: epochs of optimiser steps; each epoch is scored, logged and saved, so a run can be resumed.
 
-Shapes: B lanes.
+Shapes: B streams.
 """
 
 import time
@@ -35,63 +35,63 @@ from spikewatch.model.training.learner.unroll import StreamState
 from spikewatch.model.training.loader.batch import Batch
 
 PREFETCH_BATCHES = 6
-"""Batches made ahead of the network."""
+"""Number of batches that are prefetched."""
 
 
 class BatchSource(Protocol):
-    """What a run learns from; the same epoch gives the same batches."""
+    """Source of training batches. The same epoch gives the same batches."""
 
     @property
     def batches_per_epoch(self) -> int:
-        """How many each process gets."""
+        """Number of batches for each process."""
         ...
 
     def batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> Batch:
-        """One of them, of this process's lanes."""
+        """Return one batch of an epoch, with the streams of this process."""
         ...
 
 
 BATCH_NORM_BATCHES = 24
-"""Batches that the statistics of batch norms are taken from."""
+"""Number of batches for the statistics of batch norms."""
 
 Validate = Callable[[Detector], Score]
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessRank:
-    """Which of several processes this is, each with a device of its own."""
+    """Rank of this process among several, each with its own device."""
 
     rank: int = 0
     world_size: int = 1
 
     @property
     def is_first(self) -> bool:
-        """The one that scores and writes."""
+        """True for the process that scores and writes files."""
         return self.rank == 0
 
 
 class TrainingCallback(Protocol):
-    """Told how a run goes."""
+    """Callback for the progress of a run."""
 
     def on_step(self, epoch: int, steps_done: int, total_steps: int, report: StepReport | None) -> None:
-        """One step of the optimiser, or a batch without labels."""
+        """Handle an optimiser step; the report is None for a batch without labels."""
 
     def on_epoch(self, report: EpochReport) -> None:
-        """One pass through the data."""
+        """Handle the end of an epoch."""
 
 
 class TrainingRun:
-    """Ties learner, data and folder together.
+    """Training run with its trainer, batches and folder.
 
     Args:
-        trainer: with the network on its device.
-        batches: what it learns from.
-        spec: of the weights that are saved.
-        recipe: how.
-        folder: where everything is written; only the first process does.
-        validate: scores the averaged weights; None to leave that out.
-        process: of this process.
-        num_workers: processes that make batches, for a GPU; 0: a thread does.
+        trainer: trainer of the network on its device.
+        batches: source of the batches.
+        spec: specification of the saved weights.
+        recipe: training recipe.
+        folder: folder of the run; only the first process writes to it.
+        validate: scores the averaged weights; None for no validation.
+        process: rank of this process.
+        num_workers: processes that prepare batches, for a GPU; 0 uses a thread.
     """
 
     def __init__(
@@ -117,54 +117,55 @@ class TrainingRun:
         self._shapes = trace_shapes(trainer.network, spec.input_height, spec.input_width).state_shapes
 
     def fit(self, callback: TrainingCallback, state: dict[str, Any] | None = None) -> None:
-        """Run all epochs that are left.
+        """Run all remaining epochs.
 
         Args:
-            callback: told of steps and epochs, in the first process.
-            state: from `RunFolder.begin`, to go on after the last whole epoch.
+            callback: called at each step and epoch, in the first process.
+            state: from `RunFolder.create_or_resume`, to resume after the last complete epoch.
 
         Raises:
-            TrainingError: loss or gradient are not finite, or an epoch had no label. What was saved stays.
+            TrainingError: the loss or the gradient is not finite, or an epoch had no label. Saved files are
+                kept.
         """
-        done = 0
+        epochs_done = 0
         if state is not None:
             self._trainer.load_state_dict(state["learner"])
-            done, self._best_ap = int(state["epoch"]), float(state["best"])
-        journal = None
+            epochs_done, self._best_ap = int(state["epoch"]), float(state["best"])
+        training_log = None
         if self._process.is_first:
-            journal = TrainingLog(self._folder.path, self._spec.class_names, done)
+            training_log = TrainingLog(self._folder.path, self._spec.class_names, epochs_done)
         try:
-            for epoch in range(done, self._recipe.epochs):
+            for epoch in range(epochs_done, self._recipe.epochs):
                 report = self._train_epoch(epoch, callback)
-                if journal is not None:
-                    self._finish_epoch(report, journal, callback)
+                if training_log is not None:
+                    self._finish_epoch(report, training_log, callback)
         finally:
-            if journal is not None:
-                journal.close()
+            if training_log is not None:
+                training_log.close()
 
     def _train_epoch(self, epoch: int, callback: TrainingCallback) -> EpochReport:
-        network, begun, reports = self._trainer.network.train(), time.monotonic(), list[StepReport]()
-        lanes, total = None, self._batches.batches_per_epoch
+        network, started, reports = self._trainer.network.train(), time.monotonic(), list[StepReport]()
+        streams, total = None, self._batches.batches_per_epoch
         for index, batch in enumerate(self._load_batches(epoch)):
-            lanes = lanes or self._initial_state(batch)
-            report, lanes = self._trainer.step(batch, lanes, epoch + index / total)
+            streams = streams or self._initial_state(batch)
+            report, streams = self._trainer.step(batch, streams, epoch + index / total)
             if report is not None:
                 reports.append(report)
             if self._process.is_first:
                 callback.on_step(epoch + 1, index + 1, total, report)
         network.eval()
         if not reports:
-            raise TrainingError(f"epoch {epoch + 1}: no batch had a label in it; look at the labels' times")
-        return mean_report(epoch + 1, reports, time.monotonic() - begun)
+            raise TrainingError(f"epoch {epoch + 1}: no batch had a label; check the times of the labels")
+        return mean_report(epoch + 1, reports, time.monotonic() - started)
 
     def _initial_state(self, batch: Batch) -> StreamState:
-        lanes, device = batch.frames.shape[1], self._trainer.device
-        age = torch.zeros(lanes, dtype=torch.int64, device=device)
-        return StreamState(init_state(self._shapes, lanes, device), (), age)
+        batch_size, device = batch.frames.shape[1], self._trainer.device
+        age = torch.zeros(batch_size, dtype=torch.int64, device=device)
+        return StreamState(init_state(self._shapes, batch_size, device), (), age)
 
     def _load_batches(self, epoch: int) -> Iterator[Batch]:
         source = _EpochDataset(self._batches, epoch, self._process)
-        # spawned, because a fork of a process whose threads compute may never wake
+        # spawn, because a fork of a process with compute threads can deadlock
         context = "spawn" if self._num_workers else None
         loader: DataLoader[Batch] = DataLoader(
             source, batch_size=None, num_workers=self._num_workers, multiprocessing_context=context
@@ -182,7 +183,7 @@ class TrainingRun:
             if report.ap is not None and report.ap > self._best_ap:
                 self._best_ap = report.ap
                 self._folder.save_weights("best", average, self._spec)
-        finally:  # the epoch is kept even if it cannot be scored
+        finally:  # save the epoch even if validation fails
             training_log.add(report)
             self._folder.save_state(
                 {"learner": self._trainer.state_dict(), "epoch": report.epoch, "best": self._best_ap}
@@ -192,10 +193,10 @@ class TrainingRun:
         callback.on_epoch(report)
 
     def _recompute_batch_norm(self, epoch: int) -> None:
-        """Give the averaged weights batch norms of their own, from the first batches of the epoch."""
-        place, device = self._process, self._trainer.device
+        """Recompute the batch norms of the averaged weights on the first batches of the epoch."""
+        process, device = self._process, self._trainer.device
         steps = range(min(BATCH_NORM_BATCHES, self._batches.batches_per_epoch))
-        batches = (self._batches.batch(epoch - 1, step, place.rank, place.world_size) for step in steps)
+        batches = (self._batches.batch(epoch - 1, step, process.rank, process.world_size) for step in steps)
         first = next(batches)
         on_device = (to_device(batch, device) for batch in chain((first,), batches))
         average = self._trainer.ema.network
@@ -204,12 +205,12 @@ class TrainingRun:
     def _add_scores(self, report: EpochReport) -> EpochReport:
         if self._validate is None:
             return report
-        begun = time.monotonic()
+        started = time.monotonic()
         detector = Detector(self._trainer.ema.network, self._spec, self._trainer.device)
         score = self._validate(detector)
         return replace(
             report,
-            validation_seconds=time.monotonic() - begun,
+            validation_seconds=time.monotonic() - started,
             ap=score.metrics.ap,
             ap50=score.metrics.ap50,
             classes=tuple((row.name, row.metrics.ap50) for row in score.classes),
@@ -223,7 +224,7 @@ class TrainingRun:
 
 
 class _EpochDataset(Dataset[Batch]):
-    """The batches of one epoch by number, for processes that make them while the network learns."""
+    """Dataset of the batches of one epoch, for the workers of a data loader."""
 
     def __init__(self, batches: BatchSource, epoch: int, process: ProcessRank) -> None:
         self._batches = batches
@@ -240,12 +241,12 @@ class _EpochDataset(Dataset[Batch]):
 
 
 def prefetch(batches: Iterator[Batch]) -> Iterator[Batch]:
-    """The same batches, PREFETCH of them made ahead by a thread."""
+    """Yield the same batches, with PREFETCH_BATCHES prepared in advance by a thread."""
     pool = ThreadPoolExecutor(1)
     try:
-        ahead = deque(pool.submit(next, batches, None) for _ in range(PREFETCH_BATCHES))
-        while (batch := ahead.popleft().result()) is not None:
-            ahead.append(pool.submit(next, batches, None))
+        pending = deque(pool.submit(next, batches, None) for _ in range(PREFETCH_BATCHES))
+        while (batch := pending.popleft().result()) is not None:
+            pending.append(pool.submit(next, batches, None))
             yield batch
     finally:
         pool.shutdown(cancel_futures=True)

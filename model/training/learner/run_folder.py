@@ -1,9 +1,9 @@
-"""The folder of a training run: its recipe, the state to go on from, the best weights so far.
+"""Folder of a training run: description, state to resume from, and weights.
 
-run.json             data, network, recipe; a run is resumed only with the same
-last.pt              after each epoch: weights, their average, optimiser, scores; read with weights_only
-best.safetensors     averaged weights of the epoch with the best validation AP, ready for `--weights`
-last.safetensors     those of the last epoch
+run.json             data, network, recipe; a run resumes only with the same values
+last.pt              state after the last epoch: weights, EMA, optimiser, best AP; read with weights_only
+best.safetensors     averaged weights of the epoch with the best validation AP, for `--weights`
+last.safetensors     averaged weights of the last epoch
 progress.csv  curves.png  tensorboard/  pictures/
 """
 
@@ -23,16 +23,16 @@ from spikewatch.model.spec import ModelSpec
 
 
 class RunFolder:
-    """Reads and writes one run; every file appears whole or not at all."""
+    """Reader and writer of the folder of one run; files are written atomically."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder
 
     def create_or_resume(self, description: Mapping[str, Any], resume: bool) -> dict[str, Any] | None:
-        """Make the folder, or find the state to go on from.
+        """Create the folder and return None, or return the state to resume from.
 
         Raises:
-            TrainingError: it holds a run and `resume` was not asked for, or another run than this one.
+            TrainingError: the folder holds a run and `resume` is False, or it holds another run.
         """
         self.path.mkdir(parents=True, exist_ok=True)
         path = self.path / "run.json"
@@ -41,16 +41,16 @@ class RunFolder:
                 partial.write_text(json.dumps(description, indent=1))
             return None
         if not resume:
-            raise TrainingError(f"{self.path} holds a run already; resume it, or name another folder")
+            raise TrainingError(f"{self.path} holds a run already; resume it, or choose another folder")
         before, now = _flatten(json.loads(path.read_text())), _flatten(json.loads(json.dumps(description)))
-        differ = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
-        if differ:
-            told = "; ".join(f"{key} {before.get(key)} then, {now.get(key)} now" for key in differ[:3])
-            raise TrainingError(f"{self.path} holds another run ({told})")
+        different = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+        if different:
+            changes = "; ".join(f"{key} {before.get(key)} then, {now.get(key)} now" for key in different[:3])
+            raise TrainingError(f"{self.path} holds another run ({changes}); choose another folder")
         return self.load_state()
 
     def load_state(self) -> dict[str, Any] | None:
-        """What was saved after the last whole epoch; None before the first.
+        """Return the state after the last complete epoch, or None before the first.
 
         Raises:
             TrainingError: the file is damaged.
@@ -61,16 +61,16 @@ class RunFolder:
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
-            raise TrainingError(f"{path}: cannot be read ({error}); delete it to start anew") from error
+            raise TrainingError(f"{path}: cannot be read ({error}); delete it to start again") from error
         return state
 
     def save_state(self, state: Mapping[str, Any]) -> None:
-        """Keep what is needed to go on."""
+        """Save the state to resume from."""
         with atomic_write(self.path / "last.pt") as partial:
             torch.save(dict(state), partial)
 
     def save_weights(self, name: str, network: Network, spec: ModelSpec) -> Path:
-        """Write weights as `name`.safetensors."""
+        """Write weights to `name`.safetensors and return its path."""
         path = self.path / f"{name}.safetensors"
         with atomic_write(path) as partial:
             save_checkpoint(partial, network, spec)
@@ -78,7 +78,7 @@ class RunFolder:
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Leaves by their dotted path."""
+    """Return dotted path -> leaf of a nested mapping."""
     flat: dict[str, Any] = {}
     for name, value in tree.items():
         flat |= _flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}

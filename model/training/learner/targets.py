@@ -1,6 +1,6 @@
-"""Which outputs of a batch are compared with labels, and with which.
+"""Selection of the labelled outputs of a batch, with their labels padded for the loss.
 
-Shapes: K slices, B lanes, L labelled pairs of both, M boxes.
+Shapes: K slices, B streams, L labelled pairs of slice and stream, M boxes.
 """
 
 from collections.abc import Sequence
@@ -16,29 +16,29 @@ from spikewatch.model.training.loader.batch import Targets
 def select_labelled(
     outputs: Sequence[HeadLogits], targets: Sequence[Targets]
 ) -> tuple[HeadLogits, GroundTruthBatch]:
-    """The L outputs at whose slice and lane something is known, slice by slice, with their labels padded."""
-    labelled = torch.stack([each.labelled for each in targets])  # [K,B]
+    """Return the L labelled outputs, slice by slice, and their padded labels."""
+    labelled = torch.stack([of_slice.labelled for of_slice in targets])  # [K,B]
     p3, p4, p5 = (torch.stack(level)[labelled] for level in zip(*outputs, strict=True))
     row = labelled.flatten().cumsum(0).view(labelled.shape) - 1
-    rows = torch.cat([row[k, each.batch_index] for k, each in enumerate(targets)])
-    corners = torch.cat([each.xyxy for each in targets])
-    class_id = torch.cat([each.class_id for each in targets])
+    rows = torch.cat([row[k, of_slice.batch_index] for k, of_slice in enumerate(targets)])
+    corners = torch.cat([of_slice.xyxy for of_slice in targets])
+    class_id = torch.cat([of_slice.class_id for of_slice in targets])
     return (p3, p4, p5), pad_boxes(rows, corners, class_id, int(labelled.sum()))
 
 
 def pad_boxes(rows: Tensor, corners: Tensor, class_id: Tensor, samples: int) -> GroundTruthBatch:
-    """Boxes of `samples` samples side by side, from a list of boxes that says whose each is."""
+    """Pad a list of boxes to [samples,M]; `rows` is the sample index of each box."""
     counts = torch.bincount(rows, minlength=samples)
-    most = int(counts.max()) if len(rows) else 0
+    max_boxes = int(counts.max()) if len(rows) else 0
     order = rows.argsort(stable=True)
     rows = rows[order]
     column = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
-    truths = GroundTruthBatch(
-        corners.new_zeros(samples, most, 4),
-        class_id.new_zeros(samples, most),
-        torch.zeros(samples, most, dtype=torch.bool, device=rows.device),
+    padded = GroundTruthBatch(
+        corners.new_zeros(samples, max_boxes, 4),
+        class_id.new_zeros(samples, max_boxes),
+        torch.zeros(samples, max_boxes, dtype=torch.bool, device=rows.device),
     )
-    truths.corners[rows, column] = corners[order]
-    truths.class_id[rows, column] = class_id[order]
-    truths.valid[rows, column] = True
-    return truths
+    padded.corners[rows, column] = corners[order]
+    padded.class_id[rows, column] = class_id[order]
+    padded.valid[rows, column] = True
+    return padded

@@ -1,4 +1,4 @@
-"""What a training run writes down as it goes: `progress.csv`, TensorBoard's files, `curves.png`."""
+"""Training log: `progress.csv`, TensorBoard files and `curves.png`."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -11,16 +11,16 @@ from spikewatch.model.training.learner.learner import StepReport
 
 @dataclass(frozen=True, slots=True)
 class EpochReport:
-    """One pass through the data: mean losses, and scores on the validation split, 0 to 1.
+    """Report of one epoch: mean losses, and scores on the validation split, 0 to 1.
 
     Attributes:
-        epoch: from 1.
+        epoch: number of the epoch, from 1.
         box, cls, dfl, loss: means over the steps.
-        gradient_norm: the mean, before clipping.
-        learning_rate: of the last step.
-        steps, labelled: steps of the optimiser, and slices with labels they saw.
-        seconds: for training, and `validation_seconds` for scoring.
-        ap, ap50: of the averaged weights over all classes; None where nothing was scored.
+        gradient_norm: mean norm before clipping.
+        learning_rate: learning rate of the last step.
+        steps, labelled: number of optimiser steps, and of labelled slices in them.
+        seconds, validation_seconds: duration of training and of validation.
+        ap, ap50: scores of the averaged weights over all classes; None without validation.
         classes: name and AP50 of each class.
     """
 
@@ -41,10 +41,10 @@ class EpochReport:
 
 
 def mean_report(epoch: int, steps: Sequence[StepReport], seconds: float) -> EpochReport:
-    """What the steps of an epoch were like; it has at least one."""
+    """Average the reports of the steps of an epoch, of which there is at least one."""
 
     def mean(name: str) -> float:
-        return float(sum(getattr(each, name) for each in steps)) / len(steps)
+        return float(sum(getattr(step, name) for step in steps)) / len(steps)
 
     return EpochReport(
         epoch=epoch,
@@ -55,13 +55,13 @@ def mean_report(epoch: int, steps: Sequence[StepReport], seconds: float) -> Epoc
         gradient_norm=mean("gradient_norm"),
         learning_rate=steps[-1].learning_rate,
         steps=len(steps),
-        labelled=sum(each.labelled for each in steps),
+        labelled=sum(step.labelled for step in steps),
         seconds=seconds,
     )
 
 
 class TrainingLog:
-    """Appends epochs to `progress.csv` and TensorBoard; knows those of before a resumed run."""
+    """Writer of epoch reports to `progress.csv` and TensorBoard; a resumed run continues both."""
 
     def __init__(self, folder: Path, class_names: Sequence[str], resume_at: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -73,7 +73,7 @@ class TrainingLog:
         self._write_all()
 
     def add(self, report: EpochReport) -> None:
-        """One more epoch."""
+        """Add the report of an epoch."""
         row = {name: value for name, value in asdict(report).items() if name != "classes"}
         row |= {f"ap50_{name}": value for name, value in report.classes}
         self.rows.append({name: "" if value is None else str(value) for name, value in row.items()})
@@ -84,7 +84,7 @@ class TrainingLog:
         self._tensorboard.flush()
 
     def close(self) -> None:
-        """End TensorBoard's file."""
+        """Close the TensorBoard file."""
         self._tensorboard.close()
 
     def _write_all(self) -> None:
@@ -97,7 +97,7 @@ class TrainingLog:
 
 
 def read_progress(path: Path) -> list[dict[str, str]]:
-    """Rows of a `progress.csv`; none if there is no file."""
+    """Read the rows of a `progress.csv`; none if there is no file."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:
@@ -105,7 +105,7 @@ def read_progress(path: Path) -> list[dict[str, str]]:
 
 
 def plot_progress(rows: Sequence[dict[str, str]], path: Path) -> None:
-    """Losses and scores against the epoch, as a PNG."""
+    """Plot losses and scores over the epochs to a PNG file."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")

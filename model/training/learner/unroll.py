@@ -1,6 +1,6 @@
-"""Slices run one after another with gradients through time: truncated back-propagation.
+"""Unrolled network: runs consecutive slices for truncated back-propagation through time.
 
-Shapes: K slices, T slices of a window, B lanes, P channels, h and w input pixels.
+Shapes: K slices, T slices of a window, B streams, P channels, h and w input pixels.
 """
 
 from collections.abc import Callable
@@ -14,22 +14,22 @@ from spikewatch.model.network.step import ConvKernel, State, StepContext
 
 
 class TrainStep(StepContext):
-    """A step that counts no spikes, which training does not ask for."""
+    """Step without spike counts, which training does not use."""
 
     def record_input(
         self, name: str, x: Tensor, kernel: ConvKernel, spiking: bool, spike_trains: int = 1
     ) -> None:
-        """Nothing to note."""
+        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """What goes on from batch to batch, without gradients.
+    """State of B streams that is carried from batch to batch, without gradients.
 
     Attributes:
-        state: membranes of B lanes.
-        recent: logits of the last T - 1 slices at most, oldest first.
-        age: int64 [B], slices since the lane's membranes were at rest.
+        state: membranes of the streams.
+        recent: logits of at most the last T - 1 slices, oldest first.
+        age: int64 [B], slices since the last reset of each stream.
     """
 
     state: State
@@ -37,13 +37,13 @@ class StreamState:
     age: Tensor
 
     def detached(self) -> "StreamState":
-        """Cut from the graph: where back-propagation through time is truncated."""
-        recent = tuple(_map_levels(torch.Tensor.detach, raw) for raw in self.recent)
+        """Return the state without gradients, which truncates back-propagation through time."""
+        recent = tuple(_map_levels(torch.Tensor.detach, logits) for logits in self.recent)
         return StreamState({name: h.detach() for name, h in self.state.items()}, recent, self.age)
 
 
 class Unroll(nn.Module):
-    """Runs the K slices of a batch in one forward pass, as wrappers expect of a backward pass."""
+    """Module that runs the K slices of a batch in one forward pass, as DistributedDataParallel requires."""
 
     def __init__(self, network: Network, slices: int) -> None:
         super().__init__()
@@ -53,20 +53,20 @@ class Unroll(nn.Module):
     def forward(
         self, frames: Tensor, is_first: Tensor, streams: StreamState
     ) -> tuple[list[HeadLogits], StreamState]:
-        """Logits at the end of each slice, averaged over the last T slices since the lane was at rest.
+        """Compute the logits at each slice, averaged over the last T slices since the reset of the stream.
 
         Args:
             frames: float32 [K,B,P,h,w].
-            is_first: bool [K,B], lanes that are put to rest before a slice.
-            streams: where they stand; detached by the caller.
+            is_first: bool [K,B], streams that are reset before a slice.
+            streams: state before the first slice; the caller detaches it.
 
         Returns:
-            K averaged outputs in float32, and the lanes after the last slice, with gradients.
+            K averaged outputs in float32, and the state after the last slice, with gradients.
         """
         state, recent, age = streams.state, list(streams.recent), streams.age
         outputs = []
-        for frame, rested in zip(frames, is_first, strict=True):
-            state, age = reset_states(state, rested), torch.where(rested, 0, age) + 1
+        for frame, reset in zip(frames, is_first, strict=True):
+            state, age = reset_states(state, reset), torch.where(reset, 0, age) + 1
             step = TrainStep(state)
             recent.append(_map_levels(torch.Tensor.float, self.network(frame, step)))
             recent, state = recent[-self.slices :], step.next_state
@@ -76,7 +76,7 @@ class Unroll(nn.Module):
 
 
 def reset_states(state: State, is_first: Tensor) -> State:
-    """Zero the membranes of the lanes that are True in `is_first`, bool [B]."""
+    """Zero the membranes of the streams that are True in `is_first`, bool [B]."""
     if not is_first.any():
         return state
     keep = (~is_first).view(-1, 1, 1, 1)
@@ -84,11 +84,11 @@ def reset_states(state: State, is_first: Tensor) -> State:
 
 
 def mean_since_reset(recent: list[HeadLogits], age: Tensor) -> HeadLogits:
-    """Mean of the logits of the last slices, oldest first; of a younger lane, of as many as it has run."""
+    """Average the logits of recent slices, oldest first, over those since the reset of each stream."""
     if len(recent) == 1:
         return recent[0]
-    back = torch.arange(len(recent) - 1, -1, -1, device=age.device)
-    weight = (back[:, None] < age[None]).float()
+    slices_ago = torch.arange(len(recent) - 1, -1, -1, device=age.device)
+    weight = (slices_ago[:, None] < age[None]).float()
     weight = (weight / weight.sum(0)).view(len(recent), -1, 1, 1, 1)
     p3, p4, p5 = ((torch.stack(level) * weight).sum(0) for level in zip(*recent, strict=True))
     return p3, p4, p5

@@ -1,6 +1,6 @@
-"""What a training step is given: K consecutive slices of B lanes, and what is to be seen in them.
+"""Training batch: K consecutive slices of B streams, with their targets.
 
-Shapes: K slices, B lanes, P channels, h and w input pixels, M boxes.
+Shapes: K slices, B streams, P channels, h and w input pixels, M boxes.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from spikewatch.model.training.datasets.input_boxes import NO_BOXES, InputBoxes
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """What is known at the end of one slice.
+    """Labels at the end of one slice.
 
     Attributes:
-        labelled: bool [B]; True without a box: nothing is there; False: nothing is known of the lane.
-        batch_index: int64 [M], whose box it is.
-        xyxy: float32 [M,4], corners in input pixels, within the picture.
+        labelled: bool [B], True if the labels of the stream are known; without a box there is no object.
+        batch_index: int64 [M], index of the stream of each box.
+        xyxy: float32 [M,4], corners in input pixels, within the frame.
         class_id: int64 [M].
     """
 
@@ -32,14 +32,15 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """K slices of B lanes. Random clips come first and are fresh at k = 0; streaming lanes come after
-    them and go on where they stopped in the batch before.
+    """K slices of B streams: first random clips, which are reset at k = 0, then continuous streams.
+
+    A continuous stream starts where it ended in the previous batch.
 
     Attributes:
-        frames: uint8 [K,B,P,h,w]; divided by `levels` it is what `preprocess` gives, in 0..1.
-        levels: what 1.0 is in `frames`.
-        is_first: bool [K,B]; the membranes of the lane are put to rest before this slice.
-        targets: K of them.
+        frames: uint8 [K,B,P,h,w]; divided by `levels`, this is the output of `preprocess`, in 0..1.
+        levels: value of 1.0 in `frames`.
+        is_first: bool [K,B], True if the membranes of the stream are reset before this slice.
+        targets: labels at the end of each of the K slices.
     """
 
     frames: Tensor
@@ -49,12 +50,12 @@ class Batch:
 
 
 def make_targets(samples: Sequence[InputBoxes | None]) -> Targets:
-    """What is known of each lane at the end of a slice, put together; None: nothing."""
-    known = [boxes or NO_BOXES for boxes in samples]
-    lane = np.repeat(np.arange(len(samples)), [len(boxes) for boxes in known])
+    """Collate the boxes of each stream at the end of a slice; None if its labels are unknown."""
+    all_boxes = [boxes or NO_BOXES for boxes in samples]
+    batch_index = np.repeat(np.arange(len(samples)), [len(boxes) for boxes in all_boxes])
     return Targets(
         torch.tensor([boxes is not None for boxes in samples]),
-        torch.from_numpy(lane),
-        torch.from_numpy(np.concatenate([boxes.xyxy for boxes in known])),
-        torch.from_numpy(np.concatenate([boxes.class_id for boxes in known])),
+        torch.from_numpy(batch_index),
+        torch.from_numpy(np.concatenate([boxes.xyxy for boxes in all_boxes])),
+        torch.from_numpy(np.concatenate([boxes.class_id for boxes in all_boxes])),
     )

@@ -1,4 +1,4 @@
-"""Which slices random clips see: recordings tiled with clips of K slices so that each label is in one.
+"""Random clips: recordings are tiled with clips of K slices, so that each label is in a clip.
 
 Shapes: L labelled slices and N slices of a recording, C clips, E classes.
 """
@@ -15,7 +15,12 @@ from spikewatch.model.training.slice_cache.cache import CachedRecording
 
 @dataclass(frozen=True, slots=True)
 class ClipShape:
-    """K slices, the first `warm_up` of which are not taught: the network has seen too little by then."""
+    """Shape of a clip.
+
+    Attributes:
+        slices: K.
+        warm_up: number of first slices whose labels are not used, because the network lacks context.
+    """
 
     slices: int
     warm_up: int
@@ -23,48 +28,53 @@ class ClipShape:
 
 @dataclass(frozen=True, slots=True)
 class Clips:
-    """C clips: int64 [C] each. A clip may begin before its recording (start < 0): those slices are blank."""
+    """C clips. A clip may begin before its recording (start < 0), with blank slices.
+
+    Attributes:
+        recording: int64 [C], index of the recording.
+        start: int64 [C], first slice in the recording.
+    """
 
     recording: NDArray[np.int64]
     start: NDArray[np.int64]
 
     def __len__(self) -> int:
-        """C."""
+        """Return the number of clips."""
         return len(self.start)
 
 
 def tile_clips(
     labelled: NDArray[np.int64], slices: int, shape: ClipShape, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Starts of clips, side by side from a random phase on, that leave out stretches without a label.
+    """Sample the starts of adjacent clips with a random phase, without stretches that have no label.
 
     Args:
-        labelled: int64 [L], ascending, not empty.
-        slices: N, of the recording; at least the last labelled one.
-        shape: of a clip.
-        rng: for the phases.
+        labelled: labelled slices, int64 [L], ascending, not empty.
+        slices: N, the slices of the recording, up to the last labelled slice or more.
+        shape: shape of a clip.
+        rng: generator of the phases.
 
     Returns:
-        int64 [C]. Each label is in the taught part of a clip, of one but for the last clips, which are
-        moved so that they end with the recording.
+        int64 [C]. Each label is after the warm-up of exactly one clip. Only the last clips may overlap,
+        because they are shifted to end with the recording.
     """
-    taught = shape.slices - shape.warm_up
+    used = shape.slices - shape.warm_up
     starts: list[int] = []
-    end = -taught
+    end = -used
     for label in labelled.tolist():
         if label < end:
             continue
-        ahead = end - shape.warm_up
-        if label >= end + taught:
+        start = end - shape.warm_up
+        if label >= end + used:
             earliest = min(0, label - shape.warm_up, slices - shape.slices)
-            ahead = max(label - shape.slices + 1 + int(rng.integers(taught)), earliest)
-        starts.append(min(ahead, slices - shape.slices))
+            start = max(label - shape.slices + 1 + int(rng.integers(used)), earliest)
+        starts.append(min(start, slices - shape.slices))
         end = starts[-1] + shape.slices
     return np.array(starts, np.int64)
 
 
 def class_presence(recording: CachedRecording, classes: int) -> NDArray[np.bool_]:
-    """Which classes each labelled slice shows, bool [L,E]."""
+    """Return the mask of the classes in each labelled slice, bool [L,E]."""
     labels = recording.labels
     time = np.repeat(np.arange(len(labels.offsets) - 1), np.diff(labels.offsets))
     presence = np.zeros((len(labels.offsets) - 1, classes), bool)
@@ -73,22 +83,22 @@ def class_presence(recording: CachedRecording, classes: int) -> NDArray[np.bool_
 
 
 def repeat_factors(presence: Sequence[NDArray[np.bool_]], repeat_below: float) -> list[NDArray[np.float64]]:
-    """How often labelled slices are to be shown: more than once where they show a rare class.
+    """Compute the repeat factors of labelled slices, above 1 for slices with a rare class.
 
-    max over their classes of max(1, sqrt(t / f)), f being the share of labelled slices with that class:
-    repeat factor sampling (Gupta, Dollar and Girshick, LVIS, CVPR 2019, section 5).
+    The factor is the maximum over the classes of max(1, sqrt(t / f)), where f is the share of labelled slices
+    with the class: repeat factor sampling (Gupta, Dollar and Girshick, LVIS, CVPR 2019, section 5).
 
     Args:
-        presence: of each recording, see `class_presence`.
-        repeat_below: t; 0 shows all equally often.
+        presence: classes in each recording, see `class_presence`.
+        repeat_below: t; 0 for no repetition.
 
     Returns:
         float64 [L] for each recording.
     """
-    counts = np.sum([each.sum(0) for each in presence], 0)
+    counts = np.sum([mask.sum(0) for mask in presence], 0)
     share = counts / max(sum(map(len, presence)), 1)
     of_class = np.sqrt(np.maximum(repeat_below / np.where(counts, share, np.inf), 1))
-    return [np.where(each, of_class, 1.0).max(1, initial=1.0) for each in presence]
+    return [np.where(mask, of_class, 1.0).max(1, initial=1.0) for mask in presence]
 
 
 def sample_epoch(
@@ -97,17 +107,17 @@ def sample_epoch(
     shape: ClipShape,
     rng: np.random.Generator,
 ) -> Clips:
-    """All labels once, or as often as their factors say, in a random order."""
-    whose, starts = [], []
-    for index, (each, factor) in enumerate(zip(recordings, factors, strict=True)):
-        own = tile_clips(each.grid.labelled, len(each.grid), shape, rng)
-        ends = np.append(np.searchsorted(each.grid.labelled, own), len(factor))
-        wanted = np.array([factor[a : max(b, a + 1)].max() for a, b in pairwise(ends.tolist())])
-        own = np.repeat(own, (wanted + rng.random(len(own))).astype(np.int64))
-        starts.append(own)
-        whose.append(np.full(len(own), index))
+    """Sample the clips of one epoch: all labels once, or by their repeat factors, in a random order."""
+    indices, starts = [], []
+    for index, (recording, factor) in enumerate(zip(recordings, factors, strict=True)):
+        tiles = tile_clips(recording.grid.labelled, len(recording.grid), shape, rng)
+        ends = np.append(np.searchsorted(recording.grid.labelled, tiles), len(factor))
+        repeats = np.array([factor[a : max(b, a + 1)].max() for a, b in pairwise(ends.tolist())])
+        tiles = np.repeat(tiles, (repeats + rng.random(len(tiles))).astype(np.int64))
+        starts.append(tiles)
+        indices.append(np.full(len(tiles), index))
     order = rng.permutation(sum(map(len, starts)))
-    return Clips(np.concatenate(whose)[order], np.concatenate(starts)[order])
+    return Clips(np.concatenate(indices)[order], np.concatenate(starts)[order])
 
 
 def sample_clips(
@@ -117,9 +127,9 @@ def sample_clips(
     count: int,
     rng: np.random.Generator,
 ) -> Clips:
-    """`count` clips: of as many passes as that takes."""
-    passes = [sample_epoch(recordings, factors, shape, rng)]
-    while sum(map(len, passes)) < count:
-        passes.append(sample_epoch(recordings, factors, shape, rng))
-    recording = np.concatenate([each.recording for each in passes])[:count]
-    return Clips(recording, np.concatenate([each.start for each in passes])[:count])
+    """Sample `count` clips, from as many epochs as necessary."""
+    epochs = [sample_epoch(recordings, factors, shape, rng)]
+    while sum(map(len, epochs)) < count:
+        epochs.append(sample_epoch(recordings, factors, shape, rng))
+    recording = np.concatenate([clips.recording for clips in epochs])[:count]
+    return Clips(recording, np.concatenate([clips.start for clips in epochs])[:count])

@@ -1,6 +1,6 @@
-"""Still pictures as batches: each is shown K = T times from rest, and taught at the last.
+"""Image loader: batches of images, each repeated for K = T slices and labelled at the last.
 
-Shapes: K slices, B lanes, P channels, h and w input pixels.
+Shapes: K slices, B samples, P channels, h and w input pixels.
 """
 
 from dataclasses import dataclass, field
@@ -30,16 +30,16 @@ from spikewatch.model.training.datasets.input_boxes import (
 from spikewatch.model.training.loader.batch import Batch, make_targets
 
 ORDER_SEED, IMAGE_SEED = 0, 1
-"""What a random generator is for."""
+"""Purpose of a random generator, part of its seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageAugmentation:
-    """As `Augmentation`, where it makes sense of a picture; the paper trains COCO with mosaics.
+    """Augmentation options for images; the paper trains COCO with mosaics.
 
     Attributes:
-        flip, zoom, scale, translate, mosaic: see `model.training.augment.Augmentation`.
-        brightness, saturation: ranges of their factors, drawn on a log scale for each picture.
+        flip, zoom, scale, translate, mosaic: see `Augmentation`.
+        brightness, saturation: ranges of their factors, sampled log-uniformly for each image.
     """
 
     flip: float = 0.5
@@ -52,13 +52,13 @@ class ImageAugmentation:
 
     @staticmethod
     def none() -> "ImageAugmentation":
-        """Pictures as evaluation shows them."""
+        """Return options that change nothing, for images as in evaluation."""
         return ImageAugmentation(0, 0, (1, 1), 0, 0, (1, 1), (1, 1))
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLoaderOptions:
-    """What batches are made of; see `LoaderOptions` for the fields of the same names."""
+    """Options of an `ImageLoader`; see `LoaderOptions` for fields of the same names."""
 
     batch_size: int = 16
     batches: int | None = None
@@ -68,26 +68,26 @@ class ImageLoaderOptions:
     augmentation: ImageAugmentation = field(default_factory=ImageAugmentation)
 
     def __post_init__(self) -> None:
-        """Refuse options that make no batch."""
+        """Raise ConfigError if a value is out of range."""
         if min(self.batch_size, self.world_size) < 1 or (self.batches is not None and self.batches < 1):
             raise ConfigError(
-                f"lanes {self.batch_size}, batches {self.batches}, world {self.world_size}: expected "
-                "at least one"
+                f"batch_size {self.batch_size}, batches {self.batches}, world_size {self.world_size}: "
+                "expected at least 1"
             )
         if self.seed < 0:
             raise ConfigError(f"seed {self.seed}: expected 0 or more")
 
 
 class ImageLoader:
-    """Batches of labelled pictures, the same for the same seed, epoch, rank and world.
+    """Loader of labelled images. Batches depend only on seed, epoch, step, rank and world size.
 
-    An epoch shows each picture once, in a random order; the last batch is filled up from its beginning. Any
-    batch can be made by itself.
+    An epoch has each image once, in a random order; the last batch is filled from the start of the epoch.
+    Batches can be made in any order.
 
     Raises:
-        ConfigError: the weights look at events.
-        DatasetError: there are no pictures, or other classes; while drawing, a picture of another size than
-            the annotations say. What `read_image` raises passes through.
+        ConfigError: the weights take events.
+        DatasetError: there are no images, or the classes differ; in `batch`, the size of an image differs
+            from the annotations. Errors of `read_image` pass through.
     """
 
     def __init__(
@@ -97,43 +97,45 @@ class ImageLoader:
         self._images, self._options, self._read_image = images.images, options, read_image
         self._slices, self._input_size = spec.slices, (spec.input_height, spec.input_width)
         self._levels = quantisation_levels(spec)
-        self._letterboxes = tuple(Letterbox.fit(each.width, each.height, spec) for each in images.images)
+        self._letterboxes = tuple(Letterbox.fit(image.width, image.height, spec) for image in images.images)
         needed = -(-len(images.images) // (options.world_size * options.batch_size))
         self.batches_per_epoch = min(needed, options.batches or needed)
 
     def batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> Batch:
-        """One batch of an epoch by itself; its K slices share their memory."""
+        """Return one batch of an epoch. Its K slices share their memory."""
         options = self._options
         order = np.random.default_rng([options.seed, ORDER_SEED, epoch]).permutation(len(self._images))
         frames = torch.empty((options.batch_size, 3, *self._input_size), dtype=torch.uint8)
-        seen: list[InputBoxes | None] = []
-        for lane in range(options.batch_size):
-            number = (step * world_size + rank) * options.batch_size + lane
+        boxes: list[InputBoxes | None] = []
+        for sample in range(options.batch_size):
+            number = (step * world_size + rank) * options.batch_size + sample
             rng = np.random.default_rng([options.seed, IMAGE_SEED, epoch, number])
-            seen.append(self._render(int(order[number % len(order)]), rng, frames[lane].numpy()))
-        fresh = torch.zeros((self._slices, options.batch_size), dtype=torch.bool)
-        fresh[0] = True
+            boxes.append(self._render(int(order[number % len(order)]), rng, frames[sample].numpy()))
+        is_first = torch.zeros((self._slices, options.batch_size), dtype=torch.bool)
+        is_first[0] = True
         unknown = make_targets([None] * options.batch_size)
-        targets = (*[unknown] * (self._slices - 1), make_targets(seen))
+        targets = (*[unknown] * (self._slices - 1), make_targets(boxes))
         repeated = frames.expand(self._slices, *frames.shape)
-        return Batch(repeated, float(self._levels), fresh, targets)
+        return Batch(repeated, float(self._levels), is_first, targets)
 
     def _render(self, index: int, rng: np.random.Generator, out: NDArray[np.uint8]) -> InputBoxes | None:
-        how = self._options.augmentation
-        if rng.random() < how.mosaic:
-            placements = sample_mosaic(how, rng, *self._input_size)
-            picked = [index, *rng.integers(len(self._images), size=3).tolist()]
+        """Render an image, or a mosaic of four, into `out` [3,h,w] and return its boxes."""
+        augmentation = self._options.augmentation
+        if rng.random() < augmentation.mosaic:
+            placements = sample_mosaic(augmentation, rng, *self._input_size)
+            indices = [index, *rng.integers(len(self._images), size=3).tolist()]
         else:
-            placements, picked = [sample_placement(how, rng, *self._input_size)], [index]
+            placements, indices = [sample_placement(augmentation, rng, *self._input_size)], [index]
         parts = []
-        for each, placement in zip(picked, placements, strict=True):
-            labelled, box = self._images[each], self._letterboxes[each]
+        for image_index, placement in zip(indices, placements, strict=True):
+            labelled, letterbox = self._images[image_index], self._letterboxes[image_index]
             colours = ColourFactors(
-                sample_log_uniform(rng, how.brightness), sample_log_uniform(rng, how.saturation)
+                sample_log_uniform(rng, augmentation.brightness),
+                sample_log_uniform(rng, augmentation.saturation),
             )
             image = read_labelled_image(labelled, self._read_image)
-            render_image(image, box, placement, colours, out)
-            boxes = image_boxes(labelled.ground_truth, box, labelled.width, labelled.height)
+            render_image(image, letterbox, placement, colours, out)
+            boxes = image_boxes(labelled.ground_truth, letterbox, labelled.width, labelled.height)
             parts.append(
                 transform_boxes(boxes, placement, self._input_size[1], None, self._options.box_filter)
             )

@@ -1,6 +1,6 @@
-"""Recordings as batches of random clips and streaming lanes.
+"""Recording loader: batches of random clips and continuous streams of recordings.
 
-Shapes: K slices, B lanes, P channels, h and w input pixels, M boxes.
+Shapes: K slices, B streams, P channels, h and w input pixels, M boxes.
 """
 
 from collections.abc import Sequence
@@ -30,28 +30,29 @@ from spikewatch.model.training.slice_cache.cache import CacheOptions, ProgressCa
 from spikewatch.model.training.slice_cache.reader import HalfSliceReader
 
 CLIP_SEED, STREAM_SEED, PLAN_SEED = 0, 1, 2
-"""What a random generator is for."""
+"""Purpose of a random generator, part of its seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoaderOptions:
-    """What batches are made of.
+    """Options of a `RecordingLoader`.
 
     Attributes:
-        cache: where cut recordings are kept.
+        cache: cache of the preprocessed recordings.
         batch_size: B.
         slices: K.
-        stream_share: of the lanes that stream; the others are random clips (RVT, CVPR 2023, mixes them 1:1).
-        batches: of an epoch, at most; None: as many as its slices fill.
-        world_size: processes that share an epoch, each with lanes of its own.
-        seed: of all that is random.
-        warm_up: slices at the beginning of a random clip whose labels are not taught.
-        repeat_below: clips are shown more often where they show a class that is in less than this share of
-            the labelled slices, see `model.training.clips.repeat_factors`.
-        min_gap_us: labels nearer to the one before are left out; None: half a slice.
-        memory_bytes: cut recordings are kept in memory if all of them, unpacked, fit.
-        box_filter: which boxes are taught.
-        augmentation: of frames and boxes.
+        stream_share: share of continuous streams in a batch; the others are random clips (RVT, CVPR 2023,
+            mixes them 1:1).
+        batches: maximum number of batches in an epoch; None for all slices.
+        world_size: number of processes that share an epoch, each with its own streams.
+        seed: seed of all random choices.
+        warm_up: number of first slices of a random clip whose labels are not used.
+        repeat_below: clips with a class that occurs in less than this share of the labelled slices are
+            repeated, see `repeat_factors`.
+        min_gap_us: labels closer than this to the previous label are dropped; None for half a slice.
+        memory_bytes: preprocessed recordings are kept in memory if all of them, decompressed, fit.
+        box_filter: filter of the boxes.
+        augmentation: augmentation of frames and boxes.
     """
 
     cache: CacheOptions
@@ -69,46 +70,46 @@ class LoaderOptions:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        """Refuse options that make no batch."""
+        """Raise ConfigError if a value is out of range."""
         if self.batch_size < 1 or self.slices < 1 or not 0 <= self.stream_share <= 1:
             raise ConfigError(
                 f"batch_size {self.batch_size}, slices {self.slices}, stream_share {self.stream_share}: "
-                "expected at "
-                "least one lane and slice, and a share of 0 to 1"
+                "expected a batch_size and slices of at least 1, and a stream_share from 0 to 1"
             )
         if not 0 <= self.warm_up < self.slices:
-            raise ConfigError(f"warm_up {self.warm_up}: a clip has {self.slices} slices, and one is taught")
+            raise ConfigError(
+                f"warm_up {self.warm_up}: expected 0 to {self.slices - 1}, less than the {self.slices} slices"
+            )
         if self.world_size < 1 or (self.batches is not None and self.batches < 1):
-            raise ConfigError(f"batches {self.batches}, world_size {self.world_size}: expected at least one")
+            raise ConfigError(f"batches {self.batches}, world_size {self.world_size}: expected at least 1")
         if self.seed < 0:
             raise ConfigError(f"seed {self.seed}: expected 0 or more")
 
     @property
     def stream_count(self) -> int:
-        """Lanes that stream."""
+        """Number of continuous streams in a batch."""
         return round(self.batch_size * self.stream_share)
 
 
 @dataclass(frozen=True, slots=True)
 class _EpochPlan:
-    """Of one epoch: what lanes play, and the random clips of all processes."""
+    """Plan of one epoch: schedule of the streams, and random clips of all processes."""
 
     schedule: StreamSchedule
     clips: Clips
 
 
 class RecordingLoader:
-    """Batches of labelled recordings, the same for the same seed, epoch, rank and world.
+    """Loader of labelled recordings. Batches depend only on seed, epoch, step, rank and world size.
 
-    Any batch can be made by itself, so that several workers may share an epoch. Can be pickled; not for
-    several threads at once.
+    Batches can be made in any order, so several workers may share an epoch. Picklable; not thread-safe.
 
     Attributes:
-        prepared: what is trained with, and which recordings are not, without a label or without room.
+        prepared: the cached recordings, and those without labels or without room in the cache.
 
     Raises:
         DatasetError: no recording has a label, labels are damaged, or the cache is too small.
-        ConfigError: frames that cannot be cut for training.
+        ConfigError: the representation is not supported in training.
         IngestError: a recording is damaged.
         OSError: files cannot be read or written.
     """
@@ -122,65 +123,70 @@ class RecordingLoader:
     ) -> None:
         levels = quantisation_levels(spec)
         spec.check_input(events=True, name="the training set")
-        # The provenance is a view of a dict, which cannot be pickled.
+        # without provenance, because a view of a dict cannot be pickled
         self._spec, self._options = replace(spec, provenance={}), options
         min_gap_us = spec.slice_us // 2 if options.min_gap_us is None else options.min_gap_us
         self.prepared = build_cache(recordings, spec, min_gap_us, options.cache, progress)
-        cut = self.prepared.recordings
-        if not any(len(each.labels.boxes) for each in cut):
-            raise DatasetError(f"{len(recordings)} recordings, but none with a label and room in the cache")
+        cached = self.prepared.recordings
+        if not any(len(recording.labels.boxes) for recording in cached):
+            raise DatasetError(
+                f"{len(recordings)} recordings, but none with a label and room in the cache; check the "
+                "labels and the size of the cache"
+            )
         self._clip_shape = ClipShape(options.slices, options.warm_up)
         self._levels = levels
         classes = len(spec.class_names)
         self._repeat_factors = repeat_factors(
-            [class_presence(each, classes) for each in cut], options.repeat_below
+            [class_presence(recording, classes) for recording in cached], options.repeat_below
         )
-        reader = HalfSliceReader(cut, self._spec, options.memory_bytes)
-        scale = Quantisation(spec.count_cap, levels)
+        reader = HalfSliceReader(cached, self._spec, options.memory_bytes)
+        quantisation = Quantisation(spec.count_cap, levels)
         self._renderer = BatchRenderer(
-            cut, reader, scale, options.augmentation, options.box_filter, options.warm_up
+            cached, reader, quantisation, options.augmentation, options.box_filter, options.warm_up
         )
         self._cached_plan: tuple[tuple[int, int], _EpochPlan] | None = None
         self._batches = self._count_batches()
 
     @property
     def batches_per_epoch(self) -> int:
-        """For each process, so that streaming lanes see every slice once; with as many random clips as
-        lanes, these see every label about once as well. Without lanes, so that clips see every label once.
+        """Number of batches for each process, with which the streams cover every slice once.
+
+        With as many random clips as streams, the clips cover every label about once as well. Without streams,
+        the clips cover every label once.
         """
         return self._batches
 
     def batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> Batch:
-        """One batch of an epoch by itself."""
+        """Return one batch of an epoch."""
         options = self._options
         plan, clips = self._plan_epoch(epoch, world_size), options.batch_size - options.stream_count
         frame = (self._spec.config.in_channels, self._spec.input_height, self._spec.input_width)
         frames = torch.empty((options.slices, options.batch_size, *frame), dtype=torch.uint8)
-        fresh = np.zeros((options.slices, options.batch_size), bool)
-        fresh[0, :clips] = True
-        seen: list[SliceBoxes] = []
-        for lane in range(clips):
-            number = (step * world_size + rank) * clips + lane
+        is_first = np.zeros((options.slices, options.batch_size), bool)
+        is_first[0, :clips] = True
+        boxes: list[SliceBoxes] = []
+        for index in range(clips):
+            number = (step * world_size + rank) * clips + index
             rng = np.random.default_rng([options.seed, CLIP_SEED, epoch, number])
-            seen.append(self._renderer.render_clip(plan.clips, number, rng, frames[:, lane].numpy()))
-        for lane in range(clips, options.batch_size):
-            at = rank * options.stream_count + lane - clips
-            seen.append([])
-            for run in plan.schedule.segments(
-                at, world_size * options.stream_count, step * options.slices, options.slices
+            boxes.append(self._renderer.render_clip(plan.clips, number, rng, frames[:, index].numpy()))
+        for index in range(clips, options.batch_size):
+            stream = rank * options.stream_count + index - clips
+            boxes.append([])
+            for segment in plan.schedule.segments(
+                stream, world_size * options.stream_count, step * options.slices, options.slices
             ):
-                out = frames[run.k : run.k + run.stop - run.start, lane].numpy()
-                seen[lane] += self._renderer.render_stream(
-                    run, (options.seed, STREAM_SEED, epoch, at, run.visit_id), step, out
+                out = frames[segment.k : segment.k + segment.stop - segment.start, index].numpy()
+                boxes[index] += self._renderer.render_stream(
+                    segment, (options.seed, STREAM_SEED, epoch, stream, segment.visit_id), step, out
                 )
-                fresh[run.k, lane] = run.is_first
-        targets = tuple(make_targets([boxes[k] for boxes in seen]) for k in range(options.slices))
-        return Batch(frames, float(self._levels), torch.from_numpy(fresh), targets)
+                is_first[segment.k, index] = segment.is_first
+        targets = tuple(make_targets([of_stream[k] for of_stream in boxes]) for k in range(options.slices))
+        return Batch(frames, float(self._levels), torch.from_numpy(is_first), targets)
 
     def _count_batches(self) -> int:
         options = self._options
         if options.stream_count:
-            slices = sum(len(each.grid) for each in self.prepared.recordings)
+            slices = sum(len(recording.grid) for recording in self.prepared.recordings)
             needed = -(-slices // (options.world_size * options.stream_count * options.slices))
         else:
             rng = np.random.default_rng([options.seed, PLAN_SEED])
@@ -190,10 +196,10 @@ class RecordingLoader:
 
     def _plan_epoch(self, epoch: int, world_size: int) -> _EpochPlan:
         if self._cached_plan is None or self._cached_plan[0] != (epoch, world_size):
-            options, cut = self._options, self.prepared.recordings
+            options, recordings = self._options, self.prepared.recordings
             rng = np.random.default_rng([options.seed, PLAN_SEED, epoch])
-            tape = StreamSchedule([len(each.grid) for each in cut], rng)
+            schedule = StreamSchedule([len(recording.grid) for recording in recordings], rng)
             count = self._batches * world_size * (options.batch_size - options.stream_count)
-            clips = sample_clips(cut, self._repeat_factors, self._clip_shape, count, rng)
-            self._cached_plan = (epoch, world_size), _EpochPlan(tape, clips)
+            clips = sample_clips(recordings, self._repeat_factors, self._clip_shape, count, rng)
+            self._cached_plan = (epoch, world_size), _EpochPlan(schedule, clips)
         return self._cached_plan[1]

@@ -1,4 +1,4 @@
-"""Paints the slices of random clips and streaming lanes into a batch, and says what is to be seen in them.
+"""Batch renderer: draws the slices of random clips and streams into a batch, and returns their boxes.
 
 Shapes: K slices, P channels, h and w input pixels, N slices of a recording.
 """
@@ -25,14 +25,14 @@ from spikewatch.model.training.slice_cache.cache import CachedRecording
 from spikewatch.model.training.slice_cache.reader import HalfSliceReader
 
 SliceBoxes = list[InputBoxes | None]
-"""The boxes at the end of each slice; None where nothing is known."""
+"""Boxes at the end of each slice; None if the labels are unknown."""
 
 Frames = NDArray[np.uint8]
 """uint8 [K,P,h,w], any strides."""
 
 
 class BatchRenderer:
-    """Draws from the recordings of a training set, by a reader of their half slices."""
+    """Renderer of augmented slices from cached recordings."""
 
     def __init__(
         self,
@@ -54,49 +54,53 @@ class BatchRenderer:
     def render_stream(
         self, segment: StreamSegment, seed: Sequence[int], step: int, out: Frames
     ) -> SliceBoxes:
-        """Paint a run of a streaming lane; what is drawn by lot goes by the visit, noise by the step too."""
-        lot = np.random.default_rng(seed)
-        look = sample_augmentation(self._augmentation, lot, out.shape[2], out.shape[3], clip=False)
-        bounds = self._bounds(segment.recording, look.jitter, lot)
+        """Render a segment of a stream.
+
+        The augmentation depends on `seed` only, so it is constant over a visit. Noise also depends on `step`.
+        """
+        visit_rng = np.random.default_rng(seed)
+        sampled = sample_augmentation(self._augmentation, visit_rng, out.shape[2], out.shape[3], clip=False)
+        bounds = self._bounds(segment.recording, sampled.jitter, visit_rng)
         rng = np.random.default_rng([*seed, step])
-        seen = self._render(segment.recording, segment.start, look, bounds, rng, out)
-        apply_intensity(look.intensity, self._quantisation, out, rng)
-        return seen
+        boxes = self._render(segment.recording, segment.start, sampled, bounds, rng, out)
+        apply_intensity(sampled.intensity, self._quantisation, out, rng)
+        return boxes
 
     def render_clip(self, clips: Clips, number: int, rng: np.random.Generator, out: Frames) -> SliceBoxes:
-        """Paint the random clip of that number, or four of them."""
+        """Render random clip `number`, or a mosaic of it and three other clips."""
         recording, start = int(clips.recording[number]), int(clips.start[number])
         if rng.random() < self._augmentation.mosaic:
-            seen = self._render_mosaic(clips, recording, start, rng, out)
+            boxes = self._render_mosaic(clips, recording, start, rng, out)
         else:
-            look = sample_augmentation(self._augmentation, rng, out.shape[2], out.shape[3], clip=True)
-            bounds = self._bounds(recording, look.jitter, rng)
-            seen = self._render(recording, start, look, bounds, rng, out)
-            apply_intensity(look.intensity, self._quantisation, out, rng)
-        return [None if k < self._warm_up else boxes for k, boxes in enumerate(seen)]
+            sampled = sample_augmentation(self._augmentation, rng, out.shape[2], out.shape[3], clip=True)
+            bounds = self._bounds(recording, sampled.jitter, rng)
+            boxes = self._render(recording, start, sampled, bounds, rng, out)
+            apply_intensity(sampled.intensity, self._quantisation, out, rng)
+        return [None if k < self._warm_up else of_slice for k, of_slice in enumerate(boxes)]
 
     def _render_mosaic(
         self, clips: Clips, recording: int, start: int, rng: np.random.Generator, out: Frames
     ) -> SliceBoxes:
-        """A clip and three others, shifted in time so that the last label of each is at the same slice."""
-        at = self._last_label(recording, start, len(out)) - start
-        picked = [(recording, start)]
+        """Render a clip and three others, shifted in time so that their last labels are at the same slice."""
+        label_slice = self._last_label(recording, start, len(out)) - start
+        tiles = [(recording, start)]
         for other in rng.integers(len(clips), size=3).tolist():
-            own, begin = int(clips.recording[other]), int(clips.start[other])
-            picked.append((own, self._last_label(own, begin, len(out)) - at))
-        parts: list[SliceBoxes] = []
-        for (own, begin), placement in zip(
-            picked, sample_mosaic(self._augmentation, rng, out.shape[2], out.shape[3]), strict=True
+            other_recording, other_start = int(clips.recording[other]), int(clips.start[other])
+            last_label = self._last_label(other_recording, other_start, len(out))
+            tiles.append((other_recording, last_label - label_slice))
+        boxes: list[SliceBoxes] = []
+        for (recording, start), placement in zip(
+            tiles, sample_mosaic(self._augmentation, rng, out.shape[2], out.shape[3]), strict=True
         ):
-            look = SampledAugmentation(
+            sampled = SampledAugmentation(
                 placement,
                 sample_intensity(self._augmentation, rng),
                 bool(rng.random() < self._augmentation.jitter),
             )
-            bounds = self._bounds(own, look.jitter, rng)
-            parts.append(self._render(own, begin, look, bounds, rng, out))
+            bounds = self._bounds(recording, sampled.jitter, rng)
+            boxes.append(self._render(recording, start, sampled, bounds, rng, out))
         apply_intensity(sample_intensity(self._augmentation, rng), self._quantisation, out, rng)
-        return [concat_boxes(at_k) for at_k in zip(*parts, strict=True)]
+        return [concat_boxes(of_slice) for of_slice in zip(*boxes, strict=True)]
 
     def _last_label(self, recording: int, start: int, slices: int) -> int:
         labelled = self._recordings[recording].grid.labelled
@@ -110,33 +114,41 @@ class BatchRenderer:
         self,
         recording: int,
         start: int,
-        look: SampledAugmentation,
+        sampled: SampledAugmentation,
         bounds: NDArray[np.int64],
         rng: np.random.Generator,
         out: Frames,
     ) -> SliceBoxes:
-        """Slices from `start` on; those before and after the recording stay blank, and nothing is known."""
+        """Render slices from `start` on. Slices outside the recording are blank and have unknown labels."""
         first, last = max(start, 0), min(start + len(out), len(bounds) - 1)
-        tile = look.placement.tile
+        tile = sampled.placement.tile
         for blank in (out[: first - start], out[last - start :]):
             blank[..., tile.y0 : tile.y1, tile.x0 : tile.x1] = 0
-        own = bounds[first : last + 1]
-        halves = self._reader.read(recording, int(own[0]), int(own[-1]))
+        slice_bounds = bounds[first : last + 1]
+        halves = self._reader.read(recording, int(slice_bounds[0]), int(slice_bounds[-1]))
         seed, inner = int(rng.integers(1 << 62)), out[first - start : last - start]
-        render_slices(halves, own - own[0], look.placement, look.intensity, self._quantisation, inner, seed)
-        return self._slice_boxes(recording, start, len(out), look, out.shape[3])
+        render_slices(
+            halves,
+            slice_bounds - slice_bounds[0],
+            sampled.placement,
+            sampled.intensity,
+            self._quantisation,
+            inner,
+            seed,
+        )
+        return self._slice_boxes(recording, start, len(out), sampled, out.shape[3])
 
     def _slice_boxes(
-        self, recording: int, start: int, slices: int, look: SampledAugmentation, width: int
+        self, recording: int, start: int, slices: int, sampled: SampledAugmentation, width: int
     ) -> SliceBoxes:
-        """What is known at the ends of slices [start, start + slices)."""
+        """Return the boxes at the ends of slices [start, start + slices)."""
         source = self._recordings[recording]
         labelled = source.grid.labelled
-        seen: SliceBoxes = [None] * slices
+        slice_boxes: SliceBoxes = [None] * slices
         for i in range(*np.searchsorted(labelled, (start, start + slices)).tolist()):
             boxes = source.labels.at_label(i)
-            erased = look.intensity.erased
-            seen[int(labelled[i]) - start] = transform_boxes(
-                boxes, look.placement, width, erased, self._box_filter
+            erased = sampled.intensity.erased
+            slice_boxes[int(labelled[i]) - start] = transform_boxes(
+                boxes, sampled.placement, width, erased, self._box_filter
             )
-        return seen
+        return slice_boxes

@@ -1,8 +1,8 @@
-"""Which slices streaming lanes see: all recordings, shuffled, end to end on one tape that goes round.
+"""Stream schedule: all recordings in random order, concatenated into one circular sequence of slices.
 
-Each lane starts at its own place of the tape, at equal distances, and plays on. So an epoch sees every slice
-once, however many lanes and recordings there are and however long these last; and an epoch that is cut short
-sees no part of a recording more often than another.
+The streams start at equal distances in the sequence and advance together. So an epoch covers every slice
+once, for any number of streams and any lengths of recordings. A shortened epoch covers no slice more often
+than once.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,11 +13,14 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class StreamSegment:
-    """Slices [start, stop) of a recording, which fill a lane's slices from k on.
+    """Slices [start, stop) of a recording, which fill the slices of a stream from k on.
 
     Attributes:
-        is_first: the lane begins anew here: a recording starts, or the epoch.
-        visit_id: of this lane, a number of its own for each time that it begins anew.
+        k: first slice in the batch.
+        recording: index of the recording.
+        start, stop: range of slices in the recording.
+        is_first: True if the stream is reset here, at the start of a recording or of the epoch.
+        visit_id: unique number, within a stream, of each time that it enters a recording.
     """
 
     k: int
@@ -29,7 +32,7 @@ class StreamSegment:
 
 
 class StreamSchedule:
-    """R recordings of given lengths in slices, N together, in a random order from a random place on."""
+    """Circular schedule over R shuffled recordings (N slices in total), with a random offset."""
 
     def __init__(self, lengths: Sequence[int], rng: np.random.Generator) -> None:
         self._order = rng.permutation(len(lengths))
@@ -38,23 +41,24 @@ class StreamSchedule:
         self._offset = int(rng.integers(self._total))
 
     def segments(self, stream: int, streams: int, consumed: int, slices: int) -> Iterator[StreamSegment]:
-        """The next slices of a lane.
+        """Yield the segments of the next slices of a stream.
 
         Args:
-            stream: 0 to lanes - 1.
-            streams: of all processes together.
-            consumed: slices that the lane has seen this epoch.
-            slices: to be seen now.
+            stream: index of the stream, 0 to streams - 1.
+            streams: number of streams of all processes.
+            consumed: slices of the stream that are done in this epoch.
+            slices: number of slices to return.
         """
         begin = self._offset + stream * self._total // streams
-        at, end = begin + consumed, begin + consumed + slices
-        while at < end:
-            rounds, place = divmod(at, self._total)
-            index = int(np.searchsorted(self._ends, place, "right"))
+        position, end = begin + consumed, begin + consumed + slices
+        while position < end:
+            rounds, remainder = divmod(position, self._total)
+            index = int(np.searchsorted(self._ends, remainder, "right"))
             length = int(self._ends[index] - (self._ends[index - 1] if index else 0))
-            start = place - int(self._ends[index]) + length
-            stop = min(length, start + end - at)
-            visit = rounds * len(self._order) + index
-            fresh = start == 0 or at == begin
-            yield StreamSegment(at - begin - consumed, int(self._order[index]), start, stop, fresh, visit)
-            at += stop - start
+            start = remainder - int(self._ends[index]) + length
+            stop = min(length, start + end - position)
+            visit_id = rounds * len(self._order) + index
+            k = position - begin - consumed
+            is_first = start == 0 or position == begin
+            yield StreamSegment(k, int(self._order[index]), start, stop, is_first, visit_id)
+            position += stop - start

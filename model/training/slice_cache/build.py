@@ -1,4 +1,4 @@
-"""Cutting of many recordings at once, in processes of their own."""
+"""Cache writer: preprocesses recordings into temporary cache files, in parallel processes."""
 
 import os
 from collections import deque
@@ -17,7 +17,7 @@ from spikewatch.model.training.slice_cache.cache_file import TEMPORARY_SUFFIX, w
 
 @dataclass(frozen=True, slots=True)
 class CacheJob:
-    """A recording to be cut, and where it is to end up."""
+    """Recording to preprocess, and the path of its cache file."""
 
     path: Path
     source: LabelledRecording
@@ -28,12 +28,12 @@ class CacheJob:
 def write_cache_files(
     jobs: Sequence[CacheJob], processes: int = 1
 ) -> Generator[tuple[CacheJob, Path], None, None]:
-    """Cut recordings into temporary files beside their places, in the order of the jobs.
+    """Preprocess recordings into temporary files next to their final paths, and yield them in order.
 
-    The caller moves each file before drawing the next. At most `processes` files wait or are being written;
-    closing the iterator removes them. One process: this one.
+    The caller moves each file before it requests the next. At most `processes` files are pending or being
+    written; closing the iterator removes them. With one process, the work runs in the calling process.
 
-    Raises (while drawing):
+    Raises (during iteration):
         OSError, ModelError, IngestError: see `write_cache_file`.
     """
     if processes == 1 or len(jobs) < 2:
@@ -45,26 +45,26 @@ def write_cache_files(
 
 
 def _write_parallel(
-    jobs: Iterable[CacheJob], ahead: int, pool: ProcessPoolExecutor
+    jobs: Iterable[CacheJob], max_pending: int, pool: ProcessPoolExecutor
 ) -> Iterator[tuple[CacheJob, Path]]:
-    waiting: deque[tuple[CacheJob, Future[Path]]] = deque()
+    pending: deque[tuple[CacheJob, Future[Path]]] = deque()
     try:
         for job in jobs:
-            # The provenance is a view of a dict, which cannot be sent to a process.
-            sent = replace(job, spec=replace(job.spec, provenance={}))
-            waiting.append((job, pool.submit(_write_temporary, sent, _temporary_path(job))))
-            if len(waiting) == ahead:
-                yield _next_result(waiting)
-        while waiting:
-            yield _next_result(waiting)
+            # without provenance, because a view of a dict cannot be pickled
+            picklable = replace(job, spec=replace(job.spec, provenance={}))
+            pending.append((job, pool.submit(_write_temporary, picklable, _temporary_path(job))))
+            if len(pending) == max_pending:
+                yield _next_result(pending)
+        while pending:
+            yield _next_result(pending)
     finally:
-        for job, future in waiting:
+        for job, future in pending:
             if not future.cancel() and future.exception() is None:
                 _temporary_path(job).unlink(missing_ok=True)
 
 
-def _next_result(waiting: deque[tuple[CacheJob, Future[Path]]]) -> tuple[CacheJob, Path]:
-    job, future = waiting.popleft()
+def _next_result(pending: deque[tuple[CacheJob, Future[Path]]]) -> tuple[CacheJob, Path]:
+    job, future = pending.popleft()
     return job, future.result()
 
 
@@ -76,10 +76,10 @@ def _temporary_path(job: CacheJob) -> Path:
     return job.path.with_name(f"{job.path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
 
 
-def _write_temporary(job: CacheJob, to: Path) -> Path:
+def _write_temporary(job: CacheJob, temporary: Path) -> Path:
     try:
-        write_cache_file(to, job.source, job.labels_us, job.spec)
+        write_cache_file(temporary, job.source, job.labels_us, job.spec)
     except BaseException:
-        to.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-    return to
+    return temporary

@@ -1,4 +1,4 @@
-"""Cut recordings on disk: made once, in parallel, within a bound, and used again."""
+"""Slice cache: preprocessed recordings on disk, of bounded size, reused by later runs."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -27,15 +27,15 @@ ProgressCallback = Callable[[float], None]
 
 @dataclass(frozen=True, slots=True)
 class CacheOptions:
-    """Where cut recordings are kept.
+    """Options of the slice cache.
 
     Attributes:
-        folder: of the files; it may be shared by several trainings.
-        cache_bytes: all files there together, and for a moment one more of each process. Files that are not
-            asked for now make room, the longest unused first.
-        overflow: what becomes of recordings that do not fit: `refuse` raises, `leave_out` trains without
-            them, and `Prepared.left_out` names them.
-        processes: that cut at the same time.
+        folder: folder of the files; several runs may share it.
+        cache_bytes: maximum size of all files, plus one temporary file for each process. Files that this run
+            does not need are evicted, least recently used first.
+        overflow: policy for recordings that do not fit: `refuse` raises DatasetError; `leave_out` trains
+            without them and lists them in `PreparedCache.left_out`.
+        processes: number of parallel processes.
     """
 
     folder: Path
@@ -46,14 +46,14 @@ class CacheOptions:
 
 @dataclass(frozen=True, slots=True)
 class CachedRecording:
-    """A recording of N slices in the cache.
+    """Recording of N slices in the cache.
 
     Attributes:
-        source: what it was made from.
-        path: of the file.
-        labels_us: the labels that are boundaries.
-        grid: where it was cut.
-        labels: of the slices `grid.labelled`, in input pixels.
+        source: the original recording.
+        path: path of the cache file.
+        labels_us: times of the labels that are boundaries.
+        grid: grid of the slices.
+        labels: boxes of the slices `grid.labelled`, in input pixels.
     """
 
     source: LabelledRecording
@@ -65,7 +65,13 @@ class CachedRecording:
 
 @dataclass(frozen=True, slots=True)
 class PreparedCache:
-    """What can be trained with, and what cannot: recordings without a label, and without room."""
+    """Recordings after preprocessing.
+
+    Attributes:
+        recordings: recordings in the cache.
+        unlabelled: recordings without labels, which are not used.
+        left_out: recordings that do not fit the cache, which are not used.
+    """
 
     recordings: tuple[CachedRecording, ...]
     unlabelled: tuple[LabelledRecording, ...]
@@ -87,51 +93,51 @@ def build_cache(
     options: CacheOptions,
     progress: ProgressCallback,
 ) -> PreparedCache:
-    """Bring recordings into the cache, those that are not there.
+    """Preprocess the recordings that are missing in the cache, and return all cached recordings.
 
     Args:
-        sources: of a split.
-        spec: how they are cut.
+        sources: recordings of a split.
+        spec: specification of slices and input.
         min_gap_us: see `label_times`.
-        options: of the cache.
-        progress: called with the share done.
+        options: options of the cache.
+        progress: called with the share that is done.
 
     Raises:
-        DatasetError: labels are damaged, or `refuse` and too little room.
+        DatasetError: labels are damaged, or the recordings do not fit and the policy is `refuse`.
         IngestError: a recording is damaged.
         OSError: files cannot be read or written.
     """
     options.folder.mkdir(parents=True, exist_ok=True)
-    wanted, unlabelled = [], []
+    requests, unlabelled = [], []
     for source in sources:
-        taught = source.training_labels(len(spec.class_names))
-        labels_us = label_times(taught.times_us, min_gap_us)
+        labels = source.training_labels(len(spec.class_names))
+        labels_us = label_times(labels.times_us, min_gap_us)
         path = options.folder / cache_file_name(source, labels_us, spec)
         if labels_us:
-            wanted.append(_CacheRequest(source, taught.boxes, labels_us, path))
+            requests.append(_CacheRequest(source, labels.boxes, labels_us, path))
         else:
             unlabelled.append(source)
-    _write_missing(wanted, spec, options, progress)
-    found: list[CachedRecording] = []
+    _write_missing(requests, spec, options, progress)
+    recordings: list[CachedRecording] = []
     left_out: list[LabelledRecording] = []
-    for each in wanted:
-        header = read_cache_header(each.path, spec)
+    for request in requests:
+        header = read_cache_header(request.path, spec)
         if header is None:
-            left_out.append(each.source)
+            left_out.append(request.source)
         else:
-            found.append(_describe_cached(each, header, spec))
-    return PreparedCache(tuple(found), tuple(unlabelled), tuple(left_out))
+            recordings.append(_describe_cached(request, header, spec))
+    return PreparedCache(tuple(recordings), tuple(unlabelled), tuple(left_out))
 
 
 def rebuild(recording: CachedRecording, spec: ModelSpec) -> None:
-    """Cut a recording again whose file turned out to be damaged.
+    """Preprocess a recording again after its cache file was found damaged.
 
     Raises:
-        DatasetError: the recording is not the one that was cut before.
-        OSError, IngestError: as for `prepare`.
+        DatasetError: the recording has changed since it was cached.
+        OSError, IngestError: as for `build_cache`.
     """
     if cache_file_name(recording.source, list(recording.labels_us), spec) != recording.path.name:
-        raise DatasetError(f"{recording.source.events}: changed during training; start again")
+        raise DatasetError(f"{recording.source.events}: changed during training; start the training again")
     job = CacheJob(recording.path, recording.source, list(recording.labels_us), spec)
     for _, temporary in write_cache_files([job]):
         temporary.replace(recording.path)
@@ -148,16 +154,17 @@ def _describe_cached(request: _CacheRequest, header: CacheHeader, spec: ModelSpe
 def _write_missing(
     requests: Sequence[_CacheRequest], spec: ModelSpec, options: CacheOptions, progress: ProgressCallback
 ) -> None:
-    present = {each.path for each in requests if read_cache_header(each.path, spec) is not None}
-    missing = [each for each in requests if each.path not in present]
+    present = {request.path for request in requests if read_cache_header(request.path, spec) is not None}
+    missing = [request for request in requests if request.path not in present]
     for path in present:
         path.touch()
-    room = CacheEviction(options.folder, options.cache_bytes, frozenset(each.path for each in requests))
-    jobs = [CacheJob(each.path, each.source, each.labels_us, spec) for each in missing]
+    protected = frozenset(request.path for request in requests)
+    eviction = CacheEviction(options.folder, options.cache_bytes, protected)
+    jobs = [CacheJob(request.path, request.source, request.labels_us, spec) for request in missing]
     written = write_cache_files(jobs, options.processes)
     with closing(written):
         for index, (job, temporary) in enumerate(written):
-            if not room.make_room(temporary.stat().st_size):
+            if not eviction.make_room(temporary.stat().st_size):
                 temporary.unlink()
                 if options.overflow == "refuse":
                     raise DatasetError(_cache_too_small(options, index + len(present), len(requests)))
@@ -168,6 +175,6 @@ def _write_missing(
 
 def _cache_too_small(options: CacheOptions, held: int, total: int) -> str:
     return (
-        f"{options.folder}: {options.cache_bytes} bytes hold {held} of {total} cut recordings; allow more "
-        "(cache_bytes), train on a smaller input, or let the rest be left out (overflow)"
+        f"{options.folder}: {options.cache_bytes} bytes hold {held} of {total} preprocessed recordings; "
+        "increase cache_bytes, train on a smaller input, or set overflow to leave_out"
     )

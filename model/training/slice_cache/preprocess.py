@@ -1,8 +1,8 @@
-"""A labelled recording as half slices of network input, quantised to bytes.
+"""Preprocessing of a labelled recording into half slices of network input, quantised to bytes.
 
-Slices lie as `model.training.windows` lays them for carried membranes: labels are boundaries, and no event
-at or after a label is in a slice that ends there. After the last label nothing is cut. Each slice is kept as
-two halves of equal time, so that slices can later be joined differently (`model.training.jitter`).
+The slices are those of stateful evaluation (`evaluation.window_runner`): labels are boundaries, and a slice
+that ends at a label has no event at or after its time. There are no slices after the last label. Each slice
+is stored as two halves of equal time, so that time jitter can join them differently (`augment.time_jitter`).
 
 Shapes: N slices, P channels, h and w input pixels.
 """
@@ -22,31 +22,31 @@ from spikewatch.model.training.datasets.input_boxes import quantisation_levels
 from spikewatch.model.training.datasets.window_bounds import WindowSpec, stateful_boundaries
 
 HalfSlices = NDArray[np.uint8]
-"""Network input of consecutive half slices [2N,P,h,w], `quantisation_levels(spec)` being 1.0."""
+"""Network input of consecutive half slices [2N,P,h,w]; the value of 1.0 is `quantisation_levels(spec)`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SliceGrid:
-    """Where a recording is cut.
+    """Grid of the slices of a recording.
 
     Attributes:
         edges_us: int64 [N+1], boundaries of the slices.
-        labelled: int64 [L], the slices that end at a label, ascending.
+        labelled: int64 [L], ascending, the slices that end at a label.
     """
 
     edges_us: NDArray[np.int64]
     labelled: NDArray[np.int64]
 
     def __len__(self) -> int:
-        """N."""
+        """Return the number of slices, N."""
         return max(len(self.edges_us) - 1, 0)
 
 
 def label_times(labelled_us: NDArray[np.int64], min_gap_us: int) -> list[int]:
-    """Those of ascending times that become boundaries; one nearer than min_gap_us to the one before does not.
+    """Select from ascending times those that become boundaries, at least min_gap_us apart.
 
-    Labels at 60 Hz (1 Mpx) would else make slices of 16 ms. That a label is left out depends on earlier
-    labels only.
+    Without this, labels at 60 Hz (1 Mpx) would make slices of 16 ms. The selection depends on earlier labels
+    only.
     """
     times: list[int] = []
     for t_us in labelled_us.tolist():
@@ -56,12 +56,12 @@ def label_times(labelled_us: NDArray[np.int64], min_gap_us: int) -> list[int]:
 
 
 def build_grid(labels_us: Sequence[int], first_us: int | None, window_spec: WindowSpec) -> SliceGrid:
-    """Slices up to the last label; an early label gets blank ones before it.
+    """Build the slices up to the last label. An early first label gets blank slices before it.
 
     Args:
-        labels_us: ascending and different.
-        first_us: time of the first event, None if there is none.
-        window_spec: length of a slice, and how many the first label has at least.
+        labels_us: times of the labels, strictly ascending.
+        first_us: time of the first event, or None.
+        window_spec: length of a slice, and minimum number of slices before the first label.
     """
     edges: list[int] = []
     labelled: list[int] = []
@@ -74,10 +74,13 @@ def build_grid(labels_us: Sequence[int], first_us: int | None, window_spec: Wind
 
 
 class Preprocessor:
-    """One recording being cut; its grid is known at once, its frames as they are drawn.
+    """Preprocessor of one recording: computes the grid at once, and half slices on demand.
+
+    Attributes:
+        grid: grid of the slices.
 
     Raises:
-        ConfigError: the representation cannot be cut for training, see `quantisation_levels`.
+        ConfigError: the representation is not supported in training, see `quantisation_levels`.
         IngestError: the recording is damaged.
     """
 
@@ -89,9 +92,9 @@ class Preprocessor:
         self.grid = build_grid(labels_us, self._history.first_us(), WindowSpec(spec.slices, spec.slice_us))
 
     def half_slices(self) -> Iterator[NDArray[np.uint8]]:
-        """Input of each half slice [P,h,w] in order of time; the first half is the shorter by rounding.
+        """Yield the input of each half slice [P,h,w] in order of time; the first half is rounded down.
 
-        Halves of whole counts add up exactly, others to within one level.
+        The sum of two halves is exact for integer counts, and within one level otherwise.
         """
         for t0_us, t1_us in pairwise(self.grid.edges_us.tolist()):
             middle_us = (t0_us + t1_us) // 2

@@ -1,4 +1,4 @@
-"""Random access to the half slices of many cut recordings."""
+"""Cache reader: random access to the half slices of many cached recordings."""
 
 import os
 from collections import OrderedDict
@@ -13,21 +13,21 @@ from spikewatch.model.training.slice_cache.cache import CachedRecording, rebuild
 from spikewatch.model.training.slice_cache.preprocess import HalfSlices
 
 OPEN_FILES = 64
-"""Files kept open; the longest unused is closed first."""
+"""Maximum number of open files; the least recently used file is closed first."""
 
 
 class HalfSliceReader:
-    """Reads from the cache, or from memory where all recordings together fit there.
+    """Reader of half slices, from cache files, or from memory if all recordings fit.
 
-    What is in memory is read at once, so that forked processes share it. A file that is damaged is cut again.
-    Not for several threads at once; a forked or unpickled copy opens files afresh.
+    Data in memory is loaded in the constructor, so that forked processes share it. A damaged file is rebuilt.
+    Not thread-safe. Forked and unpickled copies reopen the files.
     """
 
     def __init__(self, recordings: Sequence[CachedRecording], spec: ModelSpec, memory_bytes: int) -> None:
         self._recordings = recordings
         self._spec = spec
         frame_bytes = spec.config.in_channels * spec.input_height * spec.input_width
-        decoded_bytes = sum(2 * len(each.grid) for each in recordings) * frame_bytes
+        decoded_bytes = sum(2 * len(recording.grid) for recording in recordings) * frame_bytes
         self._in_memory = decoded_bytes <= memory_bytes
         self._decoded: dict[int, HalfSlices] = {}
         self._open: OrderedDict[int, h5py.Dataset] = OrderedDict()
@@ -36,10 +36,10 @@ class HalfSliceReader:
             self.read(index, 0, 0)
 
     def read(self, recording: int, start: int, stop: int) -> HalfSlices:
-        """Half slices [start, stop) of a recording, uint8 [stop - start,P,h,w]; not to be written to.
+        """Return half slices [start, stop) of a recording, uint8 [stop - start,P,h,w], read-only.
 
         Raises:
-            DatasetError, OSError, IngestError: the file is damaged and cannot be made again, see `remake`.
+            DatasetError, OSError, IngestError: the file is damaged and cannot be rebuilt, see `rebuild`.
         """
         if not self._in_memory:
             return self._load_or_rebuild(recording, start, stop)

@@ -1,4 +1,4 @@
-"""The weights that come with the package."""
+"""Bundled weights: size, provenance and detections on the bundled recording."""
 
 from pathlib import Path
 
@@ -10,17 +10,17 @@ from spikewatch.model.training.evaluation.evaluate import evaluate_recordings
 ASSETS = Path(__file__).parents[3] / "service" / "assets"
 
 
-def test_they_are_small() -> None:
+def test_bundled_weights_are_small() -> None:
     assert sum(path.stat().st_size for path in BUNDLED_FOLDER.iterdir()) < 5_000_000
 
 
-def test_the_default_says_what_it_was_trained_on() -> None:
+def test_default_weights_name_their_training_data() -> None:
     spec = load_detector().spec
     assert (spec.name, spec.training) == (DEFAULT_WEIGHTS, "trained on simulated recordings")
     assert spec.provenance["data"] == "sim6"
 
 
-def test_shipped_weights_see_what_moves() -> None:
+def test_bundled_weights_detect_moving_objects() -> None:
     """Cars and people of the bundled recording, which they were not trained on."""
     recording = PropheseeRecording(ASSETS / "street_td.dat", ASSETS / "street_bbox.npy")
     figures = evaluate_recordings(load_detector(), [recording], state="carry").score.metrics

@@ -18,7 +18,7 @@ from spikewatch.model.network.config import SpikeYOLOConfig
 from tests.model.support.fakes import event_like_frames, small_detector
 
 
-def test_round_trip_is_exact(tmp_path: Path) -> None:
+def test_checkpoint_round_trip_is_exact(tmp_path: Path) -> None:
     detector = small_detector()
     save_checkpoint(tmp_path / "w.safetensors", detector.network, detector.spec)
     loaded = load_checkpoint(tmp_path / "w.safetensors")
@@ -29,7 +29,7 @@ def test_round_trip_is_exact(tmp_path: Path) -> None:
     assert all(torch.equal(x, y) for x, y in zip(a.logits, b.logits, strict=True))
 
 
-def test_untrained_weights_say_so_and_are_always_the_same() -> None:
+def test_untrained_weights_are_named_and_reproducible() -> None:
     detector = load_detector(UNTRAINED)
     assert "untrained" in detector.spec.name
     assert detector.spec.training == "untrained"
@@ -45,7 +45,7 @@ def test_every_untrained_layer_fires() -> None:
     assert min(int(count[0]) for count in out.spikes.values()) > 0
 
 
-def test_missing_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
+def test_missing_damaged_and_unknown_files_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file"):
         load_checkpoint(tmp_path / "none.safetensors")
     (tmp_path / "junk").write_bytes(b"PK\x03\x04 not weights")
@@ -62,7 +62,7 @@ def test_missing_damaged_and_foreign_files_are_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "foreign")
 
 
-def test_tensors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+def test_mismatched_tensors_are_rejected(tmp_path: Path) -> None:
     detector = small_detector()
     tensors = dict(detector.network.state_dict())
     del tensors["encoder.conv.weight"]
@@ -85,7 +85,7 @@ def test_tensors_that_do_not_fit_are_refused(tmp_path: Path) -> None:
     ],
     ids=["two channels", "three channels", "yolov8", "wide"],
 )
-def test_an_untrained_network_sees_its_input(config: SpikeYOLOConfig) -> None:
+def test_untrained_network_has_nonzero_convolutions(config: SpikeYOLOConfig) -> None:
     state = untrained_network(config).state_dict()
     encoder = next(t for name, t in state.items() if t.ndim == 4)
     assert len(encoder.unique()) == 3

@@ -1,4 +1,4 @@
-"""Damaged checkpoints are refused with one line, or read as what they were."""
+"""Damaged checkpoints are rejected with a one-line message, or read with the original tensors."""
 
 import random
 import sys
@@ -45,7 +45,7 @@ def readable(path: Path) -> dict[str, torch.Tensor] | None:
     return None
 
 
-def test_damaged_files_are_refused_or_equal(official: Path, tmp_path: Path) -> None:
+def test_damaged_files_are_rejected_or_equal(official: Path, tmp_path: Path) -> None:
     data, tensors = official.read_bytes(), read_official_checkpoint(official).tensors
     rng = random.Random(1)
     equal = 0
@@ -60,7 +60,7 @@ def test_damaged_files_are_refused_or_equal(official: Path, tmp_path: Path) -> N
     assert equal < 100, "most damage is noticed; what is not lies between the entries"
 
 
-def test_damaged_pickles_with_right_checksums_are_refused_or_read(official: Path, tmp_path: Path) -> None:
+def test_damaged_pickles_with_valid_checksums_are_handled(official: Path, tmp_path: Path) -> None:
     rng = random.Random(2)
     small = tmp_path / "small.pt"
     torch.save({"model": {f"w{i}": torch.ones(2, 3).half() for i in range(9)}, "epoch": 3}, small)
@@ -72,7 +72,7 @@ def test_damaged_pickles_with_right_checksums_are_refused_or_read(official: Path
     assert 20 < sum(outcomes) < len(outcomes)
 
 
-def test_nothing_stays_allowed(official: Path) -> None:
+def test_reading_leaves_safe_globals_unchanged(official: Path) -> None:
     before = set(torch.serialization.get_safe_globals())
     read_official_checkpoint(official)
     assert set(torch.serialization.get_safe_globals()) == before

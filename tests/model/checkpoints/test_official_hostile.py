@@ -1,4 +1,4 @@
-"""Checkpoints that mean harm: refused with one line, and never run."""
+"""Malicious checkpoints are rejected with a one-line message and never executed."""
 
 import os
 import pickle
@@ -39,7 +39,7 @@ INTEGER = {n: b"J" + n.to_bytes(4, "little", signed=True) for n in (-1, 0, 1, 2,
         (__import__, "{}", r"'builtins\.__import__'"),
     ],
 )
-def test_a_malicious_file_does_not_run(
+def test_malicious_file_is_not_executed(
     function: Callable[..., object], argument: str, named: str, tmp_path: Path
 ) -> None:
     marker = tmp_path / "marker"
@@ -50,13 +50,13 @@ def test_a_malicious_file_does_not_run(
     assert not marker.exists()
 
 
-def test_the_malicious_file_would_run(tmp_path: Path) -> None:
+def test_plain_unpickling_executes_the_malicious_file(tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     pickle.loads(pickle.dumps(Runs(os.system, f"touch {marker}"), 2))
     assert marker.exists()
 
 
-def test_foreign_names_are_told_and_bounded(tmp_path: Path) -> None:
+def test_unknown_imports_are_listed_and_bounded(tmp_path: Path) -> None:
     value = b"(" + b"".join(name("evil", f"f{i:02}" + "x" * 200) for i in range(20)) + b"t"
     message = refused(write_archive(tmp_path / "x.pt", program(value)), r"'evil\.f00x.* and 15 more")
     assert ("evil.f04" in message, "evil.f05" in message) == (True, False)
@@ -127,12 +127,12 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("case", HOSTILE)
-def test_hostile_use_of_allowed_names(case: str, tmp_path: Path) -> None:
+def test_hostile_use_of_allowed_names_is_rejected(case: str, tmp_path: Path) -> None:
     value, words = HOSTILE[case]
     refused(write_archive(tmp_path / "x.pt", program(value)), words)
 
 
-def test_protocols_of_other_pythons(tmp_path: Path) -> None:
+def test_other_pickle_protocols_are_rejected(tmp_path: Path) -> None:
     write_archive(tmp_path / "x.pt", b"\x80\x04" + program(b"N")[2:])
     refused(tmp_path / "x.pt", "opcode PROTO 4")
 
@@ -162,12 +162,12 @@ def tensor(size: int, stride: int, numel: int = 4, key: bytes | None = None, hoo
         (tensor(1 << 30, 1, numel=0, key=text("1")), "cannot be read|such as"),
     ],
 )
-def test_tensors_that_lie_about_their_size(value: bytes, words: str, tmp_path: Path) -> None:
+def test_tensors_with_false_sizes_are_rejected(value: bytes, words: str, tmp_path: Path) -> None:
     data = program(b"}" + text("a") + value + b"s")
     refused(write_archive(tmp_path / "x.pt", data, {"0": b"\0" * 8, "1": b""}), words)
 
 
-def test_huge_tensors_cost_nothing_before_they_are_refused(tmp_path: Path) -> None:
+def test_huge_tensors_are_rejected_without_allocation(tmp_path: Path) -> None:
     content = {"model.1.encode_conv.weight": torch.zeros(1, 1, 1, 1).half().expand(16, 3, 1 << 20, 1 << 20)}
     content["model.26.cv3.0.2.conv.weight"] = torch.zeros(1, 1, 1, 1).half().expand(2, 1 << 20, 1 << 10, 1)
     torch.save({"model": content}, tmp_path / "x.pt")
@@ -180,7 +180,7 @@ def test_huge_tensors_cost_nothing_before_they_are_refused(tmp_path: Path) -> No
     refused(tmp_path / "x.pt", "not 0 to 15")
 
 
-def test_modules_in_circles_or_in_excess(tmp_path: Path) -> None:
+def test_cyclic_or_excessive_modules_are_rejected(tmp_path: Path) -> None:
     def parent(*children: bytes) -> bytes:
         named = b"".join(text(str(i)) + child for i, child in enumerate(children))
         return reduce(STUB) + b"q\x09}" + text("_modules") + b"}(" + named + b"usb"

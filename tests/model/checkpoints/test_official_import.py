@@ -1,4 +1,4 @@
-"""Official checkpoints become equal networks; see test_official_refused.py for what does not fit."""
+"""Import of official checkpoints gives equal networks; test_official_rejected.py has the mismatches."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ def assert_halves(detector: Detector, tensors: dict[str, Tensor]) -> None:
     assert len(state) == len(tensors) - 1, "the constant of the head is no tensor of ours"
 
 
-def test_a_gen1_file(gen1_file: Path, gen1_tensors: dict[str, Tensor]) -> None:
+def test_gen1_file_is_imported(gen1_file: Path, gen1_tensors: dict[str, Tensor]) -> None:
     assert "ultralytics" not in sys.modules
     assert "spikingjelly" not in sys.modules
     detector = import_official(gen1_file, "gen1")
@@ -68,7 +68,7 @@ def test_a_gen1_file(gen1_file: Path, gen1_tensors: dict[str, Tensor]) -> None:
     }
 
 
-def test_a_coco_file_with_the_golden_names(golden: Path, tmp_path: Path) -> None:
+def test_coco_file_has_the_golden_tensor_names(golden: Path, tmp_path: Path) -> None:
     shapes = json.loads((golden / "statedict_coco_n_nc80.json").read_text())
     network = random_network(SpikeYOLOConfig("n", 80, 3), seed=1)
     tensors = official_tensors(network)
@@ -84,7 +84,7 @@ def test_a_coco_file_with_the_golden_names(golden: Path, tmp_path: Path) -> None
     assert spec.class_names == COCO_CLASSES
 
 
-def test_our_file_remembers_all_of_it(gen1_file: Path, tmp_path: Path) -> None:
+def test_import_survives_a_checkpoint_round_trip(gen1_file: Path, tmp_path: Path) -> None:
     detector = import_official(gen1_file, "gen1", slices=2, time_order="oldest_first", name="mine")
     assert (detector.spec.slices, detector.spec.time_order, detector.spec.name) == (2, "oldest_first", "mine")
     save_checkpoint(tmp_path / "w.safetensors", detector.network, detector.spec)
@@ -109,18 +109,18 @@ def test_our_file_remembers_all_of_it(gen1_file: Path, tmp_path: Path) -> None:
         (["bus", "tram"], 2, "gen1", ("car", "pedestrian")),
     ],
 )
-def test_class_names(names: object, classes: int, variant: str, want: tuple[str, ...]) -> None:
+def test_class_names_are_resolved(names: object, classes: int, variant: str, want: tuple[str, ...]) -> None:
     assert resolve_class_names(names, classes, VARIANTS[variant]) == want
 
 
-def test_the_file_names_its_classes(tmp_path: Path) -> None:
+def test_class_names_of_the_file_are_used(tmp_path: Path) -> None:
     tensors = official_tensors(random_network(SpikeYOLOConfig("t", 3, 3)))
     path = write_official(tmp_path / "best.pt", tensors, "gen1", {0: "bus", 1: "tram", 2: "van"})
     assert import_official(path, "gen1").spec.class_names == ("bus", "tram", "van")
 
 
 @pytest.mark.parametrize("repeats", [(1, 2, 3, 2), (2, 1, 1, 1), None])
-def test_stages_of_other_lengths(repeats: tuple[int, int, int, int] | None, tmp_path: Path) -> None:
+def test_stage_repeats_are_inferred(repeats: tuple[int, int, int, int] | None, tmp_path: Path) -> None:
     config = SpikeYOLOConfig("t", 80, 3, repeats=repeats)
     network = random_network(config)
     export_official(network, tmp_path / "r.pt")
@@ -130,7 +130,7 @@ def test_stages_of_other_lengths(repeats: tuple[int, int, int, int] | None, tmp_
 
 
 @pytest.mark.parametrize("scale", ["t", "n"])
-def test_what_we_export_comes_back_to_the_last_bit(scale: str, tmp_path: Path) -> None:
+def test_exported_weights_are_imported_bit_exactly(scale: str, tmp_path: Path) -> None:
     network = random_network(SpikeYOLOConfig(scale, 80, 3))
     export_official(network, tmp_path / "e.pt")
     detector = import_official(tmp_path / "e.pt", "coco")
@@ -141,7 +141,7 @@ def test_what_we_export_comes_back_to_the_last_bit(scale: str, tmp_path: Path) -
     assert content["model"]["model.26.dfl.conv.weight"].flatten().tolist() == list(range(16))
 
 
-def test_an_imported_network_computes_what_the_original_does(tmp_path: Path) -> None:
+def test_imported_network_equals_the_original(tmp_path: Path) -> None:
     network = random_network(GEN1).eval()
     fill_dyadic(network)
     export_official(network, tmp_path / "e.pt")
@@ -167,24 +167,24 @@ def fired(detector: Detector, currents: list[float]) -> list[float]:
     return out
 
 
-def test_the_neuron_of_gen1(gen1_file: Path) -> None:
+def test_gen1_neuron_fires_as_computed_by_hand(gen1_file: Path) -> None:
     # v = 0.5 v + 0.5 x: 1.5 fires 2, leaves -0.5; 1.25 fires 1; 5.125 fires 4, leaves 1.125; 0.0625; 1.53125
     assert fired(import_official(gen1_file, "gen1"), [3.0, 3.0, 10.0, -1.0, 3.0]) == [2, 1, 4, 0, 2]
 
 
-def test_the_neuron_of_coco(coco_file: Path) -> None:
+def test_coco_neuron_fires_as_computed_by_hand(coco_file: Path) -> None:
     # u = 0.25 (u - s) + x: 1.5 fires 2; 2.875 fires 3; 9.96875 fires 4, leaves 5.96875; 0.4921875 fires 0
     assert fired(import_official(coco_file, "coco"), [1.5, 3.0, 10.0, -1.0, 0.0]) == [2, 3, 4, 0, 0]
 
 
-def test_the_variant_is_checked_where_the_file_tells_it(gen1_file: Path, coco_file: Path) -> None:
+def test_wrong_variant_of_a_pickled_module_is_rejected(gen1_file: Path, coco_file: Path) -> None:
     with pytest.raises(CheckpointError, match=r"imports spikingjelly.*pass variant gen1"):
         import_official(gen1_file, "coco")
     with pytest.raises(CheckpointError, match=r"does not import spikingjelly.*pass variant coco"):
         import_official(coco_file, "gen1")
 
 
-def test_contradicting_options_are_refused(gen1_file: Path) -> None:
+def test_contradicting_options_are_rejected(gen1_file: Path) -> None:
     with pytest.raises(ConfigError, match="variant 'dvs' is unknown; known are coco, gen1"):
         import_official(gen1_file, "dvs")
     with pytest.raises(ConfigError, match="still images"):
@@ -200,7 +200,7 @@ def test_variants_without_official_names_are_not_exported(tmp_path: Path) -> Non
     assert not (tmp_path / "e.pt").exists()
 
 
-def test_a_date_from_the_file_stays_on_one_short_line(gen1_file: Path, tmp_path: Path) -> None:
+def test_date_of_the_file_is_made_printable_and_short(gen1_file: Path, tmp_path: Path) -> None:
     old = text("2024-03-01T12:00:00.000000")
     path = edit_archive(
         gen1_file, lambda d: d.replace(old, text("\x1b[31m\n" + "9" * 500)), tmp_path / "d.pt"

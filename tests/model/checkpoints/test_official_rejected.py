@@ -1,4 +1,4 @@
-"""Files that are no checkpoints, or whose tensors do not fit; test_official_hostile.py has what does harm."""
+"""Files that are no official checkpoints, or whose tensors do not fit, are rejected."""
 
 import struct
 from collections.abc import Callable
@@ -52,7 +52,7 @@ LATER = "model.2.Conv.bn1"
         (lambda t: t.update({"model.1.encode_conv.weight": torch.zeros(96, 3, 7, 7)}), r"lacks|has shape"),
     ],
 )
-def test_tensors_that_do_not_fit(
+def test_mismatched_tensors_are_rejected(
     edit: Edit, words: str, coco_tensors: dict[str, Tensor], tmp_path: Path
 ) -> None:
     tensors = {name: t.clone() for name, t in coco_tensors.items()}
@@ -63,7 +63,7 @@ def test_tensors_that_do_not_fit(
     assert "\n" not in str(caught.value)
 
 
-def test_a_plain_yolo_is_told_as_such(tmp_path: Path) -> None:
+def test_plain_yolo_is_named_in_the_error(tmp_path: Path) -> None:
     tensors = {"model.0.conv.weight": torch.zeros(16, 3, 3, 3), "model.22.cv2.0.2.bias": torch.zeros(64)}
     torch.save({"model": tensors}, tmp_path / "yolov8n.pt")
     with pytest.raises(CheckpointError, match=r"a plain YOLO .* expected a SpikeYOLO"):
@@ -71,13 +71,13 @@ def test_a_plain_yolo_is_told_as_such(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [{"weights": 1}, [1], None, torch.zeros(2), {"model": None}, {"ema": 3}])
-def test_files_that_hold_something_else(content: object, tmp_path: Path) -> None:
+def test_files_with_other_content_are_rejected(content: object, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "x.pt")
     with pytest.raises(CheckpointError, match=r"expected a (dict|module)"):
         import_official(tmp_path / "x.pt", "coco")
 
 
-def test_zip_files_that_are_not_checkpoints(gen1_file: Path, tmp_path: Path) -> None:
+def test_other_zip_files_are_rejected(gen1_file: Path, tmp_path: Path) -> None:
     whole = gen1_file.read_bytes()
     cases = {
         "no such file": None,

@@ -1,4 +1,4 @@
-"""Zip files that torch.save does not make are refused with one line."""
+"""Zip files that torch.save never writes are rejected with a one-line message."""
 
 import zipfile
 from pathlib import Path
@@ -32,11 +32,13 @@ GOOD = {"a/data.pkl": program(b"}"), "a/byteorder": b"little"}
         (GOOD | {"a/byteorder": b"middle"}, "cannot be read"),
     ],
 )
-def test_zips_that_torch_save_does_not_make(entries: dict[str, bytes], words: str, tmp_path: Path) -> None:
+def test_zips_not_written_by_torch_save_are_rejected(
+    entries: dict[str, bytes], words: str, tmp_path: Path
+) -> None:
     refused(zip_with(tmp_path / "x.pt", entries), words)
 
 
-def test_zip_bombs(tmp_path: Path) -> None:
+def test_zip_bombs_are_rejected(tmp_path: Path) -> None:
     bomb = GOOD | {"a/data/0": b"\0" * (1 << 24)}
     refused(zip_with(tmp_path / "x.pt", bomb, zipfile.ZIP_DEFLATED), "is compressed")
     path = zip_with(tmp_path / "y.pt", GOOD | {"a/data/0": b"\0" * 64})
@@ -52,7 +54,7 @@ def test_zip_bombs(tmp_path: Path) -> None:
     refused(tmp_path / "w.pt", "expected at most 2,147,483,648")
 
 
-def test_a_name_that_comes_twice(tmp_path: Path) -> None:
+def test_duplicate_entry_is_rejected(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.pt", "w") as archive:
         archive.writestr("a/data.pkl", program(b"}"))
         with pytest.warns(UserWarning, match="Duplicate"):

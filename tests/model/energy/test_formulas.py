@@ -29,7 +29,7 @@ def ledger(golden: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_authors_ledger_sums_to_the_published_energy(ledger: list[dict[str, str]]) -> None:
+def test_authors_layer_table_sums_to_the_published_energy(ledger: list[dict[str, str]]) -> None:
     spikes = {row["layer"]: float(row["mean_integer_spikes"] or 0) for row in ledger}
     energy = slice_energy([ledger_layer(row) for row in ledger], spikes)
     assert round(energy.snn_mj, 2) == 34.60
@@ -37,7 +37,7 @@ def test_the_authors_ledger_sums_to_the_published_energy(ledger: list[dict[str, 
     assert round(energy.ann_mac / 1e9, 1) == 101.2
 
 
-def test_our_traced_geometry_is_that_of_the_ledger(ledger: list[dict[str, str]]) -> None:
+def test_traced_shapes_equal_the_authors_layer_table(ledger: list[dict[str, str]]) -> None:
     with torch.device("meta"):
         network = SpikeYOLO(SpikeYOLOConfig("s", 80, 3))
     names = official_layer_names(network)
@@ -64,7 +64,7 @@ def test_energy_of_one_layer_by_hand() -> None:
     assert energy.ann_mj == pytest.approx(73_728 * 4.6e-9)
 
 
-def test_firing_rates_count_what_was_fired() -> None:
+def test_firing_rates_equal_fired_spikes() -> None:
     detector = small_detector()
     out = detector.step(event_like_frames(2, detector.spec), detector.init_state(2))
     _, spikes = out.sample(1)

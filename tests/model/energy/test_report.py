@@ -1,4 +1,4 @@
-"""The energy report: sums, costs, and layers that degrade."""
+"""Energy report: sums, operation costs, and degraded layers."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def measured(detector: Detector, slices: int = 4) -> EnergyReport:
     return meter.report(slices)
 
 
-def test_a_window_is_the_mean_of_its_slices() -> None:
+def test_window_energy_is_the_mean_over_slices() -> None:
     detector = small_detector()
     one, four = measured(detector, 1), measured(detector, 4)
     assert (one.windows, four.windows) == (6, 1.5)
@@ -34,7 +34,7 @@ def test_a_window_is_the_mean_of_its_slices() -> None:
     assert (encoder.firing_rate, encoder.exact.ac, encoder.formula.mac) == (None, 0, 4 * encoder.layer.macs)
 
 
-def test_a_batch_counts_as_so_many_slices() -> None:
+def test_each_sample_of_a_batch_counts_as_a_slice() -> None:
     detector = small_detector()
     frames = event_like_frames(3, detector.spec)
     together, apart = EnergyMeter(detector), EnergyMeter(detector)
@@ -43,7 +43,7 @@ def test_a_batch_counts_as_so_many_slices() -> None:
     assert together.report(1) == apart.report(1)
 
 
-def test_costs_are_a_choice() -> None:
+def test_operation_costs_are_configurable() -> None:
     report = measured(small_detector())
     total = report.formula
     assert total.spiking_mj(OperationCosts(mac_pj=0, ac_pj=1)) == pytest.approx(total.ac / 1e9)
@@ -51,7 +51,7 @@ def test_costs_are_a_choice() -> None:
     assert total.as_ann_mj(OperationCosts(mac_pj=2, ac_pj=0)) == pytest.approx(2 * total.ann_mac / 1e9)
 
 
-def test_layers_that_hardly_fire_or_saturate_are_named() -> None:
+def test_silent_and_saturated_layers_are_reported() -> None:
     network = untrained_network(SpikeYOLOConfig())
     layers = {m.name: m for m in network.modules() if isinstance(m, Synapses)}
     with torch.no_grad():
@@ -64,11 +64,11 @@ def test_layers_that_hardly_fire_or_saturate_are_named() -> None:
     assert measured(small_detector()).degraded == {}
 
 
-def test_what_counts_as_degraded() -> None:
+def test_degradation_thresholds() -> None:
     rates = (0.0, 0.0009, 0.001, 0.5, 0.9, 0.91, 1.0)
     assert [classify_degradation(r) for r in rates] == ["silent"] * 2 + [None] * 3 + ["saturated"] * 2
 
 
-def test_nothing_run_is_no_report() -> None:
+def test_report_without_slices_raises() -> None:
     with pytest.raises(ValueError, match="no slice was run"):
         EnergyMeter(small_detector()).report(4)

@@ -36,7 +36,7 @@ def assert_equal(a: NamedArrays, b: NamedArrays) -> None:
 
 @needs_extra
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_stream_is_identical(exported: Exported, batch: int) -> None:
+def test_exported_stream_equals_pytorch(exported: Exported, batch: int) -> None:
     detector = exported.detector
     frames = event_like_frames(20 * batch, detector.spec).unflatten(0, (20, batch))
     state, inputs = detector.init_state(batch), dict.fromkeys(ENGINES, initial_inputs(detector, batch))
@@ -53,7 +53,7 @@ def test_a_stream_is_identical(exported: Exported, batch: int) -> None:
 
 @needs_extra
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_state_is_carried(exported: Exported, engine: str) -> None:
+def test_exported_state_is_carried(exported: Exported, engine: str) -> None:
     """The same frame gives other spikes from other membranes, down to the logits."""
     run = exported.engines[engine]
     frames = {"frames": event_like_frames(1, exported.detector.spec).numpy()}
@@ -70,7 +70,7 @@ def test_the_state_is_carried(exported: Exported, engine: str) -> None:
 
 @needs_extra
 @pytest.mark.parametrize("engine", ENGINES)
-def test_ties_round_to_even(exported: Exported, engine: str) -> None:
+def test_exported_round_is_half_to_even(exported: Exported, engine: str) -> None:
     """Membranes of the first layer are set so that U = h + x is a tie at every neuron."""
     detector, run = exported.detector, exported.engines[engine]
     frames = event_like_frames(1, detector.spec)
@@ -87,7 +87,7 @@ def test_ties_round_to_even(exported: Exported, engine: str) -> None:
 
 
 @needs_extra
-def test_the_file_says_what_it_is(exported: Exported) -> None:
+def test_exported_file_contains_its_specification(exported: Exported) -> None:
     onnx = require("onnx")
     model = onnx.load(exported.onnx, load_external_data=False)
     onnx.checker.check_model(model)
@@ -112,7 +112,7 @@ def test_the_file_says_what_it_is(exported: Exported) -> None:
 
 
 @needs_extra
-def test_nothing_of_the_machine_is_in_the_files(exported: Exported) -> None:
+def test_exported_files_contain_no_local_paths(exported: Exported) -> None:
     root = str(Path(__file__).parents[3]).encode()
     for path in (exported.onnx, exported.xml):
         assert root not in path.read_bytes()
@@ -133,7 +133,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 
 @needs_extra
 @pytest.mark.parametrize("name", VARIANTS)
-def test_variants_are_identical_over_a_step(name: str, tmp_path: Path) -> None:
+def test_exported_variants_equal_pytorch_for_one_step(name: str, tmp_path: Path) -> None:
     config = SpikeYOLOConfig(**{"repeats": (1, 1, 1, 1)} | VARIANTS[name])
     variant = export(small_detector(config=config), tmp_path)
     for engine in ENGINES:
@@ -143,7 +143,7 @@ def test_variants_are_identical_over_a_step(name: str, tmp_path: Path) -> None:
 
 
 @needs_extra
-def test_the_ann_twin_has_no_state_and_is_close(tmp_path: Path) -> None:
+def test_exported_ann_has_no_state_and_is_close(tmp_path: Path) -> None:
     config = SpikeYOLOConfig(neuron="silu", repeats=(1, 1, 1, 1))
     twin = export(small_detector(config=config), tmp_path)
     for run in twin.engines.values():
@@ -154,7 +154,7 @@ def test_the_ann_twin_has_no_state_and_is_close(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript"])
-def test_a_missing_extra_is_named(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_is_named(package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=r"package onnx.*run: pip install 'spikewatch\[export\]'"):
         write_onnx(small_detector(), tmp_path / "x.onnx")
@@ -162,7 +162,7 @@ def test_a_missing_extra_is_named(package: str, tmp_path: Path, monkeypatch: pyt
 
 
 @needs_extra
-def test_openvino_is_imported_without_its_telemetry() -> None:
+def test_openvino_is_imported_without_telemetry() -> None:
     code = (
         "import sys; from spikewatch.model.export.optional_packages import require_openvino; "
         "require_openvino().convert_model; "

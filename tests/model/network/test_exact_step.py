@@ -1,4 +1,4 @@
-"""Exact accumulations against a convolution with ones, which adds one for each output a spike reaches."""
+"""Exact accumulations equal a convolution with ones, which adds one for each output that a spike reaches."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ from tests.model.support.fakes import event_like_frames, small_detector
     width=st.integers(1, 12),
     seed=st.integers(0, 99),
 )
-def test_each_spike_counts_for_every_output_it_reaches(
+def test_spike_counts_once_for_each_reached_output(
     size: int, stride: int, groups: int, height: int, width: int, seed: int
 ) -> None:
     kernel = ConvKernel(4, 8, size, stride, groups)
@@ -41,7 +41,7 @@ def test_fan_out_along_one_axis() -> None:
     assert fan_out(1, 7, 1).tolist() == [1]
 
 
-def test_both_modes_count_the_same() -> None:
+def test_integer_and_spike_modes_count_equally() -> None:
     integer = small_detector()
     spike = Detector(to_spike_driven(integer.network), integer.spec)
     frames = event_like_frames(1, integer.spec)
@@ -55,7 +55,7 @@ def test_both_modes_count_the_same() -> None:
 @pytest.mark.parametrize(
     "variant", [{}, {"high_block": "transformer"}, {"architecture": "yolov8", "scale": "n"}]
 )
-def test_the_formula_is_an_approximation_that_1x1_layers_meet(variant: dict[str, Any]) -> None:
+def test_formula_is_exact_for_1x1_layers_only(variant: dict[str, Any]) -> None:
     config = SpikeYOLOConfig(**variant)
     detector = small_detector(config=config)
     out = detector.step(event_like_frames(2, detector.spec), detector.init_state(2), exact=True)

@@ -1,4 +1,4 @@
-"""Parity with the reference implementation: identical spikes in every layer, raw outputs to 1e-5."""
+"""Parity with the reference implementation: identical spikes in every layer, logits to 1e-5."""
 
 import importlib.util
 import json
@@ -41,7 +41,7 @@ def network_n(classes: int) -> SpikeYOLO:
     return network
 
 
-def test_tensor_names_and_shapes_are_those_of_an_official_checkpoint(golden: Path) -> None:
+def test_tensor_names_and_shapes_equal_official_ones(golden: Path) -> None:
     official = json.loads((golden / "statedict_coco_n_nc80.json").read_text())
     names = official_tensor_names(network_n(80))
     ours = {names[name]: list(tensor.shape) for name, tensor in network_n(80).state_dict().items()}
@@ -49,7 +49,7 @@ def test_tensor_names_and_shapes_are_those_of_an_official_checkpoint(golden: Pat
     assert ours == official
 
 
-def test_dyadic_fill_is_the_golden_fill(golden: Path, parity_fill: ModuleType) -> None:
+def test_dyadic_weights_equal_the_golden_weights(golden: Path, parity_fill: ModuleType) -> None:
     official = json.loads((golden / "statedict_coco_n_nc80.json").read_text())
     for name, shape in official.items():
         want = parity_fill.fill_grid(name, tuple(shape))
@@ -80,7 +80,7 @@ def run(network: SpikeYOLO, frames: torch.Tensor) -> tuple[HeadLogits, dict[str,
 
 
 @pytest.mark.parametrize("key", CASES)
-def test_golden_case(key: str, golden: Path, parity_fill: ModuleType) -> None:
+def test_golden_case_has_equal_spikes_and_logits(key: str, golden: Path, parity_fill: ModuleType) -> None:
     cases = json.loads((golden / "cases_coco_n.json").read_text())["cases"]
     case = next(c for c in cases if c["key"] == key)
     network = network_n(case["nc"])

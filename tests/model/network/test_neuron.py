@@ -10,11 +10,11 @@ def fire(u: list[float], d_max: int = 4) -> list[float]:
     return FireInteger.apply(torch.tensor(u), d_max).tolist()
 
 
-def test_rounds_half_to_even_and_clips() -> None:
+def test_fire_rounds_half_to_even_and_clips() -> None:
     assert fire([-3.0, -0.5, 0.5, 0.5001, 1.5, 2.5, 3.49, 4.5, 9.0]) == [0, 0, 0, 1, 2, 2, 3, 4, 4]
 
 
-def test_one_neuron_by_hand() -> None:
+def test_neuron_equals_values_by_hand() -> None:
     """beta 0.25: 1.75 fires 2 and keeps -0.0625; 0.75 more makes 0.6875, fires 1, keeps -0.078125."""
     s, h = ilif_step(torch.tensor(1.75), torch.tensor(0.0), 0.25, 4)
     assert (s.item(), h.item()) == (2.0, -0.0625)
@@ -22,14 +22,14 @@ def test_one_neuron_by_hand() -> None:
     assert (s.item(), h.item()) == (1.0, -0.078125)
 
 
-def test_gradient_is_a_closed_rectangle() -> None:
+def test_surrogate_gradient_is_a_closed_rectangle() -> None:
     u = torch.tensor([-1e-6, 0.0, 0.3, 4.0, 4.000001], requires_grad=True)
     FireInteger.apply(u, 4).sum().backward()
     assert u.grad is not None
     assert u.grad.tolist() == [0, 1, 1, 1, 0]
 
 
-def test_reset_is_detached_and_membrane_is_not() -> None:
+def test_reset_has_no_gradient_but_membrane_has() -> None:
     x = torch.tensor([0.7], requires_grad=True)
     _, h = ilif_step(x, torch.zeros(1), 0.25, 4)
     h.sum().backward()
@@ -37,7 +37,7 @@ def test_reset_is_detached_and_membrane_is_not() -> None:
     assert x.grad.item() == 0.25
 
 
-def test_time_is_back_propagated_through_the_membrane() -> None:
+def test_gradient_flows_through_the_membrane_in_time() -> None:
     x = torch.tensor([[0.4], [0.6]], requires_grad=True)
     _, h = ilif_step(x[0], torch.zeros(1), 0.25, 4)
     s, _ = ilif_step(x[1], h, 0.25, 4)
@@ -46,7 +46,7 @@ def test_time_is_back_propagated_through_the_membrane() -> None:
     assert x.grad.flatten().tolist() == [0.25, 1.0]
 
 
-def test_missing_or_misshapen_membrane_is_an_error() -> None:
+def test_missing_or_misshapen_membrane_is_rejected() -> None:
     lif = ILIF(0.25, 4)
     lif.name = "layer"
     x = torch.zeros(1, 2, 3, 4)

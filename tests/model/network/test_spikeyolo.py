@@ -26,11 +26,11 @@ def parameters(config: SpikeYOLOConfig) -> int:
         ("s", 2, 23_122_838),
     ],
 )
-def test_parameter_counts_of_the_paper(scale: str, classes: int, expected: int) -> None:
+def test_parameter_counts_equal_the_paper(scale: str, classes: int, expected: int) -> None:
     assert parameters(SpikeYOLOConfig(scale, classes, 3)) + OFFICIAL_DFL == expected
 
 
-def test_scale_t_is_small() -> None:
+def test_scale_t_has_few_parameters() -> None:
     assert 1_500_000 < parameters(SpikeYOLOConfig("t")) < 3_000_000
 
 
@@ -43,7 +43,7 @@ def test_scale_t_is_small() -> None:
         ({"d_max": 0}, "d_max is 0"),
     ],
 )
-def test_bad_configuration_is_refused(change: dict[str, object], message: str) -> None:
+def test_bad_configuration_is_rejected(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         SpikeYOLOConfig(**change)
 
@@ -60,12 +60,12 @@ def test_bad_configuration_is_refused(change: dict[str, object], message: str) -
         ({"input_height": 250}, "multiples of 32"),
     ],
 )
-def test_contradicting_specification_is_refused(change: dict[str, object], message: str) -> None:
+def test_contradicting_specification_is_rejected(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ModelSpec("m", SpikeYOLOConfig(), **change)
 
 
-def test_specification_survives_json() -> None:
+def test_specification_json_round_trip() -> None:
     spec = ModelSpec("m", SpikeYOLOConfig("n", beta=0.5), slices=2)
     assert ModelSpec.from_json(spec.to_json()) == spec
     with pytest.raises(ConfigError, match="unexpected keyword"):

@@ -1,4 +1,4 @@
-"""Everything the paper compares, from configuration: parameter counts, and laws that hold for all of them."""
+"""Network variants of the paper: parameter counts, and properties that hold for all of them."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -58,13 +58,13 @@ def detector(variant: dict[str, Any]) -> Detector:
         ("table2/ann", 23_153_024 - DFL),
     ],
 )
-def test_parameter_counts_of_variants(row: str, expected: int) -> None:
+def test_parameter_counts_of_variants_are_published(row: str, expected: int) -> None:
     """YOLOv8m's 25,902,640 is its authors' own figure; the others are ours."""
     assert parameters(PAPER_ROWS[row].config) == expected
 
 
 @pytest.mark.parametrize("row", TABLE_5, ids=lambda row: row.name)
-def test_table_5_has_the_published_sizes(row: PaperRow) -> None:
+def test_table_5_sizes_equal_the_paper(row: PaperRow) -> None:
     """To the last digit printed, rounded or cut off."""
     assert row.parameters_m == pytest.approx(parameters(row.config) / 1e6, abs=0.06)
 
@@ -79,13 +79,13 @@ def test_table_5_has_the_published_sizes(row: PaperRow) -> None:
         (PAPER_ROWS["table2/yolov8"].config, (640, 640), 181.6),
     ],
 )
-def test_energies_by_equation_16(config: SpikeYOLOConfig, size: tuple[int, int], ann_mj: float) -> None:
+def test_ann_energies_equal_the_paper(config: SpikeYOLOConfig, size: tuple[int, int], ann_mj: float) -> None:
     with torch.device("meta"):
         layers = trace_shapes(build_network(config), *size).layers
     assert round(sum(layer.macs for layer in layers) * 4.6e-9, 1) == ann_mj
 
 
-def test_yolov8_m_with_fused_batch_norms_is_printed_as_25_8() -> None:
+def test_fused_yolov8_m_has_25_8_million_parameters() -> None:
     with torch.device("meta"):
         network = build_network(PAPER_ROWS["table2/yolov8"].config)
     norms = [m for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
@@ -96,12 +96,12 @@ def test_yolov8_m_with_fused_batch_norms_is_printed_as_25_8() -> None:
 @pytest.mark.parametrize(
     ("scale", "published"), [("n", 3_157_200), ("s", 11_166_560), ("m", 25_902_640), ("l", 43_691_520)]
 )
-def test_yolov8_has_its_published_parameters(scale: str, published: int) -> None:
+def test_yolov8_parameter_counts_equal_the_published(scale: str, published: int) -> None:
     config = SpikeYOLOConfig(scale, 80, 3, architecture="yolov8")
     assert parameters(config) + DFL == published
 
 
-def test_every_row_of_the_paper_is_a_network() -> None:
+def test_every_paper_row_builds_a_network() -> None:
     for row in PAPER_ROWS.values():
         spec = row.spec
         assert spec.config.in_channels == REPRESENTATION_CHANNELS[spec.representation]
@@ -129,7 +129,7 @@ def test_modes_agree_and_every_layer_fires(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SPIKING)
-def test_samples_of_a_batch_do_not_meet(name: str) -> None:
+def test_samples_of_a_batch_are_independent(name: str) -> None:
     """Two streams side by side equal each alone, slice after slice."""
     both = detector(SPIKING[name])
     streams = [event_like_frames(3, both.spec, seed) for seed in (1, 2)]
@@ -146,7 +146,7 @@ def test_samples_of_a_batch_do_not_meet(name: str) -> None:
 
 @pytest.mark.parametrize("architecture", ["spikeyolo", "yolov8"])
 @pytest.mark.parametrize("neuron", ["silu", "relu"])
-def test_the_ann_twin_has_neither_membranes_nor_spikes(architecture: str, neuron: str) -> None:
+def test_ann_has_neither_membranes_nor_spikes(architecture: str, neuron: str) -> None:
     twin = detector({"architecture": architecture, "scale": "n", "neuron": neuron})
     out = twin.step(event_like_frames(1, twin.spec), twin.init_state())
     assert (out.state, out.spikes, twin.state_shapes) == ({}, {}, {})
@@ -158,7 +158,7 @@ def test_the_ann_twin_has_neither_membranes_nor_spikes(architecture: str, neuron
 
 
 @torch.inference_mode()
-def test_attention_is_the_quadratic_one() -> None:
+def test_linear_attention_equals_quadratic_attention() -> None:
     """Q (K^T V) against the sum over all pairs of pixels, head by head."""
     config = SpikeYOLOConfig(high_block="transformer")
     layer = SpikeAttention(config, 64)
@@ -172,7 +172,7 @@ def test_attention_is_the_quadratic_one() -> None:
     assert {name: int(n) for name, n in step.spikes.items()} == {"q": int(q.sum()), "k": int(k.sum())}
 
 
-def test_learned_beta_starts_at_the_papers_and_learns() -> None:
+def test_learned_beta_starts_at_default_and_is_trained() -> None:
     learned = detector({"beta_mode": "learned"})
     decays = [m.beta for m in learned.network.modules() if isinstance(m, ILIF)]
     assert len(decays) == 88
@@ -191,7 +191,7 @@ def test_learned_beta_starts_at_the_papers_and_learns() -> None:
     assert sum(g != 0 for g in gradients) > 44
 
 
-def test_a_learned_beta_is_kept_with_the_weights_and_inside_its_bounds(tmp_path: Path) -> None:
+def test_learned_beta_is_saved_and_clamped(tmp_path: Path) -> None:
     learned = detector({"beta_mode": "learned"})
     layer = next(m for m in learned.network.modules() if isinstance(m, SpikeConv))
     assert isinstance(layer.lif.beta, torch.Tensor)
@@ -204,7 +204,7 @@ def test_a_learned_beta_is_kept_with_the_weights_and_inside_its_bounds(tmp_path:
     assert torch.equal(after, before * 4)
 
 
-def test_a_beta_that_left_its_bounds_can_come_back() -> None:
+def test_beta_outside_its_bounds_gets_a_gradient() -> None:
     neuron = ILIF(0.25, 4, learn_beta=True)
     neuron.name = "n"
     assert isinstance(neuron.beta, torch.nn.Parameter)
@@ -219,7 +219,7 @@ def test_a_beta_that_left_its_bounds_can_come_back() -> None:
         assert neuron.beta.grad.item() == pytest.approx(0.4)
 
 
-def test_the_neuron_of_the_gen1_code() -> None:
+def test_gen1_neuron_equals_the_authors_code() -> None:
     """v = 0.5 v + 0.5 x; fire clip(round(v), 0, 4); subtract what was fired."""
     x = torch.randn(20, 3, generator=torch.Generator().manual_seed(0)) * 3
     v, h = torch.zeros(3), torch.zeros(3)
@@ -246,6 +246,6 @@ def test_the_neuron_of_the_gen1_code() -> None:
         ({"repeats": (1, 0, 1, 1)}, "expected four numbers"),
     ],
 )
-def test_what_describes_no_network_is_refused(variant: dict[str, Any], words: str) -> None:
+def test_invalid_network_configurations_are_rejected(variant: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         SpikeYOLOConfig(**variant)

@@ -1,4 +1,4 @@
-"""Spike-driven inference equals integer inference: identical spikes and raw outputs on the dyadic weights."""
+"""Spike-driven inference equals integer inference: identical spikes and logits on dyadic weights."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ from spikewatch.model.runtime.binary_spikes import SpikeDrivenConv, binary_spike
 from tests.model.support.fakes import calibrated_detector, event_like_frames, small_detector
 
 
-def test_an_integer_is_the_sum_of_its_binary_spikes() -> None:
+def test_integer_is_the_sum_of_its_binary_spikes() -> None:
     s = torch.arange(5.0).view(1, 5, 1, 1)
     spikes = binary_spikes(s, 4)
     assert spikes.unique().tolist() == [0, 1]
@@ -31,7 +31,7 @@ def test_an_integer_is_the_sum_of_its_binary_spikes() -> None:
         *(("n", 4, 4), ("n", 1, 2), ("s", 4, 2), ("s", 2, 1)),
     ],
 )
-def test_modes_agree_exactly(scale: str, d_max: int, slices: int) -> None:
+def test_spike_mode_equals_integer_mode(scale: str, d_max: int, slices: int) -> None:
     network = SpikeYOLO(SpikeYOLOConfig(scale, d_max=d_max))
     fill_dyadic(network)
     spec = replace(small_detector().spec, config=network.config)
@@ -54,7 +54,7 @@ def test_every_spiking_layer_is_spike_driven() -> None:
 
 
 @torch.inference_mode()
-def test_on_ordinary_weights_each_layer_agrees_within_rounding() -> None:
+def test_layers_agree_within_rounding_on_random_weights() -> None:
     """Layer by layer on the same integers: a current moves by rounding only, hardly a spike with it."""
     integer = calibrated_detector()
     spike = {m.name: m for m in to_spike_driven(integer.network).modules() if isinstance(m, SpikeConv)}

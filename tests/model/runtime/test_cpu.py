@@ -1,4 +1,4 @@
-"""Every runtime is the network: equal on dyadic weights, close on any, whoever shares the batch."""
+"""Every runtime equals the network: exactly on dyadic weights, closely on others, in any batch."""
 
 import random
 
@@ -23,7 +23,7 @@ PACKED = ("fp32", "int8x2", "int8")
 
 @pytest.mark.parametrize("runtime", PACKED)
 @pytest.mark.parametrize("config", FUSIBLE, ids=str)
-def test_equal_on_dyadic_weights(config: SpikeYOLOConfig, runtime: str) -> None:
+def test_runtime_is_exact_on_dyadic_weights(config: SpikeYOLOConfig, runtime: str) -> None:
     reference = small_detector(config=config)
     packed = on(runtime, reference)
     expected, found = reference.init_state(2), packed.init_state(2)
@@ -35,7 +35,7 @@ def test_equal_on_dyadic_weights(config: SpikeYOLOConfig, runtime: str) -> None:
     assert sum(int(n.sum()) for n in a.spikes.values())
 
 
-def test_floats_are_close_on_any_weights() -> None:
+def test_float_runtime_is_close_on_random_weights() -> None:
     reference = calibrated_detector()
     frames = event_like_frames(2, reference.spec, 9)
     a, b = (each.step(frames, each.init_state(2)) for each in (reference, on("fp32", reference)))
@@ -47,7 +47,7 @@ def test_floats_are_close_on_any_weights() -> None:
 @torch.inference_mode()
 @pytest.mark.parametrize(("parts", "limit"), [(1, 0.01), (2, 1e-4)])
 @pytest.mark.parametrize(("groups", "size", "stride"), [(1, 1, 1), (1, 3, 1), (1, 3, 2), (16, 7, 1)])
-def test_bytes_are_close_on_any_weights(
+def test_byte_runtimes_are_close_on_random_weights(
     parts: int, limit: float, groups: int, size: int, stride: int
 ) -> None:
     """Mean error of what a neuron integrates, in standard deviations of it."""
@@ -67,7 +67,7 @@ def test_bytes_are_close_on_any_weights(
 
 
 @pytest.mark.parametrize("runtime", PACKED)
-def test_step_leaves_its_input_state_untouched(runtime: str) -> None:
+def test_step_does_not_modify_its_input_state(runtime: str) -> None:
     detector = on(runtime, small_detector())
     state = detector.init_state()
     out = detector.step(event_like_frames(1, detector.spec), state)
@@ -76,7 +76,7 @@ def test_step_leaves_its_input_state_untouched(runtime: str) -> None:
 
 
 @pytest.mark.parametrize("runtime", ["eager", *PACKED])
-def test_sessions_in_a_bank_equal_each_alone(runtime: str) -> None:
+def test_sessions_in_a_bank_equal_single_sessions(runtime: str) -> None:
     sessions, rng = 5, random.Random(3)
     detector = on(runtime, small_detector())
     frames = [event_like_frames(SLICES, detector.spec, seed) for seed in range(sessions)]
@@ -95,7 +95,7 @@ def test_sessions_in_a_bank_equal_each_alone(runtime: str) -> None:
 
 
 @pytest.mark.parametrize("runtime", PACKED)
-def test_a_membrane_that_is_not_finite_shows_in_its_own_sample_only(runtime: str) -> None:
+def test_non_finite_membrane_affects_its_sample_only(runtime: str) -> None:
     detector = on(runtime, small_detector())
     bank, frames = detector.create_bank(2), event_like_frames(2, detector.spec)
     well = detector.step(frames[1:], detector.init_state())
@@ -109,9 +109,7 @@ def test_a_membrane_that_is_not_finite_shows_in_its_own_sample_only(runtime: str
 
 
 @pytest.mark.parametrize("runtime", ["eager", *PACKED])
-def test_a_failure_names_the_slots_it_left_half_written(
-    runtime: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_step_marks_corrupted_slots(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = on(runtime, small_detector())
     bank, frames = detector.create_bank(3), event_like_frames(2, detector.spec)
     with pytest.raises((StateError, RuntimeError)):
@@ -132,7 +130,7 @@ def test_a_failure_names_the_slots_it_left_half_written(
         detector.step_in_bank(frames, bank, [1, 1])
 
 
-def test_bfloat16_membranes_are_rounded_between_slices_and_nowhere_else() -> None:
+def test_bfloat16_membranes_round_between_slices_only() -> None:
     """Against the reference, its membranes rounded by torch."""
     reference = calibrated_detector()
     half = Detector(reference.network, reference.spec, runtime="fp32", state_dtype=torch.bfloat16)
@@ -153,13 +151,13 @@ def test_bfloat16_membranes_are_rounded_between_slices_and_nowhere_else() -> Non
 
 
 @pytest.mark.parametrize(("runtime", "dtype"), [("eager", torch.bfloat16), ("int8", torch.float16)])
-def test_membranes_of_other_types_are_refused(runtime: str, dtype: torch.dtype) -> None:
+def test_other_membrane_types_are_rejected(runtime: str, dtype: torch.dtype) -> None:
     reference = small_detector()
     with pytest.raises(ConfigError, match="membranes"):
         Detector(reference.network, reference.spec, runtime=runtime, state_dtype=dtype)
 
 
-def test_two_bytes_hold_what_one_cannot() -> None:
+def test_two_bytes_are_more_precise_than_one() -> None:
     weight = torch.randn(16, 8, 3, 3, generator=torch.Generator().manual_seed(0))
     errors = []
     for parts in (1, 2):
@@ -171,7 +169,7 @@ def test_two_bytes_hold_what_one_cannot() -> None:
     assert errors[1] == pytest.approx(0.5 / (127 * 128 + 63), rel=0.02)
 
 
-def test_a_channel_without_weights_stays_empty() -> None:
+def test_channel_without_weights_stays_zero() -> None:
     for parts in (1, 2):
         assert all(not part.any() for part, _ in quantise_weight(torch.zeros(2, 3, 1, 1), parts))
 
@@ -179,14 +177,14 @@ def test_a_channel_without_weights_stays_empty() -> None:
 @pytest.mark.parametrize(
     ("able", "expected"), [({"avx512_vnni": True}, "int8"), ({"avx2": True}, "fp32"), ({}, "fp32")]
 )
-def test_auto_depends_on_the_processor(
+def test_auto_selects_by_processor(
     able: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     assert select_runtime("auto", small_detector().network, "cpu") == expected
 
 
-def test_auto_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_selects_a_supported_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
     other = build_network(SpikeYOLOConfig("n", architecture="yolov8"))
     ours = small_detector().network
     assert select_runtime("auto", other, "cpu") == "eager"
@@ -207,7 +205,7 @@ def test_auto_never_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
     ids=str,
 )
-def test_other_networks_are_refused_by_name(config: SpikeYOLOConfig) -> None:
+def test_unsupported_networks_are_rejected(config: SpikeYOLOConfig) -> None:
     spec = ModelSpec("other", config, input_height=64, input_width=64)
     with pytest.raises(ConfigError, match="eager"):
         Detector(untrained_network(config), spec, runtime="int8")
@@ -217,12 +215,12 @@ def test_other_networks_are_refused_by_name(config: SpikeYOLOConfig) -> None:
     ("mode", "runtime", "says"),
     [("spike", "int8", "binary spikes run eagerly"), ("integer", "int4", "unknown")],
 )
-def test_a_runtime_that_cannot_be_is_refused(mode: str, runtime: str, says: str) -> None:
+def test_impossible_runtime_is_rejected(mode: str, runtime: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         load_detector("untrained", mode=mode, runtime=runtime)
 
 
-def test_a_detector_is_loaded_with_its_runtime() -> None:
+def test_detector_is_loaded_with_requested_runtime() -> None:
     assert load_detector("untrained", runtime="int8").runtime == "int8"
     assert load_detector("untrained").runtime == "eager"
 
@@ -237,5 +235,5 @@ def test_kernels_run_without_openmp(monkeypatch: pytest.MonkeyPatch) -> None:
     assert equal(reference.step(frames, reference.init_state()), alone.step(frames, alone.init_state()))
 
 
-def test_the_default_runtime_of_this_machine_is_a_known_one() -> None:
+def test_default_runtime_of_this_machine_is_known() -> None:
     assert select_runtime("auto", small_detector().network, "cpu") in select.RUNTIMES

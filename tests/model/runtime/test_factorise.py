@@ -1,4 +1,4 @@
-"""The factored network is the network: equal on dyadic weights, close on any."""
+"""The factorised network equals the original: exactly on dyadic weights, closely on others."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def layers(network: Network) -> dict[str, Synapses]:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("config", [SpikeYOLOConfig("t"), SpikeYOLOConfig("n"), *VARIANTS])
-def test_every_layer_is_equal_on_dyadic_weights(config: SpikeYOLOConfig) -> None:
+def test_factored_layers_are_exact_on_dyadic_weights(config: SpikeYOLOConfig) -> None:
     network = dyadic(config)
     plain = layers(factorise_network(network))
     generator = torch.Generator().manual_seed(0)
@@ -45,7 +45,7 @@ def test_every_layer_is_equal_on_dyadic_weights(config: SpikeYOLOConfig) -> None
 
 
 @torch.inference_mode()
-def test_the_encoder_is_equal_on_dyadic_weights() -> None:
+def test_factored_encoder_is_exact_on_dyadic_weights() -> None:
     network = dyadic(SpikeYOLOConfig())
     frames = torch.randint(0, 9, (1, 2, 64, 96), generator=torch.Generator().manual_seed(0)) / 8
     a, b = (
@@ -56,7 +56,7 @@ def test_the_encoder_is_equal_on_dyadic_weights() -> None:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("config", [SpikeYOLOConfig(), VARIANTS[0], VARIANTS[1]])
-def test_close_on_any_weights(config: SpikeYOLOConfig) -> None:
+def test_factored_network_is_close_on_random_weights(config: SpikeYOLOConfig) -> None:
     network = build_network(config).eval()
     generator = torch.Generator().manual_seed(0)
     for name, tensor in network.state_dict().items():
@@ -69,7 +69,7 @@ def test_close_on_any_weights(config: SpikeYOLOConfig) -> None:
         torch.testing.assert_close(plain[name].conv(spikes), layer.conv(spikes), rtol=1e-3, atol=1e-3)
 
 
-def test_a_stream_is_equal_and_the_original_untouched() -> None:
+def test_stream_is_equal_and_original_is_unmodified() -> None:
     original = small_detector()
     before = weights_digest(original.network)
     plain = Detector(factorise_network(original.network), original.spec)

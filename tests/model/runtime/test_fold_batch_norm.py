@@ -1,4 +1,4 @@
-"""The folded network is the network: what energy is counted on does the same arithmetic."""
+"""The folded network, of which energy is computed, equals the original."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def layers(scale: str) -> list[SpikeConv]:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("scale", ["t", "n"])
-def test_every_layer_folds_exactly_on_dyadic_weights(scale: str) -> None:
+def test_folded_layers_are_exact_on_dyadic_weights(scale: str) -> None:
     generator = torch.Generator().manual_seed(0)
     for layer in layers(scale):
         spikes = torch.randint(0, 5, (1, layer.kernel.in_channels, 6, 8), generator=generator).float()
@@ -25,7 +25,7 @@ def test_every_layer_folds_exactly_on_dyadic_weights(scale: str) -> None:
 
 
 @torch.inference_mode()
-def test_folding_is_close_on_any_weights() -> None:
+def test_folded_layers_are_close_on_random_weights() -> None:
     generator = torch.Generator().manual_seed(0)
     for layer in layers("t"):
         for name, tensor in layer.conv.state_dict().items():

@@ -1,4 +1,4 @@
-"""Half precision for GPUs, here on a CPU: equal where sums are exact, and the same by graph as without."""
+"""GPU runtime on a CPU: exact where sums are exact, and equal with and without CUDA graphs."""
 
 import gc
 import os
@@ -37,7 +37,7 @@ def channels_last_bank(detector: Detector, slots: int = SESSIONS) -> StateBank:
 
 
 @pytest.mark.parametrize("config", FUSIBLE, ids=str)
-def test_equal_on_dyadic_weights(config: SpikeYOLOConfig) -> None:
+def test_half_is_exact_on_dyadic_weights(config: SpikeYOLOConfig) -> None:
     """On a CPU it computes in float32, so that sums are exact."""
     reference = small_detector(config=config)
     half = on("half", reference)
@@ -52,7 +52,7 @@ def test_equal_on_dyadic_weights(config: SpikeYOLOConfig) -> None:
 
 @torch.inference_mode()
 @pytest.mark.parametrize(("dtype", "limit"), [(torch.float16, 0.02), (torch.bfloat16, 0.1)])
-def test_close_on_any_weights(dtype: torch.dtype, limit: float) -> None:
+def test_half_is_close_on_random_weights(dtype: torch.dtype, limit: float) -> None:
     """The first layers: differences grow from layer to layer."""
     reference = calibrated_detector()
     half = half_network(reference, dtype)
@@ -70,7 +70,7 @@ def test_close_on_any_weights(dtype: torch.dtype, limit: float) -> None:
 
 
 @torch.inference_mode()
-def test_a_graph_gives_what_the_network_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graph_equals_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Any slots in any order, two batch sizes by turns, two banks."""
     detector, rng = small_detector(), random.Random(0)
     plain, graphs = half_network(detector), graphed(detector, monkeypatch)
@@ -90,7 +90,7 @@ def test_a_graph_gives_what_the_network_gives(monkeypatch: pytest.MonkeyPatch) -
 
 
 @torch.inference_mode()
-def test_a_capture_touches_no_membrane(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_capture_does_not_modify_membranes(monkeypatch: pytest.MonkeyPatch) -> None:
     detector = small_detector()
     graphs, bank = graphed(detector, monkeypatch), channels_last_bank(detector)
     frames = event_like_frames(2, detector.spec)
@@ -112,7 +112,7 @@ def test_a_capture_touches_no_membrane(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @torch.inference_mode()
-def test_graphs_go_with_their_bank(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs_are_freed_with_their_bank(monkeypatch: pytest.MonkeyPatch) -> None:
     detector = small_detector()
     graphs, frames = graphed(detector, monkeypatch), event_like_frames(1, detector.spec)
     for _ in range(2):
@@ -129,7 +129,7 @@ def test_graphs_go_with_their_bank(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("by_graph", [False, True])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-def test_a_membrane_that_is_not_finite_shows_in_its_own_sample_only(
+def test_non_finite_membrane_affects_its_sample_only(
     value: float, by_graph: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = small_detector()
@@ -144,7 +144,7 @@ def test_a_membrane_that_is_not_finite_shows_in_its_own_sample_only(
     assert all(int(n[0]) >= 0 for n in spikes.values())
 
 
-def test_a_failure_names_the_slots_it_left_half_written(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_step_marks_corrupted_slots(monkeypatch: pytest.MonkeyPatch) -> None:
     detector = on("half", small_detector())
     bank, frames = detector.create_bank(3), event_like_frames(2, detector.spec)
     with pytest.raises(StateError):
@@ -163,7 +163,7 @@ def test_a_failure_names_the_slots_it_left_half_written(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_step_is_step_in_bank(dtype: torch.dtype) -> None:
+def test_step_equals_step_in_bank(dtype: torch.dtype) -> None:
     reference = small_detector()
     detector = Detector(reference.network, reference.spec, runtime="half", state_dtype=dtype)
     frames, bank, state = event_like_frames(2, detector.spec), detector.create_bank(2), detector.init_state(2)
@@ -176,7 +176,7 @@ def test_step_is_step_in_bank(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("bank_dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("d_max", [4, 255])
-def test_the_kernel_is_what_torch_computes(bank_dtype: torch.dtype, d_max: int) -> None:
+def test_triton_kernel_equals_torch(bank_dtype: torch.dtype, d_max: int) -> None:
     """Without a GPU by triton's interpreter, which cuts bits off where hardware rounds them."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if device == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
@@ -204,7 +204,7 @@ def test_the_kernel_is_what_torch_computes(bank_dtype: torch.dtype, d_max: int) 
     assert count.isnan().tolist() == [False, True, False]
 
 
-def test_where_it_runs() -> None:
+def test_half_requires_a_gpu() -> None:
     detector = small_detector()
     assert select_runtime("auto", detector.network, "cuda") == "half"
     assert select_runtime("half", detector.network, "cuda:1") == "half"

@@ -1,4 +1,4 @@
-"""Who computes in parallel: one thread, and nobody beside it."""
+"""Parallel execution: only the thread that claims the cores computes in parallel."""
 
 import subprocess
 import sys
@@ -32,7 +32,7 @@ print(new_thread(worker), torch.get_num_threads(), new_thread(other))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="libgomp is torch's on Linux only")
-def test_only_the_thread_that_asks_computes_in_parallel() -> None:
+def test_only_the_claiming_thread_computes_in_parallel() -> None:
     if not torch.backends.openmp.is_available():
         pytest.skip("torch without OpenMP")
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""After each augmentation, the boxes read off the frames are the targets."""
+"""After each augmentation, the boxes measured in the frames equal the targets."""
 
 from collections import Counter
 from dataclasses import replace
@@ -102,7 +102,7 @@ def test_boxes_follow_the_frames(name: str, sources: list[PropheseeRecording], c
     assert len(sides) > 40
 
 
-def test_a_mosaic_is_made_of_four(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
+def test_mosaic_is_composed_of_four_clips(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
     batches = epoch(sources, cache, GEOMETRY["mosaic"])
     boxes = Counter[int]()
     for batch in batches:
@@ -115,7 +115,7 @@ def test_a_mosaic_is_made_of_four(sources: list[PropheseeRecording], cache: Cach
     assert np.average(list(boxes), weights=list(boxes.values())) > 4
 
 
-def test_jitter_changes_how_long_slices_last(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
+def test_jitter_changes_the_length_of_slices(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
     seen = Counter[float]()
     for frame, _ in labelled_frames(epoch(sources, cache, GEOMETRY["jitter"])):
         seen.update(np.unique(frame[frame > 0] / STEP / COUNTS).tolist())
@@ -136,9 +136,7 @@ def covered(frame: NDArray[np.uint8], boxes: list[NDArray[np.float32]]) -> NDArr
     return frame[inside]
 
 
-def test_thinning_loses_events_and_places_none(
-    sources: list[PropheseeRecording], cache: CacheOptions
-) -> None:
+def test_thinning_drops_events_and_adds_none(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
     how = replace(NONE, thin=1.0, keep=(0.7, 0.7))
     values = np.concatenate([covered(*each) for each in labelled_frames(epoch(sources, cache, how))])
     assert set(values) == {0, STEP, 2 * STEP}
@@ -146,14 +144,16 @@ def test_thinning_loses_events_and_places_none(
     assert shares == pytest.approx([0.3**2, 2 * 0.3 * 0.7, 0.7**2], abs=0.01)
 
 
-def test_gain_keeps_whole_counts_and_the_mean(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
+def test_gain_keeps_integer_counts_and_the_mean(
+    sources: list[PropheseeRecording], cache: CacheOptions
+) -> None:
     how = replace(NONE, gain=1.0, contrast=(1.3, 1.3))
     values = np.concatenate([covered(*each) for each in labelled_frames(epoch(sources, cache, how))])
     assert set(values) == {2 * STEP, 3 * STEP}
     assert values.mean() == pytest.approx(1.3 * COUNTS * STEP, rel=0.01)
 
 
-def test_noise_falls_anywhere(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
+def test_noise_is_uniform_over_the_frame(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
     quiet, noisy = (epoch(sources, cache, replace(NONE, noise=n, noise_events=0.01)) for n in (0.0, 1.0))
     added = torch.stack([b.frames.int() - a.frames.int() for a, b in zip(quiet, noisy, strict=True)])
     assert set(added.unique().tolist()) == {0, STEP}
@@ -167,7 +167,7 @@ def test_noise_falls_anywhere(sources: list[PropheseeRecording], cache: CacheOpt
     )
 
 
-def test_what_is_erased_is_not_taught(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
+def test_erased_boxes_are_not_targets(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
     how = replace(NONE, erase=1.0, erase_side=(0.5, 0.7))
     rules = replace(EVERYTHING, min_visible=0.4)
     kept = lost = 0
@@ -182,9 +182,7 @@ def test_what_is_erased_is_not_taught(sources: list[PropheseeRecording], cache: 
     assert min(kept, lost) > 20
 
 
-def test_what_is_drawn_holds_for_a_clip_and_until_a_lane_is_fresh(
-    sources: list[PropheseeRecording], cache: CacheOptions
-) -> None:
+def test_augmentation_is_constant_until_reset(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
     how = replace(NONE, swap=0.5)
     options = LoaderOptions(cache, batch_size=6, slices=6, augmentation=how, stream_share=0.5)
     swapped: dict[int, bool] = {}
@@ -215,13 +213,13 @@ def sampled(scale: float, density: float) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.77, 1.0, 1.3, 2.0])
-def test_scaling_keeps_counts_whole_and_their_density(scale: float) -> None:
+def test_scaling_keeps_integer_counts_and_their_density(scale: float) -> None:
     out = sampled(scale, 0.1)
     assert set(np.unique(out)) == {0, STEP}
     assert (out > 0).mean() == pytest.approx(0.1, rel=0.05)
 
 
-def test_a_shrunk_line_is_thinner_not_gone() -> None:
+def test_shrunk_line_stays_visible() -> None:
     halves = np.zeros((100, 1, 64, 96), np.uint8)
     halves[..., 31] = STEP
     out = np.zeros_like(halves)
@@ -232,7 +230,7 @@ def test_a_shrunk_line_is_thinner_not_gone() -> None:
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_pictures_land_where_they_are_placed(scale: float) -> None:
+def test_frames_are_drawn_at_their_placement(scale: float) -> None:
     """The top right corner of a mirrored picture at (36, 30) in a tile; outside, the output is left alone."""
     halves = np.full((2, 1, 64, 96), STEP, np.uint8)
     halves[:, :, :10, :20] = 2 * STEP
@@ -247,7 +245,7 @@ def test_pictures_land_where_they_are_placed(scale: float) -> None:
     np.testing.assert_array_equal(out[0, 0], expected)
 
 
-def test_sums_of_halves_are_held_at_the_cap() -> None:
+def test_sums_of_halves_saturate_at_the_cap() -> None:
     halves = np.full((3, 1, 2, 2), 5 * STEP, np.uint8)
     out = np.zeros((2, 1, 2, 2), np.uint8)
     still = Placement(Rectangle(0, 0, 2, 2))
@@ -269,7 +267,7 @@ def test_changed_counts_have_the_binomial_distribution() -> None:
             assert np.bincount(table[n], minlength=9) / 256 == pytest.approx(expected, abs=0.012)
 
 
-def test_parts_of_a_count_are_kept_by_lot_too() -> None:
+def test_fractions_of_a_count_are_kept_at_random() -> None:
     halves = np.full((50, 1, 64, 96), STEP // 2, np.uint8)
     out = np.zeros_like(halves)
     still = Placement(Rectangle(0, 0, 96, 64))
@@ -286,7 +284,7 @@ def test_parts_of_a_count_are_kept_by_lot_too() -> None:
     assert (out > 0).mean() == pytest.approx(0.7, abs=0.01)
 
 
-def test_a_box_that_is_cut_off_is_judged_by_what_is_left() -> None:
+def test_cropped_box_is_filtered_by_visible_area() -> None:
     boxes = InputBoxes(np.array([[0, 0, 40, 20], [60, 0, 90, 20]], np.float32), np.array([1, 0]))
     moved = Placement(Rectangle(0, 0, 96, 64), x_px=-25.0)
     found = transform_boxes(boxes, moved, 96, None, TrainingBoxFilter(min_visible=0.4))

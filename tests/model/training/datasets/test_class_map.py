@@ -1,4 +1,4 @@
-"""Classes of a data set and of weights, matched by name."""
+"""Class map: classes of a data set and of weights, matched by name."""
 
 import json
 from pathlib import Path
@@ -15,14 +15,14 @@ from spikewatch.model.training.datasets.class_map import (
 )
 
 
-def test_gen1_weights_on_1_mpx_score_what_both_know() -> None:
+def test_gen1_weights_on_1_mpx_score_common_classes() -> None:
     found = match_classes(ONE_MPX_CLASSES, ("car", "pedestrian"))
     assert found.names == ("pedestrian", "car")
     assert remap_ids(np.arange(7), found.label_to_index).tolist() == [0, -1, 1, -1, -1, -1, -1]
     assert remap_ids(np.arange(2), found.detection_to_index).tolist() == [1, 0]
 
 
-def test_1_mpx_scores_three_classes_unless_asked() -> None:
+def test_1_mpx_scores_three_classes_by_default() -> None:
     assert match_classes(ONE_MPX_CLASSES, ONE_MPX_CLASSES).names == ("pedestrian", "two wheeler", "car")
     assert match_classes(ONE_MPX_CLASSES, ONE_MPX_CLASSES, ["truck", "car"]).names == ("truck", "car")
 
@@ -45,12 +45,12 @@ def test_other_names_are_paired() -> None:
         (["car=person", "car=person"], "named twice"),
     ],
 )
-def test_classes_that_do_not_match_are_named(wanted: list[str] | None, words: str) -> None:
+def test_unmatched_classes_are_rejected(wanted: list[str] | None, words: str) -> None:
     with pytest.raises(DatasetError, match=words):
         match_classes(("car",), ("person",), wanted)
 
 
-def test_a_folder_names_its_classes(tmp_path: Path) -> None:
+def test_class_names_are_read_from_the_folder(tmp_path: Path) -> None:
     place = tmp_path / "test"
     place.mkdir()
     assert read_class_names(place, "gen1") == ("car", "pedestrian")

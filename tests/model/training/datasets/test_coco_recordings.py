@@ -1,4 +1,4 @@
-"""COCO's boxes on recordings: which times are scored, with what, and what is refused."""
+"""COCO annotations for recordings: scored times, boxes and classes, and rejected files."""
 
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ def annotate(folder: Path, **changed: Any) -> Path:
     return path
 
 
-def test_times_boxes_and_classes(tmp_path: Path) -> None:
+def test_times_boxes_and_classes_are_read(tmp_path: Path) -> None:
     path = annotate(tmp_path)
     assert dataset_kind(path) == "coco_recordings"
     found = read_coco_recordings(path)
@@ -53,7 +53,7 @@ def test_times_boxes_and_classes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(truth.crowd, [True, False])
 
 
-def test_a_folder_is_told_from_pictures_by_the_times_of_its_images(tmp_path: Path) -> None:
+def test_folder_kind_depends_on_image_times(tmp_path: Path) -> None:
     (tmp_path / "annotations").mkdir()
     val = annotate(tmp_path).rename(tmp_path / "annotations" / "instances_val.json")
     assert dataset_kind(tmp_path) == "coco_recordings"
@@ -64,7 +64,7 @@ def test_a_folder_is_told_from_pictures_by_the_times_of_its_images(tmp_path: Pat
         dataset_kind(tmp_path)
 
 
-def test_rules_and_classes_may_be_named(tmp_path: Path) -> None:
+def test_protocol_and_classes_are_applied(tmp_path: Path) -> None:
     first, second = read_coco_recordings(annotate(tmp_path)).recordings
     cats = match_classes(("cat", "car"), ("cat",))
     assert [len(m.ground_truth) for m in first.labelled_frames(SENSOR, PROTOCOLS["none"], cats)] == [0, 1]
@@ -88,6 +88,6 @@ def test_rules_and_classes_may_be_named(tmp_path: Path) -> None:
         ({"categories": 3}, "not COCO annotations"),
     ],
 )
-def test_damaged_annotations_are_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
+def test_damaged_annotations_are_rejected(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
     with pytest.raises(DatasetError, match=words):
         read_coco_recordings(annotate(tmp_path, **changed))

@@ -1,4 +1,4 @@
-"""Labels and folders: what is read, what is filtered, and what is refused in clear words."""
+"""Data sets: labels and folders are read and filtered, and damaged ones are rejected."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,7 @@ def labels() -> PropheseeBoxes:
     return boxes
 
 
-def test_both_spellings_give_the_same_boxes_in_order(tmp_path: Path) -> None:
+def test_legacy_field_names_give_the_same_boxes(tmp_path: Path) -> None:
     new, old = labels(), np.zeros(3, OLD_DTYPE)
     for name in BBOX_DTYPE.names or ():
         old[{"t": "ts", "class_confidence": "confidence"}.get(name, name)] = new[name]
@@ -78,7 +78,7 @@ def refused(case: str) -> Any:
         ("plain", "expected a list of boxes"),
     ],
 )
-def test_damaged_labels_are_refused(tmp_path: Path, case: str, words: str) -> None:
+def test_damaged_labels_are_rejected(tmp_path: Path, case: str, words: str) -> None:
     path = tmp_path / "a_bbox.npy"
     np.save(path, refused(case))
     with pytest.raises(DatasetError, match=f"a_bbox.npy: {words}"):
@@ -86,7 +86,7 @@ def test_damaged_labels_are_refused(tmp_path: Path, case: str, words: str) -> No
 
 
 @pytest.mark.parametrize("data", [b"", b"no array", b"\x93NUMPY\x01\x00"])
-def test_other_files_are_no_labels(tmp_path: Path, data: bytes) -> None:
+def test_other_files_are_rejected_as_labels(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a_bbox.npy"
     path.write_bytes(data)
     with pytest.raises(DatasetError, match="not a NumPy file of boxes"):
@@ -105,7 +105,7 @@ def test_other_files_are_no_labels(tmp_path: Path, data: bytes) -> None:
         (600_000, 90, 9.99, False),
     ],
 )
-def test_the_filter_at_its_limits(t_us: int, w: float, h: float, kept: bool) -> None:
+def test_box_filter_at_its_limits(t_us: int, w: float, h: float, kept: bool) -> None:
     box = np.zeros(1, BBOX_DTYPE)
     box["t"], box["w"], box["h"] = t_us, w, h
     assert len(GEN1_FILTER.apply(box)) == kept
@@ -135,7 +135,7 @@ def test_recordings_are_found_in_a_split_or_directly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ending", ["_td.dat", "_td.h5", "_td.raw", ".h5", ".hdf5", ".raw", ".dat"])
-def test_recordings_of_1_mpx_are_found(tmp_path: Path, ending: str) -> None:
+def test_1_mpx_recordings_are_found(tmp_path: Path, ending: str) -> None:
     touch(tmp_path / "test" / f"moorea_000{ending}", tmp_path / "test" / "moorea_000_bbox.npy")
     assert dataset_kind(tmp_path) == "prophesee"
     (found,) = find_recordings(tmp_path)
@@ -145,7 +145,7 @@ def test_recordings_of_1_mpx_are_found(tmp_path: Path, ending: str) -> None:
         find_recordings(tmp_path)
 
 
-def test_boxes_are_cut_at_the_border_of_the_sensor() -> None:
+def test_boxes_are_clipped_to_the_sensor() -> None:
     box = labels()[:1].repeat(5)
     box["x"], box["y"] = [-5, 100, 290, 304, 1], [-1, 50.1, 230, 5, -40]
     box["w"], box["h"] = 20, 33.3
@@ -159,7 +159,7 @@ def test_boxes_are_cut_at_the_border_of_the_sensor() -> None:
     assert box["x"][0] == -5, "the argument stays as it was"
 
 
-def test_times_beyond_any_clock_are_refused(tmp_path: Path) -> None:
+def test_times_out_of_range_are_rejected(tmp_path: Path) -> None:
     boxes = labels()
     boxes["t"][1] = 1 << 61
     np.save(tmp_path / "a_bbox.npy", boxes)
@@ -221,13 +221,13 @@ BAD_BOX = {"id": 1, "image_id": 7, "category_id": 1, "bbox": [1, 2, 3]}
         ),
     ],
 )
-def test_damaged_annotations_are_refused(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
+def test_damaged_annotations_are_rejected(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
     coco(tmp_path, **changed)
     with pytest.raises(DatasetError, match=words):
         read_coco(tmp_path)
 
 
-def test_missing_parts_of_a_data_set_are_named(tmp_path: Path) -> None:
+def test_missing_parts_of_a_data_set_are_named_in_the_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="no data set; expected"):
         dataset_kind(tmp_path)
     with pytest.raises(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""The same is learned from COCO's boxes on recordings as from Prophesee's; what only COCO's can say."""
+"""Training labels from COCO annotations equal those of Prophesee's format."""
 
 import json
 import pickle
@@ -38,7 +38,7 @@ def options(folder: Path, stream_share: float = 0.5) -> LoaderOptions:
     )
 
 
-def test_frames_and_boxes_are_those_of_the_same_recordings_in_prophesees_layout(tmp_path: Path) -> None:
+def test_coco_and_prophesee_labels_give_equal_batches(tmp_path: Path) -> None:
     sources = [moving_boxes(tmp_path, f"r{k}", seed=k) for k in range(3)]
     sent = pickle.loads(pickle.dumps(annotated(tmp_path, sources)))
     theirs = RecordingLoader(sources, SPEC, options(tmp_path / "theirs"))
@@ -54,7 +54,7 @@ def test_frames_and_boxes_are_those_of_the_same_recordings_in_prophesees_layout(
     assert boxes > 0
 
 
-def test_crowds_are_not_taught_and_an_image_without_boxes_is_empty(tmp_path: Path) -> None:
+def test_crowds_are_dropped_and_empty_images_are_labelled(tmp_path: Path) -> None:
     source = moving_boxes(tmp_path, "a", labels=3)
     every = json.loads(annotate(tmp_path, "train", [(source.events, source.labels)]).read_text())
     rows = [row for row in every["annotations"] if row["image_id"] != 2]
@@ -77,7 +77,7 @@ def test_crowds_are_not_taught_and_an_image_without_boxes_is_empty(tmp_path: Pat
     assert set(counts) == {0, 1, 2}, "labelled, also where nothing is there"
 
 
-def test_another_sensor_size_makes_another_file(tmp_path: Path) -> None:
+def test_other_sensor_size_gives_another_cache_file(tmp_path: Path) -> None:
     source = moving_boxes(tmp_path, "a", labels=1)
     image = {"id": 1, "file_name": "../a_td.dat", "t_us": 1}
     names = []
@@ -88,7 +88,7 @@ def test_another_sensor_size_makes_another_file(tmp_path: Path) -> None:
     assert names[0] == cache_file_name(source, [1], SPEC), "cut once for both layouts"
 
 
-def test_what_teaches_nothing_is_refused(tmp_path: Path) -> None:
+def test_recordings_without_usable_labels_are_rejected(tmp_path: Path) -> None:
     source = moving_boxes(tmp_path, "a", labels=2)
     (each,) = annotated(tmp_path, [source])
     with pytest.raises(DatasetError, match=r"a_td\.dat: class 1, but only 0 to 0 have names"):

@@ -1,4 +1,4 @@
-"""Windows and recordings side by side give what they give alone, and a damaged label ends the run."""
+"""Batched evaluation equals single windows and recordings; a damaged label raises."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -50,7 +50,7 @@ def same(a: Sequence[tuple[torch.Tensor, ...]], b: Sequence[tuple[torch.Tensor, 
 
 
 @pytest.mark.parametrize("state", RUNNERS)
-def test_batches_change_nothing(state: str, real: Detector) -> None:
+def test_batch_size_does_not_change_results(state: str, real: Detector) -> None:
     """On dyadic weights, exactly; lanes end and are taken over at different times."""
     alone = run(state, real, 1)
     for batch in (2, 8):
@@ -59,7 +59,7 @@ def test_batches_change_nothing(state: str, real: Detector) -> None:
     assert not same(alone[0, 600_000].logits, alone[3, 700_000].logits)
 
 
-def test_a_lane_begins_from_rest(real: Detector) -> None:
+def test_recording_starts_from_the_initial_state(real: Detector) -> None:
     """A recording behind a longer one sees nothing of it."""
     echo = Echo(real.network, real.spec)
     jobs = [LabelledRun(InMemory(events(k)), LABELS_US[k]) for k in (0, 3)]
@@ -71,7 +71,7 @@ def test_a_lane_begins_from_rest(real: Detector) -> None:
 
 
 @pytest.mark.parametrize("state", RUNNERS)
-def test_scores_do_not_depend_on_the_batch(state: str, real: Detector) -> None:
+def test_scores_do_not_depend_on_the_batch_size(state: str, real: Detector) -> None:
     rng = np.random.default_rng(0)
     labels = [
         boxes_at(times, x=rng.integers(0, 60, len(times)), w=rng.integers(10, 60, len(times)))
@@ -92,7 +92,7 @@ def test_scores_do_not_depend_on_the_batch(state: str, real: Detector) -> None:
     assert sum(len(image.detections) for image in one.images) > 10
 
 
-def test_carried_membranes_change_boxes_and_scores(real: Detector) -> None:
+def test_carried_state_changes_boxes_and_scores(real: Detector) -> None:
     """S5-ViT's carried state had, by a bug, no effect."""
     data = [InMemory(events(0), boxes_at(LABELS_US[0]))]
     reset, carried = (
@@ -108,7 +108,7 @@ def test_carried_membranes_change_boxes_and_scores(real: Detector) -> None:
 
 @pytest.mark.parametrize("state", RUNNERS)
 @pytest.mark.parametrize("label_us", [10_900_000, 7_200_000_000, (1 << 60) - 1])
-def test_a_label_long_after_the_end_is_one_error(state: str, label_us: int, real: Detector) -> None:
+def test_label_long_after_the_last_event_is_rejected(state: str, label_us: int, real: Detector) -> None:
     echo = Echo(real.network, real.spec)
     jobs = [LabelledRun(InMemory(events(0)), (300_000, label_us))]
     ran = []
@@ -118,7 +118,7 @@ def test_a_label_long_after_the_end_is_one_error(state: str, label_us: int, real
     assert len([end for each in RUNNERS[state](echo, silent, CUT) for end in each.completed]) == 2
 
 
-def test_only_the_weights_own_window_is_needed(real: Detector) -> None:
+def test_default_window_is_that_of_the_weights(real: Detector) -> None:
     """What a training loop calls."""
     detector = Detector(real.network, replace(real.spec, slices=2, slice_us=100_000))
     data = [InMemory(events(0), boxes_at([600_000]))]

@@ -1,4 +1,4 @@
-"""Filter, matching and scores against `reference`, which shares no code with them."""
+"""Filter, matching and scores equal `reference`, which shares no code with the package."""
 
 from dataclasses import asdict
 
@@ -68,7 +68,7 @@ def scored(recordings: list[tuple[PropheseeBoxes, PropheseeBoxes]]) -> Score:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_protocol_equals_the_reference(seed: int) -> None:
+def test_protocol_equals_the_reference(seed: int) -> None:
     recordings = [random_recording(10 * seed + k) for k in range(2)]
     score = scored(recordings)
     images = [image for labels, found in recordings for image in reference.images(labels, found)]
@@ -83,7 +83,7 @@ def test_the_protocol_equals_the_reference(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_crowds_outlines_and_many_boxes_equal_the_reference(seed: int) -> None:
+def test_crowds_areas_and_many_boxes_equal_the_reference(seed: int) -> None:
     """As COCO has them: crowds, areas that are not the boxes', over 100 boxes, images without objects."""
     rng = np.random.default_rng(seed)
     scorer, images = CocoEvaluator(CLASSES), []
@@ -120,7 +120,7 @@ def test_perfect_detections_score_one() -> None:
     assert asdict(figures) == pytest.approx(dict.fromkeys(asdict(figures), 1.0))
 
 
-def test_nothing_found_is_zero_and_nothing_to_find_is_none() -> None:
+def test_no_detections_score_zero_and_no_labels_score_none() -> None:
     labels, found = random_recording(0)
     only_cars = labels[labels["class_id"] == 0]
     score = scored([(only_cars, found[:0])])
@@ -128,7 +128,7 @@ def test_nothing_found_is_zero_and_nothing_to_find_is_none() -> None:
     assert CocoEvaluator(CLASSES).score().metrics.ap is None
 
 
-def test_a_stream_of_results_is_pooled_around_each_label() -> None:
+def test_detections_are_pooled_around_each_label() -> None:
     labels, found = boxes(2), boxes(5)
     labels["t"] = [1_000_000, 1_060_000]
     found["t"] = [949_999, 950_000, 1_000_000, 1_050_000, 1_110_001]

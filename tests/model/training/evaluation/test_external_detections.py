@@ -1,4 +1,4 @@
-"""Detections of other systems: which file is whose, and what is refused."""
+"""Detections of other systems: files are matched to recordings, and damaged files are rejected."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ def save(folder: Path, *names: str) -> None:
         np.save(folder / name, some_boxes([5 + k, 3]))
 
 
-def test_files_belong_to_recordings_by_name(tmp_path: Path) -> None:
+def test_files_are_matched_to_recordings_by_name(tmp_path: Path) -> None:
     save(tmp_path, "b.npy", "a_bbox.npy", "c_td.npy")
     found = read_npy(tmp_path, RECORDINGS, RECORDINGS, 2)
     assert [boxes["t"].tolist() for boxes in found] == [[3, 6], [3, 5], [3, 7]]
@@ -43,7 +43,7 @@ def test_files_belong_to_recordings_by_name(tmp_path: Path) -> None:
         (("a.npy", "a_bbox.npy"), r"a\.npy and a_bbox\.npy are for one recording"),
     ],
 )
-def test_missing_and_extra_files_are_named(tmp_path: Path, names: tuple[str, ...], words: str) -> None:
+def test_missing_and_extra_files_are_rejected(tmp_path: Path, names: tuple[str, ...], words: str) -> None:
     save(tmp_path, *names)
     with pytest.raises(DatasetError, match=words):
         read_npy(tmp_path, RECORDINGS, RECORDINGS, 2)
@@ -51,12 +51,12 @@ def test_missing_and_extra_files_are_named(tmp_path: Path, names: tuple[str, ...
         read_npy(tmp_path / "a.npy", RECORDINGS, RECORDINGS, 2)
 
 
-def test_no_such_folder_is_an_error_of_the_system(tmp_path: Path) -> None:
+def test_missing_folder_raises_oserror(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         read_npy(tmp_path / "none", RECORDINGS, RECORDINGS, 2)
 
 
-def test_results_become_boxes_at_the_images_times(tmp_path: Path) -> None:
+def test_results_become_boxes_at_image_times(tmp_path: Path) -> None:
     rows = [
         {"image_id": 4, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5},
         {"image_id": 9, "category_id": 2, "bbox": [5, 6, 7, 8], "score": 0.25, "segmentation": []},
@@ -93,7 +93,7 @@ GOOD = {"image_id": 4, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}
         ([GOOD | {"score": float("nan")}], "a bbox or score is not finite"),
     ],
 )
-def test_damaged_results_are_refused(tmp_path: Path, content: Any, words: str) -> None:
+def test_damaged_results_are_rejected(tmp_path: Path, content: Any, words: str) -> None:
     path = tmp_path / "results.json"
     path.write_text(content if isinstance(content, str) else json.dumps(content))
     with pytest.raises(DatasetError, match=words):

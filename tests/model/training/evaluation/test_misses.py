@@ -1,4 +1,4 @@
-"""Which boxes miss, and which misses come first."""
+"""Misses: matching of detections, and the order of the worst errors."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def found(*rows: tuple[float, float, float, float, int, float]) -> Detections:
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_hits_are_those_of_the_reference(seed: int) -> None:
+def test_matches_equal_the_reference(seed: int) -> None:
     rng = np.random.default_rng(seed)
     base = [
         (*(int(v) for v in rng.integers(0, 40, 2)), *(int(v) for v in rng.integers(20, 50, 2)))
@@ -47,12 +47,12 @@ def test_hits_are_those_of_the_reference(seed: int) -> None:
     assert 0 < (hit >= 0).sum() < 12
 
 
-def test_another_class_is_no_hit() -> None:
+def test_box_of_another_class_does_not_match() -> None:
     assert match_detections(truth((0, 0, 9, 9, 1, False)), found((0, 0, 9, 9, 0, 0.5))).tolist() == [-1]
     assert match_detections(truth(), found((0, 0, 9, 9, 0, 0.5))).tolist() == [-1]
 
 
-def test_the_worst_come_first_once_an_image() -> None:
+def test_worst_misses_come_first_once_for_each_image() -> None:
     images = [
         ScoredImage(0, 0, truth((0, 0, 20, 20, 0, False)), found((0, 0, 20, 20, 0, 0.9))),
         ScoredImage(

@@ -1,4 +1,4 @@
-"""The whole protocol on made-up detections against `reference`: both filters, borders, ties, pooling."""
+"""The protocol on synthetic detections equals `reference`: filters, borders, ties and pooling."""
 
 from dataclasses import asdict, replace
 
@@ -56,7 +56,7 @@ def made_up(seed: int, rules: str) -> tuple[PropheseeBoxes, PropheseeBoxes]:
 
 @pytest.mark.parametrize("rules", ["gen1", "1mpx"])
 @pytest.mark.parametrize("seed", range(3))
-def test_made_up_detections_score_as_by_the_reference(
+def test_synthetic_detections_score_like_the_reference(
     seed: int, rules: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coco_eval, "IMAGES_AT_ONCE", 3)
@@ -81,7 +81,7 @@ def test_made_up_detections_score_as_by_the_reference(
         np.testing.assert_allclose(curve.precision, expected, atol=1e-9)
 
 
-def test_the_confidence_of_a_curve_is_where_its_precision_is_reached() -> None:
+def test_curve_confidence_reaches_its_precision() -> None:
     """Three objects; boxes at 0.9 (hit), 0.6 (wrong), 0.3 (hit): a third at 0.9, two thirds at 0.3."""
     labels = boxes_at([600_000] * 3, x=[0, 50, 100])
     found = boxes_at([600_000] * 3, x=[0, 200, 50], class_confidence=[0.875, 0.625, 0.375])
@@ -93,7 +93,7 @@ def test_the_confidence_of_a_curve_is_where_its_precision_is_reached() -> None:
     np.testing.assert_allclose(curve.precision[[0, 33, 34, 66, 67]], [1, 1, 2 / 3, 2 / 3, 0])
 
 
-def test_dropping_all_but_the_best_of_each_class_changes_nothing() -> None:
+def test_limit_for_each_class_does_not_change_scores() -> None:
     rng = np.random.default_rng(0)
     found = boxes_at([600_000] * 500, x=rng.integers(0, 270, 500), class_id=rng.integers(0, 2, 500))
     found["class_confidence"] = rng.integers(1, 20, 500) / 32
@@ -110,19 +110,19 @@ def test_dropping_all_but_the_best_of_each_class_changes_nothing() -> None:
     assert best.confidence.min() >= np.sort(found["class_confidence"][found["class_id"] == 0])[-101]
 
 
-def test_rules_follow_the_sensor() -> None:
+def test_protocol_follows_the_sensor() -> None:
     names = [protocol_for_sensor(*size).name for size in ((304, 240), (640, 360), (640, 480), (1280, 720))]
     assert names == ["gen1", "gen1", "gen1", "1mpx"]
 
 
-def test_sensors_with_different_rules_are_refused_unless_rules_are_named() -> None:
+def test_mixed_sensors_require_an_explicit_protocol() -> None:
     both = [InMemory(NOTHING, boxes_at([600_000]), sensor_size=size) for size in SENSORS.values()]
     with pytest.raises(DatasetError, match=r"a sensor of 1280x720, but memory_td\.dat has 304x240"):
         prepare_ground_truth(both, identity_map(("car",)))
     assert prepare_ground_truth(both, identity_map(("car",)), PROTOCOLS["gen1"]).protocol.name == "gen1"
 
 
-def test_no_rules_keep_all_boxes_and_only_detections_of_that_very_time() -> None:
+def test_protocol_none_keeps_all_boxes_at_exact_times() -> None:
     labels = boxes_at([0, 7], w=1, h=2)
     found = boxes_at([0, 7, 8], w=1, h=2)
     classes = identity_map(("car",))
@@ -131,7 +131,7 @@ def test_no_rules_keep_all_boxes_and_only_detections_of_that_very_time() -> None
     assert (done.score.metrics.ap, done.score.classes[0].detected) == (pytest.approx(1), 2)
 
 
-def test_detections_of_another_clock_are_refused() -> None:
+def test_detections_of_another_clock_are_rejected() -> None:
     classes = identity_map(("car",))
     truth = prepare_ground_truth([InMemory(NOTHING, boxes_at([600_000]))], classes)
     with pytest.raises(DatasetError, match="none of 1 detections is scored: expected times in microseconds"):
@@ -139,7 +139,7 @@ def test_detections_of_another_clock_are_refused() -> None:
     assert evaluate_boxes(truth, [boxes_at([])], classes).score.metrics.ap == 0
 
 
-def test_classes_that_are_not_scored_vanish_from_both_sides() -> None:
+def test_unscored_classes_are_dropped_from_both_sides() -> None:
     dataset = ("pedestrian", "two wheeler", "car")
     labels = boxes_at([600_000, 700_000, 800_000], class_id=[0, 1, 2])
     found = boxes_at([600_000, 700_000, 800_000], class_id=[1, 0, 0])

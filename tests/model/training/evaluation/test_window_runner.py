@@ -1,4 +1,4 @@
-"""Windows before labels: by hand, and blind to everything at or after a label."""
+"""Window runner: equal to loops by hand, and independent of events at or after a label."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -92,7 +92,9 @@ def same(a: Sequence[HeadLogits], b: Sequence[HeadLogits]) -> bool:
     )
 
 
-def test_reset_is_a_window_from_rest_by_hand(detector: Detector, backwards: Detector, events: Events) -> None:
+def test_stateless_windows_equal_a_loop_by_hand(
+    detector: Detector, backwards: Detector, events: Events
+) -> None:
     for model in (detector, backwards):
         found = logits("reset", model, events)
         for label_us in LABELS_US:
@@ -102,7 +104,7 @@ def test_reset_is_a_window_from_rest_by_hand(detector: Detector, backwards: Dete
     assert not same(found[700_000], logits("reset", detector, events)[700_000]), "the order of time matters"
 
 
-def test_carry_is_a_loop_by_hand(detector: Detector, events: Events) -> None:
+def test_stateful_windows_equal_a_loop_by_hand(detector: Detector, events: Events) -> None:
     edges = [-250_000, -150_000, -50_000, 50_000]
     edges += [120_000, 220_000, 320_000]  # 270 ms are three slices, the first of 70 ms
     edges += [400_001, 500_001, 600_001]
@@ -121,7 +123,7 @@ def test_carry_is_a_loop_by_hand(detector: Detector, events: Events) -> None:
 
 
 @pytest.mark.parametrize("state", RUNNERS)
-def test_nothing_at_or_after_a_label_is_seen(state: str, detector: Detector, events: Events) -> None:
+def test_events_at_or_after_a_label_have_no_effect(state: str, detector: Detector, events: Events) -> None:
     before = logits(state, detector, events)
     for label_us in LABELS_US:
         past = events[events["t"] < label_us]
@@ -141,13 +143,13 @@ def test_nothing_at_or_after_a_label_is_seen(state: str, detector: Detector, eve
 
 
 @pytest.mark.parametrize("state", RUNNERS)
-def test_chunks_do_not_matter(state: str, detector: Detector, events: Events) -> None:
+def test_chunk_size_does_not_change_results(state: str, detector: Detector, events: Events) -> None:
     whole = logits(state, detector, events, chunk=5000)
     for chunk in (7, 999):
         assert all(same(at, whole[t]) for t, at in logits(state, detector, events, chunk=chunk).items())
 
 
-def test_the_real_network_too(real: Detector, events: Events) -> None:
+def test_real_network_ignores_later_events(real: Detector, events: Events) -> None:
     """Membranes of a real network, at two labels: reset from rest, carried from the first to the second."""
     frames = [frame(events, t, t + 100_000, real) for t in range(0, 600_000, 100_000)]
     labels_us = (300_000, 600_000)
@@ -161,7 +163,7 @@ def test_the_real_network_too(real: Detector, events: Events) -> None:
     assert not same(carried[600_000], afresh[600_000]), "what is carried must change the outcome"
 
 
-def test_a_label_before_the_recording_sees_blank_slices(detector: Detector, events: Events) -> None:
+def test_label_before_the_recording_has_blank_slices(detector: Detector, events: Events) -> None:
     nothing = frame(events[:0], 0, 1, detector)
     blank = [out.logits for out in detector.run_window(torch.stack([nothing] * 3))]
     for state in RUNNERS:
@@ -169,7 +171,7 @@ def test_a_label_before_the_recording_sees_blank_slices(detector: Detector, even
         assert same(logits(state, detector, events[:0], [123_456])[123_456], blank)
 
 
-def test_weights_that_run_backwards_cannot_carry(backwards: Detector, events: Events) -> None:
+def test_newest_first_weights_reject_carry(backwards: Detector, events: Events) -> None:
     with pytest.raises(ConfigError, match="cannot be carried"):
         logits("carry", backwards, events)
 
@@ -177,7 +179,7 @@ def test_weights_that_run_backwards_cannot_carry(backwards: Detector, events: Ev
 @pytest.mark.parametrize(
     "gap_us", [1, 49_999, 50_000, 99_999, 100_001, 149_999, 150_000, 250_000, 60_000_000]
 )
-def test_slices_between_labels_fill_the_gap_and_hardly_differ(gap_us: int) -> None:
+def test_slices_between_labels_fill_the_gap_evenly(gap_us: int) -> None:
     edges = list(stateful_boundaries(7, 7 + gap_us, None, CUT))
     lengths = np.diff(edges)
     assert (edges[0], edges[-1]) == (7, 7 + gap_us)
@@ -188,12 +190,12 @@ def test_slices_between_labels_fill_the_gap_and_hardly_differ(gap_us: int) -> No
 @pytest.mark.parametrize(
     ("first_us", "slices"), [(None, 3), (10**6, 3), (950_000, 3), (1, 10), (0, 10), (-1, 11)]
 )
-def test_slices_before_the_first_label_hold_the_first_event(first_us: int | None, slices: int) -> None:
+def test_slices_before_the_first_label_include_the_first_event(first_us: int | None, slices: int) -> None:
     edges = list(stateful_boundaries(None, 10**6, first_us, CUT))
     assert edges == [10**6 - k * CUT.slice_us for k in range(slices, -1, -1)]
 
 
-def test_only_the_events_of_a_window_are_held(detector: Detector) -> None:
+def test_memory_is_bounded_by_the_window(detector: Detector) -> None:
     long = MemoryRecording(random_events(50_000, 0, 5_000_000))
     past = EventHistory(long, "polarity_counts")
     held = []
@@ -204,7 +206,7 @@ def test_only_the_events_of_a_window_are_held(detector: Detector) -> None:
     assert max(held) < 300 * 10 + 2 * 1000 + 500
 
 
-def test_jitter_counts_as_of_the_time_it_came(detector: Detector) -> None:
+def test_late_event_gets_its_arrival_time(detector: Detector) -> None:
     events = random_events(100, 0, 100_000)
     events["t"][60] = events["t"][50] - 10
     past = EventHistory(MemoryRecording(events, 25), "polarity_counts")
@@ -213,7 +215,7 @@ def test_jitter_counts_as_of_the_time_it_came(detector: Detector) -> None:
     assert past.frame(0, 200_000).sum() == 100
 
 
-def test_damaged_events_are_refused(detector: Detector, events: Events) -> None:
+def test_damaged_events_are_rejected(detector: Detector, events: Events) -> None:
     off, late = events.copy(), events.copy()
     off["x"][100] = WIDTH
     late["t"][2000:] -= 1_500_000

@@ -1,4 +1,4 @@
-"""Task-aligned assignment against the rule carried out box by box in loops."""
+"""Task-aligned assignment equals the rule written as loops over boxes."""
 
 import torch
 from torch import Tensor
@@ -58,7 +58,7 @@ def by_loops(
     return owner, target
 
 
-def test_assignment_is_the_rule_carried_out_in_loops() -> None:
+def test_assignment_equals_loops_over_boxes() -> None:
     centres = grid()
     samples = (
         [((4.0, 4.0, 40.0, 44.0), 0), ((20.0, 20.0, 60.0, 60.0), 1), ((30.0, 2.0, 46.0, 30.0), 0)],
@@ -78,7 +78,7 @@ def test_assignment_is_the_rule_carried_out_in_loops() -> None:
             assert not found.scores[i][~found.positive[i]].any()
 
 
-def test_without_a_box_nothing_is_positive() -> None:
+def test_no_anchor_is_positive_without_boxes() -> None:
     centres = grid()
     scores, corners = predictions(2, centres, 0)
     for labels in (truths([], []), truths([], [((0.0, 0.0, 30.0, 30.0), 1)])):
@@ -87,7 +87,7 @@ def test_without_a_box_nothing_is_positive() -> None:
         assert not found.scores[0].any()
 
 
-def test_a_box_between_all_centres_is_given_to_none() -> None:
+def test_box_between_cell_centres_gets_no_anchor() -> None:
     centres = grid()
     scores, corners = predictions(1, centres, 0)
     assert not assign_targets(scores, corners, centres, truths([((5.0, 5.0, 11.0, 11.0), 0)])).positive.any()

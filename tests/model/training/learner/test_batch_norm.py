@@ -1,4 +1,4 @@
-"""Batch norms of averaged weights: measured over batches, and nothing else changes."""
+"""Batch norms of averaged weights are recomputed; all other tensors stay."""
 
 import torch
 from torch import nn
@@ -12,7 +12,7 @@ from spikewatch.model.training.learner.unroll import StreamState
 from spikewatch.model.training.loader.batch import Batch
 
 
-def test_statistics_are_those_of_the_input_and_weights_stay() -> None:
+def test_recomputed_statistics_are_those_of_the_input() -> None:
     torch.manual_seed(0)
     network = build_network(SpikeYOLOConfig()).eval()
     before = {name: p.clone() for name, p in network.named_parameters()}

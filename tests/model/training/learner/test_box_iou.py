@@ -1,4 +1,4 @@
-"""CIoU against its definition written out for one pair of boxes in plain Python."""
+"""CIoU equals its definition for one pair of boxes in plain Python."""
 
 import math
 
@@ -27,12 +27,12 @@ def by_definition(a: Box, b: Box) -> float:
 
 
 @given(boxes, boxes)
-def test_ciou_is_its_definition(a: Box, b: Box) -> None:
+def test_ciou_equals_its_definition(a: Box, b: Box) -> None:
     found = complete_iou(torch.tensor(a, dtype=torch.float64), torch.tensor(b, dtype=torch.float64))
     assert found.item() == pytest.approx(by_definition(a, b), abs=1e-6)
 
 
-def test_gradient_pulls_a_box_towards_the_other_even_where_they_do_not_touch() -> None:
+def test_gradient_attracts_disjoint_boxes() -> None:
     box = torch.tensor([0.0, 0.0, 10.0, 10.0], requires_grad=True)
     complete_iou(box, torch.tensor([50.0, 0.0, 60.0, 10.0])).backward()
     assert box.grad is not None

@@ -1,4 +1,4 @@
-"""The detection loss: each term against its definition, and its least value where it should be."""
+"""Detection loss: each term equals its definition, and minimisation moves boxes to labels."""
 
 import math
 
@@ -69,7 +69,7 @@ def _dfl(logits: Tensor, distance: float) -> float:
 
 
 @pytest.mark.parametrize("box", [(10.0, 8.0, 60.0, 50.0), (0.0, 0.0, 96.0, 64.0), (30.0, 30.0, 44.0, 42.0)])
-def test_terms_are_their_definitions(box: tuple[float, ...]) -> None:
+def test_loss_terms_equal_their_definitions(box: tuple[float, ...]) -> None:
     raw, truths = raw_outputs(1), one_box(box, 1)
     loss = detection_loss(raw, truths)
     found = [loss.box.item(), loss.cls.item(), loss.dfl.item()]
@@ -77,7 +77,7 @@ def test_terms_are_their_definitions(box: tuple[float, ...]) -> None:
     assert loss.total.item() == pytest.approx(sum(found), rel=1e-5)
 
 
-def test_an_empty_street_costs_class_confidence_only() -> None:
+def test_loss_without_boxes_is_classification_only() -> None:
     nothing = GroundTruthBatch(
         torch.zeros(2, 0, 4), torch.zeros(2, 0, dtype=torch.int64), torch.zeros(2, 0, dtype=torch.bool)
     )
@@ -86,7 +86,7 @@ def test_an_empty_street_costs_class_confidence_only() -> None:
     assert loss.cls.item() > 0
 
 
-def test_descending_the_loss_puts_a_box_where_the_label_is() -> None:
+def test_minimising_the_loss_moves_a_box_to_its_label() -> None:
     raw = tuple(level.zero_().requires_grad_() for level in raw_outputs(1))
     truths = one_box((21.0, 13.0, 70.0, 45.0), 0)
     optimiser = torch.optim.Adam(raw, 0.2)
@@ -100,7 +100,7 @@ def test_descending_the_loss_puts_a_box_where_the_label_is() -> None:
     torch.testing.assert_close(corners[0, :, best], truths.corners[0, 0], atol=0.5, rtol=0)
 
 
-def test_only_labelled_lanes_are_compared_and_each_with_its_own_boxes() -> None:
+def test_labelled_streams_are_compared_with_their_boxes() -> None:
     outputs = [raw_outputs(3, seed) for seed in (1, 2)]
     nothing, no_class = torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64)
     targets = (

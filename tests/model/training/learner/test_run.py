@@ -1,4 +1,4 @@
-"""A training run: what it leaves behind, killed or not, and how it ends when it cannot go on."""
+"""Training run: its files, resumption after a kill, and its errors."""
 
 import csv
 import math
@@ -76,7 +76,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
 
 
-def test_a_killed_run_goes_on_with_the_same_losses_and_ends_with_the_same_weights(tmp_path: Path) -> None:
+def test_killed_run_resumes_with_equal_losses_and_weights(tmp_path: Path) -> None:
     whole = go(tmp_path / "whole", Watch())
     with pytest.raises(KeyboardInterrupt):
         go(tmp_path / "killed", Watch(kill_in=2))
@@ -88,7 +88,7 @@ def test_a_killed_run_goes_on_with_the_same_losses_and_ends_with_the_same_weight
     assert weights_digest(resumed.network) == weights_digest(whole.network)
 
 
-def test_half_precision_learns_nearly_the_same() -> None:
+def test_half_precision_losses_are_close() -> None:
     reports = []
     for half in (None, torch.bfloat16):
         torch.manual_seed(0)
@@ -104,7 +104,7 @@ def test_half_precision_learns_nearly_the_same() -> None:
     assert reports[1].total != reports[0].total
 
 
-def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
+def test_run_writes_its_files(tmp_path: Path) -> None:
     learner = go(tmp_path, Watch())
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
@@ -118,7 +118,7 @@ def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
     assert losses[-1] < losses[0]
 
 
-def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_epoch_before(tmp_path: Path) -> None:
+def test_nan_loss_stops_the_run_and_keeps_the_last_epoch(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="the loss is nan"):
         go(tmp_path, Watch(), FakeBatches(poisoned=1))
     assert [row["epoch"] for row in rows(tmp_path)] == ["1"]
@@ -128,13 +128,13 @@ def test_a_loss_that_is_no_number_ends_the_run_and_leaves_the_epoch_before(tmp_p
     assert all(torch.isfinite(t).all() for t in state["learner"]["network"].values())
 
 
-def test_an_epoch_without_a_label_ends_the_run(tmp_path: Path) -> None:
+def test_epoch_without_labels_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="epoch 2: no batch had a label"):
         go(tmp_path, Watch(), FakeBatches(unlabelled=1))
     assert (tmp_path / "last.safetensors").exists()
 
 
-def test_a_folder_with_a_run_is_not_overwritten_nor_mixed_with_another(tmp_path: Path) -> None:
+def test_existing_run_is_not_overwritten(tmp_path: Path) -> None:
     files = RunFolder(tmp_path)
     assert files.create_or_resume({"recipe": 3}, resume=False) is None
     assert files.create_or_resume({"recipe": 1}, resume=False) is None  # nothing was learned yet
@@ -145,7 +145,7 @@ def test_a_folder_with_a_run_is_not_overwritten_nor_mixed_with_another(tmp_path:
         files.create_or_resume({"recipe": 2}, resume=True)
 
 
-def test_a_damaged_state_is_told(tmp_path: Path) -> None:
+def test_damaged_state_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "last.pt").write_bytes(b"PK\x03\x04 not whole")
     with pytest.raises(TrainingError, match=r"last\.pt: cannot be read"):
         RunFolder(tmp_path).load_state()
@@ -154,5 +154,5 @@ def test_a_damaged_state_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("epoch", "rate"), [(0, 0), (0.5, 0.5 * (1 - 0.99 / 6)), (1, 1 - 0.99 / 3), (3, 0.01)]
 )
-def test_the_learning_rate_rises_then_falls_in_straight_lines(epoch: float, rate: float) -> None:
+def test_learning_rate_warms_up_and_decays_linearly(epoch: float, rate: float) -> None:
     assert replace(RECIPE, learning_rate=1).learning_rate_at(epoch) == pytest.approx(rate)

@@ -1,4 +1,4 @@
-"""Slices in a chunk: streaming equals offline, rest means rest, gradients reach as far as they should."""
+"""Unrolled network: streaming equals offline, resets clear state, gradients are truncated."""
 
 import pytest
 import torch
@@ -35,7 +35,7 @@ def unroll(slices: int, chunks: tuple[int, ...], x: Tensor, fresh: Tensor) -> li
 
 @pytest.mark.parametrize("slices", [1, 2, 4])
 @pytest.mark.parametrize("chunks", [(6,), (2, 4), (1, 1, 3, 1)])
-def test_any_chunking_equals_the_detector_slice_by_slice(slices: int, chunks: tuple[int, ...]) -> None:
+def test_any_chunking_equals_the_detector(slices: int, chunks: tuple[int, ...]) -> None:
     x = frames(6, 2)
     fresh = torch.zeros(6, 2, dtype=torch.bool)
     fresh[0] = True
@@ -53,13 +53,13 @@ def test_any_chunking_equals_the_detector_slice_by_slice(slices: int, chunks: tu
                 torch.testing.assert_close(found[lane], wanted[0], atol=1e-5, rtol=1e-5)
 
 
-def test_mean_leaves_out_what_was_before_the_rest() -> None:
+def test_mean_excludes_slices_before_a_reset() -> None:
     recent = [tuple(torch.full((3, 1, 1, 1), value) for _ in range(3)) for value in (1.0, 10.0, 100.0)]
     mean = mean_since_reset(recent, torch.tensor([1, 2, 9]))  # type: ignore[arg-type]
     assert mean[0].flatten().tolist() == pytest.approx([100, 55, 37])
 
 
-def test_gradients_go_through_the_membranes_to_earlier_slices_but_not_past_a_rest_or_a_cut() -> None:
+def test_gradients_reach_earlier_slices_up_to_a_reset() -> None:
     torch.manual_seed(0)
     network = build_network(SpikeYOLOConfig()).eval()
     x = frames(3, 2).clone().requires_grad_()
@@ -73,7 +73,7 @@ def test_gradients_go_through_the_membranes_to_earlier_slices_but_not_past_a_res
     assert reach[:, 1].tolist() == [False, False, True]
 
 
-def test_gradients_end_where_lanes_are_detached() -> None:
+def test_gradients_end_at_detached_streams() -> None:
     torch.manual_seed(0)
     run, first, second = Unroll(build_network(SpikeYOLOConfig()).eval(), 2), frames(1, 2), frames(1, 2)
     first, second = first.clone().requires_grad_(), second.clone().requires_grad_()
@@ -85,7 +85,7 @@ def test_gradients_end_where_lanes_are_detached() -> None:
     assert second.grad is not None
 
 
-def test_a_lane_at_rest_has_no_memory_of_the_slice_before() -> None:
+def test_reset_stream_ignores_the_previous_slice() -> None:
     x = frames(2, 1)
     fresh = torch.ones(2, 1, dtype=torch.bool)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Still pictures: the same frame T times from rest, boxes that follow it, each picture once."""
+"""Image loader: the same frame in T slices, boxes that follow it, each image once in an epoch."""
 
 import pickle
 from collections import Counter
@@ -71,7 +71,7 @@ def options(how: ImageAugmentation = NONE, **changes: int) -> ImageLoaderOptions
     )  # type: ignore[arg-type]
 
 
-def test_pictures_are_what_evaluation_shows(images: CocoImages) -> None:
+def test_images_equal_those_of_evaluation(images: CocoImages) -> None:
     training = ImageLoader(images, SPEC, options(), read)
     assert training.batches_per_epoch == 3
     seen = Counter[int]()
@@ -102,7 +102,7 @@ GEOMETRY = {
 
 
 @pytest.mark.parametrize("name", GEOMETRY)
-def test_boxes_follow_the_pictures(name: str, images: CocoImages) -> None:
+def test_boxes_follow_the_images(name: str, images: CocoImages) -> None:
     training = ImageLoader(images, SPEC, options(GEOMETRY[name]), read)
     numbers = set()
     for epoch in range(10):
@@ -119,7 +119,7 @@ def test_boxes_follow_the_pictures(name: str, images: CocoImages) -> None:
     assert max(numbers) == 8 if name == "mosaic" else 2 in numbers
 
 
-def test_batches_depend_on_seed_epoch_rank_and_world_alone(images: CocoImages) -> None:
+def test_batches_depend_on_seed_epoch_rank_and_world_only(images: CocoImages) -> None:
     training = ImageLoader(images, SPEC, options(ImageAugmentation()), read)
     copy = pickle.loads(pickle.dumps(training))
     assert torch.equal(training.batch(2, 1).frames, copy.batch(2, 1).frames)
@@ -136,7 +136,7 @@ def test_processes_share_an_epoch(images: CocoImages) -> None:
     assert ImageLoader(images, SPEC, options(batches=2), read).batches_per_epoch == 2
 
 
-def test_colours_change_and_the_grey_around_does_not() -> None:
+def test_colours_change_but_not_the_border() -> None:
     picture = np.full((64, 64, 3), [100, 50, 20], np.uint8)
     box = Letterbox.fit(64, 64, SPEC)
     out = np.zeros((3, HEIGHT, WIDTH), np.uint8)
@@ -150,7 +150,7 @@ def test_colours_change_and_the_grey_around_does_not() -> None:
     assert out[:, 32, 48].tolist() == [255, 255, 180]
 
 
-def test_what_cannot_be_trained_with_is_refused(images: CocoImages) -> None:
+def test_unusable_images_and_options_are_rejected(images: CocoImages) -> None:
     with pytest.raises(ConfigError, match="input is an image, but small takes events"):
         ImageLoader(images, small_spec(), options(), read)
     with pytest.raises(DatasetError, match="name no images"):
@@ -160,5 +160,5 @@ def test_what_cannot_be_trained_with_is_refused(images: CocoImages) -> None:
     wrong = replace(images, images=(replace(images.images[0], width=95),))
     with pytest.raises(DatasetError, match=r"0\.png: 96x64, but 95x64 by its annotations"):
         ImageLoader(wrong, SPEC, options(), read).batch(0, 0)
-    with pytest.raises(ConfigError, match="lanes 0"):
+    with pytest.raises(ConfigError, match="batch_size 0"):
         ImageLoaderOptions(batch_size=0)

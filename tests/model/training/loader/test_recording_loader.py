@@ -1,4 +1,4 @@
-"""Batches: what a lane shows, when it is fresh, what is known of it, and that they can be had again."""
+"""Recording loader: frames, targets and resets of the streams, and reproducible batches."""
 
 import pickle
 from collections import Counter
@@ -74,7 +74,7 @@ def boxes_of(batch: Batch, k: int, lane: int) -> list[list[float]]:
     return targets.xyxy[targets.batch_index == lane].tolist()
 
 
-def test_frames_are_the_slices_and_targets_their_labels(
+def test_frames_and_targets_equal_slices_and_labels(
     sources: list[PropheseeRecording], options: LoaderOptions, known: dict[bytes, tuple[int, int]]
 ) -> None:
     training = RecordingLoader(sources, SPEC, options)
@@ -104,7 +104,7 @@ def test_frames_are_the_slices_and_targets_their_labels(
     assert len(seen) == 60
 
 
-def test_lanes_stream_through_recordings_and_clips_are_fresh(
+def test_streams_continue_and_clips_are_reset(
     sources: list[PropheseeRecording], options: LoaderOptions, known: dict[bytes, tuple[int, int]]
 ) -> None:
     training = RecordingLoader(sources, SPEC, options)
@@ -130,7 +130,7 @@ def test_lanes_stream_through_recordings_and_clips_are_fresh(
     assert len(seen) == 60
 
 
-def test_random_clips_see_each_label_about_once(
+def test_random_clips_cover_each_label_about_once(
     sources: list[PropheseeRecording], options: LoaderOptions, known: dict[bytes, tuple[int, int]]
 ) -> None:
     clips_only = replace(options, stream_share=0.0)
@@ -162,7 +162,7 @@ def same(a: Batch, b: Batch) -> bool:
 
 
 @pytest.mark.parametrize("how", [Augmentation.none(), Augmentation(mosaic=0.5)], ids=["none", "all"])
-def test_batches_depend_on_seed_epoch_rank_and_world_alone(
+def test_batches_depend_on_seed_epoch_rank_and_world_only(
     sources: list[PropheseeRecording], options: LoaderOptions, how: Augmentation
 ) -> None:
     options = replace(options, augmentation=how)
@@ -211,7 +211,7 @@ class _Steps(Dataset[Batch]):
 
 
 @pytest.mark.parametrize(("context", "memory_bytes"), [("fork", 0), ("fork", 1 << 30), ("spawn", 1 << 30)])
-def test_workers_give_the_same(
+def test_workers_give_equal_batches(
     sources: list[PropheseeRecording], options: LoaderOptions, context: str, memory_bytes: int
 ) -> None:
     """Forked after this process has read from the same files, or begun anew."""
@@ -221,14 +221,12 @@ def test_workers_give_the_same(
     assert all(same(*pair) for pair in zip(expected, loader, strict=True))
 
 
-def test_epochs_can_be_cut_short(sources: list[PropheseeRecording], options: LoaderOptions) -> None:
+def test_batches_option_shortens_an_epoch(sources: list[PropheseeRecording], options: LoaderOptions) -> None:
     training = RecordingLoader(sources, SPEC, replace(options, batches=2))
     assert training.batches_per_epoch == len(list(epoch_of(training, 0))) == 2
 
 
-def test_the_beginning_of_a_clip_is_not_taught(
-    sources: list[PropheseeRecording], options: LoaderOptions
-) -> None:
+def test_warm_up_slices_have_no_targets(sources: list[PropheseeRecording], options: LoaderOptions) -> None:
     training = RecordingLoader(sources, SPEC, replace(options, stream_share=0.0, warm_up=2))
     targets = [t for batch in epoch_of(training, 0) for t in batch.targets]
     labelled = torch.stack([t.labelled for t in targets]).view(-1, 5, 4)
@@ -236,7 +234,7 @@ def test_the_beginning_of_a_clip_is_not_taught(
     assert all(labelled[:, k].any() for k in (2, 3, 4))
 
 
-def test_rare_classes_are_shown_more_often(tmp_path: Path, options: LoaderOptions) -> None:
+def test_rare_classes_are_repeated(tmp_path: Path, options: LoaderOptions) -> None:
     sources = [moving_boxes(tmp_path, f"r{k}", seed=k) for k in range(6)]
     for source in sources[1:]:
         labels = read_labels(source.labels, 2)
@@ -250,7 +248,7 @@ def test_rare_classes_are_shown_more_often(tmp_path: Path, options: LoaderOption
     assert shares == pytest.approx([12 / 84, 12 * 6**0.5 / (60 + 24 * 6**0.5)], rel=0.1)
 
 
-def test_an_empty_street_that_is_labelled(tmp_path: Path, options: LoaderOptions) -> None:
+def test_labelled_frame_without_boxes_is_a_target(tmp_path: Path, options: LoaderOptions) -> None:
     """A row without a size says that nothing is there."""
     source = moving_boxes(tmp_path, "empty")
     labels = read_labels(source.labels, 2)
@@ -261,7 +259,7 @@ def test_an_empty_street_that_is_labelled(tmp_path: Path, options: LoaderOptions
     assert all(t.batch_index.numel() == 0 for t in batch.targets)
 
 
-def test_nothing_to_train_with_is_told(tmp_path: Path, options: LoaderOptions) -> None:
+def test_recordings_without_labels_are_rejected(tmp_path: Path, options: LoaderOptions) -> None:
     source = moving_boxes(tmp_path, "a")
     config = replace(SPEC.config, in_channels=3)
     still = replace(SPEC, name="still", representation="image", config=config)
@@ -284,6 +282,6 @@ def test_nothing_to_train_with_is_told(tmp_path: Path, options: LoaderOptions) -
         ("seed", -1),
     ],
 )
-def test_options_that_make_no_batch_are_refused(options: LoaderOptions, name: str, value: float) -> None:
+def test_invalid_options_are_rejected(options: LoaderOptions, name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=f"{name} {value}"):
         replace(options, **{name: value})  # type: ignore[arg-type]

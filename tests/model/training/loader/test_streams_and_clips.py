@@ -1,4 +1,4 @@
-"""Which slices an epoch shows: lanes see each once, clips see each label once, rare classes more often."""
+"""Streams cover each slice once, clips cover each label once, rare classes are repeated."""
 
 from collections import Counter
 
@@ -22,7 +22,7 @@ def played(tape: StreamSchedule, lanes: int, batches: int, slices: int) -> list[
 
 
 @pytest.mark.parametrize(("lanes", "slices"), [(1, 5), (5, 11), (11, 5), (55, 1)])
-def test_an_epoch_shows_every_slice_once(lanes: int, slices: int) -> None:
+def test_epoch_covers_every_slice_once(lanes: int, slices: int) -> None:
     for seed in range(5):
         tape = StreamSchedule(LENGTHS, np.random.default_rng(seed))
         batches = sum(LENGTHS) // (lanes * slices)
@@ -31,7 +31,7 @@ def test_an_epoch_shows_every_slice_once(lanes: int, slices: int) -> None:
         assert seen == Counter((which, at) for which, length in enumerate(LENGTHS) for at in range(length))
 
 
-def test_a_lane_goes_on_where_it_stopped_and_is_fresh_where_a_recording_starts() -> None:
+def test_stream_continues_and_resets_at_recording_starts() -> None:
     tape = StreamSchedule(LENGTHS, np.random.default_rng(0))
     for lane in played(tape, lanes=3, batches=9, slices=8):
         before: StreamSegment | None = None
@@ -50,7 +50,7 @@ def test_a_lane_goes_on_where_it_stopped_and_is_fresh_where_a_recording_starts()
                 before = run
 
 
-def test_the_order_depends_on_the_seed() -> None:
+def test_order_depends_on_the_seed() -> None:
     order = {
         tuple(
             run.recording
@@ -72,7 +72,7 @@ LABELLED = {
 
 @pytest.mark.parametrize("name", LABELLED)
 @pytest.mark.parametrize("shape", [ClipShape(8, 0), ClipShape(8, 3), ClipShape(1, 0), ClipShape(6, 5)])
-def test_clips_hold_each_label_once(name: str, shape: ClipShape) -> None:
+def test_clips_contain_each_label_once(name: str, shape: ClipShape) -> None:
     labelled = LABELLED[name]
     slices = int(labelled[-1]) + 1
     for seed in range(20):
@@ -88,14 +88,14 @@ def test_clips_hold_each_label_once(name: str, shape: ClipShape) -> None:
         assert times.sum() <= len(labelled) + shape.slices
 
 
-def test_clips_begin_at_any_phase() -> None:
+def test_clips_start_at_any_phase() -> None:
     starts = {
         tile_clips(np.arange(20, 90, 4), 90, ClipShape(8, 0), np.random.default_rng(s))[0] for s in range(200)
     }
     assert starts == set(range(13, 21))
 
 
-def test_a_recording_shorter_than_a_clip_has_blank_slices_before() -> None:
+def test_short_recording_has_blank_slices_before() -> None:
     assert tile_clips(np.array([3, 5]), 6, ClipShape(10, 0), np.random.default_rng(0)).tolist() == [-4]
 
 
@@ -111,7 +111,7 @@ def test_rare_classes_are_repeated_as_in_the_paper() -> None:
     assert all((each == 1).all() for each in repeat_factors(presence, 0.0))
 
 
-def test_moved_boundaries_keep_labels_and_every_slice() -> None:
+def test_jittered_boundaries_keep_labels_and_slices() -> None:
     grid = SliceGrid(np.arange(31), np.array([3, 4, 9, 20, 29]))
     seen = Counter[int]()
     for seed in range(200):

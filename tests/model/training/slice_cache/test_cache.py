@@ -1,4 +1,4 @@
-"""The cache: made once, used again, bounded, and mended."""
+"""Slice cache: written once, reused, bounded, and rebuilt after damage."""
 
 import os
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ def identities(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_ino for path in folder.iterdir()}
 
 
-def test_it_is_made_once_and_used_again(sources: list[PropheseeRecording], tmp_path: Path) -> None:
+def test_cache_is_written_once_and_reused(sources: list[PropheseeRecording], tmp_path: Path) -> None:
     options = CacheOptions(tmp_path / "cache")
     first, shares = prepared(sources, options)
     files = identities(options.folder)
@@ -61,9 +61,7 @@ def test_it_is_made_once_and_used_again(sources: list[PropheseeRecording], tmp_p
     assert len(set(contents(again.recordings))) == 3
 
 
-def test_what_a_frame_depends_on_makes_another_file(
-    sources: list[PropheseeRecording], tmp_path: Path
-) -> None:
+def test_other_input_parameters_give_another_file(sources: list[PropheseeRecording], tmp_path: Path) -> None:
     options, one = CacheOptions(tmp_path / "cache"), sources[:1]
     prepared(one, options)
     for number, spec in enumerate(
@@ -88,7 +86,7 @@ def test_what_a_frame_depends_on_makes_another_file(
     assert len(identities(options.folder)) == number + 2
 
 
-def test_two_processes_make_the_same(sources: list[PropheseeRecording], tmp_path: Path) -> None:
+def test_two_processes_write_equal_files(sources: list[PropheseeRecording], tmp_path: Path) -> None:
     alone, _ = prepared(sources, CacheOptions(tmp_path / "alone"))
     spec = replace(SPEC, provenance=type(SPEC.provenance)({"from": "somewhere"}))
     shared, shares = prepared(sources, CacheOptions(tmp_path / "shared", processes=2), spec)
@@ -102,7 +100,7 @@ def sizes(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_what_does_not_fit_is_refused_or_left_out(
+def test_overflow_is_refused_or_left_out(
     sources: list[PropheseeRecording], tmp_path: Path, processes: int
 ) -> None:
     prepared(sources, CacheOptions(tmp_path / "whole"))
@@ -113,13 +111,11 @@ def test_what_does_not_fit_is_refused_or_left_out(
     assert some.left_out == (sources[2],)
     assert sizes(options.folder) <= limit
     assert len(list(options.folder.iterdir())) == 2
-    with pytest.raises(DatasetError, match="hold 2 of 3 cut recordings; allow more"):
+    with pytest.raises(DatasetError, match="hold 2 of 3 preprocessed recordings; increase cache_bytes"):
         prepared(sources, replace(options, overflow="refuse"))
 
 
-def test_files_that_are_not_asked_for_make_room_oldest_first(
-    sources: list[PropheseeRecording], tmp_path: Path
-) -> None:
+def test_unneeded_files_are_evicted_oldest_first(sources: list[PropheseeRecording], tmp_path: Path) -> None:
     options = CacheOptions(tmp_path / "cache")
     old, _ = prepared(sources[:2], options)
     for age_s, recording in enumerate(old.recordings):
@@ -129,7 +125,7 @@ def test_files_that_are_not_asked_for_make_room_oldest_first(
     assert [each.path.exists() for each in old.recordings] == [False, True]
 
 
-def test_what_a_killed_process_left_behind_goes_after_a_day(tmp_path: Path) -> None:
+def test_stale_temporary_files_are_deleted_after_a_day(tmp_path: Path) -> None:
     options = CacheOptions(tmp_path / "cache")
     source = moving_boxes(tmp_path, "a")
     options.folder.mkdir()
@@ -141,7 +137,7 @@ def test_what_a_killed_process_left_behind_goes_after_a_day(tmp_path: Path) -> N
     assert (stale.exists(), busy.exists()) == (False, True)
 
 
-def test_a_file_cut_short_is_made_again(sources: list[PropheseeRecording], tmp_path: Path) -> None:
+def test_truncated_file_is_rebuilt(sources: list[PropheseeRecording], tmp_path: Path) -> None:
     options = CacheOptions(tmp_path / "cache")
     first, _ = prepared(sources, options)
     whole, path = contents(first.recordings), first.recordings[1].path
@@ -153,7 +149,7 @@ def test_a_file_cut_short_is_made_again(sources: list[PropheseeRecording], tmp_p
 
 
 @pytest.mark.parametrize("memory_bytes", [0, 1 << 30])
-def test_a_damaged_chunk_is_found_while_reading_and_made_again(
+def test_damaged_chunk_is_rebuilt_while_reading(
     sources: list[PropheseeRecording], tmp_path: Path, memory_bytes: int
 ) -> None:
     options = CacheOptions(tmp_path / "cache")
@@ -169,9 +165,7 @@ def test_a_damaged_chunk_is_found_while_reading_and_made_again(
     assert path.read_bytes() != bytes(data)
 
 
-def test_a_recording_that_changed_is_not_passed_off_as_the_old_one(
-    sources: list[PropheseeRecording], tmp_path: Path
-) -> None:
+def test_changed_recording_is_not_rebuilt(sources: list[PropheseeRecording], tmp_path: Path) -> None:
     found, _ = prepared(sources, CacheOptions(tmp_path / "cache"))
     found.recordings[0].path.unlink()
     os.utime(sources[0].events, ns=(1, 1))
@@ -179,7 +173,7 @@ def test_a_recording_that_changed_is_not_passed_off_as_the_old_one(
         contents(found.recordings)
 
 
-def test_memory_gives_the_same_as_the_files(sources: list[PropheseeRecording], tmp_path: Path) -> None:
+def test_reads_from_memory_equal_reads_from_files(sources: list[PropheseeRecording], tmp_path: Path) -> None:
     found, _ = prepared(sources, CacheOptions(tmp_path / "cache"))
     whole = contents(found.recordings)
     reader = HalfSliceReader(found.recordings, SPEC, 1 << 30)
@@ -189,7 +183,7 @@ def test_memory_gives_the_same_as_the_files(sources: list[PropheseeRecording], t
     assert [reader.read(k, 0, 48).tobytes() for k in range(3)] == whole
 
 
-def test_recordings_without_a_label_are_told(tmp_path: Path) -> None:
+def test_unlabelled_recordings_are_reported(tmp_path: Path) -> None:
     sources = [moving_boxes(tmp_path, "a"), moving_boxes(tmp_path, "b")]
     np.save(sources[0].labels, read_labels(sources[0].labels, 2)[:0])
     found, _ = prepared(sources, CacheOptions(tmp_path / "cache"))

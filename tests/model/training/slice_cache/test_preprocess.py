@@ -1,4 +1,4 @@
-"""What is cut is what evaluation would look at, half a slice at a time."""
+"""Preprocessing: half slices equal the input of evaluation."""
 
 from itertools import pairwise
 
@@ -66,7 +66,7 @@ def network() -> Network:
 
 
 @pytest.mark.parametrize("size", [(64, 96), (32, 32), (128, 160)])
-def test_slices_are_what_evaluation_looks_at(size: tuple[int, int], events: Events, network: Network) -> None:
+def test_slices_equal_those_of_evaluation(size: tuple[int, int], events: Events, network: Network) -> None:
     """Sensor 90x60: scaled to 96x64 and 32x21, and up to 160x107."""
     spec = small_spec(input_height=size[0], input_width=size[1])
     cutter = Preprocessor(MemoryRecording(events), LABELS_US, spec)
@@ -79,7 +79,7 @@ def test_slices_are_what_evaluation_looks_at(size: tuple[int, int], events: Even
     assert np.abs(joined - expected.numpy() * quantisation_levels(spec)).max() <= 1.001
 
 
-def test_whole_counts_stay_exact() -> None:
+def test_integer_counts_stay_exact() -> None:
     spec = small_spec(input_height=64, input_width=96, count_cap=5)
     events = np.repeat(random_events(800, 0, 40_000), 3)
     cutter = Preprocessor(Sized(events), [20_000, 40_000], spec)
@@ -115,7 +115,7 @@ def test_no_event_at_or_after_a_label_is_in_its_slices(events: Events) -> None:
     assert not np.array_equal(halves[0][end : end + 2], halves[1][end : end + 2])
 
 
-def test_a_recording_without_events_has_blank_slices_before_its_first_label() -> None:
+def test_recording_without_events_has_blank_slices() -> None:
     cutter = Preprocessor(MemoryRecording(np.zeros(0, EVENT_DTYPE)), [5_000], small_spec(slices=3))
     halves = np.stack(list(cutter.half_slices()))
     assert cutter.grid.edges_us.tolist() == [-25_000, -15_000, -5_000, 5_000]
@@ -129,14 +129,14 @@ def labels_at(*times_us: int) -> PropheseeBoxes:
     return boxes
 
 
-def test_labels_that_follow_too_closely_are_left_out() -> None:
+def test_labels_closer_than_the_gap_are_dropped() -> None:
     labels = np.array([100, 150, 190, 200, 260, 1000])
     assert label_times(labels, 100) == [100, 200, 1000]
     assert label_times(labels, 0) == [100, 150, 190, 200, 260, 1000]
     assert label_times(labels[:0], 100) == []
 
 
-def test_boxes_are_cropped_to_the_sensor_and_laid_into_the_input() -> None:
+def test_boxes_are_cropped_and_mapped_to_the_input() -> None:
     labels = labels_at(10, 10, 20, 30, 30)
     labels["x"], labels["y"] = [-10, 80, 30, 200, 5], [10, 50, 20, 10, 5]
     labels["w"], labels["h"], labels["class_id"] = 20, [30, 30, 10, 10, 0], [0, 1, 1, 0, 0]
@@ -152,7 +152,7 @@ def test_boxes_are_cropped_to_the_sensor_and_laid_into_the_input() -> None:
     assert [found.at_label(i).class_id.tolist() for i in range(2)] == [[0, 1], [0, 0]]
 
 
-def test_rules_leave_out_small_boxes_and_what_is_hardly_seen() -> None:
+def test_small_and_mostly_hidden_boxes_are_dropped() -> None:
     xyxy = np.array(
         [[0, 0, 3, 8], [0, 0, 2.9, 20], [0, 0, 5, 6], [0, 0, 20, 20], [0, 0, 20, 20], [0, 0, 0, 20]],
         np.float32,
@@ -164,7 +164,7 @@ def test_rules_leave_out_small_boxes_and_what_is_hardly_seen() -> None:
     assert TrainingBoxFilter(0, 0, 0).mask(boxes, area, whole).tolist() == [True] * 5 + [False]
 
 
-def test_only_frames_that_can_be_merged_are_cut() -> None:
+def test_unsupported_representations_are_rejected() -> None:
     seeing = ModelSpec("seeing", SpikeYOLOConfig(in_channels=3, classes=2), representation="latest_polarity")
     for spec, words in ((seeing, "latest_polarity"), (small_spec(count_cap=256), "count_cap 256")):
         with pytest.raises(ConfigError, match=words):
