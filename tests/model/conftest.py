@@ -1,4 +1,4 @@
-"""Files in the form of official checkpoints, made once for all tests that read them."""
+"""Fixtures: files in the format of official checkpoints, written once for all tests."""
 
 from pathlib import Path
 

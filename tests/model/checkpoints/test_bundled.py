@@ -21,7 +21,7 @@ def test_default_weights_name_their_training_data() -> None:
 
 
 def test_bundled_weights_detect_moving_objects() -> None:
-    """Cars and people of the bundled recording, which they were not trained on."""
+    """Cars and people of the bundled recording, which was not in the training data."""
     recording = PropheseeRecording(ASSETS / "street_td.dat", ASSETS / "street_bbox.npy")
     figures = evaluate_recordings(load_detector(), [recording], state="carry").score.metrics
     assert figures.ap50 is not None

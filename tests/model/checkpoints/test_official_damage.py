@@ -15,7 +15,7 @@ from tests.model.support.official_files import edit_archive, official_tensors, r
 
 @pytest.fixture(scope="module")
 def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that a real file has but most of its weights: what is damaged is the form."""
+    """File with the structure of a real one but few weights, so that most damage hits the structure."""
     tensors = official_tensors(random_network(SpikeYOLOConfig("t", 2, 3)))
     modules = list(dict.fromkeys(name.rpartition(".")[0] for name in tensors))[:15]
     few = {
@@ -27,7 +27,7 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def mutated(data: bytes, rng: random.Random) -> bytes:
-    """Some bytes changed, near either end or anywhere, and every fourth time cut off."""
+    """Change random bytes, near either end or anywhere, and truncate every fourth copy."""
     out = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 8))):
         low, high = rng.choice(((0, 60_000), (len(out) - 60_000, len(out)), (0, len(out))))
@@ -36,7 +36,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
 
 
 def readable(path: Path) -> dict[str, torch.Tensor] | None:
-    """Tensors of `path`, or None where it is refused, in one line."""
+    """Return the tensors of `path`, or None if it is rejected with one line."""
     try:
         return read_official_checkpoint(path).tensors
     except CheckpointError as error:

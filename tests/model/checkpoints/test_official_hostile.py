@@ -138,7 +138,7 @@ def test_other_pickle_protocols_are_rejected(tmp_path: Path) -> None:
 
 
 def tensor(size: int, stride: int, numel: int = 4, key: bytes | None = None, hooks: bytes = ORDERED) -> bytes:
-    """Opcodes of a half tensor [size] over storage 0, with lies."""
+    """Return opcodes of a half tensor [size] over storage 0, with false declarations."""
     key = text("0") if key is None else key
     storage = text("storage") + name("torch", "HalfStorage") + key + text("cpu") + INTEGER[numel]
     rebuild = name("torch._utils", "_rebuild_tensor_v2")

@@ -32,7 +32,7 @@ from tests.model.support.official_files import (
 
 
 def assert_halves(detector: Detector, tensors: dict[str, Tensor]) -> None:
-    """Every weight is the half-precision original, exactly, and nothing is missing."""
+    """Check that every weight equals the half-precision original exactly, and that none is missing."""
     state = detector.network.state_dict()
     for ours, official in official_tensor_names(detector.network).items():
         original = tensors[official]
@@ -157,7 +157,7 @@ def test_imported_network_equals_the_original(tmp_path: Path) -> None:
 
 
 def fired(detector: Detector, currents: list[float]) -> list[float]:
-    """Spikes of one neuron of the second stage, fed slice by slice."""
+    """Return the spikes of one neuron of the second stage for currents of consecutive slices."""
     neuron = next(m for m in detector.network.modules() if isinstance(m, ILIF) and "stage2" in m.name)
     h, out = torch.zeros(1, 1, 1, 1), []
     for current in currents:

@@ -1,4 +1,4 @@
-"""A detector exported to both engines."""
+"""Fixture helpers: a detector exported to both engines."""
 
 import importlib.util
 from dataclasses import dataclass

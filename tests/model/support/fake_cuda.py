@@ -19,7 +19,7 @@ Op = tuple[Any, Any, Any, Any]
 
 
 class FakeGraph:
-    """Ops in the order they came, each with what it gave."""
+    """Recorder of operations in order, each with its result."""
 
     def __init__(self) -> None:
         self.ops: list[Op] = []
@@ -64,7 +64,7 @@ def fake_capture(graph: FakeGraph, pool: object, stream: FakeStream, **_: Any) -
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let `model.runtime.cuda_graphs` run on a CPU."""
+    """Patch CUDA so that `model.runtime.cuda_graphs` runs on a CPU."""
     monkeypatch.setattr(torch.cuda, "CUDAGraph", FakeGraph)
     monkeypatch.setattr(torch.cuda, "graph", fake_capture)
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)

@@ -12,7 +12,7 @@ from spikewatch.model.spec import ModelSpec
 
 
 def small_detector(height: int = 64, width: int = 96, config: SpikeYOLOConfig | None = None) -> Detector:
-    """The untrained default, or another network, on a small input."""
+    """Build an untrained detector on a small input."""
     config = config or SpikeYOLOConfig()
     name = f"spikewatch-{config.scale}-untrained"
     spec = ModelSpec(name, config, input_height=height, input_width=width)
@@ -20,7 +20,7 @@ def small_detector(height: int = 64, width: int = 96, config: SpikeYOLOConfig | 
 
 
 def event_like_frames(count: int, spec: ModelSpec, seed: int = 0) -> Tensor:
-    """[count,P,h,w] sparse counts over count_cap, multiples of 1/8."""
+    """Return sparse input [count,P,h,w] of counts over count_cap, multiples of 1/8."""
     generator = torch.Generator().manual_seed(seed)
     shape = (count, spec.config.in_channels, spec.input_height, spec.input_width)
     counts = torch.randint(1, spec.count_cap + 1, shape, generator=generator)
@@ -29,8 +29,10 @@ def event_like_frames(count: int, spec: ModelSpec, seed: int = 0) -> Tensor:
 
 @torch.no_grad()
 def calibrated_detector() -> Detector:
-    """PyTorch's own initialisation, batch norms fitted to event-like frames: as live as trained weights,
-    and as little dyadic."""
+    """Build PyTorch's initialisation with batch norms fitted to event-like frames.
+
+    Its layers fire like those of trained weights, and its weights are not dyadic.
+    """
     config = SpikeYOLOConfig()
     torch.manual_seed(0)
     network = build_network(config)

@@ -30,7 +30,7 @@ COCO = SpikeYOLOConfig("t", 80, 3)
 
 
 def random_network(config: SpikeYOLOConfig, seed: int = 0) -> Network:
-    """Weights that no half-precision number equals, and statistics that a trained network could have."""
+    """Build a network with weights that float16 cannot represent, and plausible batch-norm statistics."""
     generator = torch.Generator().manual_seed(seed)
     network = build_network(config)
     for name, tensor in network.state_dict().items():
@@ -44,14 +44,14 @@ def random_network(config: SpikeYOLOConfig, seed: int = 0) -> Network:
 
 
 def official_tensors(network: Network) -> dict[str, Tensor]:
-    """Official name -> tensor, with the constant of the head."""
+    """Return official name -> tensor, with the constant of the head."""
     names = official_tensor_names(network)
     tensors = {names[ours]: tensor for ours, tensor in network.state_dict().items()}
     return tensors | {DFL_NAME: torch.arange(16.0).reshape(1, 16, 1, 1)}
 
 
 class FakeClasses:
-    """Classes in packages that exist only while `installed`."""
+    """Create classes in packages that exist only within `installed`."""
 
     def __init__(self) -> None:
         self._modules: dict[str, types.ModuleType] = {}
@@ -100,7 +100,7 @@ def _leaf(tensors: Mapping[str, Tensor]) -> nn.Module:
 def official_module(
     classes: FakeClasses, tensors: Mapping[str, Tensor], variant: str, names: object
 ) -> nn.Module:
-    """A tree of half-precision modules whose state dict is `tensors`, with what real ones carry besides."""
+    """Build a tree of half-precision modules with state dict `tensors` and the attributes of real files."""
     leaves: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         module, leaf = name.rsplit(".", 1)
@@ -129,7 +129,7 @@ def official_module(
 def official_content(
     classes: FakeClasses, tensors: Mapping[str, Tensor], variant: str, names: object, source: str = "ema"
 ) -> dict[str, Any]:
-    """What the authors' training saves."""
+    """Build the content that the authors' training saves."""
     module = official_module(classes, tensors, variant, names)
     some = [nn.Parameter(torch.ones(3))]
     optimizer = torch.optim.SGD(some, 0.01, momentum=0.9)
@@ -153,7 +153,7 @@ def official_content(
 def write_official(
     path: Path, tensors: Mapping[str, Tensor], variant: str, names: object = None, source: str = "ema"
 ) -> Path:
-    """A pickled module in the packages that real files name; they are gone when this returns."""
+    """Write a pickled module of the packages in real files; the packages are removed afterwards."""
     classes = FakeClasses()
     with classes.installed():
         torch.save(official_content(classes, tensors, variant, names, source), path)
@@ -161,7 +161,7 @@ def write_official(
 
 
 class Runs:
-    """Calls a function when it is unpickled."""
+    """Object that calls a function when it is unpickled."""
 
     def __init__(self, function: Callable[..., object], *arguments: object) -> None:
         self._call = (function, arguments)
@@ -171,7 +171,7 @@ class Runs:
 
 
 def refused(path: Path, words: str) -> str:
-    """The one line that refuses `path`."""
+    """Check that `path` is rejected with one line, and return it."""
     with pytest.raises(CheckpointError, match=words) as caught:
         import_official(path, "coco")
     message = str(caught.value)
@@ -182,7 +182,7 @@ def refused(path: Path, words: str) -> str:
 
 
 def write_archive(path: Path, data: bytes, storages: Mapping[str, bytes] | None = None) -> Path:
-    """A zip as torch.save makes it, around any pickle."""
+    """Write a zip like torch.save, around any pickle."""
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a/data.pkl", data)
         archive.writestr("a/byteorder", b"little")
@@ -193,7 +193,7 @@ def write_archive(path: Path, data: bytes, storages: Mapping[str, bytes] | None 
 
 
 def edit_archive(path: Path, edit: Any, to: Path) -> Path:
-    """A copy with `edit` applied to the pickle, checksums right."""
+    """Write a copy with `edit` applied to the pickle, with valid checksums."""
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:
         for entry in old.infolist():
             data = old.read(entry)
@@ -202,21 +202,21 @@ def edit_archive(path: Path, edit: Any, to: Path) -> Path:
 
 
 def text(value: str) -> bytes:
-    """Pickle opcodes that push a string."""
+    """Return pickle opcodes that push a string."""
     data = value.encode()
     return pickle.BINUNICODE + len(data).to_bytes(4, "little") + data
 
 
 def name(module: str, attribute: str) -> bytes:
-    """Pickle opcodes that push a global."""
+    """Return pickle opcodes that push a global."""
     return f"c{module}\n{attribute}\n".encode()
 
 
 def reduce(function: bytes, *arguments: bytes) -> bytes:
-    """Pickle opcodes that call `function`."""
+    """Return pickle opcodes that call `function`."""
     return function + b"(" + b"".join(arguments) + b"tR"
 
 
 def program(value: bytes, *before: bytes) -> bytes:
-    """A whole pickle of `{"model": value}`, some values made before it."""
+    """Return a complete pickle of `{"model": value}`, with some values created before it."""
     return b"\x80\x02}" + text("x") + b"](" + b"".join(before) + b"es" + text("model") + value + b"s."

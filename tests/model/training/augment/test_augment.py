@@ -37,7 +37,7 @@ from tests.model.training.support.moving_boxes import (
 NONE = Augmentation.none()
 EVERYTHING = TrainingBoxFilter(0, 0, 0)
 STEP = 31
-"""A count as a byte."""
+"""Byte value of one event."""
 
 GEOMETRY = {
     "none": NONE,
@@ -75,16 +75,16 @@ def epoch(
 
 def labelled_frames(batches: list[Batch]) -> list[tuple[NDArray[np.uint8], list[NDArray[np.float32]]]]:
     """Frames [2,h,w] that end at a label, and the boxes [M,4] of each class."""
-    found = []
+    frames_and_boxes = []
     for batch in batches:
         for frames, targets in zip(batch.frames, batch.targets, strict=True):
-            for lane in torch.nonzero(targets.labelled).flatten().tolist():
-                own = [
-                    targets.xyxy[(targets.batch_index == lane) & (targets.class_id == c)].numpy()
+            for index in torch.nonzero(targets.labelled).flatten().tolist():
+                boxes = [
+                    targets.xyxy[(targets.batch_index == index) & (targets.class_id == c)].numpy()
                     for c in (0, 1)
                 ]
-                found.append((frames[lane].numpy(), own))
-    return found
+                frames_and_boxes.append((frames[index].numpy(), boxes))
+    return frames_and_boxes
 
 
 @pytest.mark.parametrize("name", GEOMETRY)
@@ -107,10 +107,10 @@ def test_mosaic_is_composed_of_four_clips(sources: list[PropheseeRecording], cac
     boxes = Counter[int]()
     for batch in batches:
         for targets in batch.targets:
-            for lane in torch.nonzero(targets.labelled).flatten().tolist():
-                number = int((targets.batch_index == lane).sum())
-                assert lane < 3 or number == 2, "streaming lanes stay whole"
-                boxes[number] += lane < 3
+            for index in torch.nonzero(targets.labelled).flatten().tolist():
+                number = int((targets.batch_index == index).sum())
+                assert index < 3 or number == 2, "streams have no mosaic"
+                boxes[number] += index < 3
     assert max(boxes) >= 7
     assert np.average(list(boxes), weights=list(boxes.values())) > 4
 
@@ -130,7 +130,7 @@ def test_swapped_polarities_keep_their_boxes(sources: list[PropheseeRecording], 
 
 
 def covered(frame: NDArray[np.uint8], boxes: list[NDArray[np.float32]]) -> NDArray[np.uint8]:
-    """Values of all pixels within the boxes of their class; none is outside."""
+    """Return the values of all pixels within the boxes of their class; all pixels outside are zero."""
     inside = np.stack([mask_of(own, 0) for own in boxes])
     assert not frame[~inside].any()
     return frame[inside]
@@ -189,21 +189,21 @@ def test_augmentation_is_constant_until_reset(sources: list[PropheseeRecording],
     changes = Counter[str]()
     for batch in epoch_of(RecordingLoader(sources, small_spec(), options), 0):
         for k, targets in enumerate(batch.targets):
-            for lane in range(6):
-                if batch.is_first[k, lane]:
-                    swapped.pop(lane, None)
-                if not targets.labelled[lane]:
+            for index in range(6):
+                if batch.is_first[k, index]:
+                    swapped.pop(index, None)
+                if not targets.labelled[index]:
                     continue
-                first = targets.xyxy[(targets.batch_index == lane) & (targets.class_id == 0)].numpy()
-                now = not agree(batch.frames[k, lane, 0].numpy() > 0, first, 0.1)
-                assert swapped.setdefault(lane, now) == now
+                first = targets.xyxy[(targets.batch_index == index) & (targets.class_id == 0)].numpy()
+                now = not agree(batch.frames[k, index, 0].numpy() > 0, first, 0.1)
+                assert swapped.setdefault(index, now) == now
                 changes[f"{now}"] += 1
     assert min(changes.values()) > 10
     assert len(changes) == 2
 
 
 def sampled(scale: float, density: float) -> NDArray[np.uint8]:
-    """A picture of single counts at random pixels, sampled at a scale."""
+    """Frames with single counts at random pixels, sampled at a scale."""
     rng = np.random.default_rng(0)
     halves = np.where(rng.random((40, 2, 64, 96)) < density, STEP, 0).astype(np.uint8)
     out = np.zeros((40, 2, 64, 96), np.uint8)
@@ -231,7 +231,7 @@ def test_shrunk_line_stays_visible() -> None:
 
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_frames_are_drawn_at_their_placement(scale: float) -> None:
-    """The top right corner of a mirrored picture at (36, 30) in a tile; outside, the output is left alone."""
+    """The top right corner of a mirrored frame is at (36, 30) in a tile; pixels outside do not change."""
     halves = np.full((2, 1, 64, 96), STEP, np.uint8)
     halves[:, :, :10, :20] = 2 * STEP
     out = np.full((1, 1, 64, 96), 7, np.uint8)

@@ -24,7 +24,7 @@ NOTHING = random_events(0, 0, 1)
 
 
 def made_up(seed: int, rules: str) -> tuple[PropheseeBoxes, PropheseeBoxes]:
-    """Labels around every limit and beyond every border, and detections near them in ties; whole numbers."""
+    """Integer labels around every limit and beyond every border, and detections near them with ties."""
     rng = np.random.default_rng(seed)
     width, height = SENSORS[rules]
     diagonal, side = LIMITS[rules]

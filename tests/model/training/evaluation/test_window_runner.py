@@ -35,7 +35,7 @@ from tests.model.training.support.fakes import (
 
 CUT = WindowSpec(slices=3, slice_us=100_000)
 LABELS_US = (50_000, 320_000, 600_001, 700_000, 710_000)
-"""Before the recording; within the first window; off any grid; a slice later; nearer than half a slice."""
+"""Labels before the recording, in the first window, off any grid, a slice later, and within half a slice."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def logits(
     chunk: int = 1000,
     batch: int = 1,
 ) -> dict[int, list[HeadLogits]]:
-    """Label -> logits of its last T slices."""
+    """Return label -> logits of its last T slices."""
     job = LabelledRun(InMemory(events, chunk=chunk), labels_us)
     found = {
         end.label_us: end.logits
@@ -150,7 +150,7 @@ def test_chunk_size_does_not_change_results(state: str, detector: Detector, even
 
 
 def test_real_network_ignores_later_events(real: Detector, events: Events) -> None:
-    """Membranes of a real network, at two labels: reset from rest, carried from the first to the second."""
+    """Membranes of a real network at two labels: reset, or carried from the first label to the second."""
     frames = [frame(events, t, t + 100_000, real) for t in range(0, 600_000, 100_000)]
     labels_us = (300_000, 600_000)
     afresh, carried = logits("reset", real, events, labels_us), logits("carry", real, events, labels_us)

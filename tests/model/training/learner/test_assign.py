@@ -34,7 +34,7 @@ def predictions(batch: int, centres: Tensor, seed: int) -> tuple[Tensor, Tensor]
 def by_loops(
     scores: Tensor, corners: Tensor, centres: Tensor, boxes: list[tuple[tuple[float, ...], int]]
 ) -> tuple[dict[int, int], dict[int, float]]:
-    """Anchor -> box it learns, and anchor -> target score; one sample."""
+    """Return anchor -> box and anchor -> target score of one sample, by loops."""
     fits, ious = [], []
     for box, k in boxes:
         x1, y1, x2, y2 = box

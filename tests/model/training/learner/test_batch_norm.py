@@ -16,12 +16,14 @@ def test_recomputed_statistics_are_those_of_the_input() -> None:
     torch.manual_seed(0)
     network = build_network(SpikeYOLOConfig()).eval()
     before = {name: p.clone() for name, p in network.named_parameters()}
-    frames = torch.randint(0, 249, (4, 2, 3, 2, 64, 64), dtype=torch.uint8)  # 4 batches of 2 slices, 3 lanes
-    fresh = torch.tensor([[True] * 3, [False] * 3])
-    lanes = StreamState(
+    frames = torch.randint(
+        0, 249, (4, 2, 3, 2, 64, 64), dtype=torch.uint8
+    )  # 4 batches of 2 slices, 3 streams
+    is_first = torch.tensor([[True] * 3, [False] * 3])
+    streams = StreamState(
         init_state(trace_shapes(network, 64, 64).state_shapes, 3), (), torch.zeros(3, dtype=torch.int64)
     )
-    recompute_batch_norm(network, 1, (Batch(each, 248.0, fresh, ()) for each in frames), lanes)
+    recompute_batch_norm(network, 1, (Batch(each, 248.0, is_first, ()) for each in frames), streams)
 
     norm = network.get_submodule("encoder.bn")
     assert isinstance(norm, nn.BatchNorm2d)

@@ -30,7 +30,7 @@ TIMES = {"seconds", "validation_seconds"}
 
 @dataclass
 class FakeBatches:
-    """Two batches an epoch, of three lanes; poisoned and unlabelled epochs on demand."""
+    """Two batches of three streams in an epoch; epochs with NaN or without labels on demand."""
 
     poisoned: int | None = None
     unlabelled: int | None = None
@@ -39,16 +39,16 @@ class FakeBatches:
     def batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         generator = torch.Generator().manual_seed(10 * epoch + step)
         frames = torch.randint(0, 249, (2, 3, 2, 64, 64), generator=generator, dtype=torch.uint8)
-        fresh = torch.tensor([[True, True, step == 0], [False, False, False]])
+        is_first = torch.tensor([[True, True, step == 0], [False, False, False]])
         known = torch.full((3,), epoch != self.unlabelled)
         boxes = torch.tensor([[8.0, 8, 40, 40], [20, 10, 60, 50]]) if known.all() else torch.zeros(0, 4)
         count = torch.arange(len(boxes))
         targets = Targets(known, count, boxes, count)
-        return Batch(frames, math.nan if epoch == self.poisoned else 248.0, fresh, (targets, targets))
+        return Batch(frames, math.nan if epoch == self.poisoned else 248.0, is_first, (targets, targets))
 
 
 class Watch:
-    """Notes epochs; may be told to kill the run in one."""
+    """Callback that records epochs and may kill the run in one of them."""
 
     def __init__(self, kill_in: int | None = None) -> None:
         self.kill_in = kill_in
@@ -93,10 +93,10 @@ def test_half_precision_losses_are_close() -> None:
     for half in (None, torch.bfloat16):
         torch.manual_seed(0)
         learner = Trainer(build_network(SPEC.config), SPEC.slices, RECIPE, half)
-        lanes = StreamState(
+        streams = StreamState(
             init_state(trace_shapes(learner.network, 64, 64).state_shapes, 3), (), torch.zeros(3).long()
         )
-        report, after = learner.step(FakeBatches().batch(0, 0), lanes, 1.0)
+        report, after = learner.step(FakeBatches().batch(0, 0), streams, 1.0)
         assert report is not None
         reports.append(report)
         assert {h.dtype for h in after.state.values()} == {torch.float32}, "membranes stay whole"
@@ -137,7 +137,7 @@ def test_epoch_without_labels_stops_the_run(tmp_path: Path) -> None:
 def test_existing_run_is_not_overwritten(tmp_path: Path) -> None:
     files = RunFolder(tmp_path)
     assert files.create_or_resume({"recipe": 3}, resume=False) is None
-    assert files.create_or_resume({"recipe": 1}, resume=False) is None  # nothing was learned yet
+    assert files.create_or_resume({"recipe": 1}, resume=False) is None  # no epoch is saved yet
     files.save_state({"epoch": 1})
     with pytest.raises(TrainingError, match="holds a run already"):
         files.create_or_resume({"recipe": 1}, resume=False)

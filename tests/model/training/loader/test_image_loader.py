@@ -47,7 +47,7 @@ def objects(index: int) -> GroundTruth:
 
 
 def read(path: Path) -> NDArray[np.uint8]:
-    """Grey, with objects in the colour of their class; the blue plane says which picture it is."""
+    """Grey image with objects in the colour of their class; the blue channel is the number of the image."""
     index = int(path.stem)
     w, h = SIZES[index]
     picture = np.zeros((h, w, 3), np.uint8)
@@ -81,8 +81,8 @@ def test_images_equal_those_of_evaluation(images: CocoImages) -> None:
         assert batch.is_first.tolist() == [[True, True], [False, False], [False, False]]
         assert [t.labelled.tolist() for t in batch.targets] == [[False] * 2, [False] * 2, [True] * 2]
         assert all(t.batch_index.numel() == 0 for t in batch.targets[:2])
-        for lane in range(2):
-            frame = batch.frames[0, lane]
+        for index in range(2):
+            frame = batch.frames[0, index]
             index = int(frame[2, HEIGHT // 2, WIDTH // 2]) // 40 - 1
             seen[index] += 1
             picture = read(Path(f"{index}.png")).transpose(2, 0, 1)
@@ -108,14 +108,16 @@ def test_boxes_follow_the_images(name: str, images: CocoImages) -> None:
     for epoch in range(10):
         for batch in epoch_of(training, epoch):
             targets = batch.targets[-1]
-            for lane in range(2):
-                red, green, blue = batch.frames[-1, lane].numpy().astype(int)
+            for index in range(2):
+                red, green, blue = batch.frames[-1, index].numpy().astype(int)
                 covered = {0: red > green + 40, 1: green > red + 40}
                 both = (red > blue + 40) & (green > blue + 40) & ~covered[0] & ~covered[1]
                 for class_id in (0, 1):
-                    own = targets.xyxy[(targets.batch_index == lane) & (targets.class_id == class_id)].numpy()
+                    own = targets.xyxy[
+                        (targets.batch_index == index) & (targets.class_id == class_id)
+                    ].numpy()
                     assert agree(covered[class_id] | both, own, 2.1)
-                numbers.add(int((targets.batch_index == lane).sum()))
+                numbers.add(int((targets.batch_index == index).sum()))
     assert max(numbers) == 8 if name == "mosaic" else 2 in numbers
 
 
@@ -131,7 +133,9 @@ def test_batches_depend_on_seed_epoch_rank_and_world_only(images: CocoImages) ->
 def test_processes_share_an_epoch(images: CocoImages) -> None:
     training = ImageLoader(images, SPEC, options(world_size=3), read)
     assert training.batches_per_epoch == 1
-    frames = [next(epoch_of(training, 0, rank, 3)).frames[0, lane] for rank in range(3) for lane in range(2)]
+    frames = [
+        next(epoch_of(training, 0, rank, 3)).frames[0, index] for rank in range(3) for index in range(2)
+    ]
     assert {int(frame[2, HEIGHT // 2, WIDTH // 2]) // 40 - 1 for frame in frames} == set(range(5))
     assert ImageLoader(images, SPEC, options(batches=2), read).batches_per_epoch == 2
 

@@ -54,7 +54,7 @@ def slices_of(source: PropheseeRecording) -> list[NDArray[np.int64]]:
 
 @pytest.fixture(scope="module")
 def known(sources: list[PropheseeRecording]) -> dict[bytes, tuple[int, int]]:
-    """(recording, slice) by the frame it gives; each is another."""
+    """Frame -> (recording, label); all frames differ."""
     frames = {}
     for which, source in enumerate(sources):
         for k, counts in enumerate(slices_of(source)):
@@ -63,15 +63,15 @@ def known(sources: list[PropheseeRecording]) -> dict[bytes, tuple[int, int]]:
     return frames
 
 
-def place(batch: Batch, k: int, lane: int, known: dict[bytes, tuple[int, int]]) -> tuple[int, int] | None:
+def place(batch: Batch, k: int, index: int, known: dict[bytes, tuple[int, int]]) -> tuple[int, int] | None:
     """Recording and label of a frame; None if it is blank."""
-    frame = batch.frames[k, lane]
+    frame = batch.frames[k, index]
     return known[frame.numpy().tobytes()] if frame.any() else None
 
 
-def boxes_of(batch: Batch, k: int, lane: int) -> list[list[float]]:
+def boxes_of(batch: Batch, k: int, index: int) -> list[list[float]]:
     targets = batch.targets[k]
-    return targets.xyxy[targets.batch_index == lane].tolist()
+    return targets.xyxy[targets.batch_index == index].tolist()
 
 
 def test_frames_and_targets_equal_slices_and_labels(
@@ -90,13 +90,13 @@ def test_frames_and_targets_equal_slices_and_labels(
                 torch.int64,
                 torch.int64,
             )
-            for lane in torch.nonzero(targets.labelled).flatten().tolist():
-                at = place(batch, k, lane, known)
+            for index in torch.nonzero(targets.labelled).flatten().tolist():
+                at = place(batch, k, index, known)
                 assert at is not None
                 rows = labels[at[0]][2 * at[1] : 2 * at[1] + 2]
                 xyxy = [[r["x"], r["y"], r["x"] + r["w"], r["y"] + r["h"]] for r in rows]
-                assert boxes_of(batch, k, lane) == xyxy
-                assert targets.class_id[targets.batch_index == lane].tolist() == [0, 1]
+                assert boxes_of(batch, k, index) == xyxy
+                assert targets.class_id[targets.batch_index == index].tolist() == [0, 1]
                 seen[at] += 1
             assert set(targets.batch_index.tolist()) <= set(
                 torch.nonzero(targets.labelled).flatten().tolist()
@@ -112,15 +112,15 @@ def test_streams_continue_and_clips_are_reset(
     assert len(batches) == training.batches_per_epoch == 5 * SLICES // (2 * 5)
     assert all(batch.is_first[0, :2].all() and not batch.is_first[1:, :2].any() for batch in batches)
     seen = Counter[tuple[int, int] | None]()
-    for lane in (2, 3):
+    for index in (2, 3):
         before: tuple[int, int] | None = None
         for batch in batches:
             for k in range(5):
-                at = place(batch, k, lane, known)
+                at = place(batch, k, index, known)
                 assert at is not None
                 seen[at] += 1
-                if batch.is_first[k, lane]:
-                    assert before is None or before[1] == 11, "the recording before was played to its end"
+                if batch.is_first[k, index]:
+                    assert before is None or before[1] == 11, "the previous recording ran to its end"
                     assert before is None or at[1] == 0
                 else:
                     assert before is not None
@@ -139,8 +139,8 @@ def test_random_clips_cover_each_label_about_once(
     for batch in epoch_of(training, 0):
         assert batch.is_first[0].all()
         for k in range(5):
-            for lane in torch.nonzero(batch.targets[k].labelled).flatten().tolist():
-                at = place(batch, k, lane, known)
+            for index in torch.nonzero(batch.targets[k].labelled).flatten().tolist():
+                at = place(batch, k, index, known)
                 assert at is not None
                 seen[at] += 1
     assert len(seen) >= 57
@@ -187,18 +187,18 @@ def test_processes_share_an_epoch(
     training = RecordingLoader(sources, SPEC, replace(options, world_size=3))
     assert training.batches_per_epoch == 4
     seen = Counter(
-        place(batch, k, lane, known)
+        place(batch, k, index, known)
         for rank in range(3)
         for batch in epoch_of(training, 0, rank, 3)
         for k in range(5)
-        for lane in (2, 3)
+        for index in (2, 3)
     )
     assert sum(seen.values()) == 120
     assert set(seen.values()) == {2}
 
 
 class _Steps(Dataset[Batch]):
-    """Any batch of an epoch by its number, as a worker asks for it."""
+    """Dataset of the batches of one epoch."""
 
     def __init__(self, training: RecordingLoader) -> None:
         self._training = training
@@ -214,7 +214,7 @@ class _Steps(Dataset[Batch]):
 def test_workers_give_equal_batches(
     sources: list[PropheseeRecording], options: LoaderOptions, context: str, memory_bytes: int
 ) -> None:
-    """Forked after this process has read from the same files, or begun anew."""
+    """Workers forked after this process read from the same files, and spawned workers."""
     training = RecordingLoader(sources, SPEC, replace(options, batches=3, memory_bytes=memory_bytes))
     expected = list(epoch_of(training, 0))
     loader = DataLoader(_Steps(training), batch_size=None, num_workers=2, multiprocessing_context=context)
@@ -249,7 +249,7 @@ def test_rare_classes_are_repeated(tmp_path: Path, options: LoaderOptions) -> No
 
 
 def test_labelled_frame_without_boxes_is_a_target(tmp_path: Path, options: LoaderOptions) -> None:
-    """A row without a size says that nothing is there."""
+    """A label without a size marks its time as labelled without objects."""
     source = moving_boxes(tmp_path, "empty")
     labels = read_labels(source.labels, 2)
     labels["w"] = labels["h"] = 0

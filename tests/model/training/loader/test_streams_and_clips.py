@@ -13,48 +13,60 @@ from spikewatch.model.training.slice_cache.preprocess import SliceGrid
 LENGTHS = (7, 1, 30, 12, 5)
 
 
-def played(tape: StreamSchedule, lanes: int, batches: int, slices: int) -> list[list[list[StreamSegment]]]:
-    """Runs by lane and batch."""
+def segments_of(
+    schedule: StreamSchedule, streams: int, batches: int, slices: int
+) -> list[list[list[StreamSegment]]]:
+    """Segments by stream and batch."""
     return [
-        [list(tape.segments(lane, lanes, batch * slices, slices)) for batch in range(batches)]
-        for lane in range(lanes)
+        [list(schedule.segments(stream, streams, batch * slices, slices)) for batch in range(batches)]
+        for stream in range(streams)
     ]
 
 
-@pytest.mark.parametrize(("lanes", "slices"), [(1, 5), (5, 11), (11, 5), (55, 1)])
-def test_epoch_covers_every_slice_once(lanes: int, slices: int) -> None:
+@pytest.mark.parametrize(("streams", "slices"), [(1, 5), (5, 11), (11, 5), (55, 1)])
+def test_epoch_covers_every_slice_once(streams: int, slices: int) -> None:
     for seed in range(5):
-        tape = StreamSchedule(LENGTHS, np.random.default_rng(seed))
-        batches = sum(LENGTHS) // (lanes * slices)
-        runs = [run for lane in played(tape, lanes, batches, slices) for batch in lane for run in batch]
-        seen = Counter((run.recording, at) for run in runs for at in range(run.start, run.stop))
+        schedule = StreamSchedule(LENGTHS, np.random.default_rng(seed))
+        batches = sum(LENGTHS) // (streams * slices)
+        segments = [
+            segment
+            for stream in segments_of(schedule, streams, batches, slices)
+            for batch in stream
+            for segment in batch
+        ]
+        seen = Counter(
+            (segment.recording, at) for segment in segments for at in range(segment.start, segment.stop)
+        )
         assert seen == Counter((which, at) for which, length in enumerate(LENGTHS) for at in range(length))
 
 
 def test_stream_continues_and_resets_at_recording_starts() -> None:
-    tape = StreamSchedule(LENGTHS, np.random.default_rng(0))
-    for lane in played(tape, lanes=3, batches=9, slices=8):
+    schedule = StreamSchedule(LENGTHS, np.random.default_rng(0))
+    for stream in segments_of(schedule, streams=3, batches=9, slices=8):
         before: StreamSegment | None = None
-        for batch in lane:
-            assert [run.k for run in batch] == np.cumsum([0, *(run.stop - run.start for run in batch)])[
-                :-1
-            ].tolist()
-            assert sum(run.stop - run.start for run in batch) == 8
-            for run in batch:
-                follows = before is not None and (before.recording, before.stop) == (run.recording, run.start)
-                assert run.is_first == (before is None or run.start == 0)
-                assert follows or run.is_first
+        for batch in stream:
+            assert [segment.k for segment in batch] == np.cumsum(
+                [0, *(segment.stop - segment.start for segment in batch)]
+            )[:-1].tolist()
+            assert sum(segment.stop - segment.start for segment in batch) == 8
+            for segment in batch:
+                follows = before is not None and (before.recording, before.stop) == (
+                    segment.recording,
+                    segment.start,
+                )
+                assert segment.is_first == (before is None or segment.start == 0)
+                assert follows or segment.is_first
                 if before is not None:
-                    assert (run.visit_id == before.visit_id) == follows
+                    assert (segment.visit_id == before.visit_id) == follows
                     assert follows or before.stop == LENGTHS[before.recording]
-                before = run
+                before = segment
 
 
 def test_order_depends_on_the_seed() -> None:
     order = {
         tuple(
-            run.recording
-            for run in StreamSchedule(LENGTHS, np.random.default_rng(seed)).segments(0, 1, 0, 55)
+            segment.recording
+            for segment in StreamSchedule(LENGTHS, np.random.default_rng(seed)).segments(0, 1, 0, 55)
         )
         for seed in range(20)
     }

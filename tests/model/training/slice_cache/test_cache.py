@@ -44,7 +44,7 @@ def contents(
 
 
 def identities(folder: Path) -> dict[str, int]:
-    """Of the files; a file that is written anew has another."""
+    """Return the inodes of the files; a rewritten file has another inode."""
     return {path.name: path.stat().st_ino for path in folder.iterdir()}
 
 

@@ -30,11 +30,11 @@ from tests.model.training.support.fakes import HEIGHT, WIDTH, InMemory, MemoryRe
 from tests.model.training.support.moving_boxes import small_spec
 
 LABELS_US = (5_000, 32_000, 60_001, 71_000, 140_000)
-"""Before the recording; off any grid; hardly a slice later; after a long gap."""
+"""Labels before the recording, off any grid, little more than a slice later, and after a long gap."""
 
 
 class Listener(Detector):
-    """Keeps what it is shown."""
+    """Detector that records its input frames."""
 
     def __init__(self, network: Network, spec: ModelSpec) -> None:
         super().__init__(network, spec)
@@ -46,7 +46,7 @@ class Listener(Detector):
 
 
 def shown(events: Events, network: Network, spec: ModelSpec) -> tuple[Tensor, list[int]]:
-    """What evaluation looks at, and the slices that end at a label."""
+    """Return the input of evaluation, and the slices that end at a label."""
     listener = Listener(network, spec)
     runs = run_stateful(
         listener, [LabelledRun(InMemory(events), LABELS_US)], WindowSpec(spec.slices, spec.slice_us)
@@ -96,7 +96,7 @@ def test_integer_counts_stay_exact() -> None:
 
 
 class Sized(MemoryRecording):
-    """On a sensor as large as the input."""
+    """The sensor is as large as the input."""
 
     def __init__(self, events: Events) -> None:
         super().__init__(events)

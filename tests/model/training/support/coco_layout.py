@@ -1,4 +1,4 @@
-"""Recordings in Prophesee's layout, annotated once more in COCO's format."""
+"""COCO annotations for recordings in Prophesee's format."""
 
 import json
 import os
@@ -10,11 +10,11 @@ import numpy as np
 
 NAMES = ("car", "pedestrian")
 OF_CLASS = (3, 5)
-"""Ids of their categories."""
+"""Category ids."""
 
 
 def annotate(folder: Path, split: str, recordings: Sequence[tuple[Path, Path]], **changed: Any) -> Path:
-    """annotations/instances_`split`.json of events and their `*_bbox.npy`, which are read and left alone."""
+    """Write annotations/instances_`split`.json from recordings and their `*_bbox.npy`."""
     path = folder / "annotations" / f"instances_{split}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     images, annotations = list[dict[str, Any]](), list[dict[str, Any]]()

@@ -1,4 +1,4 @@
-"""A recording in memory, random events for it, and a detector whose logits tell all that it has seen."""
+"""In-memory recordings with random events, and detectors whose logits depend on all input."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ class MemoryRecording(Recording):
 
 @dataclass(frozen=True)
 class InMemory:
-    """A `Labelled` of given events and labels; each `open` begins anew."""
+    """`LabelledRecording` of given events and labels; each `open` starts at the first event."""
 
     seen: Events
     boxes: PropheseeBoxes = field(default_factory=lambda: np.zeros(0, BBOX_DTYPE))
@@ -79,7 +79,7 @@ class InMemory:
 
 
 def random_events(n: int, begin_us: int, end_us: int, seed: int = 0) -> Events:
-    """n events of [begin_us, end_us), in order."""
+    """Return n random events of [begin_us, end_us), in order of time."""
     rng = np.random.default_rng(seed)
     events = np.zeros(n, EVENT_DTYPE)
     events["t"] = np.sort(rng.integers(begin_us, end_us, n))
@@ -89,7 +89,7 @@ def random_events(n: int, begin_us: int, end_us: int, seed: int = 0) -> Events:
 
 
 class Echo(Detector):
-    """A leaky sum of its input instead of a network: any change of any slice shows in all later logits."""
+    """Detector with a leaky sum of its input as logits: a change of any slice changes all later logits."""
 
     def init_state(self, batch: int = 1) -> State:
         return {"sum": self.blank_frames(batch)}
@@ -100,7 +100,7 @@ class Echo(Detector):
 
 
 def boxes_at(times_us: Sequence[int], **columns: object) -> PropheseeBoxes:
-    """Boxes of 30x30 px at these times, unless columns say otherwise."""
+    """Return boxes of 30x30 px at these times; `columns` override fields."""
     boxes = np.zeros(len(times_us), BBOX_DTYPE)
     boxes["t"], boxes["w"], boxes["h"], boxes["class_confidence"] = times_us, 30, 30, 0.5
     for name, values in columns.items():
@@ -109,7 +109,7 @@ def boxes_at(times_us: Sequence[int], **columns: object) -> PropheseeBoxes:
 
 
 def seeing_detector() -> Detector:
-    """A real network on a small input, whose logits do depend on what it sees."""
+    """Build a real network on a small input, whose logits depend on the input."""
     config = SpikeYOLOConfig(in_channels=3)
     spec = ModelSpec("seeing", config, representation="latest_polarity", input_height=64, input_width=96)
     return Detector(untrained_network(config), spec)

@@ -18,7 +18,7 @@ from spikewatch.model.training.datasets.prophesee import PropheseeRecording
 WIDTH, HEIGHT = 96, 64
 SLICE_US = 10_000
 COUNTS = 2
-"""Events of a covered pixel in a slice."""
+"""Events of a pixel within a box in one slice."""
 
 
 def small_spec(**changes: object) -> ModelSpec:
@@ -29,7 +29,7 @@ def small_spec(**changes: object) -> ModelSpec:
 
 
 def write_recording(folder: Path, name: str, events: Events, labels: PropheseeBoxes) -> PropheseeRecording:
-    """DAT and `*_bbox.npy`, as Prophesee ships them."""
+    """Write a DAT recording and its `*_bbox.npy`, in Prophesee's format."""
     header = f"% Data file containing CD events\n% Version 2\n% Width {WIDTH}\n% Height {HEIGHT}\n"
     words = np.zeros((len(events), 2), "<u4")
     words[:, 0] = events["t"]
@@ -67,7 +67,7 @@ def _filled(row: np.void, every: int) -> Events:
 
 
 def mask_of(boxes: NDArray[np.float32], grow_px: float) -> NDArray[np.bool_]:
-    """Which pixels' centres lie in any of the boxes [M,4], each grown on all sides."""
+    """Return the mask of pixels whose centre is in one of the boxes [M,4], after growing the boxes."""
     y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
     inside = np.zeros((HEIGHT, WIDTH), bool)
     for x0, y0, x1, y1 in boxes:
@@ -76,5 +76,5 @@ def mask_of(boxes: NDArray[np.float32], grow_px: float) -> NDArray[np.bool_]:
 
 
 def agree(mask: NDArray[np.bool_], boxes: NDArray[np.float32], within_px: float) -> bool:
-    """Nothing outside the boxes, nothing missing in them, but for a border as wide as said."""
+    """Return whether the mask covers the boxes and nothing else, except for a border of this width."""
     return bool((mask_of(boxes, -within_px) <= mask).all() and (mask <= mask_of(boxes, within_px)).all())
