@@ -1,0 +1,1 @@
+"""SpikeYOLO: network, runtimes, weights files, energy estimates, export and training."""

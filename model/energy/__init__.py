@@ -1,0 +1,1 @@
+"""Energy estimates of networks on neuromorphic hardware."""

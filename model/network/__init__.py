@@ -1,0 +1,1 @@
+"""Networks: SpikeYOLO, its variants and Spiking YOLOv8, with explicit state."""

@@ -80,7 +80,7 @@ class StateBank:
         return sum(t.numel() * t.element_size() for t in self._membranes.values())
 
     def release(self) -> None:
-        """Give the memory back, whoever may still hold the bank; it is of no use any more."""
+        """Free the memory, even if references to the bank remain. The bank cannot be used afterwards."""
         self._membranes.clear()
 
     def gather(self, slots: Sequence[int]) -> State:

@@ -1,3 +1,5 @@
+"""Decoding, NMS, letterboxing and preprocessing."""
+
 import numpy as np
 import pytest
 import torch

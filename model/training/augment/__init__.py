@@ -1,0 +1,1 @@
+"""Augmentation of event clips and images, with their boxes."""

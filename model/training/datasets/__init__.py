@@ -1,0 +1,1 @@
+"""Data sets: labels and recordings in Prophesee's and COCO's formats."""

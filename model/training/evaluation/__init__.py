@@ -1,0 +1,1 @@
+"""Evaluation: runs over labelled recordings and images, and COCO metrics."""

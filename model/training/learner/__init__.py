@@ -1,0 +1,1 @@
+"""Training runs: loss, optimiser step, moving average, logs and checkpoints."""

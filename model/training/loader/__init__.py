@@ -1,0 +1,1 @@
+"""Batch loading: random clips and continuous streams of recordings, and images."""

@@ -1,0 +1,1 @@
+"""Cache of preprocessed recordings on disk."""

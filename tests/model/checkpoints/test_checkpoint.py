@@ -1,3 +1,5 @@
+"""Checkpoints: round trip, untrained weights, and rejected files."""
+
 import json
 from pathlib import Path
 

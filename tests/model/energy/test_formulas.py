@@ -1,3 +1,5 @@
+"""Energy formulas equal the authors' layer table and values by hand."""
+
 import csv
 from pathlib import Path
 

@@ -1,3 +1,5 @@
+"""I-LIF neuron: firing, gradients and membranes by hand."""
+
 import pytest
 import torch
 

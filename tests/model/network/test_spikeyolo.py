@@ -1,3 +1,5 @@
+"""SpikeYOLO: parameter counts, and validation of configurations."""
+
 import pytest
 import torch
 
