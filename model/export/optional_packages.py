@@ -19,7 +19,7 @@ def require(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise MissingExtraError(
-            f"export needs the package {error.name}, which is not installed; "
+            f"exporting needs the package {error.name}, which is not installed; "
             "run: pip install 'spikewatch[export]'"
         ) from error
 
