@@ -96,7 +96,7 @@ class RecordDecoder(ABC):
         """
         if not self._header_parser.is_done:
             rest = self._header_parser.finish()
-            # Fewer than eight bytes, all printable: no format has a complete event in that many.
+            # The pending bytes are fewer than eight and printable; no format has an event in so few bytes.
             for words in self._split_records(memoryview(rest)):
                 for _ in self._decode_blocks(words):
                     pass

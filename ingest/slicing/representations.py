@@ -40,8 +40,8 @@ def make_representation(name: str) -> Representation:
 
     "polarity_counts": u16 (2, H, W), the number of events by polarity, channel 0 OFF, 1 ON; saturates at
     65,535. "latest_polarity": u8 (1, H, W), 127 without events, else the polarity of the pixel's last event
-    in stream order, 0 OFF or 255 ON. The SpikeYOLO paper uses the latter, repeated in three channels; the
-    model does the repeating.
+    in stream order, 0 OFF or 255 ON. The SpikeYOLO paper uses latest_polarity in three equal channels; the
+    model repeats the channel.
 
     Raises:
         ValueError: unknown name.
