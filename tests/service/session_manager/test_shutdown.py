@@ -29,7 +29,7 @@ def test_sessions_that_cannot_run_on_are_given_up_together(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their outboxes fill only once they are being saved; those that can be saved need not wait for them."""
-    monkeypatch.setattr("spikewatch.service.snapshots.saver.FINAL_SAVE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr("spikewatch.service.snapshots.saver.FINAL_SAVE_TIMEOUT_S", 3.0)
     with service(detector, tmp_path, outbox_windows=1, drain_timeout_s=0) as live:
         stuck = threading.Event()
         live.model.submit(lambda _: stuck.wait(120))
@@ -38,7 +38,7 @@ def test_sessions_that_cannot_run_on_are_given_up_together(
         threading.Timer(0.3, stuck.set).start()
         begun_s = time.monotonic()
         live.stop()
-        assert time.monotonic() - begun_s < 5.0, "one time for all"
+        assert time.monotonic() - begun_s < 12.0, "one time for all"
         keeper = live.manager.snapshots
         assert [keeper.has_snapshot(session_id) for session_id in good] == [True, True]
         assert not any(keeper.has_snapshot(session_id) for session_id in stalled)
