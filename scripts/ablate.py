@@ -1,9 +1,9 @@
-"""Trains and scores networks that differ in T, D or beta: `python -m scripts.ablate DATASET OUT`.
+"""Train and score networks that differ in T, D or beta: `python -m scripts.ablate DATASET OUT`.
 
 One short recipe for all, which ranks them and no more. A window of 100 ms is cut into T slices, and a step of
 the optimiser sees equally many windows, so that T slices cost T times as much. Of labels that are closer than
-100 ms, those at multiples of 100 ms are kept, or windows would be cut shorter. A stopped run goes on; what is
-trained or scored already is left as it is.
+100 ms, those at multiples of 100 ms are kept, or windows would be cut shorter. Run it again to
+resume: networks that are trained or scored already are skipped.
 """
 
 import argparse

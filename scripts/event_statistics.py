@@ -1,4 +1,4 @@
-"""Figures by which simulated recordings can be told from real ones, as a table in Markdown.
+"""Print statistics of simulated and real recordings side by side: `python -m scripts.event_statistics`.
 
 Run from the repository root: `python -m scripts.event_statistics RECORDING_OR_FOLDER...`. Labels are taken
 from `*_bbox.npy` beside. A folder gives one row, the mean over its recordings and their range.

@@ -1,4 +1,4 @@
-"""Makes the recording that ships with the service: `python -m scripts.make_demo_recording`.
+"""Make the recording that ships with the service: `python -m scripts.make_demo_recording`.
 
 One street of the simulator, of shapes of its own making. The seed of its campaign is used for nothing else:
 no weights were trained on it.

@@ -1,4 +1,4 @@
-"""Rows of the paper that are networks of ours, beside what was published: python -m scripts.paper_table."""
+"""Print rows of the paper with our figures and the published ones: `python -m scripts.paper_table`."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""Copies trained weights into the package, kernels in half precision: `python -m scripts.ship_weights FILE`.
+"""Copy weights into the package, kernels in half precision: `python -m scripts.ship_weights FILE`.
 
 The file is named by its specification. Scores are to be measured on what this writes, not on what it read.
 """

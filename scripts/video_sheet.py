@@ -1,4 +1,4 @@
-"""Frames of a video side by side: `python -m scripts.video_sheet VIDEO OUT.png --seconds 0.5,1.5,2.5`."""
+"""Put frames of a video side by side: `python -m scripts.video_sheet VIDEO OUT.png --seconds 0.5,1.5,2.5`."""
 
 import argparse
 from pathlib import Path
