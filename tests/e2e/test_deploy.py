@@ -27,7 +27,7 @@ from spikewatch.model.checkpoints.bundled import DEFAULT_WEIGHTS
 from spikewatch.service.api import health
 from spikewatch.service.settings import Settings
 from spikewatch.service.snapshots import saver
-from tests.e2e.support.deploy import COMPOSE, DOCKERFILE, ROOT, load, probe, rest_of, run
+from tests.e2e.support.deploy import COMPOSE, DOCKERFILE, ROOT, build_wheel, copied, load, probe, rest_of, run
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 SERVICES = ("spikewatch", "prometheus", "grafana")
@@ -44,12 +44,6 @@ def tool(name: str) -> str:
 def composed() -> Any:
     """The compose file as it is without a `.env`: `${NAME:-value}` is value."""
     return yaml.safe_load(re.sub(r"\$\{\w+:-(.*?)\}", r"\1", COMPOSE.read_text()))
-
-
-def copied() -> list[str]:
-    """What the image takes from the repository."""
-    copies = [shlex.split(rest) for rest in rest_of("COPY") if "--from=" not in rest]
-    return [source for *sources, _ in copies for source in sources]
 
 
 # The image
@@ -103,17 +97,7 @@ def test_copied_paths_exist_and_are_in_the_build_context() -> None:
 
 
 def test_what_is_copied_is_enough_to_build_the_wheel(tmp_path: Path) -> None:
-    source, target = tmp_path / "src", tmp_path / "wheels"
-    source.mkdir()
-    for name in copied():
-        if (ROOT / name).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, source / name, ignore=ignored, symlinks=True)
-        else:
-            shutil.copy(ROOT / name, source / name)
-    wheel = (sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps")
-    run(*wheel, "--no-build-isolation", "--no-index", "--wheel-dir", target, source, cwd=tmp_path)
-    with ZipFile(next(target.iterdir())) as archive:
+    with ZipFile(build_wheel(tmp_path)) as archive:
         names = archive.namelist()
     needed = ("service/viewer/index.html", "service/assets/street_td.dat", "service/api/health.py")
     needed = (

@@ -2,7 +2,10 @@
 
 import json
 import re
+import shlex
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -42,3 +45,24 @@ def probe() -> list[str]:
     """The image's health check, as an argument vector."""
     command: list[str] = json.loads(rest_of("HEALTHCHECK")[0].partition("CMD")[2])
     return command
+
+
+def copied() -> list[str]:
+    """What the image takes from the repository."""
+    copies = [shlex.split(rest) for rest in rest_of("COPY") if "--from=" not in rest]
+    return [source for *sources, _ in copies for source in sources]
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel in `folder`, from a copy of what the image takes, without network."""
+    source, target = folder / "src", folder / "wheels"
+    source.mkdir()
+    for name in copied():
+        if (ROOT / name).is_dir():
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, source / name, ignore=ignored, symlinks=True)
+        else:
+            shutil.copy(ROOT / name, source / name)
+    wheel = (sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps")
+    run(*wheel, "--no-build-isolation", "--no-index", "--wheel-dir", target, source, cwd=folder)
+    return next(target.iterdir())
