@@ -50,7 +50,7 @@ PROFILED = (("default", 1), ("s", 8))
 
 @dataclass(slots=True)
 class Findings:
-    """What is written, and until when to go on."""
+    """The figures measured so far, and the deadline of the run."""
 
     deadline_s: float
     checks: dict[str, Any] = field(default_factory=dict)
@@ -93,7 +93,7 @@ def half_network(eager: Detector, fire: FireKernel | None = None) -> HalfPrecisi
 
 
 def make_runs(eager: Detector) -> dict[str, tuple[Run, Detector]]:
-    """By runtime: a step, and whose bank it takes."""
+    """Return by runtime: a step, and the detector whose bank it takes."""
     half = half_detector(eager)
     return {
         "eager": (bank_run(eager), eager),
@@ -204,7 +204,7 @@ def profile(network: str, batch: int) -> list[dict[str, Any]]:
 
 
 def gpu_info() -> dict[str, Any]:
-    """The GPU, and what drives it."""
+    """Return the GPU and its driver."""
     gpu = torch.cuda.get_device_properties(0)
     return {
         "gpu": gpu.name,

@@ -25,8 +25,9 @@ ACTIVE_SHARE = 0.06
 
 FIRST_LAYERS = 3
 MAX_FIRST_SHARE, MAX_OVERALL_SHARE, MIN_CORRELATION = 0.06, 0.4, 0.9
-"""What a right path stays within by far: share of spikes of the first layers and of all, and how logits
-correlate. A CPU in float16 has 2 %, 30 % and 0.93 on dyadic weights, 0.4 %, 20 % and 0.98 on the default."""
+"""Limits that a correct path stays well within: share of spikes of the first layers and of all, and
+correlation of logits. A CPU in float16 has 2 %, 30 % and 0.93 on dyadic weights, 0.4 %, 20 % and 0.98 on
+the default."""
 
 Run = Callable[[Tensor, StateBank, Sequence[int]], tuple[HeadLogits, dict[str, Tensor]]]
 
@@ -93,7 +94,7 @@ def largest_differences(one: Run, other: Run, detector: Detector) -> dict[str, A
             run(frames, bank, slots) for run, bank in zip((one, other), banks, strict=True)
         )
         if list(spikes_a) != list(spikes_b) or not all(int(n.sum()) for n in list(spikes_a.values())[:5]):
-            raise Mismatch("layers are missing or silent")
+            raise Mismatch("layers are missing or silent")  # no value
         logits = max(logits, *(float((a - b).abs().max()) for a, b in zip(raw_a, raw_b, strict=True)))
         counts = max(counts, *(float((n - spikes_b[name]).abs().max()) for name, n in spikes_a.items()))
     membranes = max(
@@ -144,9 +145,9 @@ def check_single_step(run: Run, detector: Detector) -> dict[str, Any]:
     raw, _ = run(frames, bank, [0, 1])
     out = detector.step(frames, state)
     if not all(map(torch.equal, raw, out.logits)) or any(h.any() for h in state.values()):
-        raise Mismatch("Detector.step gives other logits, or writes to its input")
+        raise Mismatch("Detector.step gives other logits, or writes to its input")  # no value
     if not all(torch.equal(h, out.state[name]) for name, h in bank.gather([0, 1]).items()):
-        raise Mismatch("Detector.step gives other membranes")
+        raise Mismatch("Detector.step gives other membranes")  # no value
     return {"device_of_logits": str(out.logits[0].device)}
 
 
@@ -162,14 +163,14 @@ def check_non_finite(run: Run, detector: Detector) -> dict[str, Any]:
             if not level[1].isnan().all() or not torch.equal(level[[0, 2]], other[[0, 2]]):
                 raise Mismatch(f"a membrane of {value} shows elsewhere, or not at all")
         if min(int(n.min()) for n in spikes.values()) < 0:
-            raise Mismatch("negative counts")
+            raise Mismatch("negative counts")  # no value
     bank.reset([1])
     again, _ = run(frames, bank, slots)
     return {"after_reset_finite": all(bool(level.isfinite().all()) for level in again)}
 
 
 def check_other_thread(detector: Detector) -> dict[str, Any]:
-    """A graph captured and replayed by another thread, as the service does, and what was handed out stays."""
+    """Capture and replay a graph in another thread, as the service does; earlier outputs must not change."""
     run, bank, frames = bank_run(detector), detector.create_bank(4), sparse_frames(detector, 2)
     first, _ = run(frames, bank, [0, 1])
     kept = [level.clone() for level in first]
@@ -184,9 +185,9 @@ def check_other_thread(detector: Detector) -> dict[str, Any]:
     thread.start()
     thread.join()
     if len(given) != 2 or not all(map(torch.equal, given[0], first)):
-        raise Mismatch("another thread sees other logits")
+        raise Mismatch("another thread sees other logits")  # no value
     if not all(map(torch.equal, kept, first)):
-        raise Mismatch("logits changed after they were handed out")
+        raise Mismatch("logits changed after they were handed out")  # no value
     close = max(float((a - b[:1]).abs().max()) for a, b in zip(given[1], first, strict=True))
     return {"batch_1_against_2": close}
 
@@ -203,7 +204,7 @@ def check_graph_lifetime(detector: Detector) -> dict[str, Any]:
         if not any(h[1].any() for h in bank.membranes.values()) or any(
             h[0].any() for h in bank.membranes.values()
         ):
-            raise Mismatch("the graph wrote to another bank or slot")
+            raise Mismatch("the graph wrote to another bank or slot")  # no value
         during = len(graphed._graph_streams)
         del bank
     found = {"before": before, "during": during, "after": len(graphed._graph_streams)}

@@ -35,7 +35,7 @@ def rounded_block(self: SNNBlock, x: Tensor, step: StepContext) -> Tensor:
 
 
 def build_half_on_cpu(network: Network, layers: Sequence[Layer], *_: Any) -> RuntimeNetworks:
-    """What stands in for every runtime."""
+    """Build the network that replaces every runtime."""
     half = HalfPrecisionNetwork(network, layers, torch.float32)
     for conv in half._network.modules():
         if isinstance(conv, nn.Conv2d):

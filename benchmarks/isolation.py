@@ -1,4 +1,4 @@
-"""What reading HDF5 in a child process costs: starting it, and seconds a million events, beside one process.
+"""Cost of reading HDF5 in a child process: start-up, and seconds per million events, next to one process.
 
     python -m benchmarks.isolation [--events N] [--repeats R]
 

@@ -4,8 +4,8 @@
     python -m benchmarks.libraries other/bin/python [--out FILE.md]
 
 Neither is a dependency: expelliarmus is GPL-2, faery LGPL-3. Each decodes the same synthetic recordings in a
-process of its own, piece by piece but for expelliarmus, whose fast way is a whole file at once. What they get
-wrong is not looked at here.
+process of its own, piece by piece but for expelliarmus, whose fast way is a whole file at once. Errors in
+their output are not checked here.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def ours(path: str, format: str) -> int:
 
 
 def make_header(format: str) -> bytes:
-    """What the makers of cameras write before the data."""
+    """Return the header that camera vendors write before the data."""
     if format == "dat":
         return b"% Data file containing Event2D events.\n% Version 2\n" + (
             f"% Height {HEIGHT}\n% Width {WIDTH}\n".encode() + bytes((12, 8))

@@ -1,4 +1,4 @@
-"""What a second pool of compute threads costs a step, and what a camera's pauses do.
+"""Effect of a second pool of compute threads, and of a camera's pauses, on the time of a step.
 
     python -m benchmarks.pools
 

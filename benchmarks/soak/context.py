@@ -1,4 +1,4 @@
-"""What all clients share: where the service is, what they play, what is expected, and the count of it all."""
+"""State that all clients share: address of the service, recordings, expected results and counters."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -62,7 +62,7 @@ class SoakContext:
 
 @dataclass(frozen=True, slots=True)
 class Playback:
-    """What a session is fed: parts of one format and sensor, with a `reset` between them."""
+    """Input of a session: parts of one format and sensor, with a `reset` between them."""
 
     parts: tuple[RecordingPrefix, ...]
 

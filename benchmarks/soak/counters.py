@@ -1,4 +1,4 @@
-"""What happened, counted; and what should not have happened, in words."""
+"""Counters of events and errors, and the reasons for failure."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ class SoakCounters:
     Attributes:
         scenarios: clients that came to their end, by what they did.
         counts: sessions, windows compared, connections cut, resumes and such.
-        errors: what clients were told or saw, by kind; most are provoked.
+        errors: errors that clients received, by kind; most are provoked.
         failures: reasons for which the run has failed.
     """
 

@@ -1,4 +1,4 @@
-"""What each session must give: the windows of a run without a service, of the same weights and runtime."""
+"""Expected results of each session: the windows of an offline run with the same weights and runtime."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from spikewatch.service.inference.window import WindowOptions
 
 COMPARED_TOTALS = ("windows", "events", "detections", "dropped_events")
 VOLATILE_FIELDS = ("type", "latency_ms", "dropped_windows")
-"""What is not a function of the bytes."""
+"""Fields that do not depend on the bytes alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class RecordingPrefix:
 
 @dataclass(frozen=True, slots=True)
 class OfflineResult:
-    """What came out.
+    """Results of an offline run.
 
     Attributes:
         windows: each as `canonical_window` writes it.

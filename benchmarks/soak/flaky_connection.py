@@ -14,7 +14,7 @@ class ConnectionFault:
 
     Attributes:
         after_sent, after_received: bytes; None: never.
-        by_reset: by a reset, and what is under way is lost; else it is sent before the end.
+        by_reset: break by a TCP reset, which loses data in flight; else that is sent before the end.
         broken: it has happened.
     """
 

@@ -1,9 +1,9 @@
-"""What sessions leave behind in memory, kind by kind: many short ones, and what the service holds at rest.
+"""Memory that the service still holds at rest after many short sessions of each kind.
 
     python -m benchmarks.soak.memory_retention --out benchmarks/results/leftovers.md
 
-The soak shows whether a service that does everything at once grows; this, what to blame if it does. Needs the
-extra `dev`.
+The soak shows whether a service that does everything at once grows; this benchmark finds the
+kind of session that causes it. Needs the extra `dev`.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What the clients play: the bundled street, made into others, each in a format of its own."""
+"""Recordings for the clients: variants of the bundled street, each in its own format."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class SoakRecording:
         name: of the file.
         format: of a stream; empty if it can only be uploaded.
         path: the file.
-        header: what the file has before the data: a header that is not sent.
+        header: bytes of the file before the data; they are not sent.
         data: the bytes to send.
         sensor_size: of the sensor, where the bytes do not name it.
     """
@@ -45,7 +45,7 @@ class SoakRecording:
 
     @property
     def sensor_parameters(self) -> dict[str, int]:
-        """What a client must tell of the sensor."""
+        """Return the parameters that a client must send about the sensor."""
         return (
             {} if self.sensor_size is None else {"width": self.sensor_size[0], "height": self.sensor_size[1]}
         )

@@ -28,7 +28,7 @@ QUIET_TIMEOUT_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class SoakOptions:
-    """What is to be run.
+    """Options of a soak run.
 
     Attributes:
         minutes: in all.
@@ -41,7 +41,7 @@ class SoakOptions:
         sample_s: between two samples.
         idle_s: silence that ends a session.
         play_s: between two rests, in which nobody comes and memory is measured.
-        warm_s: of each life, whose memory is not judged: what is used for the first time is still to come.
+        warm_s: start of each life, in which memory is not judged, because caches still fill.
         rest_s: how long nothing is under way by then; longer than the service takes to give back memory.
     """
 
@@ -75,7 +75,7 @@ class SoakOptions:
 
 @dataclass(slots=True)
 class SoakResult:
-    """What a run gave."""
+    """Results of a soak run."""
 
     options: SoakOptions
     counters: SoakCounters
@@ -89,7 +89,7 @@ class SoakResult:
 
 
 async def run_soak(options: SoakOptions, folder: Path) -> SoakResult:
-    """Run it all; what is wrong is in `tally.failures`."""
+    """Run the soak; reasons for failure are in `tally.failures`."""
     expected = OfflineReference(options.weights, folder)
     recordings = make_recordings(folder, options.recordings, options.street_s)
     lives = ServiceProcess(options.weights, options.service_environment(), folder)
@@ -135,7 +135,7 @@ async def _watch_process(service: ServiceProcess) -> None:
     """Notice a service that ends by itself."""
     while not service.died:
         await asyncio.sleep(0.5)
-    raise Failure("the service has died by itself")
+    raise Failure("the service has died by itself")  # no value
 
 
 async def _run_schedule(result: SoakResult, context: SoakContext, clients: ClientPool) -> None:

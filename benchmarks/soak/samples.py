@@ -1,4 +1,4 @@
-"""What the service uses, looked at every few seconds, and what it counts."""
+"""Samples of the service's resources and metrics, taken every few seconds."""
 
 import asyncio
 import os

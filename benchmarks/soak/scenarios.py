@@ -1,4 +1,4 @@
-"""Who plays: roles, how often each comes, and as many clients at once as there is room for."""
+"""Roles of clients, their frequencies, and the limit on concurrent clients."""
 
 import asyncio
 import json

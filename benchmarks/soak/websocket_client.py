@@ -16,7 +16,7 @@ from benchmarks.soak.expected import OfflineResult, SessionConfig, canonical_win
 from benchmarks.soak.flaky_connection import ConnectionFault, connect_flaky
 
 RETRYABLE_CODES = ("session_busy", "wrong_offset", "session_closed", "session_unknown")
-"""Refusals of a client whose earlier connection still ends, or whose service has gone meanwhile."""
+"""Refusals of a client whose earlier connection still ends, or that has lost the service meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ TimedChunk = tuple[int, bytes]
 
 @dataclass(slots=True)
 class CameraReport:
-    """What one camera got back.
+    """Results that one camera received.
 
     Attributes:
         latency_ms: of each window, from its last byte to its result, as the service measured it.

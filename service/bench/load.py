@@ -37,7 +37,7 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class LoadBenchOptions:
-    """What is measured.
+    """Options of the measurement.
 
     Attributes:
         recording: that every camera plays, each a little later than the one before.

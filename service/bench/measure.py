@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Quantiles:
-    """Median, and what nine of ten lie within."""
+    """Median, and the limits that nine of ten values lie within."""
 
     median: float
     low: float

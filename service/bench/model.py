@@ -30,7 +30,7 @@ COLUMNS = ("network", "runtime", "batch", "ms a step", "slices/s", "GMAC/s", "of
 
 @dataclass(frozen=True, slots=True)
 class ModelBenchOptions:
-    """What is measured; `size` is the height and width that untrained networks see."""
+    """Options of the measurement; `size` is the height and width that untrained networks see."""
 
     scales: tuple[str, ...]
     runtimes: tuple[str, ...]
@@ -63,8 +63,8 @@ def sparse_frames(detector: Detector, batch: int) -> torch.Tensor:
 
 
 def factored_gmac(detector: Detector) -> float:
-    """Multiply-accumulates of one slice in the cheap form, in 10^9: what a machine has to do, not what
-    neuromorphic hardware would.
+    """Multiply-accumulates of one slice in the factored form, in 10^9: the work of a CPU or GPU, not of
+    neuromorphic hardware.
     """
     network, spec = factorise_network(detector.network).to("meta"), detector.spec
     shapes = trace_shapes(network, spec.input_height, spec.input_width).state_shapes

@@ -1,4 +1,4 @@
-"""What a benchmark found, with the machine it ran on, as Markdown, JSON and a picture."""
+"""Results of a benchmark and the machine it ran on, as Markdown, JSON and a chart."""
 
 import json
 import platform
@@ -29,7 +29,7 @@ class Chart:
     Attributes:
         unit: of the numbers.
         rows: name and measurements, the first on top.
-        limit: drawn as a line, and what it is; bars beyond it are orange.
+        limit: position of a line and its label; bars beyond it are orange.
     """
 
     unit: str
@@ -46,7 +46,7 @@ class BenchReport:
         columns: headings; the first column is text.
         cells: rows of text, as long as `columns`.
         figures: the same as plain values, and more, for programs.
-        chart: what is drawn of it.
+        chart: drawn from the figures.
     """
 
     title: str
@@ -77,12 +77,12 @@ class BenchReport:
 
     def _draw(self, path: Path) -> None:
         if self.chart is None:
-            raise BadRequest("this benchmark has nothing to draw")
+            raise BadRequest(f"{path.name}: this benchmark has nothing to draw")
         draw_chart(self.chart, f"{self.title}\n{machine_summary()}").savefig(path, format="png", dpi=110)
 
 
 def machine_info() -> dict[str, Any]:
-    """What ran, on what."""
+    """Return the versions, the processor and its threads."""
     able = torch.cpu.get_capabilities()
     return {
         "processor": able.get("cpu_name") or platform.processor() or platform.machine(),

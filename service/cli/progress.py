@@ -13,7 +13,7 @@ from spikewatch.service.cli.run_stats import RunStats
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
-    """Gives a function to call with the share done, 0 to 1."""
+    """Show a bar; yield a function to call with the share done, 0 to 1."""
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(label, total=1.0)
@@ -25,7 +25,7 @@ REFRESH_PER_S = 8
 
 @contextmanager
 def live_table(label: str, stats: RunStats, get_progress: Callable[[], float]) -> Iterator[None]:
-    """Shows the tally and the share done, 0 to 1, until the block ends."""
+    """Show the statistics and the progress, 0 to 1, until the block ends."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield
@@ -50,12 +50,12 @@ def live_table(label: str, stats: RunStats, get_progress: Callable[[], float]) -
 
 
 def speed_text(stats: RunStats) -> str:
-    """How fast it goes."""
+    """Return the speed in events per second and as a multiple of real time."""
     return f"{stats.events_per_s:,.0f} events/s, {stats.times_real_time:.1f} x real time"
 
 
 def stats_table(stats: RunStats) -> Table:
-    """What was found, and what it costs."""
+    """Return a table of boxes, firing rate, power and latency."""
     rows = Table(show_header=False)
     now, window = stats.latest_box_counts, stats.latest_window
     if window is None:

@@ -1,4 +1,4 @@
-"""What the windows of a run came to, window by window, for people who look on."""
+"""Statistics of a run, updated window by window, for the live table."""
 
 import time
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class RunStats:
-    """Filled with windows as they are sent; `latest_window` is the latest of them.
+    """Totals of all windows so far; `latest_window` is the last one added.
 
     Attributes:
         box_counts: by label, in all windows.

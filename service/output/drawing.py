@@ -120,7 +120,7 @@ def _draw_labels(
     tags: Sequence[str],
     image_size: tuple[int, int],
 ) -> None:
-    """What each box is on a plate of its colour, where no other plate is in the way."""
+    """Draw the label of each box on a plate of its colour, unless another plate is in the way."""
     tag_font = load_font(LABEL_FONT_PX)
     placed: list[Rectangle] = []
     for outline, label, text in zip(outlines, labels, tags, strict=True):
@@ -157,7 +157,7 @@ def _overlap(a: Rectangle, b: Rectangle) -> bool:
 
 
 def training_banner(training: str) -> str:
-    """What the weights are worth, in words that nobody can miss."""
+    """Return a sentence on the training of the weights, to show with every result."""
     return (
         "untrained weights: boxes, rates and energy mean nothing yet" if training == "untrained" else training
     )
@@ -180,7 +180,7 @@ def draw_banner(text: str, width: int) -> RgbImage:
 
 
 def draw_captions(lines: Sequence[str], width: int, legend: bool = True) -> RgbImage:
-    """Caption lines, and what the colours of events mean at the right end of the first."""
+    """Draw the caption lines; the legend of event colours is at the right end of the first."""
     pitch = TEXT_FONT_PX + 8
     strip = Image.new("RGB", (width, pitch * len(lines) + 14), CAPTION_BACKGROUND)
     pen = ImageDraw.Draw(strip)

@@ -92,7 +92,7 @@ class VideoWriter:
 
     def _require_open(self) -> tuple[OutputContainer, VideoStream]:
         if self._container is None or self._stream is None:
-            raise RuntimeError("the video is not open; use `with VideoWriter(...) as video:`")
+            raise RuntimeError(f"{self._path.name} is not open; use `with VideoWriter(...) as video:`")
         return self._container, self._stream
 
     def _flush(

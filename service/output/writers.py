@@ -19,13 +19,13 @@ from spikewatch.service.schemas import Summary
 
 
 class ResultWriter(Protocol):
-    """Takes what was seen, slice by slice; a context manager."""
+    """A context manager that writes results slice by slice."""
 
     def write(self, step: OfflineStep) -> None:
-        """Take one slice and its results."""
+        """Write one slice and its results."""
 
     def finish(self, summary: Summary) -> None:
-        """Everything has been seen."""
+        """Write the summary, after the last slice."""
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -33,11 +33,11 @@ class ResultWriter(Protocol):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End; after an error nothing is left behind."""
+        """Close the file; delete it after an error."""
 
 
 class _FileWriter:
-    """A file that appears only when it is whole."""
+    """A file that appears only when it is complete."""
 
     def __init__(self, path: Path) -> None:
         with ExitStack() as stack:
@@ -54,7 +54,7 @@ class _FileWriter:
 
 
 class NdjsonWriter(_FileWriter):
-    """A window a line, the last line the summary: what POST /v1/detections answers."""
+    """One window per line, then a line with the summary, as in the response of POST /v1/detections."""
 
     def write(self, step: OfflineStep) -> None:
         """Append the windows."""

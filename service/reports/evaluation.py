@@ -50,7 +50,7 @@ class EvaluationSettings:
 
 @dataclass(frozen=True, slots=True)
 class ReportContext:
-    """What was evaluated.
+    """The data set, and the weights or detections that were scored.
 
     Attributes:
         dataset: name of its folder or file.
@@ -73,7 +73,7 @@ class ReportContext:
 
     @property
     def headline(self) -> str:
-        """What was scored, and what it is worth."""
+        """Name of the weights or detections, and how they were trained."""
         return f"{self.source_name}: {training_banner(self.training)}"
 
 

@@ -12,7 +12,7 @@ METRIC_HEADINGS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
 
 def print_evaluation(evaluation: Evaluation, context: ReportContext) -> None:
-    """Three tables: what was done; what it costs and finds, as the paper's table 4; and each class."""
+    """Print three tables: the settings, scores and costs as in the paper's table 4, and each class."""
     console = Console()
     console.print(_overview_table(evaluation, context))
     if context.settings is not None:

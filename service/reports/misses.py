@@ -1,4 +1,4 @@
-"""What the detector saw at an image that it got wrong, with the boxes labelled and detected drawn in."""
+"""Images with the worst errors, with the labelled and the detected boxes drawn in."""
 
 from base64 import b64encode
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ from spikewatch.service.output.drawing import BANNER_COLOUR, TEXT_COLOUR, Colour
 RgbImage = NDArray[np.uint8]
 
 FrameLoader = Callable[[ScoredImage], tuple[str, RgbImage]]
-"""The name of an image's source, and what is seen there, uint8 [H,W,3]."""
+"""Returns the name of an image's source, and its pixels, uint8 [H,W,3]."""
 
 FRAME_DURATION_US = 50_000
 """Events of this long before a label are shown."""

@@ -34,7 +34,7 @@ def run_training(options: TrainOptions) -> None:
     source = open_training_data(options)
     spec, start = build_for_training(options, source)
     if spec.config.beta_mode == "learned" and options.steps == 1:
-        raise ConfigError("--steps is 1: a learned beta needs 2 or more, because it acts between slices")
+        raise ConfigError(f"--steps {options.steps}: a learned beta acts between slices and needs 2 or more")
     process = init_distributed(device)
     recipe, folder = _make_recipe(options), RunFolder(options.out)
     half = half_precision_dtype(device, options.amp)

@@ -1,4 +1,4 @@
-"""Where `spikewatch train` runs: the device, and this process among those that torchrun started."""
+"""The device of `spikewatch train`, and the rank of this process under torchrun."""
 
 import os
 from collections.abc import Callable
@@ -18,10 +18,10 @@ PROCESS_GROUP_TIMEOUT = timedelta(hours=12)
 
 
 def select_device(requested: str | None) -> torch.device:
-    """By default a GPU where there is one; of several processes, each its own.
+    """Return the requested device, by default a GPU if there is one; each process has its own GPU.
 
     Raises:
-        ConfigError: it is not there.
+        ConfigError: the device does not exist.
     """
     name = requested or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
@@ -37,7 +37,7 @@ def select_device(requested: str | None) -> torch.device:
 
 
 def init_distributed(device: torch.device) -> ProcessRank:
-    """The place of this process; alone without torchrun."""
+    """Return the rank of this process; join the group if torchrun started it."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return ProcessRank()
     if device.type == "cuda":
@@ -47,13 +47,13 @@ def init_distributed(device: torch.device) -> ProcessRank:
 
 
 def shutdown_distributed(process: ProcessRank) -> None:
-    """The end of `join`."""
+    """Leave the group of processes, if there is one."""
     if process.world_size > 1:
         distributed.destroy_process_group()
 
 
 def run_on_first_rank_first(process: ProcessRank, make: Callable[[], Made]) -> Made:
-    """Let the first process make what the others then find made."""
+    """Call `make` in the first process, then in the others, which reuse files that the first made."""
     if process.world_size == 1:
         return make()
     made = make() if process.is_first else None
@@ -62,7 +62,10 @@ def run_on_first_rank_first(process: ProcessRank, make: Callable[[], Made]) -> M
 
 
 def half_precision_dtype(device: torch.device, requested: bool | None) -> torch.dtype | None:
-    """What the device multiplies fastest, if wanted; by default on a GPU. A CPU gains by AVX-512 BF16."""
+    """Return the fastest half-precision type, or None for float32; the default is half on a GPU only.
+
+    A CPU gains speed from bfloat16 only with AVX-512 BF16.
+    """
     on_gpu = device.type == "cuda"
     if not (on_gpu if requested is None else requested):
         return None

@@ -1,4 +1,4 @@
-"""`spikewatch bench`: how fast, on this machine."""
+"""`spikewatch bench`: measure speed on this machine."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -103,7 +103,9 @@ def service(
     paths = out or []
     check_outputs(paths, SUFFIXES)
     if url is not None and (weights is not None or runtime is not None):
-        raise typer.BadParameter("--weights and --runtime are for a service that is started here")
+        raise typer.BadParameter(
+            f"--url {url}: --weights and --runtime are for a service that is started here"
+        )
     from spikewatch.service.bench.load import LoadBenchOptions, measure_service
 
     given = {"--weights": weights, "--runtime": runtime}

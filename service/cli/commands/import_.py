@@ -50,9 +50,11 @@ def import_(
     """Convert an official SpikeYOLO checkpoint into weights that every command takes."""
     check_outputs([out], (".safetensors",), checkpoint)
     if variant == "coco" and time_order == "newest-first":
-        raise typer.BadParameter("--time-order: coco weights see still images, which have no order")
+        raise typer.BadParameter(
+            f"--time-order {time_order}: coco weights see still images, which have no order"
+        )
     if name is not None and not (name.isprintable() and 1 <= len(name.strip()) <= 64):
-        raise typer.BadParameter("--name: 1 to 64 printable characters")
+        raise typer.BadParameter(f"--name {name!r}: expected 1 to 64 printable characters")
 
     from spikewatch.model.checkpoints.checkpoint import save_checkpoint
     from spikewatch.model.checkpoints.official_import import import_official

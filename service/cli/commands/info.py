@@ -1,4 +1,4 @@
-"""`spikewatch info`: what is in a recording."""
+"""`spikewatch info`: facts about a recording."""
 
 import json
 from dataclasses import asdict
@@ -19,7 +19,7 @@ def info(
     width: Width = None,
     height: Height = None,
 ) -> None:
-    """Read a recording once and sum it up: format, sensor size, events, times, what was dropped."""
+    """Read a recording once and print its format, sensor size, events, times and dropped events."""
     check_sensor_size(width, height)
     with open_recording(recording, width, height) as source:
         facts = asdict(source.info())

@@ -1,4 +1,4 @@
-"""What the service says to `spikewatch stream` over all its connections, and what follows from it."""
+"""Messages of the service to `spikewatch stream` over all connections, and the reactions to them."""
 
 import asyncio
 

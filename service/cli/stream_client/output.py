@@ -37,7 +37,7 @@ def _echo(lines: list[str]) -> None:
 
 
 def _message_lines(stats: RunStats, message: Message, with_windows: bool = True) -> list[str]:
-    """What is to be said of a message, which is counted."""
+    """Count a message, and return the lines to print for it."""
     match message["type"]:
         case "ready":
             return [f"session {message['session_id']}, {message['model']} ({message['training']})"]
@@ -60,7 +60,7 @@ def window_line(message: Message) -> str:
 
 
 def final_line(message: Message, stats: RunStats) -> str:
-    """What the session came to, in one line."""
+    """Return the totals of the session in one line."""
     totals, (snn_mw, ann_mw) = message["totals"], stats.power_mw
     counts = ", ".join(f"{count:,} {label}" for label, count in sorted(stats.box_counts.items()))
     return (

@@ -93,7 +93,7 @@ class Player:
             self._retry.reset()
 
     async def _send(self, socket: websockets.ClientConnection, offset: int) -> None:
-        """What is left from `offset` on; `close` only when all results are there."""
+        """Send the rest from `offset` on; send `close` only when all results are there."""
         try:
             await self._send_paced(socket, offset)
             await socket.send("flush")
@@ -129,7 +129,9 @@ class Player:
         while True:
             await self._sleep_or_stop(patience.next_delay_s())
             if self.stopping.is_set():
-                raise Interrupted("interrupted without a connection; the session ends when it is idle")
+                raise Interrupted(
+                    "interrupted without a connection; the session ends when it is idle"
+                )  # no value
             if patience.remaining_s == 0:
                 tried = f"; gave up after {patience.limit_s:g} s" if patience.limit_s > 0 else ""
                 raise BadRequest(f"{self._session.url}: {failure}{tried}")

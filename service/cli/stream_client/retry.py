@@ -1,4 +1,4 @@
-"""How long to try again, and how often."""
+"""The time limit of retries, and the delays between them."""
 
 import random
 import time
@@ -8,7 +8,7 @@ MAX_DELAY_S = 4.0
 
 
 class RetryBudget:
-    """Bounds the time spent on tries that came to nothing, with pauses that grow between them."""
+    """A limit on the time spent on failed attempts, with growing delays between them."""
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
@@ -18,31 +18,31 @@ class RetryBudget:
 
     @property
     def remaining_s(self) -> float:
-        """How long it may still be tried."""
+        """Seconds left for retries."""
         running_s = 0.0 if self._started_s is None else time.monotonic() - self._started_s
         return max(0.0, self.limit_s - self._spent_s - running_s)
 
     @property
     def untouched(self) -> bool:
-        """True if none has been spent since the last success."""
+        """True if no time has been spent since the last success."""
         return self._started_s is None and self._spent_s == 0.0
 
     def start(self) -> None:
-        """The clock runs, if it does not already."""
+        """Start the clock, unless it runs already."""
         self._started_s = time.monotonic() if self._started_s is None else self._started_s
 
     def stop(self) -> None:
-        """A try seems to work; what was spent counts on until it proves a success."""
+        """Pause the clock when a connection opens; the time spent still counts until `reset`."""
         if self._started_s is not None:
             self._spent_s += time.monotonic() - self._started_s
             self._started_s = None
 
     def reset(self) -> None:
-        """A success."""
+        """Restore the whole budget after a success."""
         self.stop()
         self._spent_s, self._delay_s = 0.0, INITIAL_DELAY_S
 
     def next_delay_s(self) -> float:
-        """How long to wait before the next try; at random, so that clients do not come back all at once."""
+        """Return the delay before the next attempt; random, so that clients do not reconnect all at once."""
         pause_s, self._delay_s = self._delay_s, min(2 * self._delay_s, MAX_DELAY_S)
         return min(pause_s * random.uniform(0.5, 1.0), self.remaining_s)
