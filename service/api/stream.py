@@ -214,7 +214,7 @@ class StreamConnection:
                 self._check_connected()
                 await self._socket.send_text(line)
             except BaseException:
-                outbox.requeue(result)
+                outbox.rewind(result.seq)
                 raise
             self._session.activity.record_client_activity()
             self._sending = False

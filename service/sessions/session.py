@@ -10,7 +10,7 @@ from typing import TypeVar
 from spikewatch.ingest.errors import GeometryError, IngestError
 from spikewatch.ingest.slicing.slicer import Slice
 from spikewatch.model.letterbox import Letterbox
-from spikewatch.service.errors import OffsetMismatch, ServiceError
+from spikewatch.service.errors import ServiceError
 from spikewatch.service.inference.engine import Engine, SequenceState
 from spikewatch.service.inference.options import SessionOptions
 from spikewatch.service.inference.serialize import window_message
@@ -25,6 +25,7 @@ from spikewatch.service.sessions.inbox import Command, Inbox
 from spikewatch.service.sessions.lease import FeedLease
 from spikewatch.service.sessions.lifecycle import Lifecycle
 from spikewatch.service.sessions.outbox import FinalResults, Outbox
+from spikewatch.service.sessions.resume import check_offset
 from spikewatch.service.sessions.slot import SlotLease
 from spikewatch.service.sessions.snapshot_position import SnapshotPosition
 from spikewatch.service.sessions.watchers import Broadcast
@@ -109,12 +110,8 @@ class Session:
 
     def check_offset(self, offset: int | None) -> None:
         """Raise OffsetMismatch, with the offset expected, if `offset` is not that of the next byte."""
-        if offset is not None and offset != self.accepted_bytes:
-            raise OffsetMismatch(
-                f"offset {offset} is not that of the next byte: session {self.id} has accepted "
-                f"{self.accepted_bytes} bytes, so continue at offset {self.accepted_bytes}",
-                expected_offset=self.accepted_bytes,
-            )
+        if offset is not None:
+            check_offset(offset, self.accepted_bytes, f"session {self.id}")
 
     async def feed(self, data: bytes) -> None:
         """Cut the next bytes into slices and queue them; with policy `block`, wait while the inbox is full.

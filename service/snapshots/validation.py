@@ -97,5 +97,4 @@ def max_snapshot_bytes(session: Session) -> int:
     numbers += window.window_slices * output_channels(spec.config) * cells
     numbers += window.hop * planes * spec.input_height * spec.input_width
     numbers += planes * (width or 0) * (height or 0)
-    results = session.outbox.capacity + session.outbox.max_retained
-    return FLOAT_BYTES * numbers + RESULT_BYTES * results + TEXT_BYTES
+    return FLOAT_BYTES * numbers + RESULT_BYTES * session.outbox.limit + TEXT_BYTES

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
 from functools import partial
+from typing import NamedTuple
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -19,7 +20,6 @@ from spikewatch.service.errors import (
     ClientDisconnected,
     Draining,
     InternalError,
-    OffsetMismatch,
     SessionClosed,
 )
 from spikewatch.service.http.problems import to_problem
@@ -28,11 +28,11 @@ from spikewatch.service.inference.sources import RecordingSource, SliceSource
 from spikewatch.service.inference.window import WindowResult
 from spikewatch.service.schemas import JobInfo, JobState, Summary
 from spikewatch.service.session_manager.manager import SessionManager
+from spikewatch.service.sessions.resume import ReplayLog, check_available, check_offset
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.uploads.admission import SessionAdmission
 from spikewatch.service.uploads.body import POLL_S, UploadBody
 from spikewatch.service.uploads.query import RESUME_FIELDS, UploadQuery, declared_length
-from spikewatch.service.uploads.result_log import ResultLog
 from spikewatch.service.uploads.session_run import FeedCoroutine, make_summary, run_to_completion
 from spikewatch.service.uploads.spool import Spool
 
@@ -44,6 +44,13 @@ WATCHER_TIMEOUT_S = 10.0
 
 SPOOLED_FORMATS = ("hdf5", "aedat4")
 """Formats that cannot be read front to back; an upload of them is put on disk first."""
+
+
+class ResultLine(NamedTuple):
+    """One window as a line of the answer."""
+
+    seq: int
+    text: bytes
 
 
 class Upload:
@@ -69,7 +76,9 @@ class Upload:
         self._query = query
         self._entry = manager.models.catalog.find(query.weights)
         self._admission = SessionAdmission(manager, self._entry, client)
-        self._result_log = ResultLog(manager.settings.max_pending_result_bytes)
+        self._log: ReplayLog[ResultLine] = ReplayLog(
+            manager.settings.max_pending_result_bytes, size_of=lambda line: len(line.text)
+        )
         self._changed = asyncio.Event()
         self._summary: Summary | None = None
         self._failure: Exception | None = None
@@ -84,7 +93,7 @@ class Upload:
     @property
     def nbytes(self) -> int:
         """Memory of its results."""
-        return self._result_log.nbytes
+        return self._log.size
 
     @property
     def info(self) -> JobInfo:
@@ -94,8 +103,8 @@ class Upload:
             state=self._state,
             accepted_bytes=self._body.accepted_bytes,
             length=self._body.length,
-            windows=self._result_log.next_seq,
-            oldest_seq=self._result_log.first_seq,
+            windows=self._log.next_seq,
+            oldest_seq=self._log.oldest_seq,
             summary=self._summary,
             error=None if self._failure is None else to_problem(self._failure),
         )
@@ -103,7 +112,7 @@ class Upload:
     @property
     def is_retryable(self) -> bool:
         """True if it has failed without results, for want of something that there may be later."""
-        return getattr(self._failure, "retry_after_s", None) is not None and not self._result_log.next_seq
+        return getattr(self._failure, "retry_after_s", None) is not None and not self._log.next_seq
 
     @property
     def _state(self) -> JobState:
@@ -116,10 +125,10 @@ class Upload:
     async def wait_started(self, request: Request) -> None:
         """Wait for the first line, or raise what went wrong before it."""
         while self._active_request is request and not (
-            self._result_log.next_seq or self._body.awaiting_request or self.finished_s
+            self._log.next_seq or self._body.awaiting_request or self.finished_s
         ):
             await self._wait_for_change()
-        if self._failure is not None and not self._result_log.next_seq:
+        if self._failure is not None and not self._log.next_seq:
             self._failure_counted = True
             raise self._failure
 
@@ -135,12 +144,8 @@ class Upload:
         if theirs != ours or query.length not in (None, self._body.length):
             raise BadRequest(f"upload {self.job_id} was begun with other choices or another length")
         expected = self._body.accepted_bytes
-        if query.offset != expected:
-            raise OffsetMismatch(
-                f"the next byte of upload {self.job_id} has offset {expected}, not {query.offset}",
-                expected_offset=expected,
-            )
-        self._result_log.check_available(query.seq)
+        check_offset(query.offset, expected, f"upload {self.job_id}")
+        check_available(query.seq, self._log.oldest_seq)
         self._active_request = request
         self._changed.set()
         all_came = self._body.complete or expected == self._body.length or self.finished_s is not None
@@ -151,10 +156,10 @@ class Upload:
 
         Ends without a last line if another request has taken this one's place.
         """
-        self._result_log.mark_delivered(seq)
+        self._log.mark_delivered(seq)
         while self._active_request is request:
-            if seq < self._result_log.next_seq:
-                line = self._result_log.read(seq)
+            if seq < self._log.next_seq:
+                line = self._log.read(seq).text
                 self._changed.set()
                 seq += 1
                 yield line
@@ -169,8 +174,8 @@ class Upload:
 
     def available_lines(self, seq: int) -> bytes:
         """What there is now; ResultsExpired if it does not begin at `seq` any more."""
-        self._result_log.check_available(seq)
-        lines = [self._result_log.read(i) for i in range(seq, self._result_log.next_seq)]
+        check_available(seq, self._log.oldest_seq)
+        lines = [self._log.read(number).text for number in range(seq, self._log.next_seq)]
         self._changed.set()
         return b"".join([*lines, self._final_line()] if self.finished_s is not None else lines)
 
@@ -296,13 +301,14 @@ class Upload:
                 self._manager.end(session, SessionClosed("the upload has ended"), reason)
 
     async def _append_result(self, session: Session, result: WindowResult) -> None:
-        """Add a line, once there is room; raise why the session has ended, if nobody makes any."""
-        if self._result_log.full:
+        """Append a line once there is room; raise why the session has ended if it ends before."""
+        if self._log.full:
             self._manager.metrics.bounds_met.labels("unread_upload").inc()
-        while self._result_log.full:
+        while self._log.full:
             session.lifecycle.check_open()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wait_for_change(), POLL_S)
         if self._query.watched_as is None:
-            self._result_log.add(session.to_message(result).model_dump_json().encode() + b"\n")
+            text = session.to_message(result).model_dump_json().encode() + b"\n"
+            self._log.append(ResultLine(self._log.next_seq, text))
             self._changed.set()

@@ -14,9 +14,10 @@ import pytest
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.errors import ResultsExpired
+from spikewatch.service.sessions.resume import ReplayLog
 from spikewatch.service.settings import Settings
 from spikewatch.service.uploads.body import UploadBody
-from spikewatch.service.uploads.result_log import ResultLog
+from spikewatch.service.uploads.upload import ResultLine
 from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_file, live_service, upload
 from tests.service.support.streams import LOW
@@ -201,19 +202,36 @@ def test_what_a_displaced_request_has_brought_ahead_is_not_taken() -> None:
     assert asyncio.run(taken()) == [b"ab", b"CD", b"EF"]
 
 
-def test_a_log_keeps_what_was_not_sent_and_trims_the_rest() -> None:
-    log = ResultLog(10)
+def test_replay_log_evicts_delivered_lines_only() -> None:
+    log: ReplayLog[ResultLine] = ReplayLog(10, size_of=lambda line: len(line.text))
     for i in range(4):
-        log.add(b"%d" % i * 4)
-    assert (log.full, log.first_seq, log.next_seq, log.nbytes) == (True, 0, 4, 16)
-    assert log.read(0) == b"0000"
-    assert (log.full, log.first_seq, log.undelivered_bytes) == (True, 1, 12)
-    assert log.read(1) == b"1111"
-    assert (log.full, log.first_seq, log.nbytes) == (False, 2, 8)
+        log.append(ResultLine(i, b"%d" % i * 4))
+    assert (log.full, log.oldest_seq, log.next_seq, log.size) == (True, 0, 4, 16)
+    assert log.read(0).text == b"0000"
+    assert (log.full, log.oldest_seq, log.pending_size) == (True, 1, 12)
+    assert log.read(1).text == b"1111"
+    assert (log.full, log.oldest_seq, log.size) == (False, 2, 8)
     with pytest.raises(ResultsExpired, match="before 2"):
         log.read(0)
-    assert log.read(2) == log.read(2) == b"2222"
+    assert log.read(2).text == log.read(2).text == b"2222"
     assert log.next_seq == 4
+
+
+def test_replay_log_rewinds_to_delivered_results() -> None:
+    log: ReplayLog[ResultLine] = ReplayLog(3)
+    for i in range(5):
+        log.append(ResultLine(i, b""))
+        log.mark_delivered(i + 1)
+    with pytest.raises(ResultsExpired, match="before 2"):
+        log.rewind(1)
+    log.rewind(3)
+    assert ([line.seq for line in log.delivered], [line.seq for line in log.pending]) == ([2], [3, 4])
+    log.rewind(6)
+    for i in range(5, 7):
+        log.append(ResultLine(i, b""))
+    assert ([line.seq for line in log.delivered], [line.seq for line in log.pending]) == ([4, 5], [6])
+    log.drop_oldest_pending()
+    assert (log.size, log.pending_size, log.next_seq) == (2, 0, 7)
 
 
 def test_a_client_that_reads_late_holds_the_upload_back(detector: Detector) -> None:
