@@ -12,69 +12,54 @@ from spikewatch.service.settings import Settings
 
 
 class BodyDeadline:
-    """Waits for the pieces of one body, as long as they come fast enough.
+    """Time limit for the chunks of one body.
 
-    All waiting together may take `idle_timeout_s`, and one second more for each `min_body_bytes_per_s` bytes,
-    but never more than `idle_timeout_s` ahead: a body that trickles ends, and time spent computing is free.
+    All waits together may take `idle_timeout_s`, and one second more for each `min_body_bytes_per_s` bytes,
+    but never more than `idle_timeout_s` ahead. So a trickling body is rejected, and computing time is free.
     """
 
     def __init__(self, settings: Settings) -> None:
-        self._limit_s = self.remaining_s = settings.idle_timeout_s
+        self._limit_s = self._remaining_s = settings.idle_timeout_s
         self._min_bytes_per_s = settings.min_body_bytes_per_s
 
     async def wait(self, next_chunk: Awaitable[bytes | None]) -> bytes | None:
-        """The next piece, None after the last.
+        """Return the next chunk, None after the last.
 
         Raises:
-            RequestTimeout: it took too long, by itself or with those before it.
+            RequestTimeout: this wait, or all waits together, took too long.
         """
-        start = time.monotonic()
+        start_s = time.monotonic()
         try:
-            piece = await asyncio.wait_for(next_chunk, self.remaining_s)
+            chunk = await asyncio.wait_for(next_chunk, self._remaining_s)
         except TimeoutError:
-            raise self.timeout_error() from None
-        self.record_progress(time.monotonic() - start, len(piece or b""))
-        return piece
-
-    def record_progress(self, waited_s: float, count: int) -> None:
-        """So many bytes came, after so long a wait."""
-        left_s = self.remaining_s - waited_s + count / self._min_bytes_per_s
-        self.remaining_s = max(0.0, min(left_s, self._limit_s))
-
-    def timeout_error(self) -> RequestTimeout:
-        """What to raise once nothing is left."""
-        return RequestTimeout(self._timeout_message())
-
-    def _timeout_message(self) -> str:
-        rate = f"fewer than {self._min_bytes_per_s} a second"
-        return f"no bytes came for {self._limit_s:g} s, or for longer {rate}"
+            raise RequestTimeout(
+                f"got no bytes for {self._limit_s:g} s, or fewer than {self._min_bytes_per_s} a second"
+            ) from None
+        left_s = self._remaining_s - (time.monotonic() - start_s) + len(chunk or b"") / self._min_bytes_per_s
+        self._remaining_s = max(0.0, min(left_s, self._limit_s))
+        return chunk
 
 
 async def read_body(
     request: Request, limit: int, settings: Settings, on_bytes: Callable[[], None] = lambda: None
 ) -> bytes:
-    """The whole body; refused as soon as it is known to be longer than `limit` bytes.
+    """Return the whole body.
 
     Raises:
-        PayloadTooLarge: it is.
-        RequestTimeout: it came too slowly, see `Patience`.
-        ClientDisconnected: the connection was closed.
+        PayloadTooLarge: the body is longer than `limit` bytes; raised before all of it is read.
+        RequestTimeout: the body came too slowly, see `BodyDeadline`.
+        ClientDisconnected: the client disconnected.
     """
-    too_large = PayloadTooLarge(f"the body may have at most {limit} bytes")
     declared = request.headers.get("content-length", "0")
     if declared.isdecimal() and int(declared) > limit:
-        raise too_large
-    body, patience = bytearray(), BodyDeadline(settings)
-    chunks = request.stream()
-    while True:
-        try:
-            chunk = await patience.wait(anext(chunks, None))
-        except ClientDisconnect:
-            raise ClientDisconnected("the client went away") from None
-        if chunk is None:
-            break
-        on_bytes()
-        body += chunk
-        if len(body) > limit:
-            raise too_large
+        raise PayloadTooLarge(f"got a body of {declared} bytes, expected at most {limit}")
+    body, deadline, chunks = bytearray(), BodyDeadline(settings), request.stream()
+    try:
+        while (chunk := await deadline.wait(anext(chunks, None))) is not None:
+            on_bytes()
+            body += chunk
+            if len(body) > limit:
+                raise PayloadTooLarge(f"got a body of more than {limit} bytes, expected at most {limit}")
+    except ClientDisconnect:
+        raise ClientDisconnected(f"the client disconnected after {len(body)} bytes") from None
     return bytes(body)

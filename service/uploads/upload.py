@@ -143,13 +143,14 @@ class Upload:
         ours, theirs = (q.model_dump(exclude=RESUME_FIELDS | {"length"}) for q in (self._query, query))
         if theirs != ours or query.length not in (None, self._body.length):
             raise BadRequest(f"upload {self.job_id} was begun with other choices or another length")
-        expected = self._body.accepted_bytes
-        check_offset(query.offset, expected, f"upload {self.job_id}")
+        check_offset(query.offset, self._body.accepted_bytes, f"upload {self.job_id}")
         check_available(query.seq, self._log.oldest_seq)
         self._active_request = request
         self._changed.set()
-        all_came = self._body.complete or expected == self._body.length or self.finished_s is not None
-        (self._body.watch_reader if all_came else self._body.attach)(request)
+        if self._body.complete or self.finished_s is not None:
+            self._body.watch_disconnect(request)
+        else:
+            self._body.attach(request)
 
     async def stream_lines(self, request: Request, seq: int) -> AsyncIterator[bytes]:
         """Lines as they come, the last one a summary or an error, or how far the upload has come.
@@ -222,8 +223,9 @@ class Upload:
         """Tell all who wait; of a task too that was cancelled before it began, and so ran nothing at all."""
         if task.cancelled():
             self._failure = ClientDisconnected("the client went away")
-        if not self.resumable:  # else what is left must not be taken for sent
-            self._body.stop_watching()
+        if not (self.resumable and self._body.complete):
+            # a complete upload watches its reader: lines sent after its disconnect must not count as read
+            self._body.stop_reading()
         self.finished_s = time.monotonic()
         self._changed.set()
 
