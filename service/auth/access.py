@@ -1,4 +1,4 @@
-"""Who may come in: keys, tickets for WebSockets, origins and hosts."""
+"""Authentication of requests: keys, tickets for WebSockets, origins and hosts."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ HEALTH_PREFIX = "/v2/health/"
 METRICS_PATH = "/metrics"
 PAGE_PATHS = ("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
 PAGE_PREFIXES = ("/viewer/", "/pages/")
-"""Paths that hold no data of anyone; METRICS and the pages can be put behind a key all the same."""
+"""Public paths, which hold no data of sessions. Settings can require a key for metrics and pages."""
 
 
 class Authenticator:
-    """The keys of one service and what they use.
+    """The keys of one service, and their current uploads.
 
     Raises:
         InvalidSettings: the keys cannot be read.
@@ -38,57 +38,59 @@ class Authenticator:
         )
 
     def authenticate(self, key: str | None, path: str) -> Client:
-        """Who presents this key.
+        """Return the client of this key.
 
         Raises:
-            MissingKey, InvalidKey: the path is not for everyone, and the key does not open it.
+            MissingKey, InvalidKey: the path is not public, and the key is missing or invalid.
         """
         if not self.key_required or (key is None and self._is_public_path(path)):
             return self._anonymous
         if key is None:
             raise MissingKey(
-                "this service takes requests with a key: Authorization: Bearer KEY, or X-API-Key: KEY"
+                f"no API key for {path:.100}; send it as Authorization: Bearer KEY, or as X-API-Key: KEY"
             )
         found = find_key(self._keys(), key)
         if found is None:
-            raise InvalidKey("no key of this service is like this one")
-        caller = self._clients.setdefault(found.name, Client(found.name, found.limits))
-        caller.update_key(found)
-        return caller
+            raise InvalidKey("invalid API key")  # no value: it is a secret
+        client = self._clients.setdefault(found.name, Client(found.name, found.limits))
+        client.update_key(found)
+        return client
 
     def check_host(self, host: str) -> None:
-        """Refuse names under which this service is not known, if it was told which these are.
+        """Check the Host header against the allowed hosts, if any are set.
 
         Raises:
-            BadRequest: `host` is another.
+            BadRequest: `host` is not allowed.
         """
-        known = self._settings.allowed_hosts
-        if known and _parse_url(f"//{host}").hostname not in known:
-            raise BadRequest("this service is not known under the name that the request calls it by")
+        allowed = self._settings.allowed_hosts
+        if allowed and _parse_url(f"//{host}").hostname not in allowed:
+            raise BadRequest(
+                f"host {host[:100]!r} is not allowed; add it to SPIKEWATCH_ALLOWED_HOSTS if it should be"
+            )
 
     def check_origin(self, origin: str | None, host: str) -> None:
-        """Refuse what a page of another site makes a browser send; other programs name no origin.
+        """Check the origin that a browser sends; other programs send none.
 
         Raises:
-            OriginNotAllowed: the origin is neither this service nor one that was allowed.
+            OriginNotAllowed: the origin is neither this service nor an allowed one.
         """
         if origin is None or origin in self._settings.cors_origins or _parse_url(origin).netloc == host != "":
             return
         raise OriginNotAllowed(
-            f"a page of {origin[:100]} may not use this service; its origin must equal the Host header, "
-            "or stand in SPIKEWATCH_CORS_ORIGINS"
+            f"origin {origin[:100]!r} is not allowed; use {host[:100]!r}, or add the origin to "
+            "SPIKEWATCH_CORS_ORIGINS"
         )
 
     @contextmanager
     def upload_slot(self, client: Client) -> Iterator[None]:
-        """While a recording is on its way.
+        """Count an upload while the block runs.
 
         Raises:
-            TooManyUploads, TooManyKeyUploads: as many are as may be, of all or of this key.
+            TooManyUploads, TooManyKeyUploads: too many concurrent uploads, of all clients or of this key.
         """
         if self._active_uploads >= self._settings.max_uploads:
             raise TooManyUploads(
-                f"{self._settings.max_uploads} recordings are being uploaded; try again later"
+                f"too many concurrent uploads, at most {self._settings.max_uploads}; retry later"
             )
         with client.upload_slot():
             self._active_uploads += 1
@@ -109,7 +111,7 @@ class Authenticator:
 
 
 def is_loopback(host: str) -> bool:
-    """True if only this machine can reach what listens on `host`."""
+    """Return whether `host` can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -117,7 +119,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _parse_url(address: str) -> SplitResult:
-    """The parts of an address; none, if it is none."""
+    """Return the parts of a URL; empty parts if it is invalid."""
     try:
         return urlsplit(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Who sends a request, and what that key uses at this moment."""
+"""The sender of a request, and the current use of its key."""
 
 import hashlib
 import math
@@ -12,11 +12,11 @@ from spikewatch.service.errors import RateLimited, TooManyKeySessions, TooManyKe
 
 
 class Client:
-    """One key: its sessions and what it uses; or, without limits, anyone. Lives on the event loop.
+    """One key with its sessions and current use; without limits, every sender. Lives on the event loop.
 
-    Ids of a key's sessions begin with a prefix of its own, made from its name. So what belongs to whom is
-    known of sessions that have ended, are saved, or come from a process before this one; and a key cannot
-    even name the sessions of another.
+    Ids of a key's sessions begin with a prefix made from the name of the key. So the owner is known for
+    sessions that have ended, are saved, or come from an earlier process, and a key cannot name a session of
+    another key.
     """
 
     def __init__(self, name: str, limits: KeyLimits | None) -> None:
@@ -24,49 +24,49 @@ class Client:
         self.id_prefix = "" if limits is None else hashlib.sha256(name.encode()).hexdigest()[:12] + "-"
         self.limits = limits
         self.key_digest = b""
-        """Of the key that it came with last; a name may get another."""
+        """SHA-256 of the key in the last request; the name can be given a new key."""
         self._active_uploads = 0
         self._bucket = None if limits is None else TokenBucket(limits.bytes_per_s)
 
     def new_id(self) -> str:
-        """An id for a new session."""
+        """Return an id for a new session."""
         return self.id_prefix + uuid.uuid4().hex
 
     def qualify_id(self, session_id: str) -> str:
-        """The whole id of a session of this key, which may be given with or without the prefix."""
+        """Return the full id of a session of this key, for an id with or without the prefix."""
         return session_id if self.owns(session_id) else self.id_prefix + session_id
 
     def owns(self, session_id: str) -> bool:
-        """True for whole ids of this key's sessions."""
+        """Return whether a full id is that of a session of this key."""
         return session_id.startswith(self.id_prefix)
 
     def check_session_limit(self, open_ids: Iterable[str]) -> None:
-        """Before a session is opened; `open_ids` are the ids of all that are open.
+        """Check the limit before a session is opened; `open_ids` are the ids of all open sessions.
 
         Raises:
-            TooManyKeySessions: this key has as many as it may.
+            TooManyKeySessions: this key has no session left.
         """
         if self.limits is not None and sum(map(self.owns, open_ids)) >= self.limits.sessions:
             raise TooManyKeySessions(
-                f"this key may have {self.limits.sessions} sessions at once; end one, or wait"
+                f"key {self.name} may have {self.limits.sessions} sessions at once; end one, or retry later"
             )
 
     def update_key(self, key: ApiKey) -> None:
-        """Take the limits of the key as it is now; what is used at this moment goes on counting."""
+        """Take over the limits of the key as it is now. The current use still counts."""
         self.key_digest, self.limits = key.digest, key.limits
         if self._bucket is not None:
             self._bucket.rate = key.limits.bytes_per_s
 
     @contextmanager
     def upload_slot(self) -> Iterator[None]:
-        """While a recording is on its way.
+        """Count an upload of this key while the block runs.
 
         Raises:
-            TooManyKeyUploads: as many are as may be.
+            TooManyKeyUploads: too many concurrent uploads.
         """
         if self.limits is not None and self._active_uploads >= self.limits.uploads:
             raise TooManyKeyUploads(
-                f"this key may send {self.limits.uploads} recordings at once; wait for one to end"
+                f"key {self.name} may have {self.limits.uploads} concurrent uploads; wait until one has ended"
             )
         self._active_uploads += 1
         try:
@@ -75,14 +75,16 @@ class Client:
             self._active_uploads -= 1
 
     def check_rate(self) -> None:
-        """Before a request with a body.
+        """Check the rate before a request with a body.
 
         Raises:
             RateLimited: this key must wait first.
         """
-        if self._bucket is not None and (behind_s := self._bucket.retry_after_s) > 0:
-            raise RateLimited(f"this key may send {self._bucket.rate} bytes a second", math.ceil(behind_s))
+        if self._bucket is not None and (wait_s := math.ceil(self._bucket.retry_after_s)) > 0:
+            raise RateLimited(
+                f"key {self.name} may send {self._bucket.rate} bytes a second; retry after {wait_s} s", wait_s
+            )
 
     def consume_bytes(self, count: int) -> float:
-        """Count bytes that came; the seconds for which no more should be taken."""
+        """Count received bytes, and return the seconds to wait before more are received."""
         return 0.0 if self._bucket is None else self._bucket.consume(count)

@@ -1,4 +1,4 @@
-"""The keys of a service: those of a file, read again when it changes, or of a setting."""
+"""The keys of a service, from a setting or from a file that is reloaded when it changes."""
 
 import logging
 import time
@@ -12,17 +12,17 @@ from spikewatch.service.settings import Settings
 log = logging.getLogger("spikewatch.keys")
 
 StatSignature = tuple[int, int, int] | None
-"""By which a file that has changed is known; None: it is not there."""
+"""Inode, modification time and size, which differ once a file has changed; None: no file."""
 
 CHECK_INTERVAL_S = 1.0
-"""How often the file is looked at, at most."""
+"""Shortest interval between two checks of the file."""
 
 
 class KeyFile:
-    """Keys that may change while the service runs: a bad file changes nothing, an empty one locks all out.
+    """Keys of a file that may change: an invalid file changes nothing, an empty one rejects all clients.
 
     Raises:
-        InvalidSettings: the file is bad or empty from the beginning.
+        InvalidSettings: the file is invalid or empty at the start.
     """
 
     def __init__(self, path: Path, limits: KeyLimits, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,26 +34,26 @@ class KeyFile:
         self._keys = require_keys(self._read_keys(), str(path))
 
     def __call__(self) -> list[ApiKey]:
-        """The keys as they are now."""
+        """Return the current keys."""
         now_s = self._clock()
         if now_s - self._last_check_s >= CHECK_INTERVAL_S:
             self._last_check_s = now_s
-            stamp = self._stat_signature()
-            if stamp != self._loaded_signature:
-                self._reload(stamp)
+            signature = self._stat_signature()
+            if signature != self._loaded_signature:
+                self._reload(signature)
         return self._keys
 
-    def _reload(self, stamp: StatSignature) -> None:
-        """Read again; a file that cannot be is tried until it can, since what keeps it from it may pass."""
+    def _reload(self, signature: StatSignature) -> None:
+        """Read the file again. A read that fails is retried at each check, because its cause may pass."""
         try:
             self._keys = self._read_keys()
         except InvalidSettings as error:
-            if stamp != self._rejected_signature:
-                log.error("API keys stay as they were: %s", error)
-            self._rejected_signature = stamp
+            if signature != self._rejected_signature:
+                log.error("API keys not reloaded, the previous ones stay valid: %s", error)
+            self._rejected_signature = signature
         else:
-            self._loaded_signature = self._rejected_signature = stamp
-            log.info("API keys read again", extra={"keys": len(self._keys)})
+            self._loaded_signature = self._rejected_signature = signature
+            log.info("API keys reloaded", extra={"keys": len(self._keys)})
 
     def _read_keys(self) -> list[ApiKey]:
         return parse_keys(read_key_file(self._path), str(self._path), self._limits)
@@ -67,7 +67,7 @@ class KeyFile:
 
 
 def load_keys(settings: Settings) -> Callable[[], list[ApiKey]]:
-    """What gives the keys; none at all if no setting names any.
+    """Return a function that returns the current keys; it returns none if no setting names any.
 
     Raises:
         InvalidSettings: the keys cannot be read.

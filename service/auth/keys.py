@@ -1,7 +1,7 @@
-"""API keys: 256 random bits each, of which the service keeps only the SHA-256.
+"""API keys of 256 random bits; the service keeps only their SHA-256.
 
-A slow hash such as scrypt protects words that people choose. Nobody can guess 256 random bits, however fast
-the hash, while a slow one would let strangers with wrong keys spend the service's time.
+A slow hash such as scrypt protects passwords that people choose. 256 random bits cannot be guessed with a
+fast hash either, and a slow hash would let senders of invalid keys use up the service's CPU time.
 """
 
 import hashlib
@@ -26,12 +26,12 @@ _LINE_FORMAT = (
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """What one key may use at the same time.
+    """Limits of one key.
 
     Attributes:
-        sessions: open ones, those of uploads among them.
-        uploads: recordings on their way.
-        bytes_per_s: sent to the service, in bodies and messages.
+        sessions: open sessions, including those of uploads.
+        uploads: concurrent uploads.
+        bytes_per_s: bytes sent to the service, in bodies and messages.
     """
 
     sessions: int
@@ -41,7 +41,7 @@ class KeyLimits:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key as it is kept: its name, for the log, and the SHA-256 of its text."""
+    """A key: its name, and the SHA-256 of its text."""
 
     name: str
     digest: bytes
@@ -49,10 +49,10 @@ class ApiKey:
 
 
 def make_key(name: str) -> tuple[str, str]:
-    """A new key, and the line for the service's file, from which the key cannot be found.
+    """Return a new key, and its line for the key file. The line does not reveal the key.
 
     Raises:
-        BadRequest: the name has other characters than letters, digits, dot, dash and underscore.
+        BadRequest: the name is not 1-64 letters, digits, dots, dashes and underscores.
     """
     if not _NAME_PATTERN.fullmatch(name):
         raise BadRequest(
@@ -63,10 +63,12 @@ def make_key(name: str) -> tuple[str, str]:
 
 
 def parse_keys(text: str, source: str, limits: KeyLimits) -> list[ApiKey]:
-    """The keys of a file: one a line, empty lines and comments (#) aside; `limits` unless the line says else.
+    """Return the keys of a text with one key a line. Empty lines and comments (#) are skipped.
+
+    `limits` apply to keys whose line sets no others.
 
     Raises:
-        InvalidSettings: names the line, and not what stands there.
+        InvalidSettings: a line is invalid; the error names its number only, because the line may hold a key.
     """
     keys: dict[str, ApiKey] = {}
     for number, line in enumerate(text.splitlines(), 1):
@@ -75,20 +77,22 @@ def parse_keys(text: str, source: str, limits: KeyLimits) -> list[ApiKey]:
             continue
         key = _parse_line(stripped, f"{source}, line {number}", limits)
         if key.name in keys or any(key.digest == other.digest for other in keys.values()):
-            raise InvalidSettings(f"{source}, line {number}: this name or key stands further up already")
+            raise InvalidSettings(
+                f"{source}, line {number}: name or key repeats an earlier line; remove one of the two"
+            )
         keys[key.name] = key
     return list(keys.values())
 
 
 def require_keys(keys: list[ApiKey], source: str) -> list[ApiKey]:
-    """The keys again.
+    """Return `keys`.
 
     Raises:
-        InvalidSettings: there is none.
+        InvalidSettings: `keys` is empty.
     """
     if not keys:
         raise InvalidSettings(
-            f"{source} holds no key, so that nobody could come in; make one with `spikewatch key`"
+            f"{source} holds no key, so that all requests would be rejected; make one with `spikewatch key`"
         )
     return keys
 
@@ -97,30 +101,30 @@ def _parse_line(line: str, where: str, limits: KeyLimits) -> ApiKey:
     match = _LINE_PATTERN.fullmatch(line)
     if match is None or not _NAME_PATTERN.fullmatch(match["name"]):
         raise InvalidSettings(f"{where}: {_LINE_FORMAT}")
-    own = {name: int(value) for name, value in (part.split("=") for part in match["limits"].split())}
+    own_limits = {name: int(value) for name, value in (part.split("=") for part in match["limits"].split())}
     try:
-        limits = replace(limits, **own)
+        limits = replace(limits, **own_limits)
     except TypeError:
         raise InvalidSettings(f"{where}: {_LINE_FORMAT}") from None
     if min(limits.sessions, limits.uploads, limits.bytes_per_s) < 1:
-        raise InvalidSettings(f"{where}: limits begin at 1; take the line out to lock a key out")
+        raise InvalidSettings(f"{where}: limits begin at 1; remove the line to lock a key out")
     return ApiKey(match["name"], bytes.fromhex(match["digest"]), limits)
 
 
 def read_key_file(path: Path) -> str:
-    """The text of a file of keys.
+    """Return the text of a key file.
 
     Raises:
-        InvalidSettings: it cannot be read.
+        InvalidSettings: the file cannot be read.
     """
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidSettings(f"the file of API keys cannot be read: {error}") from error
+        raise InvalidSettings(f"cannot read the file of API keys: {error}") from error
 
 
 def find_key(keys: Iterable[ApiKey], presented: str) -> ApiKey | None:
-    """The key whose text is `presented`; takes as long whether there is one or not."""
+    """Return the key whose text is `presented`, or None, in the same time."""
     digest, found = _digest(presented), None
     for key in keys:
         if hmac.compare_digest(key.digest, digest):

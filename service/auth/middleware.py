@@ -1,4 +1,4 @@
-"""In front of all routes: who sends this, may they, and how many bytes was it."""
+"""Middleware in front of all routes: authentication, authorisation and byte accounting."""
 
 import asyncio
 import contextlib
@@ -21,14 +21,14 @@ log = logging.getLogger("spikewatch.http")
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 STREAMED_PATH = "/v1/detections"
 THROTTLE_NOTIFY_S = 0.2
-"""How often, at least, a session is told that we wait and not its client."""
+"""Longest interval between two calls of `on_throttle`."""
 
 
 class AuthMiddleware:
-    """ASGI middleware. Sets `state.client` of each request and WebSocket that it lets pass.
+    """ASGI middleware. Sets `state.client` of each accepted request and WebSocket.
 
-    Bytes beyond a key's rate: a request with a body is refused until they are paid for; an upload or a
-    WebSocket is held back, and with it its sender.
+    A key that exceeds its rate: uploads and WebSockets are throttled, other requests with a body are
+    rejected until the average rate is within the limit.
     """
 
     def __init__(self, app: ASGIApp, authenticator: Authenticator, metrics: Metrics) -> None:
@@ -37,34 +37,34 @@ class AuthMiddleware:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request pass, or answer with a problem."""
+        """Pass a request on, or reject it with a problem."""
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         try:
-            caller = self._authenticate(scope)
+            client = self._authenticate(scope)
         except ServiceError as error:
             self._metrics.refused.labels(error.code).inc()
             await problem_response(error)(scope, receive, send)
             return
-        scope.setdefault("state", {})["client"] = caller
-        receive = self._rate_limited(scope, receive, caller)
+        scope.setdefault("state", {})["client"] = client
+        receive = self._rate_limited(scope, receive, client)
         if scope["type"] == "http":
             await self._app(scope, receive, send)
         else:
             await self._run_websocket(scope, receive, send)
 
     async def _run_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run a WebSocket; a fault of ours ends it with a reason, as the problem does for a request."""
+        """Run a WebSocket; an internal error closes it with a reason."""
         accepted = False
 
-        async def send_and_note(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             nonlocal accepted
             accepted |= message["type"] == "websocket.accept"
             await send(message)
 
         try:
-            await self._app(scope, receive, send_and_note)
+            await self._app(scope, receive, send_and_record)
         except WebSocketDisconnect:
             return
         except Exception as error:
@@ -85,19 +85,19 @@ class AuthMiddleware:
             self._authenticator.check_origin(headers.get("origin"), host)
         if ticket is not None and scope["type"] == "websocket" and self._authenticator.key_required:
             return self._authenticator.tickets.redeem(ticket, path)
-        caller = self._authenticator.authenticate(_api_key(headers), path)
+        client = self._authenticator.authenticate(_api_key(headers), path)
         if writes and scope["type"] == "http" and scope["method"] != "DELETE":
-            caller.check_rate()
-        return caller
+            client.check_rate()
+        return client
 
     def _rate_limited(self, scope: Scope, receive: Receive, client: Client) -> Receive:
-        held_back = scope["type"] == "websocket" or scope["path"] == STREAMED_PATH
+        throttled = scope["type"] == "websocket" or scope["path"] == STREAMED_PATH
 
         async def receive_and_count() -> Message:
             message = await receive()
             size = sum(len(message.get(part) or "") for part in ("body", "bytes", "text"))
             wait_s = client.consume_bytes(size) if size else 0.0
-            if held_back and wait_s > 0:
+            if throttled and wait_s > 0:
                 self._metrics.throttled_s.inc(wait_s)
                 await _throttle(scope, wait_s)
             return message
@@ -106,11 +106,11 @@ class AuthMiddleware:
 
 
 async def _throttle(scope: Scope, wait_s: float) -> None:
-    """Wait; a WebSocket's `state.on_throttle` is called meanwhile, since its client is not silent."""
+    """Wait, and call `state.on_throttle` of a WebSocket meanwhile, because its client is not idle."""
     until_s = time.monotonic() + wait_s
     while (left_s := until_s - time.monotonic()) > 0:
-        if tell := scope["state"].get("on_throttle"):
-            tell()
+        if on_throttle := scope["state"].get("on_throttle"):
+            on_throttle()
         await asyncio.sleep(min(left_s, THROTTLE_NOTIFY_S))
 
 
@@ -122,7 +122,7 @@ def _api_key(headers: Headers) -> str | None:
 
 
 def _pop_ticket(scope: Scope) -> str | None:
-    """The ticket of the query, taken out of it: what logs the address later logs no ticket."""
+    """Return the ticket, and remove it from the query, so that no log of the address contains it."""
     query = scope.get("query_string", b"").decode("latin-1")
     if "ticket" not in query:
         return None

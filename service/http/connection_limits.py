@@ -1,8 +1,7 @@
-"""uvicorn's two protocols, with limits on clients that send or read too little, or too much.
+"""uvicorn's HTTP and WebSocket protocols, with limits on clients that send or read too little, or too much.
 
-What uvicorn does itself: it closes a connection that is quiet for 5 s after a response, stops reading while
-the application does not take what came, pings WebSockets, and bounds their messages. What it does not do is
-here.
+uvicorn itself closes a connection that is idle for 5 s after a response, stops reading while the application
+does not consume the body, pings WebSockets, and limits the size of their messages.
 """
 
 import asyncio
@@ -26,7 +25,7 @@ from spikewatch.service.errors import (
 from spikewatch.service.http.problems import MEDIA_TYPE, to_problem
 
 MAX_FRAGMENTS = 1 << 14
-"""Frames of one WebSocket message; empty ones would cost memory and never reach the limit of bytes."""
+"""Frames of one WebSocket message. Empty frames take memory, but never reach the limit of bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +33,12 @@ class ConnectionLimits:
     """Limits of one connection.
 
     Attributes:
-        max_connections: how many there may be.
-        header_bytes: request line and headers; also of trailers.
+        max_connections: open connections of the service.
+        header_bytes: size of the request line and headers, and of trailers.
         header_timeout_s: seconds from the first byte, or from connecting, to the end of the headers.
-        unread_timeout_s: seconds that sent bytes may wait for the client to read or acknowledge them.
-        on_refused: told the code of each refusal.
-        on_closed: told the bound for which a connection was closed without an answer.
+        unread_timeout_s: seconds for the client to read or acknowledge sent bytes.
+        on_refused: called with the code of each rejection.
+        on_closed: called with the limit for which a connection was closed without a response.
     """
 
     max_connections: int
@@ -50,13 +49,13 @@ class ConnectionLimits:
     on_closed: Callable[[str], None] = lambda _bound: None
 
     def record_disconnect(self, error: Exception | None) -> None:
-        """Note why a connection has ended, if the system gave it up."""
+        """Report a connection that the operating system has timed out."""
         if isinstance(error, TimeoutError):
             self.on_closed("unread_answer")
 
 
 class LimitedHttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 whose headers must end in time and in size, and whose client must read."""
+    """HTTP/1.1 protocol that limits the size and time of headers, and the time for reading responses."""
 
     def __init__(self, *args: Any, limits: ConnectionLimits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -64,29 +63,31 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         self._reading_headers = True
         self._header_bytes = 0
         self._unparsed_bytes = 0
-        """Received since headers, a piece of body or a message were last complete."""
+        """Bytes received since the parser last completed headers, a piece of body or a message."""
         self._timer: asyncio.TimerHandle | None = None
-        self._parse_error: ServiceError = BadRequest("this is no valid HTTP request")
+        self._parse_error: ServiceError = BadRequest("invalid HTTP request")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request, if there is room for one more connection."""
+        """Wait for a request; reject connections beyond the limit."""
         super().connection_made(transport)
         set_tcp_user_timeout(transport, self._limits.unread_timeout_s)
         if len(self.connections) > self._limits.max_connections:
             self._reject(
-                TooManyConnections(f"{self._limits.max_connections} connections are open; try again later")
+                TooManyConnections(
+                    f"too many connections, at most {self._limits.max_connections}; retry later"
+                )
             )
         else:
             self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer."""
+        """Stop the timer."""
         self._stop_timer()
         self._limits.record_disconnect(exc)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse, unless that leads nowhere."""
+        """Parse the data. Reject a client that sends more than `header_bytes` without completing anything."""
         self._unparsed_bytes += len(data)
         super().data_received(data)
         if self.transport.is_closing():
@@ -97,34 +98,34 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._start_timer()
 
     def on_message_begin(self) -> None:
-        """A request begins."""
+        """Count the headers of a new request."""
         self._header_bytes = 0
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """Part of the request line."""
+        """Count a part of the request line."""
         self._count_header_bytes(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header or trailer."""
+        """Count a header or trailer."""
         self._count_header_bytes(len(name) + len(value) + len(b": \r\n"))
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """From here on the application waits for the client, with timeouts of its own."""
+        """Stop the timer, because the application has its own timeouts for the body."""
         self._reading_headers = False
         self._unparsed_bytes = 0
         self._stop_timer()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        """A piece of the body."""
+        """Pass on a piece of the body."""
         self._unparsed_bytes = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The next request may begin; if this one was answered before, nothing else waits for it."""
+        """Wait for the next request; start the timer if the response to this one is complete."""
         self._reading_headers = True
         self._unparsed_bytes = 0
         super().on_message_complete()
@@ -132,23 +133,25 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self._start_timer()
 
     def on_response_complete(self) -> None:
-        """A client that was answered early has some time to finish its request."""
+        """Limit the time to finish a request that was answered before its end."""
         super().on_response_complete()
         if not self._reading_headers and not self.transport.is_closing():
             self._start_timer()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what cannot be parsed."""
+        """Reject data that cannot be parsed."""
         self._reject(self._parse_error)
 
     def _count_header_bytes(self, size: int) -> None:
         self._header_bytes += size
         if self._header_bytes > self._limits.header_bytes:
             self._parse_error = self._headers_too_large_error()
-            raise self._parse_error  # the parser stops, and uvicorn calls send_400_response
+            raise self._parse_error  # stops the parser; uvicorn then calls send_400_response
 
     def _headers_too_large_error(self) -> ServiceError:
-        return HeadersTooLarge(f"a request's headers may have at most {self._limits.header_bytes} bytes")
+        return HeadersTooLarge(
+            f"the headers have more than {self._limits.header_bytes} bytes; send fewer or shorter headers"
+        )
 
     def _start_timer(self) -> None:
         self._stop_timer()
@@ -164,7 +167,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self.cycle is not None and not self.cycle.response_complete:
-            self._start_timer()  # the next request waits for the answer to this one
+            self._start_timer()  # the next request waits for the response to this one
         elif self._reading_headers and self._unparsed_bytes:
             self._reject(
                 RequestTimeout(
@@ -175,7 +178,7 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _reject(self, error: ServiceError) -> None:
-        """Answer with a problem, where no answer has begun, and close the connection."""
+        """Respond with a problem, unless a response has begun, and close the connection."""
         self._stop_timer()
         self._limits.on_refused(error.code)
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
@@ -188,32 +191,35 @@ class LimitedHttpProtocol(HttpToolsProtocol):
 
 
 class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSockets whose client must read, and may not be told that it is gone while it is not listened to."""
+    """WebSocket protocol that drops clients which do not read.
+
+    A missing pong does not count while reading is paused.
+    """
 
     def __init__(self, *args: Any, limits: ConnectionLimits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._limits = limits
-        self.conn.debug = False  # at level debug it would log headers, and with them keys
+        self.conn.debug = False  # at log level debug, websockets would log headers, which contain keys
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Note why."""
+        """Report why the connection ended."""
         self._limits.record_disconnect(exc)
         super().connection_lost(exc)
 
     async def send(self, message: Any) -> None:
-        """Send; a refused handshake is complete, though uvicorn would log it as a fault of ours."""
+        """Send; mark a rejected handshake as complete, because uvicorn would log it as an internal error."""
         await super().send(message)
         self.handshake_complete |= self.close_sent
 
     def handle_ping(self) -> None:
-        """Answer, unless earlier answers are still unread: they would fill the memory."""
+        """Answer a ping, unless earlier answers are unread, because they would fill the memory."""
         if self.writable.is_set():
             super().handle_ping()
         else:
             self.conn.data_to_send()
 
     def handle_cont(self, event: Frame) -> None:
-        """One more frame of a message."""
+        """Add a frame to a message; close the connection beyond `MAX_FRAGMENTS` frames."""
         if len(self.frames) < MAX_FRAGMENTS:
             super().handle_cont(event)
         elif not self.close_sent:
@@ -221,13 +227,13 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
             self.handle_parser_exception()
 
     def handle_parser_exception(self) -> None:
-        """Close on what cannot be taken; note if that is a message which is too long."""
+        """Close the connection after a protocol error; report messages that are too long."""
         if self.conn.close_sent is not None and self.conn.close_sent.code == CloseCode.MESSAGE_TOO_BIG:
             self._limits.on_closed("message_size")
         super().handle_parser_exception()
 
     def keepalive_timeout(self) -> None:
-        """No answer to a ping: wait on if none was read, else drop the connection with all that is unsent."""
+        """Drop the connection with its unsent data. Wait on while reading is paused: a pong may be unread."""
         if self.read_paused and not self.transport.is_closing():
             assert self.ping_timeout is not None
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
@@ -240,15 +246,15 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def set_tcp_user_timeout(transport: asyncio.Transport, timeout_s: float) -> None:
-    """Let the system end a connection whose peer reads nothing, or has vanished without a word.
+    """Let the operating system time out a connection whose peer does not read, or is no longer reachable.
 
-    TCP_USER_TIMEOUT (Linux) counts bytes that are not acknowledged and bytes that wait for a peer which has
-    closed its window. Elsewhere only the keep-alive probes help, against peers that vanished.
+    TCP_USER_TIMEOUT (Linux) applies to bytes without acknowledgement and to bytes that wait for a closed
+    window. On other systems, keep-alive probes detect only peers that are no longer reachable.
     """
-    found = transport.get_extra_info("socket")
-    if found is None:
+    socket_ = transport.get_extra_info("socket")
+    if socket_ is None:
         return
     with contextlib.suppress(OSError):  # a socket of another kind than TCP
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        socket_.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):
-            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeout_s * 1000))
+            socket_.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeout_s * 1000))

@@ -24,7 +24,7 @@ INGEST_STATUS = 422
 
 
 def to_problem(error: Exception) -> Problem:
-    """The problem to answer with; what is not ours says nothing of its inside."""
+    """Return the problem for an error. Unexpected errors become `InternalError`, without details."""
     match error:
         case ServiceError():
             return _make_problem(error.status, error.code, str(error), error.members)
@@ -59,7 +59,7 @@ def _first_validation_message(error: RequestValidationError | ValidationError) -
 
 
 def problem_response(error: Exception, windows: list[Window] | None = None) -> JSONResponse:
-    """A response; `windows` are results that were ready before the error."""
+    """Return the response to an error; `windows` are results that were ready before it."""
     problem = to_problem(error)
     content = problem.model_dump()
     if windows:
@@ -79,7 +79,7 @@ def register_exception_handlers(app: FastAPI, metrics: Metrics) -> None:
         metrics.refused.labels(to_problem(error).code).inc()
         if response.status_code >= 500 and not isinstance(error, ServiceError):
             log.error("unhandled error", exc_info=error, extra={"path": request.url.path})
-            response.headers["Connection"] = "close"  # uvicorn will close it, and the client should know
+            response.headers["Connection"] = "close"  # uvicorn closes the connection after this response
         return response
 
     for kind in (ServiceError, IngestError, RequestValidationError, HTTPException, Exception):

@@ -1,6 +1,6 @@
-"""Room for one more session: looked for before an upload is put on disk, and waited for after that.
+"""Capacity for the session of an upload: checked before it is spooled, and awaited after that.
 
-None is held while the bytes come, so a slow upload takes nobody's slot.
+No slot is held while bytes arrive, so that a slow upload does not block a session.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.session import Session
 
 ADMISSION_TIMEOUT_S = 30.0
-"""How long an upload that is whole waits for room."""
+"""How long a complete upload waits for a slot."""
 
 ADMISSION_POLL_S = 0.25
 
 
 class SessionAdmission:
-    """For a session of one model, of one caller. Lives on the event loop."""
+    """Admission of a session of one model, for one client. Lives on the event loop."""
 
     def __init__(self, manager: SessionManager, entry: ModelEntry, client: Client) -> None:
         self._manager = manager
@@ -28,16 +28,16 @@ class SessionAdmission:
         self._client = client
 
     def check_capacity(self) -> None:
-        """Refuse what `SessionManager.create` would, as far as is known without loading the model.
+        """Raise the errors of `SessionManager.create` that are known before the model is loaded.
 
         Raises:
-            Draining, TooManySessions, TooManyKeySessions, InsufficientModelMemory: as they say.
+            Draining, TooManySessions, TooManyKeySessions, InsufficientModelMemory
         """
         self._manager.check_capacity(self._client)
         self._manager.models.check_capacity(self._entry)
 
     async def create_when_available(self, create: Callable[[], Awaitable[Session]]) -> Session:
-        """Return what `create` returns; retry for `ADMISSION_TIMEOUT_S` seconds while there is no room."""
+        """Return the session from `create`; retry for `ADMISSION_TIMEOUT_S` while there is no capacity."""
         deadline_s = time.monotonic() + ADMISSION_TIMEOUT_S
         while True:
             try:

@@ -1,7 +1,7 @@
-"""Uploads by their id: those under way, and the results of those that ended, for a while.
+"""Uploads by their id: running ones, and ended ones with their results for a limited time.
 
-Policy `drop_oldest_job`: beyond a number, a sum of bytes or an age, what ended longest ago is forgotten.
-What was refused for want of room is forgotten at once, so that it can be sent again under its id.
+Policy `drop_oldest_job`: beyond a number, a sum of bytes or an age, the upload that ended first is evicted.
+Uploads rejected for lack of capacity are evicted at once, so that they can be sent again under their id.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from spikewatch.service.uploads.upload import Upload
 
 
 class UploadRegistry:
-    """Lives on the event loop."""
+    """Table of uploads. Lives on the event loop."""
 
     def __init__(self, manager: SessionManager, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
@@ -30,45 +30,45 @@ class UploadRegistry:
         manager.metrics.jobs.set_function(lambda: len(self._uploads))
 
     def create(self, request: Request, query: UploadQuery, client: Client) -> Upload:
-        """A new upload.
+        """Start and return a new upload.
 
         Raises:
-            JobNotFound: it wants to go on with one that is not here.
-            TooManyJobs: too many are under way.
+            JobNotFound: the request resumes an upload that does not exist.
+            TooManyJobs: too many concurrent uploads.
         """
         self.evict(free_slots=1)
         if query.offset:
             raise self._not_found_error(str(query.job_id))
         if len(self._uploads) >= self._manager.settings.jobs_max_count:
-            raise TooManyJobs(f"{len(self._uploads)} uploads are under way; try again later")
+            raise TooManyJobs(f"too many concurrent uploads, at most {len(self._uploads)}; retry later")
         job_id = client.new_id() if query.job_id is None else client.qualify_id(query.job_id)
         upload = Upload(job_id, request, self._manager, self.spool, query, client, self._authenticator)
         self._uploads[upload.job_id] = upload
         return upload
 
     def get(self, job_id: str) -> Upload:
-        """An upload; JobNotFound if there is none, or it was forgotten."""
+        """Return an upload; JobNotFound if it never existed or was evicted."""
         self.evict()
         if job_id not in self._uploads:
             raise self._not_found_error(job_id)
         return self._uploads[job_id]
 
     def contains(self, job_id: str) -> bool:
-        """True if an upload of this id is known."""
+        """Return whether an upload has this id."""
         self.evict()
         return job_id in self._uploads
 
     async def delete(self, upload: Upload) -> None:
-        """End an upload and drop its results."""
+        """Cancel an upload and drop its results."""
         self._uploads.pop(upload.job_id, None)
         await upload.stop()
 
     async def stop(self) -> None:
-        """End all."""
+        """Cancel all uploads."""
         await asyncio.gather(*(self.delete(upload) for upload in list(self._uploads.values())))
 
     def evict(self, free_slots: int = 0) -> None:
-        """Forget what was refused, has been kept long enough, or has no room beside `free_slots` new ones."""
+        """Evict rejected and expired uploads, and ended ones until the limits hold with `free_slots` more."""
         settings, now_s = self._manager.settings, time.monotonic()
         for upload in [job for job in self._uploads.values() if job.is_retryable]:
             del self._uploads[upload.job_id]
@@ -81,7 +81,7 @@ class UploadRegistry:
                 self._evict_upload(upload, "bytes")
 
     def _ended_uploads(self) -> Iterator[tuple[Upload, float]]:
-        """Uploads that have ended and when, the longest ago first."""
+        """Yield ended uploads and when they ended, oldest first."""
         ended = [(job, job.finished_s) for job in self._uploads.values() if job.finished_s is not None]
         yield from sorted(ended, key=lambda entry: entry[1])
 
@@ -90,4 +90,6 @@ class UploadRegistry:
         self._manager.metrics.jobs_dropped.labels(reason).inc()
 
     def _not_found_error(self, job_id: str) -> JobNotFound:
-        return JobNotFound(f"no upload {job_id[:64]!r}; it never was, was refused, or has expired")
+        return JobNotFound(
+            f"upload {job_id[:64]!r} not found; it never existed, was rejected, or has expired"
+        )

@@ -1,4 +1,4 @@
-"""What a client says of an upload, as query parameters."""
+"""Query parameters of an upload."""
 
 from fastapi import Request
 from pydantic import Field, model_validator
@@ -7,11 +7,11 @@ from spikewatch.service.limits import SESSION_ID_PATTERN
 from spikewatch.service.schemas import StreamFormat, WeightsName, WindowRequest
 
 RESUME_FIELDS = {"offset", "seq"}
-"""What differs from request to request of one upload."""
+"""Parameters that differ between the requests of one upload."""
 
 
 class UploadQuery(WindowRequest):
-    """Choices of an upload, as query parameters."""
+    """Options of an upload, as query parameters."""
 
     format: StreamFormat | None = Field(None, description="needed only for bytes without a header")
     weights: WeightsName = None
@@ -35,11 +35,13 @@ class UploadQuery(WindowRequest):
     @model_validator(mode="after")
     def _check_resume_fields(self) -> "UploadQuery":
         if self.job_id is None and (self.offset or self.seq or self.length is not None):
-            raise ValueError("offset, length and seq come with a job_id")
+            raise ValueError(
+                f"got offset {self.offset}, length {self.length}, seq {self.seq} without a job_id; add one"
+            )
         return self
 
 
 def declared_length(request: Request, query: UploadQuery) -> int | None:
-    """Length of the whole recording in bytes, as far as the first request tells."""
+    """Return the length of the whole recording in bytes, if the first request declares it."""
     declared = request.headers.get("content-length", "")
     return int(declared) if query.length is None and declared.isdecimal() else query.length

@@ -1,4 +1,4 @@
-"""The answer to an upload, which flows while the upload goes on."""
+"""Streaming response to an upload that is still being received."""
 
 import asyncio
 
@@ -10,8 +10,9 @@ from spikewatch.service.uploads.upload import Upload
 
 
 class UploadResponse(Response):
-    """Sends lines while the body still comes in, which Starlette's StreamingResponse would not allow:
-    it listens for a disconnect on the channel that the body comes through.
+    """Response that sends lines while the body is still being received.
+
+    Starlette's StreamingResponse cannot: it listens for a disconnect on the channel of the body.
     """
 
     media_type = "application/x-ndjson"
@@ -24,7 +25,7 @@ class UploadResponse(Response):
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream the lines; a client that does not read for the idle time is given up."""
+        """Stream the lines; stop if the client does not read within the idle timeout."""
         headers = [
             (b"content-type", b"application/x-ndjson"),
             (b"location", f"/v1/detections/{self._upload.job_id}".encode()),

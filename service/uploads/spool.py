@@ -1,4 +1,4 @@
-"""Uploads that must lie on disk before they are read: bounded together, under a name that stays inside."""
+"""Temporary files of uploads whose format needs random access, with a limit on their total size."""
 
 import asyncio
 import tempfile
@@ -21,7 +21,7 @@ class Spool:
 
     @contextmanager
     def temporary_file(self) -> Iterator["SpooledFile"]:
-        """An empty file, gone when the block ends. Errors about it do not tell where it lay."""
+        """Yield a temporary file, deleted on exit. Its path is removed from error messages."""
         with tempfile.TemporaryDirectory(prefix="spikewatch-") as folder:
             file = SpooledFile(self, Path(folder) / "upload")
             try:
@@ -32,20 +32,20 @@ class Spool:
                 self.used_bytes -= file.size_bytes
 
     def reserve(self, count: int) -> None:
-        """Take `count` bytes more.
+        """Reserve `count` bytes more.
 
         Raises:
-            SpoolFull: there are not as many.
+            SpoolFull: fewer bytes are left.
         """
         if self.used_bytes + count > self._limit_bytes:
             raise SpoolFull(
-                f"uploads under way fill their {self._limit_bytes} bytes of disk; try again later"
+                f"uploads fill the {self._limit_bytes} bytes of disk that they may use; retry later"
             )
         self.used_bytes += count
 
 
 class SpooledFile:
-    """One upload on disk."""
+    """Temporary file of one upload."""
 
     def __init__(self, spool: Spool, path: Path) -> None:
         self.path = path
@@ -53,17 +53,17 @@ class SpooledFile:
         self._spool = spool
 
     async def write(self, chunk: bytes) -> None:
-        """Append, in a helper thread.
+        """Append a chunk, in a helper thread.
 
         Raises:
-            SpoolFull: all uploads together are too large.
+            SpoolFull: the spool has no room for it.
         """
         self._spool.reserve(len(chunk))
         self.size_bytes += len(chunk)
         await asyncio.to_thread(self._append, chunk)
 
     async def open(self, width: int | None, height: int | None) -> Recording:
-        """The recording in the file, its libraries run in a child process.
+        """Open the recording in the file; its libraries run in a child process.
 
         Raises:
             IngestError: see `open_recording`.
@@ -83,6 +83,6 @@ class SpooledFile:
 
 
 def _close_abandoned(opening: "asyncio.Future[Recording]") -> None:
-    """Nobody waits for this recording any more."""
+    """Close a recording whose upload was cancelled while it was opened."""
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()

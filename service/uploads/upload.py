@@ -9,7 +9,6 @@ from functools import partial
 from typing import NamedTuple
 
 from fastapi import Request
-from starlette.requests import ClientDisconnect
 
 from spikewatch.ingest.formats.header import MAX_HEADER_BYTES
 from spikewatch.ingest.open import sniff
@@ -30,6 +29,7 @@ from spikewatch.service.schemas import JobInfo, JobState, Summary
 from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.resume import ReplayLog, check_available, check_offset
 from spikewatch.service.sessions.session import Session
+from spikewatch.service.tasks import cancel_and_wait
 from spikewatch.service.uploads.admission import SessionAdmission
 from spikewatch.service.uploads.body import POLL_S, UploadBody
 from spikewatch.service.uploads.query import RESUME_FIELDS, UploadQuery, declared_length
@@ -40,10 +40,10 @@ log = logging.getLogger("spikewatch.uploads")
 
 SNIFF_BYTES = MAX_HEADER_BYTES + 2
 WATCHER_TIMEOUT_S = 10.0
-"""How long an upload that is to be watched waits for somebody."""
+"""How long a watched upload waits for its first watcher."""
 
 SPOOLED_FORMATS = ("hdf5", "aedat4")
-"""Formats that cannot be read front to back; an upload of them is put on disk first."""
+"""Formats that need random access; their uploads are spooled to disk first."""
 
 
 class ResultLine(NamedTuple):
@@ -54,7 +54,7 @@ class ResultLine(NamedTuple):
 
 
 class Upload:
-    """Lives on the event loop, and beyond the request that began it."""
+    """State of one upload, which may outlive its requests. Lives on the event loop."""
 
     def __init__(
         self,
@@ -92,12 +92,12 @@ class Upload:
 
     @property
     def nbytes(self) -> int:
-        """Memory of its results."""
+        """Bytes of its results in memory."""
         return self._log.size
 
     @property
     def info(self) -> JobInfo:
-        """The upload as it stands."""
+        """State of the upload, as the API reports it."""
         return JobInfo(
             job_id=self.job_id,
             state=self._state,
@@ -111,7 +111,7 @@ class Upload:
 
     @property
     def is_retryable(self) -> bool:
-        """True if it has failed without results, for want of something that there may be later."""
+        """True if it was rejected for lack of capacity before it had results."""
         return getattr(self._failure, "retry_after_s", None) is not None and not self._log.next_seq
 
     @property
@@ -123,7 +123,7 @@ class Upload:
         return "running" if self._body.complete else "receiving"
 
     async def wait_started(self, request: Request) -> None:
-        """Wait for the first line, or raise what went wrong before it."""
+        """Wait for the first line; raise the error of the upload if it fails before."""
         while self._active_request is request and not (
             self._log.next_seq or self._body.awaiting_request or self.finished_s
         ):
@@ -133,16 +133,18 @@ class Upload:
             raise self._failure
 
     def attach(self, request: Request, query: UploadQuery) -> None:
-        """Take the next bytes from another request; once all have come, there is nothing to take.
+        """Take the next bytes from another request, and send it the results.
 
         Raises:
-            BadRequest: it makes other choices than the first one did.
+            BadRequest: its options or length differ from those of the first request.
             OffsetMismatch: its first byte is not the next one.
             ResultsExpired: results that it asks for are no longer kept.
         """
         ours, theirs = (q.model_dump(exclude=RESUME_FIELDS | {"length"}) for q in (self._query, query))
         if theirs != ours or query.length not in (None, self._body.length):
-            raise BadRequest(f"upload {self.job_id} was begun with other choices or another length")
+            raise BadRequest(
+                f"options or length {query.length} differ from upload {self.job_id}; repeat its first query"
+            )
         check_offset(query.offset, self._body.accepted_bytes, f"upload {self.job_id}")
         check_available(query.seq, self._log.oldest_seq)
         self._active_request = request
@@ -153,9 +155,9 @@ class Upload:
             self._body.attach(request)
 
     async def stream_lines(self, request: Request, seq: int) -> AsyncIterator[bytes]:
-        """Lines as they come, the last one a summary or an error, or how far the upload has come.
+        """Yield lines from `seq` on as they come; the last line is a summary, an error or `accepted_bytes`.
 
-        Ends without a last line if another request has taken this one's place.
+        There is no last line if another request has replaced this one.
         """
         self._log.mark_delivered(seq)
         while self._active_request is request:
@@ -174,31 +176,35 @@ class Upload:
                 await self._wait_for_change()
 
     def available_lines(self, seq: int) -> bytes:
-        """What there is now; ResultsExpired if it does not begin at `seq` any more."""
+        """Return all lines from `seq` on; ResultsExpired if some are no longer kept."""
         check_available(seq, self._log.oldest_seq)
         lines = [self._log.read(number).text for number in range(seq, self._log.next_seq)]
         self._changed.set()
         return b"".join([*lines, self._final_line()] if self.finished_s is not None else lines)
 
     async def detach(self, request: Request) -> None:
-        """A request has ended; only an upload that can be continued goes on without one."""
+        """Release a request that has ended; cancel the upload unless it can be resumed."""
         if self._active_request is request:
-            self._active_request = None  # it holds its connection's buffers, and the job may be kept for long
+            self._active_request = (
+                None  # a request holds the buffers of its connection, and the upload may be kept for long
+            )
         if not self.resumable:
             await self.stop()
 
     async def stop(self) -> None:
-        """End it, if it is under way."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        """Cancel the upload if it is running."""
+        await cancel_and_wait(self._task)
 
     def _on_disconnect(self, request: Request) -> None:
-        """The connection of a request has ended, so nobody reads what is sent over it."""
+        """Stop sending to a request that has disconnected; cancel the upload unless it can be resumed."""
         if not self.resumable:
             self._task.cancel()
         elif self._active_request is request:
             self._active_request = None
             self._changed.set()
+
+    def _disconnected_error(self) -> ClientDisconnected:
+        return ClientDisconnected(f"the client disconnected after {self._body.accepted_bytes} bytes")
 
     async def _wait_for_change(self) -> None:
         self._changed.clear()
@@ -208,21 +214,23 @@ class Upload:
         try:
             with self._authenticator.upload_slot(self._client):
                 await self._detect()
-        except (ClientDisconnect, asyncio.CancelledError):
-            self._failure = ClientDisconnected("the client went away")
+        except asyncio.CancelledError:
+            self._failure = self._disconnected_error()
         except Exception as error:
             if to_problem(error).code == InternalError.code:
                 log.exception("an upload failed")
-            # kept for long: it must not keep the frames that it came from, and all that they hold
+            # the error is kept for long, and its traceback would keep frames with all their objects
             error.__traceback__ = error.__context__ = error.__cause__ = None
             if self._manager.stopped.is_set() and isinstance(error, SessionClosed):
-                error = Draining("the service stopped before all of the upload was run")
+                error = Draining(
+                    f"the service stopped after {self._log.next_seq} windows; send the upload again"
+                )
             self._failure = error
 
     def _on_task_done(self, task: "asyncio.Task[None]") -> None:
-        """Tell all who wait; of a task too that was cancelled before it began, and so ran nothing at all."""
+        """Record the end, also of a task that was cancelled before `_run` began."""
         if task.cancelled():
-            self._failure = ClientDisconnected("the client went away")
+            self._failure = self._disconnected_error()
         if not (self.resumable and self._body.complete):
             # a complete upload watches its reader: lines sent after its disconnect must not count as read
             self._body.stop_reading()
@@ -241,20 +249,27 @@ class Upload:
 
     async def _detect(self) -> None:
         async with aclosing(self._body.chunks()) as body:
-            await self._detect_from(body)
+            head, format_name = await self._read_head(body)
+            options = stream_options(self._query, self._entry.spec, format_name)
+            if format_name in SPOOLED_FORMATS:
+                await self._run_spooled(options, head, body)
+            else:
+                await self._run_streamed(options, head, body)
 
-    async def _detect_from(self, body: AsyncIterator[bytes]) -> None:
+    async def _read_head(self, body: AsyncIterator[bytes]) -> tuple[bytes, str]:
+        """Return the bytes read to detect the format, and the format."""
+        if self._query.format is not None:
+            return b"", self._query.format
         head = b""
-        kind: str | None = self._query.format
-        if kind is None:
-            while len(head) < SNIFF_BYTES and (chunk := await anext(body, b"")):
-                head += chunk
-            kind = sniff(head)
-        options = stream_options(self._query, self._entry.spec, kind)
-        if kind not in SPOOLED_FORMATS:
-            session = await self._open_session(options)
-            await self._run_session(session, self._feed(session, head, body))
-            return
+        while len(head) < SNIFF_BYTES and (chunk := await anext(body, b"")):
+            head += chunk
+        return head, sniff(head)
+
+    async def _run_streamed(self, options: SessionOptions, head: bytes, body: AsyncIterator[bytes]) -> None:
+        session = await self._open_session(options)
+        await self._run_session(session, self._feed(session, head, body))
+
+    async def _run_spooled(self, options: SessionOptions, head: bytes, body: AsyncIterator[bytes]) -> None:
         self._admission.check_capacity()
         with self._spool.temporary_file() as file:
             await file.write(head)
@@ -268,14 +283,14 @@ class Upload:
                 await self._run_session(session, session.enqueue_slices(source.slices()))
 
     async def _open_session(self, options: SessionOptions, source: SliceSource | None = None) -> Session:
-        caller, watched_as = self._client, self._query.watched_as
-        session_id = caller.new_id() if watched_as is None else caller.qualify_id(watched_as)
-        session = await self._manager.create(self._entry, options, caller, source, session_id)
+        client, watched_as = self._client, self._query.watched_as
+        session_id = client.new_id() if watched_as is None else client.qualify_id(watched_as)
+        session = await self._manager.create(self._entry, options, client, source, session_id)
         if watched_as is not None:
             try:
                 await session.watchers.wait_for_subscriber(WATCHER_TIMEOUT_S)
             except asyncio.CancelledError:
-                self._manager.end(session, SessionClosed("the client went away"), "disconnected")
+                self._manager.end(session, SessionClosed(str(self._disconnected_error())), "disconnected")
                 raise
             session.lifecycle.check_open()
         return session
@@ -287,13 +302,13 @@ class Upload:
             await session.feed(chunk)
 
     async def _run_session(self, session: Session, feed: FeedCoroutine) -> None:
-        """Do the feeding, pass results on, and end with the summary."""
+        """Feed the session, collect its results, and make the summary."""
         reason = "client"
         with session.feed_lease.acquire():
             try:
                 await run_to_completion(session, feed, partial(self._append_result, session))
                 self._summary = make_summary(session, self._entry)
-            except (ClientDisconnect, asyncio.CancelledError):
+            except asyncio.CancelledError:
                 reason = "disconnected"
                 raise
             except Exception as error:
@@ -303,7 +318,7 @@ class Upload:
                 self._manager.end(session, SessionClosed("the upload has ended"), reason)
 
     async def _append_result(self, session: Session, result: WindowResult) -> None:
-        """Append a line once there is room; raise why the session has ended if it ends before."""
+        """Append a line once the log has room; raise the error of the session if it ends before."""
         if self._log.full:
             self._manager.metrics.bounds_met.labels("unread_upload").inc()
         while self._log.full:
