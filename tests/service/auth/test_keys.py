@@ -41,8 +41,8 @@ def test_a_key_is_found_by_its_text_and_not_in_its_line() -> None:
         (f"a sha256:{'0' * 64} colour=3", "line 1: expected"),
         (f"a sha256:{'0' * 64} sessions=0", "limits begin at 1"),
         (f"a/b sha256:{'0' * 64}", "line 1: expected"),
-        (f"a sha256:{'0' * 64}\nb sha256:{'0' * 64}", "line 2: this name or key"),
-        (f"a sha256:{'0' * 64}\na sha256:{'1' * 64}", "line 2: this name or key"),
+        (f"a sha256:{'0' * 64}\nb sha256:{'0' * 64}", "line 2: name or key repeats"),
+        (f"a sha256:{'0' * 64}\na sha256:{'1' * 64}", "line 2: name or key repeats"),
     ],
 )
 def test_wrong_lines_are_named_and_not_shown(text: str, message: str) -> None:
