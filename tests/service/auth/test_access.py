@@ -59,7 +59,7 @@ def routes(live: Live) -> list[tuple[str, str]]:
     return [(method.upper(), path) for path, methods in paths.items() for method in methods]
 
 
-def test_every_route_asks_for_a_key(guarded: Live) -> None:
+def test_every_route_requires_a_key(guarded: Live) -> None:
     asked = 0
     for method, path in routes(guarded):
         path = path.format(session_id="x", job_id="x", name="y")
@@ -83,7 +83,7 @@ def test_every_route_asks_for_a_key(guarded: Live) -> None:
         assert json.loads(refused.value.response.body)["code"] == "key_missing"
 
 
-def test_both_headers_carry_a_key(guarded: Live) -> None:
+def test_key_is_accepted_in_both_headers(guarded: Live) -> None:
     for headers in ({"X-API-Key": ALICE}, {"Authorization": f"bearer {ALICE}"}):
         assert guarded.http.get("/v1/models", headers=headers).status_code == 200
     for headers in (
@@ -95,7 +95,7 @@ def test_both_headers_carry_a_key(guarded: Live) -> None:
     assert problem(guarded.http.get("/v1/models", params={"key": ALICE})) == (401, "key_missing")
 
 
-def test_a_key_opens_only_its_own_sessions(guarded: Live, alice: httpx.Client, bob: httpx.Client) -> None:
+def test_key_accesses_its_own_sessions_only(guarded: Live, alice: httpx.Client, bob: httpx.Client) -> None:
     hers, his, ended = opened(alice), opened(bob), opened(alice)
     alice.delete(f"/v1/sessions/{ended}")
     assert [s["session_id"] for s in alice.get("/v1/sessions").json()["sessions"]] == [hers]
@@ -118,7 +118,7 @@ def test_a_key_opens_only_its_own_sessions(guarded: Live, alice: httpx.Client, b
         assert client.delete(f"/v1/sessions/{session_id}").status_code == 200
 
 
-def test_keys_may_choose_the_same_names(guarded: Live, alice: httpx.Client, bob: httpx.Client) -> None:
+def test_two_keys_can_use_the_same_session_id(guarded: Live, alice: httpx.Client, bob: httpx.Client) -> None:
     assert opened(alice, session_id="camera") != opened(bob, session_id="camera")
     alice.post("/v1/sessions/camera/events", content=dat_stream(1))
     accepted = [client.get("/v1/sessions/camera").json()["accepted_bytes"] for client in (alice, bob)]
@@ -135,7 +135,7 @@ def test_keys_may_choose_the_same_names(guarded: Live, alice: httpx.Client, bob:
         assert client.delete("/v1/sessions/camera").status_code == 200
 
 
-def test_a_saved_session_is_resumed_by_its_key_alone(detector: Detector, tmp_path: Path) -> None:
+def test_saved_session_is_resumed_by_its_key_only(detector: Detector, tmp_path: Path) -> None:
     """Also by a service that was started later."""
     options = {"api_keys": f"{ALICE_LINE}\n{BOB_LINE}", "snapshot_dir": tmp_path}
     data = dat_stream(8)
@@ -155,7 +155,7 @@ def test_a_saved_session_is_resumed_by_its_key_alone(detector: Detector, tmp_pat
             assert (answer.json()["session_id"], answer.json()["accepted_bytes"]) == (session_id, 9600)
 
 
-def test_results_are_those_of_a_service_without_keys(guarded: Live, live: Live, alice: httpx.Client) -> None:
+def test_results_with_keys_equal_results_without(guarded: Live, live: Live, alice: httpx.Client) -> None:
     ours = alice.post("/v1/detections", content=dat_file(8)).text.splitlines()[:-1]
     theirs = live.http.post("/v1/detections", content=dat_file(8)).text.splitlines()[:-1]
     assert comparable(list(map(json.loads, ours))) == comparable(list(map(json.loads, theirs)))
@@ -168,7 +168,7 @@ def test_results_are_those_of_a_service_without_keys(guarded: Live, live: Live, 
     assert comparable(windows) == comparable(list(map(json.loads, ours)))
 
 
-def test_a_ticket_opens_one_websocket_once(
+def test_ticket_opens_one_websocket_once(
     guarded: Live, alice: httpx.Client, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -193,9 +193,7 @@ def test_a_ticket_opens_one_websocket_once(
         alice.delete(f"/v1/sessions/{session_id}")
 
 
-def test_a_ticket_does_not_wait_for_ever(
-    guarded: Live, alice: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ticket_expires(guarded: Live, alice: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     session_id = opened(alice)
     monkeypatch.setattr(spikewatch.service.auth.tickets, "TICKET_LIFETIME_S", -1.0)
     url = alice.post(f"/v1/sessions/{session_id}/ticket").json()["watch_url"]
@@ -204,7 +202,7 @@ def test_a_ticket_does_not_wait_for_ever(
     alice.delete(f"/v1/sessions/{session_id}")
 
 
-def test_tickets_of_one_key_do_not_push_out_those_of_another() -> None:
+def test_tickets_of_one_key_do_not_evict_those_of_another() -> None:
     tickets, a, b = spikewatch.service.auth.tickets.Tickets(), Client("a", None), Client("b", None)
     first = tickets.issue(a, "1")
     most = spikewatch.service.auth.tickets.MAX_TICKETS_PER_KEY
@@ -217,7 +215,7 @@ def test_tickets_of_one_key_do_not_push_out_those_of_another() -> None:
     assert all(tickets.redeem(ticket, "/v1/sessions/2/stream") is b for ticket in many[1:])
 
 
-def test_sessions_of_a_key_are_bounded(guarded: Live, alice: httpx.Client) -> None:
+def test_sessions_of_key_beyond_limit_are_rejected(guarded: Live, alice: httpx.Client) -> None:
     with with_key(guarded, SLOW) as slow:
         session_id = opened(slow)
         for path, content in (("sessions", b"{}"), ("detections", dat_file(1))):
@@ -234,7 +232,7 @@ def caller(live: Live, key: str) -> Client:
     return live.authenticator.authenticate(key, "")
 
 
-def test_requests_of_a_key_wait_until_its_bytes_are_paid_for(guarded: Live, alice: httpx.Client) -> None:
+def test_requests_beyond_rate_of_key_are_rejected(guarded: Live, alice: httpx.Client) -> None:
     with with_key(guarded, DEBTOR) as debtor:
         session_id = opened(debtor)
         until(lambda: caller(guarded, DEBTOR).consume_bytes(0) == 0)
@@ -249,7 +247,7 @@ def test_requests_of_a_key_wait_until_its_bytes_are_paid_for(guarded: Live, alic
     assert 'spikewatch_refused_total{code="key_bytes"} 3.0' in alice.get("/metrics").text
 
 
-def test_streams_of_a_key_are_held_back(guarded: Live, alice: httpx.Client) -> None:
+def test_streams_beyond_rate_of_key_are_throttled(guarded: Live, alice: httpx.Client) -> None:
     data = dat_stream(20)
     with with_key(guarded, SLOW) as slow:
         until(lambda: caller(guarded, SLOW).consume_bytes(0) == 0)
@@ -268,7 +266,7 @@ def test_streams_of_a_key_are_held_back(guarded: Live, alice: httpx.Client) -> N
     assert float(held.split()[1]) > 0
 
 
-def test_no_route_escapes_the_openapi_list(guarded: Live) -> None:
+def test_openapi_lists_every_route(guarded: Live) -> None:
     """Routes hidden from the schema are pages; every other one is in the list that is checked above."""
     hidden = {
         route.path

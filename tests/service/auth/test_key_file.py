@@ -21,21 +21,21 @@ from tests.service.support.live import dat_file, live_service
 from tests.service.support.waiting import until
 
 
-def test_settings_of_lists_and_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_and_keys_are_read_from_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPIKEWATCH_CORS_ORIGINS", "https://a.example,http://b:8000")
     monkeypatch.setenv("SPIKEWATCH_API_KEYS", ALICE_LINE)
     assert Settings().cors_origins == ("https://a.example", "http://b:8000")
     assert "sha256" not in repr(Settings())
 
 
-def test_a_file_that_cannot_be_read_stops_the_start(detector: Detector, tmp_path: Path) -> None:
+def test_unreadable_key_file_prevents_start(detector: Detector, tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("\n")
     for name in ("absent", "empty"):
         with pytest.raises(InvalidSettings):
             create_app(Settings(api_keys_file=tmp_path / name), detector)
 
 
-def test_a_file_that_changes_is_read_again(
+def test_changed_key_file_is_reloaded(
     detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path, now = tmp_path / "keys", [0.0]
@@ -59,7 +59,7 @@ def test_a_file_that_changes_is_read_again(
     assert names_after(ALICE_LINE) == ["alice"]
 
 
-def test_a_file_that_could_not_be_read_is_tried_again(
+def test_failed_reload_of_key_file_is_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A `chmod` that comes later, or a file descriptor that is free again, leaves the file as it is."""
@@ -80,7 +80,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     assert [key.name for key in keys()] == ["bob"]
 
 
-def test_a_file_that_was_emptied_locks_out_all(detector: Detector, tmp_path: Path) -> None:
+def test_emptied_key_file_rejects_all_keys(detector: Detector, tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_text(ALICE_LINE)
     with live_service(detector, api_keys_file=path) as live, with_key(live, ALICE) as alice:
@@ -90,7 +90,7 @@ def test_a_file_that_was_emptied_locks_out_all(detector: Detector, tmp_path: Pat
         assert problem(live.http.get("/v1/models")) == (401, "key_missing")
 
 
-def test_limits_that_change_count_what_is_used_already(tmp_path: Path) -> None:
+def test_changed_limits_count_current_use(tmp_path: Path) -> None:
     """Else each change of a line would let a key send as many recordings again, and forgive its bytes."""
     path = tmp_path / "keys"
     path.write_text(f"{ALICE_LINE} uploads=2 bytes_per_s=1000")
@@ -108,7 +108,7 @@ def test_limits_that_change_count_what_is_used_already(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [BOB_LINE, make_key("alice")[1]], ids=["removed", "replaced"])
-def test_a_key_that_is_locked_out_has_no_tickets_either(tmp_path: Path, left: str) -> None:
+def test_removed_key_invalidates_its_tickets(tmp_path: Path, left: str) -> None:
     """Else it would open a stream once more, and keep it as long as it likes."""
     path = tmp_path / "keys"
     path.write_text(ALICE_LINE)
@@ -141,7 +141,7 @@ def refused(access: Authenticator, key: str) -> bool:
         pytest.param("0.0.0.0", ALICE_LINE, False, id="keys"),
     ],
 )
-def test_a_service_open_to_all_says_so(
+def test_service_without_keys_logs_a_warning(
     detector: Detector, host: str, keys: str | None, warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = Settings(host=host, api_keys=keys)
@@ -149,7 +149,7 @@ def test_a_service_open_to_all_says_so(
     assert ("no API keys are set" in caplog.text) is warned
 
 
-def test_the_command_makes_a_key_that_opens(detector: Detector, run: Callable[..., Done]) -> None:
+def test_key_command_makes_a_valid_key(detector: Detector, run: Callable[..., Done]) -> None:
     done = run("key", "camera-1")
     assert done.status == 0
     key = done.err.split("shown this once: ")[1].split()[0]

@@ -8,7 +8,7 @@ from tests.service.support.keyring import ALICE, ALICE_LINE, BOB, BOB_LINE, SLOW
 from tests.service.support.live import dat_file, dat_stream, live_service, talk
 
 
-def test_who_is_held_back_is_not_silent(detector: Detector) -> None:
+def test_throttled_client_is_not_idle(detector: Detector) -> None:
     """A message may cost its key more time than silence may last."""
     line = f"{SLOW_LINE} bytes_per_s=10000"
     with (
@@ -24,7 +24,7 @@ def test_who_is_held_back_is_not_silent(detector: Detector) -> None:
     assert "idle_warning" not in [message["type"] for message in others]
 
 
-def test_uploads_at_once_are_bounded(detector: Detector) -> None:
+def test_concurrent_uploads_are_limited(detector: Detector) -> None:
     lines = f"{ALICE_LINE} uploads=1\n{BOB_LINE}"
     with (
         live_service(detector, api_keys=lines, max_uploads=2) as live,

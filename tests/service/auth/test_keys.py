@@ -19,7 +19,7 @@ from spikewatch.service.errors import (
 LIMITS = KeyLimits(sessions=2, uploads=1, bytes_per_s=1000)
 
 
-def test_a_key_is_found_by_its_text_and_not_in_its_line() -> None:
+def test_key_is_found_by_its_text_and_not_in_its_line() -> None:
     (first, line), (second, other) = make_key("camera-1"), make_key("camera-2")
     keys = parse_keys(f"# cameras\n\n{line}  # left\n{other}\tsessions=7 bytes_per_s=5\n", "keys", LIMITS)
     assert first not in line
@@ -45,27 +45,27 @@ def test_a_key_is_found_by_its_text_and_not_in_its_line() -> None:
         (f"a sha256:{'0' * 64}\na sha256:{'1' * 64}", "line 2: name or key repeats"),
     ],
 )
-def test_wrong_lines_are_named_and_not_shown(text: str, message: str) -> None:
+def test_error_for_invalid_line_has_its_number_only(text: str, message: str) -> None:
     with pytest.raises(InvalidSettings, match=message) as told:
         parse_keys(text, "keys", LIMITS)
     assert "secret-in-clear" not in str(told.value)
     assert "0000" not in str(told.value)
 
 
-def test_a_file_without_keys_is_none() -> None:
+def test_key_file_without_keys_is_rejected() -> None:
     keys = parse_keys("\n# only words\n", "keys", LIMITS)
     assert keys == []
     with pytest.raises(InvalidSettings, match="keys holds no key"):
         require_keys(keys, "keys")
 
 
-def test_names_are_plain() -> None:
+def test_invalid_key_name_is_rejected() -> None:
     for name in ("", "a b", "a\n", "x" * 65, "ü"):
         with pytest.raises(BadRequest, match="no name for a key"):
             make_key(name)
 
 
-def test_a_bucket_lets_its_rate_through() -> None:
+def test_token_bucket_allows_its_rate() -> None:
     now = [0.0]
     bucket = TokenBucket(1000, lambda: now[0])
     assert bucket.consume(500) == 0.5, "nothing was saved up yet"
@@ -81,7 +81,7 @@ def test_a_bucket_lets_its_rate_through() -> None:
     assert total / (now[0] - 11.5) == pytest.approx(1000, rel=0.02)
 
 
-def test_a_caller_keeps_to_its_limits() -> None:
+def test_client_limits_sessions_uploads_and_rate() -> None:
     caller, other = Client("a", LIMITS), Client("b", LIMITS)
     running = {caller.new_id(): None, other.new_id(): None, other.new_id(): None}
     caller.check_session_limit(running)
@@ -98,7 +98,7 @@ def test_a_caller_keeps_to_its_limits() -> None:
     assert told.value.retry_after_s in (4, 5)
 
 
-def test_a_caller_cannot_name_what_is_not_its_own() -> None:
+def test_client_cannot_name_sessions_of_other_keys() -> None:
     caller, other, again = (Client(name, LIMITS) for name in ("a", "a.b", "a"))
     session_id = caller.new_id()
     assert caller.owns(session_id)
@@ -113,7 +113,7 @@ def test_a_caller_cannot_name_what_is_not_its_own() -> None:
     assert re.fullmatch(r"[a-z0-9-]{45}", session_id)
 
 
-def test_anyone_has_no_limits() -> None:
+def test_anonymous_client_has_no_limits() -> None:
     anyone = Client("anyone", None)
     assert anyone.qualify_id("x") == "x"
     assert re.fullmatch(r"[a-z0-9]{32}", anyone.new_id())

@@ -14,7 +14,7 @@ from tests.service.support.keyring import ALICE, ALICE_LINE
 from tests.service.support.live import SENSOR, Live, live_service
 
 
-def test_other_sites_may_not_use_it(live: Live, detector: Detector) -> None:
+def test_origin_of_other_site_is_rejected(live: Live, detector: Detector) -> None:
     """Whoever opens a page in a browser on this machine lends it the way to a service on loopback."""
     foreign = {"Origin": "https://evil.example"}
     assert problem(live.http.post("/v1/sessions", json=SENSOR, headers=foreign)) == (403, "origin_refused")
@@ -32,7 +32,7 @@ def test_other_sites_may_not_use_it(live: Live, detector: Detector) -> None:
     assert live.http.delete(f"/v1/sessions/{session_id}", headers={"Origin": live.url}).status_code == 200
 
 
-def test_listed_origins_may(detector: Detector) -> None:
+def test_listed_origin_is_allowed(detector: Detector) -> None:
     friend = {"Origin": "https://friend.example"}
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
     with live_service(
@@ -51,7 +51,7 @@ def test_listed_origins_may(detector: Detector) -> None:
         assert "access-control-allow-origin" not in evil.headers
 
 
-def test_other_names_are_refused_where_the_own_are_known(detector: Detector) -> None:
+def test_host_not_in_allowed_hosts_is_rejected(detector: Detector) -> None:
     with live_service(detector, allowed_hosts="localhost, 127.0.0.1") as live:
         assert live.http.get("/v1/models").status_code == 200
         for host in (f"evil.example:{live.port}", "[::", "localhost.evil.example", "@localhost:x@y"):
@@ -60,12 +60,12 @@ def test_other_names_are_refused_where_the_own_are_known(detector: Detector) -> 
 
 
 @pytest.mark.parametrize("origins", ["*", "https://a.example/", "a.example", "https://*.example"])
-def test_origins_are_origins(origins: str) -> None:
+def test_invalid_cors_origin_is_rejected(origins: str) -> None:
     with pytest.raises(ValidationError, match="invalid origin"):
         Settings(cors_origins=origins)
 
 
-def test_pages_and_metrics_are_switched_apart(detector: Detector, tmp_path: Path) -> None:
+def test_pages_and_metrics_have_separate_key_settings(detector: Detector, tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text("mine")
     pages = ("/", "/viewer/main.js", "/viewer/demo.dat", "/pages/a.html", "/docs", "/openapi.json")
     for metrics, viewer in ((True, False), (False, True)):

@@ -78,7 +78,7 @@ def unsent(live: Live) -> list[int]:
     return [c.transport.get_write_buffer_size() for c in list(live.server.server_state.connections)]
 
 
-def test_headers_that_never_end_are_given_up(hasty: Live) -> None:
+def test_slow_headers_time_out(hasty: Live) -> None:
     refused = hasty.metric('spikewatch_refused_total{code="too_slow"}')
     with raw(hasty, b"GET / HTTP/1.1\r\nHost: x\r\nX-A: ") as client:
         start = time.monotonic()
@@ -88,7 +88,7 @@ def test_headers_that_never_end_are_given_up(hasty: Live) -> None:
 
 
 @pytest.mark.parametrize("piece", [b"", b"\r\n"])
-def test_connections_that_ask_nothing_are_closed(hasty: Live, piece: bytes) -> None:
+def test_connections_without_request_are_closed(hasty: Live, piece: bytes) -> None:
     with raw(hasty) as client:
         assert (trickle(client, piece) if piece else rest(client)) in (b"",) or piece
     answered = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -109,25 +109,25 @@ def test_connections_that_ask_nothing_are_closed(hasty: Live, piece: bytes) -> N
         + b"\r\n\r\n",
     ],
 )
-def test_headers_are_bounded(hasty: Live, head: bytes) -> None:
+def test_headers_beyond_limit_are_rejected(hasty: Live, head: bytes) -> None:
     with raw(hasty, head) as client:
         assert code_of(rest(client)) == (431, "headers_too_large")
 
 
-def test_trailers_that_never_end_are_bounded(hasty: Live) -> None:
+def test_trailers_beyond_limit_are_rejected(hasty: Live) -> None:
     session_id = hasty.open()
     head = f"POST /v1/sessions/{session_id}/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
     with raw(hasty, head.encode() + b"0\r\n") as client:
         assert b"431" in trickle(client, b"X-A: b\r\n" * 100, 0.01)
 
 
-def test_what_is_no_http_is_a_problem(hasty: Live) -> None:
+def test_invalid_http_gets_a_problem(hasty: Live) -> None:
     with raw(hasty, b"\x16\x03\x01 this is TLS\r\n\r\n") as client:
         assert code_of(rest(client)) == (400, "bad_request")
 
 
 @pytest.mark.parametrize("path", ["/v1/sessions", "/v1/sessions/{id}/events", "/v1/sessions/{id}/state"])
-def test_bodies_that_trickle_are_given_up(hasty: Live, path: str) -> None:
+def test_slow_bodies_time_out(hasty: Live, path: str) -> None:
     """Pieces come often enough, but never add up."""
     session_id = hasty.open()
     method = "PUT" if path.endswith("state") else "POST"
@@ -138,7 +138,7 @@ def test_bodies_that_trickle_are_given_up(hasty: Live, path: str) -> None:
         assert time.monotonic() - start < IDLE_S + 15
 
 
-def test_uploads_that_trickle_are_given_up(hasty: Live) -> None:
+def test_slow_uploads_time_out(hasty: Live) -> None:
     with raw(hasty, b"POST /v1/detections HTTP/1.1\r\nHost: x\r\nContent-Length: 50000\r\n\r\n") as client:
         assert code_of(trickle(client, b"% a 1\n")) == (408, "too_slow")
     with raw(hasty, b"POST /v1/detections HTTP/1.1\r\nHost: x\r\nContent-Length: 5000000\r\n\r\n") as client:
@@ -148,7 +148,7 @@ def test_uploads_that_trickle_are_given_up(hasty: Live) -> None:
         assert b'"code":"too_slow"' in answer
 
 
-def test_a_client_answered_early_may_not_send_for_ever(hasty: Live) -> None:
+def test_body_after_early_response_times_out(hasty: Live) -> None:
     for head in (b"GET /v2/health/live", b"POST /nowhere"):
         with raw(hasty, head + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n") as client:
             assert client.recv(65536).startswith(b"HTTP/1.1")
@@ -157,7 +157,7 @@ def test_a_client_answered_early_may_not_send_for_ever(hasty: Live) -> None:
             assert time.monotonic() - start < HEAD_S + 15
 
 
-def test_a_response_nobody_reads_is_dropped(hasty: Live) -> None:
+def test_unread_response_closes_connection(hasty: Live) -> None:
     before = met(hasty, "unread_answer")
     request = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
     with raw(hasty, request * 300, small_buffer=True):
@@ -165,7 +165,7 @@ def test_a_response_nobody_reads_is_dropped(hasty: Live) -> None:
         until(lambda: not any(unsent(hasty)))
 
 
-def test_a_websocket_that_never_reads_is_dropped(hasty: Live) -> None:
+def test_websocket_that_never_reads_is_closed(hasty: Live) -> None:
     """Its results fill all buffers; then its session is idle, and ends, and so does the connection."""
     session_id = hasty.open(slices=1, hop=1, slice_us=1000, confidence=0.0, iou=1.0)
     with upgraded(hasty, f"/v1/sessions/{session_id}/stream") as client:
@@ -175,7 +175,7 @@ def test_a_websocket_that_never_reads_is_dropped(hasty: Live) -> None:
         until(lambda: not any(unsent(hasty)))
 
 
-def test_pings_without_end_cost_no_memory(hasty: Live) -> None:
+def test_unread_pongs_do_not_accumulate(hasty: Live) -> None:
     session_id = hasty.open()
     with upgraded(hasty, f"/v1/sessions/{session_id}/watch") as client:
         client.settimeout(0.5)
@@ -192,7 +192,7 @@ def test_pings_without_end_cost_no_memory(hasty: Live) -> None:
         assert 0 < most < 1 << 20
 
 
-def test_a_message_of_empty_frames_is_cut_off(hasty: Live) -> None:
+def test_message_of_empty_frames_is_rejected(hasty: Live) -> None:
     session_id = hasty.open()
     with upgraded(hasty, f"/v1/sessions/{session_id}/stream") as client:
         client.sendall(frame(2, b"", fin=False) + frame(0, b"", fin=False) * 20_000)
@@ -200,7 +200,7 @@ def test_a_message_of_empty_frames_is_cut_off(hasty: Live) -> None:
     assert met(hasty, "message_size") == 1
 
 
-def test_a_message_that_is_too_long_is_cut_off(detector: Detector) -> None:
+def test_message_beyond_limit_is_rejected(detector: Detector) -> None:
     with live_service(detector, max_message_bytes=1024) as live:
         session_id = live.open()
         with upgraded(live, f"/v1/sessions/{session_id}/stream") as client:
@@ -209,7 +209,7 @@ def test_a_message_that_is_too_long_is_cut_off(detector: Detector) -> None:
         assert met(live, "message_size") == 1
 
 
-def test_a_websocket_that_answers_no_ping_is_dropped(detector: Detector) -> None:
+def test_websocket_without_pong_is_closed(detector: Detector) -> None:
     with live_service(detector, ping_timeout_s=0.2) as live:
         session_id = live.open()
         with upgraded(live, f"/v1/sessions/{session_id}/stream") as client:
@@ -218,7 +218,7 @@ def test_a_websocket_that_answers_no_ping_is_dropped(detector: Detector) -> None
         assert live.http.get(f"/v1/sessions/{session_id}").status_code == 200
 
 
-def test_a_sender_that_is_not_listened_to_is_not_taken_for_dead(detector: Detector) -> None:
+def test_pong_timeout_is_extended_while_reading_is_paused(detector: Detector) -> None:
     """While the service pushes back it does not read the answers to its pings either."""
     with live_service(detector, inbox_slices=1, ping_timeout_s=0.3) as live:
         session_id = live.open(slices=1, hop=1)
@@ -235,7 +235,7 @@ def test_a_sender_that_is_not_listened_to_is_not_taken_for_dead(detector: Detect
         assert held
 
 
-def test_only_so_many_connections(detector: Detector) -> None:
+def test_connections_beyond_limit_are_rejected(detector: Detector) -> None:
     with live_service(detector, max_connections=3) as live:
         with raw(live), raw(live), raw(live), raw(live, b"GET / HTTP/1.1\r\n\r\n") as last:
             assert code_of(rest(last)) == (503, "connections_full")
@@ -244,7 +244,7 @@ def test_only_so_many_connections(detector: Detector) -> None:
         assert live.metric('spikewatch_refused_total{code="connections_full"}') == 1
 
 
-def test_only_so_many_onlookers(detector: Detector) -> None:
+def test_watchers_beyond_limit_are_rejected(detector: Detector) -> None:
     with live_service(detector, max_watchers=1) as live:
         session_id = live.open()
         address = f"{live.ws_url}/v1/sessions/{session_id}/watch"

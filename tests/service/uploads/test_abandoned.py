@@ -31,7 +31,7 @@ def sending(live: Live, data: bytes, announced: int | None = None, **query: Any)
 
 
 @pytest.mark.parametrize("comers", [0, 1])
-def test_results_sent_to_a_client_that_has_gone_do_not_count_as_read(detector: Detector, comers: int) -> None:
+def test_results_sent_to_disconnected_client_stay_unread(detector: Detector, comers: int) -> None:
     """Of the client that brought the bytes, or of one that came back for the results: they are held back."""
     data = dat_file(200)
     with live_service(detector) as live:
@@ -55,7 +55,7 @@ def test_results_sent_to_a_client_that_has_gone_do_not_count_as_read(detector: D
         )
 
 
-def test_who_wants_no_early_results_is_not_waited_for(detector: Detector) -> None:
+def test_upload_with_seq_is_not_held_back_by_earlier_results(detector: Detector) -> None:
     with live_service(detector, max_pending_result_bytes=LITTLE) as live:
         query = {**EVERY, "job_id": "j", "seq": 30}
         answer = live.http.post("/v1/detections", content=dat_file(60), params=query)
@@ -64,7 +64,7 @@ def test_who_wants_no_early_results_is_not_waited_for(detector: Detector) -> Non
         assert last["summary"]["windows"] == 60
 
 
-def test_an_upload_that_nobody_reads_ends(detector: Detector) -> None:
+def test_unread_upload_times_out(detector: Detector) -> None:
     """Also where few results are left to be run, and makes room for the next."""
     limits = {"max_pending_result_bytes": LITTLE, "idle_timeout_s": 1.5, "max_uploads": 1}
     with live_service(detector, **limits) as live:
@@ -78,7 +78,7 @@ def test_an_upload_that_nobody_reads_ends(detector: Detector) -> None:
         assert "error" in json.loads(last)
 
 
-def test_an_upload_that_waits_ends_with_its_session_and_takes_no_other_along(detector: Detector) -> None:
+def test_waiting_upload_ends_with_its_session_only(detector: Detector) -> None:
     """Its session is ended while it hangs; another gets the id, and keeps it and its membranes."""
     data, stream = dat_file(12), dat_stream(8)
     with live_service(detector, idle_timeout_s=1.5) as live:
@@ -97,7 +97,7 @@ def test_an_upload_that_waits_ends_with_its_session_and_takes_no_other_along(det
         assert comparable(found["windows"]) == comparable(expected["windows"])
 
 
-def test_an_upload_left_before_somebody_looks_on_leaves_no_session(detector: Detector) -> None:
+def test_watched_upload_cancelled_early_leaves_no_session(detector: Detector) -> None:
     with live_service(detector, max_sessions=1) as live:
         with sending(live, dat_file(6), watched_as="0" * 32):
             until(lambda: bool(live.manager.sessions))
@@ -105,7 +105,7 @@ def test_an_upload_left_before_somebody_looks_on_leaves_no_session(detector: Det
         assert upload(live, dat_file(2))[1]["windows"] == 1
 
 
-def test_an_upload_that_is_forgotten_before_it_begins_is_answered(
+def test_upload_cancelled_before_its_task_runs_is_answered(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A DELETE may be served in the same turn of the event loop; its upload's task then never runs."""

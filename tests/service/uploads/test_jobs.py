@@ -25,7 +25,7 @@ from tests.service.support.uploads import as_hdf5, broken_off, job_at, lines, lo
 from tests.service.support.waiting import until
 
 
-def test_every_upload_can_be_looked_up_and_read_again(live: Live) -> None:
+def test_upload_can_be_looked_up_and_read_again(live: Live) -> None:
     answer = send(live, dat_file(6))
     windows, last = lines(answer)
     where = answer.headers["location"]
@@ -40,7 +40,7 @@ def test_every_upload_can_be_looked_up_and_read_again(live: Live) -> None:
 
 
 @pytest.mark.parametrize("format", ["dat", "hdf5"])
-def test_a_broken_upload_is_continued(live: Live, tmp_path: Path, format: str) -> None:
+def test_broken_upload_resumes_at_offset(live: Live, tmp_path: Path, format: str) -> None:
     """Broken in the header, and again in the middle of a record; one session, each result once."""
     data = as_hdf5(tmp_path, 20) if format == "hdf5" else dat_file(20)
     expected, summary = upload(live, data, **LOW)
@@ -61,7 +61,7 @@ def test_a_broken_upload_is_continued(live: Live, tmp_path: Path, format: str) -
     live.http.delete(f"/v1/detections/{format}")
 
 
-def test_an_upload_in_parts(live: Live) -> None:
+def test_upload_in_parts_gives_each_result_once(live: Live) -> None:
     """Whole requests that each bring a part; the answers have each result once."""
     data, got = dat_file(12), []
     expected, summary = upload(live, data, **LOW)
@@ -77,7 +77,7 @@ def test_an_upload_in_parts(live: Live) -> None:
     live.http.delete("/v1/detections/parts")
 
 
-def test_another_request_takes_the_place_of_one_that_hangs(live: Live) -> None:
+def test_new_request_replaces_hanging_one(live: Live) -> None:
     """Its connection has broken without the service noticing."""
     data = dat_file(10)
     expected, _ = upload(live, data, **LOW)
@@ -96,7 +96,7 @@ def test_another_request_takes_the_place_of_one_that_hangs(live: Live) -> None:
     live.http.delete("/v1/detections/hangs")
 
 
-def test_one_that_hangs_before_the_first_result_is_let_go(live: Live, tmp_path: Path) -> None:
+def test_request_hanging_before_first_result_is_released(live: Live, tmp_path: Path) -> None:
     """At once, not when a result comes."""
     data, at = as_hdf5(tmp_path, 20), ("127.0.0.1", live.port)
     head = "POST /v1/detections?job_id=hangs{} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n"
@@ -109,7 +109,7 @@ def test_one_that_hangs_before_the_first_result_is_let_go(live: Live, tmp_path: 
     live.http.delete("/v1/detections/hangs")
 
 
-def test_other_choices_or_ids_are_refused(live: Live) -> None:
+def test_upload_resumed_with_other_query_is_rejected(live: Live) -> None:
     data = dat_file(3)
     assert problem(send(live, data, offset=5)) == (422, "invalid_request")
     assert problem(send(live, data, job_id="a/b")) == (422, "invalid_request")
@@ -128,7 +128,7 @@ def test_other_choices_or_ids_are_refused(live: Live) -> None:
     live.http.delete("/v1/detections/k")
 
 
-def test_who_never_comes_back_is_given_up(detector: Detector) -> None:
+def test_upload_that_is_not_resumed_times_out(detector: Detector) -> None:
     with live_service(detector, idle_timeout_s=1.0, max_sessions=1) as live:
         data = dat_file(8)
         broken_off(live, "gone", data[:15_000], len(data), format="dat")
@@ -140,7 +140,7 @@ def test_who_never_comes_back_is_given_up(detector: Detector) -> None:
         assert upload(live, data)[1]["windows"] == 2
 
 
-def test_a_stopping_service_does_not_wait_for_the_rest(detector: Detector) -> None:
+def test_shutdown_does_not_wait_for_incomplete_upload(detector: Detector) -> None:
     with live_service(detector, drain_timeout_s=120) as live:
         data = dat_file(8)
         broken_off(live, "rest", data[:9000], len(data))
@@ -149,7 +149,7 @@ def test_a_stopping_service_does_not_wait_for_the_rest(detector: Detector) -> No
         assert time.monotonic() - begun_s < 60
 
 
-def test_results_are_kept_within_limits(detector: Detector) -> None:
+def test_ended_uploads_are_evicted_beyond_limits(detector: Detector) -> None:
     with live_service(detector, jobs_max_count=2, jobs_keep_s=1.5) as live:
         for job_id in "abc":
             send(live, dat_file(2), job_id=job_id)
@@ -180,7 +180,7 @@ class FakeRequest:
             yield chunk
 
 
-def test_what_a_displaced_request_has_brought_ahead_is_not_taken() -> None:
+def test_chunks_read_ahead_of_replaced_request_are_discarded() -> None:
     """The other request was told an offset; nothing may be added to it from here on."""
 
     async def taken() -> list[bytes]:
@@ -234,7 +234,7 @@ def test_replay_log_rewinds_to_delivered_results() -> None:
     assert (log.size, log.pending_size, log.next_seq) == (2, 0, 7)
 
 
-def test_a_client_that_reads_late_holds_the_upload_back(detector: Detector) -> None:
+def test_late_reader_holds_upload_back(detector: Detector) -> None:
     """Nobody reads the answer; the results wait, and are all there in the end."""
     with live_service(detector, max_pending_result_bytes=2000, outbox_windows=2) as live:
         data = dat_file(30)

@@ -43,14 +43,14 @@ def closing(http: httpx.Client, session_id: str) -> Callable[[], object]:
     return lambda: http.delete(f"/v1/sessions/{session_id}").raise_for_status()
 
 
-def test_when_all_sessions_are_in_use(detector: Detector, tmp_path: Path) -> None:
+def test_upload_without_free_session_is_rejected(detector: Detector, tmp_path: Path) -> None:
     with live_service(detector, max_sessions=1) as live:
         for data in (DATA, as_hdf5(tmp_path, 4)):
             check_taken_later(live.http, "sessions_full", closing(live.http, live.open()), data)
             live.http.delete("/v1/detections/again").raise_for_status()
 
 
-def test_when_the_sessions_of_a_key_are_in_use(detector: Detector) -> None:
+def test_upload_without_free_key_session_is_rejected(detector: Detector) -> None:
     lines_of_keys = f"{ALICE_LINE} sessions=1"
     with live_service(detector, api_keys=lines_of_keys) as live, with_key(live, ALICE) as alice:
         session_id = alice.post("/v1/sessions", json=SENSOR).json()["session_id"]
@@ -58,7 +58,7 @@ def test_when_the_sessions_of_a_key_are_in_use(detector: Detector) -> None:
 
 
 @pytest.mark.parametrize(("code", "max_uploads"), [("uploads_full", 1), ("key_uploads", 2)])
-def test_when_others_are_uploaded(detector: Detector, code: str, max_uploads: int) -> None:
+def test_upload_beyond_upload_limits_is_rejected(detector: Detector, code: str, max_uploads: int) -> None:
     lines_of_keys = f"{ALICE_LINE} uploads=1"
     with (
         live_service(detector, api_keys=lines_of_keys, max_uploads=max_uploads) as live,
@@ -70,7 +70,7 @@ def test_when_others_are_uploaded(detector: Detector, code: str, max_uploads: in
             check_taken_later(alice, code, others.close)
 
 
-def test_when_no_memory_is_left_for_the_model(detector: Detector, tmp_path: Path) -> None:
+def test_upload_without_model_memory_is_rejected(detector: Detector, tmp_path: Path) -> None:
     weights = save(tmp_path / "weights", a=variant("a", 2), b=variant("b", 3))
     with many(detector, weights) as live:
         enough = memory_of(live, "default", "b") + 1
@@ -85,7 +85,7 @@ def test_when_no_memory_is_left_for_the_model(detector: Detector, tmp_path: Path
         assert send(live, data, weights="a").status_code == 200, "what is loaded needs no room"
 
 
-def test_when_the_disk_is_full(detector: Detector, tmp_path: Path) -> None:
+def test_upload_beyond_spool_limit_is_rejected(detector: Detector, tmp_path: Path) -> None:
     data = as_hdf5(tmp_path, 40)
     with live_service(detector, max_spool_bytes=len(data) + 60_000) as live:
         broken_off(live, "other", data[:80_000], len(data))
@@ -93,7 +93,7 @@ def test_when_the_disk_is_full(detector: Detector, tmp_path: Path) -> None:
         assert live.registry.spool.used_bytes == 0
 
 
-def test_when_its_first_part_was_taken(detector: Detector) -> None:
+def test_second_part_without_free_session_is_rejected(detector: Detector) -> None:
     """The part that is refused is told so as a first request is; the upload begins anew."""
     with live_service(detector, max_sessions=1) as live:
         used = live.open()
@@ -109,7 +109,7 @@ def test_when_its_first_part_was_taken(detector: Detector) -> None:
         assert len(lines(send(live, DATA, job_id="parts", length=len(DATA)))[0]) == 4
 
 
-def test_results_outlive_a_refusal_that_comes_after_them(detector: Detector) -> None:
+def test_results_survive_a_later_rejection(detector: Detector) -> None:
     with live_service(detector) as live:
         broken_off(live, "late", DATA[:5000], len(DATA), format="dat")
         until(lambda: look(live, "late")["windows"] > 0)
@@ -130,7 +130,9 @@ def begin(live: Live, job_id: str, data: bytes, announced: int) -> socket.socket
 
 
 @pytest.mark.parametrize("code", ["sessions_full", "key_sessions", "draining"])
-def test_hdf5_is_refused_before_its_bytes_have_come(detector: Detector, tmp_path: Path, code: str) -> None:
+def test_hdf5_upload_is_rejected_before_its_body_is_read(
+    detector: Detector, tmp_path: Path, code: str
+) -> None:
     limits = {"max_sessions": 1 if code == "sessions_full" else 2}
     keys = f"{ALICE_LINE} sessions={1 if code == 'key_sessions' else 2}"
     data = as_hdf5(tmp_path, 40)
@@ -144,7 +146,7 @@ def test_hdf5_is_refused_before_its_bytes_have_come(detector: Detector, tmp_path
         assert live.registry.spool.used_bytes == 0
 
 
-def test_hdf5_waits_for_room_that_has_gone_meanwhile(detector: Detector, tmp_path: Path) -> None:
+def test_complete_hdf5_upload_waits_for_a_session(detector: Detector, tmp_path: Path) -> None:
     data = as_hdf5(tmp_path, 40)
     with live_service(detector, max_sessions=1) as live, begin(live, "wait", data[:80_000], len(data)) as raw:
         until(lambda: live.registry.spool.used_bytes == 80_000)
@@ -157,7 +159,7 @@ def test_hdf5_waits_for_room_that_has_gone_meanwhile(detector: Detector, tmp_pat
         until(lambda: look(live, "wait")["state"] == "done")
 
 
-def test_hdf5_does_not_wait_for_ever(
+def test_complete_hdf5_upload_times_out_without_session(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(admission, "ADMISSION_TIMEOUT_S", 0.2)

@@ -32,7 +32,7 @@ from tests.service.support.waiting import until
 LOW = {"confidence": 0.001}
 
 
-def test_summary_tells_what_was_found_and_what_the_weights_are_worth(live: Live) -> None:
+def test_summary_has_totals_and_training_status(live: Live) -> None:
     windows, summary = upload(live, dat_file(10))
     assert (summary["format"], summary["width"], summary["height"]) == ("dat", WIDTH, HEIGHT)
     assert (summary["windows"], summary["events"]) == (3, 3000)
@@ -44,14 +44,14 @@ def test_summary_tells_what_was_found_and_what_the_weights_are_worth(live: Live)
     assert 0 < summary["energy_mj"]["snn"] < summary["energy_mj"]["ann"]
 
 
-def test_bytes_without_a_header_need_to_be_named(live: Live) -> None:
+def test_headerless_upload_requires_a_format(live: Live) -> None:
     answer = live.http.post("/v1/detections", content=dat_stream(4))
     assert problem(answer) == (422, "unsupported_format")
     query = {"format": "dat", "width": WIDTH, "height": HEIGHT}
     assert comparable(upload(live, dat_stream(4), **query)[0]) == comparable(upload(live, dat_file(4))[0])
 
 
-def test_hdf5_gives_the_same_as_dat(live: Live, tmp_path: Path) -> None:
+def test_hdf5_upload_gives_the_results_of_dat(live: Live, tmp_path: Path) -> None:
     records = np.frombuffer(dat_stream(8), "<u4").reshape(-1, 2)
     with h5py.File(tmp_path / "r.h5", "w") as file:
         file["events/t"] = records[:, 0].astype("i8")
@@ -64,7 +64,7 @@ def test_hdf5_gives_the_same_as_dat(live: Live, tmp_path: Path) -> None:
     assert comparable(windows) == comparable(upload(live, dat_file(8), **LOW)[0])
 
 
-def test_results_come_while_the_upload_goes_on(live: Live) -> None:
+def test_results_arrive_during_upload(live: Live) -> None:
     """The first windows arrive before the last bytes are sent."""
     data = dat_file(64, per_slice=800)
     half = len(data) // 2
@@ -80,7 +80,7 @@ def test_results_come_while_the_upload_goes_on(live: Live) -> None:
             received += raw.recv(65536)
 
 
-def test_an_error_after_the_first_line_is_the_last_line(live: Live) -> None:
+def test_error_after_first_line_is_last_line(live: Live) -> None:
     answer = live.http.post("/v1/detections", content=dat_file(24) + dat_stream(1))
     assert answer.status_code == 200
     lines = [json.loads(line) for line in answer.text.splitlines()]
@@ -98,7 +98,7 @@ def test_an_error_after_the_first_line_is_the_last_line(live: Live) -> None:
         (b"PK\x03\x04" + bytes(50), "unsupported_format"),
     ],
 )
-def test_bad_uploads_get_one_clear_problem(live: Live, data: bytes, code: str) -> None:
+def test_invalid_upload_gets_a_problem(live: Live, data: bytes, code: str) -> None:
     answer = live.http.post("/v1/detections", content=data)
     status, found = problem(answer)
     assert status == 422
@@ -106,18 +106,18 @@ def test_bad_uploads_get_one_clear_problem(live: Live, data: bytes, code: str) -
     assert "Traceback" not in answer.text
 
 
-def test_a_recording_without_events_is_an_answer_too(live: Live) -> None:
+def test_recording_without_events_gives_a_summary(live: Live) -> None:
     windows, summary = upload(live, dat_file(0))
     assert (windows, summary["windows"], summary["t_start_us"]) == ([], 0, None)
 
 
-def test_wrong_queries_are_explained(live: Live) -> None:
+def test_invalid_query_is_rejected(live: Live) -> None:
     answer = live.http.post("/v1/detections", content=b"", params={"confidence": 2})
     assert problem(answer) == (422, "invalid_request")
     assert problem(live.http.post("/v1/detections", params={"color": 1})) == (422, "invalid_request")
 
 
-def test_an_upload_over_the_limit_is_cut_off(detector: Detector) -> None:
+def test_upload_beyond_size_limit_is_rejected(detector: Detector) -> None:
     def endless() -> Iterator[bytes]:
         yield dat_file(1)
         for _ in range(100):
@@ -133,7 +133,7 @@ def test_an_upload_over_the_limit_is_cut_off(detector: Detector) -> None:
         assert live.http.get("/v1/sessions").json()["sessions"] == []
 
 
-def test_a_client_that_goes_away_frees_its_slot(detector: Detector) -> None:
+def test_disconnect_frees_session_slot(detector: Detector) -> None:
     with live_service(detector, max_sessions=1) as live:
         port = int(live.url.rsplit(":", 1)[1])
         with socket.create_connection(("127.0.0.1", port)) as raw:
@@ -154,7 +154,7 @@ def hdf5_bytes(path: Path, **columns: object) -> bytes:
     return path.read_bytes()
 
 
-def test_an_upload_that_fails_holds_nothing_else(live: Live) -> None:
+def test_failed_upload_keeps_no_frames_or_tasks(live: Live) -> None:
     """Its error is kept for as long as its job; the frames that it came from, and all they hold, are not."""
 
     def body() -> Iterator[bytes]:
@@ -171,7 +171,7 @@ def test_an_upload_that_fails_holds_nothing_else(live: Live) -> None:
     assert mine == []
 
 
-def test_errors_do_not_tell_where_an_upload_lay(live: Live, tmp_path: Path, monkeypatch: Any) -> None:
+def test_errors_do_not_contain_spool_path(live: Live, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     whole = hdf5_bytes(tmp_path / "r.h5", t=np.arange(9), x=[1] * 9, y=[1] * 9, p=[1] * 9)
     for data in (whole, whole[:-50], whole[:600], b"#!AER-DAT4.0\r\n" + bytes(99), b"\x89HDF\r\n\x1a\n"):
@@ -183,7 +183,7 @@ def test_errors_do_not_tell_where_an_upload_lay(live: Live, tmp_path: Path, monk
     assert [p.name for p in tmp_path.iterdir()] == ["r.h5"]
 
 
-def test_uploads_share_a_bounded_disk(detector: Detector, tmp_path: Path) -> None:
+def test_upload_larger_than_spool_is_rejected(detector: Detector, tmp_path: Path) -> None:
     data = hdf5_bytes(tmp_path / "r.h5", t=np.arange(5000), x=[1] * 5000, y=[1] * 5000, p=[1] * 5000)
     with live_service(detector, max_spool_bytes=len(data) - 1) as live:
         answer = live.http.post("/v1/detections", content=data, params={"width": 9, "height": 9})
@@ -193,7 +193,7 @@ def test_uploads_share_a_bounded_disk(detector: Detector, tmp_path: Path) -> Non
         assert live.metric('spikewatch_refused_total{code="spool_full"}') == 1
 
 
-def test_an_upload_whose_results_nobody_reads_is_held_back(detector: Detector) -> None:
+def test_upload_with_unread_results_is_held_back(detector: Detector) -> None:
     with live_service(detector, max_pending_result_bytes=2000) as live:
         send_through_small_buffers(live)
         data, query = dat_file(30), "hop=1&confidence=0&iou=1"
