@@ -171,7 +171,7 @@ def test_invalid_model_settings_fail_at_start(detector: Detector, weights: Path,
     file = weights / "other.safetensors"
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(file.read_bytes()[:5000])
-    assert "none of untrained, spikewatch-t-sim, no NAME=FILE and no folder" in refusal(detector, "gpt")
+    assert "expected untrained, spikewatch-t-sim, NAME=FILE or a folder" in refusal(detector, "gpt")
     assert "gone: /nowhere.safetensors: no such file" in refusal(detector, "gone=/nowhere.safetensors")
     assert "damaged" in refusal(detector, tmp_path)
     assert "two different weights are named 'a'" in refusal(
@@ -179,7 +179,7 @@ def test_invalid_model_settings_fail_at_start(detector: Detector, weights: Path,
     )
     third = weights / "third.safetensors"
     assert "two different weights are named 'a'" in refusal(detector, f"a={file}", f"b={third}", f"a={third}")
-    assert "'a b' is no name" in refusal(detector, f"a b={file}")
+    assert "invalid name 'a b'" in refusal(detector, f"a b={file}")
     assert "other never fits" in refusal(detector, weights, model_memory_bytes=20 << 20)
 
 
