@@ -31,7 +31,7 @@ class OutboxState:
 class Outbox:
     """Results waiting for the client. When full: the session is not scheduled, or drops its oldest result.
 
-    At least the last `retain` delivered results are kept, for a client whose connection broke.
+    The last `retain` delivered results are kept, for a client whose connection broke.
     """
 
     def __init__(
@@ -44,10 +44,10 @@ class Outbox:
     ) -> None:
         self.capacity = capacity
         self.policy = policy
-        self._default_limit = capacity + (capacity if retain is None else retain)
+        self._default_retention = capacity if retain is None else retain
         self._on_drop = on_drop
         self.dropped_windows = 0
-        self._log: ReplayLog[WindowResult] = ReplayLog(self._default_limit)
+        self._log: ReplayLog[WindowResult] = ReplayLog(self._default_retention, limits_pending=False)
         self._lock = threading.Lock()
         self._loop = loop
         self._changed = asyncio.Event()
@@ -60,7 +60,7 @@ class Outbox:
     @property
     def limit(self) -> int:
         """Largest number of results, pending and delivered."""
-        return self._log.limit
+        return self.capacity + self._log.limit
 
     @property
     def empty(self) -> bool:
@@ -110,8 +110,8 @@ class Outbox:
             await self._changed.wait()
 
     def extend_retention(self) -> None:
-        """Keep a long answer whole: all that is kept now, and as many results again."""
-        self._log.limit = 2 * self._default_limit
+        """Keep a long response whole: all results kept or pending now, and as many as are retained again."""
+        self._log.limit = 2 * self._default_retention + self.capacity
 
     def get_all(self) -> list[WindowResult]:
         """Return all pending results as delivered."""
@@ -139,7 +139,8 @@ class Outbox:
     def load(self, state: OutboxState) -> None:
         """Replace the contents, on the worker thread."""
         results = state.delivered + state.pending
-        log: ReplayLog[WindowResult] = ReplayLog(max(self._default_limit, len(results)))
+        limit = max(self._default_retention, len(state.delivered))
+        log: ReplayLog[WindowResult] = ReplayLog(limit, limits_pending=False)
         log.oldest_seq = state.first_available_seq
         for result in results:
             log.append(result)

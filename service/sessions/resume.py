@@ -38,7 +38,8 @@ def check_available(seq: int, oldest_seq: int) -> None:
 class ReplayLog(Generic[N]):
     """Results for a client: delivered ones, kept for a replay, then pending ones.
 
-    Beyond `limit`, in units of `size_of`, the oldest delivered results are evicted. Pending ones never are.
+    Beyond `limit`, in units of `size_of`, the oldest delivered results are evicted, pending ones never. The
+    limit applies to all results, or, if not `limits_pending`, to delivered ones.
 
     Attributes:
         delivered, pending: oldest first.
@@ -47,8 +48,11 @@ class ReplayLog(Generic[N]):
         next_seq: one more than the number of the newest result.
     """
 
-    def __init__(self, limit: int, size_of: Callable[[N], int] = lambda _: 1) -> None:
+    def __init__(
+        self, limit: int, size_of: Callable[[N], int] = lambda _: 1, *, limits_pending: bool = True
+    ) -> None:
         self.limit = limit
+        self._limits_pending = limits_pending
         self.delivered: deque[N] = deque()
         self.pending: deque[N] = deque()
         self.size = self.pending_size = self.oldest_seq = self.next_seq = 0
@@ -85,7 +89,7 @@ class ReplayLog(Generic[N]):
         self._delivered_seq = max(self._delivered_seq, seq)
         while self.pending and self.pending[0].seq < seq:
             self.delivered.append(self._pop_pending())
-        while self.size > self.limit and self.delivered:
+        while self._limited_size > self.limit and self.delivered:
             evicted = self.delivered.popleft()
             self.size -= self._size_of(evicted)
             self.oldest_seq = evicted.seq + 1
@@ -102,6 +106,10 @@ class ReplayLog(Generic[N]):
             self.pending_size += self._size_of(self.pending[0])
         self._delivered_seq = seq
         self.mark_delivered(seq)
+
+    @property
+    def _limited_size(self) -> int:
+        return self.size if self._limits_pending else self.size - self.pending_size
 
     def _pop_pending(self) -> N:
         self.pending_size -= self._size_of(self.pending[0])
