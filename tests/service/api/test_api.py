@@ -1,4 +1,4 @@
-"""What surrounds the sessions: OpenAPI, health, models, metrics, onlookers, settings."""
+"""OpenAPI, health, models, metrics, watchers and settings."""
 
 import base64
 import io
@@ -51,7 +51,7 @@ METRICS = {
 }
 
 
-def test_openapi_has_every_route_with_words(live: Live) -> None:
+def test_openapi_describes_every_route(live: Live) -> None:
     paths = live.http.get("/openapi.json").json()["paths"]
     found = {
         (method.upper(), path): entry for path, methods in paths.items() for method, entry in methods.items()
@@ -68,7 +68,7 @@ def test_openapi_has_every_route_with_words(live: Live) -> None:
         assert "application/octet-stream" in paths[path]["post"]["requestBody"]["content"]
 
 
-def test_models_say_what_they_are_worth(live: Live) -> None:
+def test_models_name_their_training(live: Live) -> None:
     (model,) = live.http.get("/v1/models").json()["models"]
     assert (model["training"], model["classes"]) == ("untrained", ["car", "pedestrian"])
     assert "untrained" in model["name"]
@@ -81,7 +81,7 @@ def test_models_say_what_they_are_worth(live: Live) -> None:
     assert live.http.get("/v2/health/ready").json() == {"ready": True}
 
 
-def test_metrics_have_their_names_types_and_bounded_labels(live: Live) -> None:
+def test_metrics_have_names_types_and_bounded_labels(live: Live) -> None:
     session_id = live.open()
     upload(live, dat_file(4))
     text = live.http.get("/metrics").text
@@ -112,7 +112,7 @@ def test_counters_agree_with_results(live: Live) -> None:
     assert grown["snn"] == pytest.approx((grown["ac"] * 0.9 + grown["mac"] * 4.6) * 1e-12)
 
 
-def test_an_onlooker_sees_slices_windows_and_the_end(live: Live) -> None:
+def test_watcher_receives_slices_windows_and_end(live: Live) -> None:
     session_id = live.open(confidence=0.001)
     with connect(f"{live.ws_url}/v1/sessions/{session_id}/watch") as socket:
         while not len(live.manager.get(session_id).watchers):

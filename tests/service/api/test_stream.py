@@ -15,14 +15,14 @@ LOW = {"confidence": 0.001}
 
 
 def ended(socket: ClientConnection) -> tuple[list[dict], dict]:
-    """Windows, and the last message, once the service has closed the connection."""
+    """Return the windows and the last message, once the service has closed the connection."""
     messages = talk(socket)
     assert messages[-1]["type"] == "closed"
     return [m for m in messages if m["type"] == "window"], messages[-1]
 
 
 @pytest.mark.parametrize("piece", [1013, 16_384, 1 << 20])
-def test_windows_equal_those_of_an_upload(live: Live, piece: int) -> None:
+def test_stream_windows_equal_those_of_an_upload(live: Live, piece: int) -> None:
     data = dat_file(10)
     expected, _ = upload(live, data, **LOW)
     socket = live.connect(live.open(**LOW))
@@ -35,7 +35,7 @@ def test_windows_equal_those_of_an_upload(live: Live, piece: int) -> None:
     assert socket.close_code == 1000
 
 
-def test_flush_gives_the_unfinished_window_and_keeps_the_membranes(live: Live) -> None:
+def test_flush_emits_open_window_and_keeps_membranes(live: Live) -> None:
     socket = live.connect(live.open(**LOW))
     socket.send(dat_stream(6))
     socket.send("flush")
@@ -46,7 +46,7 @@ def test_flush_gives_the_unfinished_window_and_keeps_the_membranes(live: Live) -
     assert ended(socket)[0] == []
 
 
-def test_reset_starts_anew_even_earlier_in_time(live: Live) -> None:
+def test_reset_allows_earlier_times(live: Live) -> None:
     data = dat_file(4)
     socket = live.connect(live.open(hop=4, **LOW))
     windows = []
@@ -66,7 +66,7 @@ def test_reset_starts_anew_even_earlier_in_time(live: Live) -> None:
     socket.close()
 
 
-def test_a_reset_first_gives_what_it_would_throw_away(live: Live) -> None:
+def test_reset_emits_the_open_window_first(live: Live) -> None:
     socket = live.connect(live.open())
     socket.send(dat_stream(2))
     socket.send("reset")
@@ -76,7 +76,7 @@ def test_a_reset_first_gives_what_it_would_throw_away(live: Live) -> None:
     socket.close()
 
 
-def test_bad_bytes_end_the_session_with_the_reason(live: Live) -> None:
+def test_bad_bytes_end_the_stream_with_the_reason(live: Live) -> None:
     socket = live.connect(live.open())
     socket.send(dat_stream(20) + dat_stream(1))
     messages = talk(socket)
@@ -86,7 +86,7 @@ def test_bad_bytes_end_the_session_with_the_reason(live: Live) -> None:
     assert socket.close_code == 1007
 
 
-def test_a_wrong_word_is_refused(live: Live) -> None:
+def test_unknown_text_is_rejected(live: Live) -> None:
     socket = live.connect(live.open())
     socket.send("dance")
     messages = talk(socket)
@@ -94,7 +94,7 @@ def test_a_wrong_word_is_refused(live: Live) -> None:
     assert "flush, reset, close" in messages[0]["detail"]
 
 
-def test_a_session_has_one_feeder(live: Live) -> None:
+def test_second_feeder_is_rejected(live: Live) -> None:
     session_id = live.open()
     socket = live.connect(session_id)
     with websockets.sync.client.connect(f"{live.ws_url}/v1/sessions/{session_id}/stream") as second:
@@ -105,12 +105,12 @@ def test_a_session_has_one_feeder(live: Live) -> None:
     ended(socket)
 
 
-def test_an_unknown_session_is_told_so(live: Live) -> None:
+def test_stream_of_unknown_session_is_rejected(live: Live) -> None:
     with websockets.sync.client.connect(f"{live.ws_url}/v1/sessions/none/stream") as socket:
         assert talk(socket)[0]["code"] == "session_unknown"
 
 
-def test_a_broken_connection_leaves_the_session_for_another(live: Live) -> None:
+def test_session_survives_a_broken_connection(live: Live) -> None:
     data = dat_stream(10)
     expected, _ = upload(live, dat_file(10), **LOW)
     session_id = live.open(**LOW)
@@ -132,7 +132,7 @@ def test_messages_are_not_compressed(live: Live) -> None:
         assert socket.protocol.extensions == []
 
 
-def test_drop_oldest_keeps_pace_and_says_what_it_lost(detector: Detector) -> None:
+def test_drop_oldest_keeps_pace_and_counts_losses(detector: Detector) -> None:
     with live_service(detector, inbox_slices=2) as live:
         held = threading.Event()
         live.model.submit(lambda _: held.wait(120))
@@ -157,7 +157,7 @@ def test_drop_oldest_keeps_pace_and_says_what_it_lost(detector: Detector) -> Non
         assert live.metric('spikewatch_dropped_events_total{reason="too_fast"}') == 9 * 300
 
 
-def test_block_holds_the_sender_back_and_loses_nothing(detector: Detector) -> None:
+def test_block_throttles_the_sender_without_loss(detector: Detector) -> None:
     with live_service(detector, inbox_slices=2, outbox_windows=2) as live:
         held = threading.Event()
         live.model.submit(lambda _: held.wait(120))
@@ -173,13 +173,13 @@ def test_block_holds_the_sender_back_and_loses_nothing(detector: Detector) -> No
         assert closed["totals"]["dropped_events"] == {}
 
 
-def test_an_idle_client_is_told(detector: Detector) -> None:
+def test_idle_stream_is_closed(detector: Detector) -> None:
     with live_service(detector, idle_timeout_s=0.5) as live:
         socket = live.connect(live.open())
         assert ended(socket)[1]["reason"] == "idle_timeout"
 
 
-def test_a_stopping_service_finishes_what_it_has(detector: Detector) -> None:
+def test_shutdown_sends_remaining_windows(detector: Detector) -> None:
     with live_service(detector, drain_timeout_s=20) as live:
         socket = live.connect(live.open())
         socket.send(dat_stream(6))
@@ -192,19 +192,19 @@ def test_a_stopping_service_finishes_what_it_has(detector: Detector) -> None:
         assert (closed["reason"], socket.close_code) == ("shutdown", 1001)
 
 
-def test_a_failing_session_ends_alone(live: Live) -> None:
-    """One session's membranes turn to NaN; its neighbour in the same batches goes on, its slot is clean."""
+def test_failing_session_affects_no_other(live: Live) -> None:
+    """One session's membranes become NaN; the other in its batches continues, and the slot is reset."""
     data = dat_stream(8)
     sick, well = live.open(**LOW), live.open(**LOW)
     expected, _ = upload(live, dat_file(8), **LOW)
-    host = live.manager
-    slot = host.get(sick).slot
+    manager = live.manager
+    slot = manager.get(sick).slot
 
     def poison(engine: object) -> None:
         state = engine.bank.gather([slot])
         engine.bank.scatter([slot], {name: t * float("nan") for name, t in state.items()})
 
-    host.models.default.submit(poison).result(120)
+    manager.models.default.submit(poison).result(120)
     answers = {}
 
     def run(session_id: str) -> None:
@@ -219,5 +219,5 @@ def test_a_failing_session_ends_alone(live: Live) -> None:
     assert answers[sick].json()["code"] == "step_failed"
     rest = live.http.delete(f"/v1/sessions/{well}").json()["windows"]
     assert comparable(answers[well].json()["windows"] + rest) == comparable(expected)
-    for _ in range(host.settings.max_sessions):
+    for _ in range(manager.settings.max_sessions):
         assert comparable(upload(live, dat_file(8), **LOW)[0]) == comparable(expected)

@@ -1,4 +1,4 @@
-"""A connection that breaks in the very moment when something else happens: its session stays open."""
+"""A connection that breaks while something else happens: its session stays open."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ Send = Callable[[str], None]
 
 
 def converse(live: Live, session: Session, data: bytes, send: Send) -> None:
-    """A client that sends data and then is silent; `send` gets the type of each message for it."""
+    """Run a client that sends data and then nothing; `send` is called with the type of each message."""
     coming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     coming.put_nowait({"type": "websocket.connect"})
     coming.put_nowait({"type": "websocket.receive", "bytes": data})
@@ -31,7 +31,7 @@ def converse(live: Live, session: Session, data: bytes, send: Send) -> None:
     asyncio.run_coroutine_threadsafe(talk, session._loop).result(120)
 
 
-def test_a_client_that_is_back_while_results_fail_to_be_sent(live: Live) -> None:
+def test_displacement_during_failed_send_keeps_session_open(live: Live) -> None:
     session = live.manager.get(live.open(hop=1))
 
     def send(kind: str) -> None:
@@ -44,7 +44,7 @@ def test_a_client_that_is_back_while_results_fail_to_be_sent(live: Live) -> None
     assert live.http.delete(f"/v1/sessions/{session.id}").json()["totals"]["windows"] == 3
 
 
-def test_a_notice_that_cannot_be_sent_comes_before_a_result_that_cannot(live: Live) -> None:
+def test_failed_notification_then_failed_result_keeps_session(live: Live) -> None:
     session = live.manager.get(live.open(hop=1))
     session._loop.call_soon_threadsafe(lambda: session.notifications.push("idle_warning", closes_in_s=1.0))
 

@@ -1,4 +1,4 @@
-"""The order of what a client is sent, when it reads slowly."""
+"""The order of messages for a client that reads slowly."""
 
 import asyncio
 from typing import Any
@@ -20,7 +20,7 @@ SLICES = 12
 
 
 class SlowSocket:
-    """A client that says its words at once, and takes its time over each window."""
+    """Socket of a client that sends its texts at once, and is slow to read each window."""
 
     def __init__(self, *messages: bytes | str) -> None:
         self._messages = list(messages)
@@ -43,17 +43,19 @@ class SlowSocket:
 
 
 async def converse(socket: SlowSocket, detector: Detector) -> None:
-    host = SessionManager(detector, Settings(max_sessions=1), CollectorRegistry())
-    await host.start()
+    manager = SessionManager(detector, Settings(max_sessions=1), CollectorRegistry())
+    await manager.start()
     wanted = SessionRequest(width=WIDTH, height=HEIGHT, hop=1)
     caller = Client("anyone", None)
-    session = await host.create(host.models.catalog.default, session_options(wanted, detector.spec), caller)
-    await StreamConnection(socket, session, host).run()  # type: ignore[arg-type]
-    await host.stop()
+    session = await manager.create(
+        manager.models.catalog.default, session_options(wanted, detector.spec), caller
+    )
+    await StreamConnection(socket, session, manager).run()  # type: ignore[arg-type]
+    await manager.stop()
 
 
 @pytest.mark.parametrize(("word", "answer"), [("flush", "flushed"), ("reset", "reset")])
-def test_an_answer_comes_after_all_windows_before_it(detector: Detector, word: str, answer: str) -> None:
+def test_answer_follows_all_earlier_windows(detector: Detector, word: str, answer: str) -> None:
     socket = SlowSocket(dat_stream(SLICES), word, "close")
     asyncio.run(converse(socket, detector))
     windows = ["window"] * (len(socket.taken) - 4)

@@ -23,7 +23,7 @@ def state(live: Live, session_id: str) -> str:
     return found
 
 
-def test_a_whole_life(detector: Detector) -> None:
+def test_session_passes_through_its_states(detector: Detector) -> None:
     with live_service(detector, idle_timeout_s=3.0, idle_warning_s=1.5) as live:
         session_id = live.open()
         assert state(live, session_id) == "created"
@@ -41,7 +41,7 @@ def test_a_whole_life(detector: Detector) -> None:
         assert (answer.json()["reason"], answer.json()["resumable"]) == ("idle_timeout", False)
 
 
-def test_a_client_is_warned_and_told(detector: Detector) -> None:
+def test_idle_client_is_warned_then_closed(detector: Detector) -> None:
     with live_service(detector, idle_timeout_s=3.0, idle_warning_s=1.5) as live:
         session_id = live.open()
         client, begun_s = live.connect(session_id), time.monotonic()
@@ -56,8 +56,8 @@ def test_a_client_is_warned_and_told(detector: Detector) -> None:
         assert client.close_code == 1000
 
 
-def test_silence_costs_no_event_where_nothing_is_saved(detector: Detector) -> None:
-    """The open slice, and a window of which two slices have come, are run and sent before the end."""
+def test_idle_end_without_snapshots_loses_no_event(detector: Detector) -> None:
+    """The open slice and the open window are run and sent before the end."""
     with live_service(detector, idle_timeout_s=1.0, idle_warning_s=0.5) as live:
         session_id = live.open(slices=4, hop=4)
         client = live.connect(session_id)
@@ -68,7 +68,7 @@ def test_silence_costs_no_event_where_nothing_is_saved(detector: Detector) -> No
         assert sum(window["events"] for window in windows) == 7 * 300
 
 
-def test_who_comes_back_late_is_not_ended_at_once(detector: Detector) -> None:
+def test_reconnection_to_idle_session_restarts_the_timeout(detector: Detector) -> None:
     with live_service(detector, idle_timeout_s=3.0, idle_warning_s=1.5) as live:
         session_id = live.open()
         live.connect(session_id).socket.shutdown(socket.SHUT_RDWR)
@@ -82,12 +82,12 @@ def test_who_comes_back_late_is_not_ended_at_once(detector: Detector) -> None:
         assert time.monotonic() - begun_s > 2.9
 
 
-def test_a_sign_of_life_while_it_is_saved_keeps_a_session(
+def test_client_activity_during_final_save_keeps_session(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with live_service(detector, idle_timeout_s=1.0, idle_warning_s=0.5, snapshot_dir=tmp_path) as live:
-        keeper = live.manager.snapshots
-        saving, go_on, save = threading.Event(), threading.Event(), keeper.save_before_end
+        snapshots = live.manager.snapshots
+        saving, go_on, save = threading.Event(), threading.Event(), snapshots.save_before_end
 
         async def slow(session: Session) -> bool:
             saving.set()
@@ -95,7 +95,7 @@ def test_a_sign_of_life_while_it_is_saved_keeps_a_session(
             saved: bool = await save(session)
             return saved
 
-        monkeypatch.setattr(keeper, "save_before_end", slow)
+        monkeypatch.setattr(snapshots, "save_before_end", slow)
         session_id = live.open()
         client = live.connect(session_id)
         client.send(dat_stream(1))
@@ -109,8 +109,8 @@ def test_a_sign_of_life_while_it_is_saved_keeps_a_session(
         assert talk(client)[-1]["reason"] == "idle_timeout"
 
 
-def test_who_comes_back_while_the_last_is_run_stays(detector: Detector) -> None:
-    """Nobody has read the results, so the session that silence ends cannot run on; then its client reads."""
+def test_reconnection_during_final_flush_keeps_session(detector: Detector) -> None:
+    """The full outbox stalls the session while it is ended as idle; then its client reads."""
     limits = {"idle_timeout_s": 2.0, "idle_warning_s": 1.0, "outbox_windows": 4, "inbox_slices": 8}
     with live_service(detector, **limits) as live:
         session_id = live.open(hop=1)
@@ -125,7 +125,7 @@ def test_who_comes_back_while_the_last_is_run_stays(detector: Detector) -> None:
         assert live.http.delete(f"/v1/sessions/{session_id}").json()["totals"]["events"] == 9000
 
 
-def test_a_session_that_cannot_be_looked_at_keeps_no_other_open(
+def test_failing_maintenance_of_a_session_affects_no_other(
     detector: Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with live_service(detector, idle_timeout_s=1.0, idle_warning_s=0.5) as live:
@@ -135,25 +135,25 @@ def test_a_session_that_cannot_be_looked_at_keeps_no_other_open(
         monkeypatch.undo()
 
 
-def test_a_warning_comes_first_however_short_the_time() -> None:
+def test_warning_precedes_the_end_for_any_timeout() -> None:
     for timeout_s, warning_s in ((0.1, 10), (1, 10), (60, 10), (60, 0.01)):
         rule = IdlePolicy(timeout_s, warning_s)
         assert timeout_s / 2 <= rule.warn_after_s < timeout_s
         assert rule.check_interval_s < timeout_s / 2
 
 
-def test_a_stopping_service_says_so(detector: Detector) -> None:
+def test_draining_session_closes_with_shutdown(detector: Detector) -> None:
     with live_service(detector, inbox_slices=1, outbox_windows=1) as live:
         session_id = live.open(hop=1)
         client = live.connect(session_id)
         client.send(dat_stream(40))
-        host = live.manager
-        host._loop.call_soon_threadsafe(host.get(session_id).lifecycle.move_to, "draining")
-        until(lambda: host.get(session_id).lifecycle.state == "draining")
+        manager = live.manager
+        manager._loop.call_soon_threadsafe(manager.get(session_id).lifecycle.move_to, "draining")
+        until(lambda: manager.get(session_id).lifecycle.state == "draining")
         assert talk(client)[-1]["reason"] == "shutdown"
 
 
-def test_a_client_chooses_its_id_once(live: Live) -> None:
+def test_chosen_id_is_rejected_while_open(live: Live) -> None:
     assert live.open(session_id="cam-7_front") == "cam-7_front"
     again = live.http.post("/v1/sessions", json=SENSOR | {"session_id": "cam-7_front"})
     assert problem(again) == (409, "session_exists")
@@ -166,12 +166,12 @@ def test_a_client_chooses_its_id_once(live: Live) -> None:
 
 
 @pytest.mark.parametrize("session_id", ["", "a b", "../x", "x" * 65, "ü"])
-def test_an_id_has_plain_letters(live: Live, session_id: str) -> None:
+def test_malformed_id_is_rejected(live: Live, session_id: str) -> None:
     answer = live.http.post("/v1/sessions", json={"session_id": session_id})
     assert problem(answer) == (422, "invalid_request")
 
 
-def test_of_each_kind_of_notice_the_newest_waits() -> None:
+def test_newest_notification_of_each_type_is_pending() -> None:
     async def told() -> list[tuple[str, dict]]:
         notices = Notifications()
         notices.push("saved", accepted_bytes=1)
@@ -185,7 +185,7 @@ def test_of_each_kind_of_notice_the_newest_waits() -> None:
     assert asyncio.run(told()) == [("saved", {"accepted_bytes": 2}), ("idle_warning", {"closes_in_s": 5})]
 
 
-def test_a_service_without_snapshots_says_so(live: Live) -> None:
+def test_snapshot_requests_without_store_are_rejected(live: Live) -> None:
     session_id = live.open()
     assert problem(live.http.post(f"/v1/sessions/{session_id}/snapshot")) == (400, "snapshots_off")
     assert problem(live.http.post("/v1/sessions", json={"resume": "x"})) == (400, "snapshots_off")

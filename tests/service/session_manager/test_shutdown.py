@@ -1,4 +1,4 @@
-"""A service that stops: bounded in time whatever its sessions are at, and what can be saved is."""
+"""Shutdown: it takes a bounded time, and sessions that can be saved are saved."""
 
 import asyncio
 import socket
@@ -25,10 +25,10 @@ def outcomes(live: Live, outcome: str) -> float:
     return float(live.manager.metrics.snapshots.labels(outcome)._value.get())
 
 
-def test_sessions_that_cannot_run_on_are_given_up_together(
+def test_stalled_sessions_share_one_save_timeout(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Their outboxes fill only once they are being saved; those that can be saved need not wait for them."""
+    """Outboxes fill up during the save; sessions that can be saved do not wait for the stalled ones."""
     monkeypatch.setattr("spikewatch.service.snapshots.saver.FINAL_SAVE_TIMEOUT_S", 3.0)
     with service(detector, tmp_path, outbox_windows=1, drain_timeout_s=0) as live:
         stuck = threading.Event()
@@ -39,32 +39,32 @@ def test_sessions_that_cannot_run_on_are_given_up_together(
         begun_s = time.monotonic()
         live.stop()
         assert time.monotonic() - begun_s < 12.0, "one time for all"
-        keeper = live.manager.snapshots
-        assert [keeper.has_snapshot(session_id) for session_id in good] == [True, True]
-        assert not any(keeper.has_snapshot(session_id) for session_id in stalled)
+        snapshots = live.manager.snapshots
+        assert [snapshots.has_snapshot(session_id) for session_id in good] == [True, True]
+        assert not any(snapshots.has_snapshot(session_id) for session_id in stalled)
         assert (outcomes(live, "skipped"), outcomes(live, "failed")) == (6, 0)
 
 
-def test_a_disk_that_hangs_holds_the_stop_up_no_longer(
+def test_hanging_disk_does_not_delay_shutdown(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two are being written when time is up, and will be; the others, behind them, are given up."""
+    """Two snapshots are being written at the timeout and are finished; those queued are skipped."""
     monkeypatch.setattr("spikewatch.service.snapshots.saver.FINAL_SAVE_TIMEOUT_S", 0.5)
     free, put = threading.Event(), DirectoryStore.put
     monkeypatch.setattr(DirectoryStore, "put", lambda *args: (free.wait(120), put(*args))[1])
     with service(detector, tmp_path, drain_timeout_s=0) as live:
         for _ in range(4):
             post(live, live.open(), dat_stream(1))
-        host = live.manager
-        asyncio.run_coroutine_threadsafe(drain_sessions(host), host._loop).result(120)
-        assert host.sessions == {}
+        manager = live.manager
+        asyncio.run_coroutine_threadsafe(drain_sessions(manager), manager._loop).result(120)
+        assert manager.sessions == {}
         free.set()
         until(lambda: outcomes(live, "skipped") == 2)
     assert outcomes(live, "saved") == len(list(tmp_path.glob("*.snapshot"))) == 2
 
 
-def test_a_session_that_needs_longer_is_saved_and_not_flushed(detector: Detector, tmp_path: Path) -> None:
-    """Its own connection must not cut the open slice, and end it, while the host may still save it."""
+def test_slow_session_is_saved_and_not_flushed(detector: Detector, tmp_path: Path) -> None:
+    """The connection must not flush and end its session while the shutdown can still save it."""
     data, cut = dat_stream(12), 8 * 2400 + 800
     with service(detector, tmp_path, drain_timeout_s=0.3) as live:
         expected, _ = upload(live, dat_file(12), **LOW)
@@ -99,10 +99,10 @@ def test_a_session_that_needs_longer_is_saved_and_not_flushed(detector: Detector
         ("POST /v1/detections?format=dat", "DAT"),
     ],
 )
-def test_who_is_in_the_middle_of_a_body_is_told(
+def test_shutdown_answers_unfinished_bodies_with_503(
     detector: Detector, tmp_path: Path, where: str, begun: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody waits for the rest: left to uvicorn, the answer was 500 and the log had a traceback."""
+    """Uvicorn alone would answer 500 and log a traceback."""
     begin = {"DAT": dat_file(3), "HDF5": as_hdf5(tmp_path, 4)[:5000]}.get(begun, b"{")
     with live_service(detector, drain_timeout_s=0.2) as live:
         session_id = live.open() if "{}" in where else None
@@ -119,10 +119,10 @@ def test_who_is_in_the_middle_of_a_body_is_told(
     assert "Exception in ASGI application" not in caplog.text
 
 
-def test_a_second_signal_waits_for_no_client_but_tidies_up(
+def test_second_signal_stops_at_once_and_cleans_up(
     detector: Detector, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """uvicorn then ends without telling the application; a signal that kills left uploads on disk."""
+    """Uvicorn then skips the shutdown of the application, which would leave uploads on disk."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     data, left = as_hdf5(tmp_path, 40), []
     with live_service(detector) as live:
@@ -142,7 +142,7 @@ def test_a_second_signal_waits_for_no_client_but_tidies_up(
     assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
 
 
-def test_a_stream_that_stops_inside_its_header_is_not_at_fault(detector: Detector) -> None:
+def test_shutdown_inside_a_header_is_no_error(detector: Detector) -> None:
     with live_service(detector) as live, stream(live, live.open()) as client:
         client.recv()
         client.send(dat_file(1)[:20])
@@ -153,35 +153,35 @@ def test_a_stream_that_stops_inside_its_header_is_not_at_fault(detector: Detecto
 
 
 @pytest.mark.parametrize(("saved", "code"), [(False, 1012), (True, 1001)])
-def test_whom_the_service_cannot_wait_for_is_told(
+def test_unfinished_session_is_closed_at_shutdown(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saved: bool, code: int
 ) -> None:
-    """uvicorn's own end would be a 1012 without a word, for those who look on as well."""
+    """Uvicorn alone would close with 1012 and without a message, for watchers too."""
     monkeypatch.setattr("spikewatch.service.snapshots.saver.FINAL_SAVE_TIMEOUT_S", 0.3)
     with service(detector, tmp_path, drain_timeout_s=0.2) as live:
         session_id, stuck = live.open(), threading.Event()
         post(live, session_id, dat_stream(1))
         if saved:
             live.http.post(f"/v1/sessions/{session_id}/snapshot").raise_for_status()
-        with stream(live, session_id) as client, watching(live, session_id) as onlooker:
-            for talker in (client, onlooker):
+        with stream(live, session_id) as client, watching(live, session_id) as watcher:
+            for talker in (client, watcher):
                 talker.recv()
             live.model.submit(lambda _: stuck.wait(120))
             client.send(dat_stream(8))
             until(lambda: live.manager.get(session_id).accepted_bytes > 8 * 2400)
             threading.Timer(2.0, stuck.set).start()
             live.stop()
-            for talker in (client, onlooker):
+            for talker in (client, watcher):
                 closed = talk(talker)[-1]
                 assert (closed["type"], closed["reason"]) == ("closed", "shutdown")
                 assert closed["resumable"] is saved
             assert client.close_code == code
 
 
-def test_who_is_being_saved_when_time_is_up_is_told(
+def test_client_is_closed_when_save_exceeds_drain_timeout(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The disk is slow: the snapshot is whole only after the client has gone."""
+    """The disk is slow: the snapshot is complete only after the client has disconnected."""
     monkeypatch.setattr("spikewatch.service.snapshots.saver.FINAL_SAVE_TIMEOUT_S", 0.3)
     put = DirectoryStore.put
     monkeypatch.setattr(DirectoryStore, "put", lambda *args: (time.sleep(2.5), put(*args))[1])
@@ -197,7 +197,7 @@ def test_who_is_being_saved_when_time_is_up_is_told(
     assert live.manager.snapshots.has_snapshot(session_id)
 
 
-def test_an_upload_that_waits_for_an_onlooker_is_told(
+def test_upload_waiting_for_watcher_fails_at_shutdown(
     detector: Detector, caplog: pytest.LogCaptureFixture
 ) -> None:
     answers: list[httpx.Response] = []

@@ -17,7 +17,7 @@ def books(live: Live) -> dict[str, float]:
     return counted | {"dropped": live.metric("spikewatch_dropped_slices_total")}
 
 
-def test_slices_that_are_run(detector: Detector) -> None:
+def test_run_slices_are_counted(detector: Detector) -> None:
     with live_service(detector) as live:
         session_id = live.open()
         post(live, session_id, dat_stream(9))
@@ -25,21 +25,21 @@ def test_slices_that_are_run(detector: Detector) -> None:
         assert books(live) == {"accepted": 9, "run": 9, "discarded": 0, "dropped": 0}
 
 
-def test_slices_that_are_dropped_or_go_with_their_session(detector: Detector) -> None:
+def test_dropped_and_discarded_slices_are_counted(detector: Detector) -> None:
     with live_service(detector, inbox_slices=4) as live:
-        host, stuck = live.manager, threading.Event()
-        host.models.worker.submit(lambda: stuck.wait(120))
-        session = host.get(live.open(policy="drop_oldest"))
+        manager, stuck = live.manager, threading.Event()
+        manager.models.worker.submit(lambda: stuck.wait(120))
+        session = manager.get(live.open(policy="drop_oldest"))
         live.connect(session.id).send(dat_stream(11))
         until(lambda: session.inbox.dropped_slices == 6)
-        session._loop.call_soon_threadsafe(host.end, session, SessionClosed("for a test"), "client")
+        session._loop.call_soon_threadsafe(manager.end, session, SessionClosed("for a test"), "client")
         until(lambda: session.close_error is not None)
         stuck.set()
         until(lambda: books(live)["discarded"] == 4)
         assert books(live) == {"accepted": 10, "run": 0, "discarded": 4, "dropped": 6}
 
 
-def test_slices_that_fail(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_slices_are_counted(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("no step today")
 

@@ -1,4 +1,4 @@
-"""What happens when clients break off, lie or leave, and who must not notice."""
+"""Clients that disconnect, send forged data or leave; other sessions are not affected."""
 
 import json
 import socket
@@ -55,7 +55,7 @@ LOW = {"confidence": 0.001}
         ("outbox.read", [{}]),
     ],
 )
-def test_a_lying_snapshot_is_refused_and_changes_nothing(live: Live, field: str, value: object) -> None:
+def test_forged_snapshot_is_rejected_and_changes_nothing(live: Live, field: str, value: object) -> None:
     source, target = live.open(**LOW), live.open(**LOW)
     live.http.post(f"/v1/sessions/{source}/events", content=dat_stream(7))
     data = live.http.get(f"/v1/sessions/{source}/state").content
@@ -82,14 +82,14 @@ def test_a_lying_snapshot_is_refused_and_changes_nothing(live: Live, field: str,
     live.http.delete(f"/v1/sessions/{source}")
 
 
-def test_a_window_that_fails_takes_no_neighbour_along(live: Live) -> None:
-    """The failure comes after the batch's membranes were written; nobody is run a second time."""
-    host = live.manager
+def test_failing_window_ends_its_session_only(live: Live) -> None:
+    """The failure comes after the membranes of the batch were written, so no session may be run twice."""
+    manager = live.manager
     sick, well = live.open(**LOW), live.open(**LOW)
     live.http.post(f"/v1/sessions/{sick}/events", content=dat_stream(2))
-    host.get(sick).sequence.window_builder._logits.append((0, (None, None, None)))
+    manager.get(sick).sequence.window_builder._logits.append((0, (None, None, None)))
     held = threading.Event()
-    host.models.default.submit(lambda _: held.wait(120))
+    manager.models.default.submit(lambda _: held.wait(120))
     answers = {}
 
     def run(session_id: str, data: bytes) -> None:
@@ -99,7 +99,7 @@ def test_a_window_that_fails_takes_no_neighbour_along(live: Live) -> None:
     threads = [threading.Thread(target=run, args=item) for item in pieces.items()]
     for thread in threads:
         thread.start()
-    until(lambda: min(len(host.get(s).inbox) for s in pieces) >= 4)
+    until(lambda: min(len(manager.get(s).inbox) for s in pieces) >= 4)
     held.set()
     for thread in threads:
         thread.join()
@@ -109,7 +109,7 @@ def test_a_window_that_fails_takes_no_neighbour_along(live: Live) -> None:
     assert comparable(answers[well].json()["windows"] + rest) == comparable(expected)
 
 
-def test_a_connection_that_breaks_in_mid_feed_loses_nothing(detector: Detector) -> None:
+def test_connection_broken_mid_feed_loses_no_slice(detector: Detector) -> None:
     with live_service(detector, inbox_slices=2, outbox_windows=2) as live:
         expected, _ = upload(live, dat_file(40), hop=1, slices=1)
         session_id = live.open(hop=1, slices=1)
@@ -128,7 +128,7 @@ def test_a_connection_that_breaks_in_mid_feed_loses_nothing(detector: Detector) 
         assert comparable([windows[i] for i in range(10, 40)]) == comparable(expected[10:])
 
 
-def test_a_service_that_stops_in_mid_feed_finishes_what_it_accepted(detector: Detector) -> None:
+def test_shutdown_mid_feed_runs_accepted_bytes(detector: Detector) -> None:
     with live_service(detector, inbox_slices=2, drain_timeout_s=20) as live:
         client = live.connect(live.open(hop=1, slices=1))
         client.send(dat_stream(40))
@@ -142,8 +142,8 @@ def test_a_service_that_stops_in_mid_feed_finishes_what_it_accepted(detector: De
         assert client.close_code == 1001
 
 
-def test_an_upload_nobody_waits_for_is_given_up(detector: Detector) -> None:
-    """Few bytes may announce days of silence to compute; the work ends with the connection."""
+def test_abandoned_upload_is_cancelled(detector: Detector) -> None:
+    """A few bytes can announce days of empty slices; computing them ends with the connection."""
     with live_service(detector, max_sessions=1) as live:
         records = b"".join(struct.pack("<II", i * 9_900_000 % 2**32, 1) for i in range(400))
         query = "format=dat&width=90&height=60&slice_us=1000"
@@ -157,7 +157,7 @@ def test_an_upload_nobody_waits_for_is_given_up(detector: Detector) -> None:
         assert live.metric('spikewatch_sessions_ended_total{reason="disconnected"}') == 1
 
 
-def test_a_reset_forgets_the_position(live: Live) -> None:
+def test_reset_clears_the_position(live: Live) -> None:
     session_id = live.open(**LOW)
     client = live.connect(session_id)
     client.send(dat_stream(8))
@@ -170,28 +170,28 @@ def test_a_reset_forgets_the_position(live: Live) -> None:
     talk(client)
 
 
-def test_who_waits_for_a_session_that_ends_is_told(live: Live) -> None:
-    host = live.manager
+def test_waiting_request_fails_when_session_ends(live: Live) -> None:
+    manager = live.manager
     session_id = live.open()
     live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(2))
     held = threading.Event()
-    host.models.default.submit(lambda _: held.wait(120))
+    manager.models.default.submit(lambda _: held.wait(120))
     answers = []
     waiter = threading.Thread(
         target=lambda: answers.append(live.http.get(f"/v1/sessions/{session_id}/state", timeout=240))
     )
-    session = host.get(session_id)
+    session = manager.get(session_id)
     waiter.start()
     until(lambda: waiter.is_alive())
     time.sleep(0.2)
-    host._end_threadsafe(session, StepFailed("gone"))
+    manager._end_threadsafe(session, StepFailed("gone"))
     until(lambda: session.close_error is not None)
     held.set()
     waiter.join()
     assert answers[0].json()["code"] == "step_failed"
 
 
-def test_counts_survive_a_restored_state(live: Live) -> None:
+def test_counters_continue_after_restored_state(live: Live) -> None:
     outside = struct.pack("<II", 1000, 95)
     session_id = live.open()
     live.http.post(f"/v1/sessions/{session_id}/events", content=outside * 3 + dat_stream(3))

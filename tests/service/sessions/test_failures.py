@@ -1,4 +1,4 @@
-"""Faults of ours, put where they hurt: what the client is told, who else notices, what is left behind."""
+"""Injected faults: the error that the client receives, other sessions, and resources left behind."""
 
 import json
 import sys
@@ -31,7 +31,7 @@ SECRET = "/srv/secret/weights.safetensors is missing in <Engine object at 0x7f>"
 
 @pytest.fixture
 def broken(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> Iterator[Live]:
-    """A service all of whose routes fail; they have no parameters, so that nothing else refuses a request."""
+    """A service whose routes all fail. Routes have no parameters, so that no request is rejected before."""
     with live_service(detector) as live:
         for route in all_routes(live.app.router.routes):
             monkeypatch.setattr(route.endpoint, "__code__", fail.__code__)
@@ -61,7 +61,7 @@ def requests(live: Live) -> list[tuple[str, str]]:
     ]
 
 
-def test_a_failing_route_tells_nothing_of_its_inside(broken: Live) -> None:
+def test_failing_route_reveals_no_internals(broken: Live) -> None:
     failing = [*requests(broken), ("GET", "/viewer/main.js")]
     assert len(failing) > 15
     for method, path in failing:
@@ -75,7 +75,7 @@ def test_a_failing_route_tells_nothing_of_its_inside(broken: Live) -> None:
     assert broken.manager.metrics.refused.labels("internal")._value.get() == len(failing)
 
 
-def test_a_failing_websocket_tells_nothing_of_its_inside(broken: Live) -> None:
+def test_failing_websocket_reveals_no_internals(broken: Live) -> None:
     for path in ("stream", "watch"):
         with (
             pytest.raises(websockets.InvalidStatus) as refused,
@@ -94,19 +94,19 @@ def raising(*_: object, **__: object) -> Any:
 
 @contextmanager
 def failing(owner: object, name: str) -> Iterator[None]:
-    """An object whose method fails."""
+    """Make a method of an object fail."""
     setattr(owner, name, raising)
     yield
     delattr(owner, name)
 
 
 def neighbours(live: Live, sick: str, data: bytes, hurt: Callable[[], None]) -> dict[str, httpx.Response]:
-    """Two sessions in the same batches, one of them hurt before the first; what they were answered."""
-    host = live.manager
+    """Run two sessions in the same batches, one broken before the first; return both responses."""
+    manager = live.manager
     well = live.open(**LOW)
     hurt()
     held = threading.Event()
-    host.models.default.submit(lambda _: held.wait(120))
+    manager.models.default.submit(lambda _: held.wait(120))
     answers: dict[str, httpx.Response] = {}
 
     def run(name: str, session_id: str) -> None:
@@ -115,7 +115,7 @@ def neighbours(live: Live, sick: str, data: bytes, hurt: Callable[[], None]) -> 
     threads = [threading.Thread(target=run, args=item) for item in (("sick", sick), ("well", well))]
     for thread in threads:
         thread.start()
-    until(lambda: len(host.get(well).inbox) >= 4)
+    until(lambda: len(manager.get(well).inbox) >= 4)
     held.set()
     for thread in threads:
         thread.join()
@@ -124,7 +124,7 @@ def neighbours(live: Live, sick: str, data: bytes, hurt: Callable[[], None]) -> 
 
 
 def check_well(live: Live, answers: dict[str, httpx.Response]) -> None:
-    """The neighbour noticed nothing, and every slot is clean."""
+    """Check that the other session is unaffected and every slot is reset."""
     expected = comparable(upload(live, dat_file(8), **LOW)[0])
     windows = answers["well"].json()["windows"] + answers["rest"].json()["windows"]
     assert comparable(windows) == expected
@@ -140,7 +140,7 @@ def ended_reason(live: Live, session_id: str) -> str:
     return detail.split("(")[1].split(")")[0]
 
 
-def test_a_decoder_that_breaks_ends_its_session_alone(live: Live) -> None:
+def test_failing_decoder_ends_its_session_only(live: Live) -> None:
     sick = live.open(**LOW)
     source = live.manager.get(sick).source
     answers = neighbours(live, sick, dat_stream(8), lambda: setattr(source, "feed", raising))
@@ -149,8 +149,8 @@ def test_a_decoder_that_breaks_ends_its_session_alone(live: Live) -> None:
     check_well(live, answers)
 
 
-def test_a_result_that_cannot_be_handed_on_ends_its_session_alone(live: Live) -> None:
-    """It fails after the whole batch was run, while results are given out."""
+def test_unpublishable_result_ends_its_session_only(live: Live) -> None:
+    """The failure comes after the whole batch was run, while its results are published."""
     sick = live.open(**LOW)
     session = live.manager.get(sick)
     answers = neighbours(live, sick, dat_stream(8), lambda: setattr(session, "emit", raising))
@@ -160,8 +160,8 @@ def test_a_result_that_cannot_be_handed_on_ends_its_session_alone(live: Live) ->
 
 
 @pytest.mark.parametrize(("value", "status"), [(np.nan, 409), (np.inf, 409), (-np.inf, 409), (3e38, 200)])
-def test_a_poisonous_state_harms_no_neighbour(live: Live, value: float, status: int) -> None:
-    """What is not finite is refused; what is but huge is the business of the session that restored it."""
+def test_non_finite_state_affects_its_session_only(live: Live, value: float, status: int) -> None:
+    """Values that are not finite are rejected; huge values affect only the session that restored them."""
     source, sick = live.open(**LOW), live.open(**LOW)
     post(live, source, dat_stream(2))
     data = live.http.get(f"/v1/sessions/{source}/state").content
@@ -183,7 +183,7 @@ def test_a_poisonous_state_harms_no_neighbour(live: Live, value: float, status: 
         assert comparable(windows) == comparable(upload(live, dat_file(8), **LOW)[0])
 
 
-def test_a_restore_that_breaks_half_way_ends_the_session(live: Live) -> None:
+def test_restore_failing_halfway_ends_the_session(live: Live) -> None:
     session_id = live.open()
     post(live, session_id, dat_stream(2))
     data = live.http.get(f"/v1/sessions/{session_id}/state").content
@@ -193,7 +193,7 @@ def test_a_restore_that_breaks_half_way_ends_the_session(live: Live) -> None:
     assert ended_reason(live, session_id) == "internal"
 
 
-def test_a_websocket_is_told_of_a_broken_decoder(live: Live) -> None:
+def test_websocket_receives_error_of_failing_decoder(live: Live) -> None:
     session_id = live.open()
     socket = live.connect(session_id)
     live.manager.get(session_id).source.feed = raising
@@ -206,7 +206,7 @@ def test_a_websocket_is_told_of_a_broken_decoder(live: Live) -> None:
     assert ended_reason(live, session_id) == "internal"
 
 
-def test_a_websocket_is_told_of_results_that_cannot_be_sent(live: Live) -> None:
+def test_websocket_receives_error_of_unsendable_results(live: Live) -> None:
     session_id = live.open(slices=1, hop=1)
     socket = live.connect(session_id)
     live.manager.get(session_id).to_message = raising
@@ -217,7 +217,7 @@ def test_a_websocket_is_told_of_results_that_cannot_be_sent(live: Live) -> None:
     assert socket.close_code == 1011
 
 
-def test_an_onlooker_is_told_of_a_fault(live: Live) -> None:
+def test_watcher_receives_error_of_a_fault(live: Live) -> None:
     session_id = live.open(slices=1, hop=1)
     with connect(f"{live.ws_url}/v1/sessions/{session_id}/watch") as socket:
         session = live.manager.get(session_id)
@@ -231,15 +231,13 @@ def test_an_onlooker_is_told_of_a_fault(live: Live) -> None:
 
 
 def live_result(session: Any) -> Any:
-    """A result of the kind that onlookers get."""
+    """Return a result as watchers receive it."""
     from spikewatch.service.inference.window import WindowResult
 
     return object.__new__(WindowResult)
 
 
-def test_an_upload_whose_decoder_breaks_ends_with_a_problem(
-    live: Live, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_upload_with_failing_decoder_ends_with_problem(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     fed = LiveSource.feed
 
     def feed(self: LiveSource, data: bytes) -> Any:
@@ -255,8 +253,8 @@ def test_an_upload_whose_decoder_breaks_ends_with_a_problem(
     assert upload(live, dat_file(8))[1]["windows"] == 2
 
 
-def test_no_path_or_address_of_a_client_is_opened(live: Live, tmp_path: Path) -> None:
-    """Every text that a client can send is a path and an address here; nothing is read from there."""
+def test_paths_and_urls_of_clients_are_not_opened(live: Live, tmp_path: Path) -> None:
+    """Every text that a client can send is a path or a URL here; none of them is read."""
     canary = tmp_path / "canary"
     canary.write_bytes(dat_file(4))
     opened: list[str] = []

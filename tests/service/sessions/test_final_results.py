@@ -1,4 +1,4 @@
-"""The last results of a session, when the answer that brings them is lost."""
+"""Final results of a session whose response was lost."""
 
 import json
 import socket
@@ -19,7 +19,7 @@ def end(live: Live, session_id: str, **place: int) -> dict:
     return answer.json()
 
 
-def test_to_end_a_session_twice_gives_the_same_answer(live: Live) -> None:
+def test_repeated_delete_returns_the_same_results(live: Live) -> None:
     expected, summary = upload(live, dat_file(9), **LOW)
     session_id = live.open(**LOW)
     first = post(live, session_id, dat_stream(9)).json()["windows"]
@@ -33,7 +33,7 @@ def test_to_end_a_session_twice_gives_the_same_answer(live: Live) -> None:
     assert problem(live.http.get(f"/v1/sessions/{session_id}")) == (410, "session_closed")
 
 
-def test_an_open_session_can_be_ended_with_all_that_is_missing(live: Live) -> None:
+def test_delete_with_seq_returns_missing_results(live: Live) -> None:
     expected, _ = upload(live, dat_file(9), **LOW)
     session_id = live.open(**LOW)
     post(live, session_id, dat_stream(9))
@@ -41,7 +41,7 @@ def test_an_open_session_can_be_ended_with_all_that_is_missing(live: Live) -> No
     assert comparable(end(live, session_id)["windows"]) == comparable(expected)[3:]
 
 
-def test_a_connection_that_breaks_after_close_costs_nothing(live: Live) -> None:
+def test_connection_broken_after_close_loses_no_result(live: Live) -> None:
     expected, summary = upload(live, dat_file(20), **LOW)
     session_id = live.open(**LOW)
     with stream(live, session_id) as client:
@@ -60,7 +60,7 @@ def attended(live: Live, session_id: str) -> bool:
     return live.manager.get(session_id).feed_lease.held
 
 
-def test_results_that_are_gone_are_told_of(detector: Detector) -> None:
+def test_expired_results_return_410(detector: Detector) -> None:
     with live_service(detector, outbox_windows=2, max_windows_per_post=2) as live:
         session_id = live.open(**LOW)
         for i in range(6):
@@ -71,7 +71,7 @@ def test_results_that_are_gone_are_told_of(detector: Detector) -> None:
         assert answer.json()["oldest_seq"] > 0
 
 
-def test_results_that_are_asked_for_again_do_not_count_as_made_by_the_request(detector: Detector) -> None:
+def test_repeated_results_do_not_count_towards_the_limit(detector: Detector) -> None:
     with live_service(detector, max_windows_per_post=3) as live:
         session_id = live.open(**LOW)
         for i in range(6):
@@ -82,7 +82,7 @@ def test_results_that_are_asked_for_again_do_not_count_as_made_by_the_request(de
         assert [window["seq"] for window in end(live, session_id, seq=0)["windows"]] == [0, 1, 2, 3, 4, 5]
 
 
-def test_the_latest_are_kept() -> None:
+def test_latest_ended_sessions_are_kept() -> None:
     endings = EndedSessions()
     farewell = FinalResults(OutboxState((), (), 0, 0), Totals(), lambda result: result)  # type: ignore[arg-type,return-value]
     for number in range(MAX_FINAL_RESULTS + 1):
@@ -93,8 +93,8 @@ def test_the_latest_are_kept() -> None:
     assert endings.final_results("1") is None
 
 
-def test_results_below_the_first_that_is_wanted_can_be_had_later(live: Live) -> None:
-    """A client asks for a result that is still to come, and thinks better of it."""
+def test_results_below_seq_can_be_requested_later(live: Live) -> None:
+    """A client requests a result that does not exist yet, then an earlier one."""
     expected, _ = upload(live, dat_file(9), **LOW)
     session_id = live.open(**LOW)
     first = live.http.post(
@@ -106,7 +106,7 @@ def test_results_below_the_first_that_is_wanted_can_be_had_later(live: Live) -> 
     assert comparable(end(live, session_id, seq=0)["windows"]) == comparable(expected)
 
 
-def test_an_end_after_bad_bytes_gives_what_came_before_them(detector: Detector) -> None:
+def test_delete_after_bad_bytes_returns_earlier_results(detector: Detector) -> None:
     """The connection breaks in the middle of a message that ends in an event from long ago."""
     data = dat_stream(30) + dat_stream(1)
     with live_service(detector, inbox_slices=4) as live:
@@ -123,8 +123,8 @@ def test_an_end_after_bad_bytes_gives_what_came_before_them(detector: Detector) 
     assert comparable(ended.json()["windows"]) == comparable(expected.json()["windows"])
 
 
-def test_the_last_answer_may_be_longer_than_any_before_and_is_given_again(detector: Detector) -> None:
-    """All that is kept, all that waits, and the last results: together more than one request may make."""
+def test_long_final_response_can_be_repeated(detector: Detector) -> None:
+    """Retained, pending and final results together are more than one request may produce."""
     data = dat_stream(60, per_slice=4, slice_us=1000)
     half = len(data) // 2
     with live_service(detector, max_windows_per_post=35, outbox_windows=35) as live:
@@ -143,8 +143,8 @@ def test_the_last_answer_may_be_longer_than_any_before_and_is_given_again(detect
         assert end(live, session_id, seq=kept) == ended
 
 
-def test_an_answer_with_old_results_and_new_ones_is_given_again(detector: Detector) -> None:
-    """It holds more than are usually kept."""
+def test_response_with_old_and_new_results_can_be_repeated(detector: Detector) -> None:
+    """The response holds more results than are usually retained."""
     data = dat_stream(60, per_slice=4, slice_us=1000)
     half = len(data) // 2
     with live_service(detector, max_windows_per_post=35, outbox_windows=35) as live:

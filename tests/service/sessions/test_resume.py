@@ -1,4 +1,4 @@
-"""Going on after a broken connection: byte offsets in, result numbers out."""
+"""Resuming after a broken connection: byte offsets in, result numbers out."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from tests.service.support.streams import LOW, post, stream
 from tests.service.support.waiting import until
 
 
-def test_only_the_next_byte_is_taken(live: Live) -> None:
+def test_wrong_offset_is_rejected(live: Live) -> None:
     session_id = live.open()
     data = dat_stream(2)
     assert post(live, session_id, data[:1000], offset=0).json()["accepted_bytes"] == 1000
@@ -31,7 +31,7 @@ def test_only_the_next_byte_is_taken(live: Live) -> None:
     assert live.http.delete(f"/v1/sessions/{session_id}").json()["totals"]["events"] == 600
 
 
-def test_an_answer_that_was_lost_is_got_again(live: Live) -> None:
+def test_lost_response_can_be_repeated(live: Live) -> None:
     session_id = live.open(**LOW)
     data, size = dat_stream(9), 300 * 8
     first = post(live, session_id, data[: 5 * size], offset=0).json()["windows"]
@@ -43,8 +43,8 @@ def test_an_answer_that_was_lost_is_got_again(live: Live) -> None:
     live.http.delete(f"/v1/sessions/{session_id}")
 
 
-def test_a_stream_goes_on_where_it_broke(live: Live) -> None:
-    """The client has lost bytes and results on the way; in the end it has each once."""
+def test_stream_resumes_where_it_broke(live: Live) -> None:
+    """The client loses bytes and results with its connection; in the end it has each result once."""
     data, size = dat_stream(20), 300 * 8
     expected, _ = upload(live, dat_file(20), **LOW)
     session_id = live.open(**LOW)
@@ -68,7 +68,7 @@ def test_a_stream_goes_on_where_it_broke(live: Live) -> None:
     assert comparable(got) == comparable(expected)
 
 
-def test_a_stream_from_elsewhere_is_refused_and_costs_nothing(live: Live) -> None:
+def test_stream_at_wrong_offset_is_rejected_without_loss(live: Live) -> None:
     session_id = live.open()
     post(live, session_id, dat_stream(1))
     with stream(live, session_id, offset=17) as client:
@@ -83,7 +83,7 @@ def test_a_stream_from_elsewhere_is_refused_and_costs_nothing(live: Live) -> Non
         assert talk(client)[-1]["reason"] == "client"
 
 
-def test_a_client_that_is_back_takes_the_place_of_its_broken_connection(live: Live) -> None:
+def test_reconnected_client_displaces_its_broken_stream(live: Live) -> None:
     data, half = dat_stream(10), 5 * 2400 + 7
     expected, _ = upload(live, dat_file(10), **LOW)
     session_id = live.open(**LOW)
@@ -105,44 +105,44 @@ def test_a_client_that_is_back_takes_the_place_of_its_broken_connection(live: Li
     assert comparable(got) == comparable(expected)
 
 
-def test_of_two_that_come_back_the_newer_goes_on(live: Live) -> None:
-    """The older is broken too, and must not send the newer away."""
-    host = live.manager
-    session = host.get(live.open())
+def test_newest_of_two_reconnections_takes_over(live: Live) -> None:
+    """The older connection is broken too, and must not displace the newer one."""
+    manager = live.manager
+    session = manager.get(live.open())
 
-    async def come_twice() -> list[object]:
+    async def claim_twice() -> list[object]:
         with session.feed_lease.acquire():
-            comers = [asyncio.create_task(session.feed_lease.take_over()) for _ in range(2)]
+            claims = [asyncio.create_task(session.feed_lease.take_over()) for _ in range(2)]
             await session.feed_lease.displaced.wait()
             await asyncio.sleep(0.05)
-        return await asyncio.gather(*comers, return_exceptions=True)
+        return await asyncio.gather(*claims, return_exceptions=True)
 
-    older, newer = asyncio.run_coroutine_threadsafe(come_twice(), host._loop).result(120)
+    older, newer = asyncio.run_coroutine_threadsafe(claim_twice(), manager._loop).result(120)
     assert isinstance(older, SessionBusy)
     assert newer is None
     assert not session.feed_lease.displaced.is_set()
 
 
-def test_who_comes_late_does_not_send_away_who_came_meanwhile(live: Live) -> None:
-    host = live.manager
-    session = host.get(live.open())
+def test_late_reconnection_does_not_displace_a_newer_one(live: Live) -> None:
+    manager = live.manager
+    session = manager.get(live.open())
 
-    async def come_meanwhile() -> tuple[object, bool]:
+    async def claim_meanwhile() -> tuple[object, bool]:
         with session.feed_lease.acquire():
             late = asyncio.create_task(session.feed_lease.take_over())
             await session.feed_lease.displaced.wait()
         with session.feed_lease.acquire():
-            sent_away = session.feed_lease.displaced.is_set()
+            displaced = session.feed_lease.displaced.is_set()
             (outcome,) = await asyncio.gather(late, return_exceptions=True)
-            return outcome, sent_away or session.feed_lease.displaced.is_set()
+            return outcome, displaced or session.feed_lease.displaced.is_set()
 
-    outcome, sent_away = asyncio.run_coroutine_threadsafe(come_meanwhile(), host._loop).result(120)
+    outcome, displaced = asyncio.run_coroutine_threadsafe(claim_meanwhile(), manager._loop).result(120)
     assert isinstance(outcome, SessionBusy)
-    assert not sent_away
+    assert not displaced
 
 
 def half_a_post(live: Live, session_id: str, data: bytes, offset: int) -> socket.socket:
-    """A POST whose client vanishes in the middle of its body, and nobody notices."""
+    """Start a POST whose client vanishes in the middle of its body without closing the connection."""
     hanging = socket.create_connection(("127.0.0.1", live.port))
     head = f"POST /v1/sessions/{session_id}/events?offset={offset} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     hanging.sendall(head.encode() + f"Content-Length: {len(data)}\r\n\r\n".encode() + data[: len(data) // 2])
@@ -150,7 +150,7 @@ def half_a_post(live: Live, session_id: str, data: bytes, offset: int) -> socket
     return hanging
 
 
-def test_a_client_that_is_back_takes_the_place_of_its_broken_post(live: Live) -> None:
+def test_reconnected_client_displaces_its_broken_post(live: Live) -> None:
     data, size = dat_stream(10), 2400
     expected, _ = upload(live, dat_file(10), **LOW)
     for over_socket in (False, True):
@@ -171,7 +171,7 @@ def test_a_client_that_is_back_takes_the_place_of_its_broken_post(live: Live) ->
         assert comparable(got) == comparable(expected)
 
 
-def test_a_body_that_comes_slowly_keeps_its_session(detector: Detector) -> None:
+def test_slow_body_keeps_its_session_open(detector: Detector) -> None:
     with live_service(detector, idle_timeout_s=2.0, min_body_bytes_per_s=100) as live:
         session_id = live.open(**LOW)
 
@@ -183,7 +183,7 @@ def test_a_body_that_comes_slowly_keeps_its_session(detector: Detector) -> None:
         assert live.http.post(f"/v1/sessions/{session_id}/events", content=slowly()).status_code == 200
 
 
-def test_results_are_kept_within_a_limit(detector: Detector) -> None:
+def test_retention_of_results_is_bounded(detector: Detector) -> None:
     with live_service(detector, outbox_windows=4, max_windows_per_post=4) as live:
         session_id = live.open(**LOW)
         for i in range(9):
@@ -195,7 +195,7 @@ def test_results_are_kept_within_a_limit(detector: Detector) -> None:
         assert [w["seq"] for w in windows] == [4, 5, 6, 7]
 
 
-def test_the_results_of_the_largest_answer_are_kept(detector: Detector) -> None:
+def test_largest_response_is_retained(detector: Detector) -> None:
     with live_service(detector, outbox_windows=2, max_windows_per_post=8) as live:
         session_id = live.open(**LOW)
         lost = post(live, session_id, dat_stream(9)).json()["windows"]
@@ -203,8 +203,8 @@ def test_the_results_of_the_largest_answer_are_kept(detector: Detector) -> None:
         assert post(live, session_id, b"", seq=0).json()["windows"] == lost
 
 
-def test_a_client_that_has_seen_more_is_not_told_again(live: Live) -> None:
-    """As after a restart from an older snapshot: the results between are made again, but not sent."""
+def test_results_below_seq_are_not_sent_again(live: Live) -> None:
+    """As after a restart from an older snapshot: results are computed again, but not sent again."""
     session_id = live.open(**LOW)
     windows = post(live, session_id, dat_stream(9), seq=5).json()["windows"]
     assert [w["seq"] for w in windows] == [5, 6, 7]
@@ -212,7 +212,7 @@ def test_a_client_that_has_seen_more_is_not_told_again(live: Live) -> None:
 
 
 @pytest.mark.parametrize("broken", [lambda s: s.close(), lambda s: s.socket.shutdown(socket.SHUT_RDWR)])
-def test_bad_bytes_left_by_a_broken_connection_end_the_session(
+def test_bad_bytes_of_a_broken_connection_end_the_session(
     detector: Detector, broken: Callable[[ClientConnection], None]
 ) -> None:
     with live_service(detector, inbox_slices=1, outbox_windows=1) as live:

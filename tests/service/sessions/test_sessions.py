@@ -23,7 +23,7 @@ def feed(live: Live, session_id: str, data: bytes, piece: int) -> list[dict]:
 
 
 @pytest.mark.parametrize("piece", [997, 20_000, 1 << 20])
-def test_any_split_gives_the_windows_of_an_upload(live: Live, piece: int) -> None:
+def test_posts_of_any_size_equal_an_upload(live: Live, piece: int) -> None:
     data = dat_file(10)
     expected, summary = upload(live, data, **LOW)
     session_id = live.open(**LOW)
@@ -35,7 +35,7 @@ def test_any_split_gives_the_windows_of_an_upload(live: Live, piece: int) -> Non
     assert any(w["detections"] for w in expected)
 
 
-def test_what_a_session_says_of_itself(live: Live) -> None:
+def test_session_info_has_its_parameters(live: Live) -> None:
     session_id = live.open(policy="drop_oldest", slices=2, hop=1)
     info = live.http.get(f"/v1/sessions/{session_id}").json()
     assert info["stream_url"] == f"/v1/sessions/{session_id}/stream"
@@ -58,7 +58,7 @@ def test_what_a_session_says_of_itself(live: Live) -> None:
     assert session_id not in {s["session_id"] for s in live.http.get("/v1/sessions").json()["sessions"]}
 
 
-def test_hop_gives_a_result_each_slice_once_warm(live: Live) -> None:
+def test_hop_of_one_gives_a_result_each_slice(live: Live) -> None:
     session_id = live.open(slices=4, hop=1)
     windows = feed(live, session_id, dat_stream(6), 1 << 20)
     assert [(w["t_start_us"], w["t_end_us"], w["events"]) for w in windows] == [
@@ -67,7 +67,7 @@ def test_hop_gives_a_result_each_slice_once_warm(live: Live) -> None:
     live.http.delete(f"/v1/sessions/{session_id}")
 
 
-def test_many_sessions_at_once_equal_each_alone(live: Live) -> None:
+def test_concurrent_sessions_equal_each_alone(live: Live) -> None:
     streams = [dat_stream(9, seed) for seed in range(6)]
     alone = []
     for data in streams:
@@ -92,14 +92,14 @@ def test_many_sessions_at_once_equal_each_alone(live: Live) -> None:
     assert live.metric('spikewatch_batch_size_bucket{le="1.0"}') - before < batches, "nothing was batched"
 
 
-def test_a_slot_is_clean_for_its_next_owner(detector: Detector) -> None:
+def test_slot_is_reset_for_its_next_session(detector: Detector) -> None:
     with live_service(detector, max_sessions=1) as live:
         first = comparable(upload(live, dat_file(8), **LOW)[0])
         upload(live, dat_file(3, seed=9))
         assert comparable(upload(live, dat_file(8), **LOW)[0]) == first
 
 
-def test_state_is_saved_and_restored_exactly(live: Live) -> None:
+def test_state_is_restored_exactly(live: Live) -> None:
     data = dat_stream(12)
     cut = 6 * 300 * 8
     session_id = live.open(**LOW)
@@ -121,8 +121,8 @@ def test_state_is_saved_and_restored_exactly(live: Live) -> None:
     assert other["totals"]["events"] == 6 * 300 + 10
 
 
-def test_a_restored_session_counts_the_silence_since_its_snapshot(live: Live) -> None:
-    """Nothing happened for two slices after the snapshot: they are run all the same."""
+def test_restored_session_counts_the_gap_since_its_snapshot(live: Live) -> None:
+    """Two empty slices after the snapshot are run too."""
     busy, late = dat_stream(4), dat_stream(7)[6 * 300 * 8 :]
     whole, first, second = (live.open(hop=1, **LOW) for _ in range(3))
     expected = comparable(feed(live, whole, busy + late, 1 << 20))
@@ -141,7 +141,7 @@ def test_a_restored_session_counts_the_silence_since_its_snapshot(live: Live) ->
 
 
 @pytest.mark.parametrize("spoil", ["bytes", "layer", "geometry", "identity"])
-def test_a_foreign_snapshot_is_refused_by_name(live: Live, spoil: str) -> None:
+def test_foreign_snapshot_is_rejected_with_the_mismatch(live: Live, spoil: str) -> None:
     session_id, other = live.open(), live.open(slice_us=50_000) if spoil == "identity" else live.open()
     feed(live, session_id, dat_stream(4), 1 << 20)
     data = live.http.get(f"/v1/sessions/{session_id}/state").content
@@ -172,7 +172,7 @@ def _metadata(data: bytes) -> dict[str, str]:
     return metadata
 
 
-def test_unknown_and_ended_sessions(live: Live) -> None:
+def test_unknown_session_is_404_and_ended_session_410(live: Live) -> None:
     assert problem(live.http.get("/v1/sessions/none")) == (404, "session_unknown")
     session_id = live.open()
     live.http.delete(f"/v1/sessions/{session_id}")
@@ -191,25 +191,25 @@ def test_unknown_and_ended_sessions(live: Live) -> None:
         ({"width": 5000, "height": 10}, "width: Input should be less than or equal to 4096"),
     ],
 )
-def test_wrong_requests_are_explained(live: Live, wanted: dict, detail: str) -> None:
+def test_invalid_request_is_explained(live: Live, wanted: dict, detail: str) -> None:
     answer = live.http.post("/v1/sessions", json=wanted)
     assert problem(answer) == (422, "invalid_request")
     assert detail in answer.json()["detail"]
 
 
-def test_a_request_of_unreasonable_size(live: Live) -> None:
+def test_oversized_request_is_rejected(live: Live) -> None:
     answer = live.http.post(
         "/v1/sessions", content=b" " * 100_000, headers={"Content-Type": "application/json"}
     )
     assert problem(answer) == (413, "too_large")
 
 
-def test_a_model_that_is_not_loaded(live: Live) -> None:
+def test_unknown_model_is_rejected(live: Live) -> None:
     answer = live.http.post("/v1/sessions", json=SENSOR | {"weights": "gpt"})
     assert problem(answer) == (404, "model_unknown")
 
 
-def test_bad_bytes_end_the_session_and_give_the_windows_before_them(live: Live) -> None:
+def test_bad_bytes_end_the_session_after_earlier_windows(live: Live) -> None:
     session_id = live.open()
     backwards = dat_stream(20) + dat_stream(1)
     answer = post(live, session_id, backwards)
@@ -218,13 +218,13 @@ def test_bad_bytes_end_the_session_and_give_the_windows_before_them(live: Live) 
     assert problem(post(live, session_id, b"")) == (410, "session_closed")
 
 
-def test_events_before_the_size_is_known(live: Live) -> None:
+def test_events_without_sensor_size_are_rejected(live: Live) -> None:
     answer = live.http.post("/v1/sessions", json={})
     answer = post(live, answer.json()["session_id"], dat_stream(1))
     assert problem(answer) == (422, "bad_geometry")
 
 
-def test_the_last_slot_and_one_more(detector: Detector) -> None:
+def test_session_beyond_the_last_slot_is_rejected(detector: Detector) -> None:
     with live_service(detector, max_sessions=2) as live:
         first = live.open()
         live.open()
@@ -237,7 +237,7 @@ def test_the_last_slot_and_one_more(detector: Detector) -> None:
         assert live.metric('spikewatch_refused_total{code="sessions_full"}') == 2
 
 
-def test_limits_of_a_post(detector: Detector) -> None:
+def test_post_over_its_limits_is_rejected(detector: Detector) -> None:
     with live_service(detector, max_body_bytes=50_000, max_windows_per_post=3) as live:
         session_id = live.open()
         assert problem(post(live, session_id, bytes(50_001))) == (413, "too_large")
@@ -249,7 +249,7 @@ def test_limits_of_a_post(detector: Detector) -> None:
         assert problem(post(live, session_id, b"")) == (410, "session_closed")
 
 
-def test_an_idle_session_is_closed_and_the_reason_kept(detector: Detector) -> None:
+def test_idle_session_is_closed_and_its_reason_kept(detector: Detector) -> None:
     with live_service(detector, idle_timeout_s=0.5) as live:
         session_id = live.open()
         threading.Event().wait(1.6)

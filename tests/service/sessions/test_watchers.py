@@ -1,4 +1,4 @@
-"""Looking on at a session, and uploads that wait for somebody who does."""
+"""Watchers of a session, and uploads that wait for a watcher."""
 
 import asyncio
 import base64
@@ -35,7 +35,7 @@ ID = "0123456789abcdef0123456789abcdef"
 
 
 def watched_upload(live: Live, session_id: str, data: bytes) -> tuple[list[dict[str, Any]], Any]:
-    """Messages of one who looks on, and the answer to the upload."""
+    """Return the messages of a watcher, and the response to the upload."""
     answers: list[Any] = []
     query = {"watched_as": session_id, "hop": 1, **LOW}
     post = threading.Thread(
@@ -51,7 +51,7 @@ def watched_upload(live: Live, session_id: str, data: bytes) -> tuple[list[dict[
     return messages, answers[0]
 
 
-def test_a_watched_upload_begins_when_somebody_looks_on(live: Live) -> None:
+def test_watched_upload_starts_with_its_first_watcher(live: Live) -> None:
     messages, answer = watched_upload(live, ID, dat_file(10))
     assert messages[0]["type"] == "session"
     assert (messages[0]["session_id"], messages[0]["class_names"]) == (ID, ["car", "pedestrian"])
@@ -67,7 +67,7 @@ def test_a_watched_upload_begins_when_somebody_looks_on(live: Live) -> None:
     assert comparable(seen) == comparable(expected), "followed for those who look on, asked for or not"
 
 
-def test_a_slice_is_a_picture_of_four_colours(live: Live) -> None:
+def test_slice_is_an_image_of_four_colours(live: Live) -> None:
     messages, _ = watched_upload(live, ID[::-1], dat_file(1))
     (part,) = (m for m in messages if m["type"] == "slice")
     assert (part["events"], part["sensor"]) == (300, [WIDTH, HEIGHT])
@@ -76,7 +76,7 @@ def test_a_slice_is_a_picture_of_four_colours(live: Live) -> None:
     assert reds == {13, 58, 214, 250}, "the viewer tells them apart by their red"
 
 
-def test_an_id_in_use_is_refused(live: Live) -> None:
+def test_watched_id_in_use_is_rejected(live: Live) -> None:
     used = live.open(session_id=ID[1:] + "0")
     answer = live.http.post("/v1/detections", content=dat_file(1), params={"watched_as": used})
     assert (answer.status_code, answer.json()["code"]) == (409, "session_exists")
@@ -84,57 +84,55 @@ def test_an_id_in_use_is_refused(live: Live) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["", "short", ID.upper(), ID + "0", "../" + ID[3:]])
-def test_a_wrong_id_is_refused(live: Live, wrong: str) -> None:
+def test_malformed_watched_id_is_rejected(live: Live, wrong: str) -> None:
     answer = live.http.post("/v1/detections", content=dat_file(1), params={"watched_as": wrong})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
-def test_nobody_is_followed_across_a_reset_for_those_who_look_on(live: Live) -> None:
+def test_tracks_for_watchers_end_at_a_reset(live: Live) -> None:
     session_id = live.open(hop=1, **LOW)
-    with watching(live, session_id) as onlooker:
+    with watching(live, session_id) as watcher:
         socket = live.connect(session_id)
         for _ in range(2):
             socket.send(dat_file(1))
             socket.send("reset")
         socket.send("close")
         talk(socket)
-        windows = [m for m in talk(onlooker) if m["type"] == "window"]
+        windows = [m for m in talk(watcher) if m["type"] == "window"]
     first, second = ([box["track_id"] for box in w["detections"]] for w in windows)
     assert first
     assert not set(first) & set(second)
 
 
-def test_what_slow_onlookers_miss_is_counted() -> None:
-    """Results may be missed too, but only slices are told of."""
+def test_slices_missed_by_slow_watchers_are_counted() -> None:
+    """Results may be missed too, but only missed slices are counted."""
 
     async def missed() -> tuple[int, int]:
-        told: list[int] = []
+        missed: list[int] = []
         watchers = Broadcast(asyncio.get_running_loop())
         part = InputSlice(0, 1, 0, False, torch.zeros(1), 0.0)
-        with watchers.subscribe(lambda: told.append(1)) as sight:
+        with watchers.subscribe(lambda: missed.append(1)) as subscription:
             for item in (None, *[part] * (SUBSCRIPTION_QUEUE_SIZE + 2)):
-                sight.offer(item)
-            return sight.missed_slices, len(told)
+                subscription.offer(item)
+            return subscription.missed_slices, len(missed)
 
     assert asyncio.run(missed()) == (2, 2)
 
 
-def test_a_picture_that_is_long_in_the_making_makes_others_be_missed(
-    live: Live, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_image_encoding_makes_a_watcher_miss_slices(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = threading.Event()
     monkeypatch.setattr(watch, "slice_png", lambda *_: (drawn.wait(120), b"")[1])
     before, session_id = live.metric("spikewatch_missed_slices_total"), live.open()
-    with watching(live, session_id) as onlooker:
-        onlooker.recv()
+    with watching(live, session_id) as watcher:
+        watcher.recv()
         live.http.post(f"/v1/sessions/{session_id}/events", content=dat_stream(50)).raise_for_status()
         drawn.set()
         live.http.delete(f"/v1/sessions/{session_id}")
-        told = max(m["missed_slices"] for m in talk(onlooker) if m["type"] == "slice")
-    assert live.metric("spikewatch_missed_slices_total") - before == told > 0
+        missed = max(m["missed_slices"] for m in talk(watcher) if m["type"] == "slice")
+    assert live.metric("spikewatch_missed_slices_total") - before == missed > 0
 
 
-def test_who_comes_at_once_is_counted(detector: Detector) -> None:
+def test_simultaneous_watchers_are_counted(detector: Detector) -> None:
     with live_service(detector, max_watchers=2) as live:
         session_id = live.open()
 
