@@ -55,11 +55,13 @@ def end_on_error(
 async def displace_feeder(session: Session, offset: int | None) -> None:
     """Disconnect the current feeder when its client reconnects with the expected offset.
 
+    If the feeder's connection is closed already, wait for it to release the session.
+
     Raises:
         OffsetMismatch: `offset` is not that of the next byte.
         SessionBusy: the client has reconnected once more meanwhile.
     """
-    if offset is not None and session.feed_lease.held:
+    if session.feed_lease.held and (offset is not None or session.feed_lease.abandoned):
         session.check_offset(offset)
         await session.feed_lease.take_over()
 

@@ -189,6 +189,7 @@ async def end_session(
     if final is not None:
         return Ended(windows=final.results_from(seq), totals=final.totals)
     session = get_session(session_id, manager, client)
+    await displace_feeder(session, None)
     with claimed(session, manager):
         resume_at(session, None, seq)
         windows, error = await collect_windows(session, flush(session), manager.settings.max_windows_per_post)

@@ -17,7 +17,7 @@ from spikewatch.service.api.dependencies import (
     ManagerDep,
     SessionDep,
 )
-from spikewatch.service.api.feeding import claimed, or_draining
+from spikewatch.service.api.feeding import claimed, displace_feeder, or_draining
 from spikewatch.service.errors import RequestTimeout, TooManyTransfers
 from spikewatch.service.http.request_body import read_body
 from spikewatch.service.schemas import Schema
@@ -158,6 +158,7 @@ async def put_state(
 
     Continue with the bytes of the saved stream from `accepted_bytes` of the response on.
     """
+    await displace_feeder(session, None)
     with claimed(session, manager):
         await with_timeout(manager.settings.state_timeout_s, session.wait_until_processed())
         with limiter.slot():

@@ -180,6 +180,7 @@ class StreamConnection:
         while True:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
+                self._session.feed_lease.abandoned = True
                 raise WebSocketDisconnect(message.get("code", 1006))
             if message.get("bytes") is not None:
                 await self._session.feed(message["bytes"])

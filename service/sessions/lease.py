@@ -13,11 +13,16 @@ DISPLACE_TIMEOUT_S = 5.0
 
 
 class FeedLease:
-    """The right to feed one session: of one request or WebSocket at a time. Lives on the event loop."""
+    """The right to feed one session: of one request or WebSocket at a time. Lives on the event loop.
+
+    Attributes:
+        abandoned: the client of the holder has disconnected, so the lease will be released at once.
+    """
 
     def __init__(self, session_id: str, lifecycle: Lifecycle, activity: ActivityTracker) -> None:
         self._session_id = session_id
         self._lifecycle = lifecycle
+        self.abandoned = False
         self._activity = activity
         self._holder: asyncio.Event | None = None
         """Set once the holder must release the lease."""
@@ -44,7 +49,7 @@ class FeedLease:
     def acquire(self) -> Iterator[None]:
         """Hold the lease while the block runs; raises as `check_available` does."""
         self.check_available()
-        self._holder, self._waiter = asyncio.Event(), None
+        self._holder, self._waiter, self.abandoned = asyncio.Event(), None, False
         self._activity.record_client_activity()
         try:
             yield

@@ -258,12 +258,11 @@ def elsewhere(caller: Caller, _: Live) -> tuple[list[Message], Client]:
     return refused(caller, session["stream_url"] + "?offset=8")
 
 
-def too_late(caller: Caller, live: Live) -> tuple[list[Message], Client]:
+def too_late(caller: Caller, _: Live) -> tuple[list[Message], Client]:
     session, client = caller.start(**LIVELY)
     client.send(events(HOP * (KEPT + 3)), "flush")
     client.until("flushed")
     client.socket.close()
-    until(lambda: not live.manager.get(session["session_id"]).feed_lease.held)
     return refused(caller, session["stream_url"] + "?seq=0")
 
 

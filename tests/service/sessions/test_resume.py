@@ -10,6 +10,7 @@ import pytest
 from websockets.sync.client import ClientConnection
 
 from spikewatch.model.detector import Detector
+from spikewatch.service.api.feeding import displace_feeder
 from spikewatch.service.errors import SessionBusy
 from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
@@ -225,3 +226,23 @@ def test_bad_bytes_of_a_broken_connection_end_the_session(
         with stream(live, session_id, offset=21 * 2400) as again:
             messages = talk(again)
         assert (messages[-2]["code"], messages[-1]["reason"]) == ("time_order", "time_order")
+
+
+def test_reconnection_waits_for_a_closed_stream_to_release(live: Live) -> None:
+    """A closed connection holds its session for a moment longer; that must not be `session_busy`."""
+    manager = live.manager
+    session = manager.get(live.open())
+
+    async def reconnect(abandoned: bool) -> bool:
+        with session.feed_lease.acquire():
+            session.feed_lease.abandoned = abandoned
+            claim = asyncio.create_task(displace_feeder(session, None))
+            await asyncio.sleep(0.05)
+            waited = not claim.done()
+        await claim
+        session.feed_lease.check_available()
+        return waited
+
+    for abandoned in (True, False):
+        waited = asyncio.run_coroutine_threadsafe(reconnect(abandoned), manager._loop).result(120)
+        assert waited == abandoned
