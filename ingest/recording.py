@@ -88,7 +88,7 @@ class Recording(ABC):
             GeometryError: neither the file nor the caller gives the size.
         """
         if self.width is None or self.height is None:
-            raise GeometryError(f"{self.path} does not contain its sensor size; pass --width and --height")
+            raise GeometryError(f"{self.path} does not name its sensor size; pass --width and --height")
         return self.width, self.height
 
     def __enter__(self) -> Self:

@@ -131,7 +131,7 @@ class SliceStream:
             width, height = self.sensor_size
             if width is None or height is None:
                 raise GeometryError(
-                    f"the stream does not contain its sensor size (width {width}, height {height}); "
+                    f"the stream does not name its sensor size (width {width}, height {height}); "
                     "pass --width and --height"
                 )
             self._slicer = self._make_slicer(width=width, height=height)
