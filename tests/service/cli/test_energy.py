@@ -97,7 +97,7 @@ def test_without_matplotlib_it_says_what_to_install(
         (["energy", "{good}", "--window", "code", "--slice-us", "5000"], 2, "not both"),
         (["energy", "{good}", "--ac-pj", "-1"], 2, "ac-pj"),
         (["energy", "{good}", "--mac-pj", "inf"], 2, "costs are finite"),
-        (["init", "{tmp}/w.safetensors", "--size", "32x99999968"], 1, "at most 2048"),
+        (["init", "{tmp}/w.safetensors", "--size", "32x99999968"], 1, "from 32 to 2048"),
         (["energy", "/nowhere/x.dat"], 1, "/nowhere/x.dat: No such file or directory"),
         (["init", "{tmp}/w.safetensors", "--row", "table9/x"], 1, "no row 'table9/x'"),
         (["init", "{tmp}/w.safetensors", "--scale", "q"], 1, "scale 'q' is unknown; known are t, n, s, m, l"),

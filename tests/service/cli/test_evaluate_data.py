@@ -181,7 +181,7 @@ def test_wrong_use_is_one_clear_line(tmp_path: Path, weights: Path, run: Callabl
         ([path, "--batch", 0], 2, "batch"),
         ([path, "--protocol", "gen2"], 2, "'gen2' is not one of"),
         ([no_pictures], 1, "no time; expected t_us or timestamp"),
-        ([prophesee, "--detections", tmp_path / "results.json"], 1, "no image ids; give a folder of .npy"),
+        ([prophesee, "--detections", tmp_path / "results.json"], 1, "no image ids; pass a folder of .npy"),
         ([path, "--weights", weights, "--classes", "car=van"], 1, "class 'van' is unknown"),
         ([late, "--weights", weights], 1, "a label at 7200.000 s, but the last event is at 3.000 s"),
         ([late, "--weights", weights, "--state", "carry"], 1, "a label at 7200.000 s"),
