@@ -86,8 +86,9 @@ def preprocess(
 ) -> Tensor:
     """Convert one event frame or image to network input.
 
-    `polarity_counts`: counts of a shrunk area are summed, not averaged, so that a large sensor
-    gives the same brightness as a small one. They are then capped at `count_cap` and divided by it.
+    `polarity_counts`: counts of a shrunk area are summed, not averaged. The rule `per_side` then divides the
+    sum by the number of pixels on a side of the area, such as 4 for 1280x720. Counts are then capped at
+    `count_cap` and divided by it.
     `latest_polarity`: 0..255 divided by 255, repeated in three channels.
     `image`: red, green, blue, 0..255 divided by 255.
 
@@ -103,5 +104,6 @@ def preprocess(
     if spec.representation != "polarity_counts":
         return _paste(scaled / 255, letterbox, PAD_VALUE).expand(spec.config.in_channels, -1, -1)
     if letterbox.scale < 1:
-        scaled = scaled * (frame.shape[1] * frame.shape[2] / (letterbox.height * letterbox.width))
+        pixels = frame.shape[1] * frame.shape[2] / (letterbox.height * letterbox.width)
+        scaled = scaled * (pixels if spec.count_rule == "sum" else pixels**0.5)
     return _paste(scaled.clamp_max(spec.count_cap) / spec.count_cap, letterbox, 0.0)

@@ -14,6 +14,13 @@ GEN1_CLASSES = ("car", "pedestrian")
 REPRESENTATION_CHANNELS = {"polarity_counts": 2, "latest_polarity": 3, "image": 3}
 """Input channels of the encoder; the paper's code repeats the plane of `latest_polarity` three times."""
 
+COUNT_RULES = ("sum", "per_side")
+"""Counts of k x k sensor pixels that become one input pixel: their sum, or their sum divided by k.
+
+An edge is a line and crosses k of these pixels. So `per_side` shows an edge of a large sensor as bright as
+that of a sensor of the size of the input, and `sum` shows it k times as bright.
+"""
+
 TIME_ORDERS = ("oldest_first", "newest_first")
 
 WINDOW_US = {"paper": 2_500_000, "code": 250_000}
@@ -36,6 +43,7 @@ class ModelSpec:
         slices: T, the number of slices that one result is averaged over.
         input_height, input_width: size of the network input in pixels, multiples of 32.
         count_cap: events of one polarity at one pixel that saturate the input (`polarity_counts`).
+        count_rule: rule for sensors larger than the input, one of COUNT_RULES (`polarity_counts`).
         training: training data of the weights, in a phrase that every output repeats.
         time_order: `oldest_first` runs slices as they arrive and carries membranes. `newest_first` runs each
             window of T slices backwards from the initial state, as the authors' Gen1 code trains.
@@ -51,6 +59,7 @@ class ModelSpec:
     input_height: int = 256
     input_width: int = 320
     count_cap: int = 8
+    count_rule: str = "sum"
     training: str = "untrained"
     time_order: str = "oldest_first"
     provenance: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -82,6 +91,10 @@ class ModelSpec:
             raise ConfigError(
                 f"slice_us is {self.slice_us}, count_cap is {self.count_cap}, slices is {self.slices}: "
                 f"expected at least 1, and at most {MAX_SLICES} slices"
+            )
+        if self.count_rule not in COUNT_RULES:
+            raise ConfigError(
+                f"count_rule {self.count_rule!r} is unknown; known are {', '.join(COUNT_RULES)}"
             )
         if self.time_order not in TIME_ORDERS:
             raise ConfigError(

@@ -220,6 +220,9 @@ def _aliases(name: str, names: Sequence[str]) -> tuple[str, ...]:
 
 SNAPSHOT_VERSION = "spikewatch-session-2"
 
+EARLIER_DEFAULTS = {"count_rule": "sum"}
+"""Values of the keys that snapshots of earlier releases lack."""
+
 
 def compute_fingerprint(detector: Detector) -> ModelFingerprint:
     """Return the fingerprint of a detector: version, weights, architecture, runtime."""
@@ -231,6 +234,7 @@ def compute_fingerprint(detector: Detector) -> ModelFingerprint:
         **asdict(spec.config),
         "representation": spec.representation,
         "count_cap": spec.count_cap,
+        "count_rule": spec.count_rule,
         "time_order": spec.time_order,
         "runtime": detector.runtime,
         "input": (spec.input_height, spec.input_width),
@@ -241,6 +245,7 @@ def compute_fingerprint(detector: Detector) -> ModelFingerprint:
 
 def check_compatible(actual: Any, expected: ModelFingerprint, owner: str) -> None:
     """Raise InvalidSnapshot at the first key of `expected` that differs in `actual`."""
+    found = EARLIER_DEFAULTS | dict(actual)
     for key, value in expected.items():
-        if dict(actual).get(key) != value:
-            raise InvalidSnapshot(f"the snapshot's {key} is {actual.get(key)!r}, this {owner}'s {value!r}")
+        if found.get(key) != value:
+            raise InvalidSnapshot(f"the snapshot's {key} is {found.get(key)!r}, this {owner}'s {value!r}")

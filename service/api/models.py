@@ -33,6 +33,7 @@ class ModelInfo(Schema):
     parameters: int
     classes: list[str]
     representation: str
+    count_rule: str = Field(description="counts of a larger sensor: sum, or per_side, see docs/model.md")
     slice_us: int
     slices: int
     time_order: str
@@ -75,6 +76,7 @@ def model_info(entry: ModelEntry, manager: SessionManager) -> ModelInfo:
         parameters=entry.parameters,
         classes=list(spec.class_names),
         representation=spec.representation,
+        count_rule=spec.count_rule,
         slice_us=spec.slice_us,
         slices=spec.slices,
         time_order=spec.time_order,

@@ -6,6 +6,7 @@ import torch
 from numpy.typing import NDArray
 
 from spikewatch.model.decode import decode
+from spikewatch.model.errors import ConfigError
 from spikewatch.model.letterbox import Letterbox, preprocess
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.nms import MAX_DETECTIONS, nms
@@ -116,3 +117,39 @@ def test_result_without_boxes_is_valid() -> None:
     out = detector.step(torch.zeros(1, 2, 64, 96), detector.init_state())
     found = detector.postprocess([out.logits], (90, 60), t_us=5, confidence=0.999)
     assert (len(found), found.xywh.shape, found.t_us) == (0, (0, 4), 5)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (640, 480), (304, 240), (160, 128)])
+def test_per_side_rule_keeps_the_brightness_of_an_edge(width: int, height: int) -> None:
+    """A vertical edge of 1 pixel, one event a pixel: every row of the input holds one count in all."""
+    frame = np.zeros((2, height, width), np.uint16)
+    frame[1, :, width // 2] = 1
+    spec = ModelSpec("m", SpikeYOLOConfig(), count_rule="per_side")
+    box = Letterbox.fit(width, height, spec)
+    found = preprocess(frame, box, spec)[1].numpy() * spec.count_cap
+    rows = found[box.top : box.top + box.height].sum(1)
+    enlarged = max(box.scale, 1.0)
+    np.testing.assert_allclose(rows[2:-2], enlarged, rtol=0.02)
+    summed = preprocess(frame, box, SPEC)[1].numpy() * SPEC.count_cap
+    side = (width * height / (box.width * box.height)) ** 0.5 if box.scale < 1 else 1.0
+    np.testing.assert_allclose(summed, found * np.float32(side), rtol=1e-5)
+
+
+def test_per_side_rule_divides_by_four_at_1280x720() -> None:
+    frame = np.random.default_rng(0).integers(0, 2, (2, 720, 1280)).astype(np.uint16)
+    spec = ModelSpec("m", SpikeYOLOConfig(), count_rule="per_side")
+    found = preprocess(frame, Letterbox.fit(1280, 720, spec), spec)[:, 38:218].numpy()
+    blocks = frame.reshape(2, 180, 4, 320, 4).sum((2, 4))
+    np.testing.assert_allclose(found, np.minimum(blocks / 4, 8) / 8, atol=1e-6)
+
+
+def test_unknown_count_rule_is_rejected() -> None:
+    with pytest.raises(ConfigError, match="count_rule 'mean' is unknown; known are sum, per_side"):
+        ModelSpec("m", SpikeYOLOConfig(), count_rule="mean")
+
+
+def test_specification_without_count_rule_sums() -> None:
+    plain = SPEC.to_json()
+    assert plain.pop("count_rule") == "sum"
+    assert ModelSpec.from_json(plain).count_rule == "sum"
+    assert ModelSpec.from_json(plain | {"count_rule": "per_side"}).count_rule == "per_side"

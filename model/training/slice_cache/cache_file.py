@@ -49,6 +49,8 @@ def cache_file_name(source: LabelledRecording, labels_us: list[int], spec: Model
         "slice": [spec.slice_us, spec.slices],
         "input": [spec.representation, spec.input_height, spec.input_width, spec.count_cap],
     }
+    if spec.count_rule != "sum":  # without it, files of earlier versions stay valid
+        key["count_rule"] = spec.count_rule
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
     return f"{source.events.stem}.{digest[:20]}{CACHE_SUFFIX}"
 

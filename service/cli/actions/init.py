@@ -26,6 +26,7 @@ def run_init(options: InitOptions) -> None:
         size=options.size,
         slices=options.slices,
         window=options.window,
+        count_rule=options.count_rule,
     )
     spec = make_specification(overrides, path.stem)
     network = untrained_network(spec.config)

@@ -32,6 +32,7 @@ class SpecOverrides:
     slices: int | None
     window: str | None
     slice_us: int | None = None
+    count_rule: str | None = None
 
 
 def make_specification(
@@ -67,6 +68,7 @@ def make_specification(
         representation=representation,
         slice_us=_slice_us(overrides, start),
         slices=overrides.slices or start.slices,
+        count_rule=overrides.count_rule or start.count_rule,
         input_height=height,
         input_width=width,
     )

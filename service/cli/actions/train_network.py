@@ -55,6 +55,7 @@ def _spec_overrides(options: TrainOptions, source: RecordingData | ImageData) ->
         slices=options.slices,
         window=options.window,
         slice_us=options.slice_us,
+        count_rule=options.count_rule,
     )
 
 

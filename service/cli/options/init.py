@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from spikewatch.model.network.config import CHOICES, SCALES
-from spikewatch.service.cli.options.shared import Beta, InputSize, Slices, Spikes, WindowPreset
+from spikewatch.service.cli.options.shared import Beta, CountRule, InputSize, Slices, Spikes, WindowPreset
 
 
 def _choices_text(name: str) -> str:
@@ -37,6 +37,7 @@ class InitOptions:
         str | None, typer.Option(help="polarity_counts, latest_polarity, or image for still images.")
     ] = None
     size: InputSize = None
+    count_rule: CountRule = None
     slices: Slices = None
     window: WindowPreset = None
     spikes: Spikes = None

@@ -84,5 +84,12 @@ TrackBoxes = Annotated[
 InputSize = Annotated[
     str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Network input in pixels, multiples of 32.")
 ]
+CountRule = Annotated[
+    Literal["sum", "per_side"] | None,
+    typer.Option(
+        help="Counts of k x k pixels of a larger sensor: their sum, or divided by k; default: the model's, "
+        "or sum."
+    ),
+]
 Spikes = Annotated[int | None, typer.Option(help="D, the largest integer that a neuron emits.")]
 Beta = Annotated[float | None, typer.Option(help="Decay of the membrane from slice to slice.")]

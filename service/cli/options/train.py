@@ -6,7 +6,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from spikewatch.service.cli.options.shared import Beta, InputSize, Slices, SliceUs, Spikes, WindowPreset
+from spikewatch.service.cli.options.shared import (
+    Beta,
+    CountRule,
+    InputSize,
+    Slices,
+    SliceUs,
+    Spikes,
+    WindowPreset,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,7 @@ class TrainOptions:
     slice_us: SliceUs = None
     window: WindowPreset = None
     size: InputSize = None
+    count_rule: CountRule = None
     beta: Beta = None
     beta_mode: Annotated[str | None, typer.Option(help="fixed or learned, by layer.")] = None
     epochs: Annotated[int, typer.Option(min=1, help="Epochs; the paper trains Gen1 for 50.")] = 50

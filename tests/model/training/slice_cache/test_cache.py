@@ -69,6 +69,7 @@ def test_other_input_parameters_give_another_file(sources: list[PropheseeRecordi
             small_spec(input_width=64),
             small_spec(slice_us=5_000),
             small_spec(count_cap=7),
+            small_spec(count_rule="per_side"),
             small_spec(slices=4),
         ),
         2,

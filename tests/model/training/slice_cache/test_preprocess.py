@@ -65,10 +65,13 @@ def network() -> Network:
     return untrained_network(small_spec().config)
 
 
+@pytest.mark.parametrize("rule", ["sum", "per_side"])
 @pytest.mark.parametrize("size", [(64, 96), (32, 32), (128, 160)])
-def test_slices_equal_those_of_evaluation(size: tuple[int, int], events: Events, network: Network) -> None:
+def test_slices_equal_those_of_evaluation(
+    size: tuple[int, int], rule: str, events: Events, network: Network
+) -> None:
     """Sensor 90x60: scaled to 96x64 and 32x21, and up to 160x107."""
-    spec = small_spec(input_height=size[0], input_width=size[1])
+    spec = small_spec(input_height=size[0], input_width=size[1], count_rule=rule)
     cutter = Preprocessor(MemoryRecording(events), LABELS_US, spec)
     halves = np.stack(list(cutter.half_slices())).astype(int)
     joined = (halves[::2] + halves[1::2]).clip(0, quantisation_levels(spec))
