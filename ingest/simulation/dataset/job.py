@@ -105,6 +105,7 @@ def run_job(
     camera = EventCamera(film_config.height, film_config.width, config.camera_settings, config.rng)
     film = film_factory(film_config)
     labels: list[Boxes] = [np.zeros(0, BBOX_DTYPE)]
+    times_us: list[int] = []
     try:
         with atomic_write(paths.events) as partial, partial.open("wb") as file:
             file.write(encode_dat_header(film_config.width, film_config.height))
@@ -112,12 +113,13 @@ def run_job(
                 file.write(encode_dat(step.events))
                 if step.labels is not None:
                     labels.append(step.labels)
+                    times_us.append(step.t_us)
                 if number % round(timing.fps) == 0:
                     on_progress(number / timing.frames)
     finally:
         film.close()
     boxes = np.concatenate(labels)
-    write_labels(paths.labels, boxes)
+    write_labels(paths, boxes, times_us)
     return {
         "index": job.index,
         "name": f"{paths.folder.name}/{paths.name}",

@@ -1,7 +1,10 @@
-"""File layout of a simulated dataset, as in Gen1: `train|val|test/NAME_td.dat` with `NAME_bbox.npy`."""
+"""File layout of a simulated dataset, as in Gen1: `train|val|test/NAME_td.dat` with `NAME_bbox.npy`.
+
+`NAME_times.npy` lists all labelled times, so that times without boxes are known to be empty.
+"""
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +15,7 @@ from spikewatch.atomic_file import PARTIAL_PATTERN, atomic_write
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.simulation.dataset.labels import Boxes
 
-EVENTS_SUFFIX, LABELS_SUFFIX = "_td.dat", "_bbox.npy"
+EVENTS_SUFFIX, LABELS_SUFFIX, TIMES_SUFFIX = "_td.dat", "_bbox.npy", "_times.npy"
 
 SPLITS = ("train", "val", "test", *["train"] * 7)
 """Recording i has the split of entry i modulo 10: 80, 10 and 10 %; three recordings cover all splits."""
@@ -23,7 +26,7 @@ MAX_SECONDS = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class RecordingPaths:
-    """Paths of the two files of one recording."""
+    """Paths of the files of one recording."""
 
     folder: Path
     name: str
@@ -36,8 +39,12 @@ class RecordingPaths:
     def labels(self) -> Path:
         return self.folder / (self.name + LABELS_SUFFIX)
 
+    @property
+    def times(self) -> Path:
+        return self.folder / (self.name + TIMES_SUFFIX)
+
     def is_complete(self) -> bool:
-        """Return whether both files exist; they are written atomically, so they are whole."""
+        """Return whether events and labels exist; the labels are written last, and all files atomically."""
         return self.events.is_file() and self.labels.is_file()
 
 
@@ -52,9 +59,11 @@ def encode_dat_header(width: int, height: int) -> bytes:
     return "".join(f"% {line}\n" for line in lines).encode() + bytes([0x00, 8])
 
 
-def write_labels(path: Path, boxes: Boxes) -> None:
-    """Write a `_bbox.npy` atomically."""
-    with atomic_write(path) as partial:
+def write_labels(paths: RecordingPaths, boxes: Boxes, times_us: Sequence[int]) -> None:
+    """Write all labelled times, then the boxes, each atomically."""
+    with atomic_write(paths.times) as partial:
+        np.save(partial, np.array(times_us, np.int64))
+    with atomic_write(paths.labels) as partial:
         np.save(partial, boxes)
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from spikewatch.model.letterbox import PAD_VALUE, Letterbox
 from spikewatch.model.training.augment.placement import Placement, paste
 from spikewatch.model.training.datasets.ground_truth import GroundTruth
-from spikewatch.model.training.datasets.input_boxes import InputBoxes
+from spikewatch.model.training.datasets.input_boxes import IGNORE_REGION, InputBoxes
 
 PAD_GREY = round(PAD_VALUE * 255)
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
@@ -62,13 +62,12 @@ def render_image(
 
 
 def image_boxes(ground_truth: GroundTruth, letterbox: Letterbox, width: int, height: int) -> InputBoxes:
-    """Map the objects of a width x height image to input pixels, cropped to the image, without crowds."""
-    single = ~ground_truth.crowd
-    x, y, w, h = ground_truth.xywh[single].T
+    """Map the objects of a width x height image to input pixels, cropped to it; crowds are ignore regions."""
+    x, y, w, h = ground_truth.xywh.T
     x_px = np.clip([x, x + w], 0, width) * (letterbox.width / width) + letterbox.left
     y_px = np.clip([y, y + h], 0, height) * (letterbox.height / height) + letterbox.top
     xyxy = np.stack([x_px[0], y_px[0], x_px[1], y_px[1]], 1).astype(np.float32)
-    return InputBoxes(xyxy, ground_truth.class_id[single])
+    return InputBoxes(xyxy, np.where(ground_truth.crowd, IGNORE_REGION, ground_truth.class_id))
 
 
 def _adjust_colours(pixels: NDArray[np.float32], colours: ColourFactors) -> NDArray[np.uint8]:

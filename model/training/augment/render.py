@@ -23,6 +23,22 @@ _UNIT_PER_UINT32 = 1.0 / 4294967296.0
 
 
 @dataclass(frozen=True, slots=True)
+class HotPixels:
+    """Pixels that fire all the time, at the same places in all slices of a clip.
+
+    Attributes:
+        share: expected share of all pixels.
+        events: expected count of a hot pixel in a slice, both polarities together; it is exponentially
+            distributed over the pixels.
+        seed: seed of places and rates.
+    """
+
+    share: float
+    events: float
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class IntensityChange:
     """Augmentation of the counts of a clip.
 
@@ -30,12 +46,14 @@ class IntensityChange:
         swap: exchange ON and OFF.
         count_change: random change of the counts, or None.
         noise: noise events for each pixel and polarity in a slice of the usual length.
+        hot_pixels: hot pixels of the output, or None.
         erased: blank rectangle of the output, or None.
     """
 
     swap: bool = False
     count_change: CountChange | None = None
     noise: float = 0.0
+    hot_pixels: HotPixels | None = None
     erased: Rectangle | None = None
 
 
@@ -105,16 +123,32 @@ def _place(joined: NDArray[np.uint8], placement: Placement, out: NDArray[np.uint
 def apply_intensity(
     intensity: IntensityChange, quantisation: Quantisation, out: NDArray[np.uint8], rng: np.random.Generator
 ) -> None:
-    """Add noise to rendered slices, uint8 [K,P,h,w], and blank the erased rectangle."""
+    """Add noise and hot pixels to rendered slices, uint8 [K,P,h,w], and blank the erased rectangle."""
     if intensity.noise:
         step = quantisation.levels // quantisation.cap
         for frame in out:
             number = rng.poisson(intensity.noise * frame.size)
             index = tuple(rng.integers(0, side, number) for side in frame.shape)
             frame[index] = np.minimum(frame[index].astype(np.int64) + step, quantisation.levels)
+    if intensity.hot_pixels is not None:
+        _add_hot_pixels(intensity.hot_pixels, quantisation, out, rng)
     if intensity.erased is not None:
         erased = intensity.erased
         out[..., erased.y0 : erased.y1, erased.x0 : erased.x1] = 0
+
+
+def _add_hot_pixels(
+    hot: HotPixels, quantisation: Quantisation, out: NDArray[np.uint8], rng: np.random.Generator
+) -> None:
+    _, channels, height, width = out.shape
+    places = np.random.default_rng(hot.seed)
+    count = int(places.poisson(hot.share * height * width))
+    y, x = places.integers(0, height, count), places.integers(0, width, count)
+    rate = places.exponential(hot.events, count) / channels
+    step = quantisation.levels // quantisation.cap
+    for frame in out:
+        added = rng.poisson(rate, (channels, count)) * step
+        frame[:, y, x] = np.minimum(frame[:, y, x].astype(np.int64) + added, quantisation.levels)
 
 
 @numba.njit(inline="always")

@@ -28,7 +28,7 @@ from spikewatch.model.training.datasets.ground_truth import GroundTruth
 from spikewatch.model.training.datasets.labelled_recording import LabelledFrame
 from spikewatch.model.training.datasets.prophesee_labels import MAX_TIME_US, check_class_ids, crop_xywh
 from spikewatch.model.training.datasets.protocol import EvaluationProtocol
-from spikewatch.model.training.datasets.training_labels import TrainingLabels
+from spikewatch.model.training.datasets.training_labels import IGNORE_CLASS_ID, TrainingLabels
 
 TIME_FIELDS = ("t_us", "timestamp")
 
@@ -77,14 +77,11 @@ class AnnotatedRecording:
         ]
 
     def training_labels(self, classes: int) -> TrainingLabels:
-        """See `LabelledRecording.training_labels`; crowds are dropped, images without boxes are negatives."""
-        boxes = np.concatenate(
-            [
-                frame.ground_truth.select(~frame.ground_truth.crowd).to_prophesee(frame.t_us)
-                for frame in self.frames
-            ]
-        )
-        check_class_ids(self.events, boxes, classes)
+        """See `LabelledRecording.training_labels`; crowds are ignore regions, empty images are negatives."""
+        boxes = np.concatenate([frame.ground_truth.to_prophesee(frame.t_us) for frame in self.frames])
+        crowd = np.concatenate([frame.ground_truth.crowd for frame in self.frames])
+        check_class_ids(self.events, boxes[~crowd], classes)
+        boxes["class_id"][crowd] = IGNORE_CLASS_ID
         return TrainingLabels(np.array([frame.t_us for frame in self.frames], np.int64), boxes)
 
 

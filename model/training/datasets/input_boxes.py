@@ -14,6 +14,10 @@ from spikewatch.model.errors import ConfigError
 from spikewatch.model.letterbox import Letterbox
 from spikewatch.model.prophesee_boxes import PropheseeBoxes
 from spikewatch.model.spec import ModelSpec
+from spikewatch.model.training.datasets.training_labels import IGNORE_CLASS_ID
+
+IGNORE_REGION = -1
+"""Class id of ignore regions, such as crowds: the class loss leaves out the anchors inside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +26,14 @@ class InputBoxes:
 
     Attributes:
         xyxy: float32 [M,4], corners.
-        class_id: int64 [M].
+        class_id: int64 [M], or IGNORE_REGION.
     """
 
     xyxy: NDArray[np.float32]
     class_id: NDArray[np.int64]
 
     def __len__(self) -> int:
-        """Return the number of boxes."""
+        """Return the number of boxes and ignore regions."""
         return len(self.class_id)
 
     def select(self, mask: NDArray[np.bool_]) -> Self:
@@ -56,7 +60,8 @@ class TrainingBoxFilter:
     """Filter of the boxes for training, by size and visible area after augmentation, in input pixels.
 
     The limits are lower than those of scoring: Prophesee's limits for Gen1, a side of 10 px and a diagonal of
-    30 px, are 5 and 16 px in an input of 128x160. Dropped boxes count as background.
+    30 px, are 5 and 16 px in an input of 128x160. Dropped boxes count as background. Ignore regions are kept
+    while any part of them is in the frame.
 
     Attributes:
         min_side_px, min_diagonal_px: boxes below are dropped; a box of exactly this size is kept. A box
@@ -81,7 +86,8 @@ class TrainingBoxFilter:
         w, h = (boxes.xyxy[:, 2:] - boxes.xyxy[:, :2]).T
         side = np.minimum(w, h)
         large = (side > 0) & (side >= self.min_side_px) & (np.hypot(w, h) >= self.min_diagonal_px)
-        kept: NDArray[np.bool_] = large & (seen_px >= self.min_visible * whole_px)
+        ignored = (boxes.class_id == IGNORE_REGION) & (side > 0)
+        kept: NDArray[np.bool_] = large & (seen_px >= self.min_visible * whole_px) | ignored
         return kept
 
 
@@ -91,6 +97,11 @@ class LabelBoxes:
 
     boxes: InputBoxes
     offsets: NDArray[np.int64]
+
+    @property
+    def has_objects(self) -> bool:
+        """True if there is a box of a class."""
+        return bool((self.boxes.class_id != IGNORE_REGION).any())
 
     def at_label(self, i: int) -> InputBoxes:
         """Return the boxes of the i-th labelled time, before augmentation."""
@@ -115,7 +126,9 @@ def labels_to_input_boxes(
     )
     xyxy = np.stack([x_px[0], y_px[0], x_px[1], y_px[1]], 1).astype(np.float32)
     offsets = np.append(np.searchsorted(selected["t"], times_us), len(selected)).astype(np.int64)
-    return LabelBoxes(InputBoxes(xyxy, selected["class_id"].astype(np.int64)), offsets)
+    class_id = selected["class_id"].astype(np.int64)
+    class_id[class_id == IGNORE_CLASS_ID] = IGNORE_REGION
+    return LabelBoxes(InputBoxes(xyxy, class_id), offsets)
 
 
 def quantisation_levels(spec: ModelSpec) -> int:

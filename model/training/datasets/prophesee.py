@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from spikewatch.ingest.open import open_recording
 from spikewatch.ingest.recording import Recording
 from spikewatch.model.errors import DatasetError
@@ -12,11 +15,14 @@ from spikewatch.model.training.datasets.labelled_recording import (
     filter_boxes,
     frames_from_boxes,
 )
-from spikewatch.model.training.datasets.prophesee_labels import read_labels
+from spikewatch.model.training.datasets.prophesee_labels import read_labels, read_times
 from spikewatch.model.training.datasets.protocol import EvaluationProtocol
 from spikewatch.model.training.datasets.training_labels import TrainingLabels
 
 LABELS_SUFFIX = "_bbox.npy"
+
+TIMES_SUFFIX = "_times.npy"
+"""Suffix of an optional file beside the labels: all labelled times in microseconds, with or without boxes."""
 
 RECORDING_SUFFIXES = tuple(middle + end for middle in ("_td", "") for end in (".dat", ".raw", ".h5", ".hdf5"))
 """Suffixes of recordings; the labels have LABELS_SUFFIX instead."""
@@ -56,8 +62,20 @@ class PropheseeRecording:
         return frames_from_boxes(filter_boxes(boxes, sensor_size, protocol, classes.label_to_index))
 
     def training_labels(self, classes: int) -> TrainingLabels:
-        """See `LabelledRecording.training_labels`."""
-        return TrainingLabels.from_boxes(read_labels(self.labels, classes))
+        """See `LabelledRecording.training_labels`; times without boxes are labelled if a file lists them."""
+        boxes, times_us = read_labels(self.labels, classes), self.empty_times_us(classes)
+        return TrainingLabels(np.union1d(boxes["t"], times_us), boxes)
+
+    def empty_times_us(self, classes: int) -> NDArray[np.int64]:
+        """Return the labelled times without any box, ascending; none without a file of times.
+
+        Raises:
+            DatasetError: the file of times or the labels are damaged.
+        """
+        path = self.labels.with_name(self.labels.name.removesuffix(LABELS_SUFFIX) + TIMES_SUFFIX)
+        if not path.is_file():
+            return np.zeros(0, np.int64)
+        return np.setdiff1d(read_times(path), read_labels(self.labels, classes)["t"])
 
 
 def recording_stem(name: str) -> str:

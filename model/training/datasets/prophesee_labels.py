@@ -87,6 +87,26 @@ def read_labels(path: Path, classes: int) -> PropheseeBoxes:
     return boxes[np.argsort(boxes["t"], kind="stable")]
 
 
+def read_times(path: Path) -> NDArray[np.int64]:
+    """Read labelled times in microseconds.
+
+    Raises:
+        DatasetError: the file is not a list of integers, or a time is out of range.
+        OSError: the file cannot be read.
+    """
+    try:
+        times = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise DatasetError(f"{path}: not a NumPy file of times ({error})") from error
+    if not isinstance(times, np.ndarray) or times.ndim != 1 or times.dtype.kind not in "iu":
+        raise DatasetError(f"{path}: expected a list of integers, the labelled times in microseconds")
+    if len(times) and not -MAX_TIME_US <= int(times.min()) <= int(times.max()) <= MAX_TIME_US:
+        raise DatasetError(
+            f"{path}: times from {times.min()} to {times.max()} us, expected at most {MAX_TIME_US}"
+        )
+    return times.astype(np.int64)
+
+
 def check_class_ids(path: Path, boxes: PropheseeBoxes, classes: int) -> None:
     """Check that all class ids are below `classes`.
 

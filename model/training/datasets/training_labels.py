@@ -7,14 +7,18 @@ from numpy.typing import NDArray
 
 from spikewatch.model.prophesee_boxes import PropheseeBoxes
 
+IGNORE_CLASS_ID = 0xFFFFFFFF
+"""Class id of ignore regions in `TrainingLabels.boxes`, the largest id that the format can store."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingLabels:
     """Labels of a recording for training.
 
     Attributes:
-        times_us: int64, ascending, the labelled times; at these times there are no objects without a box.
-        boxes: boxes in order of time.
+        times_us: int64, ascending, the labelled times. At these times there are no objects outside of boxes
+            and ignore regions, so a time without boxes is a negative sample.
+        boxes: boxes in order of time; those of class IGNORE_CLASS_ID are ignore regions.
     """
 
     times_us: NDArray[np.int64]

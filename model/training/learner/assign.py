@@ -25,7 +25,7 @@ class GroundTruthBatch:
 
     Attributes:
         corners: float32 [B,M,4] in input pixels.
-        class_id: int64 [B,M].
+        class_id: int64 [B,M], or IGNORE_REGION.
         valid: bool [B,M], False for padding.
     """
 
@@ -62,13 +62,13 @@ def assign_targets(
         scores: predicted probabilities [B,A,N].
         corners: predicted boxes [B,A,4] in input pixels.
         centres: centres of the cells, [A,2] in input pixels.
-        ground_truth: the labels; M may be 0.
+        ground_truth: the labels, without ignore regions; M may be 0.
     """
     batch, anchors, _ = scores.shape
     if ground_truth.valid.shape[1] == 0:
         no_positive = torch.zeros(batch, anchors, dtype=torch.bool, device=scores.device)
         return Assignment(no_positive, torch.zeros_like(corners), torch.zeros_like(scores))
-    inside = _centres_in_boxes(centres, ground_truth)
+    inside = centres_in_boxes(centres, ground_truth)
     iou = complete_iou(ground_truth.corners[:, :, None], corners[:, None]).clamp_min(0) * inside  # [B,M,A]
     of_class = ground_truth.class_id[:, :, None].expand(-1, -1, anchors)
     score = scores.transpose(1, 2).gather(1, of_class)
@@ -85,7 +85,7 @@ def assign_targets(
     return Assignment(positive, target_corners, target * positive[:, :, None])
 
 
-def _centres_in_boxes(centres: Tensor, ground_truth: GroundTruthBatch) -> Tensor:
+def centres_in_boxes(centres: Tensor, ground_truth: GroundTruthBatch) -> Tensor:
     """Return the mask of cell centres that lie in a box, [B,M,A]."""
     left_top = centres - ground_truth.corners[:, :, None, :2]
     right_bottom = ground_truth.corners[:, :, None, 2:] - centres

@@ -3,7 +3,7 @@
 Shapes: B samples, A anchors, N classes, M boxes, S positive anchors.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,7 +12,8 @@ from torch.nn import functional as F
 from spikewatch.model.decode import Anchors, decode_anchor_free, split_anchor_free
 from spikewatch.model.network.base import HeadLogits
 from spikewatch.model.network.head import DFL_BINS
-from spikewatch.model.training.learner.assign import GroundTruthBatch, assign_targets
+from spikewatch.model.training.datasets.input_boxes import IGNORE_REGION
+from spikewatch.model.training.learner.assign import GroundTruthBatch, assign_targets, centres_in_boxes
 from spikewatch.model.training.learner.box_iou import complete_iou
 
 BOX_GAIN, CLASS_GAIN, DFL_GAIN = 7.5, 0.5, 1.5
@@ -36,6 +37,8 @@ class DetectionLoss:
 def detection_loss(logits: HeadLogits, ground_truth: GroundTruthBatch) -> DetectionLoss:
     """Compute the loss of a batch. Each term is divided by the sum of the target scores (at least 1).
 
+    Anchors in ignore regions are left out of the class term, unless a box is assigned to them.
+
     cls: binary cross-entropy with the target scores. box: 1 - CIoU. dfl: cross-entropy of the distribution
     of each side with the two bins around its distance (Li et al., NeurIPS 2020, equation 6). box and dfl are
     weighted by the target score of the anchor.
@@ -47,10 +50,18 @@ def detection_loss(logits: HeadLogits, ground_truth: GroundTruthBatch) -> Detect
     corners, probabilities = decode_anchor_free(logits)
     corners, scores = corners.transpose(1, 2), probabilities.transpose(1, 2)
     anchors = Anchors.from_logits(logits)
-    target = assign_targets(scores.detach(), corners.detach(), anchors.centres_px.T, ground_truth)
+    centres, is_object = anchors.centres_px.T, ground_truth.class_id != IGNORE_REGION
+    objects = GroundTruthBatch(
+        ground_truth.corners, ground_truth.class_id.clamp_min(0), ground_truth.valid & is_object
+    )
+    regions = replace(ground_truth, valid=ground_truth.valid & ~is_object)
+    target = assign_targets(scores.detach(), corners.detach(), centres, objects)
     distances, classes = split_anchor_free(logits)
     norm = target.scores.sum().clamp_min(1)
-    cls = F.binary_cross_entropy_with_logits(classes.transpose(1, 2), target.scores, reduction="sum")
+    judged = target.positive | ~centres_in_boxes(centres, regions).any(1)
+    cls = F.binary_cross_entropy_with_logits(
+        classes.transpose(1, 2), target.scores, judged[:, :, None].to(target.scores.dtype), reduction="sum"
+    )
     weight = target.scores.sum(2)[target.positive]
     target_corners = target.corners[target.positive]
     box = ((1 - complete_iou(corners[target.positive], target_corners)) * weight).sum()

@@ -14,17 +14,18 @@ from torch import Tensor
 from spikewatch.model.decode import decode
 from spikewatch.model.network.base import HeadLogits, Network
 from spikewatch.model.nms import nms
+from spikewatch.model.training.datasets.input_boxes import IGNORE_REGION
 from spikewatch.model.training.learner.unroll import StreamState, Unroll
 from spikewatch.model.training.loader.batch import Batch
 
-LABEL_COLOUR, DETECTION_COLOUR = (90, 220, 90), (255, 150, 40)
+LABEL_COLOUR, DETECTION_COLOUR, IGNORE_COLOUR = (90, 220, 90), (255, 150, 40), (130, 130, 130)
 CONFIDENCE, IOU = 0.25, 0.6
 COLUMNS = 4
 
 
 @torch.no_grad()
 def save_preview(network: Network, slices: int, batch: Batch, streams: StreamState, path: Path) -> None:
-    """Draw the last slice of at most 16 streams: labels green, detections orange with class and confidence.
+    """Draw the last slice of at most 16 streams: labels green, ignore regions grey, detections orange.
 
     Args:
         network: network in evaluation mode.
@@ -46,8 +47,9 @@ def _draw_tile(batch: Batch, logits: HeadLogits, index: int) -> NDArray[np.uint8
     image = Image.fromarray(_to_rgb(batch.frames[-1, index].float() / batch.levels))
     canvas = ImageDraw.Draw(image)
     targets = batch.targets[-1]
-    for box in targets.xyxy[targets.batch_index == index].tolist():
-        canvas.rectangle(box, outline=LABEL_COLOUR)
+    mine = targets.batch_index == index
+    for box, class_id in zip(targets.xyxy[mine].tolist(), targets.class_id[mine].tolist(), strict=True):
+        canvas.rectangle(box, outline=IGNORE_COLOUR if class_id == IGNORE_REGION else LABEL_COLOUR)
     corners, scores = decode(tuple(level[index : index + 1] for level in logits))  # type: ignore[arg-type]
     boxes, scores = corners[0].T.cpu(), scores[0].T.cpu()
     for anchor, class_id in zip(*nms(boxes.numpy(), scores.numpy(), CONFIDENCE, IOU), strict=True):

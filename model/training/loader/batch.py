@@ -18,10 +18,11 @@ class Targets:
     """Labels at the end of one slice.
 
     Attributes:
-        labelled: bool [B], True if the labels of the stream are known; without a box there is no object.
+        labelled: bool [B], True if the labels of the stream are known: objects are only in boxes and ignore
+            regions.
         batch_index: int64 [M], index of the stream of each box.
         xyxy: float32 [M,4], corners in input pixels, within the frame.
-        class_id: int64 [M].
+        class_id: int64 [M], or IGNORE_REGION.
     """
 
     labelled: Tensor

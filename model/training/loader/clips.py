@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from spikewatch.model.training.datasets.input_boxes import IGNORE_REGION
 from spikewatch.model.training.slice_cache.cache import CachedRecording
 
 
@@ -77,8 +78,9 @@ def class_presence(recording: CachedRecording, classes: int) -> NDArray[np.bool_
     """Return the mask of the classes in each labelled slice, bool [L,E]."""
     labels = recording.labels
     time = np.repeat(np.arange(len(labels.offsets) - 1), np.diff(labels.offsets))
+    objects = labels.boxes.class_id != IGNORE_REGION
     presence = np.zeros((len(labels.offsets) - 1, classes), bool)
-    presence[time, labels.boxes.class_id] = True
+    presence[time[objects], labels.boxes.class_id[objects]] = True
     return presence
 
 

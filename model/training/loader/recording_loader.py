@@ -128,9 +128,9 @@ class RecordingLoader:
         min_gap_us = spec.slice_us // 2 if options.min_gap_us is None else options.min_gap_us
         self.prepared = build_cache(recordings, spec, min_gap_us, options.cache, progress)
         cached = self.prepared.recordings
-        if not any(len(recording.labels.boxes) for recording in cached):
+        if not any(recording.labels.has_objects for recording in cached):
             raise DatasetError(
-                f"{len(recordings)} recordings, but none with a label and room in the cache; check the "
+                f"{len(recordings)} recordings, but none with a box and room in the cache; check the "
                 "labels and the size of the cache"
             )
         self._clip_shape = ClipShape(options.slices, options.warm_up)

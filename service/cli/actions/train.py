@@ -86,7 +86,7 @@ def _run_description(
             "lanes": options.batch,
             "steps": options.steps,
             "stream_share": options.stream_share,
-            "augment": options.augment,
+            "augment": options.augmentation if options.augment else None,
         },
         "model": spec.to_json(),
         "recipe": asdict(recipe),

@@ -33,6 +33,13 @@ from spikewatch.service.cli.options.train import TrainOptions
 from spikewatch.service.cli.progress import progress_bar
 from spikewatch.service.inference.images import read_image
 
+AUGMENTATIONS = {
+    "none": Augmentation.none(),
+    "standard": Augmentation(),
+    "strong": Augmentation.strong(),
+    "mild": Augmentation.mild(),
+}
+
 
 class RecordingData:
     """Events with labels.
@@ -61,7 +68,7 @@ class RecordingData:
             batches=options.batches,
             world_size=world_size,
             seed=options.seed,
-            augmentation=Augmentation() if options.augment else Augmentation.none(),
+            augmentation=AUGMENTATIONS[options.augmentation if options.augment else "none"],
         )
         with progress_bar("cutting recordings") as update:
             return RecordingLoader(self._train.recordings[: options.limit], spec, loader_options, update)

@@ -71,6 +71,12 @@ class TrainOptions:
     augment: Annotated[bool, typer.Option(help="Augment: flip, scale, mosaic, drop events, and so on.")] = (
         True
     )
+    augmentation: Annotated[
+        Literal["standard", "strong", "mild"],
+        typer.Option(
+            help="Recordings: strong adds noise, hot pixels and contrast; mild is for its last epochs."
+        ),
+    ] = "standard"
     seed: Annotated[int, typer.Option(help="Seed of weights, order and augmentation.")] = 0
     device: Annotated[str | None, typer.Option(help="cpu or cuda; default: cuda if present.")] = None
     amp: Annotated[

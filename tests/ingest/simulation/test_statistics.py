@@ -10,7 +10,7 @@ from spikewatch.ingest.errors import GeometryError
 from spikewatch.ingest.events import Events, empty_events
 from spikewatch.ingest.formats.dat import encode_dat
 from spikewatch.ingest.simulation.dataset.labels import BBOX_DTYPE, Boxes
-from spikewatch.ingest.simulation.dataset.layout import encode_dat_header, write_labels
+from spikewatch.ingest.simulation.dataset.layout import encode_dat_header
 from spikewatch.ingest.simulation.statistics import compute_statistics
 
 
@@ -87,7 +87,7 @@ def test_statistics_table_covers_files_and_folders(
     for number, polarity in enumerate((0, 1)):
         events = events_of([(t, 1, 1, polarity) for t in range(0, 1_000_001, 10_000)])
         (folder / f"{number}_td.dat").write_bytes(encode_dat_header(8, 8) + encode_dat(events))
-        write_labels(folder / f"{number}_bbox.npy", boxes_of([(500_000, 0, 0, 4, 4, 0, 1, 1)]))
+        np.save(folder / f"{number}_bbox.npy", boxes_of([(500_000, 0, 0, 4, 4, 0, 1, 1)]))
     monkeypatch.setattr("sys.argv", ["x", str(folder.parent), str(folder / "0_td.dat"), "--seconds", "0.8"])
     main()
     lines = capsys.readouterr().out.splitlines()

@@ -57,7 +57,7 @@ def test_dataset_layout_follows_gen1(made: Path) -> None:
     files = sorted(name for name in contents(made) if name != "simulation.json")
     scenario = ["roadside" if index in ROADSIDE else "driving" for index in range(6)]
     names = [f"{SPLITS[index]}/{index:05d}_{scenario[index]}" for index in range(6)]
-    assert files == sorted(name + end for name in names for end in ("_td.dat", "_bbox.npy"))
+    assert files == sorted(name + end for name in names for end in ("_td.dat", "_bbox.npy", "_times.npy"))
 
 
 def test_worker_and_recording_count_keep_bytes(made: Path, tmp_path: Path) -> None:
@@ -97,6 +97,11 @@ def test_generated_recordings_are_readable(made: Path) -> None:
             "pedestrian": (boxes["class_id"] == 1).sum(),
         }
         assert len(boxes) == 12
+        times_us = np.load(made / (facts["name"] + "_times.npy"))
+        assert times_us.tolist() == [
+            round(k * 1e6 / OPTIONS.timing.label_hz) for k in range(1, len(times_us) + 1)
+        ]
+        assert set(boxes["t"]) <= set(times_us)
         assert facts["events"] > 1000
 
 

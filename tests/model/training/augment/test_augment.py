@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from spikewatch.model.training.augment.boxes import transform_boxes
 from spikewatch.model.training.augment.count_change import CountChange
-from spikewatch.model.training.augment.options import Augmentation
+from spikewatch.model.training.augment.options import Augmentation, sample_intensity
 from spikewatch.model.training.augment.placement import Placement, Rectangle
 from spikewatch.model.training.augment.render import (
     IntensityChange,
@@ -157,7 +157,7 @@ def test_noise_is_uniform_over_the_frame(sources: list[PropheseeRecording], cach
     quiet, noisy = (epoch(sources, cache, replace(NONE, noise=n, noise_events=0.01)) for n in (0.0, 1.0))
     added = torch.stack([b.frames.int() - a.frames.int() for a, b in zip(quiet, noisy, strict=True)])
     assert set(added.unique().tolist()) == {0, STEP}
-    assert added.float().mean() / STEP == pytest.approx(0.005, rel=0.1)
+    assert added.float().mean() / STEP == pytest.approx(0.01 / 2.5, rel=0.1)
     hit = (added > 0).sum((0, 1, 2))
     assert (hit > 0).float().mean() > 0.5
     assert all(
@@ -165,6 +165,35 @@ def test_noise_is_uniform_over_the_frame(sources: list[PropheseeRecording], cach
         for a, b in zip(quiet, noisy, strict=True)
         for x, y in zip(a.targets, b.targets, strict=True)
     )
+
+
+def test_hot_pixels_stay_in_place_over_a_clip(sources: list[PropheseeRecording], cache: CacheOptions) -> None:
+    """The share of hot pixels, and their events, against the binomial and geometric distributions."""
+    how = replace(NONE, hot=1.0, hot_share=0.1, hot_events=(2.0, 2.0))
+    added = np.concatenate(
+        [
+            (b.frames.int() - a.frames.int()).numpy().swapaxes(0, 1)
+            for a, b in zip(epoch(sources, cache, NONE), epoch(sources, cache, how), strict=True)
+        ]
+    )  # [clips and streams, slices, polarities, h, w]
+    assert (added >= 0).all()
+    hit = added.sum(2) > 0
+    ever = hit.any(1)
+    assert ever.mean() == pytest.approx(0.05 * 0.9, rel=0.25), "the mean of 0 to 10 %, some never fire"
+    assert hit.sum() / (6 * ever.sum()) > 0.5, "a pixel that fires once fires in most slices"
+
+
+def test_strong_augmentation_stays_within_its_noise() -> None:
+    rng, strong = np.random.default_rng(0), Augmentation.strong()
+    sampled = [sample_intensity(strong, rng) for _ in range(2000)]
+    noise = np.array([each.noise for each in sampled])
+    assert noise.max() <= 0.05
+    assert (noise > 0).mean() == pytest.approx(0.5, abs=0.05)
+    assert noise[noise > 0].mean() == pytest.approx(0.05 / 2.5, rel=0.1)
+    hot = [each.hot_pixels for each in sampled if each.hot_pixels]
+    assert len(hot) / 2000 == pytest.approx(0.3, abs=0.05)
+    assert max(each.share for each in hot) <= 0.003
+    assert {sample_intensity(Augmentation.none(), rng).hot_pixels for _ in range(50)} == {None}
 
 
 def test_erased_boxes_are_not_targets(sources: list[PropheseeRecording], cache: CacheOptions) -> None:

@@ -8,11 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from spikewatch.model.errors import DatasetError
 from spikewatch.model.training.augment.options import Augmentation
 from spikewatch.model.training.datasets.coco_recordings import AnnotatedRecording, read_coco_recordings
+from spikewatch.model.training.datasets.input_boxes import IGNORE_REGION
 from spikewatch.model.training.datasets.prophesee import PropheseeRecording
+from spikewatch.model.training.datasets.prophesee_labels import read_labels
+from spikewatch.model.training.datasets.training_labels import IGNORE_CLASS_ID
 from spikewatch.model.training.loader.recording_loader import LoaderOptions, RecordingLoader
 from spikewatch.model.training.slice_cache.cache import CacheOptions
 from spikewatch.model.training.slice_cache.cache_file import cache_file_name
@@ -54,7 +58,7 @@ def test_coco_and_prophesee_labels_give_equal_batches(tmp_path: Path) -> None:
     assert boxes > 0
 
 
-def test_crowds_are_dropped_and_empty_images_are_labelled(tmp_path: Path) -> None:
+def test_crowds_are_ignore_regions_and_empty_images_are_labelled(tmp_path: Path) -> None:
     source = moving_boxes(tmp_path, "a", labels=3)
     every = json.loads(annotate(tmp_path, "train", [(source.events, source.labels)]).read_text())
     rows = [row for row in every["annotations"] if row["image_id"] != 2]
@@ -63,18 +67,46 @@ def test_crowds_are_dropped_and_empty_images_are_labelled(tmp_path: Path) -> Non
     taught = each.training_labels(2)
     times_us = [2 * SLICE_US, 4 * SLICE_US, 6 * SLICE_US]
     assert taught.times_us.tolist() == times_us
-    assert taught.boxes["t"].tolist() == [times_us[0], times_us[2], times_us[2]]
-    assert taught.boxes["class_id"].tolist() == [1, 0, 1]
+    assert taught.boxes["t"].tolist() == [times_us[0], times_us[0], times_us[2], times_us[2]]
+    assert taught.boxes["class_id"].tolist() == [IGNORE_CLASS_ID, 1, 0, 1]
     training = RecordingLoader([each], SPEC, options(tmp_path / "cache", 1))
     (cut,) = training.prepared.recordings
-    assert [len(cut.labels.at_label(k)) for k in range(3)] == [1, 0, 2]
+    assert [cut.labels.at_label(k).class_id.tolist() for k in range(3)] == [[IGNORE_REGION, 1], [], [0, 1]]
     counts = [
-        int((targets.batch_index == lane).sum())
+        int(((targets.batch_index == lane) & (targets.class_id != IGNORE_REGION)).sum())
         for batch in epoch_of(training, 0)
         for targets in batch.targets
         for lane in torch.nonzero(targets.labelled).flatten().tolist()
     ]
     assert set(counts) == {0, 1, 2}, "labelled, also where nothing is there"
+
+
+def test_listed_times_without_boxes_are_labelled(tmp_path: Path) -> None:
+    source = moving_boxes(tmp_path, "a", labels=3)
+    boxes = read_labels(source.labels, 2)
+    times_us = [2 * SLICE_US, 4 * SLICE_US, 6 * SLICE_US]
+    np.save(source.labels, boxes[boxes["t"] != times_us[1]])
+    assert source.training_labels(2).times_us.tolist() == [times_us[0], times_us[2]]
+    np.save(tmp_path / "a_times.npy", np.array([*times_us, 8 * SLICE_US]))
+    assert source.training_labels(2).times_us.tolist() == [*times_us, 8 * SLICE_US]
+    assert source.empty_times_us(2).tolist() == [times_us[1], 8 * SLICE_US]
+    (cut,) = RecordingLoader([source], SPEC, options(tmp_path / "cache", 1)).prepared.recordings
+    assert [len(cut.labels.at_label(k)) for k in range(4)] == [2, 0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("times", "words"),
+    [
+        (np.array([0.5]), "list of integers"),
+        (np.array([1 << 61]), "times from"),
+        (np.zeros((1, 1), int), "list"),
+    ],
+)
+def test_damaged_times_are_rejected(tmp_path: Path, times: NDArray[Any], words: str) -> None:
+    source = moving_boxes(tmp_path, "a", labels=1)
+    np.save(tmp_path / "a_times.npy", times)
+    with pytest.raises(DatasetError, match=rf"a_times\.npy: .*{words}"):
+        source.training_labels(2)
 
 
 def test_other_sensor_size_gives_another_cache_file(tmp_path: Path) -> None:
@@ -95,6 +127,6 @@ def test_recordings_without_usable_labels_are_rejected(tmp_path: Path) -> None:
         each.training_labels(1)
     (blank,) = annotated(tmp_path, [source], annotations=[])
     assert not len(blank.training_labels(2).boxes)
-    with pytest.raises(DatasetError, match="1 recordings, but none with a label"):
+    with pytest.raises(DatasetError, match="1 recordings, but none with a box"):
         RecordingLoader([blank], SPEC, options(tmp_path / "cache"))
     np.testing.assert_array_equal(blank.training_labels(2).times_us, [2 * SLICE_US, 4 * SLICE_US])

@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spikewatch.model.decode import decode_anchor_free
+from spikewatch.model.decode import Anchors, decode_anchor_free
 from spikewatch.model.network.base import HeadLogits
 from spikewatch.model.network.head import DFL_BINS
+from spikewatch.model.training.datasets.input_boxes import IGNORE_REGION
 from spikewatch.model.training.learner.assign import GroundTruthBatch, assign_targets
 from spikewatch.model.training.learner.box_iou import complete_iou
 from spikewatch.model.training.learner.loss import BOX_GAIN, CLASS_GAIN, DFL_GAIN, detection_loss
@@ -24,6 +25,15 @@ def raw_outputs(batch: int, seed: int = 0) -> HeadLogits:
     channels = 4 * DFL_BINS + CLASSES
     p3, p4, p5 = (torch.randn(batch, channels, 64 // s, 96 // s, generator=generator) for s in (8, 16, 32))
     return p3, p4, p5
+
+
+def assign_to(raw: HeadLogits, truths: GroundTruthBatch) -> Tensor:
+    """Anchors with a box, bool [A]."""
+    corners, scores = decode_anchor_free(raw)
+    anchors = Anchors.from_logits(raw)
+    return assign_targets(
+        scores.transpose(1, 2), corners.transpose(1, 2), anchors.centres_px.T, truths
+    ).positive[0]
 
 
 def one_box(corners: tuple[float, ...], class_id: int) -> GroundTruthBatch:
@@ -75,6 +85,34 @@ def test_loss_terms_equal_their_definitions(box: tuple[float, ...]) -> None:
     found = [loss.box.item(), loss.cls.item(), loss.dfl.item()]
     assert found == pytest.approx(by_definition(raw, truths), rel=1e-4)
     assert loss.total.item() == pytest.approx(sum(found), rel=1e-5)
+
+
+def test_anchors_in_ignore_regions_leave_the_class_loss() -> None:
+    """Of 1 box and 2 regions: one over half of the frame, and one around the box."""
+    raw = raw_outputs(1)
+    corners = torch.tensor([[[50.0, 20, 90, 60], [0.0, 0, 48, 64], [50.0, 20, 90, 60]]])
+    with_regions = GroundTruthBatch(
+        corners, torch.tensor([[1, IGNORE_REGION, IGNORE_REGION]]), torch.ones(1, 3, dtype=torch.bool)
+    )
+    plain = one_box((50.0, 20.0, 90.0, 60.0), 1)
+    levels = [level.clone().requires_grad_() for level in raw]
+    loss = detection_loss((levels[0], levels[1], levels[2]), with_regions)
+    without = detection_loss(raw, plain)
+    assert (loss.box.item(), loss.dfl.item()) == (without.box.item(), without.dfl.item())
+    loss.cls.backward()  # type: ignore[no-untyped-call]
+    positive = assign_to(raw, plain)
+    start = 0
+    for level, stride in zip(levels, (8, 16, 32), strict=True):
+        height, width = level.shape[2:]
+        y, x = (
+            torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")) + 0.5
+        ) * stride
+        ignored = (x < 48) | ((x > 50) & (x < 90) & (y > 20) & (y < 60))
+        ignored &= ~positive[start : start + height * width].view(height, width)
+        assert level.grad is not None
+        changed = (level.grad[0, 4 * DFL_BINS :] != 0).all(0)
+        assert torch.equal(changed, ~ignored)
+        start += height * width
 
 
 def test_loss_without_boxes_is_classification_only() -> None:

@@ -18,7 +18,7 @@ from spikewatch.model.training.augment.image import ColourFactors, render_image
 from spikewatch.model.training.augment.placement import Placement, Rectangle
 from spikewatch.model.training.datasets.coco_images import Categories, CocoImages, LabelledImage
 from spikewatch.model.training.datasets.ground_truth import GroundTruth
-from spikewatch.model.training.datasets.input_boxes import TrainingBoxFilter
+from spikewatch.model.training.datasets.input_boxes import IGNORE_REGION, TrainingBoxFilter
 from spikewatch.model.training.loader.image_loader import ImageAugmentation, ImageLoader, ImageLoaderOptions
 from tests.model.training.support.fakes import epoch_of
 from tests.model.training.support.moving_boxes import HEIGHT, WIDTH, agree, small_spec
@@ -117,7 +117,9 @@ def test_boxes_follow_the_images(name: str, images: CocoImages) -> None:
                         (targets.batch_index == index) & (targets.class_id == class_id)
                     ].numpy()
                     assert agree(covered[class_id] | both, own, 2.1)
-                numbers.add(int((targets.batch_index == index).sum()))
+                mine = targets.batch_index == index
+                numbers.add(int((mine & (targets.class_id >= 0)).sum()))
+                assert (mine & (targets.class_id == IGNORE_REGION)).any(), "the crowd"
     assert max(numbers) == 8 if name == "mosaic" else 2 in numbers
 
 

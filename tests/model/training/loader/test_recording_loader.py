@@ -266,7 +266,7 @@ def test_recordings_without_labels_are_rejected(tmp_path: Path, options: LoaderO
     with pytest.raises(ConfigError, match="input is events, but still takes images"):
         RecordingLoader([source], still, options)
     np.save(source.labels, read_labels(source.labels, 2)[:0])
-    with pytest.raises(DatasetError, match="1 recordings, but none with a label"):
+    with pytest.raises(DatasetError, match="1 recordings, but none with a box"):
         RecordingLoader([source], SPEC, options)
 
 
