@@ -23,6 +23,9 @@ from spikewatch.model.runtime.build import build_runtime
 from spikewatch.model.runtime.ilif_cpu import MEMBRANE_TYPES
 from spikewatch.model.spec import ModelSpec
 
+DEFAULT_CONFIDENCE, DEFAULT_IOU = 0.25, 0.45
+"""Thresholds of `detect` and the service, unless a request names others."""
+
 
 @dataclass(frozen=True, slots=True)
 class StepOutput:
@@ -203,8 +206,8 @@ class Detector:
         logits: Sequence[HeadLogits],
         sensor_size: tuple[int, int],
         t_us: int,
-        confidence: float = 0.25,
-        iou: float = 0.45,
+        confidence: float = DEFAULT_CONFIDENCE,
+        iou: float = DEFAULT_IOU,
     ) -> Detections:
         """Compute the detections of one session from the logits of its last slices.
 

@@ -12,7 +12,7 @@ from spikewatch.model.nms import MAX_DETECTIONS
 from spikewatch.model.spec import ModelSpec
 from spikewatch.model.training.datasets.detect_kind import DatasetKind
 from spikewatch.model.training.evaluation.box_selection import BoxSelection
-from spikewatch.model.training.evaluation.evaluation import Evaluation
+from spikewatch.model.training.evaluation.evaluation import Evaluation, FalseBoxes
 from spikewatch.model.training.evaluation.metrics import (
     CURVE_IOUS,
     RECALL_THRESHOLDS,
@@ -92,6 +92,7 @@ def evaluation_json(evaluation: Evaluation, context: ReportContext) -> dict[str,
         "images": score.images,
         "labelled": sum(row.labelled for row in score.classes),
         "found": sum(row.detected for row in score.classes),
+        "false_boxes": _false_boxes_json(evaluation.false_boxes),
         **asdict(score.metrics),
         "classes": {
             row.name: asdict(row.metrics) | {"labelled": row.labelled, "found": row.detected}
@@ -135,6 +136,18 @@ def _protocol_json(evaluation: Evaluation, settings: EvaluationSettings | None) 
     return protocol
 
 
+def _false_boxes_json(found: FalseBoxes | None) -> dict[str, Any] | None:
+    return None if found is None else {"per_second": found.per_second} | asdict(found)
+
+
+def false_boxes_text(found: FalseBoxes) -> str:
+    """False boxes a second, in words."""
+    return (
+        f"{found.per_second:.2f} a second above confidence {found.confidence:g}: {found.boxes:,} boxes at "
+        f"{found.moments:,} times without objects, one result in {found.window_us / 1000:g} ms"
+    )
+
+
 def _curve_json(curve: PrecisionRecallCurve) -> dict[str, Any]:
     return {
         "class": curve.name,
@@ -164,13 +177,18 @@ def _write_csv(path: Path, evaluation: Evaluation, context: ReportContext, load_
 
 def _write_png(path: Path, evaluation: Evaluation, context: ReportContext, load_frame: FrameLoader) -> None:
     title = f"{context.dataset}, {context.split}\n{context.headline}"
+    if evaluation.false_boxes is not None:
+        title += f"\nfalse boxes: {false_boxes_text(evaluation.false_boxes)}"
     plot_curves(evaluation.score, title).savefig(path, format="png", dpi=110)
 
 
 def _write_html(path: Path, evaluation: Evaluation, context: ReportContext, load_frame: FrameLoader) -> None:
     from spikewatch.service.reports.misses import misses_page
 
-    page = misses_page(evaluation, f"{context.dataset}, {context.split}", context.headline, load_frame)
+    headline = context.headline
+    if evaluation.false_boxes is not None:
+        headline += f". False boxes: {false_boxes_text(evaluation.false_boxes)}"
+    page = misses_page(evaluation, f"{context.dataset}, {context.split}", headline, load_frame)
     path.write_text(page, encoding="utf-8")
 
 

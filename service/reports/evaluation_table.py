@@ -6,7 +6,7 @@ from rich.table import Table
 
 from spikewatch.model.training.evaluation.evaluation import Evaluation
 from spikewatch.model.training.evaluation.metrics import PrecisionMetrics, Score
-from spikewatch.service.reports.evaluation import EvaluationSettings, ReportContext
+from spikewatch.service.reports.evaluation import EvaluationSettings, ReportContext, false_boxes_text
 
 METRIC_HEADINGS = ("AP", "AP50", "AP75", "APs", "APm", "APl")
 
@@ -34,6 +34,8 @@ def _overview_table(evaluation: Evaluation, context: ReportContext) -> Table:
     labelled = sum(row.labelled for row in evaluation.score.classes)
     found = sum(row.detected for row in evaluation.score.classes)
     table.add_row("images", f"{evaluation.score.images:,} with {labelled:,} boxes; {found:,} detected")
+    if evaluation.false_boxes is not None:
+        table.add_row("false boxes", false_boxes_text(evaluation.false_boxes))
     if evaluation.protocol is not None:
         keep = evaluation.protocol.box_filter
         limits = f"after {max(keep.after_us, 0) / 1e6:g} s, diagonal {keep.min_diagonal_px:g} px, sides "

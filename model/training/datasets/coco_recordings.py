@@ -76,6 +76,10 @@ class AnnotatedRecording:
             if frame.t_us > protocol.box_filter.after_us
         ]
 
+    def empty_times_us(self) -> list[int]:
+        """See `LabelledRecording.empty_times_us`."""
+        return [frame.t_us for frame in self.frames if not len(frame.ground_truth)]
+
     def training_labels(self, classes: int) -> TrainingLabels:
         """See `LabelledRecording.training_labels`; crowds are ignore regions, empty images are negatives."""
         boxes = np.concatenate([frame.ground_truth.to_prophesee(frame.t_us) for frame in self.frames])

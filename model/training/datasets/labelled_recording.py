@@ -1,6 +1,6 @@
 """Labelled recording: interface of a recording with ground truth, and the frames that are scored."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -60,6 +60,13 @@ class LabelledRecording(Protocol):
             sensor_size: width and height in pixels; boxes are clipped to it.
             protocol: selects the boxes that are scored.
             classes: scored classes; `GroundTruth.class_id` of the result is an index in its names.
+
+        Raises:
+            DatasetError: the labels are damaged.
+        """
+
+    def empty_times_us(self) -> Iterable[int]:
+        """Return the labelled times without a box or an ignore region, ascending.
 
         Raises:
             DatasetError: the labels are damaged.

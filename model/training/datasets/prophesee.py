@@ -24,6 +24,9 @@ LABELS_SUFFIX = "_bbox.npy"
 TIMES_SUFFIX = "_times.npy"
 """Suffix of an optional file beside the labels: all labelled times in microseconds, with or without boxes."""
 
+MAX_CLASSES = 1 << 32
+"""Number of class ids that the format can store."""
+
 RECORDING_SUFFIXES = tuple(middle + end for middle in ("_td", "") for end in (".dat", ".raw", ".h5", ".hdf5"))
 """Suffixes of recordings; the labels have LABELS_SUFFIX instead."""
 
@@ -63,19 +66,20 @@ class PropheseeRecording:
 
     def training_labels(self, classes: int) -> TrainingLabels:
         """See `LabelledRecording.training_labels`; times without boxes are labelled if a file lists them."""
-        boxes, times_us = read_labels(self.labels, classes), self.empty_times_us(classes)
-        return TrainingLabels(np.union1d(boxes["t"], times_us), boxes)
+        boxes = read_labels(self.labels, classes)
+        return TrainingLabels(np.union1d(boxes["t"], self._listed_times()), boxes)
 
-    def empty_times_us(self, classes: int) -> NDArray[np.int64]:
-        """Return the labelled times without any box, ascending; none without a file of times.
+    def empty_times_us(self) -> list[int]:
+        """See `LabelledRecording.empty_times_us`; none without a file of times."""
+        times_us = self._listed_times()
+        if not len(times_us):
+            return []
+        with_boxes = set(read_labels(self.labels, MAX_CLASSES)["t"].tolist())
+        return [t_us for t_us in times_us.tolist() if t_us not in with_boxes]
 
-        Raises:
-            DatasetError: the file of times or the labels are damaged.
-        """
+    def _listed_times(self) -> NDArray[np.int64]:
         path = self.labels.with_name(self.labels.name.removesuffix(LABELS_SUFFIX) + TIMES_SUFFIX)
-        if not path.is_file():
-            return np.zeros(0, np.int64)
-        return np.setdiff1d(read_times(path), read_labels(self.labels, classes)["t"])
+        return read_times(path) if path.is_file() else np.zeros(0, np.int64)
 
 
 def recording_stem(name: str) -> str:

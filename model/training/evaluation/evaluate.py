@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from spikewatch.model.detections import Detections
-from spikewatch.model.detector import Detector
+from spikewatch.model.detector import DEFAULT_CONFIDENCE, Detector
 from spikewatch.model.energy.report import EnergyMeter
 from spikewatch.model.errors import ConfigError, DatasetError
 from spikewatch.model.letterbox import Letterbox, preprocess
@@ -26,6 +26,7 @@ from spikewatch.model.training.datasets.window_bounds import WindowSpec
 from spikewatch.model.training.evaluation.box_selection import BoxSelection
 from spikewatch.model.training.evaluation.evaluation import (
     Evaluation,
+    FalseBoxes,
     PreparedGroundTruth,
     compute_cost,
     compute_score,
@@ -72,7 +73,7 @@ def evaluate_recordings(
             exact.
 
     Raises:
-        DatasetError: there are no recordings, labels are damaged, or no label is scored.
+        DatasetError: there are no recordings, labels are damaged, or there is nothing to score.
         IngestError: a recording is damaged.
         ConfigError: the weights take images, they do not support `carry`, or the network is in training mode.
     """
@@ -88,13 +89,15 @@ def evaluate_recordings(
     classes = classes or identity_map(spec.class_names)
     ground_truth, meter = prepare_ground_truth(recordings, classes, protocol), EnergyMeter(detector)
     runs = [
-        LabelledRun(recording, [frame.t_us for frame in frames])
-        for recording, frames in zip(recordings, ground_truth.frames, strict=True)
+        LabelledRun(recording, ground_truth.times_us(source)) for source, recording in enumerate(recordings)
     ]
     detections: list[list[PropheseeBoxes]] = [[] for _ in recordings]
+    false_boxes = 0
     for step in RUNNERS[state](detector, runs, window_spec, batch):
         meter.add(step.out)
         for source, label_us, logits in step.completed:
+            if label_us in ground_truth.empty_us[source]:
+                false_boxes += len(detector.postprocess(logits, ground_truth.sensor_sizes[source], label_us))
             at_label = detector.postprocess(
                 logits, ground_truth.sensor_sizes[source], label_us, selection.confidence, selection.iou
             )
@@ -103,8 +106,15 @@ def evaluate_recordings(
     # each label has its own detections: pooled ones of neighbouring labels would be false positives
     images = pair_images(ground_truth, [concat_prophesee(parts) for parts in detections], classes, pool_us=0)
     cost = compute_cost(meter, window_spec.slices)
+    moments = sum(map(len, ground_truth.empty_us))
+    window_us = window_spec.slices * window_spec.slice_us
     return Evaluation(
-        compute_score(images, classes.names), len(recordings), images, cost, ground_truth.protocol
+        compute_score(images, classes.names),
+        len(recordings),
+        images,
+        cost,
+        ground_truth.protocol,
+        FalseBoxes(false_boxes, moments, window_us, DEFAULT_CONFIDENCE) if moments else None,
     )
 
 

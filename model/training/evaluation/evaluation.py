@@ -38,6 +38,30 @@ class RunCost:
 
 
 @dataclass(frozen=True, slots=True)
+class FalseBoxes:
+    """Boxes at times without any labelled object, at the default thresholds of `detect` and the service.
+
+    Average precision hardly sees them, because Prophesee's protocol scores only times with labels.
+
+    Attributes:
+        boxes: number of boxes.
+        moments: number of labelled times without a box or an ignore region, each with one result.
+        window_us: time from result to result of a live stream, T slices.
+        confidence: minimum confidence of a box.
+    """
+
+    boxes: int
+    moments: int
+    window_us: int
+    confidence: float
+
+    @property
+    def per_second(self) -> float:
+        """False boxes a second of a live stream."""
+        return self.boxes / (self.moments * self.window_us * 1e-6)
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """Result of an evaluation.
 
@@ -47,6 +71,7 @@ class Evaluation:
         images: the scored images.
         cost: cost of the run; None for detections of another system.
         protocol: protocol of the recordings; None for images.
+        false_boxes: boxes at times without objects; None without such times, and for images.
     """
 
     score: Score
@@ -54,6 +79,7 @@ class Evaluation:
     images: tuple[ScoredImage, ...]
     cost: RunCost | None
     protocol: EvaluationProtocol | None
+    false_boxes: FalseBoxes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +89,18 @@ class PreparedGroundTruth:
     Attributes:
         sensor_sizes: width and height of the sensor of each recording.
         frames: labelled frames of each recording.
+        empty_us: labelled times of each recording without a box or an ignore region.
         protocol: evaluation protocol.
     """
 
     sensor_sizes: tuple[tuple[int, int], ...]
     frames: tuple[list[LabelledFrame], ...]
+    empty_us: tuple[frozenset[int], ...]
     protocol: EvaluationProtocol
+
+    def times_us(self, source: int) -> list[int]:
+        """Return the labelled times of a recording, in order: of its frames, and times without objects."""
+        return sorted({frame.t_us for frame in self.frames[source]} | self.empty_us[source])
 
 
 def prepare_ground_truth(
@@ -82,7 +114,8 @@ def prepare_ground_truth(
         protocol: evaluation protocol; None for that of the sensor, which must be the same for all recordings.
 
     Raises:
-        DatasetError: labels are damaged, the protocols of the sensors differ, or no label is left to score.
+        DatasetError: labels are damaged, the protocols of the sensors differ, or no label is left to score
+            and no labelled time is empty.
         IngestError: a header is damaged.
     """
     sensors = []
@@ -99,13 +132,18 @@ def prepare_ground_truth(
         labelled.labelled_frames(sensor, protocol, classes)
         for labelled, sensor in zip(recordings, sensors, strict=True)
     )
-    if not any(len(frame.ground_truth) for of_recording in frames for frame in of_recording):
+    empty_us = tuple(
+        frozenset(t_us for t_us in labelled.empty_times_us() if t_us > protocol.box_filter.after_us)
+        for labelled in recordings
+    )
+    has_boxes = any(len(frame.ground_truth) for of_recording in frames for frame in of_recording)
+    if not has_boxes and not any(empty_us):
         scored = ", ".join(classes.names)
         raise DatasetError(
             f"{recordings[0].events.parent}: no label of {scored} is left after the filter "
             f"({protocol.box_filter})"
         )
-    return PreparedGroundTruth(tuple(sensors), frames, protocol)
+    return PreparedGroundTruth(tuple(sensors), frames, empty_us, protocol)
 
 
 def _size_text(sensor: tuple[int, int]) -> str:

@@ -130,6 +130,24 @@ def test_coco_boxes_on_a_recording(tmp_path: Path, weights: Path, run: Callable[
     assert json.loads(run("evaluate", path, "--detections", times, "--json").out)["ap"] == pytest.approx(1)
 
 
+def test_empty_times_give_false_boxes_a_second(
+    tmp_path: Path, weights: Path, run: Callable[..., Done]
+) -> None:
+    """In both layouts: one annotated time without a box in COCO's, all other times empty in Prophesee's."""
+    report = json.loads(run("evaluate", street(tmp_path), "--weights", weights, "--json").out)
+    assert (report["false_boxes"]["moments"], report["false_boxes"]["confidence"]) == (1, 0.25)
+    folder = tmp_path / "test"
+    folder.mkdir()
+    (folder / "a_td.dat").write_bytes((ASSETS / "street_td.dat").read_bytes())
+    np.save(folder / "a_bbox.npy", LABELS[:0])
+    np.save(folder / "a_times.npy", np.arange(100_000, 1_000_001, 100_000))
+    done = run("evaluate", folder, "--weights", weights, "--out", tmp_path / "r.json")
+    assert done.status == 0, done.err
+    report = json.loads((tmp_path / "r.json").read_text())
+    assert (report["ap"], report["images"], report["false_boxes"]["moments"]) == (None, 0, 5)
+    assert "at 5 times without objects" in " ".join(done.out.split())
+
+
 def test_results_on_pictures(tmp_path: Path, run: Callable[..., Done]) -> None:
     """An object found, one missed, and a box in the picture without any."""
     results = tmp_path / "results.json"

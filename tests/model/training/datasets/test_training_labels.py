@@ -89,7 +89,7 @@ def test_listed_times_without_boxes_are_labelled(tmp_path: Path) -> None:
     assert source.training_labels(2).times_us.tolist() == [times_us[0], times_us[2]]
     np.save(tmp_path / "a_times.npy", np.array([*times_us, 8 * SLICE_US]))
     assert source.training_labels(2).times_us.tolist() == [*times_us, 8 * SLICE_US]
-    assert source.empty_times_us(2).tolist() == [times_us[1], 8 * SLICE_US]
+    assert source.empty_times_us() == [times_us[1], 8 * SLICE_US]
     (cut,) = RecordingLoader([source], SPEC, options(tmp_path / "cache", 1)).prepared.recordings
     assert [len(cut.labels.at_label(k)) for k in range(4)] == [2, 0, 2, 0]
 

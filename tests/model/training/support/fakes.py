@@ -65,6 +65,7 @@ class InMemory:
     chunk: int = 1000
     events: Path = Path("folder/memory_td.dat")
     sensor_size: tuple[int, int] = (WIDTH, HEIGHT)
+    empty_us: tuple[int, ...] = ()
 
     def open(self) -> MemoryRecording:
         return MemoryRecording(self.seen, self.chunk, self.sensor_size)
@@ -73,6 +74,9 @@ class InMemory:
         self, sensor_size: tuple[int, int], protocol: EvaluationProtocol, classes: ClassMap
     ) -> list[LabelledFrame]:
         return frames_from_boxes(filter_boxes(self.boxes, sensor_size, protocol, classes.label_to_index))
+
+    def empty_times_us(self) -> tuple[int, ...]:
+        return self.empty_us
 
     def training_labels(self, classes: int) -> TrainingLabels:
         return TrainingLabels.from_boxes(self.boxes)
