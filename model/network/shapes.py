@@ -1,14 +1,18 @@
-"""Shape inference: convolutions and membranes of a network at one input size, traced on the meta device."""
+"""Shape inference: convolutions and membranes of a network at one input size, from one small run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.func import functional_call
 
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.state import StateShapes
 from spikewatch.model.network.step import ConvKernel, StepContext
+
+MAX_STRIDE = 32
+"""Side of the input, in pixels, that one pixel of the coarsest feature map covers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,14 @@ class NetworkShapes:
 
 
 class _ShapeTracer(StepContext):
-    """Step that creates membranes of matching shape and records the input of each convolution."""
+    """Step that creates membranes of matching shape and records the input of each convolution.
 
-    def __init__(self) -> None:
+    `rows` and `columns` are the sizes of the traced input in multiples of that of the run.
+    """
+
+    def __init__(self, rows: int, columns: int) -> None:
         super().__init__({})
+        self.rows, self.columns = rows, columns
         self.layers: list[Layer] = []
 
     def membrane(self, name: str, x: Tensor) -> Tensor:
@@ -80,15 +88,37 @@ class _ShapeTracer(StepContext):
     def record_input(
         self, name: str, x: Tensor, kernel: ConvKernel, spiking: bool, spike_trains: int = 1
     ) -> None:
-        self.layers.append(Layer(name, kernel, x.shape[2], x.shape[3], spiking, spike_trains))
+        height, width = x.shape[2] * self.rows, x.shape[3] * self.columns
+        self.layers.append(Layer(name, kernel, height, width, spiking, spike_trains))
+
+    def state_shapes(self) -> StateShapes:
+        return {
+            name: (h.shape[1], h.shape[2] * self.rows, h.shape[3] * self.columns)
+            for name, h in self.next_state.items()
+        }
 
 
+@torch.no_grad()
 def trace_shapes(network: Network, height: int, width: int) -> NetworkShapes:
-    """Trace the shapes for an input of height x width pixels."""
-    step = _ShapeTracer()
-    meta = {name: t.to("meta") for name, t in network.state_dict().items()}
-    frames = torch.empty(1, network.config.in_channels, height, width, device="meta")
-    with torch.no_grad():
-        functional_call(network, meta, (frames, step))
-    shapes = {name: (h.shape[1], h.shape[2], h.shape[3]) for name, h in step.next_state.items()}
-    return NetworkShapes(tuple(step.layers), shapes)
+    """Trace the shapes for an input of height x width pixels, both multiples of 32.
+
+    The network runs once on 32 x 32 zeros: a feature map is the input divided by 1 to 32, so that all of
+    them grow with the input. A run on torch's meta device takes twenty times as long.
+    """
+    step = _ShapeTracer(height // MAX_STRIDE, width // MAX_STRIDE)
+    shape = (1, network.config.in_channels, MAX_STRIDE, MAX_STRIDE)
+    with _evaluating(network):
+        network(next(network.parameters()).new_zeros(shape), step)
+    return NetworkShapes(tuple(step.layers), step.state_shapes())
+
+
+@contextmanager
+def _evaluating(network: Network) -> Iterator[None]:
+    """Set all modules to evaluation, so that no batch norm learns, and back."""
+    training = [module for module in network.modules() if module.training]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True

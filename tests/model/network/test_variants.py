@@ -21,6 +21,7 @@ from spikewatch.model.paper_tables import PAPER_ROWS, TABLE_5, PaperRow
 from spikewatch.model.runtime.binary_spikes import SpikeDrivenConv, to_spike_driven
 from spikewatch.model.spec import REPRESENTATION_CHANNELS, WINDOW_US
 from tests.model.support.fakes import event_like_frames, small_detector
+from tests.support import slow_after
 
 SPIKING: dict[str, dict[str, Any]] = {
     "baseline": {},
@@ -112,7 +113,7 @@ def test_every_paper_row_builds_a_network() -> None:
     }
 
 
-@pytest.mark.parametrize("name", SPIKING)
+@pytest.mark.parametrize("name", slow_after(3, SPIKING))
 def test_modes_agree_and_every_layer_fires(name: str) -> None:
     integer = detector(SPIKING[name])
     spike = Detector(to_spike_driven(integer.network), integer.spec)
@@ -128,7 +129,7 @@ def test_modes_agree_and_every_layer_fires(name: str) -> None:
     assert min(count for layer, count in fired.items() if layer in a.spikes) > 0
 
 
-@pytest.mark.parametrize("name", SPIKING)
+@pytest.mark.parametrize("name", slow_after(3, SPIKING))
 def test_samples_of_a_batch_are_independent(name: str) -> None:
     """Two streams side by side equal each alone, slice after slice."""
     both = detector(SPIKING[name])

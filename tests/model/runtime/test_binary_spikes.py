@@ -14,6 +14,7 @@ from spikewatch.model.network.spikeyolo import SpikeYOLO
 from spikewatch.model.network.step import StepContext
 from spikewatch.model.runtime.binary_spikes import SpikeDrivenConv, binary_spikes, to_spike_driven
 from tests.model.support.fakes import calibrated_detector, event_like_frames, small_detector
+from tests.support import slow_after
 
 
 def test_integer_is_the_sum_of_its_binary_spikes() -> None:
@@ -26,10 +27,13 @@ def test_integer_is_the_sum_of_its_binary_spikes() -> None:
 
 @pytest.mark.parametrize(
     ("scale", "d_max", "slices"),
-    [
-        *((("t", 1, 4)), ("t", 2, 8), ("t", 4, 4), ("t", 8, 2)),
-        *(("n", 4, 4), ("n", 1, 2), ("s", 4, 2), ("s", 2, 1)),
-    ],
+    slow_after(
+        2,
+        [
+            *(("t", 4, 4), ("t", 1, 4), ("t", 2, 8), ("t", 8, 2)),
+            *(("n", 4, 4), ("n", 1, 2), ("s", 4, 2), ("s", 2, 1)),
+        ],
+    ),
 )
 def test_spike_mode_equals_integer_mode(scale: str, d_max: int, slices: int) -> None:
     network = SpikeYOLO(SpikeYOLOConfig(scale, d_max=d_max))

@@ -17,12 +17,13 @@ from spikewatch.model.runtime.select import select_runtime
 from spikewatch.model.spec import ModelSpec
 from tests.model.support.fakes import calibrated_detector, event_like_frames, small_detector
 from tests.model.support.runtimes import FUSIBLE, SLICES, equal, on
+from tests.support import slow_after
 
 PACKED = ("fp32", "int8x2", "int8")
 
 
 @pytest.mark.parametrize("runtime", PACKED)
-@pytest.mark.parametrize("config", FUSIBLE, ids=str)
+@pytest.mark.parametrize("config", slow_after(2, FUSIBLE), ids=str)
 def test_runtime_is_exact_on_dyadic_weights(config: SpikeYOLOConfig, runtime: str) -> None:
     reference = small_detector(config=config)
     packed = on(runtime, reference)

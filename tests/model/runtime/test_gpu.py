@@ -19,6 +19,7 @@ from spikewatch.model.runtime.select import select_runtime
 from tests.model.support.fake_cuda import FakeGraph, pretend
 from tests.model.support.fakes import calibrated_detector, event_like_frames, small_detector
 from tests.model.support.runtimes import FUSIBLE, SLICES, equal, on
+from tests.support import slow_after
 
 SESSIONS = 4
 
@@ -36,7 +37,7 @@ def channels_last_bank(detector: Detector, slots: int = SESSIONS) -> StateBank:
     return StateBank(detector.state_shapes, slots, memory_format=torch.channels_last)
 
 
-@pytest.mark.parametrize("config", FUSIBLE, ids=str)
+@pytest.mark.parametrize("config", slow_after(2, FUSIBLE), ids=str)
 def test_half_is_exact_on_dyadic_weights(config: SpikeYOLOConfig) -> None:
     """On a CPU it computes in float32, so that sums are exact."""
     reference = small_detector(config=config)

@@ -1,12 +1,18 @@
 """Small detectors for tests, on dyadic weights so that results are exact."""
 
+from copy import deepcopy
+from functools import cache
+
 import torch
 from torch import Tensor
 
 from spikewatch.model.checkpoints.checkpoint import untrained_network
 from spikewatch.model.detector import Detector
+from spikewatch.model.network.base import Network
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
+from spikewatch.model.network.shapes import trace_shapes
+from spikewatch.model.network.state import init_state
 from spikewatch.model.network.step import StepContext
 from spikewatch.model.spec import ModelSpec
 
@@ -27,18 +33,24 @@ def event_like_frames(count: int, spec: ModelSpec, seed: int = 0) -> Tensor:
     return torch.where(torch.rand(shape, generator=generator) < 0.1, counts / spec.count_cap, 0.0)
 
 
-@torch.no_grad()
 def calibrated_detector() -> Detector:
     """Build PyTorch's initialisation with batch norms fitted to event-like frames.
 
     Its layers fire like those of trained weights, and its weights are not dyadic.
     """
-    config = SpikeYOLOConfig()
+    return Detector(deepcopy(_calibrated_network()), CALIBRATED_SPEC)
+
+
+CALIBRATED_SPEC = ModelSpec("calibrated", SpikeYOLOConfig(), input_height=64, input_width=96)
+
+
+@cache
+@torch.no_grad()
+def _calibrated_network() -> Network:
     torch.manual_seed(0)
-    network = build_network(config)
-    detector = Detector(network, ModelSpec("calibrated", config, input_height=64, input_width=96))
+    network = build_network(CALIBRATED_SPEC.config)
+    shapes = trace_shapes(network, CALIBRATED_SPEC.input_height, CALIBRATED_SPEC.input_width).state_shapes
     network.train()
     for seed in range(60):
-        network(event_like_frames(4, detector.spec, seed), StepContext(detector.init_state(4)))
-    network.eval()
-    return detector
+        network(event_like_frames(4, CALIBRATED_SPEC, seed), StepContext(init_state(shapes, 4)))
+    return network.eval()

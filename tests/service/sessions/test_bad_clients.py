@@ -18,6 +18,20 @@ from tests.service.support.waiting import until
 LOW = {"confidence": 0.001}
 
 
+@pytest.fixture(scope="module")
+def honest_snapshot(live: Live) -> bytes:
+    source = live.open(**LOW)
+    live.http.post(f"/v1/sessions/{source}/events", content=dat_stream(7))
+    data = live.http.get(f"/v1/sessions/{source}/state").content
+    live.http.delete(f"/v1/sessions/{source}")
+    return data
+
+
+@pytest.fixture(scope="module")
+def undisturbed(live: Live) -> list[dict]:
+    return comparable(upload(live, dat_file(8), **LOW)[0])
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -55,11 +69,11 @@ LOW = {"confidence": 0.001}
         ("outbox.read", [{}]),
     ],
 )
-def test_forged_snapshot_is_rejected_and_changes_nothing(live: Live, field: str, value: object) -> None:
-    source, target = live.open(**LOW), live.open(**LOW)
-    live.http.post(f"/v1/sessions/{source}/events", content=dat_stream(7))
-    data = live.http.get(f"/v1/sessions/{source}/state").content
-    tensors, meta = load(data), saved_meta(data)
+def test_forged_snapshot_is_rejected_and_changes_nothing(
+    live: Live, honest_snapshot: bytes, undisturbed: list[dict], field: str, value: object
+) -> None:
+    target = live.open(**LOW)
+    tensors, meta = load(honest_snapshot), saved_meta(honest_snapshot)
     place = meta
     if field == "logits":
         first = tensors["logits.0.0"]
@@ -78,8 +92,7 @@ def test_forged_snapshot_is_rejected_and_changes_nothing(live: Live, field: str,
     assert (answer.status_code, answer.json()["code"]) == (409, "snapshot_mismatch"), answer.text
     windows = live.http.post(f"/v1/sessions/{target}/events", content=dat_stream(8)).json()["windows"]
     windows += live.http.delete(f"/v1/sessions/{target}").json()["windows"]
-    assert comparable(windows) == comparable(upload(live, dat_file(8), **LOW)[0])
-    live.http.delete(f"/v1/sessions/{source}")
+    assert comparable(windows) == undisturbed
 
 
 def test_failing_window_ends_its_session_only(live: Live) -> None:

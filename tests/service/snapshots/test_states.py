@@ -111,5 +111,6 @@ def test_state_request_leaves_file_upload_unchanged(detector: Detector, tmp_path
         while not again.done():
             for session_id in list(live.manager.sessions):
                 refusals.add(live.http.get(f"/v1/sessions/{session_id}/state").status_code)
+            time.sleep(0.02)
         assert comparable(again.result()[0]) == comparable(expected)
         assert 400 in refusals

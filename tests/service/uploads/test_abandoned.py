@@ -13,6 +13,7 @@ from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, upload
 from tests.service.support.uploads import look
 from tests.service.support.waiting import until
+from tests.support import slow_after
 
 EVERY = {"hop": 1, "confidence": 1}
 LITTLE = 4096
@@ -30,7 +31,7 @@ def sending(live: Live, data: bytes, announced: int | None = None, **query: Any)
         yield raw
 
 
-@pytest.mark.parametrize("comers", [0, 1])
+@pytest.mark.parametrize("comers", slow_after(1, [0, 1]))
 def test_results_sent_to_disconnected_client_stay_unread(detector: Detector, comers: int) -> None:
     """Of the client that brought the bytes, or of one that came back for the results: they are held back."""
     data = dat_file(200)

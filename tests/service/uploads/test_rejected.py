@@ -70,6 +70,7 @@ def test_upload_beyond_upload_limits_is_rejected(detector: Detector, code: str, 
             check_taken_later(alice, code, others.close)
 
 
+@pytest.mark.slow
 def test_upload_without_model_memory_is_rejected(detector: Detector, tmp_path: Path) -> None:
     weights = save(tmp_path / "weights", a=variant("a", 2), b=variant("b", 3))
     with many(detector, weights) as live:

@@ -76,6 +76,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k not in TIMES} for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_with_equal_losses_and_weights(tmp_path: Path) -> None:
     whole = go(tmp_path / "whole", Watch())
     with pytest.raises(KeyboardInterrupt):
