@@ -20,6 +20,7 @@ from spikewatch.model.network.state import StateBank, StateShapes, init_state
 from spikewatch.model.network.step import State, StepContext
 from spikewatch.model.nms import nms
 from spikewatch.model.runtime.build import build_runtime
+from spikewatch.model.runtime.compiled.options import CompileOptions
 from spikewatch.model.runtime.ilif_cpu import MEMBRANE_TYPES
 from spikewatch.model.spec import ModelSpec
 
@@ -70,6 +71,7 @@ class Detector:
         device: torch.device | str = "cpu",
         runtime: str = "eager",
         state_dtype: torch.dtype = torch.float32,
+        compile_options: CompileOptions | None = None,
     ) -> None:
         """Move the network to the device and prepare its runtime.
 
@@ -89,7 +91,7 @@ class Detector:
         shapes = trace_shapes(network, spec.input_height, spec.input_width)
         self.layers: tuple[Layer, ...] = shapes.layers
         self.state_shapes: StateShapes = shapes.state_shapes
-        self._networks = build_runtime(self.network, self.layers, runtime, state_dtype)
+        self._networks = build_runtime(self.network, self.layers, runtime, state_dtype, compile_options)
 
     @property
     def weights_bytes(self) -> int:
@@ -109,6 +111,8 @@ class Detector:
         The detector cannot run afterwards.
         """
         self.network.to_empty(device="meta")
+        if self._networks is not None:
+            self._networks.release()
         self._networks = None
 
     def init_state(self, batch: int = 1) -> State:

@@ -18,6 +18,7 @@ from spikewatch.model.checkpoints.bundled import UNTRAINED, bundled_weights
 from spikewatch.model.checkpoints.checkpoint import load_detector, weights_digest
 from spikewatch.model.detector import Detector
 from spikewatch.model.errors import ConfigError, ModelError
+from spikewatch.model.runtime.compiled.options import CompileOptions
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.errors import InvalidSettings, InvalidSnapshot, ModelNotFound
 from spikewatch.service.process_memory import trim_heap
@@ -44,6 +45,7 @@ class ModelEntry:
         fingerprint: stored in snapshots, see `compute_fingerprint`.
         parameters: number of trained values.
         layers: names of its spiking layers.
+        runtime: name of the runtime.
         weights_bytes, state_bytes: memory of the weights, and of one session's membranes.
     """
 
@@ -54,6 +56,7 @@ class ModelEntry:
     fingerprint: ModelFingerprint
     parameters: int
     layers: tuple[str, ...]
+    runtime: str
     weights_bytes: int
     state_bytes: int
 
@@ -61,11 +64,6 @@ class ModelEntry:
     def digest(self) -> str:
         """Digest of the weights, as `weights_digest` returns."""
         return str(self.fingerprint["weights"])
-
-    @property
-    def runtime(self) -> str:
-        """Name of the runtime."""
-        return str(self.fingerprint["runtime"])
 
     def memory_bytes(self, slots: int) -> int:
         """Return the memory of the loaded model, with membranes of `slots` sessions."""
@@ -80,7 +78,13 @@ def load_weights(weights: str | None, settings: Settings) -> Detector:
         ConfigError: the weights are for still pictures, or the runtime does not support them.
     """
     dtype = getattr(torch, settings.state_dtype)
-    detector = load_detector(weights, settings.device, runtime=settings.runtime, state_dtype=dtype)
+    detector = load_detector(
+        weights,
+        settings.device,
+        runtime=settings.runtime,
+        state_dtype=dtype,
+        compile_options=CompileOptions(settings.instruction_set, settings.kernel_cache),
+    )
     detector.spec.check_input(events=True, name="a live stream")
     return detector
 
@@ -209,6 +213,7 @@ def _make_entry(detector: Detector, names: Sequence[str], weights: str | None) -
         fingerprint=compute_fingerprint(detector),
         parameters=sum(p.numel() for p in detector.network.parameters()),
         layers=tuple(layer.name for layer in detector.layers if layer.spiking),
+        runtime=detector.runtime,
         weights_bytes=detector.weights_bytes,
         state_bytes=detector.state_bytes,
     )
@@ -217,6 +222,9 @@ def _make_entry(detector: Detector, names: Sequence[str], weights: str | None) -
 def _aliases(name: str, names: Sequence[str]) -> tuple[str, ...]:
     return tuple(other for other in dict.fromkeys(names) if other != name)
 
+
+ARITHMETIC = {"compiled": "int8"}
+"""Runtime -> runtime whose snapshots it can resume, because it computes the same."""
 
 SNAPSHOT_VERSION = "spikewatch-session-2"
 
@@ -236,7 +244,7 @@ def compute_fingerprint(detector: Detector) -> ModelFingerprint:
         "count_cap": spec.count_cap,
         "count_rule": spec.count_rule,
         "time_order": spec.time_order,
-        "runtime": detector.runtime,
+        "runtime": ARITHMETIC.get(detector.runtime, detector.runtime),
         "input": (spec.input_height, spec.input_width),
     }
     as_read_back: ModelFingerprint = json.loads(json.dumps(identity))

@@ -50,7 +50,13 @@ class Settings(BaseSettings):
         2048 * MIB, ge=MIB, description="limit for weights and membranes of all loaded models"
     )
     device: str = "cpu"
-    runtime: str = Field("auto", description="auto, eager, fp32, int8x2, int8 or half")
+    runtime: str = Field("auto", description="auto, eager, fp32, int8x2, int8, compiled or half")
+    instruction_set: Literal["auto", "avx512_vnni", "avx_vnni", "avx2", "neon_dotprod", "generic"] = Field(
+        "auto", description="instructions that runtime compiled uses; auto: the fastest of the processor"
+    )
+    kernel_cache: str = Field(
+        "", description="folder of compiled kernels; empty: in the user's cache; off: compile at each start"
+    )
     state_dtype: Literal["float32", "bfloat16"] = Field(
         "float32",
         description="type of the membranes; bfloat16 halves their memory, for all runtimes but eager",

@@ -16,6 +16,7 @@ from spikewatch.model.network.base import Network
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.runtime.binary_spikes import to_spike_driven
+from spikewatch.model.runtime.compiled.options import CompileOptions
 from spikewatch.model.runtime.select import AUTO, select_runtime
 from spikewatch.model.spec import ModelSpec
 
@@ -106,6 +107,7 @@ def load_detector(
     mode: str = "integer",
     runtime: str = "eager",
     state_dtype: torch.dtype = torch.float32,
+    compile_options: CompileOptions | None = None,
 ) -> Detector:
     """Load the detector of a weights file; the default is DEFAULT_WEIGHTS.
 
@@ -115,6 +117,7 @@ def load_detector(
         mode: `integer`, or `spike` for the same results from binary spikes at D times the cost.
         runtime: a name in RUNTIMES, or `auto` for the fastest on this machine; `spike` always runs eagerly.
         state_dtype: type of the membranes between slices; `eager` supports float32 only.
+        compile_options: for runtime `compiled`; None: those of the environment.
 
     Raises:
         CheckpointError: see `load_checkpoint`.
@@ -129,8 +132,8 @@ def load_detector(
         if runtime not in (AUTO, "eager"):
             raise ConfigError(f"runtime {runtime}: binary spikes run eagerly; choose eager or {AUTO}")
         return Detector(to_spike_driven(loaded.network), loaded.spec, device)
-    chosen = select_runtime(runtime, loaded.network, device)
-    return Detector(loaded.network, loaded.spec, device, chosen, state_dtype)
+    chosen = select_runtime(runtime, loaded.network, device, compile_options)
+    return Detector(loaded.network, loaded.spec, device, chosen, state_dtype, compile_options)
 
 
 def weights_digest(network: Network) -> str:

@@ -8,9 +8,12 @@ import torch
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.shapes import Layer
 from spikewatch.model.runtime.bank_step import BankRuntime
+from spikewatch.model.runtime.compiled.network import CompiledNetwork
+from spikewatch.model.runtime.compiled.options import CompileOptions
 from spikewatch.model.runtime.cpu import CpuNetwork
 from spikewatch.model.runtime.cuda_graphs import CudaGraphNetwork
 from spikewatch.model.runtime.gpu import HALF, HalfPrecisionNetwork, select_fire_kernel
+from spikewatch.model.runtime.select import COMPILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +28,19 @@ class RuntimeNetworks:
     stateless: BankRuntime
     in_bank: BankRuntime
 
+    def release(self) -> None:
+        """Free memory that tensors do not own, even if references remain."""
+        for network in (self.stateless, self.in_bank):
+            if isinstance(network, CompiledNetwork):
+                network.release()
+
 
 def build_runtime(
-    network: Network, layers: Sequence[Layer], runtime: str, state_dtype: torch.dtype
+    network: Network,
+    layers: Sequence[Layer],
+    runtime: str,
+    state_dtype: torch.dtype,
+    compile_options: CompileOptions | None = None,
 ) -> RuntimeNetworks | None:
     """Build the networks of a runtime; None for `eager`, which runs the original network.
 
@@ -36,6 +49,9 @@ def build_runtime(
     """
     if runtime == "eager":
         return None
+    if runtime == COMPILED:
+        compiled = CompiledNetwork(network, layers, state_dtype, compile_options)
+        return RuntimeNetworks(compiled, compiled)
     if runtime != HALF:
         cpu_network = CpuNetwork(network, layers, runtime, state_dtype)
         return RuntimeNetworks(cpu_network, cpu_network)

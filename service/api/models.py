@@ -29,7 +29,7 @@ class ModelInfo(Schema):
     architecture: str
     neuron: str
     scale: str
-    runtime: str = Field(description="the arithmetic: eager, fp32, int8x2, int8 or half")
+    runtime: str = Field(description="the arithmetic: eager, fp32, int8x2, int8, compiled or half")
     parameters: int
     classes: list[str]
     representation: str

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".md", ".json", ".png")
 BUNDLED_RECORDING = Path(__file__).parents[2] / "assets" / "street_td.dat"
-RUNTIMES = "eager,fp32,int8x2,int8"
+RUNTIMES = "eager,fp32,int8x2,int8,compiled"
 
 app = typer.Typer(name="bench", help="Measure speed here; all rows of a table take turns in one run.")
 

@@ -56,11 +56,11 @@ Mode = Annotated[
     typer.Option(help="Run on integers, or on binary spikes: same results, D times the work."),
 ]
 Runtime = Annotated[
-    Literal["auto", "eager", "fp32", "int8x2", "int8", "half"] | None,
+    Literal["auto", "eager", "fp32", "int8x2", "int8", "compiled", "half"] | None,
     typer.Option(
         help="Arithmetic. eager: the reference; fp32: folded and packed floats; int8x2, int8: spikes and "
-        "weights as bytes; half: float16 on a GPU; auto (default): the fastest on this machine that keeps "
-        "the scores."
+        "weights as bytes; compiled: int8 as one program of machine code; half: float16 on a GPU; "
+        "auto (default): the fastest on this machine that keeps the scores."
     ),
 ]
 StateDtype = Annotated[

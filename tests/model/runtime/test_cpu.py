@@ -182,6 +182,7 @@ def test_auto_selects_by_processor(
     able: dict[str, bool], expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    monkeypatch.setattr(select, "_compiles_fast", lambda network, options: False)
     assert select_runtime("auto", small_detector().network, "cpu") == expected
 
 
@@ -190,6 +191,7 @@ def test_auto_selects_a_supported_runtime(monkeypatch: pytest.MonkeyPatch) -> No
     ours = small_detector().network
     assert select_runtime("auto", other, "cpu") == "eager"
     assert select_runtime("auto", other, "cuda") == "eager"
+    monkeypatch.setattr(select, "_compiles_fast", lambda network, options: False)
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
     assert select_runtime("auto", ours, "cpu") == "eager"
     with pytest.raises(ConfigError, match="oneDNN"):
