@@ -32,7 +32,7 @@ SHARED_FILES = {"atomic_file.py"}
 LAYERS: dict[str, list[set[str]]] = {
     "ingest": [
         {"errors", "events", "child_process"},
-        {"columns", "recording"},
+        {"columns", "event_arrays", "recording"},
         {"formats"},
         {"slicing", "hdf5", "aedat4"},
         {"open"},
@@ -73,7 +73,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"metrics", "output"},
         {"http", "reports", "sessions"},
         {"auth", "scheduling", "snapshots"},
-        {"session_manager"},
+        {"session_manager", "pipeline"},
         {"uploads", "server"},
         {"api"},
         {"app"},

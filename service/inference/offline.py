@@ -1,8 +1,8 @@
 """Detection in a recording without a server: the same engine, windows and results."""
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -11,13 +11,27 @@ from spikewatch.ingest.slicing.slicer import Slice
 from spikewatch.model.checkpoints.checkpoint import weights_digest
 from spikewatch.model.detector import Detector, StepOutput
 from spikewatch.model.letterbox import Letterbox, preprocess
-from spikewatch.service.errors import StepFailed
-from spikewatch.service.inference.engine import Engine, SequenceState
 from spikewatch.service.inference.serialize import window_message
-from spikewatch.service.inference.sources import RecordingSource
+from spikewatch.service.inference.slice_runner import SliceRunner
+from spikewatch.service.inference.sources import DropCounter, RecordingSource, SensorSize
 from spikewatch.service.inference.totals import TotalsAccumulator
-from spikewatch.service.inference.window import WindowOptions, WindowResult, prepare_slice
+from spikewatch.service.inference.window import WindowOptions, WindowResult
 from spikewatch.service.schemas import Summary, Window
+
+
+class OfflineSource(DropCounter, Protocol):
+    """Slices from beginning to end. The sensor size is known before the first of them."""
+
+    @property
+    def sensor_size(self) -> SensorSize:
+        """Width and height in pixels, None while unknown."""
+
+    @property
+    def format(self) -> str:
+        """Format of the events."""
+
+    def slices(self) -> Iterator[Slice]:
+        """Yield all slices, with the last, unfinished one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,32 +52,30 @@ class OfflineStep:
 class OfflineRun:
     """Iterates over a recording. `totals` grows meanwhile; `summary()` is complete at the end."""
 
-    def __init__(self, source: RecordingSource, detector: Detector, options: WindowOptions) -> None:
+    def __init__(self, source: OfflineSource, detector: Detector, options: WindowOptions) -> None:
         self._source = source
         self._detector = detector
-        self._engine = Engine(detector, 1)
-        self._sensor_size = source.recording.sensor_size()
-        self._sequence = SequenceState(0, detector, self._sensor_size, options)
+        self._options = options
         self.totals = TotalsAccumulator()
         self._stopped = False
 
     def __iter__(self) -> Iterator[OfflineStep]:
         """Run all slices in order; membranes carry over from slice to slice."""
-        letterbox = Letterbox.fit(*self._sensor_size, self._detector.spec)
+        runner: SliceRunner | None = None
         for slice_ in self._source.slices():
-            finished = self._engine.finish_and_reset(self._sequence) if slice_.discontinuity else []
-            input_slice = prepare_slice(slice_, letterbox, self._detector.spec, time.monotonic())
-            batch = self._engine.run([(self._sequence, input_slice)])
-            if not batch.healthy[0]:
-                raise StepFailed(
-                    f"logits are NaN or infinite at {slice_.t1_us / 1e6:.3f} s; check the weights"
-                )
-            yield self._record(slice_, finished + batch.windows[0])
+            runner = runner or SliceRunner(self._detector, self._known_size(), self._options)
+            yield self._record(slice_, runner.run(slice_))
             if self._stopped:
                 break
-        rest = self._engine.flush(self._sequence)
+        rest = [] if runner is None else runner.flush()
         if rest:
             yield self._record(None, rest)
+
+    def _known_size(self) -> tuple[int, int]:
+        width, height = self._source.sensor_size
+        assert width is not None, "slices have a sensor size"
+        assert height is not None, "slices have a sensor size"
+        return width, height
 
     def stop(self) -> None:
         """Stop after the current slice, as if the recording ended there."""
@@ -71,12 +83,12 @@ class OfflineRun:
 
     def summary(self) -> Summary:
         """Return the totals of all slices run so far."""
-        spec, recording = self._detector.spec, self._source.recording
+        spec, (width, height) = self._detector.spec, self._source.sensor_size
         return Summary(
             **self.totals.to_schema(self._source).model_dump(),
-            format=recording.format,
-            width=recording.width,
-            height=recording.height,
+            format=self._source.format,
+            width=width,
+            height=height,
             t_start_us=self.totals.t_start_us,
             t_end_us=self.totals.t_end_us,
             model=spec.name,

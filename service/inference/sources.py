@@ -15,16 +15,20 @@ from spikewatch.service.inference.options import SessionOptions
 SensorSize = tuple[int | None, int | None]
 
 
-class SliceSource(Protocol):
+class DropCounter(Protocol):
+    """A source that counts the events that it drops."""
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Reason -> events or records dropped so far."""
+
+
+class SliceSource(DropCounter, Protocol):
     """A source of slices, with its sensor size and counts of dropped events."""
 
     @property
     def sensor_size(self) -> SensorSize:
         """Width and height in pixels, None while unknown."""
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        """Reason -> events or records dropped so far."""
 
     def feed(self, data: bytes) -> Iterator[Slice]:
         """Yield the slices that these bytes complete."""
@@ -84,9 +88,18 @@ class RecordingSource:
         return self.recording.width, self.recording.height
 
     @property
+    def format(self) -> str:
+        """Format of the recording."""
+        return self.recording.format
+
+    @property
     def dropped(self) -> dict[str, int]:
         """Reason -> events or records dropped so far."""
         return self.recording.stats.dropped
+
+    def progress(self) -> float:
+        """Return the share of the recording that has been read, 0 to 1."""
+        return self.recording.progress()
 
     def slices(self) -> Iterator[Slice]:
         """Yield all slices, with the last, unfinished one."""

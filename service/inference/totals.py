@@ -7,7 +7,7 @@ from pydantic import Field
 
 from spikewatch.model.energy.formulas import Energy
 from spikewatch.service.inference.saved_types import CheckedEnergy, Count, DropReason, Operations, TimeUs
-from spikewatch.service.inference.sources import SliceSource
+from spikewatch.service.inference.sources import DropCounter
 from spikewatch.service.inference.window import WindowResult
 from spikewatch.service.schemas import EnergyMj, Totals
 
@@ -57,12 +57,12 @@ class TotalsAccumulator:
         self.t_start_us = result.t_start_us if self.t_start_us is None else self.t_start_us
         self.t_end_us = result.t_end_us
 
-    def carry_over_drops(self, source: SliceSource) -> None:
+    def carry_over_drops(self, source: DropCounter) -> None:
         """Add the drop counts of a source that a reset replaces."""
         self.carried_over_drops = _sum_counts(self.carried_over_drops, source.dropped)
 
     def to_schema(
-        self, source: SliceSource, dropped_slices: int = 0, dropped_events: int = 0, dropped_windows: int = 0
+        self, source: DropCounter, dropped_slices: int = 0, dropped_events: int = 0, dropped_windows: int = 0
     ) -> Totals:
         """Return the totals as a message, with the given drop counts."""
         return Totals(

@@ -1,6 +1,5 @@
 """The part of a snapshot that is not tensors. It is encoded, decoded and validated as declared here."""
 
-import json
 from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired
 
@@ -14,6 +13,7 @@ from spikewatch.service.inference.totals import TotalsAccumulator
 from spikewatch.service.inference.window import WindowState
 from spikewatch.service.schemas import Pixels, SessionRequest
 from spikewatch.service.sessions.outbox import OutboxState
+from spikewatch.service.snapshots.encoding import from_json, to_json
 
 Hex = Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$", max_length=2 * MAX_HEADER_BYTES + 16)]
 
@@ -108,18 +108,12 @@ class SessionSnapshot:
 
     def to_json(self) -> str:
         """Return the JSON text that `from_json` reads."""
-        return _ADAPTER.dump_json(self, by_alias=True).decode()
+        return to_json(_ADAPTER, self)
 
     @classmethod
     def from_json(cls, text: str) -> "SessionSnapshot":
         """Read a snapshot. Raises ValueError unless `to_json` could have written every field of it."""
-        snapshot = _ADAPTER.validate_json(text)
-        # compared because several fields have defaults, which would hide that a snapshot lacks them
-        encoded = _ADAPTER.dump_python(snapshot, mode="json", by_alias=True)
-        different = [key for key, value in json.loads(text).items() if encoded[key] != value]
-        if different:
-            raise ValueError(f"fields of {different} are missing or inexact; expected a snapshot as saved")
-        return snapshot
+        return from_json(_ADAPTER, text)
 
 
 _ADAPTER = TypeAdapter(SessionSnapshot)

@@ -5,15 +5,13 @@ A session restored from its snapshot gives the same results as one that was neve
 
 import asyncio
 import json
-import struct
-import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor
 
 from spikewatch.ingest.errors import IngestError
@@ -24,16 +22,15 @@ from spikewatch.service.errors import BadRequest, InvalidSnapshot, ServiceError,
 from spikewatch.service.inference.engine import Engine, SequenceState
 from spikewatch.service.inference.options import SessionOptions, session_options
 from spikewatch.service.inference.sources import LiveSource
-from spikewatch.service.inference.window import InputSlice
 from spikewatch.service.model_catalog import ModelFingerprint, check_compatible
 from spikewatch.service.schemas import SessionRequest
 from spikewatch.service.sessions.session import Session
-from spikewatch.service.snapshots.schema import BufferedSlice, SavedStream, SessionSnapshot
-from spikewatch.service.snapshots.validation import check_snapshot, membranes
+from spikewatch.service.snapshots.encoding import MALFORMED_ERRORS, decode_text, encode
+from spikewatch.service.snapshots.schema import SavedStream, SessionSnapshot
+from spikewatch.service.snapshots.sequence import load_sequence, save_sequence
+from spikewatch.service.snapshots.validation import check_snapshot
 
 A = TypeVar("A")
-
-_MALFORMED_ERRORS = (KeyError, TypeError, ValueError, AttributeError, RecursionError, struct.error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +68,7 @@ class Snapshot:
 
     def encode(self) -> bytes:
         """Return the snapshot as safetensors bytes. Takes long (megabytes): call it in a helper thread."""
-        tensors = {name: tensor.contiguous() for name, tensor in self.tensors.items()}
-        return save(tensors, metadata={"session": self.metadata.to_json()})
+        return encode("session", self.metadata.to_json(), self.tensors)
 
 
 async def with_timeout(timeout_s: float, awaitable: Awaitable[A]) -> A:
@@ -109,8 +105,8 @@ async def take_snapshot(session: Session) -> Snapshot:
 def read_fingerprint(data: bytes) -> ModelFingerprint:
     """Return the model fingerprint stored in a snapshot. Raises InvalidSnapshot if there is none."""
     try:
-        return dict(json.loads(_read_metadata_text(data))["identity"])
-    except _MALFORMED_ERRORS as error:
+        return dict(json.loads(decode_text("session", data))["identity"])
+    except MALFORMED_ERRORS as error:
         raise InvalidSnapshot(f"not a usable snapshot: {str(error)[:500]}") from error
 
 
@@ -122,14 +118,14 @@ def read_snapshot(data: bytes, detector: Detector, fingerprint: ModelFingerprint
     """
     try:
         tensors = load(data)
-        text = _read_metadata_text(data)
+        text = decode_text("session", data)
         check_compatible(json.loads(text)["identity"], fingerprint, "service")
         snapshot = Snapshot(SessionSnapshot.from_json(text), tensors)
         check_snapshot(snapshot.metadata, tensors, detector, snapshot.options(detector.spec))
         make_source(snapshot, detector.spec)
     except InvalidSnapshot:
         raise
-    except (SafetensorError, StateError, IngestError, ServiceError, *_MALFORMED_ERRORS) as error:
+    except (SafetensorError, StateError, IngestError, ServiceError, *MALFORMED_ERRORS) as error:
         raise InvalidSnapshot(f"not a usable snapshot: {str(error)[:500]}") from error
     return snapshot
 
@@ -225,10 +221,7 @@ def _save_feed_side(session: Session) -> _FeedSide:
 
 def _save_worker_side(engine: Engine, session: Session, feed: _FeedSide) -> Snapshot:
     """Add the state behind the inbox, read on the worker thread."""
-    sequence = _sequence_of(session)
-    window, tensors = sequence.window_builder.save()
-    tensors |= {f"state.{name}": t[0] for name, t in engine.bank.gather([sequence.slot]).items()}
-    tensors |= {f"held.{i}": part.frame for i, part in enumerate(sequence.buffered)}
+    window, buffered, tensors = save_sequence(engine, _sequence_of(session))
     if feed.open_frame is not None:
         tensors["open_slice"] = feed.open_frame
     dropped_slices, dropped_events = session.inbox.dropped_before_command
@@ -239,7 +232,7 @@ def _save_worker_side(engine: Engine, session: Session, feed: _FeedSide) -> Snap
         accepted_bytes=feed.accepted_bytes,
         stream=feed.stream,
         window=window,
-        buffered=tuple(BufferedSlice(p.t0_us, p.t1_us, p.n_events) for p in sequence.buffered),
+        buffered=buffered,
         totals=replace(session.totals, carried_over_drops=feed.carried_over_drops),
         outbox=session.outbox.save(),
         dropped_slices=dropped_slices,
@@ -250,14 +243,8 @@ def _save_worker_side(engine: Engine, session: Session, feed: _FeedSide) -> Snap
 
 def _restore_worker_side(engine: Engine, session: Session, snapshot: Snapshot) -> None:
     """Restore what `_save_worker_side` saved, on the worker thread."""
-    saved, tensors, now_s = snapshot.metadata, snapshot.tensors, time.monotonic()
-    sequence = _sequence_of(session)
-    sequence.buffered = [
-        InputSlice(p.t0_us, p.t1_us, p.n_events, False, tensors[f"held.{i}"], now_s)
-        for i, p in enumerate(saved.buffered)
-    ]
-    sequence.window_builder.load(saved.window, tensors)
-    engine.bank.scatter([sequence.slot], membranes(tensors))
+    saved = snapshot.metadata
+    load_sequence(engine, _sequence_of(session), saved.window, saved.buffered, snapshot.tensors)
     session.totals = replace(saved.totals)
     session.outbox.load(saved.outbox)
     session.inbox.dropped_slices = saved.dropped_slices
@@ -267,11 +254,3 @@ def _restore_worker_side(engine: Engine, session: Session, snapshot: Snapshot) -
 def _sequence_of(session: Session) -> SequenceState:
     assert session.sequence is not None, "sessions are saved only once their sensor size is known"
     return session.sequence
-
-
-def _read_metadata_text(data: bytes) -> str:
-    """Return the JSON text that `encode` stored (safetensors: u64 length, then a JSON header)."""
-    (length,) = struct.unpack_from("<Q", data)
-    header = json.loads(data[8 : 8 + length])
-    text: str = header["__metadata__"]["session"]
-    return text

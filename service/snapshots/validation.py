@@ -11,6 +11,7 @@ from spikewatch.model.network.head import STRIDES, output_channels
 from spikewatch.model.network.state import check_state
 from spikewatch.model.nms import MAX_DETECTIONS
 from spikewatch.service.inference.options import SessionOptions
+from spikewatch.service.inference.window import WindowOptions, WindowState
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.snapshots.schema import SessionSnapshot
 
@@ -23,7 +24,23 @@ def membranes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def check_snapshot(
     metadata: SessionSnapshot, tensors: Mapping[str, Tensor], detector: Detector, options: SessionOptions
 ) -> None:
-    """Check all that the types of the schema cannot express.
+    """Check all that the types of the schema cannot express; raise as `check_sequence`."""
+    check_sequence(metadata.window, len(metadata.buffered), tensors, detector, options.window)
+    spec = detector.spec
+    for result in (*metadata.outbox.delivered, *metadata.outbox.pending):
+        highest = max(result.class_id, default=0)
+        if highest >= len(spec.class_names):
+            raise ValueError(f"class {highest} of result {result.seq} is none of {spec.class_names}")
+
+
+def check_sequence(
+    window: WindowState,
+    buffered: int,
+    tensors: Mapping[str, Tensor],
+    detector: Detector,
+    options: WindowOptions,
+) -> None:
+    """Check the window, the membranes and the frames of the buffered slices.
 
     Raises:
         ValueError: a value or a tensor does not fit the network or the options.
@@ -31,25 +48,21 @@ def check_snapshot(
         StateError: the membranes are of another network.
     """
     check_state(membranes(tensors), detector.state_shapes, 1)
-    _check_window(metadata, detector, options)
-    _check_logits(len(metadata.window.logit_t0_us), tensors, detector)
+    _check_window(window, buffered, detector, options)
+    _check_logits(len(window.logit_t0_us), tensors, detector)
     spec = detector.spec
     frame = (spec.config.in_channels, spec.input_height, spec.input_width)
-    for i in range(len(metadata.buffered)):
+    for i in range(buffered):
         _check_floats(f"held.{i}", tensors, frame)
-    for result in (*metadata.outbox.delivered, *metadata.outbox.pending):
-        highest = max(result.class_id, default=0)
-        if highest >= len(spec.class_names):
-            raise ValueError(f"class {highest} of result {result.seq} is none of {spec.class_names}")
 
 
-def _check_window(metadata: SessionSnapshot, detector: Detector, options: SessionOptions) -> None:
-    window, sums = metadata.window, metadata.window.pending
-    most, logits = max(sums.slices, len(metadata.buffered)), len(window.logit_t0_us)
-    if most >= options.window.hop or logits > options.window.window_slices:
+def _check_window(window: WindowState, buffered: int, detector: Detector, options: WindowOptions) -> None:
+    sums, logits = window.pending, len(window.logit_t0_us)
+    most = max(sums.slices, buffered)
+    if most >= options.hop or logits > options.window_slices:
         raise ValueError(
-            f"{most} slices wait and {logits} are kept; expected fewer than {options.window.hop} and at most "
-            f"{options.window.window_slices}"
+            f"{most} slices wait and {logits} are kept; expected fewer than {options.hop} and at most "
+            f"{options.window_slices}"
         )
     spiking = {layer.name for layer in detector.layers if layer.spiking}
     if sums.slices and (not logits or sums.spikes.keys() != spiking):

@@ -47,7 +47,9 @@ def test_wheel_runs_beside_modules_of_the_same_names(
     shutil.copy(ROOT / "service/assets/street_td.dat", hostile_folder / "street_td.dat")
     options = {"cwd": hostile_folder, "env": environment}
     code = "import spikewatch\nwith spikewatch.open_recording('street_td.dat'): print(spikewatch.__file__)"
-    assert run(bin_dir / "python", "-c", code, **options).startswith(str(bin_dir.parent))
+    package = Path(run(bin_dir / "python", "-c", code, **options).strip()).parent
+    assert package.is_relative_to(bin_dir.parent)
+    assert (package / "py.typed").exists()
     command = ("detect", "street_td.dat", "--json", "--out", "boxes.ndjson")
     for program in ((bin_dir / "spikewatch",), (bin_dir / "python", "-m", "spikewatch")):
         summary = json.loads(run(*program, *command, **options))

@@ -1,0 +1,124 @@
+"""A stream between two pushes, as bytes: open slice, membranes, window and tracks.
+
+A stream restored from its snapshot gives the same results as one that was never interrupted.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, cast
+
+import torch
+from pydantic import ConfigDict, Field, PlainSerializer, TypeAdapter, with_config
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from spikewatch.ingest.errors import IngestError
+from spikewatch.ingest.slicing.slicer import TimeSlicer
+from spikewatch.model.detector import Detector
+from spikewatch.model.errors import ModelError
+from spikewatch.model.spec import MAX_SLICES
+from spikewatch.service.errors import InvalidSnapshot, ServiceError
+from spikewatch.service.inference.options import SessionOptions, stream_options
+from spikewatch.service.inference.slice_runner import SliceRunner
+from spikewatch.service.inference.window import WindowState
+from spikewatch.service.model_catalog import ModelFingerprint, check_compatible
+from spikewatch.service.schemas import WindowRequest
+from spikewatch.service.snapshots.encoding import MALFORMED_ERRORS, decode_text, encode, from_json, to_json
+from spikewatch.service.snapshots.schema import BufferedSlice, SavedSlicer
+from spikewatch.service.snapshots.sequence import load_sequence, save_sequence
+from spikewatch.service.snapshots.validation import check_sequence
+
+OWNER = "stream"
+"""Key of the metadata, other than that of the service's sessions: their snapshots hold more."""
+
+
+@with_config(ConfigDict(strict=True, extra="forbid"))
+@dataclass(frozen=True, slots=True)
+class StreamSnapshot:
+    """State of a stream, without its tensors.
+
+    Attributes:
+        fingerprint: of the model, see `compute_fingerprint`.
+        options: how the stream was opened, with all defaults filled in.
+        buffered: slices that wait for their window.
+    """
+
+    fingerprint: Annotated[dict[str, Any], Field(alias="identity")]
+    options: Annotated[WindowRequest, PlainSerializer(lambda options: options.model_dump(exclude_unset=True))]
+    slicer: SavedSlicer
+    window: WindowState
+    buffered: Annotated[tuple[BufferedSlice, ...], Field(alias="held", max_length=MAX_SLICES)]
+
+
+_ADAPTER = TypeAdapter(StreamSnapshot)
+
+
+def encode_stream(
+    slicer: TimeSlicer, runner: SliceRunner, options: SessionOptions, fingerprint: ModelFingerprint
+) -> bytes:
+    """Return the state of a stream between two pushes."""
+    saved_slicer, frame = slicer.save()
+    window, buffered, tensors = save_sequence(runner.engine, runner.sequence)
+    if frame is not None:
+        tensors["open_slice"] = torch.from_numpy(frame)
+    request = WindowRequest.model_construct(
+        width=options.width,
+        height=options.height,
+        slice_us=options.slice_us,
+        slices=options.window.window_slices,
+        hop=options.window.hop,
+        confidence=options.window.confidence,
+        iou=options.window.iou,
+        track=options.window.track,
+    )
+    metadata = StreamSnapshot(fingerprint, request, cast(SavedSlicer, saved_slicer), window, buffered)
+    return encode(OWNER, to_json(_ADAPTER, metadata), tensors)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedStream:
+    """A validated snapshot of a stream."""
+
+    metadata: StreamSnapshot
+    tensors: dict[str, Tensor]
+    options: SessionOptions
+
+    def load_slicer(self, slicer: TimeSlicer) -> None:
+        """Restore the open slice. Raises ValueError if it does not fit the options."""
+        frame = self.tensors.get("open_slice")
+        slicer.load(self.metadata.slicer, None if frame is None else frame.numpy())
+
+    def load_runner(self, runner: SliceRunner) -> None:
+        """Restore membranes and window."""
+        saved = self.metadata
+        load_sequence(runner.engine, runner.sequence, saved.window, saved.buffered, self.tensors)
+
+
+def decode_stream(data: bytes, detector: Detector, fingerprint: ModelFingerprint) -> DecodedStream:
+    """Decode and validate a snapshot.
+
+    Raises:
+        InvalidSnapshot: `data` is corrupt, or of other weights, another runtime or another version.
+    """
+    try:
+        tensors = load(bytes(data))
+        text = decode_text(OWNER, data)
+        check_compatible(json.loads(text)["identity"], fingerprint, "detector")
+        metadata = from_json(_ADAPTER, text)
+        options = stream_options(metadata.options, detector.spec, "events")
+        check_sequence(metadata.window, len(metadata.buffered), tensors, detector, options.window)
+        decoded = DecodedStream(metadata, tensors, options)
+        decoded.load_slicer(make_slicer(options))
+    except InvalidSnapshot:
+        raise
+    except (SafetensorError, ModelError, IngestError, ServiceError, *MALFORMED_ERRORS) as error:
+        raise InvalidSnapshot(f"not a usable snapshot of a stream: {str(error)[:500]}") from error
+    return decoded
+
+
+def make_slicer(options: SessionOptions) -> TimeSlicer:
+    """Return the slicer of a stream of event arrays. Raises ValueError without a sensor size."""
+    if options.width is None or options.height is None:
+        raise ValueError(f"the sensor size is {options.width}x{options.height}; expected pixels")
+    return TimeSlicer(options.slice_us, options.width, options.height, options.representation)
