@@ -72,11 +72,17 @@ def test_commands_on_recordings(service: Live, tmp_path: Path) -> None:
     assert shown.energy_mj.ann == pytest.approx(first.energy_mj.ann, rel=0.001)
 
 
+@pytest.mark.slow
+def test_python_without_a_service(service: Live) -> None:
+    lines = run([sys.executable, "-c", blocks("python")[0]], service)
+    assert sum("Detections(xywh=" in line for line in lines.splitlines()) == 60
+
+
 @pytest.mark.parametrize("queues", [{}, {"inbox_slices": 1, "outbox_windows": 1}], ids=["", "tight"])
 def test_python_over_the_websocket(queues: dict[str, int]) -> None:
     """In short queues as well: whoever sends all before reading would wait there for ever."""
     with live_service(small_detector(), **queues) as live:
-        code = blocks("python")[0].replace(ADDRESS, live.url.removeprefix("http://"))
+        code = blocks("python")[1].replace(ADDRESS, live.url.removeprefix("http://"))
         out = run([sys.executable, "-c", code], live)
     events = [int(line.split()[1]) for line in out.splitlines()]
     assert sum(events) == 205_474
