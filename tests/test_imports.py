@@ -43,8 +43,9 @@ LAYERS: dict[str, list[set[str]]] = {
         {"world"},
         {"actors"},
         {"rendering"},
-        {"scene_generator"},
+        {"scene_generator", "pictures"},
         {"dataset"},
+        {"video"},
         {"statistics"},
     ],
     "model": [

@@ -21,6 +21,8 @@ CAR, PEDESTRIAN = 0, 1
 
 MIN_LUMINANCE, MAX_LUMINANCE = 1e-4, 8.0
 SCENARIOS = ("driving", "roadside")
+MADE_SCENARIO = "made"
+"""Scenario without objects: flicker, rings, sparks, drifting patches, clutter, noise alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,27 @@
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.simulation.dataset.job import (
     DatasetOptions,
     FilmFactory,
     RecordingJob,
-    RecordingSummary,
+    run_job,
 )
 from spikewatch.ingest.simulation.dataset.layout import MAX_SECONDS, exclusive_writer, recording_paths
 from spikewatch.ingest.simulation.dataset.report import describe_options, read_summaries, write_report
-from spikewatch.ingest.simulation.dataset.workers import JobDone, JobFailed, JobProgress, run_jobs
-from spikewatch.ingest.simulation.film import SCENARIOS
+from spikewatch.ingest.simulation.dataset.workers import (
+    JobDone,
+    JobFailed,
+    JobProgress,
+    RecordingSummary,
+    run_jobs,
+)
+from spikewatch.ingest.simulation.film import MADE_SCENARIO, SCENARIOS
 
 MIN_SIDE_PX, MAX_SIDE_PX = 32, 2048
 
@@ -26,7 +34,7 @@ class GenerationResult:
 
     summaries: tuple[RecordingSummary, ...]
     skipped: int
-    failed: tuple[JobFailed, ...]
+    failed: tuple[JobFailed[Any], ...]
 
 
 def check_options(options: DatasetOptions) -> None:
@@ -35,15 +43,23 @@ def check_options(options: DatasetOptions) -> None:
     Raises:
         SimulationError: an option is out of bounds; the message names it.
     """
-    if options.scenario not in (*SCENARIOS, "mixed"):
-        raise SimulationError(f"scenario {options.scenario!r}; expected mixed, {' or '.join(SCENARIOS)}")
+    scenarios = (*SCENARIOS, "mixed", MADE_SCENARIO)
+    if options.scenario not in scenarios:
+        raise SimulationError(f"scenario {options.scenario!r}; expected one of {', '.join(scenarios)}")
     if options.seed < 0:
         raise SimulationError(f"seed {options.seed}; expected zero or more")
-    for name, side in (("width", options.width), ("height", options.height)):
-        if not MIN_SIDE_PX <= side <= MAX_SIDE_PX:
-            raise SimulationError(f"{name} {side}; expected {MIN_SIDE_PX} to {MAX_SIDE_PX} pixels")
+    check_sensor_size(options.width, options.height)
     if options.timing.seconds > MAX_SECONDS:
         raise SimulationError(f"{options.timing.seconds:g} s; a recording lasts at most {MAX_SECONDS:g} s")
+
+
+def check_sensor_size(width: int | None, height: int | None) -> None:
+    """Raise SimulationError if a side is out of bounds, or only one of the sides is given."""
+    if (width is None) != (height is None):
+        raise SimulationError(f"width {width} and height {height}; expected both, or none")
+    for name, side in (("width", width), ("height", height)):
+        if side is not None and not MIN_SIDE_PX <= side <= MAX_SIDE_PX:
+            raise SimulationError(f"{name} {side}; expected {MIN_SIDE_PX} to {MAX_SIDE_PX} pixels")
 
 
 def generate_dataset(
@@ -66,7 +82,7 @@ def generate_dataset(
     """
     check_options(options)
     described = describe_options(options)
-    failed: list[JobFailed] = []
+    failed: list[JobFailed[RecordingJob]] = []
     with exclusive_writer(output_dir):
         summaries = {
             index: summary
@@ -77,7 +93,7 @@ def generate_dataset(
         jobs = [RecordingJob(output_dir, index, options) for index in missing]
         shares = dict.fromkeys(missing, 0.0)
         write_report(output_dir, described, summaries)
-        with closing(run_jobs(jobs, workers, film_factory)) as messages:
+        with closing(run_jobs(jobs, workers, partial(run_job, film_factory=film_factory))) as messages:
             for message in messages:
                 index = message.job.index
                 shares[index] = message.share if isinstance(message, JobProgress) else 1.0

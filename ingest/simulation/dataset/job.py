@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,15 +15,17 @@ from spikewatch.ingest.simulation.dataset.layout import (
     write_labels,
 )
 from spikewatch.ingest.simulation.dataset.recorder import Timing, record_film
+from spikewatch.ingest.simulation.dataset.workers import RecordingSummary
 from spikewatch.ingest.simulation.event_camera.event_camera import EventCamera
-from spikewatch.ingest.simulation.event_camera.settings import CameraSettings, sample_settings
-from spikewatch.ingest.simulation.film import CAR, PEDESTRIAN, Film, FilmConfig
+from spikewatch.ingest.simulation.event_camera.settings import (
+    CameraSettings,
+    sample_settings,
+    sample_varied_settings,
+)
+from spikewatch.ingest.simulation.film import CAR, MADE_SCENARIO, PEDESTRIAN, Film, FilmConfig
 
 FilmFactory = Callable[[FilmConfig], Film]
 """Function that makes a film, such as `render_film`; module-level, because it is pickled for workers."""
-
-RecordingSummary = dict[str, Any]
-"""Entry of one recording in `simulation.json`."""
 
 DRIVING_SHARE = 0.6
 """Share of "driving" recordings in a mixed dataset; the others are "roadside"."""
@@ -34,13 +35,19 @@ CLASS_NAMES = {CAR: "car", PEDESTRIAN: "pedestrian"}
 
 @dataclass(frozen=True, slots=True)
 class DatasetOptions:
-    """Options of all recordings of a dataset; scenario is one of SCENARIOS or "mixed", meshes a folder."""
+    """Options of all recordings of a dataset.
+
+    Attributes:
+        scenario: one of SCENARIOS, "mixed" for all of these, or MADE_SCENARIO.
+        width, height: sensor size in pixels; None for a size of SENSORS for each recording.
+        meshes: folder of meshes, or None.
+    """
 
     seed: int
     scenario: str
     timing: Timing
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     meshes: Path | None
 
 
@@ -62,8 +69,24 @@ class RecordingConfig:
     rng: np.random.Generator
 
 
+SENSORS = {(304, 240): 46, (346, 260): 32, (240, 180): 8, (640, 480): 10, (1280, 720): 4}
+"""Sensor sizes in pixels (Gen1, two DAVIS, two of Prophesee) -> share in percent, where none is chosen."""
+
+
+def sensor_size(width: int | None, height: int | None, rng: np.random.Generator) -> tuple[int, int]:
+    """Return the chosen sensor size, or sample one of SENSORS; without a choice, `rng` is advanced."""
+    if width is not None and height is not None:
+        return width, height
+    shares = np.array(list(SENSORS.values()))
+    return list(SENSORS)[int(rng.choice(len(shares), p=shares / shares.sum()))]
+
+
 def render_film(config: FilmConfig) -> Film:
     """Return the rendered film. Imports the renderer here, so that only workers load OpenGL."""
+    if config.scenario == MADE_SCENARIO:
+        from spikewatch.ingest.simulation.pictures.made_film import MadeFilm
+
+        return MadeFilm(config)
     from spikewatch.ingest.simulation.scene_generator import generate_film
 
     return generate_film(config)
@@ -74,29 +97,32 @@ def recording_config(job: RecordingJob) -> RecordingConfig:
     options = job.options
     sequence = np.random.SeedSequence(options.seed, spawn_key=(job.index,))
     choices, film, camera, noise = sequence.spawn(4)
-    driving = np.random.default_rng(choices).random() < DRIVING_SHARE
+    rng = np.random.default_rng(choices)
+    driving = rng.random() < DRIVING_SHARE
+    width, height = sensor_size(options.width, options.height, rng)
     sampled_scenario = "driving" if driving else "roadside"
     film_config = FilmConfig(
         seed=int(film.generate_state(1, np.uint64)[0]),
         scenario=sampled_scenario if options.scenario == "mixed" else options.scenario,
         seconds=options.timing.seconds,
-        width=options.width,
-        height=options.height,
+        width=width,
+        height=height,
         meshes=options.meshes,
     )
-    camera_settings = sample_settings(np.random.default_rng(camera))
+    sample = sample_varied_settings if options.scenario == MADE_SCENARIO else sample_settings
+    camera_settings = sample(np.random.default_rng(camera))
     return RecordingConfig(film_config, camera_settings, np.random.default_rng(noise))
 
 
 def run_job(
-    job: RecordingJob, film_factory: FilmFactory, on_progress: Callable[[float], None]
+    job: RecordingJob, on_progress: Callable[[float], None], film_factory: FilmFactory
 ) -> RecordingSummary:
     """Generate one recording. Each file is written atomically, the events first and the labels last.
 
     Args:
         job: the recording to generate.
-        film_factory: makes the film, which is closed here.
         on_progress: called with the completed share, 0 to 1, about once per recorded second.
+        film_factory: makes the film, which is closed here.
     """
     config, timing = recording_config(job), job.options.timing
     film_config = config.film_config

@@ -1,6 +1,7 @@
 """File layout of a simulated dataset, as in Gen1: `train|val|test/NAME_td.dat` with `NAME_bbox.npy`.
 
 `NAME_times.npy` lists all labelled times, so that times without boxes are known to be empty.
+`NAME_ignore.npy` has ignore regions in the format of the boxes, in which objects are unknown.
 """
 
 import fcntl
@@ -15,7 +16,12 @@ from spikewatch.atomic_file import PARTIAL_PATTERN, atomic_write
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.simulation.dataset.labels import Boxes
 
-EVENTS_SUFFIX, LABELS_SUFFIX, TIMES_SUFFIX = "_td.dat", "_bbox.npy", "_times.npy"
+EVENTS_SUFFIX, LABELS_SUFFIX, TIMES_SUFFIX, IGNORE_SUFFIX = (
+    "_td.dat",
+    "_bbox.npy",
+    "_times.npy",
+    "_ignore.npy",
+)
 
 SPLITS = ("train", "val", "test", *["train"] * 7)
 """Recording i has the split of entry i modulo 10: 80, 10 and 10 %; three recordings cover all splits."""
@@ -43,6 +49,10 @@ class RecordingPaths:
     def times(self) -> Path:
         return self.folder / (self.name + TIMES_SUFFIX)
 
+    @property
+    def ignored(self) -> Path:
+        return self.folder / (self.name + IGNORE_SUFFIX)
+
     def is_complete(self) -> bool:
         """Return whether events and labels exist; the labels are written last, and all files atomically."""
         return self.events.is_file() and self.labels.is_file()
@@ -59,8 +69,13 @@ def encode_dat_header(width: int, height: int) -> bytes:
     return "".join(f"% {line}\n" for line in lines).encode() + bytes([0x00, 8])
 
 
-def write_labels(paths: RecordingPaths, boxes: Boxes, times_us: Sequence[int]) -> None:
-    """Write all labelled times, then the boxes, each atomically."""
+def write_labels(
+    paths: RecordingPaths, boxes: Boxes, times_us: Sequence[int], ignored: Boxes | None = None
+) -> None:
+    """Write ignore regions if there are any, all labelled times, then the boxes, each atomically."""
+    if ignored is not None and len(ignored):
+        with atomic_write(paths.ignored) as partial:
+            np.save(partial, ignored)
     with atomic_write(paths.times) as partial:
         np.save(partial, np.array(times_us, np.int64))
     with atomic_write(paths.labels) as partial:

@@ -8,14 +8,15 @@ from typing import Any
 
 from spikewatch.atomic_file import atomic_write
 from spikewatch.ingest.errors import SimulationError
-from spikewatch.ingest.simulation.dataset.job import DatasetOptions, RecordingSummary
+from spikewatch.ingest.simulation.dataset.job import DatasetOptions
+from spikewatch.ingest.simulation.dataset.workers import RecordingSummary
 
 REPORT_FILE = "simulation.json"
 
 SIMULATOR_REVISION = 2
 """Revision of the simulator; increase it with every change that alters the recordings of a seed."""
 
-VERSIONED_PACKAGES = ("spikewatch", "numpy", "numba", "moderngl")
+VERSIONED_PACKAGES = ("spikewatch", "numpy", "numba", "moderngl", "opencv-python-headless", "av")
 
 MESH_LICENCES = (
     {
@@ -106,10 +107,10 @@ def read_summaries(output_dir: Path, options: dict[str, Any]) -> dict[int, Recor
 def write_report(output_dir: Path, options: dict[str, Any], summaries: dict[int, RecordingSummary]) -> None:
     """Replace the report atomically; recordings are sorted by index."""
     report = {
-        "simulated": "by spikewatch simulate; no real event is among these",
+        "simulated": "by spikewatch simulate; no event is from a real event camera",
         "options": options,
         "versions": simulator_versions(),
-        "licences": [] if options["meshes"] is None else list(MESH_LICENCES),
+        "licences": [] if options.get("meshes") is None else list(MESH_LICENCES),
         "recordings": [summaries[index] for index in sorted(summaries)],
     }
     with atomic_write(output_dir / REPORT_FILE) as partial:

@@ -8,63 +8,71 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import FrameType
+from typing import Any, Generic, TypeVar
 
 from spikewatch.ingest.errors import IngestError
-from spikewatch.ingest.simulation.dataset.job import FilmFactory, RecordingJob, RecordingSummary, run_job
 
 STOP_TIMEOUT_S = 20.0
 """Time that a worker has to remove its partial files before it is killed."""
 
+Job = TypeVar("Job")
+
+RecordingSummary = dict[str, Any]
+"""Entry of one recording in `simulation.json`."""
+
+JobRunner = Callable[[Job, Callable[[float], None]], RecordingSummary]
+"""Runs one job and reports the completed share, 0 to 1; module-level or partial, because it is pickled."""
+
 
 @dataclass(frozen=True, slots=True)
-class JobProgress:
+class JobProgress(Generic[Job]):
     """Progress of a running job; share 0 to 1."""
 
-    job: RecordingJob
+    job: Job
     share: float
 
 
 @dataclass(frozen=True, slots=True)
-class JobDone:
+class JobDone(Generic[Job]):
     """Result of a completed job."""
 
-    job: RecordingJob
+    job: Job
     summary: RecordingSummary
 
 
 @dataclass(frozen=True, slots=True)
-class JobFailed:
+class JobFailed(Generic[Job]):
     """Failure of a job, which has left no files."""
 
-    job: RecordingJob
+    job: Job
     reason: str
 
 
-JobMessage = JobProgress | JobDone | JobFailed
+JobMessage = JobProgress[Job] | JobDone[Job] | JobFailed[Job]
 
 
 @dataclass(slots=True)
-class _Worker:
+class _Worker(Generic[Job]):
     process: SpawnProcess
-    connection: "Connection[RecordingJob, JobMessage]"
-    job: RecordingJob | None = None
+    connection: "Connection[Job, JobMessage[Job]]"
+    job: Job | None = None
 
 
-def run_jobs(jobs: Iterable[RecordingJob], workers: int, film_factory: FilmFactory) -> Generator[JobMessage]:
+def run_jobs(jobs: Iterable[Job], workers: int, run: JobRunner[Job]) -> Generator[JobMessage[Job]]:
     """Run all jobs, at most `workers` at a time, and yield their messages as they arrive.
 
     Closing the generator, or an exception such as KeyboardInterrupt, ends the workers and removes partial
     files.
     """
     queue = deque(jobs)
-    pool = [_start_worker(film_factory) for _ in range(min(workers, len(queue)))]
+    pool = [_start_worker(run) for _ in range(min(workers, len(queue)))]
     try:
         while queue or any(worker.job for worker in pool):
             for worker in pool:
@@ -77,7 +85,7 @@ def run_jobs(jobs: Iterable[RecordingJob], workers: int, film_factory: FilmFacto
                     continue
                 message = _receive_message(worker, worker.job)
                 if worker.connection.closed and queue:
-                    pool[index] = _start_worker(film_factory)
+                    pool[index] = _start_worker(run)
                 elif worker.connection.closed or not isinstance(message, JobProgress):
                     worker.job = None
                 yield message
@@ -85,7 +93,7 @@ def run_jobs(jobs: Iterable[RecordingJob], workers: int, film_factory: FilmFacto
         _stop_workers(pool)
 
 
-def _stop_workers(pool: list[_Worker]) -> None:
+def _stop_workers(pool: list[_Worker[Job]]) -> None:
     for worker in pool:
         worker.connection.close()  # an idle worker exits when its pipe is closed
         if worker.job is not None:
@@ -95,7 +103,7 @@ def _stop_workers(pool: list[_Worker]) -> None:
         worker.process.kill()
 
 
-def _receive_message(worker: _Worker, job: RecordingJob) -> JobMessage:
+def _receive_message(worker: _Worker[Job], job: Job) -> JobMessage[Job]:
     try:
         return worker.connection.recv()
     except (EOFError, OSError):
@@ -104,11 +112,11 @@ def _receive_message(worker: _Worker, job: RecordingJob) -> JobMessage:
         return JobFailed(job, f"its process ended with exit status {worker.process.exitcode}")
 
 
-def _start_worker(film_factory: FilmFactory) -> _Worker:
+def _start_worker(run: JobRunner[Job]) -> _Worker[Job]:
     # Spawned, not forked, because a child must not inherit a renderer's OpenGL context.
     context = get_context("spawn")
     parent_end, child_end = context.Pipe()
-    process = context.Process(target=_worker_main, args=(child_end, film_factory), daemon=True)
+    process = context.Process(target=_worker_main, args=(child_end, run), daemon=True)
     with _ignore_sigint_in_children():
         process.start()
     child_end.close()
@@ -131,22 +139,20 @@ def _ignore_sigint_in_children() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _worker_main(connection: "Connection[JobMessage, RecordingJob]", film_factory: FilmFactory) -> None:
+def _worker_main(connection: "Connection[JobMessage[Job], Job]", run: JobRunner[Job]) -> None:
     """Run jobs from the pipe until it is closed, or until SIGTERM, which removes partial files."""
     signal.signal(signal.SIGTERM, _exit_worker)
     os.environ["LP_NUM_THREADS"] = "1"  # Mesa's software renderer; the workers share the cores
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            connection.send(_run_to_message(connection, connection.recv(), film_factory))
+            connection.send(_run_to_message(connection, connection.recv(), run))
 
 
 def _run_to_message(
-    connection: "Connection[JobMessage, RecordingJob]", job: RecordingJob, film_factory: FilmFactory
-) -> JobMessage:
+    connection: "Connection[JobMessage[Job], Job]", job: Job, run: JobRunner[Job]
+) -> JobMessage[Job]:
     try:
-        return JobDone(
-            job, run_job(job, film_factory, lambda share: connection.send(JobProgress(job, share)))
-        )
+        return JobDone(job, run(job, lambda share: connection.send(JobProgress(job, share))))
     except IngestError as error:
         return JobFailed(job, str(error))
     except Exception as error:  # a failed recording must not end the run

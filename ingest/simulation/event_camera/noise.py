@@ -9,6 +9,9 @@ from spikewatch.ingest.simulation.event_camera.settings import CameraSettings
 BRIGHT_NOISE_SHARE = 0.25
 """Noise rate at luminance 1, as a share of the rate in the dark (Hu et al., v2e, 2021)."""
 
+PATCH_PX = 32
+"""Side of the patches of uneven noise in pixels."""
+
 ON_NOISE_SHARE = 0.45
 """Share of ON events among noise events."""
 
@@ -22,8 +25,19 @@ def sample_noise_rates(
     """
     spread = settings.shot_spread
     rates = settings.shot_hz * np.exp(rng.normal(-(spread**2) / 2, spread, shape))
+    if settings.shot_patchiness:
+        rates *= np.exp(_sample_patches(rng, shape, settings.shot_patchiness))
     hot = rng.random(shape) < settings.hot_share
     return np.where(hot, rates + settings.hot_hz, rates)
+
+
+def _sample_patches(
+    rng: np.random.Generator, shape: tuple[int, int], deviation: float
+) -> NDArray[np.float64]:
+    """Sample the logarithm of factors [H,W] with mean 1, equal in patches of PATCH_PX pixels."""
+    coarse = rng.normal(-(deviation**2) / 2, deviation, [-(-side // PATCH_PX) for side in shape])
+    patches = coarse.repeat(PATCH_PX, 0).repeat(PATCH_PX, 1)
+    return patches[: shape[0], : shape[1]]
 
 
 def sample_noise(

@@ -1,6 +1,6 @@
 """Settings of a simulated event camera, which differ between recordings."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,6 +25,7 @@ class CameraSettings:
         leak_hz: rate of ON events at constant light.
         shot_hz: rate of noise events in the dark; a quarter of it in bright light.
         shot_spread: standard deviation of the logarithm of shot_hz over pixels.
+        shot_patchiness: standard deviation of the logarithm of shot_hz over patches of the sensor.
         hot_share, hot_hz: share of hot pixels, and their additional noise rate.
         bus_events_per_s: readout limit; excess events are dropped evenly over the step.
     """
@@ -39,6 +40,7 @@ class CameraSettings:
     leak_hz: float = 0.05
     shot_hz: float = 0.25
     shot_spread: float = 0.7
+    shot_patchiness: float = 0.0
     hot_share: float = 2e-4
     hot_hz: float = 60.0
     bus_events_per_s: float = 2e7
@@ -76,6 +78,23 @@ def sample_settings(rng: np.random.Generator) -> CameraSettings:
         shot_spread=rng.uniform(0.5, 0.9),
         hot_share=rng.uniform(0, 2e-4),
         hot_hz=_sample_log_uniform(rng, 20, 200),
+    )
+
+
+def sample_varied_settings(rng: np.random.Generator) -> CameraSettings:
+    """Sample the settings of any camera: more sensitive, patchy noise up to 5 Hz a pixel, more hot pixels.
+
+    Trained weights then also work on cameras that are less clean than those of `sample_settings`.
+    """
+    usual, lower = sample_settings(rng), rng.uniform(0.6, 1.0)
+    hot = rng.random() < 0.3
+    return replace(
+        usual,
+        on_threshold=usual.on_threshold * lower,
+        off_threshold=usual.off_threshold * lower,
+        shot_hz=_sample_log_uniform(rng, 0.005, 5.0),
+        shot_patchiness=rng.uniform(0, 0.8),
+        hot_share=rng.uniform(0, 5e-3) if hot else usual.hot_share,
     )
 
 

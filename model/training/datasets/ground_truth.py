@@ -40,12 +40,17 @@ class GroundTruth:
         boxes["t"], boxes["class_id"], boxes["class_confidence"] = t_us, self.class_id, 1
         return boxes
 
+    def concat(self, other: "GroundTruth") -> "GroundTruth":
+        """Return the objects of both."""
+        names = ("xywh", "class_id", "area", "crowd")
+        return GroundTruth(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in names))
+
     @staticmethod
-    def from_prophesee(boxes: PropheseeBoxes) -> "GroundTruth":
+    def from_prophesee(boxes: PropheseeBoxes, crowd: bool = False) -> "GroundTruth":
         """Convert labels of one time; areas are w * h in float32, as in Prophesee's toolbox."""
         return GroundTruth(
             np.stack([boxes[name] for name in "xywh"], 1).astype(np.float64),
             boxes["class_id"].astype(np.int64),
             (boxes["w"] * boxes["h"]).astype(np.float64),
-            np.zeros(len(boxes), bool),
+            np.full(len(boxes), crowd),
         )

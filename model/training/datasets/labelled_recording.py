@@ -1,7 +1,7 @@
 """Labelled recording: interface of a recording with ground truth, and the frames that are scored."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -88,6 +88,22 @@ def frames_from_boxes(labels: PropheseeBoxes) -> list[LabelledFrame]:
         LabelledFrame(t_us, GroundTruth.from_prophesee(boxes))
         for t_us, boxes in zip(times.tolist(), groups, strict=True)
     ]
+
+
+def add_ignore_regions(
+    frames: Sequence[LabelledFrame], regions: PropheseeBoxes, sensor_size: tuple[int, int], classes: ClassMap
+) -> list[LabelledFrame]:
+    """Add ignore regions, as crowds, to the frames of their times; they are clipped, but not filtered."""
+    regions = crop_boxes(regions, *sensor_size)
+    indices = remap_ids(regions["class_id"], classes.label_to_index)
+    regions, indices = regions[indices != IGNORED_CLASS], indices[indices != IGNORED_CLASS]
+    regions["class_id"] = indices
+    result = []
+    for frame in frames:
+        first, last = np.searchsorted(regions["t"], (frame.t_us, frame.t_us + 1))
+        crowds = GroundTruth.from_prophesee(regions[first:last], crowd=True)
+        result.append(replace(frame, ground_truth=frame.ground_truth.concat(crowds)))
+    return result
 
 
 def filter_boxes(

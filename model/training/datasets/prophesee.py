@@ -9,20 +9,25 @@ from numpy.typing import NDArray
 from spikewatch.ingest.open import open_recording
 from spikewatch.ingest.recording import Recording
 from spikewatch.model.errors import DatasetError
+from spikewatch.model.prophesee_boxes import PropheseeBoxes
 from spikewatch.model.training.datasets.class_map import ClassMap
 from spikewatch.model.training.datasets.labelled_recording import (
     LabelledFrame,
+    add_ignore_regions,
     filter_boxes,
     frames_from_boxes,
 )
 from spikewatch.model.training.datasets.prophesee_labels import read_labels, read_times
 from spikewatch.model.training.datasets.protocol import EvaluationProtocol
-from spikewatch.model.training.datasets.training_labels import TrainingLabels
+from spikewatch.model.training.datasets.training_labels import IGNORE_CLASS_ID, TrainingLabels
 
 LABELS_SUFFIX = "_bbox.npy"
 
 TIMES_SUFFIX = "_times.npy"
 """Suffix of an optional file beside the labels: all labelled times in microseconds, with or without boxes."""
+
+IGNORE_SUFFIX = "_ignore.npy"
+"""Suffix of an optional file beside the labels: ignore regions, in the format of the labels."""
 
 MAX_CLASSES = 1 << 32
 """Number of class ids that the format can store."""
@@ -62,24 +67,40 @@ class PropheseeRecording:
     ) -> list[LabelledFrame]:
         """See `LabelledRecording.labelled_frames`; times without scored labels are dropped."""
         boxes = read_labels(self.labels, len(classes.label_to_index))
-        return frames_from_boxes(filter_boxes(boxes, sensor_size, protocol, classes.label_to_index))
+        frames = frames_from_boxes(filter_boxes(boxes, sensor_size, protocol, classes.label_to_index))
+        ignored = self._ignore_regions(len(classes.label_to_index))
+        return frames if ignored is None else add_ignore_regions(frames, ignored, sensor_size, classes)
 
     def training_labels(self, classes: int) -> TrainingLabels:
         """See `LabelledRecording.training_labels`; times without boxes are labelled if a file lists them."""
-        boxes = read_labels(self.labels, classes)
-        return TrainingLabels(np.union1d(boxes["t"], self._listed_times()), boxes)
+        boxes, ignored = read_labels(self.labels, classes), self._ignore_regions(classes)
+        times_us = np.union1d(boxes["t"], self._listed_times())
+        if ignored is not None:
+            ignored["class_id"] = IGNORE_CLASS_ID
+            boxes = np.concatenate([boxes, ignored[np.isin(ignored["t"], times_us)]])
+            boxes = boxes[np.argsort(boxes["t"], kind="stable")]
+        return TrainingLabels(times_us, boxes)
 
     def empty_times_us(self) -> list[int]:
         """See `LabelledRecording.empty_times_us`; none without a file of times."""
         times_us = self._listed_times()
         if not len(times_us):
             return []
-        with_boxes = set(read_labels(self.labels, MAX_CLASSES)["t"].tolist())
-        return [t_us for t_us in times_us.tolist() if t_us not in with_boxes]
+        occupied = set(read_labels(self.labels, MAX_CLASSES)["t"].tolist())
+        ignored = self._ignore_regions(MAX_CLASSES)
+        occupied |= set() if ignored is None else set(ignored["t"].tolist())
+        return [t_us for t_us in times_us.tolist() if t_us not in occupied]
 
     def _listed_times(self) -> NDArray[np.int64]:
-        path = self.labels.with_name(self.labels.name.removesuffix(LABELS_SUFFIX) + TIMES_SUFFIX)
+        path = self._beside(TIMES_SUFFIX)
         return read_times(path) if path.is_file() else np.zeros(0, np.int64)
+
+    def _ignore_regions(self, classes: int) -> PropheseeBoxes | None:
+        path = self._beside(IGNORE_SUFFIX)
+        return read_labels(path, classes) if path.is_file() else None
+
+    def _beside(self, suffix: str) -> Path:
+        return self.labels.with_name(self.labels.name.removesuffix(LABELS_SUFFIX) + suffix)
 
 
 def recording_stem(name: str) -> str:

@@ -1,9 +1,11 @@
 """The network that `spikewatch train` starts from, and the provenance of its weights."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.detector import Detector
@@ -63,18 +65,17 @@ def _with_provenance(requested: ModelSpec, start: Detector | None, dataset: Path
     """Return the specification with name and provenance; earlier training of `start` stays listed."""
     folder = dataset.resolve()
     simulation = folder / "simulation.json"
-    training = f"trained on {'simulated recordings' if simulation.is_file() else folder.name}"
+    report = json.loads(simulation.read_text()) if simulation.is_file() else {}
+    training = f"trained on {_describe_data(folder, report)}"
     provenance = {"data": folder.name}
     if start is not None:
         provenance = {**start.spec.provenance, **provenance, "start": start.spec.name}
         if start.spec.training != training:
             training = f"{start.spec.training}, then {training}"
-    if simulation.is_file():
-        licences = json.loads(simulation.read_text()).get("licences", [])
-        if licences:
-            provenance["credits"] = "; ".join(
-                f"{entry['part']}: {entry['source']}, {entry['licence']}" for entry in licences
-            )
+    if licences := report.get("licences", []):
+        provenance["credits"] = "; ".join(
+            f"{entry['part']}: {entry['source']}, {entry['licence']}" for entry in licences
+        )
     short = "sim" if training == "trained on simulated recordings" else folder.name
     return replace(
         requested,
@@ -83,6 +84,14 @@ def _with_provenance(requested: ModelSpec, start: Detector | None, dataset: Path
         time_order="oldest_first",
         provenance=MappingProxyType(provenance),
     )
+
+
+def _describe_data(folder: Path, report: Mapping[str, Any]) -> str:
+    """Return what the data is, from the report of `spikewatch simulate` if there is one."""
+    if not report:
+        return folder.name
+    from_video = report.get("options", {}).get("scenario") == "videos"
+    return "events made from video" if from_video else "simulated recordings"
 
 
 def _load_weights(start: Detector, spec: ModelSpec, weights: str | None) -> Network:

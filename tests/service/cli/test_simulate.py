@@ -18,6 +18,7 @@ from spikewatch.model.training.datasets.prophesee_labels import read_labels
 from spikewatch.service.cli.actions.simulate import run_simulation
 from spikewatch.service.cli.options.simulate import SimulateOptions
 from tests.ingest.simulation.support.fake_film import make_fake, refuse_roadside
+from tests.ingest.simulation.support.videos import write_video
 from tests.service.support.console import Done
 
 
@@ -48,6 +49,32 @@ def test_what_is_simulated_is_a_data_set(tmp_path: Path, capsys: pytest.CaptureF
         assert events["t"].max() <= 300_000
 
 
+def test_videos_become_a_data_set(tmp_path: Path, run: Callable[..., Done]) -> None:
+    pytest.importorskip("cv2", reason="needs opencv-python-headless")
+    videos, out = tmp_path / "videos", tmp_path / "out"
+    videos.mkdir()
+    for name in ("a", "b"):
+        write_video(videos / f"{name}.mkv", frames=20)
+    (tmp_path / "val.txt").write_text("b\n")
+    arguments = (
+        "--videos",
+        videos,
+        "--hold-out",
+        tmp_path / "val.txt",
+        "--recordings",
+        "2",
+        "--seconds",
+        "0.3",
+    )
+    done = run("simulate", out, *arguments, "--width", "96", "--height", "64", "--workers", "1")
+    assert done.status == 0, done.err
+    words = " ".join(done.out.replace("│", " ").split())
+    assert "recordings 1 train, 1 val, 0 test" in words
+    assert "made from video" in words
+    assert [p.name for p in sorted(out.rglob("*_td.dat"))] == ["00000_a_td.dat", "00001_b_td.dat"]
+    assert dataset_kind(out) == "prophesee"
+
+
 def test_a_failed_recording_is_told_with_its_seed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as stop:
         run_simulation(options(tmp_path, 2, 1), refuse_roadside)
@@ -71,6 +98,11 @@ def test_a_failed_recording_is_told_with_its_seed(tmp_path: Path, capsys: pytest
         (["{out}", "--width", "16"], 2, "--width"),
         (["{out}", "--seed", "-1"], 2, "--seed"),
         (["{out}", "--meshes", "/nowhere"], 2, "there is no folder /nowhere"),
+        (["{out}", "--videos", "/nowhere"], 2, "--videos: there is no folder /nowhere"),
+        (["{out}", "--videos", "{empty}"], 2, "no video with boxes; expected NAME.mp4"),
+        (["{out}", "--videos", "{empty}", "--scenario", "made"], 2, "are for simulated scenes"),
+        (["{out}", "--hold-out", "a"], 2, "it needs --videos DIR"),
+        (["{out}", "--scenario", "made", "--width", "64"], 2, "expected both, or none"),
         (["{file}"], 2, "is a file; name a folder"),
         (["{out}", "--meshes", "{empty}"], 1, "no meshes (*.npz)"),
         (["{other}"], 1, "has recordings with seed 7, not 0"),

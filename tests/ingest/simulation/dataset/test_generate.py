@@ -207,7 +207,7 @@ def test_failing_film_is_closed_and_leaves_no_file(tmp_path: Path) -> None:
         return films[0]
 
     with pytest.raises(ZeroDivisionError):
-        run_job(RecordingJob(tmp_path, 0, OPTIONS), breaking, lambda share: None)
+        run_job(RecordingJob(tmp_path, 0, OPTIONS), lambda share: None, breaking)
     assert contents(tmp_path) == {}
     assert films[0].closed
 
@@ -284,7 +284,7 @@ def test_three_recordings_cover_all_splits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"scenario": "flying"}, "scenario 'flying'; expected mixed, driving or roadside"),
+        ({"scenario": "flying"}, "scenario 'flying'; expected one of driving, roadside, mixed, made"),
         ({"seed": -1}, "seed -1; expected zero or more"),
         ({"width": 31}, "width 31; expected 32 to 2048 pixels"),
         ({"height": 2049}, "height 2049"),

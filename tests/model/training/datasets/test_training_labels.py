@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from spikewatch.model.errors import DatasetError
 from spikewatch.model.training.augment.options import Augmentation
+from spikewatch.model.training.datasets.class_map import identity_map
 from spikewatch.model.training.datasets.coco_recordings import AnnotatedRecording, read_coco_recordings
 from spikewatch.model.training.datasets.input_boxes import IGNORE_REGION
 from spikewatch.model.training.datasets.prophesee import PropheseeRecording
 from spikewatch.model.training.datasets.prophesee_labels import read_labels
+from spikewatch.model.training.datasets.protocol import PROTOCOLS
 from spikewatch.model.training.datasets.training_labels import IGNORE_CLASS_ID
 from spikewatch.model.training.loader.recording_loader import LoaderOptions, RecordingLoader
 from spikewatch.model.training.slice_cache.cache import CacheOptions
@@ -92,6 +94,26 @@ def test_listed_times_without_boxes_are_labelled(tmp_path: Path) -> None:
     assert source.empty_times_us() == [times_us[1], 8 * SLICE_US]
     (cut,) = RecordingLoader([source], SPEC, options(tmp_path / "cache", 1)).prepared.recordings
     assert [len(cut.labels.at_label(k)) for k in range(4)] == [2, 0, 2, 0]
+
+
+def test_ignore_regions_beside_labels_are_crowds_and_not_taught(tmp_path: Path) -> None:
+    """A region at a label, one at an empty time of which only this is known, and one at no labelled time."""
+    source = moving_boxes(tmp_path, "a", labels=2)
+    boxes = read_labels(source.labels, 2)
+    regions = boxes[[0, 0, 0]].copy()
+    regions["t"] = [2 * SLICE_US, 6 * SLICE_US, 7 * SLICE_US]
+    regions["x"], regions["w"], regions["class_id"] = 80, 30, 1
+    np.save(tmp_path / "a_ignore.npy", regions)
+    np.save(tmp_path / "a_times.npy", np.arange(2, 9, 2) * SLICE_US)
+    labels = source.training_labels(2)
+    assert labels.times_us.tolist() == [k * SLICE_US for k in (2, 4, 6, 8)]
+    assert labels.boxes["t"].tolist() == [k * SLICE_US for k in (2, 2, 2, 4, 4, 6)]
+    assert labels.boxes["class_id"].tolist() == [0, 1, IGNORE_CLASS_ID, 0, 1, IGNORE_CLASS_ID]
+    assert source.empty_times_us() == [8 * SLICE_US]
+    first, second = source.labelled_frames((96, 64), PROTOCOLS["none"], identity_map(("car", "pedestrian")))
+    assert first.ground_truth.crowd.tolist() == [False, False, True]
+    assert first.ground_truth.xywh[2].tolist()[::2] == [80, 16], "clipped to the sensor"
+    assert second.ground_truth.crowd.tolist() == [False, False]
 
 
 @pytest.mark.parametrize(
