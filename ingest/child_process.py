@@ -24,6 +24,7 @@ READ_TIMEOUT_S = 20.0
 MAX_MEMORY_BYTES = 4 << 30
 """Limit on a child's address space: several chunks of 128 MiB, and the libraries."""
 
+_NICENESS = 10
 _CPU_GRACE_S = 60
 _MIN_BYTES_PER_CPU_S = 1 << 20
 """Slowest accepted reading speed; real recordings are read about 100 times as fast."""
@@ -131,9 +132,13 @@ class ChildProcess:
 
 
 def set_resource_limits(input_bytes: int) -> None:
-    """Limit the memory, processor time and written files of this process, which reads `input_bytes`."""
+    """Limit the memory, processor time and written files of this process, which reads `input_bytes`.
+
+    It also yields the processor to other processes, because live sessions must not wait for files.
+    """
     import resource
 
+    os.nice(_NICENESS)
     cpu_s = _CPU_GRACE_S + input_bytes // _MIN_BYTES_PER_CPU_S
     for kind, limit in (
         (resource.RLIMIT_AS, MAX_MEMORY_BYTES),

@@ -14,6 +14,7 @@ from spikewatch.service.api.dependencies import (
     ManagerDep,
     Seq,
 )
+from spikewatch.service.http.pieces import PiecesResponse
 from spikewatch.service.schemas import JobInfo
 from spikewatch.service.uploads.jobs import UploadRegistry
 from spikewatch.service.uploads.query import UploadQuery
@@ -89,9 +90,10 @@ async def get_upload_info(upload: UploadDep) -> JobInfo:
 
 
 @router.get("/detections/{job_id}/results", response_class=Response, responses=NDJSON_RESPONSES)
-async def get_results(upload: UploadDep, seq: Seq = 0) -> Response:
+async def get_results(upload: UploadDep, manager: ManagerDep, seq: Seq = 0) -> Response:
     """Return the present results from `seq` on; once the upload has ended, its last line too."""
-    return Response(upload.available_lines(seq or 0), media_type="application/x-ndjson")
+    lines, timeout_s = upload.available_lines(seq or 0), manager.settings.idle_timeout_s
+    return PiecesResponse(lines, timeout_s, media_type="application/x-ndjson")
 
 
 @router.delete("/detections/{job_id}", status_code=204, response_class=Response)

@@ -4,12 +4,13 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.websockets import WebSocketDisconnect
 
 from spikewatch.ingest.errors import IngestError
 from spikewatch.service.errors import (
+    ClientDisconnected,
     Draining,
     InternalError,
     PayloadTooLarge,
@@ -17,9 +18,11 @@ from spikewatch.service.errors import (
     SessionBusy,
     SessionClosed,
 )
-from spikewatch.service.http.problems import problem_response, to_problem
-from spikewatch.service.schemas import Window
+from spikewatch.service.http.pieces import PiecesResponse, results_response
+from spikewatch.service.http.problems import MEDIA_TYPE, problem_headers, to_problem
 from spikewatch.service.session_manager.manager import SessionManager
+from spikewatch.service.sessions.feeder import SliceBudget
+from spikewatch.service.sessions.outbox import KeptResult, encode_all
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.tasks import cancel_when, run_beside
 
@@ -43,13 +46,16 @@ def claimed(session: Session, manager: SessionManager) -> Iterator[Session]:
 
 
 def end_on_error(
-    session: Session, manager: SessionManager, error: ServiceError | IngestError, windows: list[Window]
-) -> JSONResponse:
+    session: Session, manager: SessionManager, error: ServiceError | IngestError, results: list[bytes]
+) -> PiecesResponse:
     """End a session because of `error`; return the problem, with the results that came before it."""
     problem = to_problem(error)
     manager.end(session, SessionClosed(problem.detail), problem.code)
     manager.metrics.refused.labels(problem.code).inc()
-    return problem_response(error, windows)
+    timeout_s, headers = manager.settings.idle_timeout_s, problem_headers(error)
+    return results_response(
+        results, problem.model_dump_json(), timeout_s, problem.status, headers, MEDIA_TYPE
+    )
 
 
 async def displace_feeder(session: Session, offset: int | None) -> None:
@@ -78,6 +84,17 @@ async def or_draining(manager: SessionManager, coroutine: Coroutine[Any, Any, A]
     return await cancel_when(manager.stopped, error, coroutine)
 
 
+async def or_disconnected(request: Request, coroutine: Coroutine[Any, Any, A]) -> A:
+    """Return the result of a coroutine; ClientDisconnected once the client of a whole request has gone."""
+
+    async def watch() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        raise ClientDisconnected(f"the client of {request.url.path} disconnected before the response")
+
+    return await run_beside(coroutine, watch())
+
+
 def resume_at(session: Session, offset: int | None, seq: int | None) -> None:
     """Check the next byte of a client that reconnects, and rewind to its first missing result.
 
@@ -90,10 +107,14 @@ def resume_at(session: Session, offset: int | None, seq: int | None) -> None:
         session.outbox.rewind(seq)
 
 
-async def feed_and_wait(session: Session, data: bytes) -> None:
-    """Feed bytes and wait until the slices that they complete have been run; IngestError if invalid."""
+async def feed_and_wait(session: Session, data: bytes, budget: SliceBudget) -> None:
+    """Feed bytes and wait until the slices that they complete have been run.
+
+    Raises:
+        IngestError, PayloadTooLarge: the bytes are invalid, or make too many slices.
+    """
     async with session.flush_on_bad_input():
-        await session.feed(data)
+        await session.feed(data, budget)
     await session.wait_until_processed()
 
 
@@ -103,21 +124,24 @@ async def flush(session: Session) -> None:
         await session.flush()
 
 
-async def collect_windows(
+async def collect_results(
     session: Session, coroutine: Coroutine[Any, Any, None], limit: int
-) -> tuple[list[Window], ServiceError | IngestError | None]:
-    """Await `coroutine`; return the results that came meanwhile, and the error, if there was one.
+) -> tuple[list[bytes], int, ServiceError | IngestError | None]:
+    """Await `coroutine`, and collect the results that come meanwhile.
 
-    The error is PayloadTooLarge if there are more than `limit` new results.
+    Returns:
+        Their messages; the number of the first one, 0 without any; and the error, if there was one. It is
+        PayloadTooLarge if there are more than `limit` new results.
     """
-    windows: list[Window] = []
+    results: list[KeptResult] = []
     max_windows = len(session.outbox) + limit
     if len(session.outbox):
         session.outbox.extend_retention()  # Extended so that the client can request this response again.
 
     async def collect() -> None:
-        while len(windows) <= max_windows:
-            windows.append(session.to_message(await session.outbox.get()))
+        while len(results) <= max_windows:
+            results.append(await session.outbox.get())
+            await encode_all(results[-1:], session.to_json)
         raise PayloadTooLarge(
             f"more than {limit} windows from one request; send smaller pieces or use the WebSocket"
         )
@@ -127,5 +151,5 @@ async def collect_windows(
         await run_beside(coroutine, collect())
     except (ServiceError, IngestError) as caught:
         error = caught
-    windows += [session.to_message(result) for result in session.outbox.get_all()]
-    return windows, error
+    results += session.outbox.get_all()
+    return await encode_all(results, session.to_json), results[0].seq if results else 0, error

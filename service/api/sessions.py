@@ -4,7 +4,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 
 from spikewatch.service.api.dependencies import (
@@ -20,16 +19,18 @@ from spikewatch.service.api.dependencies import (
 )
 from spikewatch.service.api.feeding import (
     claimed,
-    collect_windows,
+    collect_results,
     displace_feeder,
     end_on_error,
     feed_and_wait,
     flush,
+    or_disconnected,
     or_displaced,
     or_draining,
     resume_at,
 )
 from spikewatch.service.errors import SessionClosed
+from spikewatch.service.http.pieces import results_response
 from spikewatch.service.http.request_body import read_body
 from spikewatch.service.inference.options import session_options
 from spikewatch.service.schemas import (
@@ -43,6 +44,7 @@ from spikewatch.service.schemas import (
     Windows,
 )
 from spikewatch.service.session_manager.manager import SessionManager
+from spikewatch.service.sessions.feeder import SliceBudget
 from spikewatch.service.sessions.session import Session
 
 SESSION_BODY: dict[str, Any] = {
@@ -151,10 +153,15 @@ async def get_session_info(session: SessionDep, manager: ManagerDep) -> SessionI
     return session_info(session, manager, with_layers=True)
 
 
-@router.post("/{session_id}/events", openapi_extra=OCTET_STREAM_BODY, response_model=Windows)
+@router.post(
+    "/{session_id}/events",
+    openapi_extra=OCTET_STREAM_BODY,
+    response_class=Response,
+    responses={200: {"model": Windows}},
+)
 async def post_events(
     session: SessionDep, manager: ManagerDep, request: Request, offset: Offset = None, seq: Seq = None
-) -> Windows | JSONResponse:
+) -> Response:
     """Send the next bytes, split anywhere; the response has the windows that they completed.
 
     To repeat a lost response, send an empty body with the first missing `seq`.
@@ -162,41 +169,44 @@ async def post_events(
     await displace_feeder(session, offset)
     with claimed(session, manager):
         resume_at(session, offset, seq)
-        body = read_body(
-            request,
-            manager.settings.max_body_bytes,
-            manager.settings,
-            session.activity.record_client_activity,
-        )
+        settings = manager.settings
+        body = read_body(request, settings.max_body_bytes, settings, session.activity.record_client_activity)
         data = await or_draining(manager, or_displaced(session, body))
-        windows, error = await collect_windows(
-            session, feed_and_wait(session, data), manager.settings.max_windows_per_post
-        )
-    if error is None:
-        return Windows(windows=windows, accepted_bytes=session.accepted_bytes)
-    return end_on_error(session, manager, error, windows)
+        budget = SliceBudget(settings.max_slices_per_post, "request", "max_slices_per_post")
+        work = collect_results(session, feed_and_wait(session, data, budget), settings.max_windows_per_post)
+        results, _, error = await or_disconnected(request, work)
+    if error is not None:
+        return end_on_error(session, manager, error, results)
+    rest = f'{{"accepted_bytes":{session.accepted_bytes}}}'
+    return results_response(results, rest, settings.idle_timeout_s)
 
 
-@router.delete("/{session_id}", response_model=Ended)
+@router.delete("/{session_id}", response_class=Response, responses={200: {"model": Ended}})
 async def end_session(
-    session_id: str, manager: ManagerDep, client: ClientDep, seq: Seq = None
-) -> Ended | JSONResponse:
+    session_id: str, manager: ManagerDep, client: ClientDep, request: Request, seq: Seq = None
+) -> Response:
     """Finish the open slice and window, then end the session.
 
     To repeat a lost response, send the same request again: the final results of the latest sessions are kept.
     """
+    settings = manager.settings
     final = manager.final_results(client.qualify_id(session_id))
     if final is not None:
-        return Ended(windows=final.results_from(seq), totals=final.totals)
+        return _ended_response(await final.results_from(seq), final.totals, settings.idle_timeout_s)
     session = get_session(session_id, manager, client)
     await displace_feeder(session, None)
     with claimed(session, manager):
         resume_at(session, None, seq)
-        windows, error = await collect_windows(session, flush(session), manager.settings.max_windows_per_post)
+        work = collect_results(session, flush(session), settings.max_windows_per_post)
+        results, first_seq, error = await or_disconnected(request, work)
     if error is not None:
-        return end_on_error(session, manager, error, windows)
-    if windows:
-        session.outbox.rewind(windows[0].seq)
+        return end_on_error(session, manager, error, results)
+    if results:
+        session.outbox.rewind(first_seq)
     totals = session.current_totals()
     manager.end(session, SessionClosed("ended by the client"), "client")
-    return Ended(windows=windows, totals=totals)
+    return _ended_response(results, totals, settings.idle_timeout_s)
+
+
+def _ended_response(results: list[bytes], totals: Totals, timeout_s: float) -> Response:
+    return results_response(results, f'{{"totals":{totals.model_dump_json()}}}', timeout_s)

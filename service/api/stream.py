@@ -21,7 +21,14 @@ from spikewatch.ingest.errors import IngestError, TruncatedError
 from spikewatch.service.api.dependencies import get_client, get_session
 from spikewatch.service.api.feeding import claimed, displace_feeder, or_draining, resume_at
 from spikewatch.service.api.sessions import session_info
-from spikewatch.service.errors import BadRequest, InternalError, ServiceError, SessionBusy, SessionClosed
+from spikewatch.service.errors import (
+    BadRequest,
+    InternalError,
+    PayloadTooLarge,
+    ServiceError,
+    SessionBusy,
+    SessionClosed,
+)
 from spikewatch.service.http.problems import to_problem
 from spikewatch.service.schemas import Schema, Totals
 from spikewatch.service.session_manager.manager import SessionManager
@@ -67,6 +74,7 @@ ENDINGS: dict[type[BaseException], Ending] = {
     Interrupted: Ending(1012, "shutdown"),
     BadRequest: Ending(1007),
     IngestError: Ending(1007),
+    PayloadTooLarge: Ending(1007),
     SessionBusy: Ending(1008),
     ServiceError: Ending(1011),
 }
@@ -210,7 +218,7 @@ class StreamConnection:
             except ServiceError:
                 return
             self._sending = True
-            line = '{"type":"window",' + self._session.to_message(result).model_dump_json()[1:]
+            line = '{"type":"window",' + result.encode(self._session.to_json)[1:].decode()
             try:
                 self._check_connected()
                 await self._socket.send_text(line)

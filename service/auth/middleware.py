@@ -7,6 +7,7 @@ import time
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
@@ -55,13 +56,19 @@ class AuthMiddleware:
             await self._run_websocket(scope, receive, send)
 
     async def _run_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run a WebSocket; an internal error closes it with a reason."""
+        """Run a WebSocket; an internal error closes it with a reason, an unknown path gets a problem."""
         accepted = False
 
         async def send_and_record(message: Message) -> None:
             nonlocal accepted
             accepted |= message["type"] == "websocket.accept"
-            await send(message)
+            if (
+                message["type"] == "websocket.close" and not accepted
+            ):  # from the router: it knows no such path
+                self._metrics.refused.labels("not_found").inc()
+                await problem_response(HTTPException(404))(scope, receive, send)
+            else:
+                await send(message)
 
         try:
             await self._app(scope, receive, send_and_record)

@@ -9,11 +9,14 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import SecurityError
 from websockets.frames import CloseCode, Frame
+from websockets.http11 import MAX_LINE_LENGTH, MAX_NUM_HEADERS, Request
 
 from spikewatch.service.errors import (
     BadRequest,
@@ -26,6 +29,10 @@ from spikewatch.service.http.problems import MEDIA_TYPE, to_problem
 
 MAX_FRAGMENTS = 1 << 14
 """Frames of one WebSocket message. Empty frames take memory, but never reach the limit of bytes."""
+
+WATCH_SUFFIX = "/watch"
+MAX_WATCHER_MESSAGE_BYTES = 125
+"""Watchers send control frames only, which have at most this many bytes (RFC 6455, section 5.5)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,14 +191,19 @@ class LimitedHttpProtocol(HttpToolsProtocol):
         if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
             self.transport.abort()
             return
-        body = to_problem(error).model_dump_json().encode()
-        head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        self.transport.write(STATUS_LINE[error.status] + head.encode() + body)
+        self.transport.write(problem_message(error))
         self.transport.close()
 
 
+def problem_message(error: ServiceError) -> bytes:
+    """Return a whole HTTP response with the problem of an error, after which the connection is closed."""
+    body = to_problem(error).model_dump_json().encode()
+    head = f"content-type: {MEDIA_TYPE}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    return STATUS_LINE[error.status] + head.encode() + body
+
+
 class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSocket protocol that drops clients which do not read.
+    """WebSocket protocol that drops clients which do not read, and answers bad handshakes with problems.
 
     A missing pong does not count while reading is paused.
     """
@@ -200,6 +212,32 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         self._limits = limits
         self.conn.debug = False  # at log level debug, websockets would log headers, which contain keys
+
+    def data_received(self, data: bytes) -> None:
+        """Parse the data. Reject a handshake that cannot be read, which uvicorn would leave open."""
+        super().data_received(data)
+        error = self.conn.handshake_exc
+        if error is not None and not self.handshake_initiated and not self.transport.is_closing():
+            if isinstance(error, SecurityError) or isinstance(error.__cause__, SecurityError):
+                limits = f"{MAX_NUM_HEADERS} headers and {MAX_LINE_LENGTH} bytes in each line"
+                self._reject(HeadersTooLarge(f"a WebSocket handshake may have at most {limits}"))
+            else:
+                self._reject(BadRequest("invalid WebSocket handshake"))
+
+    def handle_connect(self, event: Request) -> None:
+        """Run the application, or reject the handshake. Limit what watchers may send."""
+        if self.conn.accept(event).status_code != HTTPStatus.SWITCHING_PROTOCOLS:
+            self._reject(BadRequest(f"invalid WebSocket handshake: {self.conn.handshake_exc}"))
+            return
+        if event.path.partition("?")[0].endswith(WATCH_SUFFIX):
+            self.conn.max_message_size = MAX_WATCHER_MESSAGE_BYTES
+        super().handle_connect(event)
+
+    def _reject(self, error: ServiceError) -> None:
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        self._limits.on_refused(error.code)
+        self.transport.write(problem_message(error))
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Report why the connection ended."""

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from spikewatch.ingest.errors import IngestError
 from spikewatch.service.errors import InternalError, ServiceError
 from spikewatch.service.metrics.service import Metrics
-from spikewatch.service.schemas import Problem, Window
+from spikewatch.service.schemas import Problem
 
 log = logging.getLogger("spikewatch.http")
 
@@ -58,17 +58,17 @@ def _first_validation_message(error: RequestValidationError | ValidationError) -
     return f"{where}: {first['msg']}" if where else str(first["msg"])
 
 
-def problem_response(error: Exception, windows: list[Window] | None = None) -> JSONResponse:
-    """Return the response to an error; `windows` are results that were ready before it."""
+def problem_response(error: Exception) -> JSONResponse:
+    """Return the response to an error."""
     problem = to_problem(error)
-    content = problem.model_dump()
-    if windows:
-        content["windows"] = [window.model_dump() for window in windows]
-    retry_after = getattr(error, "retry_after_s", None)
+    return JSONResponse(problem.model_dump(), problem.status, problem_headers(error), MEDIA_TYPE)
+
+
+def problem_headers(error: Exception) -> dict[str, str]:
+    """Return the headers that the response to an error has."""
     headers = dict(getattr(error, "headers", None) or {})
-    if retry_after is not None:
-        headers["Retry-After"] = str(retry_after)
-    return JSONResponse(content, problem.status, headers, MEDIA_TYPE)
+    retry_after = getattr(error, "retry_after_s", None)
+    return headers if retry_after is None else headers | {"Retry-After": str(retry_after)}
 
 
 def register_exception_handlers(app: FastAPI, metrics: Metrics) -> None:

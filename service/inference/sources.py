@@ -103,8 +103,13 @@ class RecordingSource:
 
     def slices(self) -> Iterator[Slice]:
         """Yield all slices, with the last, unfinished one."""
+        return (part for part in self.parts() if part is not None)
+
+    def parts(self) -> Iterator[Slice | None]:
+        """Yield all slices, and None after each chunk, where a reader can pause between slices."""
         for events in self.recording.chunks():
             yield from self._slicer.push(events)
+            yield None
         yield from self.finish()
 
     def feed(self, data: bytes) -> Iterator[Slice]:

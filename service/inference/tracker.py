@@ -32,8 +32,8 @@ GATE, GATE_PER_S, MAX_GATE = 0.1, 0.8, 0.4
 Equal squares side by side, k widths from centre to centre, have -k^2 / ((1 + k)^2 + 1): -0.2 at k = 1.
 """
 
-MAX_TRACKS = 100_000
-"""Tracks of one snapshot."""
+MAX_TRACKS = 500
+"""Tracks of one session, so that K x N is bounded. Policy `drop_oldest`: the longest unseen are dropped."""
 
 TrackId = Annotated[int, Field(ge=1, le=2**32 - 1)]
 
@@ -62,10 +62,15 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class Tracks:
-    """All current tracks, and the next free id."""
+    """All current tracks, the latest seen first, and the next free id.
+
+    Attributes:
+        dropped: tracks dropped by the last update because there were more than MAX_TRACKS.
+    """
 
     next_id: TrackId = 1
     known: Annotated[tuple[Track, ...], Field(max_length=MAX_TRACKS)] = ()
+    dropped: Annotated[int, Field(exclude=True)] = 0
 
     def reset(self) -> "Tracks":
         """Drop all tracks, as after a jump in time. Ids continue."""
@@ -89,7 +94,21 @@ def update_tracks(tracks: Tracks, detections: Detections) -> tuple[Tracks, tuple
     matched = set(pairs.values())
     missing = [replace(t, missed=t.missed + 1) for k, t in enumerate(tracks.known) if k not in matched]
     kept = [t for t in missing if detections.t_us - t.t_us <= MAX_AGE_US or t.missed < 2]
-    return Tracks(next_id, (*seen, *kept)), tuple(ids)
+    current = (*seen, *kept)
+    return Tracks(next_id, current[:MAX_TRACKS], max(0, len(current) - MAX_TRACKS)), tuple(ids)
+
+
+def check_tracks(tracks: Tracks, position_us: int | None, classes: int) -> None:
+    """Raise ValueError for tracks that a session whose last slice ended at `position_us` could not have."""
+    ids = {track.id for track in tracks.known}
+    if len(ids) != len(tracks.known) or max(ids, default=0) >= tracks.next_id:
+        raise ValueError(f"ids of {len(tracks.known)} tracks repeat or are not below {tracks.next_id}")
+    for track in tracks.known:
+        if position_us is None or track.t_us > position_us or track.class_id >= classes:
+            raise ValueError(
+                f"track {track.id} of class {track.class_id} was seen at {track.t_us} us; expected one of "
+                f"{classes} classes, and at most the end of the last slice, {position_us} us"
+            )
 
 
 def _match_boxes(known: tuple[Track, ...], detections: Detections) -> dict[int, int]:

@@ -95,6 +95,7 @@ class WindowResult:
         energy: synaptic operations since the previous result.
         latency_s: time from the last byte of the window to this result.
         track_ids: track of each box, None without tracking.
+        dropped_tracks: tracks dropped at this result because there were too many.
         layer_rates: layer -> firing rate for each virtual step, since the previous result.
         layer_energy: layer -> synaptic operations, with the encoder, since the previous result.
     """
@@ -110,6 +111,7 @@ class WindowResult:
     energy: CheckedEnergy
     latency_s: Real
     track_ids: tuple[Count, ...] | None
+    dropped_tracks: Annotated[int, Field(exclude=True)] = 0
     layer_rates: Annotated[dict[str, float], Field(exclude=True)] = field(default_factory=dict)
     layer_energy: Annotated[dict[str, Energy], Field(exclude=True)] = field(default_factory=dict)
 
@@ -271,6 +273,7 @@ class WindowBuilder:
             },
             latency_s=time.monotonic() - sums.ready_s,
             track_ids=self._update_tracks(detections) if options.track else None,
+            dropped_tracks=self._tracks.dropped,
         )
         self.seq += 1
         if spec.time_order == "newest_first":

@@ -51,6 +51,7 @@ class ModelMetricFamilies:
         )
         self.dropped_slices = counter("dropped_slices", "Slices dropped by the policy drop_oldest")
         self.dropped_events = counter("dropped_events", "Events or records left out, by reason", "reason")
+        self.dropped_tracks = counter("dropped_tracks", "Longest unseen tracks dropped from full sessions")
         self.spikes = counter("spikes", "Spikes fired")
         self.operations = counter("synaptic_operations", "Accumulates and multiply-accumulates", "kind")
         self.energy = counter("energy_joules", "Estimated energy of synaptic operations", "kind")
@@ -163,6 +164,7 @@ class ModelMetrics:
         families.window_latency.labels(name).observe(result.latency_s)
         lateness = result.latency_s / (options.slice_us / US_PER_S)
         families.latency_ratio.labels(name, options.policy).observe(lateness)
+        families.dropped_tracks.labels(name).inc(result.dropped_tracks)
         for class_id in result.detections.class_id.tolist():
             families.detections.labels(name, self._class_names[class_id]).inc()
 
@@ -171,8 +173,10 @@ class ModelMetrics:
         families, name = self._families, self._name
         families.register_model(name)
         families.windows.labels(name, "completed")
-        for series in (families.window_latency, families.step_duration, families.batch_size, families.spikes):
+        for series in (families.window_latency, families.step_duration, families.batch_size):
             series.labels(name)
+        for count in (families.spikes, families.dropped_tracks):
+            count.labels(name)
         for reason in DROP_REASONS:
             families.dropped_events.labels(name, reason)
         for label in self._class_names:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CollectorRegistry
 
@@ -57,6 +58,8 @@ class SessionManager:
         self.settings = settings
         self.metrics = Metrics(registry)
         self.models = ModelPool(detector, settings, self.metrics, self._end_threadsafe, threads)
+        self.upload_pool = ThreadPoolExecutor(settings.upload_threads, "spikewatch-upload")
+        """Threads of their own for uploads, so that slow files never hold those that live sessions need."""
         self.draining = False
         self.stopped = asyncio.Event()
         """Set once all sessions have ended because the service stops: waiting for clients ends."""
@@ -85,8 +88,9 @@ class SessionManager:
         """End all sessions, wait for pending saves, stop the worker thread."""
         await cancel_and_wait(*self._tasks)
         self.end_all()
-        await self.snapshots.wait_for_pending()
+        await self.snapshots.close()
         await self.models.stop()
+        self.upload_pool.shutdown(wait=False, cancel_futures=True)
 
     @property
     def ready(self) -> bool:
@@ -187,6 +191,7 @@ class SessionManager:
             model.acquire_slot(),
             options,
             source=source,
+            pool=None if source is None else self.upload_pool,
             durable=durable,
             inbox_slices=self.settings.inbox_slices,
             outbox_windows=self.settings.outbox_windows,

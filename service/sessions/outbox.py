@@ -1,6 +1,7 @@
 """The outbox of a session: pending results for its client, and delivered ones kept for a replay.
 
-The worker thread fills it, the event loop empties it.
+The worker thread fills it, the event loop empties it. A delivered result keeps its message as encoded bytes,
+so that sending it again to any number of readers costs neither time nor memory.
 """
 
 import asyncio
@@ -14,8 +15,27 @@ from pydantic import Field
 from spikewatch.service.errors import ServiceError
 from spikewatch.service.inference.saved_types import Count
 from spikewatch.service.inference.window import WindowResult
-from spikewatch.service.schemas import Totals, Window
+from spikewatch.service.schemas import Totals
 from spikewatch.service.sessions.resume import ReplayLog, check_available
+
+
+@dataclass(slots=True)
+class KeptResult:
+    """A result, and its message as JSON once `encode` was called."""
+
+    result: WindowResult
+    _message: bytes | None = None
+
+    @property
+    def seq(self) -> int:
+        """Number of the result."""
+        return self.result.seq
+
+    def encode(self, to_json: Callable[[WindowResult], bytes]) -> bytes:
+        """Return the message, made by `to_json` on the first call."""
+        if self._message is None:
+            self._message = to_json(self.result)
+        return self._message
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +67,7 @@ class Outbox:
         self._default_retention = capacity if retain is None else retain
         self._on_drop = on_drop
         self.dropped_windows = 0
-        self._log: ReplayLog[WindowResult] = ReplayLog(self._default_retention, limits_pending=False)
+        self._log: ReplayLog[KeptResult] = ReplayLog(self._default_retention, limits_pending=False)
         self._lock = threading.Lock()
         self._loop = loop
         self._changed = asyncio.Event()
@@ -82,7 +102,7 @@ class Outbox:
                 self._log.drop_oldest_pending()
                 self.dropped_windows += 1
             # only watchers and totals need the layers, which would take memory while the result is kept
-            self._log.append(replace(result, layer_rates={}, layer_energy={}))
+            self._log.append(KeptResult(replace(result, layer_rates={}, layer_energy={})))
         if dropped:
             self._on_drop()
         self._loop.call_soon_threadsafe(self._changed.set)
@@ -92,7 +112,7 @@ class Outbox:
         self._error = error
         self._changed.set()
 
-    async def get(self) -> WindowResult:
+    async def get(self) -> KeptResult:
         """Wait for the oldest pending result, and return it as delivered.
 
         Raises:
@@ -113,7 +133,7 @@ class Outbox:
         """Keep a long response whole: all results kept or pending now, and as many as are retained again."""
         self._log.limit = 2 * self._default_retention + self.capacity
 
-    def get_all(self) -> list[WindowResult]:
+    def get_all(self) -> list[KeptResult]:
         """Return all pending results as delivered."""
         with self._lock:
             results = list(self._log.pending)
@@ -134,16 +154,21 @@ class Outbox:
         """Return the contents."""
         with self._lock:
             log = self._log
-            return OutboxState(tuple(log.delivered), tuple(log.pending), log.oldest_seq, self.dropped_windows)
+            delivered, pending = (tuple(k.result for k in kept) for kept in (log.delivered, log.pending))
+            return OutboxState(delivered, pending, log.oldest_seq, self.dropped_windows)
+
+    def kept(self) -> tuple[list[KeptResult], list[KeptResult], int]:
+        """Return the delivered and the pending results, and the number of the oldest one kept."""
+        with self._lock:
+            return list(self._log.delivered), list(self._log.pending), self._log.oldest_seq
 
     def load(self, state: OutboxState) -> None:
         """Replace the contents, on the worker thread."""
-        results = state.delivered + state.pending
         limit = max(self._default_retention, len(state.delivered))
-        log: ReplayLog[WindowResult] = ReplayLog(limit, limits_pending=False)
+        log: ReplayLog[KeptResult] = ReplayLog(limit, limits_pending=False)
         log.oldest_seq = state.first_available_seq
-        for result in results:
-            log.append(result)
+        for result in state.delivered + state.pending:
+            log.append(KeptResult(result))
         if state.delivered:
             log.mark_delivered(state.delivered[-1].seq + 1)
         with self._lock:
@@ -156,23 +181,34 @@ class FinalResults:
     """Results of an ended session, kept so that a client can repeat a DELETE whose response was lost.
 
     Attributes:
-        outbox: contents of the outbox at the end of the session.
+        delivered, pending, oldest_seq: as from `Outbox.kept` at the end of the session.
         totals: of the session.
-        to_message: converts a result to its message.
+        to_json: encodes a result as its message.
     """
 
-    outbox: OutboxState
+    delivered: list[KeptResult]
+    pending: list[KeptResult]
+    oldest_seq: int
     totals: Totals
-    to_message: Callable[[WindowResult], Window]
+    to_json: Callable[[WindowResult], bytes]
 
-    def results_from(self, seq: int | None) -> list[Window]:
-        """Return results from `seq` on; None: those that were pending at the end.
+    async def results_from(self, seq: int | None) -> list[bytes]:
+        """Return the messages of results from `seq` on; None: those that were pending at the end.
 
         Raises:
             ResultsExpired: some of them are no longer kept.
         """
         if seq is None:
-            return list(map(self.to_message, self.outbox.pending))
-        check_available(seq, self.outbox.first_available_seq)
-        kept = self.outbox.delivered + self.outbox.pending
-        return [self.to_message(result) for result in kept if result.seq >= seq]
+            return await encode_all(self.pending, self.to_json)
+        check_available(seq, self.oldest_seq)
+        kept = [result for result in self.delivered + self.pending if result.seq >= seq]
+        return await encode_all(kept, self.to_json)
+
+
+async def encode_all(results: list[KeptResult], to_json: Callable[[WindowResult], bytes]) -> list[bytes]:
+    """Return the messages of results. Other tasks run in between, because encoding takes a while at first."""
+    messages = []
+    for result in results:
+        messages.append(result.encode(to_json))
+        await asyncio.sleep(0)
+    return messages

@@ -4,13 +4,16 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from typing import TypeVar
+
+from torch import Tensor
 
 from spikewatch.ingest.errors import GeometryError, IngestError
 from spikewatch.ingest.slicing.slicer import Slice
 from spikewatch.model.letterbox import Letterbox
-from spikewatch.service.errors import ServiceError
+from spikewatch.service.errors import PayloadTooLarge, ServiceError
 from spikewatch.service.inference.engine import Engine, SequenceState
 from spikewatch.service.inference.options import SessionOptions
 from spikewatch.service.inference.serialize import window_message
@@ -20,7 +23,7 @@ from spikewatch.service.inference.window import InputSlice, WindowResult, prepar
 from spikewatch.service.schemas import Totals, Window
 from spikewatch.service.sessions.activity import ActivityTracker, Notifications
 from spikewatch.service.sessions.drops import DropReporter
-from spikewatch.service.sessions.feeder import SliceFeeder
+from spikewatch.service.sessions.feeder import SliceBudget, SliceFeeder
 from spikewatch.service.sessions.inbox import Command, Inbox
 from spikewatch.service.sessions.lease import FeedLease
 from spikewatch.service.sessions.lifecycle import Lifecycle
@@ -51,6 +54,7 @@ class Session:
         options: SessionOptions,
         *,
         source: SliceSource | None = None,
+        pool: Executor | None = None,
         durable: bool = False,
         inbox_slices: int,
         outbox_windows: int,
@@ -83,9 +87,10 @@ class Session:
         self.report_dropped_events = self._drops.report_events
         self._notify_worker = slot_lease.notify_worker
         self._space_available = asyncio.Event()
-        self._feeder = SliceFeeder(self._prepare_slice, self._enqueue)
+        self._feeder = SliceFeeder(self._prepare_slice, self._enqueue, pool)
         self._received_s = time.monotonic()
         self._letterbox: Letterbox | None = None
+        self._blank_frame: Tensor | None = None
         self.source: SliceSource = source or LiveSource(options)
 
     @property
@@ -113,12 +118,12 @@ class Session:
         if offset is not None:
             check_offset(offset, self.accepted_bytes, f"session {self.id}")
 
-    async def feed(self, data: bytes) -> None:
+    async def feed(self, data: bytes, budget: SliceBudget | None = None) -> None:
         """Cut the next bytes into slices and queue them; with policy `block`, wait while the inbox is full.
 
         Raises:
             IngestError: the bytes are invalid; slices before the fault are queued.
-            ServiceError: the session has ended.
+            ServiceError: the session has ended, or the budget is exhausted.
         """
         self.lifecycle.check_open()
         self.activity.record_client_activity()
@@ -127,7 +132,7 @@ class Session:
             self._received_s = time.monotonic()
             self.accepted_bytes += len(data)
             self.lifecycle.record_change()
-            await self._feeder.feed(self.source.feed(data))
+            await self._feeder.feed(self.source.feed(data), budget)
 
     async def drain_feeder(self) -> None:
         """Queue the slices that a cancelled feed has left; IngestError if its bytes are invalid."""
@@ -141,10 +146,10 @@ class Session:
             self.lifecycle.record_change()
             await self._feeder.feed(self.source.finish())
 
-    async def enqueue_slices(self, slices: Iterator[Slice]) -> None:
+    async def enqueue_slices(self, slices: Iterator[Slice | None], budget: SliceBudget) -> None:
         """Queue the slices of a recording, which is read instead of fed."""
         async with self._feeder.lock:
-            await self._feeder.feed(slices)
+            await self._feeder.feed(slices, budget)
 
     async def run_on_worker(self, action: Callable[[Engine], B]) -> B:
         """Run `action` on the worker thread after all slices queued so far; return its result."""
@@ -205,10 +210,10 @@ class Session:
 
     @asynccontextmanager
     async def flush_on_bad_input(self) -> AsyncIterator[None]:
-        """Emit the open window, complete or not, if the bytes fed in the block are invalid."""
+        """Emit the open window, complete or not, if the bytes fed in the block are invalid or too many."""
         try:
             yield
-        except IngestError:
+        except (IngestError, PayloadTooLarge):
             if self.close_error is None:
                 await self.emit_open_window()
             raise
@@ -259,14 +264,19 @@ class Session:
         spec = self.model.spec
         return window_message(result, spec.class_names, spec.training, self.dropped_windows)
 
+    def to_json(self, result: WindowResult) -> bytes:
+        """Return the same as JSON; the outbox keeps it."""
+        return self.to_message(result).model_dump_json().encode()
+
     def final_results(self) -> FinalResults:
         """Return the results that the client may still request after the end."""
         spec, dropped = self.model.spec, self.dropped_windows
-        return FinalResults(
-            self.outbox.save(),
-            self.current_totals(),
-            lambda result: window_message(result, spec.class_names, spec.training, dropped),
-        )
+
+        def to_json(result: WindowResult) -> bytes:  # refers to no part of the session, which may go
+            message = window_message(result, spec.class_names, spec.training, dropped)
+            return message.model_dump_json().encode()
+
+        return FinalResults(*self.outbox.kept(), self.current_totals(), to_json)
 
     def current_totals(self) -> Totals:
         """Return the sums over all results and drops so far."""
@@ -281,7 +291,12 @@ class Session:
             raise GeometryError(
                 f"the {self.options.format} stream does not name its sensor size: give width and height"
             )
-        return prepare_slice(part, self._letterbox, self.detector.spec, self._received_s)
+        if part.n_events or self._blank_frame is None:
+            prepared = prepare_slice(part, self._letterbox, self.detector.spec, self._received_s)
+            if not part.n_events:
+                self._blank_frame = prepared.frame
+            return prepared
+        return InputSlice(part.t0_us, part.t1_us, 0, part.discontinuity, self._blank_frame, self._received_s)
 
     async def _enqueue(self, part: InputSlice) -> None:
         while True:

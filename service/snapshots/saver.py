@@ -94,6 +94,12 @@ class SnapshotManager:
         """Wait for saves and deletes under way."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def close(self) -> None:
+        """Wait for saves and deletes under way, then release the store."""
+        await self.wait_for_pending()
+        if self._store is not None:
+            self._store.close()
+
     def save_if_due(self, session: Session) -> None:
         """Start to save a session if its interval has passed and it has changed. Does not wait."""
         now_s = time.monotonic()
@@ -190,8 +196,9 @@ class SnapshotManager:
         try:
             async with self._lock(session_id):
                 await asyncio.to_thread(store.delete, session_id)
-        except OSError as error:
-            failure = SnapshotStoreError(f"the snapshot could not be deleted: {error.strerror}")
+        except (OSError, SnapshotStoreError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            failure = SnapshotStoreError(f"the snapshot could not be deleted: {reason}")
             self._record_failure(session_id, failure)
             raise failure from error
         finally:

@@ -17,6 +17,7 @@ from spikewatch.atomic_file import temporary_file
 from spikewatch.service.errors import InvalidSettings, InvalidSnapshot, SnapshotStoreError
 from spikewatch.service.limits import QUALIFIED_ID_PATTERN
 from spikewatch.service.settings import Settings
+from spikewatch.service.snapshots.folder_lock import FolderLock
 
 _HEADER_PREFIX = b"spikewatch-snapshot sha256="
 _HEADER_BYTES = len(_HEADER_PREFIX) + 64 + 1
@@ -31,7 +32,7 @@ def make_store(settings: Settings, state_bytes: int) -> "SnapshotStore | None":
 
     Raises:
         OSError: the directory cannot be used.
-        InvalidSettings: the store is too small for `max_sessions` snapshots.
+        InvalidSettings: the store is too small for `max_sessions` snapshots, or another service uses it.
     """
     if settings.snapshot_dir is None:
         return None
@@ -68,20 +69,25 @@ class SnapshotStore(Protocol):
     def exists(self, session_id: str) -> bool:
         """Return whether there is a snapshot of this session."""
 
+    def close(self) -> None:
+        """Release the store, so that another process can use it; later writes fail."""
+
 
 class DirectoryStore:
     """Snapshots as files of one directory, bounded in number and bytes. Evicts the oldest file first."""
 
     def __init__(self, folder: Path, max_count: int, max_bytes: int) -> None:
-        """Create the directory if needed, and remove partial files of a killed process.
+        """Create the directory if needed, own it, and remove partial files of a killed process.
 
         Raises:
             OSError: the directory cannot be created or written to.
+            InvalidSettings: another running service uses the directory.
         """
         self._folder = folder
         self._max_count, self._max_bytes = max_count, max_bytes
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
+        self._owner = FolderLock(folder)
         for left in folder.glob("*.part"):
             left.unlink(missing_ok=True)
 
@@ -99,6 +105,7 @@ class DirectoryStore:
                 file.flush()
                 os.fsync(file.fileno())
             with self._lock:
+                self._owner.check()
                 evicted = self._select_evictions(path, _HEADER_BYTES + len(data), protected)
                 for other in evicted:
                     other.unlink(missing_ok=True)
@@ -127,11 +134,17 @@ class DirectoryStore:
         """See `SnapshotStore.delete`."""
         if self.exists(session_id):
             with self._lock:
+                self._owner.check()
                 self._path(session_id).unlink(missing_ok=True)
 
     def exists(self, session_id: str) -> bool:
         """See `SnapshotStore.exists`."""
         return re.fullmatch(QUALIFIED_ID_PATTERN, session_id) is not None and self._path(session_id).is_file()
+
+    def close(self) -> None:
+        """See `SnapshotStore.close`."""
+        with self._lock:
+            self._owner.release()
 
     def _path(self, session_id: str) -> Path:
         return self._folder / f"{session_id}.snapshot"

@@ -10,7 +10,9 @@ from spikewatch.model.detector import Detector
 from spikewatch.model.network.head import STRIDES, output_channels
 from spikewatch.model.network.state import check_state
 from spikewatch.model.nms import MAX_DETECTIONS
+from spikewatch.model.spec import ModelSpec
 from spikewatch.service.inference.options import SessionOptions
+from spikewatch.service.inference.tracker import Tracks, check_tracks
 from spikewatch.service.inference.window import WindowOptions, WindowState
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.snapshots.schema import SessionSnapshot
@@ -26,11 +28,10 @@ def check_snapshot(
 ) -> None:
     """Check all that the types of the schema cannot express; raise as `check_sequence`."""
     check_sequence(metadata.window, len(metadata.buffered), tensors, detector, options.window)
-    spec = detector.spec
-    for result in (*metadata.outbox.delivered, *metadata.outbox.pending):
-        highest = max(result.class_id, default=0)
-        if highest >= len(spec.class_names):
-            raise ValueError(f"class {highest} of result {result.seq} is none of {spec.class_names}")
+    _check_results(metadata, detector.spec)
+    totals, layers = metadata.totals, {layer.name for layer in detector.layers}
+    if unknown := sorted((totals.layer_rates.keys() | totals.layer_energy.keys()) - layers):
+        raise ValueError(f"layers {unknown[:3]} are none of the {len(layers)} layers of the network")
 
 
 def check_sequence(
@@ -40,7 +41,7 @@ def check_sequence(
     detector: Detector,
     options: WindowOptions,
 ) -> None:
-    """Check the window, the membranes and the frames of the buffered slices.
+    """Check the window, its tracks, the membranes and the frames of the buffered slices.
 
     Raises:
         ValueError: a value or a tensor does not fit the network or the options.
@@ -54,6 +55,25 @@ def check_sequence(
     frame = (spec.config.in_channels, spec.input_height, spec.input_width)
     for i in range(buffered):
         _check_floats(f"held.{i}", tensors, frame)
+    check_tracks(window.tracks or Tracks(), window.position_us, len(spec.class_names))
+
+
+def _check_results(metadata: SessionSnapshot, spec: ModelSpec) -> None:
+    """Check that the numbers of results rise, and that each has boxes that this network could give."""
+    next_seq = 0
+    for result in (*metadata.outbox.delivered, *metadata.outbox.pending):
+        if not next_seq <= result.seq < metadata.window.seq:
+            raise ValueError(
+                f"result {result.seq} follows {next_seq - 1}; expected rising numbers below "
+                f"{metadata.window.seq}"
+            )
+        next_seq = result.seq + 1
+        highest = max(result.class_id, default=0)
+        if highest >= len(spec.class_names) or len(result.class_id) > MAX_DETECTIONS:
+            raise ValueError(
+                f"result {result.seq} has {len(result.class_id)} boxes of classes up to {highest}; expected "
+                f"at most {MAX_DETECTIONS} of {spec.class_names}"
+            )
 
 
 def _check_window(window: WindowState, buffered: int, detector: Detector, options: WindowOptions) -> None:

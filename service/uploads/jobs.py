@@ -25,7 +25,7 @@ class UploadRegistry:
     def __init__(self, manager: SessionManager, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
         self._manager = manager
-        self.spool = Spool(manager.settings.max_spool_bytes)
+        self.spool = Spool(manager.settings.max_spool_bytes, manager.upload_pool)
         self._uploads: dict[str, Upload] = {}
         manager.metrics.jobs.set_function(lambda: len(self._uploads))
 

@@ -6,6 +6,7 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
+from spikewatch.service.errors import ResultsExpired
 from spikewatch.service.uploads.upload import Upload
 
 
@@ -25,7 +26,10 @@ class UploadResponse(Response):
         self._timeout_s = timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Stream the lines; stop if the client does not read within the idle timeout."""
+        """Stream the lines; stop if the client does not read within the idle timeout.
+
+        Another request that reads the same results can make the next one expire: the response ends there.
+        """
         headers = [
             (b"content-type", b"application/x-ndjson"),
             (b"location", f"/v1/detections/{self._upload.job_id}".encode()),
@@ -36,7 +40,7 @@ class UploadResponse(Response):
                 message = {"type": "http.response.body", "body": line, "more_body": True}
                 await asyncio.wait_for(send(message), self._timeout_s)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except (TimeoutError, OSError, ClientDisconnect):
+        except (TimeoutError, OSError, ClientDisconnect, ResultsExpired):
             pass
         finally:
             await self._upload.detach(self._request)

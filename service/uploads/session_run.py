@@ -40,7 +40,7 @@ async def run_to_completion(
     async def collect_results() -> None:
         try:
             while True:
-                await on_result(await session.outbox.get())
+                await on_result((await session.outbox.get()).result)
         except SessionClosed as error:
             if error is not ended:
                 raise

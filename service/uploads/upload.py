@@ -27,6 +27,7 @@ from spikewatch.service.inference.sources import RecordingSource, SliceSource
 from spikewatch.service.inference.window import WindowResult
 from spikewatch.service.schemas import JobInfo, JobState, Summary
 from spikewatch.service.session_manager.manager import SessionManager
+from spikewatch.service.sessions.feeder import SliceBudget
 from spikewatch.service.sessions.resume import ReplayLog, check_available, check_offset
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.tasks import cancel_and_wait
@@ -79,6 +80,7 @@ class Upload:
         self._log: ReplayLog[ResultLine] = ReplayLog(
             manager.settings.max_pending_result_bytes, size_of=lambda line: len(line.text)
         )
+        self._budget = SliceBudget(manager.settings.max_slices_per_upload, "upload", "max_slices_per_upload")
         self._changed = asyncio.Event()
         self._summary: Summary | None = None
         self._failure: Exception | None = None
@@ -175,12 +177,22 @@ class Upload:
             else:
                 await self._wait_for_change()
 
-    def available_lines(self, seq: int) -> bytes:
-        """Return all lines from `seq` on; ResultsExpired if some are no longer kept."""
+    def available_lines(self, seq: int) -> AsyncIterator[bytes]:
+        """Return all present lines from `seq` on; each is read from the log when its turn comes.
+
+        Raises:
+            ResultsExpired: some of them are no longer kept, now or, while iterating, when their turn comes.
+        """
         check_available(seq, self._log.oldest_seq)
-        lines = [self._log.read(number).text for number in range(seq, self._log.next_seq)]
-        self._changed.set()
-        return b"".join([*lines, self._final_line()] if self.finished_s is not None else lines)
+        return self._lines(range(seq, self._log.next_seq), self.finished_s is not None)
+
+    async def _lines(self, numbers: range, with_last: bool) -> AsyncIterator[bytes]:
+        for number in numbers:
+            line = self._log.read(number).text
+            self._changed.set()
+            yield line
+        if with_last:
+            yield self._final_line()
 
     async def detach(self, request: Request) -> None:
         """Release a request that has ended; cancel the upload unless it can be resumed."""
@@ -280,7 +292,7 @@ class Upload:
                 session = await self._admission.create_when_available(
                     lambda: self._open_session(options, source)
                 )
-                await self._run_session(session, session.enqueue_slices(source.slices()))
+                await self._run_session(session, session.enqueue_slices(source.parts(), self._budget))
 
     async def _open_session(self, options: SessionOptions, source: SliceSource | None = None) -> Session:
         client, watched_as = self._client, self._query.watched_as
@@ -297,9 +309,9 @@ class Upload:
 
     async def _feed(self, session: Session, head: bytes, body: AsyncIterator[bytes]) -> None:
         if head:
-            await session.feed(head)
+            await session.feed(head, self._budget)
         async for chunk in body:
-            await session.feed(chunk)
+            await session.feed(chunk, self._budget)
 
     async def _run_session(self, session: Session, feed: FeedCoroutine) -> None:
         """Feed the session, collect its results, and make the summary."""
@@ -326,6 +338,6 @@ class Upload:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wait_for_change(), POLL_S)
         if self._query.watched_as is None:
-            text = session.to_message(result).model_dump_json().encode() + b"\n"
+            text = session.to_json(result) + b"\n"
             self._log.append(ResultLine(self._log.next_seq, text))
             self._changed.set()

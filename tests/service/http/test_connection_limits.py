@@ -209,6 +209,49 @@ def test_message_beyond_limit_is_rejected(detector: Detector) -> None:
         assert met(live, "message_size") == 1
 
 
+def handshake(path: str, *headers: bytes, key: bool = True) -> bytes:
+    lines = [
+        f"GET {path} HTTP/1.1".encode(),
+        b"Host: x",
+        b"Connection: Upgrade",
+        b"Upgrade: websocket",
+        *headers,
+    ]
+    lines += [b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="] if key else []
+    return b"\r\n".join([*lines, b"Sec-WebSocket-Version: 13", b"", b""])
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (handshake("/v1/sessions/x/stream", b"Cookie: " + b"a" * 9000), (431, "headers_too_large")),
+        (handshake("/v1/sessions/" + "a" * 9000 + "/stream"), (431, "headers_too_large")),
+        (
+            handshake("/v1/sessions/x/stream", *[b"X-%d: 1" % i for i in range(200)]),
+            (431, "headers_too_large"),
+        ),
+        (handshake("/v1/sessions/x/stream", key=False), (400, "bad_request")),
+        (handshake("/nowhere"), (404, "not_found")),
+        (handshake("/v1/sessions/x/stream", b"Origin: http://elsewhere"), (403, "origin_refused")),
+    ],
+)
+def test_bad_handshake_is_closed_with_a_problem(live: Live, head: bytes, expected: tuple[int, str]) -> None:
+    refused = live.metric("spikewatch_refused_total")
+    with raw(live, head) as client:
+        assert code_of(rest(client)) == expected
+    assert live.metric("spikewatch_refused_total") == refused + 1
+
+
+def test_watcher_may_send_control_frames_only(live: Live) -> None:
+    session_id, before = live.open(), met(live, "message_size")
+    with upgraded(live, f"/v1/sessions/{session_id}/watch") as client:
+        client.sendall(frame(9, bytes(125)))
+        client.sendall(b"\x82\xff" + struct.pack(">Q", 4 << 20) + bytes(4) + bytes(1000))
+        assert struct.pack(">H", 1009) in rest(client)
+    assert met(live, "message_size") == before + 1
+    live.http.delete(f"/v1/sessions/{session_id}")
+
+
 def test_websocket_without_pong_is_closed(detector: Detector) -> None:
     with live_service(detector, ping_timeout_s=0.2) as live:
         session_id = live.open()

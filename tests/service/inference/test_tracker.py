@@ -10,7 +10,7 @@ import pytest
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint
 from spikewatch.model.detections import Detections
 from spikewatch.model.detector import Detector
-from spikewatch.service.inference.tracker import Track, Tracks, diou, update_tracks
+from spikewatch.service.inference.tracker import MAX_TRACKS, Track, Tracks, diou, update_tracks
 from tests.service.support.console import Done
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, talk, upload
 
@@ -181,3 +181,14 @@ def test_restored_session_continues_its_tracks(live: Live) -> None:
     windows += live.http.post(f"/v1/sessions/{second}/events", content=data[half + 80 :]).json()["windows"]
     windows += live.http.delete(f"/v1/sessions/{second}").json()["windows"]
     assert comparable(windows) == comparable(expected)
+
+
+def test_number_of_tracks_is_bounded_and_the_latest_stay() -> None:
+    tracks = Tracks()
+    for result in range(8):  # 100 boxes each, all far from those before, within one second
+        xywh = np.array([[result * 100 + i, 20 * i, 4, 4] for i in range(100)], np.float32)
+        boxes = Detections(xywh, np.ones(100, np.float32), np.zeros(100, np.int64), result * 1000)
+        tracks, ids = update_tracks(tracks, boxes)
+    assert len(tracks.known) == MAX_TRACKS
+    assert tracks.dropped == 100
+    assert {track.id for track in tracks.known} == set(range(301, 801)) >= set(ids)

@@ -32,6 +32,11 @@ def undisturbed(live: Live) -> list[dict]:
     return comparable(upload(live, dat_file(8), **LOW)[0])
 
 
+def track(number: int, class_id: int = 0, t_us: int = 0) -> dict[str, object]:
+    box = {"centre_px": [9.0, 9.0], "size_px": [5.0, 5.0], "velocity_px_s": None}
+    return {"id": number, "class_id": class_id, **box, "t_us": t_us, "missed": 0}
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -67,6 +72,13 @@ def undisturbed(live: Live) -> list[dict]:
         ("held", [{"t0_us": 0, "t1_us": 1, "n_events": 1}]),
         ("outbox.gone", -1),
         ("outbox.read", [{}]),
+        ("window.seq", 0),
+        ("totals.layer_rates", {"a_layer_of_my_own": 0.5}),
+        ("window.tracks", {"next_id": 3, "known": [track(1, t_us=2**53)]}),
+        ("window.tracks", {"next_id": 3, "known": [track(1), track(1)]}),
+        ("window.tracks", {"next_id": 3, "known": [track(3)]}),
+        ("window.tracks", {"next_id": 3, "known": [track(1, class_id=2)]}),
+        ("window.tracks", {"next_id": 10**6, "known": [track(i + 1) for i in range(501)]}),
     ],
 )
 def test_forged_snapshot_is_rejected_and_changes_nothing(

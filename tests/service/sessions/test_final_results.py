@@ -6,7 +6,7 @@ import socket
 from spikewatch.model.detector import Detector
 from spikewatch.service.schemas import Totals
 from spikewatch.service.session_manager.ended import MAX_FINAL_RESULTS, EndedSessions, EndReason
-from spikewatch.service.sessions.outbox import FinalResults, OutboxState
+from spikewatch.service.sessions.outbox import FinalResults
 from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, upload
 from tests.service.support.streams import LOW, post, stream
@@ -84,7 +84,7 @@ def test_repeated_results_do_not_count_towards_the_limit(detector: Detector) -> 
 
 def test_latest_ended_sessions_are_kept() -> None:
     endings = EndedSessions()
-    farewell = FinalResults(OutboxState((), (), 0, 0), Totals(), lambda result: result)  # type: ignore[arg-type,return-value]
+    farewell = FinalResults([], [], 0, Totals(), lambda _result: b"")
     for number in range(MAX_FINAL_RESULTS + 1):
         endings.record(str(number), EndReason("client", ""), farewell)
     assert endings.final_results("0") is None

@@ -84,7 +84,7 @@ def test_snapshots_of_open_sessions_are_not_evicted(detector: Detector, tmp_path
         saved(live, "b", 1)
         assert [keeper.has_snapshot(x) for x in ("a", "b", "old")] == [True, True, False]
         assert live.metric('spikewatch_snapshots_total{outcome="evicted"}') == 1
-        store._max_bytes = sum(path.stat().st_size for path in tmp_path.iterdir()) - 1
+        store._max_bytes = sum(path.stat().st_size for path in tmp_path.glob("*.snapshot")) - 1
         post(live, "b", dat_stream(2)[2400:])
         answer = live.http.post("/v1/sessions/b/snapshot")
         assert problem(answer) == (503, "snapshot_failed")

@@ -29,6 +29,11 @@ def test_stored_snapshot_is_read_by_another_process(tmp_path: Path) -> None:
     first.put("a", b"one")
     first.put("a", b"two")
     first.put("b", b"")
+    with pytest.raises(
+        InvalidSettings, match=rf"belongs to another running service \(epoch=1 pid={os.getpid()}"
+    ):
+        store(tmp_path)
+    first.close()
     second = store(tmp_path)
     assert (second.get("a"), second.get("b"), second.exists("a")) == (b"two", b"", True)
     second.delete("a")
@@ -119,6 +124,7 @@ def test_partial_write_is_ignored_and_removed(tmp_path: Path) -> None:
     part = tmp_path / "deep/snapshots/a.123.part"
     part.write_bytes(b"spikewatch-snapshot sha2")
     assert snapshots.get("a") == b"good"
+    snapshots.close()
     again = store(tmp_path)
     assert again.get("a") == b"good"
     assert not part.exists()
@@ -135,4 +141,20 @@ def test_full_disk_keeps_the_previous_snapshot(tmp_path: Path, monkeypatch: pyte
     with pytest.raises(OSError, match="No space"):
         snapshots.put("a", b"better")
     assert snapshots.get("a") == b"good"
-    assert [p.name for p in (tmp_path / "deep/snapshots").iterdir()] == ["a.snapshot"]
+    assert {p.name for p in (tmp_path / "deep/snapshots").iterdir()} == {"a.snapshot", "owner"}
+
+
+def test_owner_that_lost_its_folder_writes_nothing_more(tmp_path: Path) -> None:
+    """As on a network file system whose locks do not reach other machines."""
+    older = store(tmp_path)
+    older.put("a", b"one")
+    (tmp_path / "deep/snapshots/owner").unlink()
+    newer = store(tmp_path)
+    newer.put("a", b"two")
+    (tmp_path / "deep/snapshots/owner").write_text("epoch=7 pid=1 host=elsewhere\n")
+    for loser in (older, newer):
+        with pytest.raises(SnapshotStoreError, match="belongs to another service now"):
+            loser.put("a", b"three")
+        with pytest.raises(SnapshotStoreError, match="belongs to another service now"):
+            loser.delete("a")
+    assert newer.get("a") == b"two"

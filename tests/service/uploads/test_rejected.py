@@ -1,5 +1,6 @@
 """Uploads for which there is no room: refused soon, and taken when their client obeys Retry-After."""
 
+import errno
 import socket
 import threading
 from collections.abc import Callable
@@ -91,6 +92,22 @@ def test_upload_beyond_spool_limit_is_rejected(detector: Detector, tmp_path: Pat
     with live_service(detector, max_spool_bytes=len(data) + 60_000) as live:
         broken_off(live, "other", data[:80_000], len(data))
         check_taken_later(live.http, "spool_full", lambda: live.http.delete("/v1/detections/other"), data)
+        assert live.registry.spool.used_bytes == 0
+
+
+@pytest.mark.parametrize("call", ["tempfile.mkdtemp", "subprocess.Popen.__init__", "pathlib.Path.open"])
+def test_upload_without_disk_or_descriptors_is_rejected(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    data = as_hdf5(tmp_path, 4)
+
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(tmp_path))
+
+    with live_service(detector) as live:
+        monkeypatch.setattr(call, fails)
+        check_taken_later(live.http, "spool_full", monkeypatch.undo, data)
+        assert live.metric('spikewatch_refused_total{code="spool_full"}') == 2
         assert live.registry.spool.used_bytes == 0
 
 
