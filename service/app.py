@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -22,9 +23,11 @@ from spikewatch.service.api import (
     viewer,
     watch,
 )
+from spikewatch.service.api.openapi import describe
 from spikewatch.service.api.snapshots import TransferLimiter
 from spikewatch.service.auth.access import Authenticator
 from spikewatch.service.auth.middleware import AuthMiddleware
+from spikewatch.service.errors import InvalidSettings
 from spikewatch.service.http import problems
 from spikewatch.service.model_catalog import load_weights
 from spikewatch.service.session_manager.manager import SessionManager
@@ -49,6 +52,17 @@ def _default_threads() -> int:
     return max(1, min(torch.get_num_threads(), len(os.sched_getaffinity(0)) - 1))
 
 
+def check_device(name: str) -> None:
+    """Raise InvalidSettings unless torch can compute on a device."""
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).partition("\n")[0][:160]
+        raise InvalidSettings(
+            f"device {name!r} cannot be used: {reason}; use cpu, or cuda on a machine with an NVIDIA GPU"
+        ) from None
+
+
 def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     """Build the service. The default model is `detector`, or loaded as the settings say.
 
@@ -56,10 +70,11 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
         CheckpointError: the weights cannot be read.
         ConfigError: the weights are for still pictures, or the runtime does not support them.
         OSError: the snapshot directory cannot be used.
-        InvalidSettings: API keys or weights cannot be read, or the snapshot store is too small for all
-            sessions.
+        InvalidSettings: API keys or weights cannot be read, the device cannot be used, or the snapshot store
+            is too small for all sessions, or belongs to another service.
     """
     access = Authenticator(settings)
+    check_device(settings.device)
     threads = settings.threads or _default_threads()
     torch.set_num_threads(1)  # for all threads but the worker, see `claim_all_cores`
     detector = detector or load_weights(settings.weights, settings)
@@ -76,7 +91,16 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
         await jobs.stop()
         await host.stop()
 
-    app = FastAPI(title="Spikewatch", version=settings.version, description=DESCRIPTION, lifespan=lifespan)
+    app = FastAPI(
+        title="Spikewatch",
+        version=settings.version,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.openapi = cache(partial(describe, app, settings, access))  # type: ignore[method-assign]
     app.state.manager, app.state.registry = host, jobs
     app.state.authenticator, app.state.transfer_limiter = access, TransferLimiter(settings.max_states)
     app.add_middleware(AuthMiddleware, authenticator=access, metrics=host.metrics)
@@ -86,6 +110,7 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     for module in (detections, sessions, snapshots, tickets, stream, watch, models, health, viewer):
         app.include_router(module.router)
     app.mount("/viewer", viewer.viewer_files)
+    app.mount("/docs", viewer.docs_files)
     if settings.pages is not None:
         app.mount("/pages", viewer.ViewerFiles(directory=settings.pages, html=True))
     return app

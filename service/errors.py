@@ -13,6 +13,7 @@ ServiceError                 500 internal
 ├── TooManySessions          503 sessions_full     (Retry-After)
 ├── Draining                 503 draining          (Retry-After)
 ├── PayloadTooLarge          413 too_large
+├── UnsupportedBody          415 unsupported_body
 ├── ClientDisconnected       499 client_gone       (for the log and the metric: no client can receive it)
 ├── RequestTimeout           408 too_slow
 ├── BadRequest               400 bad_request
@@ -134,6 +135,12 @@ class PayloadTooLarge(ServiceError):
     """A body, message or result exceeds its size limit."""
 
     status, code = 413, "too_large"
+
+
+class UnsupportedBody(ServiceError):
+    """The body is a form instead of the bytes of a stream."""
+
+    status, code = 415, "unsupported_body"
 
 
 class ClientDisconnected(ServiceError):

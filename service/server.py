@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from collections.abc import Callable
 from functools import partial
 
 import uvicorn
@@ -23,9 +24,17 @@ log = logging.getLogger("spikewatch.server")
 class DrainingServer(uvicorn.Server):
     """A uvicorn server that drains sessions before it closes their connections."""
 
-    def __init__(self, config: uvicorn.Config, manager: SessionManager) -> None:
+    def __init__(
+        self, config: uvicorn.Config, manager: SessionManager, on_started: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._manager = manager
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen, then report it. Raises OSError if another process listens on the port by now."""
+        await super().startup(sockets)
+        self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain sessions, then stop. WebSockets receive their last windows and close with 1001."""
@@ -35,8 +44,10 @@ class DrainingServer(uvicorn.Server):
             await self.lifespan.shutdown()
 
 
-def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
-    """Return a server that is ready to run.
+def make_server(
+    app: FastAPI, settings: Settings, on_started: Callable[[], None] = lambda: None
+) -> DrainingServer:
+    """Return a server that is ready to run, and calls `on_started` once it listens.
 
     WebSocket compression is off, because it costs more time than the smaller messages save.
     """
@@ -65,5 +76,6 @@ def make_server(app: FastAPI, settings: Settings) -> DrainingServer:
         ws_ping_timeout=settings.ping_timeout_s,
         timeout_graceful_shutdown=max(1, int(settings.drain_timeout_s)),
         server_header=False,
+        root_path=settings.root_path,
     )
-    return DrainingServer(config, host)
+    return DrainingServer(config, host, on_started)

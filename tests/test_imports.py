@@ -67,7 +67,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"learner"},
     ],
     "service": [
-        {"errors", "limits", "settings", "log_config", "process_memory", "tasks"},
+        {"errors", "limits", "listen", "settings", "log_config", "process_memory", "tasks"},
         {"schemas", "model_catalog", "plotting"},
         {"bench"},
         {"inference"},

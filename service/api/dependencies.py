@@ -1,11 +1,13 @@
 """FastAPI dependencies and OpenAPI fragments that several routes share."""
 
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 from starlette.requests import HTTPConnection
 
 from spikewatch.service.auth.client import Client
+from spikewatch.service.errors import UnsupportedBody
 from spikewatch.service.schemas import Problem
 from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.session import Session
@@ -18,10 +20,18 @@ OCTET_STREAM_BODY: dict[str, Any] = {
 }
 
 
-PROBLEM_RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "content": {"application/problem+json": {}}}
-    for status in (400, 401, 403, 404, 408, 409, 410, 413, 422, 429, 500, 503)
-}
+PROBLEM_SCHEMA = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI responses of a route for these errors."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {"application/problem+json": {"schema": PROBLEM_SCHEMA}},
+        }
+        for status in statuses
+    }
 
 
 def get_manager(request: Request) -> SessionManager:
@@ -40,6 +50,16 @@ def get_client(connection: HTTPConnection) -> Client:
 
 
 ClientDep = Annotated[Client, Depends(get_client)]
+
+
+def require_plain_body(request: Request) -> None:
+    """Raise UnsupportedBody for a form, which HTML pages and `curl -F` send: its parts are not the bytes."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind.startswith("multipart/"):
+        raise UnsupportedBody(
+            f"got a body of type {kind}, expected the bytes alone; send the file itself, as with "
+            "curl --data-binary @FILE"
+        )
 
 
 def get_session(session_id: str, manager: ManagerDep, client: ClientDep) -> Session:

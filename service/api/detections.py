@@ -9,10 +9,11 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from spikewatch.service.api.dependencies import (
     OCTET_STREAM_BODY,
-    PROBLEM_RESPONSES,
     ClientDep,
     ManagerDep,
     Seq,
+    problems,
+    require_plain_body,
 )
 from spikewatch.service.http.pieces import PiecesResponse
 from spikewatch.service.schemas import JobInfo
@@ -21,7 +22,7 @@ from spikewatch.service.uploads.query import UploadQuery
 from spikewatch.service.uploads.response import UploadResponse
 from spikewatch.service.uploads.upload import Upload
 
-router = APIRouter(prefix="/v1", tags=["recordings"], responses=PROBLEM_RESPONSES)
+router = APIRouter(prefix="/v1", tags=["recordings"])
 
 NDJSON_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"application/x-ndjson": {}}, "description": "windows, then a summary"}
@@ -49,7 +50,11 @@ UploadDep = Annotated[Upload, Depends(get_upload)]
 
 
 @router.post(
-    "/detections", openapi_extra=OCTET_STREAM_BODY, response_class=Response, responses=NDJSON_RESPONSES
+    "/detections",
+    openapi_extra=OCTET_STREAM_BODY,
+    response_class=Response,
+    responses=NDJSON_RESPONSES | problems(400, 404, 408, 409, 410, 413, 415, 422, 500, 503),
+    dependencies=[Depends(require_plain_body)],
 )
 async def create_detections(
     request: Request,
@@ -83,20 +88,24 @@ async def create_detections(
     return UploadResponse(upload, request, query.seq, manager.settings.idle_timeout_s)
 
 
-@router.get("/detections/{job_id}")
+@router.get("/detections/{job_id}", responses=problems(404))
 async def get_upload_info(upload: UploadDep) -> JobInfo:
     """Return the progress of an upload, and its summary or error once it has ended."""
     return upload.info
 
 
-@router.get("/detections/{job_id}/results", response_class=Response, responses=NDJSON_RESPONSES)
+@router.get(
+    "/detections/{job_id}/results",
+    response_class=Response,
+    responses=NDJSON_RESPONSES | problems(404, 410, 422),
+)
 async def get_results(upload: UploadDep, manager: ManagerDep, seq: Seq = 0) -> Response:
     """Return the present results from `seq` on; once the upload has ended, its last line too."""
     lines, timeout_s = upload.available_lines(seq or 0), manager.settings.idle_timeout_s
     return PiecesResponse(lines, timeout_s, media_type="application/x-ndjson")
 
 
-@router.delete("/detections/{job_id}", status_code=204, response_class=Response)
+@router.delete("/detections/{job_id}", status_code=204, response_class=Response, responses=problems(404))
 async def delete_upload(upload: UploadDep, registry: RegistryDep) -> None:
     """End an upload and delete its results."""
     await registry.delete(upload)

@@ -1,17 +1,13 @@
 """The models of the service, as our own API and as the Open Inference Protocol v2."""
 
-from typing import Any
-
 from fastapi import APIRouter, Response
 from pydantic import Field
 
-from spikewatch.service.api.dependencies import ManagerDep
+from spikewatch.service.api.dependencies import ManagerDep, problems
 from spikewatch.service.api.health import NOT_READY_RESPONSE
 from spikewatch.service.model_catalog import ModelEntry
-from spikewatch.service.schemas import Problem, Schema
+from spikewatch.service.schemas import Schema
 from spikewatch.service.session_manager.manager import SessionManager
-
-PROBLEM_RESPONSE: dict[str, Any] = {"model": Problem, "content": {"application/problem+json": {}}}
 
 router = APIRouter(tags=["models"])
 
@@ -105,7 +101,7 @@ async def list_models(manager: ManagerDep) -> ModelList:
     )
 
 
-@router.get("/v2/models/{name}", responses={404: PROBLEM_RESPONSE})
+@router.get("/v2/models/{name}", responses=problems(404))
 async def get_model_metadata(name: str, manager: ManagerDep) -> dict[str, object]:
     """Return model metadata: one slice in, head logits out; the membranes stay on the server."""
     entry = manager.models.catalog.find(name)
@@ -123,7 +119,7 @@ async def get_model_metadata(name: str, manager: ManagerDep) -> dict[str, object
     }
 
 
-@router.get("/v2/models/{name}/ready", responses=NOT_READY_RESPONSE | {404: PROBLEM_RESPONSE})
+@router.get("/v2/models/{name}/ready", responses=NOT_READY_RESPONSE | problems(404))
 async def get_model_readiness(name: str, manager: ManagerDep, response: Response) -> dict[str, object]:
     """Return 200 if the model is loaded and runs; 503 if it failed, or is loaded on demand only."""
     entry = manager.models.catalog.find(name)

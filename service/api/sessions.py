@@ -8,7 +8,6 @@ from pydantic import ValidationError
 
 from spikewatch.service.api.dependencies import (
     OCTET_STREAM_BODY,
-    PROBLEM_RESPONSES,
     ClientDep,
     ManagerDep,
     Offset,
@@ -16,6 +15,8 @@ from spikewatch.service.api.dependencies import (
     SessionDep,
     get_manager,
     get_session,
+    problems,
+    require_plain_body,
 )
 from spikewatch.service.api.feeding import (
     claimed,
@@ -56,7 +57,7 @@ SESSION_BODY: dict[str, Any] = {
 MAX_REQUEST_BYTES = 64 * 1024
 """Limit of the JSON body that opens a session."""
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEM_RESPONSES)
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 
 class Ended(Schema):
@@ -72,7 +73,7 @@ def session_info(session: Session, manager: SessionManager, with_layers: bool = 
     width, height = session.source.sensor_size
     return SessionInfo(
         session_id=session.id,
-        stream_url=f"/v1/sessions/{session.id}/stream",
+        stream_url=f"{manager.settings.root_path}/v1/sessions/{session.id}/stream",
         state=session.lifecycle.state,
         closes_in_s=round(manager.idle_policy.timeout_s - session.activity.idle_s, 3)
         if session.lifecycle.state == "idle"
@@ -114,7 +115,12 @@ async def parse_session_request(request: Request) -> SessionRequest:
         raise RequestValidationError(error.errors()) from None
 
 
-@router.post("", status_code=201, openapi_extra=SESSION_BODY)
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra=SESSION_BODY,
+    responses=problems(400, 404, 408, 409, 410, 413, 422, 500, 503),
+)
 async def open_session(
     requested: Annotated[SessionRequest, Depends(parse_session_request)],
     manager: ManagerDep,
@@ -134,7 +140,7 @@ async def open_session(
         own_id = requested.session_id
         session_id = client.new_id() if own_id is None else client.qualify_id(own_id)
         session = await manager.open(entry, session_options(requested, entry.spec), client, session_id)
-    response.headers["Location"] = f"/v1/sessions/{session.id}"
+    response.headers["Location"] = f"{manager.settings.root_path}/v1/sessions/{session.id}"
     return session_info(session, manager)
 
 
@@ -147,7 +153,7 @@ async def list_sessions(manager: ManagerDep, client: ClientDep) -> SessionList:
     return SessionList(sessions=sessions, max_sessions=manager.settings.max_sessions)
 
 
-@router.get("/{session_id}")
+@router.get("/{session_id}", responses=problems(404, 410))
 async def get_session_info(session: SessionDep, manager: ManagerDep) -> SessionInfo:
     """Return one session, with the firing rate of each layer in its last window."""
     return session_info(session, manager, with_layers=True)
@@ -157,7 +163,8 @@ async def get_session_info(session: SessionDep, manager: ManagerDep) -> SessionI
     "/{session_id}/events",
     openapi_extra=OCTET_STREAM_BODY,
     response_class=Response,
-    responses={200: {"model": Windows}},
+    responses={200: {"model": Windows}, **problems(404, 408, 409, 410, 413, 415, 422, 500, 503)},
+    dependencies=[Depends(require_plain_body)],
 )
 async def post_events(
     session: SessionDep, manager: ManagerDep, request: Request, offset: Offset = None, seq: Seq = None
@@ -181,7 +188,11 @@ async def post_events(
     return results_response(results, rest, settings.idle_timeout_s)
 
 
-@router.delete("/{session_id}", response_class=Response, responses={200: {"model": Ended}})
+@router.delete(
+    "/{session_id}",
+    response_class=Response,
+    responses={200: {"model": Ended}, **problems(404, 409, 410, 413, 422, 500)},
+)
 async def end_session(
     session_id: str, manager: ManagerDep, client: ClientDep, request: Request, seq: Seq = None
 ) -> Response:

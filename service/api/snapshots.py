@@ -12,10 +12,11 @@ from starlette.types import Receive, Scope, Send
 
 from spikewatch.service.api.dependencies import (
     OCTET_STREAM_BODY,
-    PROBLEM_RESPONSES,
     ClientDep,
     ManagerDep,
     SessionDep,
+    problems,
+    require_plain_body,
 )
 from spikewatch.service.api.feeding import claimed, displace_feeder, or_draining
 from spikewatch.service.errors import RequestTimeout, TooManyTransfers
@@ -88,7 +89,7 @@ SNAPSHOT_RESPONSE: dict[str, Any] = {
     "description": "safetensors; the header Spikewatch-Accepted-Bytes has the offset of the next byte",
 }
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEM_RESPONSES)
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 
 class Position(Schema):
@@ -135,7 +136,7 @@ ProcessedSessionDep = Annotated[Session, Depends(get_processed_session)]
 @router.get(
     "/{session_id}/state",
     response_class=Response,
-    responses={200: SNAPSHOT_RESPONSE},
+    responses={200: SNAPSHOT_RESPONSE, **problems(400, 404, 410, 422, 500, 503)},
 )
 async def get_state(
     session: ProcessedSessionDep, manager: ManagerDep, _: Annotated[None, Depends(transfer_slot)]
@@ -150,7 +151,12 @@ async def get_state(
     return StateResponse(data, headers, timeout_s, manager.metrics.bounds_met.labels("unread_answer").inc)
 
 
-@router.put("/{session_id}/state", openapi_extra=OCTET_STREAM_BODY)
+@router.put(
+    "/{session_id}/state",
+    openapi_extra=OCTET_STREAM_BODY,
+    responses=problems(400, 404, 408, 409, 410, 413, 415, 500, 503),
+    dependencies=[Depends(require_plain_body)],
+)
 async def put_state(
     session: SessionDep, manager: ManagerDep, limiter: TransferLimiterDep, request: Request
 ) -> Position:
@@ -185,7 +191,7 @@ async def _read_state(session: Session, manager: SessionManager, request: Reques
         ) from None
 
 
-@router.post("/{session_id}/snapshot")
+@router.post("/{session_id}/snapshot", responses=problems(400, 404, 410, 422, 500, 503))
 async def save_session(session: SessionDep, manager: ManagerDep) -> SavedState:
     """Save the session now; `POST /v1/sessions` resumes it, even after the service was killed."""
     position = await manager.snapshots.save(session)
@@ -194,7 +200,9 @@ async def save_session(session: SessionDep, manager: ManagerDep) -> SavedState:
     )
 
 
-@router.delete("/{session_id}/snapshot", status_code=204, response_class=Response)
+@router.delete(
+    "/{session_id}/snapshot", status_code=204, response_class=Response, responses=problems(400, 503)
+)
 async def delete_snapshot(session_id: str, manager: ManagerDep, client: ClientDep) -> None:
     """Delete the snapshot of a session, if there is one. The session itself stays open."""
     await manager.snapshots.delete(client.qualify_id(session_id))

@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter, Request
 
-from spikewatch.service.api.dependencies import PROBLEM_RESPONSES, ClientDep, SessionDep
+from spikewatch.service.api.dependencies import ClientDep, ManagerDep, SessionDep, problems
 from spikewatch.service.auth.access import Authenticator
 from spikewatch.service.auth.tickets import TICKET_LIFETIME_S
 from spikewatch.service.schemas import Schema
 
-router = APIRouter(prefix="/v1/sessions", tags=["sessions"], responses=PROBLEM_RESPONSES)
+router = APIRouter(prefix="/v1/sessions", tags=["sessions"])
 
 
 class Ticket(Schema):
@@ -19,12 +19,14 @@ class Ticket(Schema):
     watch_url: str
 
 
-@router.post("/{session_id}/ticket", status_code=201)
-async def issue_ticket(session: SessionDep, client: ClientDep, request: Request) -> Ticket:
+@router.post("/{session_id}/ticket", status_code=201, responses=problems(404, 410))
+async def issue_ticket(
+    session: SessionDep, client: ClientDep, manager: ManagerDep, request: Request
+) -> Ticket:
     """Issue a ticket for `WS .../stream?ticket=` or `WS .../watch?ticket=`: one connection within 30 s."""
     authenticator: Authenticator = request.app.state.authenticator
     ticket = authenticator.tickets.issue(client, session.id)
-    address = f"/v1/sessions/{session.id}"
+    address = f"{manager.settings.root_path}/v1/sessions/{session.id}"
     return Ticket(
         ticket=ticket,
         expires_in_s=TICKET_LIFETIME_S,

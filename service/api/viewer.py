@@ -26,12 +26,25 @@ class ViewerFiles(StaticFiles):
 
 
 viewer_files = ViewerFiles(directory=PACKAGE_DIR / "viewer")
+docs_files = ViewerFiles(directory=PACKAGE_DIR / "api_docs")
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def get_viewer_page() -> FileResponse:
     """Return the page of the viewer."""
     return FileResponse(PACKAGE_DIR / "viewer" / "index.html", headers=NO_CACHE)
+
+
+@router.api_route("/docs", methods=["GET", "HEAD"])
+async def get_docs_page() -> FileResponse:
+    """Return the page of the API's documentation; all that it needs is in the package."""
+    return FileResponse(PACKAGE_DIR / "api_docs" / "index.html", headers=NO_CACHE)
+
+
+@router.api_route("/favicon.ico", methods=["GET", "HEAD"])
+async def get_icon() -> FileResponse:
+    """Return the icon that browsers request for pages which name none."""
+    return FileResponse(PACKAGE_DIR / "viewer" / "icon.svg", headers=NO_CACHE)
 
 
 @router.api_route("/viewer/demo.dat", methods=["GET", "HEAD"])

@@ -14,8 +14,9 @@ from spikewatch.service.settings import Settings
 
 HEALTH_PREFIX = "/v2/health/"
 METRICS_PATH = "/metrics"
-PAGE_PATHS = ("/", "/docs", "/docs/oauth2-redirect", "/redoc", "/openapi.json")
-PAGE_PREFIXES = ("/viewer/", "/pages/")
+DEFAULT_PORTS = {"http": 80, "https": 443}
+PAGE_PATHS = ("/", "/docs", "/openapi.json", "/favicon.ico")
+PAGE_PREFIXES = ("/viewer/", "/pages/", "/docs/")
 """Public paths, which hold no data of sessions. Settings can require a key for metrics and pages."""
 
 
@@ -43,7 +44,7 @@ class Authenticator:
         Raises:
             MissingKey, InvalidKey: the path is not public, and the key is missing or invalid.
         """
-        if not self.key_required or (key is None and self._is_public_path(path)):
+        if not self.key_required or (key is None and self.is_public_path(path)):
             return self._anonymous
         if key is None:
             raise MissingKey(
@@ -74,7 +75,9 @@ class Authenticator:
         Raises:
             OriginNotAllowed: the origin is neither this service nor an allowed one.
         """
-        if origin is None or origin in self._settings.cors_origins or _parse_url(origin).netloc == host != "":
+        if origin is None or _same_origin(origin, host):
+            return
+        if any(_parse_origin(origin) == _parse_origin(allowed) for allowed in self._settings.cors_origins):
             return
         raise OriginNotAllowed(
             f"origin {origin[:100]!r} is not allowed; use {host[:100]!r}, or add the origin to "
@@ -102,7 +105,8 @@ class Authenticator:
     def _is_valid_key(self, digest: bytes) -> bool:
         return any(key.digest == digest for key in self._keys())
 
-    def _is_public_path(self, path: str) -> bool:
+    def is_public_path(self, path: str) -> bool:
+        """Return whether a path needs no key, though others do."""
         if path == METRICS_PATH:
             return not self._settings.key_for_metrics
         if path in PAGE_PATHS or path.startswith(PAGE_PREFIXES):
@@ -116,6 +120,25 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _same_origin(origin: str, host: str) -> bool:
+    """Return whether a page of `origin` requests its own host.
+
+    A proxy with TLS hides the scheme of the request, so that of the origin is assumed.
+    """
+    sender = _parse_origin(origin)
+    return sender is not None and sender == _parse_origin(f"{sender[0]}://{host}")
+
+
+def _parse_origin(origin: str) -> tuple[str, str, int] | None:
+    """Return scheme, host in lower case and port of an origin; None if it is none of http or https."""
+    parts = _parse_url(origin)
+    try:
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme)
+    except ValueError:
+        return None
+    return (parts.scheme, parts.hostname, port) if port and parts.hostname else None
 
 
 def _parse_url(address: str) -> SplitResult:

@@ -15,6 +15,7 @@ from spikewatch.service.auth.access import Authenticator
 from spikewatch.service.auth.client import Client
 from spikewatch.service.errors import InternalError, ServiceError
 from spikewatch.service.http.problems import problem_response
+from spikewatch.service.http.security_headers import with_security_headers
 from spikewatch.service.metrics.service import Metrics
 
 log = logging.getLogger("spikewatch.http")
@@ -42,6 +43,7 @@ class AuthMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
+        send = with_security_headers(send, route_path(scope))
         try:
             client = self._authenticate(scope)
         except ServiceError as error:
@@ -84,7 +86,7 @@ class AuthMiddleware:
                     await problem_response(error)(scope, receive, send)
 
     def _authenticate(self, scope: Scope) -> Client:
-        headers, path, ticket = Headers(scope=scope), scope["path"], _pop_ticket(scope)
+        headers, path, ticket = Headers(scope=scope), route_path(scope), _pop_ticket(scope)
         host = headers.get("host", "")
         self._authenticator.check_host(host)
         writes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
@@ -98,7 +100,7 @@ class AuthMiddleware:
         return client
 
     def _rate_limited(self, scope: Scope, receive: Receive, client: Client) -> Receive:
-        throttled = scope["type"] == "websocket" or scope["path"] == STREAMED_PATH
+        throttled = scope["type"] == "websocket" or route_path(scope) == STREAMED_PATH
 
         async def receive_and_count() -> Message:
             message = await receive()
@@ -110,6 +112,12 @@ class AuthMiddleware:
             return message
 
         return receive_and_count
+
+
+def route_path(scope: Scope) -> str:
+    """Return the path without the prefix that a proxy has removed and uvicorn has put back."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 async def _throttle(scope: Scope, wait_s: float) -> None:

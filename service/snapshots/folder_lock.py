@@ -51,7 +51,7 @@ class FolderLock:
         if not self.release.alive or _epoch_of(owner) != self.epoch:
             log.error("the snapshot folder has another owner", extra={"owner": owner, "epoch": self.epoch})
             raise SnapshotStoreError(
-                f"the snapshot store, ours since epoch {self.epoch}, belongs to another service now; see the log"
+                f"the snapshot store of epoch {self.epoch} belongs to another service now; see the server log"
             )
 
     def _read_owner(self) -> str:

@@ -216,7 +216,8 @@ class SnapshotManager:
             try:
                 return await self._take_and_put(session, store, timeout_s)
             except Exception as error:
-                if session.lifecycle.reason != "client":  # else the snapshot is not needed any more
+                # a session that its client ended needs no snapshot, and one without state has nothing to lose
+                if session.lifecycle.reason != "client" and not isinstance(error, BadRequest):
                     self._record_failure(session.id, error)
                 raise
 

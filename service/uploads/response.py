@@ -32,7 +32,7 @@ class UploadResponse(Response):
         """
         headers = [
             (b"content-type", b"application/x-ndjson"),
-            (b"location", f"/v1/detections/{self._upload.job_id}".encode()),
+            (b"location", f"{scope.get('root_path', '')}/v1/detections/{self._upload.job_id}".encode()),
         ]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         try:

@@ -17,6 +17,9 @@
 
 import { askKey, heldKey, isLocked } from "./key_dialog.js";
 
+/** Where the service is, behind a proxy perhaps with a path of its own: this module lies in its folder `viewer/`. */
+export const ROOT = new URL("../", import.meta.url);
+
 /** What the service says is wrong, in its own words, with its stable code. */
 export class Problem extends Error {
   /** @param {string} detail @param {string} [code] @param {object} [members] what else it says, by name */
@@ -75,7 +78,7 @@ export async function socketUrl(id, kind) {
   checkLock();
   const path = `/v1/sessions/${encodeURIComponent(id)}`;
   const ticket = heldKey() && /** @type {Ticket} */ (await request(`${path}/ticket`, { method: "POST" }));
-  const url = new URL(ticket ? ticket[`${kind}_url`] : `${path}/${kind}`, location.href);
+  const url = ticket ? new URL(ticket[`${kind}_url`], ROOT) : new URL(`.${path}/${kind}`, ROOT);
   url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
   return url.href;
 }
@@ -107,7 +110,7 @@ function checkLock() {
 /** @param {string} path @param {RequestInit} options */
 async function answer(path, options) {
   try {
-    return await fetch(path, options);
+    return await fetch(new URL(`.${path}`, ROOT), options);
   } catch (error) {
     if (options.signal?.aborted) throw error;
     throw new Problem("The service does not answer.");

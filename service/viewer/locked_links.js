@@ -12,7 +12,7 @@ export function unlock(link, onProblem) {
     event.preventDefault();
     const tab = window.open("", "_blank"); // before anything is waited for, or browsers take it for a popup
     try {
-      const address = URL.createObjectURL(new Blob([await getText(link.pathname)], { type: "text/plain" }));
+      const address = URL.createObjectURL(new Blob([await getText(`/${link.getAttribute("href")}`)], { type: "text/plain" }));
       setTimeout(() => URL.revokeObjectURL(address), KEEP_MS);
       if (tab) tab.location.href = address;
       onProblem(tab ? "" : "The browser does not let this page open a tab.");

@@ -1,5 +1,6 @@
 /** The page: the wall of sessions, their list, the demo camera, recordings, keys and measurements. */
 
+import { ROOT } from "./api.js";
 import { DemoCamera } from "./demo_camera.js";
 import { listenForFiles } from "./drop.js";
 import { heldKey } from "./key_dialog.js";
@@ -107,12 +108,13 @@ function showModel() {
 function showCommands() {
   const key = heldKey() && ` -H "X-API-Key: $SPIKEWATCH_KEY"`;
   const { weights } = models.wanted;
+  const root = ROOT.href.replace(/\/$/, "");
   const wanted = JSON.stringify({ format: "dat", ...models.wanted });
   say(
     "curl",
-    `spikewatch stream recording.raw --url ${location.origin}${weights ? ` --weights ${weights}` : ""}\n\n` +
-      `curl${key} ${location.origin}/v1/sessions \\\n  -H 'content-type: application/json' -d '${wanted}'\n` +
-      `curl${key} ${location.origin}/v1/sessions/SESSION_ID/events \\\n  --data-binary @recording.dat`,
+    `spikewatch stream recording.raw --url ${root}${weights ? ` --weights ${weights}` : ""}\n\n` +
+      `curl${key} ${root}/v1/sessions \\\n  -H 'content-type: application/json' -d '${wanted}'\n` +
+      `curl${key} ${root}/v1/sessions/SESSION_ID/events \\\n  --data-binary @recording.dat`,
   );
 }
 

@@ -136,6 +136,15 @@ def test_sessions_are_shown_as_they_come_and_go(page: Page, tmp_path: Path) -> N
         page.wait("document.getElementById('alert').textContent.includes('does not answer')", LIMIT_S)
 
 
+def test_api_documentation_is_drawn_without_other_sites(page: Page, service: str) -> None:
+    page.open(f"{service}/docs")
+    page.wait("document.querySelectorAll('.opblock').length > 15", LIMIT_S)
+    assert page.evaluate(
+        "performance.getEntriesByType('resource').every(e => e.name.startsWith(location.origin))"
+    )
+    assert page.complaints == []
+
+
 def test_a_dropped_recording_is_run_and_played(page: Page, service: str, tmp_path: Path) -> None:
     visit(page, service)
     page.drop([STREET])

@@ -1,5 +1,6 @@
 """`spikewatch serve`: run the service until it is stopped."""
 
+import os
 from dataclasses import asdict
 
 import typer
@@ -9,7 +10,7 @@ from spikewatch.service.cli.options.command import takes_options
 from spikewatch.service.cli.options.serve import ServeOptions
 from spikewatch.service.log_config import configure_logging
 from spikewatch.service.process_memory import freeze_gc, limit_malloc_arenas
-from spikewatch.service.settings import Settings
+from spikewatch.service.settings import Settings, check_names
 
 
 @takes_options(ServeOptions)
@@ -21,19 +22,26 @@ def serve(options: ServeOptions) -> None:
     settings = _make_settings(options)
     limit_malloc_arenas()
     from spikewatch.service.app import create_app
+    from spikewatch.service.listen import bind, display_address
     from spikewatch.service.server import make_server
 
     configure_logging(settings.log_level, settings.log_json)
+    # before the weights, because loading takes long and the port may be taken
+    sockets = bind(settings.host, settings.port)
     app = create_app(settings)
     freeze_gc()
-    typer.echo(f"viewer and API at http://{settings.host}:{settings.port}/", err=True)
-    make_server(app, settings).run()
+    address = f"http://{display_address(settings.host, sockets)}{settings.root_path}/"
+    server = make_server(app, settings, lambda: typer.echo(f"viewer and API at {address}", err=True))
+    server.run(sockets)
 
 
 def _make_settings(options: ServeOptions) -> Settings:
     overrides = {name: value for name, value in asdict(options).items() if value is not None}
     try:
+        check_names(os.environ)
         return Settings(**overrides)
     except ValidationError as error:
         first = error.errors()[0]
         raise typer.BadParameter(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None

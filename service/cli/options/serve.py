@@ -33,4 +33,7 @@ class ServeOptions:
     snapshot_dir: Annotated[
         Path | None, typer.Option(help="Folder for snapshots, from which sessions resume after a restart.")
     ] = None
+    root_path: Annotated[
+        str | None, typer.Option(help="Path prefix that a proxy in front removes, such as /camera.")
+    ] = None
     log_json: Annotated[bool | None, typer.Option("--log-json/--log-text", help="Format of the log.")] = None

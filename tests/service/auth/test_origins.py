@@ -1,5 +1,6 @@
 """Which web pages may use a service, by which names, and what of it is open to all."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from pydantic import ValidationError
 from websockets.sync.client import connect
 
 from spikewatch.model.detector import Detector
+from spikewatch.service.auth.access import Authenticator
+from spikewatch.service.errors import OriginNotAllowed
 from spikewatch.service.settings import Settings
 from tests.service.support.http_client import problem
 from tests.service.support.keyring import ALICE, ALICE_LINE
@@ -30,6 +33,30 @@ def test_origin_of_other_site_is_rejected(live: Live, detector: Detector) -> Non
     with connect(address, origin=live.url):
         pass
     assert live.http.delete(f"/v1/sessions/{session_id}", headers={"Origin": live.url}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "same"),
+    [
+        ("http://a.example", "a.example:80", True),
+        ("http://A.example:80", "a.EXAMPLE", True),
+        ("https://a.example", "a.example:443", True),
+        ("https://a.example", "a.example", True),
+        ("https://friend.example:443", "a.example", True),
+        ("HTTPS://Friend.Example", "a.example", True),
+        ("https://a.example", "a.example:80", False),
+        ("http://a.example:8080", "a.example", False),
+        ("http://b.a.example", "a.example", False),
+        ("http://friend.example", "a.example", False),
+        ("ws://a.example", "a.example", False),
+        ("http://a.example:x", "a.example:x", False),
+        ("http://", "", False),
+    ],
+)
+def test_origins_are_compared_by_scheme_host_and_port(origin: str, host: str, same: bool) -> None:
+    authenticator = Authenticator(Settings(cors_origins="https://Friend.example"))  # type: ignore[arg-type]
+    with nullcontext() if same else pytest.raises(OriginNotAllowed):
+        authenticator.check_origin(origin, host)
 
 
 def test_listed_origin_is_allowed(detector: Detector) -> None:

@@ -240,6 +240,17 @@ def test_failing_disk_is_reported_and_session_continues(
         monkeypatch.undo()
 
 
+def test_snapshot_without_state_counts_neither_as_skipped_nor_failed(
+    detector: Detector, tmp_path: Path
+) -> None:
+    with service(detector, tmp_path) as live:
+        session_id = live.http.post("/v1/sessions", json={}).json()["session_id"]
+        answer = live.http.post(f"/v1/sessions/{session_id}/snapshot")
+        assert problem(answer) == (400, "bad_request")
+        for outcome in ("skipped", "failed", "saved"):
+            assert live.metric(f'spikewatch_snapshots_total{{outcome="{outcome}"}}') == 0
+
+
 def test_uploads_are_not_saved(detector: Detector, tmp_path: Path) -> None:
     with service(detector, tmp_path, snapshot_every_s=0.01) as live:
         upload(live, dat_file(20))
