@@ -1,6 +1,5 @@
 """The WebSocket of watchers: slices and results for the viewer. Slow watchers miss slices."""
 
-import asyncio
 import base64
 import io
 from contextlib import suppress
@@ -22,7 +21,7 @@ from spikewatch.service.inference.window import InputSlice, WindowResult
 from spikewatch.service.output.drawing import BACKGROUND, BOTH_COLOUR, OFF_COLOUR, ON_COLOUR
 from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.session import Session
-from spikewatch.service.sessions.watchers import Subscription
+from spikewatch.service.sessions.watchers import SharedSlice, Subscription
 from spikewatch.service.tasks import run_beside
 
 router = APIRouter()
@@ -105,25 +104,26 @@ class ViewerConnection:
         window["detections"] = [box.model_dump() for box in boxes]
         return {**window, "layer_rates": result.layer_rates}
 
-    async def _slice_message(self, slice_: InputSlice, sensor_size: tuple[int, int]) -> dict[str, Any]:
+    async def _slice_message(self, shared: SharedSlice, sensor_size: tuple[int, int]) -> dict[str, Any]:
+        slice_ = shared.slice_
         if slice_.discontinuity or slice_.t0_us < (self._last_end_us or slice_.t0_us):
             self._tracks = self._tracks.reset()
         self._last_end_us = slice_.t1_us
-        png = await asyncio.to_thread(slice_png, slice_, Letterbox.fit(*sensor_size, self._spec), self._spec)
+        letterbox = Letterbox.fit(*sensor_size, self._spec)
         return {
             "t0_us": slice_.t0_us,
             "t1_us": slice_.t1_us,
             "events": slice_.n_events,
             "sensor": sensor_size,
-            "png": base64.b64encode(png).decode(),
+            "png": await shared.picture(lambda part: slice_png(part, letterbox, self._spec)),
         }
 
     async def _send(self, type_name: str, content: dict[str, Any]) -> None:
         await self._socket.send_json({"type": type_name, **content})
 
 
-def slice_png(slice_: InputSlice, letterbox: Letterbox, spec: ModelSpec) -> bytes:
-    """Return the network's input for a slice, without its border, as a PNG with four colours."""
+def slice_png(slice_: InputSlice, letterbox: Letterbox, spec: ModelSpec) -> str:
+    """Return the network's input for a slice, without its border, as a PNG with four colours in base64."""
     frame = slice_.frame[
         :, letterbox.top : letterbox.top + letterbox.height, letterbox.left : letterbox.left + letterbox.width
     ].numpy()
@@ -135,4 +135,4 @@ def slice_png(slice_: InputSlice, letterbox: Letterbox, spec: ModelSpec) -> byte
     image.putpalette(PALETTE)
     file = io.BytesIO()
     image.save(file, "PNG")
-    return file.getvalue()
+    return base64.b64encode(file.getvalue()).decode()

@@ -8,7 +8,22 @@ from spikewatch.service.inference.window import InputSlice, WindowResult
 
 SUBSCRIPTION_QUEUE_SIZE = 32
 
-BroadcastItem = InputSlice | WindowResult | None
+
+class SharedSlice:
+    """A slice for all watchers of its session. Its picture is drawn once, when the first of them needs it."""
+
+    def __init__(self, slice_: InputSlice) -> None:
+        self.slice_ = slice_
+        self._picture: asyncio.Task[str] | None = None
+
+    async def picture(self, draw: Callable[[InputSlice], str]) -> str:
+        """Return the picture, drawn by `draw` in a helper thread on the first call."""
+        if self._picture is None:
+            self._picture = asyncio.create_task(asyncio.to_thread(draw, self.slice_))
+        return await asyncio.shield(self._picture)
+
+
+BroadcastItem = SharedSlice | WindowResult | None
 """A slice, a result, or None at the end of the session."""
 
 
@@ -22,7 +37,7 @@ class Subscription(asyncio.Queue[BroadcastItem]):
 
     def offer(self, item: BroadcastItem) -> None:
         """Append an item; a full queue drops its oldest item."""
-        if self.full() and isinstance(self.get_nowait(), InputSlice):
+        if self.full() and isinstance(self.get_nowait(), SharedSlice):
             self.missed_slices += 1
             self._on_miss()
         self.put_nowait(item)
@@ -61,10 +76,11 @@ class Broadcast:
         self.publish(None)
         self._has_subscriber.set()
 
-    def publish(self, item: BroadcastItem) -> None:
+    def publish(self, item: InputSlice | WindowResult | None) -> None:
         """Append an item to all queues; may be called from any thread."""
         if self._subscriptions:
-            self._loop.call_soon_threadsafe(self._offer_to_all, item)
+            shared = SharedSlice(item) if isinstance(item, InputSlice) else item
+            self._loop.call_soon_threadsafe(self._offer_to_all, shared)
 
     def _offer_to_all(self, item: BroadcastItem) -> None:
         for queue in self._subscriptions:

@@ -16,7 +16,7 @@ from PIL import Image
 from spikewatch.model.detector import Detector
 from spikewatch.service.api import watch
 from spikewatch.service.inference.window import InputSlice
-from spikewatch.service.sessions.watchers import SUBSCRIPTION_QUEUE_SIZE, Broadcast
+from spikewatch.service.sessions.watchers import SUBSCRIPTION_QUEUE_SIZE, Broadcast, SharedSlice
 from tests.service.support.live import (
     HEIGHT,
     WIDTH,
@@ -110,7 +110,7 @@ def test_slices_missed_by_slow_watchers_are_counted() -> None:
     async def missed() -> tuple[int, int]:
         missed: list[int] = []
         watchers = Broadcast(asyncio.get_running_loop())
-        part = InputSlice(0, 1, 0, False, torch.zeros(1), 0.0)
+        part = SharedSlice(InputSlice(0, 1, 0, False, torch.zeros(1), 0.0))
         with watchers.subscribe(lambda: missed.append(1)) as subscription:
             for item in (None, *[part] * (SUBSCRIPTION_QUEUE_SIZE + 2)):
                 subscription.offer(item)
@@ -119,9 +119,24 @@ def test_slices_missed_by_slow_watchers_are_counted() -> None:
     assert asyncio.run(missed()) == (2, 2)
 
 
+def test_picture_of_a_slice_is_drawn_once_for_all_watchers() -> None:
+    drawn: list[InputSlice] = []
+
+    def draw(part: InputSlice) -> str:
+        drawn.append(part)
+        return "picture"
+
+    async def pictures() -> list[str]:
+        shared = SharedSlice(InputSlice(0, 1, 0, False, torch.zeros(1), 0.0))
+        return await asyncio.gather(*(shared.picture(draw) for _ in range(16)))
+
+    assert asyncio.run(pictures()) == ["picture"] * 16
+    assert len(drawn) == 1
+
+
 def test_slow_image_encoding_makes_a_watcher_miss_slices(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = threading.Event()
-    monkeypatch.setattr(watch, "slice_png", lambda *_: (drawn.wait(120), b"")[1])
+    monkeypatch.setattr(watch, "slice_png", lambda *_: (drawn.wait(120), "")[1])
     before, session_id = live.metric("spikewatch_missed_slices_total"), live.open()
     with watching(live, session_id) as watcher:
         watcher.recv()

@@ -209,6 +209,7 @@ def test_mismatched_snapshot_is_rejected_with_the_field(detector: Detector, tmp_
     good = store.get("cam")
     assert good is not None
     store.put("cam", good.replace(b"spikewatch-session-2", b"spikewatch-session-1"))
+    store.close()
     with service(detector, tmp_path) as live:
         answer = live.http.post("/v1/sessions", json={"resume": "cam"})
         assert "the snapshot's version is 'spikewatch-session-1'" in answer.json()["detail"]
@@ -217,7 +218,7 @@ def test_mismatched_snapshot_is_rejected_with_the_field(detector: Detector, tmp_
         assert problem(answer) == (409, "snapshot_mismatch")
         assert "checksum" in answer.json()["detail"]
         assert live.metric('spikewatch_snapshots_total{outcome="refused"}') == 2
-        store.put("cam", good)
+        live.manager.snapshots.store.put("cam", good)
         assert resume(live, "cam")["accepted_bytes"] == 7200
 
 
