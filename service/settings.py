@@ -20,9 +20,10 @@ Seconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
 ENV_PREFIX = "SPIKEWATCH_"
 
 OTHER_VARIABLES = re.compile(
-    r"SPIKEWATCH_(KEY|URL|BIN|TEST_DATA|SCREENSHOTS|SERVICE_(HOST|PORT\w*)|PORT_\d+_\w+)"
+    r"SPIKEWATCH_(INSTRUCTION_SET|KERNEL_CACHE|KEY|URL|BIN|TEST_DATA|SCREENSHOTS|"
+    r"SERVICE_(HOST|PORT\w*)|PORT_\d+_\w+)"
 )
-"""Variables of clients, examples and tests, and those that Kubernetes sets for a service of this name."""
+"""Variables of runtimes, clients and tests, and those that Kubernetes sets for a service of this name."""
 
 CommaSeparated = Annotated[tuple[str, ...], NoDecode]
 """Written with commas in the environment, not as JSON."""

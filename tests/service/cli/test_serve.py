@@ -8,6 +8,7 @@ import pytest
 from spikewatch.service import app
 from spikewatch.service.errors import InvalidSettings
 from spikewatch.service.listen import bind, display_address
+from spikewatch.service.settings import check_names
 from tests.service.support.console import Done
 
 
@@ -42,13 +43,16 @@ def test_wrong_setting_is_refused(
     assert "Traceback" not in done.err
 
 
-def test_variables_of_clients_and_of_kubernetes_are_accepted(
-    run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("KEY", "URL", "SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT_8000_TCP_ADDR"):
-        monkeypatch.setenv(f"SPIKEWATCH_{name}", "x")
+def test_variables_of_clients_and_of_kubernetes_are_accepted() -> None:
+    names = ("KEY", "URL", "KERNEL_CACHE", "SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT_8000_TCP_ADDR", "PORT")
+    check_names([f"SPIKEWATCH_{name}" for name in names] + ["PATH", "spikewatch_port"])
+    with pytest.raises(ValueError, match="did you mean SPIKEWATCH_PORT"):
+        check_names(["SPIKEWATCH_PORTS"])
+
+
+def test_serve_ends_on_a_taken_port(run: Callable[..., Done]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = run("serve", "--port", str(taken.getsockname()[1]))
+        done = run("serve", "--port", taken.getsockname()[1])
     assert done.status == 1
     assert "cannot listen there: Address already in use" in done.err
 
