@@ -29,7 +29,7 @@ from spikewatch.model.training.loader.streams import StreamSchedule
 from spikewatch.model.training.slice_cache.cache import CacheOptions, ProgressCallback, build_cache
 from spikewatch.model.training.slice_cache.reader import HalfSliceReader
 
-CLIP_SEED, STREAM_SEED, PLAN_SEED = 0, 1, 2
+CLIP_SEED, STREAM_SEED, PLAN_SEED, CLUTTER_SEED = 0, 1, 2, 3
 """Purpose of a random generator, part of its seed."""
 
 
@@ -50,6 +50,7 @@ class LoaderOptions:
         repeat_below: clips with a class that occurs in less than this share of the labelled slices are
             repeated, see `repeat_factors`.
         min_gap_us: labels closer than this to the previous label are dropped; None for half a slice.
+        require_boxes: raise DatasetError if no recording has a box of a class.
         memory_bytes: preprocessed recordings are kept in memory if all of them, decompressed, fit.
         box_filter: filter of the boxes.
         augmentation: augmentation of frames and boxes.
@@ -65,6 +66,7 @@ class LoaderOptions:
     warm_up: int = 0
     repeat_below: float = 0.0
     min_gap_us: int | None = None
+    require_boxes: bool = True
     memory_bytes: int = 1 << 30
     box_filter: TrainingBoxFilter = field(default_factory=TrainingBoxFilter)
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -105,6 +107,7 @@ class RecordingLoader:
     Batches can be made in any order, so several workers may share an epoch. Picklable; not thread-safe.
 
     Attributes:
+        options: options of the loader.
         prepared: the cached recordings, and those without labels or without room in the cache.
 
     Raises:
@@ -124,11 +127,13 @@ class RecordingLoader:
         levels = quantisation_levels(spec)
         spec.check_input(events=True, name="the training set")
         # without provenance, because a view of a dict cannot be pickled
-        self._spec, self._options = replace(spec, provenance={}), options
+        self._spec, self.options = replace(spec, provenance={}), options
         min_gap_us = spec.slice_us // 2 if options.min_gap_us is None else options.min_gap_us
         self.prepared = build_cache(recordings, spec, min_gap_us, options.cache, progress)
         cached = self.prepared.recordings
-        if not any(recording.labels.has_objects for recording in cached):
+        if not cached or (
+            options.require_boxes and not any(recording.labels.has_objects for recording in cached)
+        ):
             raise DatasetError(
                 f"{len(recordings)} recordings, but none with a box and room in the cache; check the "
                 "labels and the size of the cache"
@@ -158,7 +163,7 @@ class RecordingLoader:
 
     def batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> Batch:
         """Return one batch of an epoch."""
-        options = self._options
+        options = self.options
         plan, clips = self._plan_epoch(epoch, world_size), options.batch_size - options.stream_count
         frame = (self._spec.config.in_channels, self._spec.input_height, self._spec.input_width)
         frames = torch.empty((options.slices, options.batch_size, *frame), dtype=torch.uint8)
@@ -184,7 +189,7 @@ class RecordingLoader:
         return Batch(frames, float(self._levels), torch.from_numpy(is_first), targets)
 
     def _count_batches(self) -> int:
-        options = self._options
+        options = self.options
         if options.stream_count:
             slices = sum(len(recording.grid) for recording in self.prepared.recordings)
             needed = -(-slices // (options.world_size * options.stream_count * options.slices))
@@ -196,7 +201,7 @@ class RecordingLoader:
 
     def _plan_epoch(self, epoch: int, world_size: int) -> _EpochPlan:
         if self._cached_plan is None or self._cached_plan[0] != (epoch, world_size):
-            options, recordings = self._options, self.prepared.recordings
+            options, recordings = self.options, self.prepared.recordings
             rng = np.random.default_rng([options.seed, PLAN_SEED, epoch])
             schedule = StreamSchedule([len(recording.grid) for recording in recordings], rng)
             count = self._batches * world_size * (options.batch_size - options.stream_count)

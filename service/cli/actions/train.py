@@ -80,6 +80,9 @@ def _run_description(
     return {
         "data": {
             "dataset": str(options.dataset.resolve()),
+            "also": [str(folder.resolve()) for folder in options.also or []],
+            "clutter": [str(folder.resolve()) for folder in options.clutter or []],
+            "clutter_share": options.clutter_share,
             "limit": options.limit,
             "validate_on": options.validate_on,
             "batches": options.batches,

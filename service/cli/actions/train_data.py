@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from spikewatch.model.detector import Detector
@@ -26,6 +27,7 @@ from spikewatch.model.training.evaluation.evaluation import prepare_ground_truth
 from spikewatch.model.training.evaluation.metrics import Score
 from spikewatch.model.training.evaluation.recording_set import RecordingSet, coco_set, prophesee_set
 from spikewatch.model.training.learner.run import BatchSource, Validate
+from spikewatch.model.training.loader.clutter import ClutteredLoader
 from spikewatch.model.training.loader.image_loader import ImageAugmentation, ImageLoader, ImageLoaderOptions
 from spikewatch.model.training.loader.recording_loader import LoaderOptions, RecordingLoader
 from spikewatch.model.training.slice_cache.cache import CacheOptions
@@ -55,6 +57,25 @@ class RecordingData:
         self._options, self._find_split = options, find_split
         self._train = find_split(options.dataset, "train")
         self.class_names = self._train.class_names
+        self._also = [self._open_train(folder) for folder in options.also or []]
+        self._clutter = [self._open_train(folder) for folder in options.clutter or []]
+
+    def _open_train(self, folder: Path) -> RecordingSet:
+        """Open another data set of recordings, whose classes must be the same.
+
+        Raises:
+            ConfigError: it is of images, or has other classes.
+        """
+        kind = dataset_kind(folder)
+        if kind == "coco":
+            raise ConfigError(f"{folder}: a data set of images, expected recordings")
+        found = (_prophesee_split if kind == "prophesee" else _coco_split)(folder, "train")
+        if found.class_names != self.class_names:
+            raise ConfigError(
+                f"{folder}: classes {', '.join(found.class_names)}, expected those of "
+                f"{self._options.dataset.name}: {', '.join(self.class_names)}"
+            )
+        return found
 
     def make_batches(self, spec: ModelSpec, world_size: int) -> BatchSource:
         """Return a loader of the training split; recordings that are not in the cache are cut into slices."""
@@ -70,8 +91,22 @@ class RecordingData:
             seed=options.seed,
             augmentation=AUGMENTATIONS[options.augmentation if options.augment else "none"],
         )
+        recordings = self._train.recordings[: options.limit]
+        for other in self._also:
+            recordings += other.recordings
         with progress_bar("cutting recordings") as update:
-            return RecordingLoader(self._train.recordings[: options.limit], spec, loader_options, update)
+            batches = RecordingLoader(recordings, spec, loader_options, update)
+        if not self._clutter or not round(options.batch * options.clutter_share):
+            return batches
+        clutter_options = replace(
+            loader_options,
+            batch_size=round(options.batch * options.clutter_share),
+            batches=None,
+            require_boxes=False,
+        )
+        clutter = tuple(recording for each in self._clutter for recording in each.recordings)
+        with progress_bar("cutting clutter") as update:
+            return ClutteredLoader(batches, RecordingLoader(clutter, spec, clutter_options, update))
 
     def make_validator(self) -> Validate:
         """Return a function that scores on val as `evaluate --state carry` does. Labels are read now.
@@ -137,6 +172,10 @@ def open_training_data(options: TrainOptions) -> RecordingData | ImageData:
         case "prophesee":
             return RecordingData(options, _prophesee_split)
         case "coco":
+            if options.also or options.clutter:
+                raise ConfigError(
+                    f"{options.dataset}: a data set of images, --also and --clutter need recordings"
+                )
             return ImageData(options)
         case "coco_recordings":
             return RecordingData(options, _coco_split)

@@ -1,7 +1,7 @@
 """The network that `spikewatch train` starts from, and the provenance of its weights."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -38,7 +38,7 @@ def build_for_training(
         raise ConfigError(f"training needs the head anchor_free, not {requested.config.head}")
     if start is not None and start.spec.training == "untrained":
         start = None
-    spec = _with_provenance(requested, start, options.dataset)
+    spec = _with_provenance(requested, start, [options.dataset, *(options.also or [])])
     return spec, None if start is None else _load_weights(start, spec, options.weights)
 
 
@@ -61,22 +61,23 @@ def _spec_overrides(options: TrainOptions, source: RecordingData | ImageData) ->
     )
 
 
-def _with_provenance(requested: ModelSpec, start: Detector | None, dataset: Path) -> ModelSpec:
+def _with_provenance(requested: ModelSpec, start: Detector | None, datasets: Sequence[Path]) -> ModelSpec:
     """Return the specification with name and provenance; earlier training of `start` stays listed."""
-    folder = dataset.resolve()
-    simulation = folder / "simulation.json"
-    report = json.loads(simulation.read_text()) if simulation.is_file() else {}
-    training = f"trained on {_describe_data(folder, report)}"
-    provenance = {"data": folder.name}
+    folders = [dataset.resolve() for dataset in dict.fromkeys(datasets)]
+    reports = [_read_report(folder) for folder in folders]
+    described = [_describe_data(folder, report) for folder, report in zip(folders, reports, strict=True)]
+    training = f"trained on {' and on '.join(dict.fromkeys(described))}"
+    names = ", ".join(folder.name for folder in folders)
+    provenance = {"data": names}
     if start is not None:
         provenance = {**start.spec.provenance, **provenance, "start": start.spec.name}
         if start.spec.training != training:
             training = f"{start.spec.training}, then {training}"
-    if licences := report.get("licences", []):
-        provenance["credits"] = "; ".join(
-            f"{entry['part']}: {entry['source']}, {entry['licence']}" for entry in licences
-        )
-    short = "sim" if training == "trained on simulated recordings" else folder.name
+    licences = [entry for report in reports for entry in report.get("licences", [])]
+    if licences:
+        lines = [f"{entry['part']}: {entry['source']}, {entry['licence']}" for entry in licences]
+        provenance["credits"] = "; ".join(dict.fromkeys(lines))
+    short = "sim" if training == "trained on simulated recordings" else folders[0].name
     return replace(
         requested,
         name=f"spikewatch-{requested.config.scale}-{short}",
@@ -84,6 +85,13 @@ def _with_provenance(requested: ModelSpec, start: Detector | None, dataset: Path
         time_order="oldest_first",
         provenance=MappingProxyType(provenance),
     )
+
+
+def _read_report(folder: Path) -> Mapping[str, Any]:
+    """Return the report of `spikewatch simulate`; empty for other data."""
+    path = folder / "simulation.json"
+    report: Mapping[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    return report
 
 
 def _describe_data(folder: Path, report: Mapping[str, Any]) -> str:

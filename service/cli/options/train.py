@@ -31,6 +31,24 @@ class TrainOptions:
         ),
     ]
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the run.", show_default=False)]
+    also: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Train on the train/ split of this data set of recordings too; repeatable, also with the "
+            "same data set.",
+            show_default=False,
+        ),
+    ] = None
+    clutter: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Add events of these recordings without objects (train/ split) to some streams; repeatable.",
+            show_default=False,
+        ),
+    ] = None
+    clutter_share: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the streams that get clutter.")
+    ] = 0.25
     weights: Annotated[
         str | None, typer.Option(help="Weights to start from; of untrained ones, only the network is used.")
     ] = None

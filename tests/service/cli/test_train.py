@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spikewatch.model.checkpoints.checkpoint import load_checkpoint
@@ -144,13 +145,45 @@ def test_boxes_in_cocos_format_on_recordings(run: Run, tmp_path: Path) -> None:
     assert json.loads(run("evaluate", data, "--weights", weights, "--json").out)["split"] == "val2024"
 
 
+@pytest.mark.slow
+def test_several_data_sets_and_clutter(run: Run, tmp_path: Path) -> None:
+    """Simulated recordings, others in COCO's format, and recordings without objects as both."""
+    data, other, out = street(tmp_path / "data", 0.6), coco_street(tmp_path / "other"), tmp_path / "run"
+    empty = street(tmp_path / "empty", 0.6)
+    for labels in empty.glob("*/*_bbox.npy"):
+        boxes = np.load(labels)
+        np.save(str(labels).replace("_bbox", "_times"), np.unique(boxes["t"]))
+        np.save(labels, boxes[:0])
+    (data / "simulation.json").write_text('{"options": {"scenario": "mixed"}}')
+    (other / "simulation.json").write_text('{"options": {"scenario": "videos"}}')
+    several = ("--also", other, "--also", empty, "--clutter", empty, "--clutter-share", 0.5)
+    done = run("train", data, "--out", out, *SMALL, *several, "--batches", 2, "--epochs", 1)
+    assert done.status == 0, done.err
+    spec = load_checkpoint(out / "last.safetensors").spec
+    assert spec.training == "trained on simulated recordings and on events made from video and on empty"
+    assert spec.provenance["data"] == "data, other, empty"
+    assert len(list((out / "cache").glob("*.h5"))) == 6
+
+
+def test_data_sets_that_do_not_go_together(run: Run, tmp_path: Path) -> None:
+    data, other = street(tmp_path / "data", 0.3), coco_street(tmp_path / "other")
+    train = other / "annotations" / "instances_train2024.json"
+    known = json.loads(train.read_text())
+    known["categories"] = [{"id": row["id"], "name": row["name"] + "s"} for row in known["categories"]]
+    train.write_text(json.dumps(known))
+    done = run("train", data, "--out", tmp_path / "run", "--also", other)
+    assert (done.status, "other: classes cars, pedestrians, expected those of data" in done.err) == (1, True)
+    done = run("train", data, "--out", tmp_path / "run", "--clutter", tmp_path / "nowhere")
+    assert (done.status, "nowhere" in done.err) == (1, True)
+
+
 def test_boxes_in_cocos_format_that_cannot_be_trained(run: Run, tmp_path: Path) -> None:
     data, train = coco_street(tmp_path / "data"), tmp_path / "data/annotations/instances_train2024.json"
     good = json.loads(train.read_text())
     timeless = [{"id": 1, "file_name": good["images"][0]["file_name"]}, *good["images"][1:]]
     cases = [
         (good | {"images": timeless}, "instances_train2024.json: image 1: no time"),
-        (good | {"annotations": []}, "2 recordings, but none with a label"),
+        (good | {"annotations": []}, "2 recordings, but none with a box"),
         (
             good | {"categories": [{"id": 3, "name": "cart"}, {"id": 5, "name": "horse"}]},
             "no class in common",
