@@ -76,6 +76,8 @@ class Engine:
         self.on_flush: Callable[[BatchResult], None] = lambda _result: None
         """Called with the slices that a flush runs outside of any batch."""
         self._stateful = detector.spec.time_order == "oldest_first"
+        self._blank_window: tuple[torch.Tensor, list[StepOutput]] | None = None
+        """Frame of a slice without events, and the outputs of the latest window of such slices."""
 
     def run(self, batch: Sequence[tuple[SequenceState, InputSlice]]) -> BatchResult:
         """Run one slice of each session; a session may appear once.
@@ -107,13 +109,32 @@ class Engine:
 
     def _run_full_windows(self, windows: Sequence[tuple[int, list[InputSlice]]]) -> StepResults:
         """Run windows of equal length, given by their position in the batch and their slices."""
-        frames = torch.stack([torch.stack([slice_.frame for slice_ in slices]) for _, slices in windows], 1)
-        outputs = self.detector.run_window(frames)
-        return [
-            (i, slices[t], out, row)
-            for t, out in enumerate(outputs)
-            for row, (i, slices) in enumerate(windows)
-        ]
+        steps: StepResults = []
+        others: list[tuple[int, list[InputSlice]]] = []
+        for i, slices in windows:
+            if any(slice_.n_events for slice_ in slices):
+                others.append((i, slices))
+            else:
+                steps += [(i, slices[t], out, 0) for t, out in enumerate(self._run_blank_window(slices))]
+        if others:
+            frames = torch.stack(
+                [torch.stack([slice_.frame for slice_ in slices]) for _, slices in others], 1
+            )
+            for t, out in enumerate(self.detector.run_window(frames)):
+                steps += [(i, slices[t], out, row) for row, (i, slices) in enumerate(others)]
+        return steps
+
+    def _run_blank_window(self, slices: list[InputSlice]) -> list[StepOutput]:
+        """Return the outputs of a window without events. It runs from rest, so they are always the same."""
+        known_frame, outputs = self._blank_window or (slices[0].frame, [])
+        # compared, because a saved state may pair a frame of its own with a count of no events
+        same = all(slice_.frame is known_frame or torch.equal(slice_.frame, known_frame) for slice_ in slices)
+        if same and len(outputs) == len(slices):
+            return outputs
+        outputs = self.detector.run_window(torch.stack([slice_.frame for slice_ in slices])[:, None])
+        if same:
+            self._blank_window = known_frame, outputs
+        return outputs
 
     def _collect_results(
         self, sequences: Sequence[SequenceState], steps: StepResults, duration_s: float

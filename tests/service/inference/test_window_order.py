@@ -65,6 +65,33 @@ def test_sequences_out_of_step_match_windows_run_by_hand(backwards: Detector) ->
             assert same(result, backwards, streams[i][3 * k : 3 * k + 3])
 
 
+def test_windows_without_events_are_computed_once(
+    backwards: Detector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[int] = []
+    run_window = Detector.run_window
+    monkeypatch.setattr(
+        Detector, "run_window", lambda self, frames: runs.append(frames.shape[1]) or run_window(self, frames)
+    )
+    engine = Engine(backwards, 2)
+    lanes = [SequenceState(i, backwards, (90, 60), OPTIONS) for i in range(2)]
+    busy = slices(backwards, 3)
+    quiet = [replace(part, n_events=0, frame=torch.zeros_like(part.frame)) for part in slices(backwards, 3)]
+    forged = [*quiet[:2], replace(busy[2], n_events=0)]
+    streams = ([*quiet, *quiet, *forged, *quiet], [*busy, *quiet, *busy, *quiet])
+    results: list[list[WindowResult]] = [[], []]
+    for t in range(12):
+        for lane, windows in zip(
+            lanes, engine.run([(x, streams[x.slot][t]) for x in lanes]).windows, strict=True
+        ):
+            results[lane.slot] += windows
+    assert runs == [1, 1, 1, 1], "a quiet and a busy window, then a forged and a busy one"
+    for i in range(2):
+        assert len(results[i]) == 4
+        for k, result in enumerate(results[i]):
+            assert same(result, backwards, streams[i][3 * k : 3 * k + 3])
+
+
 def test_time_order_changes_the_logits(backwards: Detector) -> None:
     window = torch.stack([part.frame[None] for part in slices(backwards, 3)])
     forwards = Detector(backwards.network, replace(backwards.spec, time_order="oldest_first"))
