@@ -1,7 +1,16 @@
 """The sockets of the service, bound before anything else is done."""
 
+import resource
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
+
+
+def raise_descriptor_limit() -> None:
+    """Let the process open as many files as the system allows: each connection needs one of them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS accepts no infinite limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def bind(host: str, port: int) -> list[socket.socket]:

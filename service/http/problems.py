@@ -1,5 +1,6 @@
 """Errors as application/problem+json (RFC 9457), each with a stable code."""
 
+import errno
 import logging
 import re
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from spikewatch.ingest.errors import IngestError
-from spikewatch.service.errors import InternalError, ServiceError
+from spikewatch.service.errors import InternalError, ServiceError, TooManyConnections
 from spikewatch.service.metrics.service import Metrics
 from spikewatch.service.schemas import Problem
 
@@ -93,6 +94,8 @@ def register_exception_handlers(app: FastAPI, metrics: Metrics) -> None:
     """Answer every error of the application with a problem, and count it by code."""
 
     async def handle(request: Request, error: Exception) -> JSONResponse:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            error = TooManyConnections(f"no file descriptor is left ({error.strerror}); retry later")
         response = problem_response(error)
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             response.headers["Allow"] = ", ".join(_allowed_methods(app, request))

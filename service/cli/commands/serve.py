@@ -22,11 +22,12 @@ def serve(options: ServeOptions) -> None:
     settings = _make_settings(options)
     limit_malloc_arenas()
     from spikewatch.service.app import create_app
-    from spikewatch.service.listen import bind, display_address
+    from spikewatch.service.listen import bind, display_address, raise_descriptor_limit
     from spikewatch.service.server import make_server
 
     configure_logging(settings.log_level, settings.log_json)
     # before the weights, because loading takes long and the port may be taken
+    raise_descriptor_limit()
     sockets = bind(settings.host, settings.port)
     app = create_app(settings)
     freeze_gc()

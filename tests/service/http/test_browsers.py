@@ -1,5 +1,6 @@
 """Headers and pages for browsers, methods, and a service behind the path prefix of a proxy."""
 
+import errno
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from spikewatch.model.detector import Detector
+from spikewatch.service.api import viewer
 from tests.service.support.http_client import problem
 from tests.service.support.live import Live, live_service
 
@@ -106,6 +108,16 @@ def test_openapi_names_only_possible_errors(live: Live) -> None:
     assert paths["/v1/sessions/{session_id}"]["get"]["responses"].keys() == {"200", "401", "404", "410"}
     references = set(re.findall(r"#/components/schemas/(\w+)", live.http.get("/openapi.json").text))
     assert references == document["components"]["schemas"].keys()
+
+
+def test_missing_descriptors_are_a_problem_to_retry(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(viewer, "FileResponse", fails)
+    answer = live.http.get("/docs")
+    assert problem(answer) == (503, "connections_full")
+    assert int(answer.headers["retry-after"]) > 0
 
 
 def test_docs_have_the_licence_of_swagger_ui() -> None:
