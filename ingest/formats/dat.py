@@ -2,7 +2,8 @@
 
 A record is two little-endian words: u32 time in µs, u32 address with x in bits 0-13, y in bits 14-27,
 polarity in bit 28. A file begins with a text header and then two bytes: event type and event size.
-Type 0x0C is CD; 0x00 is the older name of the same record (Gen1 and N-CARS files).
+Type 0x0C is CD; 0x00 is the older name of the same record (Gen1 and N-CARS files). Files whose header says
+`% Version 1` have x in bits 0-8, y in bits 9-16 and polarity in bit 17.
 Source: docs.prophesee.ai, "DAT File Format". Time wraps after 2^32 µs, 71.6 minutes.
 """
 
@@ -15,17 +16,21 @@ from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import FormatError, TruncatedError
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.formats.record_decoder import RecordDecoder, UInt, unwrap_epoch
+from spikewatch.ingest.formats.header import Header
+from spikewatch.ingest.formats.record_decoder import RecordDecoder, UInt
+from spikewatch.ingest.formats.unwrap import NO_TIME, TOLERANCE_US, Int, resolve_jump
 
-STATE_DTYPE = np.dtype([("last", "<i8"), ("epoch", "<i8")])
-"""The last record's 32-bit time, and the number of its wraps so far."""
+STATE_DTYPE = np.dtype([(name, "<i8") for name in ("last", "epoch", "before", "after", "timed")])
+"""The last record's 32-bit time and the number of its wraps; `before` and `after` of `resolve_jump`; whether
+there was a record yet."""
 
-HALF_TIME_RANGE = 1 << 31
+TIME_PERIOD_US = 1 << 32
 
 _RECORD_BYTES = 8
 _PREAMBLE_BYTES = 2
 _CD_TYPES = (0x00, 0x0C)
 _TRIGGER_TYPE = 0x0E
+_VERSIONS = ("1", "2")
 
 
 @numba.njit(inline="always")
@@ -37,25 +42,44 @@ def unpack_record(record: np.uint64) -> tuple[np.int64, np.uint64, np.uint64, np
     return time, x, y, (record >> np.uint64(60)) & np.uint64(1)
 
 
+@numba.njit(inline="always")
+def load_clock(records: NDArray[Any], state: NDArray[Any]) -> tuple[Int, Int, Int]:
+    """Return (before, after, last) of `resolve_jump`; the first record of a stream is taken as its last."""
+    if not state[0].timed and len(records):
+        state[0].last, state[0].timed = unpack_record(records[0])[0], 1
+    return state[0].before, state[0].after, state[0].epoch * TIME_PERIOD_US + state[0].last
+
+
+@numba.njit(inline="always")
+def store_clock(state: NDArray[Any], before: Int, after: Int, last: Int) -> None:
+    """Store the times that `load_clock` returns."""
+    state[0].before, state[0].after = before, after
+    state[0].last, state[0].epoch = last % TIME_PERIOD_US, last // TIME_PERIOD_US
+
+
 @numba.njit(nogil=True, cache=True)
 def decode_dat(
     records: NDArray[Any], state: NDArray[Any], out: Events, width: UInt, height: UInt
 ) -> tuple[int, int]:
     """Decode records (N,) u64 into `out` (>= N,); return (records consumed, events)."""
-    last, epoch = state[0].last, state[0].epoch
+    before, after, last = load_clock(records, state)
+    base = last - last % TIME_PERIOD_US
     n = 0
     for i in range(len(records)):
-        time, x, y, polarity = unpack_record(records[i])
-        epoch = unwrap_epoch(epoch, last, time, HALF_TIME_RANGE)
+        counter, x, y, polarity = unpack_record(records[i])
+        time = base + counter
+        if abs(time - last) > TOLERANCE_US:
+            time, before, after = resolve_jump(before, after, last, time, TIME_PERIOD_US, TOLERANCE_US)
+            base = time - counter
         last = time
         if x < width and y < height:
             event = out[n]
-            event.t = (epoch << 32) + time
+            event.t = time
             event.x = x
             event.y = y
             event.p = polarity
             n += 1
-    state[0].last, state[0].epoch = last, epoch
+    store_clock(state, before, after, last)
     return len(records), n
 
 
@@ -68,11 +92,14 @@ class DatDecoder(RecordDecoder):
     format = "dat"
     word_dtype = np.dtype("<u8")
     address_limit = 1 << 14
+    byte_orders = ("little",)
 
     def __init__(self, width: int | None = None, height: int | None = None) -> None:
         super().__init__(width, height)
         self.state = np.zeros(1, STATE_DTYPE)
+        self.state["before"] = self.state["after"] = NO_TIME
         self._preamble = b""
+        self._version = "2"
 
     def finish(self) -> None:
         """See `RecordDecoder.finish`; also raises TruncatedError if the event type and size are missing."""
@@ -94,6 +121,16 @@ class DatDecoder(RecordDecoder):
         if len(self._preamble) >= _PREAMBLE_BYTES:
             _check_preamble(*self._preamble)
 
+    def _check_header(self, header: Header) -> None:
+        super()._check_header(header)
+        version = header.fields.get("version", "2")
+        self._version = version.split(".")[0]
+        if self._version not in _VERSIONS:
+            raise FormatError(f"DAT version {version!r} is not supported; expected {' or '.join(_VERSIONS)}")
+
+    def _to_native(self, words: NDArray[Any]) -> NDArray[Any]:
+        return _from_version_1(words) if self._version == "1" else words
+
     def _skip_preamble(self, view: memoryview) -> memoryview:
         missing = _PREAMBLE_BYTES - len(self._preamble)
         if self._header_parser.header is None or not missing or not view:
@@ -107,6 +144,13 @@ class DatDecoder(RecordDecoder):
         consumed, count = decode_dat(words, self.state, out, np.uint64(width), np.uint64(height))
         self.stats.count_dropped("outside_sensor", consumed - count)
         return consumed, count
+
+
+def _from_version_1(records: NDArray[Any]) -> NDArray[Any]:
+    """Return records (N,) of version 1 as those of version 2."""
+    time, address = records & 0xFFFFFFFF, records >> np.uint64(32)
+    x, y, polarity = address & 0x1FF, (address >> np.uint64(9)) & 0xFF, (address >> np.uint64(17)) & 1
+    return time | x << np.uint64(32) | y << np.uint64(46) | polarity << np.uint64(60)
 
 
 def encode_dat(events: Events) -> bytes:

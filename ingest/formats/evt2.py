@@ -14,23 +14,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.formats.record_decoder import RecordDecoder, unwrap_epoch
+from spikewatch.ingest.formats.record_decoder import RecordDecoder
+from spikewatch.ingest.formats.unwrap import NO_TIME, TOLERANCE_US, resolve_jump
 
 STATE_DTYPE = np.dtype(
     [
         ("high", "<i8"),
         ("epoch", "<i8"),
+        ("before", "<i8"),
+        ("after", "<i8"),
         ("timed", "<i8"),
         ("untimed", "<i8"),
         ("outside", "<i8"),
         ("reserved", "<i8"),
     ]
 )
-"""Last TIME_HIGH, its wraps, whether there was one; then the drop counters since `_count_drops` last ran:
-events before the first TIME_HIGH, events off the sensor, words of unknown type."""
+"""Last TIME_HIGH, its wraps, `before` and `after` of `resolve_jump`, whether there was one; then the drop
+counters since `_count_drops` last ran: events before the first TIME_HIGH, events off the sensor, words of
+unknown type."""
 
-HALF_TIME_HIGH_RANGE = 1 << 27
-"""Half the range of the 28-bit TIME_HIGH."""
+TIME_HIGH_PERIOD = 1 << 28
+TIME_HIGH_TOLERANCE = TOLERANCE_US >> 6
+"""In units of TIME_HIGH, 64 µs."""
 
 
 @numba.njit(nogil=True, cache=True)
@@ -39,8 +44,8 @@ def decode_evt2(
 ) -> tuple[int, int]:
     """Decode words (N,) u32 into `out` (>= N,); return (words consumed, events)."""
     s = state[0]
-    high, epoch, timed = s.high, s.epoch, s.timed
-    base = (epoch << 34) | (high << 6)
+    high, before, after, timed = s.epoch * TIME_HIGH_PERIOD + s.high, s.before, s.after, s.timed
+    base = high << 6
     n = 0
     for i in range(len(words)):
         word = np.int64(words[i])
@@ -61,12 +66,17 @@ def decode_evt2(
         elif word_type == 0x8:
             now = word & 0xFFFFFFF
             if timed:
-                epoch = unwrap_epoch(epoch, high, now, HALF_TIME_HIGH_RANGE)
+                now += high - high % TIME_HIGH_PERIOD
+                if abs(now - high) > TIME_HIGH_TOLERANCE:
+                    now, before, after = resolve_jump(
+                        before, after, high, now, TIME_HIGH_PERIOD, TIME_HIGH_TOLERANCE
+                    )
             high, timed = now, 1
-            base = (epoch << 34) | (high << 6)
+            base = high << 6
         elif word_type != 0xA and word_type != 0xE and word_type != 0xF:
             s.reserved += 1
-    s.high, s.epoch, s.timed = high, epoch, timed
+    s.high, s.epoch = high % TIME_HIGH_PERIOD, high // TIME_HIGH_PERIOD
+    s.before, s.after, s.timed = before, after, timed
     return len(words), n
 
 
@@ -80,6 +90,7 @@ class Evt2Decoder(RecordDecoder):
     def __init__(self, width: int | None = None, height: int | None = None) -> None:
         super().__init__(width, height)
         self.state = np.zeros(1, STATE_DTYPE)
+        self.state["before"] = self.state["after"] = NO_TIME
 
     def _decode(self, words: NDArray[Any], out: Events, width: int, height: int) -> tuple[int, int]:
         result: tuple[int, int] = decode_evt2(words, self.state, out, width, height)

@@ -18,11 +18,14 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewatch.ingest.errors import FormatError
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.formats.evt2 import HALF_TIME_HIGH_RANGE, STATE_DTYPE
-from spikewatch.ingest.formats.header import Header
-from spikewatch.ingest.formats.record_decoder import RecordDecoder, unwrap_epoch
+from spikewatch.ingest.formats.evt2 import (
+    STATE_DTYPE,
+    TIME_HIGH_PERIOD,
+    TIME_HIGH_TOLERANCE,
+)
+from spikewatch.ingest.formats.record_decoder import RecordDecoder
+from spikewatch.ingest.formats.unwrap import NO_TIME, resolve_jump
 
 _EVENTS_PER_WORD = 32
 
@@ -33,8 +36,8 @@ def decode_evt21(
 ) -> tuple[int, int]:
     """Decode words (N,) u64 into `out` while it has room for 32 more; return (words consumed, events)."""
     s = state[0]
-    high, epoch, timed = s.high, s.epoch, s.timed
-    base = (epoch << 34) | (high << 6)
+    high, before, after, timed = s.epoch * TIME_HIGH_PERIOD + s.high, s.before, s.after, s.timed
+    base = high << 6
     n = 0
     i = 0
     while i < len(words) and n + _EVENTS_PER_WORD <= len(out):
@@ -62,12 +65,17 @@ def decode_evt21(
         elif word_type == 0x8:
             now = upper & 0xFFFFFFF
             if timed:
-                epoch = unwrap_epoch(epoch, high, now, HALF_TIME_HIGH_RANGE)
+                now += high - high % TIME_HIGH_PERIOD
+                if abs(now - high) > TIME_HIGH_TOLERANCE:
+                    now, before, after = resolve_jump(
+                        before, after, high, now, TIME_HIGH_PERIOD, TIME_HIGH_TOLERANCE
+                    )
             high, timed = now, 1
-            base = (epoch << 34) | (high << 6)
+            base = high << 6
         elif word_type != 0xA and word_type != 0xE and word_type != 0xF:
             s.reserved += 1
-    s.high, s.epoch, s.timed = high, epoch, timed
+    s.high, s.epoch = high % TIME_HIGH_PERIOD, high // TIME_HIGH_PERIOD
+    s.before, s.after, s.timed = before, after, timed
     return i, n
 
 
@@ -77,24 +85,19 @@ class Evt21Decoder(RecordDecoder):
     format = "evt21"
     word_dtype = np.dtype("<u8")
     address_limit = 1 << 11
+    byte_orders = ("little", "legacy")
 
     def __init__(self, width: int | None = None, height: int | None = None) -> None:
         super().__init__(width, height)
         self.state = np.zeros(1, STATE_DTYPE)
-        self._swap_halves = False
+        self.state["before"] = self.state["after"] = NO_TIME
 
-    def _check_header(self, header: Header) -> None:
-        super()._check_header(header)
-        if header.endianness not in ("little", "legacy"):
-            raise FormatError(
-                f"EVT2.1 with endianness={header.endianness} is not supported; expected little or legacy"
-            )
-        self._swap_halves = header.endianness == "legacy"
+    def _to_native(self, words: NDArray[Any]) -> NDArray[Any]:
+        if self._byte_order == "legacy":
+            return (words << np.uint64(32)) | (words >> np.uint64(32))
+        return words
 
     def _decode(self, words: NDArray[Any], out: Events, width: int, height: int) -> tuple[int, int]:
-        if self._swap_halves:
-            words = (words << np.uint64(32)) | (words >> np.uint64(32))
-            words.flags.writeable = False
         result: tuple[int, int] = decode_evt21(words, self.state, out, width, height)
         self._count_drops(self.state)
         return result

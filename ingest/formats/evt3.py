@@ -7,8 +7,8 @@ Address and time carry over from word to word.
     VECT_BASE_X 0x3      polarity in 11, x of the next vector's first pixel in 10-0
     VECT_12 0x4, VECT_8 0x5   a mask: bit j set is an event at the base + j; the base moves on by 12 or 8
     EVT_TIME_LOW 0x6, EVT_TIME_HIGH 0x8   time bits 11..0 and 23..12
-    CONTINUED_4 0x7, EXT_TRIGGER 0xA, OTHERS 0xE, CONTINUED_12 0xF   ignored
-    any other type is ignored and counted as "reserved_word"
+    CONTINUED_4 0x7, EXT_TRIGGER 0xA, OTHERS 0xE, CONTINUED_12 0xF   ignored, and padding 0x9999
+    0x1, 0xB, 0xC, 0xD   reserved; ignored and counted as "reserved_word"
 
 TIME_LOW restarts at 0 when TIME_HIGH changes. Time has 24 bits and wraps after 16.8 seconds.
 Source: docs.prophesee.ai, "EVT 3.0 Format".
@@ -21,12 +21,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.formats.record_decoder import Int, RecordDecoder, unwrap_epoch
+from spikewatch.ingest.formats.record_decoder import RecordDecoder
+from spikewatch.ingest.formats.unwrap import NO_TIME, TOLERANCE_US, Int, resolve_jump
 
 _STATE_FIELDS = ("high", "low", "epoch", "timed", "y", "has_y", "base_x", "base_p", "has_base")
 _DROP_COUNTERS = ("untimed", "unplaced", "outside", "reserved")
 _STATE_DTYPE = np.dtype([(name, "<i8") for name in _STATE_FIELDS + _DROP_COUNTERS])
-_HALF_TIME_HIGH_RANGE = 1 << 11
+_TIME_HIGH_PERIOD = 1 << 12
+_TIME_HIGH_TOLERANCE = TOLERANCE_US >> 12
 _MAX_EVENTS_PER_WORD = 12
 
 
@@ -49,6 +51,18 @@ def _emit_event(
         event.p = polarity
         return n + 1
     return n
+
+
+@numba.njit(inline="always")
+def _count_wraps(epoch: Any, last: Any, high: Any) -> Any:
+    """Return the number of wraps at a TIME_HIGH `high` after `last`."""
+    if abs(high - last) <= _TIME_HIGH_TOLERANCE:
+        return epoch
+    base = epoch * _TIME_HIGH_PERIOD
+    time = resolve_jump(NO_TIME, NO_TIME, base + last, base + high, _TIME_HIGH_PERIOD, _TIME_HIGH_TOLERANCE)[
+        0
+    ]
+    return time // _TIME_HIGH_PERIOD
 
 
 @numba.njit(nogil=True, cache=True)
@@ -81,12 +95,18 @@ def decode_evt3(
             s.base_x, s.base_p, s.has_base = value & 0x7FF, value >> 11, 1
         elif word_type == 0x8:
             if s.timed:
-                s.epoch = unwrap_epoch(s.epoch, s.high, value, _HALF_TIME_HIGH_RANGE)
+                s.epoch = _count_wraps(s.epoch, s.high, value)
             if value != s.high or not s.timed:
                 s.low = 0
             s.high, s.timed = value, 1
             time = (s.epoch << 24) | (s.high << 12) | s.low
-        elif word_type != 0x7 and word_type != 0xA and word_type != 0xE and word_type != 0xF:
+        elif (
+            word_type != 0x7
+            and word_type != 0x9
+            and word_type != 0xA
+            and word_type != 0xE
+            and word_type != 0xF
+        ):
             s.reserved += 1
     return i, n
 

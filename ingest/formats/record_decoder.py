@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,8 +11,8 @@ from spikewatch.ingest.errors import FormatError
 from spikewatch.ingest.events import DecodeStats, Events, copy_events, empty_events
 from spikewatch.ingest.formats.header import Header, HeaderParser
 from spikewatch.ingest.formats.sensor_size import resolve_size
+from spikewatch.ingest.formats.unwrap import NO_TIME
 
-Int = int | np.int64
 UInt = np.uint64 | np.uint16 | np.uint8
 BytesLike = bytes | bytearray | memoryview
 
@@ -27,6 +26,8 @@ _DROP_REASONS = {
     "outside": "outside_sensor",
     "reserved": "reserved_word",
 }
+_CARRIED_DEFAULTS = {"before": NO_TIME, "after": NO_TIME, "timed": 1}
+"""Values of fields that states saved by earlier releases lack."""
 
 
 class RecordDecoder(ABC):
@@ -45,6 +46,8 @@ class RecordDecoder(ABC):
     word_dtype: ClassVar[np.dtype[Any]]
     address_limit: ClassVar[int]
     """One more than the largest coordinate of the format."""
+    byte_orders: ClassVar[tuple[str, ...]] = ("little", "big")
+    """Values of `endianness` in a header that the decoder can read."""
     state: NDArray[Any]
 
     def __init__(self, width: int | None = None, height: int | None = None) -> None:
@@ -54,6 +57,7 @@ class RecordDecoder(ABC):
         self._partial_record = b""
         self._block_buffer = empty_events(BLOCK_EVENTS)
         self._iterating = False
+        self._byte_order = "little"
 
     def feed(self, data: BytesLike) -> Events:
         """Decode the next bytes of the stream; return a new array (N,), possibly empty.
@@ -131,7 +135,9 @@ class RecordDecoder(ABC):
         )
         self.stats = DecodeStats(saved["events"], dict(saved["dropped"]))
         self._partial_record = bytes.fromhex(saved["partial"])
-        carried, names = saved["carried"], self.state.dtype.names or ()
+        names = self.state.dtype.names or ()
+        carried = {name: _CARRIED_DEFAULTS[name] for name in names if name in _CARRIED_DEFAULTS}
+        carried |= saved["carried"]
         if len(self._partial_record) >= self.word_dtype.itemsize or carried.keys() != set(names):
             raise ValueError(
                 f"not a state of the {self.format} decoder: {len(self._partial_record)} bytes of a partial "
@@ -152,11 +158,21 @@ class RecordDecoder(ABC):
                 state[field] = 0
 
     def _check_header(self, header: Header) -> None:
-        """Raise FormatError if the header declares another format."""
+        """Raise FormatError if the header declares another format, or a byte order that is not supported."""
         if header.format not in (self.format, None):
             raise FormatError(
                 f"the stream's header declares format {header.format!r}; it was opened as {self.format!r}"
             )
+        if header.endianness not in self.byte_orders:
+            raise FormatError(
+                f"{self.format} with endianness={header.endianness} is not supported; "
+                f"expected {' or '.join(self.byte_orders)}"
+            )
+        self._byte_order = header.endianness
+
+    def _to_native(self, words: NDArray[Any]) -> NDArray[Any]:
+        """Return complete records in the byte order and bit layout that `_decode` takes."""
+        return words.byteswap() if self._byte_order == "big" else words
 
     def _skip_preamble(self, view: memoryview) -> memoryview:
         """Return `view` without the binary bytes between header and records, for formats that have them."""
@@ -188,7 +204,7 @@ class RecordDecoder(ABC):
         count = len(view) // self.word_dtype.itemsize
         self._partial_record = bytes(view[count * self.word_dtype.itemsize :])
         if count:
-            words = np.frombuffer(view, self.word_dtype, count)
+            words = self._to_native(np.frombuffer(view, self.word_dtype, count))
             if not words.flags.aligned:
                 words = words.copy()
             words.flags.writeable = False  # so that bytes and bytearray share one compiled kernel
@@ -203,19 +219,3 @@ class RecordDecoder(ABC):
             self.stats.events += count
             if count:
                 yield self._block_buffer[:count]
-
-
-@numba.njit(inline="always")
-def unwrap_epoch(epoch: Int, last: Int, now: Int, half: int) -> Int:
-    """Return the number of wraps of a counter of range 2 * half that reads `now` after `last`.
-
-    A step back of more than half the range is a wrap; a smaller one is jitter. A step forward of more than
-    half undoes a wrap: it is a late reading from before the wrap.
-    """
-    step: Any = now - last
-    if abs(step) > half:
-        if step < 0:
-            return epoch + 1
-        if epoch > 0:
-            return epoch - 1
-    return epoch

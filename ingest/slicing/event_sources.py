@@ -10,8 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spikewatch.ingest.events import Events
-from spikewatch.ingest.formats.dat import HALF_TIME_RANGE, DatDecoder, unpack_record
-from spikewatch.ingest.formats.record_decoder import Int, UInt, unwrap_epoch
+from spikewatch.ingest.formats.dat import (
+    TIME_PERIOD_US,
+    DatDecoder,
+    load_clock,
+    store_clock,
+    unpack_record,
+)
+from spikewatch.ingest.formats.record_decoder import UInt
+from spikewatch.ingest.formats.unwrap import TOLERANCE_US, Int, resolve_jump
 from spikewatch.ingest.slicing.representations import draw_event
 
 END_OF_SOURCE, END_OF_SLICE, TOO_EARLY, OUTSIDE_SENSOR = 0, 1, 2, 3
@@ -101,8 +108,12 @@ class DatRecords:
 
 @numba.njit(cache=True)
 def _decode_record(record: np.uint64, state: NDArray[Any]) -> tuple[Int, UInt, UInt]:
-    time, x, y, _ = unpack_record(record)
-    return (unwrap_epoch(state[0].epoch, state[0].last, time, HALF_TIME_RANGE) << 32) + time, x, y
+    counter, x, y, _ = unpack_record(record)
+    base = state[0].epoch * TIME_PERIOD_US
+    last, time = base + state[0].last, base + counter
+    if abs(time - last) > TOLERANCE_US:
+        time = resolve_jump(state[0].before, state[0].after, last, time, TIME_PERIOD_US, TOLERANCE_US)[0]
+    return time, x, y
 
 
 @numba.njit(nogil=True, cache=True)
@@ -141,14 +152,21 @@ def _draw_records(
 
     state (1,) is left as it was before the record at `stop`.
     """
-    last, epoch = state[0].last, state[0].epoch
+    before, after, last = load_clock(records[start:], state)
+    base = last - last % TIME_PERIOD_US
     height, width = np.uint64(frame.shape[1]), np.uint64(frame.shape[2])
     stop, late, outside, stop_reason = len(records), 0, 0, END_OF_SOURCE
     for i in range(start, len(records)):
-        raw, x, y, polarity = unpack_record(records[i])
-        now = unwrap_epoch(epoch, last, raw, HALF_TIME_RANGE)
-        if x < width and y < height:
-            t = (now << 32) + raw
+        counter, x, y, polarity = unpack_record(records[i])
+        inside = x < width and y < height
+        t = base + counter
+        if abs(t - last) > TOLERANCE_US:
+            t, jump_from, jump_to = resolve_jump(before, after, last, t, TIME_PERIOD_US, TOLERANCE_US)
+            if inside and (t >= t1_us or t < earliest_us):  # before the state changes
+                stop, stop_reason = i, END_OF_SLICE if t >= t1_us else TOO_EARLY
+                break
+            base, before, after = t - counter, jump_from, jump_to
+        if inside:
             if t >= t1_us:
                 stop, stop_reason = i, END_OF_SLICE
                 break
@@ -160,6 +178,6 @@ def _draw_records(
             draw_event(frame, code, x, y, polarity)
         else:
             outside += 1
-        last, epoch = raw, now
-    state[0].last, state[0].epoch = last, epoch
+        last = t
+    store_clock(state, before, after, last)
     return stop, outside, late, stop_reason

@@ -1,10 +1,13 @@
+import struct
+
 import numpy as np
 import pytest
 
 from spikewatch.ingest.errors import FormatError, TruncatedError
 from spikewatch.ingest.formats.decoders import make_decoder
 from spikewatch.ingest.open import open_recording
-from tests.ingest.support.cases import decode
+from spikewatch.ingest.slicing.slice_stream import SliceStream
+from tests.ingest.support.cases import decode, pieces
 from tests.ingest.support.encoders import dat
 
 HEADER = b"% Data file containing CD events\n% Version 2\n"
@@ -29,6 +32,34 @@ def test_other_event_types_are_rejected(preamble, message):
 def test_missing_event_type_and_size_is_truncation(tail):
     with pytest.raises(TruncatedError, match="expected the DAT event type and size"):
         decode("dat", [HEADER + tail])
+
+
+def version_1(events):
+    address = [(p << 17) | (y << 9) | x for _, x, y, p in events]
+    return b"".join(struct.pack("<II", t, a) for (t, *_), a in zip(events, address, strict=True))
+
+
+def test_version_1_has_its_own_bit_layout():
+    header = b"% Data file containing Event2D events.\n% Version 1\n% Height 240\n% Width 304\n\x00\x08"
+    events = [(1000 + i, i % 304, i % 240, i % 3 % 2) for i in range(2000)]
+    data = header + version_1(events)
+    assert decode("dat", [data]).tolist() == events
+    assert decode("dat", pieces(data, range(0, len(data), 13))).tolist() == events
+    stream = SliceStream("dat", None, None, 10_000_000)
+    (slice_,) = [*stream.feed(data), *stream.finish()]
+    assert slice_.n_events == slice_.frame.sum() == 2000
+    assert stream.decode_stats.dropped == {}
+
+
+@pytest.mark.parametrize("version", [b"3", b"0", b"new"])
+def test_other_versions_are_rejected_by_name(version):
+    with pytest.raises(FormatError, match=f"DAT version '{version.decode()}'"):
+        decode("dat", [b"% Version " + version + b"\n\x0c\x08" + RECORD])
+
+
+def test_declared_big_endian_is_rejected_by_name():
+    with pytest.raises(FormatError, match="dat with endianness=big is not supported"):
+        decode("dat", [b"% Version 2\n% endianness big\n\x0c\x08" + RECORD])
 
 
 def test_dat_coordinates_have_fourteen_bits():

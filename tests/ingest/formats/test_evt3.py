@@ -50,13 +50,37 @@ def test_events_before_first_time_are_counted():
 
 
 @pytest.mark.parametrize(
-    ("word_type", "counted"), [(0x7, 0), (0xA, 0), (0xE, 0), (0xF, 0), (0x9, 1), (0x1, 1), (0xD, 1)]
+    ("word_type", "counted"), [(0x7, 0), (0xA, 0), (0xE, 0), (0xF, 0), (0x9, 0), (0x1, 1), (0xD, 1)]
 )
 def test_other_word_types_are_ignored(word_type, counted):
     decoder = make_decoder("evt3")
     events = decoder.feed(words(HIGH, LOW, ROW, (word_type << 12) | 0xABC, 0x2003))
     assert events.tolist() == [(T, 3, 5, 0)]
     assert decoder.stats.dropped == ({"reserved_word": 1} if counted else {})
+
+
+def test_padding_between_words_changes_nothing():
+    events = [(1000 + 100 * i, i % 304, i % 240, i % 2) for i in range(300)]
+    padded = np.frombuffer(encode(events), "<u2").repeat(2)
+    padded[1::2] = 0x9999
+    decoder = make_decoder("evt3", 304, 240)
+    assert decoder.feed(padded.tobytes()).tolist() == events
+    assert decoder.stats.dropped == {}
+
+
+def test_mid_stream_recording_with_triggers_has_known_events(recordings):
+    path = recordings / "ros_vga_triggers_evt3_head.raw"
+    if not path.exists():
+        pytest.skip(f"{path} is absent")
+    expected = evt3.decode_file(str(path))
+    with open_recording(path) as recording:
+        events = np.concatenate(list(recording.chunks()))
+        assert recording.stats.dropped == {}
+    assert (len(events), events["t"][0], events["t"][-1]) == (11_610, 7_139_845, 7_296_703)
+    assert events["x"].tolist() == expected.x.tolist()
+    assert events["y"].tolist() == expected.y.tolist()
+    assert events["p"].tolist() == expected.polarity.tolist()
+    assert events["t"].tolist() == expected.timestamp.tolist()
 
 
 def test_endless_vectors_stay_in_address_range():

@@ -55,6 +55,46 @@ def test_stream_without_header_is_all_data(data):
     assert parse(data) == (None, data)
 
 
+TEXT_LINES = [
+    "% temperature 35 °C\n".encode(),
+    "% temperature 35 °C\n".encode("latin-1"),
+    "% operator 張偉\n".encode("gbk"),
+    "% operator 張偉\n".encode("shift-jis", "replace"),
+    b"%note without a space\n",
+    b"%\n",
+    b"%% two\n",
+    b"%\ttab\r\n",
+]
+
+
+@pytest.mark.parametrize("end", [b"% end\n", b"%end\n", b"% END\r\n", b""])
+@pytest.mark.parametrize("line", TEXT_LINES)
+def test_line_of_text_in_any_encoding_belongs_to_header(line, end):
+    data = EVK4.replace(b"% end\n", line + end)
+    for cut in (0, 1, 100, len(data) - len(end) - 3, len(data)):
+        parser = HeaderParser()
+        rest = parser.feed(data[:cut])
+        rest += data[cut:] + b"\x01\x80" if parser.is_done else parser.feed(data[cut:] + b"\x01\x80")
+        assert rest == b"\x01\x80"
+        assert (parser.header.format, parser.header.width) == ("evt3", 1280)
+
+
+@pytest.mark.parametrize("line", [b"% key \x00value\n", b"%\x1bnote\n", b"% end\x00\n", b"%key\x07"])
+def test_line_with_control_bytes_is_rejected_and_quoted(line):
+    parser = HeaderParser()
+    if line[1] == 0x1B:  # not ASCII text from its second byte on: as in a headerless file, these are data
+        assert parser.feed(EVK4.replace(b"% end\n", line)) == line
+        return
+    with pytest.raises(FormatError, match="not text: b'%") as error:
+        parser.feed(EVK4.replace(b"% end\n", line))
+    assert repr(line[1:5])[2:-1] in str(error.value)
+
+
+def test_time_word_that_begins_with_percent_sign_is_data():
+    words = b"\x25\x80\xe8\x63\x14\x00\x0a\x20\n"
+    assert parse(EVK4.replace(b"% end\n", words))[1] == words
+
+
 @pytest.mark.parametrize("data", [b"% Dat", b"% Version 2\n% Hei", b"% "])
 def test_stream_ending_within_header_line_is_truncated(data):
     with pytest.raises(TruncatedError):
