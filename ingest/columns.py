@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewatch.ingest.events import MAX_SENSOR_PX, DecodeStats, Events, empty_events
+from spikewatch.ingest.events import MAX_SENSOR_PX, DecodeStats, Events, empty_events, is_on
+
+MAX_TIME_US = 1 << 60
+"""Largest accepted time, 36,000 years; a later one is a stray value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,9 @@ def columns_to_events(
 ) -> Events:
     """Return the events with t >= start_us on the sensor, in stored order; p above 0 becomes 1, else 0.
 
-    Events from start_us on that are dropped are counted in `stats` as "outside_sensor" or "negative_time".
+    The largest value of an unsigned type is -1, which writers store for OFF without looking at the type.
+    Events from start_us on that are dropped are counted in `stats` as "outside_sensor", "negative_time" or
+    "time_out_of_range".
     An unknown sensor side is taken as MAX_SENSOR_PX pixels.
     """
     if start_us is not None:
@@ -39,11 +44,14 @@ def columns_to_events(
     columns = columns.filter(_in_bounds(columns.x, width) & _in_bounds(columns.y, height))
     on_sensor = len(columns.t)
     columns = columns.filter(columns.t >= 0)
+    timed = len(columns.t)
+    columns = columns.filter(columns.t <= MAX_TIME_US)
     stats.count_dropped("outside_sensor", selected - on_sensor)
-    stats.count_dropped("negative_time", on_sensor - len(columns.t))
+    stats.count_dropped("negative_time", on_sensor - timed)
+    stats.count_dropped("time_out_of_range", timed - len(columns.t))
     events = empty_events(len(columns.t))
     events["t"], events["x"], events["y"] = columns.t, columns.x, columns.y
-    np.greater(columns.p, 0, out=events["p"], casting="unsafe")
+    events["p"] = is_on(columns.p)
     stats.events += len(events)
     return events
 

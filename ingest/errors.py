@@ -4,6 +4,7 @@ IngestError
 ├── FormatError             the bytes are no supported format, or not the declared one
 ├── TruncatedError          a header or file ends too early
 ├── GeometryError           the sensor size is missing or contradicts the events
+├── NoEventsError           the recording has no events, or none of them can be used
 ├── TimeOrderError          timestamps run backwards further than a wrap or jitter explains
 ├── MissingDependencyError  an HDF5 filter or an optional package is not installed
 └── SimulationError         a recording cannot be simulated: bad options, or no OpenGL renderer
@@ -32,6 +33,12 @@ class GeometryError(IngestError):
     """The sensor size is unknown, out of bounds, or contradicts the size given by the caller."""
 
     code = "bad_geometry"
+
+
+class NoEventsError(IngestError):
+    """The recording has no events, or all of them were dropped."""
+
+    code = "no_events"
 
 
 class TimeOrderError(IngestError):

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spikewatch.ingest.errors import FormatError, GeometryError
-from spikewatch.ingest.events import EVENT_DTYPE, Events, empty_events
+from spikewatch.ingest.events import EVENT_DTYPE, Events, empty_events, is_on
 
 FIELDS = ("t", "x", "y", "p")
 _EXPECTED = "expected an array of EVENT_DTYPE, or four arrays t, x, y, p of equal length"
@@ -18,7 +18,7 @@ def as_events(
     """Return events (N,) from an array with the fields t, x, y, p, or from four columns (N,).
 
     An array of EVENT_DTYPE is returned as it is. Times are integer microseconds, x and y integer pixels; p is
-    boolean or an integer, and above 0 means ON.
+    boolean or an integer, and above 0 means ON, but for -1 stored in an unsigned type.
 
     Raises:
         FormatError: the arrays have other fields, shapes or types.
@@ -49,7 +49,7 @@ def _from_columns(*columns: ArrayLike) -> Events:
         events[name] = values
     if p.dtype.kind not in "biu" and len(p):
         raise FormatError(f"column p is {p.dtype}; expected booleans or integers")
-    np.greater(p, 0, out=events["p"], casting="unsafe")
+    events["p"] = is_on(p)
     return events
 
 

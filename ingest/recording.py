@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from spikewatch.ingest.errors import GeometryError
-from spikewatch.ingest.events import DecodeStats, Events
+from spikewatch.ingest.errors import GeometryError, NoEventsError
+from spikewatch.ingest.events import DecodeStats, Events, drop_warnings
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,23 @@ class RecordingInfo:
     t_last_us: int | None
     duration_us: int
     dropped: dict[str, int]
+    warnings: list[str] = field(default_factory=list)
+
+
+def check_events(name: str, stats: DecodeStats, sensor_size: tuple[int | None, int | None]) -> None:
+    """Check that a recording, read to its end, has delivered an event.
+
+    Raises:
+        NoEventsError: the message says what became of the events.
+    """
+    if stats.events:
+        return
+    reasons = ", ".join(f"{count:,} {reason}" for reason, count in dict(stats.dropped).items())
+    if not reasons:
+        raise NoEventsError(f"{name} has no events")
+    width, height = sensor_size
+    hint = f"; check the sensor size, {width}x{height}" if "outside_sensor" in stats.dropped else ""
+    raise NoEventsError(f"{name}: no event can be used; dropped: {reasons}{hint}")
 
 
 class Recording(ABC):
@@ -62,7 +79,11 @@ class Recording(ABC):
         """Release the file. Idempotent."""
 
     def info(self) -> RecordingInfo:
-        """Read the recording once, from the `seek` time, and summarise it. First and last are by time."""
+        """Read the recording once, from the `seek` time, and summarise it. First and last are by time.
+
+        Raises:
+            NoEventsError: see `check_events`.
+        """
         events, first, last = 0, None, None
         for chunk in self.chunks():
             t = chunk["t"]
@@ -70,6 +91,7 @@ class Recording(ABC):
             first = low if first is None else min(first, low)
             last = high if last is None else max(last, high)
             events += len(chunk)
+        self.check_events()
         return RecordingInfo(
             format=self.format,
             width=self.width,
@@ -79,7 +101,20 @@ class Recording(ABC):
             t_last_us=last,
             duration_us=0 if first is None or last is None else last - first,
             dropped=dict(self.stats.dropped),
+            warnings=self.warnings(),
         )
+
+    def warnings(self) -> list[str]:
+        """Return what the user should know about the running or last `chunks()`, one line each."""
+        return drop_warnings(self.stats.events, self.stats.dropped)
+
+    def check_events(self) -> None:
+        """Check, after `chunks()`, that it has delivered an event.
+
+        Raises:
+            NoEventsError: the message says what became of the events.
+        """
+        check_events(str(self.path), self.stats, (self.width, self.height))
 
     def sensor_size(self) -> tuple[int, int]:
         """Return (width, height) in pixels.

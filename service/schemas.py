@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from spikewatch.ingest.events import MAX_SENSOR_PX
+from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.model.spec import MAX_SLICES
 from spikewatch.service.limits import MAX_SLICE_US, MIN_SLICE_US, QUALIFIED_ID_PATTERN, SESSION_ID_PATTERN
 
@@ -46,6 +47,11 @@ class WindowRequest(Schema):
     confidence: Ratio = Field(0.25, description="minimum score: boxes at or below it are dropped")
     iou: Ratio = Field(0.45, description="overlap above which the weaker box of a class is dropped")
     track: bool = Field(default=False, description="track objects, and give each box a `track_id`")
+    on_time_jump: OnTimeJump = Field(
+        "resync",
+        description="an event more than 1 s before its slice: continue at its time with membranes at rest, "
+        "or fail with `time_order`",
+    )
 
     @model_validator(mode="after")
     def _check_size_and_slice(self) -> "WindowRequest":
@@ -128,6 +134,10 @@ class Totals(Schema):
     dropped_windows: int = 0
     dropped_slices: int = 0
     dropped_events: dict[str, int] = Field({}, description="reason -> events or records dropped")
+    discontinuities: int = Field(
+        0, description="jumps in time: pauses of more than 10 s, and times more than 1 s back"
+    )
+    warnings: list[str] = Field([], description="doubts about the input, such as most events dropped")
     energy_mj: EnergyMj = EnergyMj(snn=0, ann=0)
     firing_rate: float = Field(0, description="mean over the results")
 

@@ -31,8 +31,8 @@ SHARED_FILES = {"atomic_file.py"}
 
 LAYERS: dict[str, list[set[str]]] = {
     "ingest": [
-        {"errors", "events", "child_process"},
-        {"columns", "event_arrays", "recording"},
+        {"errors", "events", "child_process", "foreign_content"},
+        {"columns", "event_arrays", "recording", "pipe"},
         {"formats"},
         {"slicing", "hdf5", "aedat4"},
         {"open"},

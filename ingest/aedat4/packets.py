@@ -1,5 +1,7 @@
 """Packet scan of an AEDAT4 file: counts its packets and detects truncation, reading only their lengths.
 
+Run it in the worker only, whose processor time and patience are limited: a file can hold many small packets.
+
 Layout: a magic line of 14 bytes; u32 length and as many bytes of IOHeader, a FlatBuffer whose second field is
 the i64 position of the data table that ends the packets, below 0 where it was never written; then packets of
 i32 stream, i32 length and as many bytes.
@@ -7,6 +9,7 @@ i32 stream, i32 length and as many bytes.
 Source: iniVation, "AEDAT 4.0 file format", docs.inivation.com; FlatBuffers internals, flatbuffers.dev.
 """
 
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,8 @@ from spikewatch.ingest.errors import FormatError, TruncatedError
 _MAGIC = b"#!AER-DAT4.0\r\n"
 _MAX_IO_HEADER_BYTES = 1 << 24
 _DATA_TABLE_FIELD = 1
+_MIN_PACKET_BYTES = 8
+"""Fewer bytes hold no FlatBuffer: its root offset and an empty table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +48,19 @@ def scan_packets(path: Path) -> PacketScan:
             end = size
         packets, position = 0, file.tell()
         while position < end:
-            head = file.read(8)
+            head = os.pread(file.fileno(), 8, position)
             if len(head) < 8:
                 return PacketScan(packets, truncated=True)
             length = struct.unpack("<ii", head)[1]
-            if length < 0:
+            if length < _MIN_PACKET_BYTES:
                 raise FormatError(
-                    f"{path}: packet {packets} at byte {position} has length {length}; it is damaged"
+                    f"{path}: packet {packets} at byte {position} has length {length}, expected at least "
+                    f"{_MIN_PACKET_BYTES}; it is damaged"
                 )
             position += 8 + length
             if position > size:
                 return PacketScan(packets, truncated=True)
             packets += 1
-            file.seek(position)
     return PacketScan(packets, truncated=False)
 
 

@@ -24,6 +24,9 @@ _FILTER_PACKAGES = {
 }
 """PyPI package by filter id. Source: the HDF Group's list of registered filters."""
 
+_OPEN_FOR_WRITING = ("already open for write", "file consistency flags", "unable to lock file")
+"""Parts of the messages of the HDF5 library for a file that is being written, or was when its writer died."""
+
 
 @contextmanager
 def translate_hdf5_errors(path: Path) -> Iterator[None]:
@@ -38,6 +41,11 @@ def translate_hdf5_errors(path: Path) -> Iterator[None]:
     except (IngestError, FileNotFoundError, PermissionError):
         raise
     except (OSError, RuntimeError, LookupError, ValueError, TypeError, OverflowError) as error:
+        if any(words in str(error) for words in _OPEN_FOR_WRITING):
+            raise FormatError(
+                f"{path} is still open by its writer, or its writer crashed: close it first; "
+                f"after a crash, run: h5clear -s {path.name}"
+            ) from error
         error_type = TruncatedError if "truncated" in str(error) else FormatError
         raise error_type(f"{path} is a damaged HDF5 file: {error}") from error
 

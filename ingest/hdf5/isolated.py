@@ -13,6 +13,7 @@ from spikewatch.ingest.errors import FormatError, IngestError
 from spikewatch.ingest.events import EVENT_DTYPE, MAX_SENSOR_PX, DecodeStats, Events
 from spikewatch.ingest.formats.sensor_size import resolve_size
 from spikewatch.ingest.hdf5 import worker
+from spikewatch.ingest.hdf5.recording import camera_warnings
 from spikewatch.ingest.recording import Recording
 
 _ERROR_TYPES: list[type[IngestError]] = [IngestError, *IngestError.__subclasses__()]
@@ -50,8 +51,15 @@ class IsolatedHdf5Recording(Recording):
         self._active_children: set[ChildProcess] = set()
         with _translate_child_errors(path):
             opened = self._start_child(path)
+            others = [str(name) for name in opened.get("other_cameras", ())]
+            warnings = camera_warnings(str(opened.get("camera")), others)
         size = resolve_size((opened["width"], opened["height"]), (width, height), str(path))
         super().__init__(path, str(opened["format"]), *size)
+        self._camera_warnings = warnings
+
+    def warnings(self) -> list[str]:
+        """See `Hdf5Recording.warnings`."""
+        return super().warnings() + self._camera_warnings
 
     def chunks(self, max_events: int = 1 << 17) -> Iterator[Events]:
         """See `Recording.chunks`."""

@@ -1,18 +1,26 @@
 """Reader of HDF5 recordings, in any of the known layouts."""
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spikewatch.ingest.columns import EventColumns, columns_to_events
+from spikewatch.ingest.errors import NoEventsError
 from spikewatch.ingest.events import DecodeStats, Events
 from spikewatch.ingest.formats.sensor_size import resolve_size
 from spikewatch.ingest.hdf5.attributes import AttributeReader, read_attributes_isolated
 from spikewatch.ingest.hdf5.file import open_hdf5, translate_hdf5_errors
 from spikewatch.ingest.hdf5.layouts import detect_layout
 from spikewatch.ingest.recording import Recording
+
+
+def camera_warnings(camera: str | None, others: Sequence[str]) -> list[str]:
+    """Return one line that names the cameras left out, or none."""
+    if not others:
+        return []
+    return [f"camera {camera} was read; left out: {', '.join(others)} (choose with --stream)"]
 
 
 class Hdf5Recording(Recording):
@@ -31,6 +39,7 @@ class Hdf5Recording(Recording):
         TruncatedError: the file, or one of its datasets, is truncated.
         GeometryError: the given size contradicts the file's.
         MissingDependencyError: a filter of the event data is not installed.
+        NoEventsError: the event table is empty.
     """
 
     def __init__(
@@ -45,16 +54,24 @@ class Hdf5Recording(Recording):
         try:
             with translate_hdf5_errors(path):
                 layout = detect_layout(self._file, camera, attribute_reader)
+                if not layout.table.length:
+                    raise NoEventsError(f"{path} has no events: its event table is empty")
             size = resolve_size(layout.sensor_size, (width, height), str(path))
         except BaseException:
             self._file.close()
             raise
         super().__init__(path, f"hdf5-{layout.name}", *size)
         self._table = layout.table
+        self.other_cameras = layout.other_cameras
+        self.camera = layout.camera
         self._t_offset_us = layout.t_offset_us
         self._seek_us: int | None = None
         self._start_row = 0
         self._next_row = 0
+
+    def warnings(self) -> list[str]:
+        """See `Recording.warnings`; names the cameras that are left out."""
+        return super().warnings() + camera_warnings(self.camera, self.other_cameras)
 
     def chunks(self, max_events: int = 1 << 17) -> Iterator[Events]:
         """See `Recording.chunks`. Arrays end at the table's block boundaries, which saves copying rows."""

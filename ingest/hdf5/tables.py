@@ -4,7 +4,7 @@ HDF5 decompresses a whole chunk even for one of its rows, so reads that do not e
 decompress a chunk repeatedly. A block of whole chunks is therefore loaded and cached, and reads use it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +19,15 @@ from spikewatch.ingest.hdf5.ecf import ECF_FILTER_ID, decode_ecf
 from spikewatch.ingest.hdf5.file import check_readable, filter_pipeline
 
 _BLOCK_ROWS = 1 << 16
+_MIN_ORDER_ROWS = 16
+_MAX_FALLS = 0.1
+"""Largest share of steps back in a column of times; recordings are sorted, or nearly."""
+
+EVENT_NAMES = (("t", "x", "y", "p"), ("ts", "xs", "ys", "ps"))
+"""Accepted names of the columns t, x, y, p."""
+
+ACCEPTED_NAMES_TEXT = " or ".join(", ".join(names) for names in EVENT_NAMES)
+
 _COLUMN_DTYPE_KINDS = {"t": "iu", "x": "iu", "y": "iu", "p": "iub"}
 
 
@@ -82,17 +91,18 @@ class ColumnTable:
 
 @dataclass(frozen=True, slots=True)
 class RowTable:
-    """Event table over one dataset: compound with fields t, x, y, p, or (N, 4) with these columns."""
+    """Event table over one dataset: compound with fields `names`, or (N, 4) with columns t, x, y, p."""
 
     rows: BlockReader
     length: int
     block_rows: int
+    names: tuple[str, str, str, str] = ("t", "x", "y", "p")
 
     def read(self, start: int, stop: int) -> EventColumns:
         rows = self.rows.read(start, stop)
         if rows.dtype.names is None:
             return EventColumns(rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3])
-        return EventColumns(rows["t"], rows["x"], rows["y"], rows["p"])
+        return EventColumns(*(rows[name] for name in self.names))
 
     def read_times(self, start: int, stop: int) -> NDArray[Any]:
         return self.read(start, stop).t
@@ -132,21 +142,43 @@ def open_row_table(dataset: h5py.Dataset) -> RowTable:
         raise FormatError(
             f"{dataset.name} has type {dataset.dtype}; expected integers, not text or references"
         )
-    if names is not None and set("txyp") <= set(names) and dataset.ndim == 1:
-        for name in "txyp":
-            _check_integer_dtype(f"{dataset.name}[{name}]", name, dataset.dtype[name])
+    fields = find_event_names(names or ())
+    if fields is not None and dataset.ndim == 1:
+        for column, name in zip("txyp", fields, strict=True):
+            _check_integer_dtype(f"{dataset.name}[{name}]", column, dataset.dtype[name])
     elif names is None and dataset.ndim == 2 and dataset.shape[1] == 4:
         _check_integer_dtype(dataset.name, "t", dataset.dtype)
     else:
         raise FormatError(
             f"{dataset.name} has shape {dataset.shape} and type {dataset.dtype}; expected (N,) with fields "
-            "t, x, y, p, or (N, 4) with columns t, x, y, p"
+            f"t, x, y, p ({ACCEPTED_NAMES_TEXT}), or (N, 4) with columns t, x, y, p"
         )
     if any(number == ECF_FILTER_ID for number, _ in filter_pipeline(dataset)):
         reader = _ecf_block_reader(dataset)
     else:
         reader = _block_reader(dataset)
-    return RowTable(reader, len(dataset), reader.block_rows)
+    table = RowTable(reader, len(dataset), reader.block_rows, fields or ("t", "x", "y", "p"))
+    if names is None:
+        _check_column_order(dataset.name, table)
+    return table
+
+
+def _check_column_order(where: str, table: RowTable) -> None:
+    """Reject unnamed columns of which another than the first rises like a time.
+
+    Raises:
+        FormatError: the message names the column.
+    """
+    rows = table.rows.read(0, min(table.length, table.block_rows)) if table.length else np.zeros((0, 4))
+    if len(rows) < _MIN_ORDER_ROWS:
+        return
+    falls = (rows[1:] < rows[:-1]).mean(0)
+    rising = [i for i in (1, 2, 3) if not falls[i] and rows[0, i] < rows[-1, i]]
+    if falls[0] > _MAX_FALLS and len(rising) == 1:
+        raise FormatError(
+            f"{where} has (N, 4) rows of which column {rising[0] + 1} rises like a time, and the first does "
+            "not; expected the columns in the order t, x, y, p"
+        )
 
 
 def _block_reader(dataset: h5py.Dataset) -> BlockReader:
@@ -190,6 +222,12 @@ def _decode_uncompressed(chunk: bytes) -> Events:
     events = empty_events(len(rows))
     events["t"], events["x"], events["y"], events["p"] = rows["t"], rows["x"], rows["y"], rows["p"] > 0
     return events
+
+
+def find_event_names(members: Iterable[str]) -> tuple[str, str, str, str] | None:
+    """Return the names of t, x, y, p among the members of a group or compound, or None."""
+    present = set(members)
+    return next((names for names in EVENT_NAMES if set(names) <= present), None)
 
 
 def _check_integer_dtype(where: str, column: str, dtype: np.dtype[Any]) -> None:

@@ -25,7 +25,13 @@ def main(path: Path, options: dict[str, Any], out: BinaryIO) -> None:
     set_resource_limits(path.stat().st_size)
     try:
         with Hdf5Recording(path, **options, attribute_reader=read_attributes) as recording:
-            opened = {"format": recording.format, "width": recording.width, "height": recording.height}
+            opened = {
+                "format": recording.format,
+                "width": recording.width,
+                "height": recording.height,
+                "camera": recording.camera,
+                "other_cameras": recording.other_cameras,
+            }
             _send(out, OPENED, json.dumps(opened).encode())
             for line in sys.stdin:
                 _handle_request(recording, json.loads(line), out)

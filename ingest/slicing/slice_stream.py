@@ -12,6 +12,7 @@ from spikewatch.ingest.formats.dat import DatDecoder
 from spikewatch.ingest.formats.decoders import make_decoder
 from spikewatch.ingest.formats.record_decoder import BytesLike
 from spikewatch.ingest.slicing.event_sources import DatRecords
+from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.ingest.slicing.slicer import Slice, SlicerStats, TimeSlicer
 
 
@@ -38,6 +39,7 @@ class SliceStream:
         max_gap_us: int = 10_000_000,
         max_late_us: int = 1_000_000,
         start_us: int | None = None,
+        on_time_jump: OnTimeJump = "resync",
     ) -> None:
         self._decoder = make_decoder(format, width, height)
         self._make_slicer = partial(
@@ -48,6 +50,7 @@ class SliceStream:
             max_gap_us=max_gap_us,
             max_late_us=max_late_us,
             start_us=start_us,
+            on_time_jump=on_time_jump,
         )
         self._make_slicer(width=1, height=1)  # validates the arguments now; the size may be known only later
         self._slicer: TimeSlicer | None = None
@@ -76,7 +79,8 @@ class SliceStream:
         Raises (while iterating):
             FormatError: the header is another format's, or malformed.
             GeometryError: the header contradicts the given size, or the size is unknown when events arrive.
-            TimeOrderError: an event is more than max_late_us earlier than the open slice.
+            TimeOrderError: an event is more than max_late_us earlier than the open slice, with the policy
+                "fail".
         """
         self._check_consumed()
         self._iterating = True

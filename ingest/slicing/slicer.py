@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import GeometryError, TimeOrderError
 from spikewatch.ingest.events import MAX_SENSOR_PX, Events
 from spikewatch.ingest.slicing.event_sources import OUTSIDE_SENSOR, TOO_EARLY, DecodedEvents, EventSource
+from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.ingest.slicing.representations import make_representation
 
 _MIN_TIME_US = -(1 << 63)
@@ -33,12 +34,19 @@ class SlicerStats:
     Attributes:
         late: events put into a slice that begins after them.
         gaps: jumps over more than max_gap_us without events.
+        time_jumps: jumps back by more than max_late_us, as when a camera restarts.
     """
 
     events_in: int = 0
     events_out: int = 0
     late: int = 0
     gaps: int = 0
+    time_jumps: int = 0
+
+    @property
+    def discontinuities(self) -> int:
+        """Slices before which time jumped."""
+        return self.gaps + self.time_jumps
 
 
 @dataclass(slots=True)
@@ -58,6 +66,11 @@ class TimeSlicer:
     the slicer skips the gap, marks the next slice `discontinuity` and counts it in `stats.gaps`. An event
     earlier than the open slice (jitter) goes into the open slice and is counted in `stats.late`.
 
+    An event more than max_late_us earlier is a jump back, by a camera that restarts or after a stray time
+    stamp. The policy `on_time_jump` decides: "resync" closes the open slice, continues with a slice at the
+    event's time that is marked `discontinuity`, and counts it in `stats.time_jumps`; "fail" raises
+    TimeOrderError.
+
     A stream that continues another passes `start_us`: the first slice is then the one that contains
     start_us, blank or not, so that the time without events since then is not lost.
 
@@ -75,7 +88,10 @@ class TimeSlicer:
         max_gap_us: int = 10_000_000,
         max_late_us: int = 1_000_000,
         start_us: int | None = None,
+        on_time_jump: OnTimeJump = "resync",
     ) -> None:
+        if on_time_jump not in get_args(OnTimeJump):
+            raise ValueError(f"on_time_jump {on_time_jump!r}: expected {' or '.join(get_args(OnTimeJump))}")
         if not (1 <= slice_us <= _MAX_TIME_US and max_gap_us >= 0 and 0 <= max_late_us <= _MAX_TIME_US):
             raise ValueError(
                 f"slice_us {slice_us}, max_gap_us {max_gap_us}, max_late_us {max_late_us}: expected "
@@ -89,6 +105,7 @@ class TimeSlicer:
         self.stats = SlicerStats()
         self._representation = make_representation(representation)
         self._origin_us, self._max_gap_us, self._max_late_us = origin_us, max_gap_us, max_late_us
+        self._on_time_jump = on_time_jump
         self._open_slice: _OpenSlice | None = None
         # Ends before all times, so that drawing into it stops at the first event on the sensor.
         self._slice_before_all = _OpenSlice(_MIN_TIME_US, _MIN_TIME_US, self._blank_frame(), False)
@@ -102,7 +119,8 @@ class TimeSlicer:
         Consume the iterator before the next `push` or `flush`.
 
         Raises (while iterating; the events before the offending one have been added):
-            TimeOrderError: an event is more than max_late_us earlier than the open slice, or out of range.
+            TimeOrderError: an event is out of range; or, with the policy "fail", more than max_late_us
+                earlier than the open slice.
             GeometryError: an event is off the sensor.
         """
         return self.push_source(DecodedEvents(events))
@@ -160,7 +178,7 @@ class TimeSlicer:
     def _generate_slices(self, source: EventSource) -> Iterator[Slice]:
         index = 0
         while True:
-            index = self._draw(self._open_slice or self._slice_before_all, source, index)
+            index, too_early = self._draw(self._open_slice or self._slice_before_all, source, index)
             if index == len(source):
                 break
             t_us, _, _ = source.event_at(index)
@@ -172,12 +190,19 @@ class TimeSlicer:
                 )
             if self._open_slice is None:
                 self._open_slice = self._new_slice(t_us)
+            elif too_early:
+                yield self._close_slice()
+                self.stats.time_jumps += 1
+                self._open_slice = self._new_slice(t_us, discontinuity=True)
             else:
                 yield from self._advance(self._open_slice.t1_us, t_us)
         self._iterating = False
 
-    def _draw(self, slice_: _OpenSlice, source: EventSource, start: int) -> int:
-        """Draw the events from index `start` into a slice; return the index of the first one after it."""
+    def _draw(self, slice_: _OpenSlice, source: EventSource, start: int) -> tuple[int, bool]:
+        """Draw the events from index `start` into a slice.
+
+        Returns the index of the first event that is not in it, and whether that event is too early for it.
+        """
         earliest_us = max(slice_.t0_us - self._max_late_us, _MIN_TIME_US)
         result = source.draw_into(
             start, slice_.t0_us, slice_.t1_us, earliest_us, slice_.frame, self._representation.code
@@ -185,10 +210,11 @@ class TimeSlicer:
         slice_.n_events += result.events
         self.stats.events_in += result.events
         self.stats.late += result.late
-        if result.stop_reason in (TOO_EARLY, OUTSIDE_SENSOR):
+        too_early = result.stop_reason == TOO_EARLY
+        if result.stop_reason == OUTSIDE_SENSOR or (too_early and self._on_time_jump == "fail"):
             self._iterating = False
             raise self._stop_error(result.stop_reason, source.event_at(result.stop), slice_.t0_us)
-        return result.stop
+        return result.stop, too_early
 
     def _stop_error(
         self, stop_reason: int, event: tuple[int, int, int], t0_us: int
@@ -197,7 +223,8 @@ class TimeSlicer:
         if stop_reason == TOO_EARLY:
             return TimeOrderError(
                 f"an event at {t_us} us arrived in the slice that begins at {t0_us} us; at most "
-                f"{self._max_late_us} us of disorder are allowed: sort the recording, or raise max_late_us"
+                f"{self._max_late_us} us of disorder are allowed: sort the recording, or set on_time_jump to "
+                "resync"
             )
         return GeometryError(f"an event at x={x}, y={y} is off the {self.width}x{self.height} sensor")
 

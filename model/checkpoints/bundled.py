@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from spikewatch.model.errors import CheckpointError
+
 BUNDLED_FOLDER = Path(__file__).parents[1] / "shipped"
 
 UNTRAINED = "untrained"
@@ -17,5 +19,13 @@ def bundled_weights() -> dict[str, Path]:
 
 
 def weights_path(weights: str) -> Path:
-    """Return the file of the bundled weights with this name; for any other string, that path."""
-    return bundled_weights().get(weights, Path(weights))
+    """Return the file of the bundled weights with this name; for any other string, that path.
+
+    Raises:
+        CheckpointError: there is no such name or file.
+    """
+    path = bundled_weights().get(weights, Path(weights))
+    if not path.exists():
+        known = ", ".join((*bundled_weights(), UNTRAINED))
+        raise CheckpointError(f"weights {weights!r}: no such file, and no such name; known names: {known}")
+    return path

@@ -31,7 +31,7 @@ app = typer.Typer(
     name="spikewatch",
     help="Streaming object detection for event cameras with a stateful spiking network.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )

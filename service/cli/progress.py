@@ -1,6 +1,7 @@
 """The progress bar of long commands, on standard error, gone when they end."""
 
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console, Group, RenderableType
@@ -9,6 +10,23 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 
 from spikewatch.service.cli.run_stats import RunStats
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Show that something loads, which takes seconds; only on a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status("loading..."):
+        yield
+
+
+def print_warnings(warnings: Sequence[str]) -> None:
+    """Print doubts about the input on standard error."""
+    for warning in warnings:
+        print(f"spikewatch: warning: {warning}", file=sys.stderr)
 
 
 @contextmanager

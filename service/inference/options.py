@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.model.spec import WINDOW_US, ModelSpec
 from spikewatch.service.errors import BadRequest
 from spikewatch.service.inference.window import WindowOptions
@@ -18,6 +19,7 @@ class SessionOptions:
         slice_us: length of a slice.
         representation: of the frames, the model's.
         policy: `block` or `drop_oldest`.
+        on_time_jump: `resync` or `fail`, see `TimeSlicer`.
         window: options of its results.
     """
 
@@ -27,6 +29,7 @@ class SessionOptions:
     slice_us: int
     representation: str
     policy: str
+    on_time_jump: OnTimeJump
     window: WindowOptions
 
 
@@ -66,5 +69,6 @@ def stream_options(
         slice_us=slice_length_us(request, spec),
         representation=spec.representation,
         policy=policy,
+        on_time_jump=request.on_time_jump,
         window=window_options(request, spec),
     )

@@ -6,17 +6,26 @@ from spikewatch.model.detections import Detections
 from spikewatch.service.inference.window import WindowResult
 from spikewatch.service.schemas import Detection, EnergyMj, Window
 
+PIXEL_DIGITS = 1
+CONFIDENCE_DIGITS = 3
+
 
 def detection_messages(
     detections: Detections, labels: tuple[str, ...], track_ids: Sequence[int | None] | None = None
 ) -> list[Detection]:
-    """Return boxes as messages, each with its track where tracks are given."""
+    """Return boxes as messages, rounded to what they can mean, each with its track where tracks are given."""
     ids = track_ids or [None] * len(detections)
     columns = (detections.xywh, detections.confidence, detections.class_id)
     rows = zip(*(column.tolist() for column in columns), ids, strict=True)
     return [
-        Detection(x=x, y=y, w=w, h=h, class_id=c, label=labels[c], confidence=p, track_id=track)
-        for (x, y, w, h), p, c, track in rows
+        Detection(
+            **{side: round(value, PIXEL_DIGITS) for side, value in zip("xywh", xywh, strict=True)},
+            class_id=c,
+            label=labels[c],
+            confidence=round(p, CONFIDENCE_DIGITS),
+            track_id=track,
+        )
+        for xywh, p, c, track in rows
     ]
 
 

@@ -6,7 +6,9 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import GeometryError
-from spikewatch.ingest.recording import Recording
+from spikewatch.ingest.events import drop_warnings
+from spikewatch.ingest.recording import Recording, check_events
+from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.ingest.slicing.slice_stream import SliceStream
 from spikewatch.ingest.slicing.slicer import Slice, TimeSlicer
 from spikewatch.service.errors import BadRequest
@@ -16,11 +18,18 @@ SensorSize = tuple[int | None, int | None]
 
 
 class DropCounter(Protocol):
-    """A source that counts the events that it drops."""
+    """A source that counts the events that it drops, and jumps in time."""
 
     @property
     def dropped(self) -> dict[str, int]:
         """Reason -> events or records dropped so far."""
+
+    @property
+    def discontinuities(self) -> int:
+        """Jumps in time so far."""
+
+    def warnings(self) -> list[str]:
+        """Return doubts about the input so far, one line each."""
 
 
 class SliceSource(DropCounter, Protocol):
@@ -29,6 +38,9 @@ class SliceSource(DropCounter, Protocol):
     @property
     def sensor_size(self) -> SensorSize:
         """Width and height in pixels, None while unknown."""
+
+    def check_events(self) -> None:
+        """Raise NoEventsError, at the end of the stream, if it had no event."""
 
     def feed(self, data: bytes) -> Iterator[Slice]:
         """Yield the slices that these bytes complete."""
@@ -42,7 +54,14 @@ class LiveSource:
 
     def __init__(self, options: SessionOptions, sensor_size: SensorSize = (None, None)) -> None:
         width, height = options.width or sensor_size[0], options.height or sensor_size[1]
-        self._stream = SliceStream(options.format, width, height, options.slice_us, options.representation)
+        self._stream = SliceStream(
+            options.format,
+            width,
+            height,
+            options.slice_us,
+            options.representation,
+            on_time_jump=options.on_time_jump,
+        )
 
     @property
     def sensor_size(self) -> SensorSize:
@@ -53,6 +72,19 @@ class LiveSource:
     def dropped(self) -> dict[str, int]:
         """Reason -> events or records dropped so far."""
         return self._stream.decode_stats.dropped
+
+    @property
+    def discontinuities(self) -> int:
+        """Jumps in time so far."""
+        return self._stream.slicer_stats.discontinuities
+
+    def warnings(self) -> list[str]:
+        """Return doubts about the input so far, one line each."""
+        return drop_warnings(self._stream.decode_stats.events, self.dropped)
+
+    def check_events(self) -> None:
+        """Raise NoEventsError, at the end of the stream, if it had no event."""
+        check_events("the recording", self._stream.decode_stats, self.sensor_size)
 
     def feed(self, data: bytes) -> Iterator[Slice]:
         """Yield the slices that these bytes complete."""
@@ -74,13 +106,21 @@ class LiveSource:
 class RecordingSource:
     """A recording on disk, read chunk by chunk."""
 
-    def __init__(self, recording: Recording, slice_us: int, representation: str) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        slice_us: int,
+        representation: str,
+        on_time_jump: OnTimeJump = "resync",
+    ) -> None:
         if recording.width is None or recording.height is None:
             raise GeometryError(
                 f"{recording.path.name} does not name its sensor size; pass --width and --height"
             )
         self.recording = recording
-        self._slicer = TimeSlicer(slice_us, recording.width, recording.height, representation)
+        self._slicer = TimeSlicer(
+            slice_us, recording.width, recording.height, representation, on_time_jump=on_time_jump
+        )
 
     @property
     def sensor_size(self) -> SensorSize:
@@ -101,8 +141,21 @@ class RecordingSource:
         """Return the share of the recording that has been read, 0 to 1."""
         return self.recording.progress()
 
+    @property
+    def discontinuities(self) -> int:
+        """Jumps in time so far."""
+        return self._slicer.stats.discontinuities
+
+    def warnings(self) -> list[str]:
+        """Return doubts about the recording so far, one line each."""
+        return self.recording.warnings()
+
+    def check_events(self) -> None:
+        """Raise NoEventsError, at the end of the recording, if it had no event."""
+        self.recording.check_events()
+
     def slices(self) -> Iterator[Slice]:
-        """Yield all slices, with the last, unfinished one."""
+        """Yield all slices, with the last, unfinished one; NoEventsError if there was no event."""
         return (part for part in self.parts() if part is not None)
 
     def parts(self) -> Iterator[Slice | None]:
@@ -110,6 +163,7 @@ class RecordingSource:
         for events in self.recording.chunks():
             yield from self._slicer.push(events)
             yield None
+        self.check_events()
         yield from self.finish()
 
     def feed(self, data: bytes) -> Iterator[Slice]:

@@ -41,6 +41,10 @@ class TotalsAccumulator:
         default_factory=dict
     )
 
+    carried_over_discontinuities: Annotated[
+        Count, Field(alias="discontinuities", exclude_if=lambda count: not count)
+    ] = 0
+
     def add(self, result: WindowResult) -> None:
         """Add a result."""
         self.windows += 1
@@ -58,7 +62,8 @@ class TotalsAccumulator:
         self.t_end_us = result.t_end_us
 
     def carry_over_drops(self, source: DropCounter) -> None:
-        """Add the drop counts of a source that a reset replaces."""
+        """Add the drops and discontinuities of a source that a reset replaces."""
+        self.carried_over_discontinuities += source.discontinuities
         self.carried_over_drops = _sum_counts(self.carried_over_drops, source.dropped)
 
     def to_schema(
@@ -72,6 +77,8 @@ class TotalsAccumulator:
             dropped_windows=dropped_windows,
             dropped_slices=dropped_slices,
             dropped_events=_sum_counts(self.carried_over_drops, source.dropped, {"too_fast": dropped_events}),
+            discontinuities=self.carried_over_discontinuities + source.discontinuities,
+            warnings=source.warnings(),
             energy_mj=EnergyMj(snn=self.snn_mj, ann=self.ann_mj),
             firing_rate=self.rate_sum / self.windows if self.windows else 0.0,
         )

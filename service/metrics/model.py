@@ -50,6 +50,9 @@ class ModelMetricFamilies:
             "outcome",
         )
         self.dropped_slices = counter("dropped_slices", "Slices dropped by the policy drop_oldest")
+        self.discontinuities = counter(
+            "discontinuities", "Jumps in time: pauses of more than 10 s, and times more than 1 s back"
+        )
         self.dropped_events = counter("dropped_events", "Events or records left out, by reason", "reason")
         self.dropped_tracks = counter("dropped_tracks", "Longest unseen tracks dropped from full sessions")
         self.spikes = counter("spikes", "Spikes fired")
@@ -107,6 +110,7 @@ class ModelMetrics:
         self.run_slices = families.slices.labels(name, "run")
         self.discarded_slices = families.slices.labels(name, "discarded")
         self.dropped_slices = families.dropped_slices.labels(name)
+        self.discontinuities = families.discontinuities.labels(name)
         self.unread_windows = families.windows.labels(name, "unread")
         self.dropped_windows = families.windows.labels(name, "dropped")
         self._initialise_series()

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import ValidationError
 from typing_extensions import TypedDict
 
+from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.model.errors import ConfigError
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.errors import BadRequest
@@ -22,6 +23,8 @@ class ResultOptions(TypedDict, total=False):
     confidence: minimum score, default 0.25; boxes at or below it are dropped.
     iou: overlap above which the weaker box of a class is dropped; default 0.45.
     track: whether to track objects from result to result; default False.
+    on_time_jump: after an event more than 1 s before its slice: "resync" (default) continues at its time with
+        membranes at rest, "fail" raises TimeOrderError.
     """
 
     slice_us: int | None
@@ -31,6 +34,7 @@ class ResultOptions(TypedDict, total=False):
     confidence: float
     iou: float
     track: bool
+    on_time_jump: OnTimeJump
 
 
 def make_options(

@@ -71,6 +71,7 @@ def encode_stream(
         confidence=options.window.confidence,
         iou=options.window.iou,
         track=options.window.track,
+        on_time_jump=options.on_time_jump,
     )
     metadata = StreamSnapshot(fingerprint, request, cast(SavedSlicer, saved_slicer), window, buffered)
     return encode(OWNER, to_json(_ADAPTER, metadata), tensors)
@@ -121,4 +122,10 @@ def make_slicer(options: SessionOptions) -> TimeSlicer:
     """Return the slicer of a stream of event arrays. Raises ValueError without a sensor size."""
     if options.width is None or options.height is None:
         raise ValueError(f"the sensor size is {options.width}x{options.height}; expected pixels")
-    return TimeSlicer(options.slice_us, options.width, options.height, options.representation)
+    return TimeSlicer(
+        options.slice_us,
+        options.width,
+        options.height,
+        options.representation,
+        on_time_jump=options.on_time_jump,
+    )

@@ -83,7 +83,8 @@ def _open_path(
         return _open_file(stack.enter_context(path.open("rb")), format, size, make_options, stack)
     recording = stack.enter_context(open_recording(path, *size))
     options = make_options(recording.format, _known_size((recording.width, recording.height), path.name))
-    return RecordingSource(recording, options.slice_us, options.representation), options
+    source = RecordingSource(recording, options.slice_us, options.representation, options.on_time_jump)
+    return source, options
 
 
 def _open_file(
@@ -180,11 +181,21 @@ class ByteSource:
         """Reason -> events or records dropped so far."""
         return self._stream.dropped
 
+    @property
+    def discontinuities(self) -> int:
+        """Jumps in time so far."""
+        return self._stream.discontinuities
+
+    def warnings(self) -> list[str]:
+        """Return doubts about the input so far, one line each."""
+        return self._stream.warnings()
+
     def slices(self) -> Iterator[Slice]:
-        """Yield all slices, with the last, unfinished one."""
+        """Yield all slices, with the last, unfinished one; NoEventsError if there was no event."""
         for chunk in chain([self._head], iter(lambda: self._read(CHUNK_BYTES), b"")):
             self._position += len(chunk)
             yield from self._stream.feed(chunk)
+        self._stream.check_events()
         yield from self._stream.finish()
 
     def progress(self) -> float | None:
@@ -211,6 +222,15 @@ class ArraySource:
     def dropped(self) -> dict[str, int]:
         """Return no counts: an event off the sensor is an error."""
         return {}
+
+    @property
+    def discontinuities(self) -> int:
+        """Jumps in time so far."""
+        return self._slicer.stats.discontinuities
+
+    def warnings(self) -> list[str]:
+        """Return no warnings, because nothing is dropped."""
+        return []
 
     def slices(self) -> Iterator[Slice]:
         """Yield all slices, with the last, unfinished one."""

@@ -67,7 +67,7 @@ class DetectionStream:
 
         Raises:
             FormatError: these are no events; the stream is unchanged.
-            TimeOrderError: an event is more than 1 s earlier than the open slice.
+            TimeOrderError: an event is more than 1 s earlier than the open slice, with on_time_jump "fail".
             GeometryError: an event is off the sensor.
             StepFailed: the weights gave NaN or infinity.
             RuntimeError: the stream has ended.

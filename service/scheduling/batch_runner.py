@@ -89,6 +89,8 @@ class BatchRunner:
             self._metrics.discarded_slices.inc()
             self._fail_session(session, StepFailed("the detector failed on a window of this session"))
             return False
+        if slice_.discontinuity:
+            self._metrics.discontinuities.inc()
         return True
 
     def _publish(self, batch: Sequence[tuple[Session, InputSlice]], result: BatchResult) -> None:

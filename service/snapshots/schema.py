@@ -46,6 +46,7 @@ class SavedSlicerStats(TypedDict):
     events_out: Count
     late: Count
     gaps: Count
+    time_jumps: NotRequired[Count]
 
 
 class SavedOpenSlice(TypedDict):

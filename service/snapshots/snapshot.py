@@ -206,6 +206,7 @@ def _save_feed_side(session: Session) -> _FeedSide:
         slices=options.window.window_slices,
         hop=options.window.hop,
         policy=options.policy,
+        on_time_jump=options.on_time_jump,
         confidence=options.window.confidence,
         iou=options.window.iou,
         track=options.window.track,

@@ -30,6 +30,7 @@ async def run_to_completion(
         try:
             async with session.flush_on_bad_input():
                 await feed
+                session.source.check_events()
                 await session.flush()
         except Exception as error:
             feed_error = error

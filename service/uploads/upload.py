@@ -288,7 +288,9 @@ class Upload:
             async for chunk in body:
                 await file.write(chunk)
             with await file.open(options.width, options.height) as recording:
-                source = RecordingSource(recording, options.slice_us, options.representation)
+                source = RecordingSource(
+                    recording, options.slice_us, options.representation, options.on_time_jump
+                )
                 session = await self._admission.create_when_available(
                     lambda: self._open_session(options, source)
                 )

@@ -289,6 +289,9 @@ def at_fault(caller: Caller, live: Live) -> tuple[list[Message], Client]:
     return client.rest(), client
 
 
+BACKWARDS = events(2, first=200), events(1, first=190), events(1, first=180)
+"""Each goes back by less than a second, together by more."""
+
 PROVOKED: dict[str, Provoke] = {
     "session_unknown": lambda caller, _: refused(caller, "/v1/sessions/none/stream"),
     "session_closed": ended,
@@ -297,7 +300,7 @@ PROVOKED: dict[str, Provoke] = {
     "results_gone": too_late,
     "invalid_request": lambda caller, _: refused(caller, caller.open()["stream_url"] + "?offset=soon"),
     "bad_request": after(events(1), "dance"),
-    "time_order": after(events(2, first=200), events(1)),
+    "time_order": after(*BACKWARDS, on_time_jump="fail"),
     "bad_geometry": after(events(1), width=None, height=None),
     "unsupported_format": after(EVT3_HEADER + bytes(4), "close"),
     "truncated": after(DAT_HEADER, "close"),
@@ -321,7 +324,7 @@ def test_each_error_comes_with_its_close_code(caller: Caller, live: Live, row: d
 
 
 def test_events_before_a_fault_are_run(caller: Caller) -> None:
-    messages, _ = talk(caller, events(6, first=200), events(1))
+    messages, _ = talk(caller, events(4, first=198), *BACKWARDS, on_time_jump="fail")
     assert len(windows(messages)) == messages[-1]["totals"]["windows"] == 3, "the third is cut short"
 
 

@@ -1,4 +1,10 @@
+import gc
 import gzip
+import os
+import subprocess
+import sys
+import tempfile
+import threading
 from contextlib import suppress
 
 import numpy as np
@@ -6,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spikewatch.ingest.errors import FormatError, GeometryError, IngestError, TruncatedError
+from spikewatch.ingest.errors import FormatError, GeometryError, IngestError, NoEventsError, TruncatedError
 from spikewatch.ingest.events import EVENT_DTYPE, copy_events
 from spikewatch.ingest.open import open_recording, sniff
 from spikewatch.ingest.recording import RecordingInfo
 from tests.ingest.support.cases import as_array, same
 from tests.ingest.support.encoders import dat, evt3
+from tests.ingest.support.hdf5_files import write_compound
 from tests.ingest.support.real_recordings import REAL
 
 HEADER = b"% Data file containing CD events\n% Version 2\n% Width 304\n% Height 240\n\x0c\x08"
@@ -95,19 +102,109 @@ def test_truncated_file_record_is_dropped_and_counted(tmp_path):
         assert recording.info().dropped == {"truncated_record": 1}
 
 
-def test_header_alone_is_an_empty_recording(tmp_path):
+@pytest.mark.parametrize("data", [b"", b"\x99\x99" * 8, b"\x00\x20" * 8])
+def test_recording_without_events_is_rejected(tmp_path, data):
     path = tmp_path / "empty.raw"
-    path.write_bytes(b"% evt 3.0\n% geometry 640x480\n% end\n")
+    path.write_bytes(b"% evt 3.0\n% geometry 640x480\n% end\n" + data)
     with open_recording(path) as recording:
-        assert recording.info() == RecordingInfo("evt3", 640, 480, 0, None, None, 0, {})
+        assert list(recording.chunks()) == []
+        with pytest.raises(
+            NoEventsError, match=r"has no events|no event can be used; dropped: 8 before_first"
+        ):
+            recording.info()
+
+
+def test_recording_whose_events_are_all_off_the_sensor_is_rejected(tmp_path):
+    path = tmp_path / "off.dat"
+    path.write_bytes(b"% Version 2\n\x00\x08" + dat([(t, 300, 200, 1) for t in range(50)]))
+    with (
+        open_recording(path, 100, 100) as recording,
+        pytest.raises(NoEventsError, match="dropped: 50 outside_sensor; check the sensor size, 100x100"),
+    ):
+        recording.info()
+
+
+def test_size_that_drops_most_events_is_warned_about(tmp_path):
+    path = tmp_path / "unsized.dat"
+    path.write_bytes(b"% Version 2\n\x00\x08" + dat([(t, t % 100, 9, 1) for t in range(1000)]))
+    with open_recording(path, 10, 10) as recording:
+        (warning,) = recording.info().warnings
+    assert warning == (
+        "90% of the events were dropped (900 outside_sensor; 100 events are left): check the sensor size"
+    )
+    with open_recording(path, 60, 10) as recording:
+        assert recording.info().warnings == []
+
+
+def fifo(tmp_path, content):
+    """Return a named pipe, and the thread that writes `content` into it once."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=[content], daemon=True)
+    writer.start()
+    return path, writer
+
+
+@pytest.mark.parametrize("count", [1, 5000, 50_000])
+def test_named_pipe_is_opened_once(tmp_path, count):
+    events = [(t, t % 304, t % 240, 1) for t in range(count)]
+    path, writer = fifo(tmp_path, HEADER + dat(events))
+    with open_recording(path) as recording:
+        assert (recording.format, recording.width, recording.height) == ("dat", 304, 240)
+        assert same(np.concatenate(list(recording.chunks())), as_array(events))
+        with pytest.raises(FormatError, match="is a pipe, which can be read only once"):
+            list(recording.chunks())
+    writer.join(10)
+    assert not writer.is_alive()
+
+
+def test_hdf5_from_pipe_is_copied_and_the_copy_deleted(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    original = tmp_path / "original"
+    write_compound(original, as_array(EVENTS))
+    path, _ = fifo(tmp_path, original.read_bytes())
+    recording = open_recording(path, 304, 240)
+    assert recording.info().events == len(EVENTS)
+    assert len(list((tmp_path / "temporary").iterdir())) == 1
+    recording.close()
+    del recording
+    gc.collect()
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
+@pytest.mark.parametrize("redirect", [True, False])
+@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+def test_standard_input_is_read(path, name, redirect):
+    script = f"from spikewatch import open_recording as o; print(o({name!r}).info().events)"
+    data = None if redirect else path.read_bytes()
+    with path.open("rb") as file:
+        source = {"stdin": file} if redirect else {"input": data}
+        run = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60, **source)
+    assert (run.stdout, run.stderr) == (b"5000\n", b"")
+
+
+def test_stream_of_a_format_with_one_stream_is_rejected(path):
+    with pytest.raises(FormatError, match="stream '2': dat has one stream of events"):
+        open_recording(path, stream="2")
 
 
 @pytest.mark.parametrize(
     ("content", "error", "message"),
     [
         (b"", FormatError, "empty"),
-        (b"\x89PNG\r\n\x1a\n", FormatError, "begins with b'.x89PNG"),
-        (evt3([(1, 2, 3, 1)]), FormatError, "no known format"),
+        (b"\x89PNG\r\n\x1a\n", FormatError, "this is a PNG image"),
+        (b"\0\0\0\x20ftypisom\0\0\2\0", FormatError, "this is an MP4 video"),
+        (b"SQLite format 3\0\x10\0", FormatError, "SQLite database, such as a ROS 2 bag"),
+        (b"\x89MCAP0\r\n\1", FormatError, "MCAP"),
+        (b"Event Stream\2\0\0\0", FormatError, r"event stream \(.es\)"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", FormatError, "Git LFS pointer.*git lfs pull"),
+        (b"t,x,y,p\n1000,3,4,1\n", FormatError, "text \\('t,x,y,p 1000,3,4,1'\\)"),
+        ("Zeit [µs]\n".encode(), FormatError, "this is text"),
+        (b"\n<!DOCTYPE html><html>", FormatError, "a web page"),
+        (b"%PDF-1.7\n%\xe2\xe3\n1 0 obj\n", FormatError, "PDF"),
+        (bytes(4096), FormatError, "a file of zeros"),
+        (evt3([(1, 2, 3, 1)]), FormatError, "bytes 00 80 01 60 03 00 02 28, which is no known format"),
         (gzip.compress(b"x", mtime=0), FormatError, "gzip"),
         (b"PK\x03\x04....", FormatError, "ZIP"),
         (b"#!AER-DAT2.0\r\n", FormatError, "AEDAT before version 4"),

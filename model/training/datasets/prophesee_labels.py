@@ -13,6 +13,9 @@ from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes
 LEGACY_FIELD_NAMES = {"t": "ts", "class_confidence": "confidence"}
 """Field name -> its name in the first release of Gen1."""
 
+MAX_REASON = 200
+"""Characters of numpy's message that an error repeats."""
+
 MAX_TIME_US = 1 << 60
 """Maximum time, 36,000 years: larger times mean damage, and their sums would overflow 64 bits."""
 
@@ -74,13 +77,17 @@ def read_labels(path: Path, classes: int) -> PropheseeBoxes:
     """
     try:
         rows = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DatasetError(f"{path}: not a NumPy file of boxes ({error})") from error
+    except OSError:
+        raise
+    except Exception as error:  # numpy evaluates the header as Python, so damage can raise nearly anything
+        words = " ".join(str(error).split())[:MAX_REASON]
+        raise DatasetError(f"{path}: not a NumPy file of boxes ({type(error).__name__}: {words})") from error
     if not isinstance(rows, np.ndarray) or rows.dtype.names is None or rows.ndim != 1:
         raise DatasetError(f"{path}: expected a list of boxes with the fields {_field_names()}")
     boxes = np.zeros(len(rows), BBOX_DTYPE)
-    for name in BBOX_DTYPE.names or ():
-        boxes[name] = _read_column(path, rows, name)
+    with np.errstate(all="ignore"):  # values out of range become infinite and are rejected below
+        for name in BBOX_DTYPE.names or ():
+            boxes[name] = _read_column(path, rows, name)
     if not all(np.isfinite(boxes[name]).all() for name in ("x", "y", "w", "h", "class_confidence")):
         raise DatasetError(f"{path}: a box has a side, corner or confidence that is not a finite number")
     check_class_ids(path, boxes, classes)

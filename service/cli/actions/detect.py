@@ -14,7 +14,7 @@ from spikewatch.model.runtime.select import AUTO
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
 from spikewatch.service.cli.options.detect import DetectOptions
-from spikewatch.service.cli.progress import live_table, speed_text
+from spikewatch.service.cli.progress import live_table, loading, print_warnings, speed_text
 from spikewatch.service.cli.run_stats import RunStats
 from spikewatch.service.inference.offline import OfflineRun
 from spikewatch.service.inference.options import slice_length_us, window_options
@@ -28,10 +28,13 @@ from spikewatch.service.schemas import Summary, WindowRequest
 def run_detection(recording: Recording, options: DetectOptions) -> None:
     """Run the detector, write the files, and print a summary."""
     request = _window_request(options)
-    detector = load_detector(options.weights, mode=options.mode, runtime=options.runtime or AUTO)
+    with loading():
+        detector = load_detector(
+            options.weights, options.device or "cpu", mode=options.mode, runtime=options.runtime or AUTO
+        )
     detector.spec.check_input(events=True, name=recording.path.name)
     slice_us = slice_length_us(request, detector.spec)
-    source = RecordingSource(recording, slice_us, detector.spec.representation)
+    source = RecordingSource(recording, slice_us, detector.spec.representation, options.on_time_jump)
     run = OfflineRun(source, detector, window_options(request, detector.spec))
     stats = RunStats()
     with ExitStack() as stack:
@@ -54,6 +57,7 @@ def _window_request(options: DetectOptions) -> WindowRequest:
         confidence=options.confidence,
         iou=options.iou,
         track=options.track,
+        on_time_jump=options.on_time_jump,
     )
 
 
@@ -84,6 +88,7 @@ def _print_result(summary: Summary, stats: RunStats, detector: Detector, options
     Raises:
         Interrupted: after printing, if the run was stopped by Ctrl-C.
     """
+    print_warnings(summary.warnings)
     if options.as_json:
         typer.echo(summary.model_dump_json())
     else:
@@ -105,6 +110,8 @@ def _summary_table(name: str, summary: Summary, stats: RunStats, detector: Detec
     if summary.dropped_events:
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in summary.dropped_events.items())
         table.add_row("dropped", dropped)
+    if summary.discontinuities:
+        table.add_row("jumps in time", f"{summary.discontinuities:,}")
     table.add_row("windows", f"{summary.windows:,}")
     table.add_row("pace", speed_text(stats))
     table.add_row("runtime", detector.runtime)

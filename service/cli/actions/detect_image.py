@@ -18,6 +18,7 @@ from spikewatch.model.prophesee_boxes import to_prophesee
 from spikewatch.model.runtime.select import AUTO
 from spikewatch.model.still_image import run_image
 from spikewatch.service.cli.options.detect import DetectOptions
+from spikewatch.service.cli.progress import loading
 from spikewatch.service.inference.images import RgbImage, read_image
 from spikewatch.service.inference.serialize import detection_messages
 from spikewatch.service.output.drawing import annotate, training_banner
@@ -29,7 +30,10 @@ MAX_SHOWN = 20
 def run_image_detection(options: DetectOptions) -> None:
     """Run the detector on one image, write the files, and print the boxes."""
     name = options.source.name
-    detector = load_detector(options.weights, mode=options.mode, runtime=options.runtime or AUTO)
+    with loading():
+        detector = load_detector(
+            options.weights, options.device or "cpu", mode=options.mode, runtime=options.runtime or AUTO
+        )
     detector.spec.check_input(events=False, name=name)
     image = read_image(options.source)
     outputs = run_image(detector, image, options.slices or detector.spec.slices)

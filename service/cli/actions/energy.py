@@ -1,6 +1,7 @@
 """The work of `spikewatch energy`; apart from the command, because torch takes seconds to import."""
 
 import json
+from contextlib import ExitStack
 
 import typer
 from rich.box import SIMPLE
@@ -8,14 +9,14 @@ from rich.console import Console
 from rich.table import Table
 
 from spikewatch.ingest.open import open_recording
+from spikewatch.ingest.recording import Recording
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.detector import Detector
 from spikewatch.model.energy.formulas import OperationCosts
 from spikewatch.model.energy.report import EnergyMeter, EnergyReport
 from spikewatch.model.still_image import run_image
 from spikewatch.service.cli.options.energy import EnergyOptions
-from spikewatch.service.cli.progress import progress_bar
-from spikewatch.service.errors import BadRequest
+from spikewatch.service.cli.progress import loading, print_warnings, progress_bar
 from spikewatch.service.inference.images import is_image, read_image
 from spikewatch.service.inference.offline import run_recording
 from spikewatch.service.inference.options import slice_length_us
@@ -37,10 +38,17 @@ TABLE_WIDTH = 132
 def run_energy(options: EnergyOptions) -> None:
     """Run the source, write the files, and print the table."""
     check_dependencies(options.paths)
-    detector = load_detector(options.weights, mode=options.mode)
-    slices = options.slices or detector.spec.slices
     costs = OperationCosts(options.mac_pj, options.ac_pj)
-    report = _measure_energy(options, detector, slices).report(slices, costs)
+    with ExitStack() as stack:
+        recording = None
+        if not is_image(options.source):
+            opened = open_recording(options.source, options.width, options.height, stream=options.stream)
+            recording = stack.enter_context(opened)
+            recording.sensor_size()
+        with loading():
+            detector = load_detector(options.weights, mode=options.mode)
+        slices = options.slices or detector.spec.slices
+        report = _measure_energy(options, recording, detector, slices).report(slices, costs)
     for path in options.paths:
         write_energy_report(path, report, detector.spec)
     if options.as_json:
@@ -54,21 +62,19 @@ def run_energy(options: EnergyOptions) -> None:
         typer.echo(f"wrote {path}")
 
 
-def _measure_energy(options: EnergyOptions, detector: Detector, slices: int) -> EnergyMeter:
+def _measure_energy(
+    options: EnergyOptions, recording: Recording | None, detector: Detector, slices: int
+) -> EnergyMeter:
     source = options.source
     meter = EnergyMeter(detector)
-    if is_image(source):
+    if recording is None:
         detector.spec.check_input(events=False, name=source.name)
         meter.add_all(run_image(detector, read_image(source), slices))
         return meter
     slice_us = slice_length_us(_window_request(options), detector.spec)
-    with (
-        open_recording(source, options.width, options.height) as recording,
-        progress_bar("counting") as update,
-    ):
+    with progress_bar("counting") as update:
         meter.add_all(run_recording(detector, recording, slices, slice_us, update))
-        if not meter.slices:
-            raise BadRequest(f"{source.name} holds no events, so there is no slice to count")
+    print_warnings(recording.warnings())
     return meter
 
 
@@ -82,6 +88,7 @@ def _window_request(options: EnergyOptions) -> WindowRequest:
         hop=None,
         confidence=1.0,
         iou=1.0,
+        on_time_jump="resync",
     )
 
 

@@ -17,7 +17,7 @@ def run_init(options: InitOptions) -> None:
     if options.row == "list":
         Console().print(_paper_table())
         return
-    path = options.out
+    path = options.path
     overrides = SpecOverrides(
         row=options.row,
         config=options.config,

@@ -44,7 +44,9 @@ def run_simulation(options: SimulateOptions, make_film: FilmFactory = render_fil
     dataset = _dataset_options(options)
     count = options.recordings or DEFAULT_RECORDINGS
     with progress_bar(f"simulating {count} x {dataset.timing.seconds:g} s") as on_progress:
-        result = generate_dataset(options.out, dataset, count, options.worker_count, make_film, on_progress)
+        result = generate_dataset(
+            options.folder, dataset, count, options.worker_count, make_film, on_progress
+        )
     _finish(options, result)
 
 
@@ -60,7 +62,7 @@ def _simulate_from_videos(options: SimulateOptions, videos: Path) -> GenerationR
         raise typer.BadParameter(str(error)) from None
     count = options.recordings or RECORDINGS_OF_A_VIDEO * len(clips)
     with progress_bar(f"making {count} recordings from {len(clips)} videos") as on_progress:
-        return generate_from_videos(options.out, chosen, count, options.worker_count, on_progress)
+        return generate_from_videos(options.folder, chosen, count, options.worker_count, on_progress)
 
 
 def _finish(options: SimulateOptions, result: GenerationResult) -> None:
@@ -97,7 +99,7 @@ def _result_table(options: SimulateOptions, result: GenerationResult) -> Table:
     splits = Counter(summary["name"].split("/")[0] for summary in summaries)
     caption = f"{'made from video' if options.videos else 'simulated'}; settings are in {REPORT_FILE}"
     boxes = {name: sum(summary["boxes"][name] for summary in summaries) for name in CLASS_NAMES.values()}
-    table = Table(title=str(options.out), caption=caption, show_header=False)
+    table = Table(title=str(options.folder), caption=caption, show_header=False)
     table.add_row("recordings", ", ".join(f"{splits[name]} {name}" for name in ("train", "val", "test")))
     table.add_row("there before", f"{result.skipped:,}")
     table.add_row("failed", f"{len(result.failed):,}")

@@ -2,14 +2,17 @@
 
 from spikewatch.ingest.open import open_recording
 from spikewatch.service.cli.options.checks import (
+    check_device,
     check_exists,
     check_no_recording_options,
     check_outputs,
     check_sensor_size,
     check_slice_options,
+    check_weights,
 )
 from spikewatch.service.cli.options.command import takes_options
 from spikewatch.service.cli.options.detect import IMAGE_SUFFIXES, SUFFIXES, DetectOptions
+from spikewatch.service.cli.progress import loading
 from spikewatch.service.inference.images import is_image
 
 
@@ -24,20 +27,29 @@ def detect(options: DetectOptions) -> None:
     check_slice_options(options.slice_us, options.window)
     check_outputs([] if options.video is None else [options.video], (".mp4",), options.source)
     check_exists(options.source)
+    check_weights(options.weights)
+    check_device(options.device)
     if is_image(options.source):
         _detect_image(options)
         return
     check_outputs(options.paths, SUFFIXES, options.source)
-    with open_recording(options.source, options.width, options.height) as recording:
-        from spikewatch.service.cli.actions.detect import run_detection
+    source = options.source
+    with open_recording(source, options.width, options.height, stream=options.stream) as recording:
+        recording.sensor_size()
+        with loading():
+            from spikewatch.service.cli.actions.detect import run_detection
 
         run_detection(recording, options)
 
 
 def _detect_image(options: DetectOptions) -> None:
     check_outputs(options.paths, IMAGE_SUFFIXES, options.source)
-    for_recordings = options.slice_us, options.window, options.width, options.hop, options.track or None
+    for_recordings = (
+        *(options.slice_us, options.window, options.width, options.hop, options.track or None),
+        options.stream,
+    )
     check_no_recording_options(options.source, *for_recordings)
-    from spikewatch.service.cli.actions.detect_image import run_image_detection
+    with loading():
+        from spikewatch.service.cli.actions.detect_image import run_image_detection
 
     run_image_detection(options)

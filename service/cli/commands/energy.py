@@ -10,9 +10,11 @@ from spikewatch.service.cli.options.checks import (
     check_outputs,
     check_sensor_size,
     check_slice_options,
+    check_weights,
 )
 from spikewatch.service.cli.options.command import takes_options
 from spikewatch.service.cli.options.energy import SUFFIXES, EnergyOptions
+from spikewatch.service.cli.progress import loading
 from spikewatch.service.inference.images import is_image
 
 
@@ -32,7 +34,11 @@ def energy(options: EnergyOptions) -> None:
             f"--mac-pj {options.mac_pj} and --ac-pj {options.ac_pj}: costs are finite numbers"
         )
     if is_image(options.source):
-        check_no_recording_options(options.source, options.slice_us, options.window, options.width)
-    from spikewatch.service.cli.actions.energy import run_energy
+        check_no_recording_options(
+            options.source, options.slice_us, options.window, options.width, options.stream
+        )
+    check_weights(options.weights)
+    with loading():
+        from spikewatch.service.cli.actions.energy import run_energy
 
     run_energy(options)

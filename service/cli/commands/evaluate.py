@@ -6,7 +6,12 @@ import typer
 
 from spikewatch.model.training.datasets.coco_images import find_annotation_files, resolve_split
 from spikewatch.model.training.datasets.detect_kind import dataset_kind
-from spikewatch.service.cli.options.checks import check_outputs, check_slice_options
+from spikewatch.service.cli.options.checks import (
+    check_device,
+    check_outputs,
+    check_slice_options,
+    check_weights,
+)
 from spikewatch.service.cli.options.command import takes_options
 from spikewatch.service.cli.options.evaluate import EvaluateOptions
 from spikewatch.service.errors import BadRequest
@@ -41,8 +46,8 @@ def evaluate(options: EvaluateOptions) -> None:
             raise typer.BadParameter(
                 f"--detections takes boxes as they are: {WEIGHTS_OPTIONS} are for weights"
             )
-    if options.device is not None:
-        check_device(options.device)
+    check_device(options.device)
+    check_weights(options.weights)
     try:
         from spikewatch.service.cli.actions.evaluate import run_evaluation
     except ImportError as error:
@@ -61,16 +66,3 @@ def _resolve_annotations(options: EvaluateOptions) -> EvaluateOptions:
     if split is not None:
         raise typer.BadParameter(f"{dataset.name} is one split: --split {split} is for folders")
     return options
-
-
-def check_device(name: str) -> None:
-    """Reject a device that does not exist, before weights are loaded."""
-    import torch
-
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise typer.BadParameter(f"--device {name}: expected cpu, cuda or cuda:N") from error
-    count = torch.cuda.device_count() if device.type == "cuda" else int(device.type == "cpu")
-    if (device.index or 0) >= count:
-        raise typer.BadParameter(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices here")

@@ -10,7 +10,8 @@ from rich.table import Table
 
 from spikewatch.ingest.open import open_recording
 from spikewatch.service.cli.options.checks import check_sensor_size
-from spikewatch.service.cli.options.shared import Height, RecordingPath, Width
+from spikewatch.service.cli.options.shared import Height, RecordingPath, StreamName, Width
+from spikewatch.service.cli.progress import print_warnings
 
 
 def info(
@@ -18,11 +19,13 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
     width: Width = None,
     height: Height = None,
+    stream: StreamName = None,
 ) -> None:
     """Read a recording once and print its format, sensor size, events, times and dropped events."""
     check_sensor_size(width, height)
-    with open_recording(recording, width, height) as source:
+    with open_recording(recording, width, height, stream=stream) as source:
         facts = asdict(source.info())
+    print_warnings(facts["warnings"])
     if as_json:
         typer.echo(json.dumps(facts))
         return
@@ -35,6 +38,8 @@ def info(
 def _format_value(value: object) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{count:,} {reason}" for reason, count in value.items()) or "nothing"
+    if isinstance(value, list):
+        return "; ".join(value) or "none"
     if isinstance(value, int):
         return f"{value:,}"
     return "unknown" if value is None else str(value)

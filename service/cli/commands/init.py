@@ -12,7 +12,7 @@ def init(options: InitOptions) -> None:
     Weights are dyadic (multiples of powers of two), so that every way of computing gives the same spikes.
     """
     if options.row != "list":
-        check_outputs([options.out], (".safetensors",))
+        check_outputs([options.path], (".safetensors",))
     from spikewatch.service.cli.actions.init import run_init
 
     run_init(options)

@@ -21,8 +21,8 @@ def simulate(options: SimulateOptions) -> None:
     """
     from spikewatch.service.cli.actions.simulate import run_simulation
 
-    if options.out.exists() and not options.out.is_dir():
-        raise typer.BadParameter(f"{options.out} is a file; name a folder")
+    if options.folder.exists() and not options.folder.is_dir():
+        raise typer.BadParameter(f"{options.folder} is a file; name a folder")
     if options.meshes is not None and not options.meshes.is_dir():
         raise typer.BadParameter(f"--meshes: there is no folder {options.meshes}")
     check_video_options_given(options)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from spikewatch.model.checkpoints.bundled import UNTRAINED, weights_path
 from spikewatch.model.errors import ConfigError
 
 
@@ -28,7 +29,7 @@ def check_exists(path: Path) -> None:
     Raises:
         FileNotFoundError: the file does not exist.
     """
-    if not path.exists():
+    if str(path) != "-" and not path.exists():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
 
 
@@ -38,6 +39,41 @@ def check_no_recording_options(image: Path, *values: object) -> None:
         raise typer.BadParameter(
             f"{image.name} is an image: sensor size, slice length, hop and tracks are for recordings"
         )
+
+
+def check_device(name: str | None) -> None:
+    """Reject a device that does not exist, before weights are loaded."""
+    if name is None:
+        return
+    import torch
+
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise typer.BadParameter(f"--device {name}: expected cpu, cuda or cuda:N") from error
+    count = torch.cuda.device_count() if device.type == "cuda" else int(device.type == "cpu")
+    if (device.index or 0) >= count:
+        raise typer.BadParameter(f"--device {name}: there are {torch.cuda.device_count()} CUDA devices here")
+
+
+def check_weights(weights: str | None) -> None:
+    """Check that weights exist, before torch is imported.
+
+    Raises:
+        CheckpointError: they are neither a file nor a known name.
+    """
+    if weights not in (None, UNTRAINED):
+        weights_path(str(weights))
+
+
+def choose_output(positional: Path | None, option: Path | None) -> Path:
+    """Return the output of a command that takes it as --out, or as an argument as in earlier releases."""
+    path = positional or option
+    if path is None:
+        raise typer.BadParameter("Missing option '--out' / '-o'.")  # no value
+    if positional is not None and option is not None:
+        raise typer.BadParameter(f"{positional} and --out {option}: give one of them, not both")
+    return path
 
 
 def check_outputs(paths: list[Path], suffixes: tuple[str, ...], source: Path | None = None) -> None:

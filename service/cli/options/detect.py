@@ -8,6 +8,7 @@ import typer
 
 from spikewatch.service.cli.options.shared import (
     Confidence,
+    Device,
     Height,
     Hop,
     Iou,
@@ -16,6 +17,8 @@ from spikewatch.service.cli.options.shared import (
     Slices,
     SliceUs,
     SourcePath,
+    StreamName,
+    TimeJump,
     TrackBoxes,
     Weights,
     Width,
@@ -46,6 +49,7 @@ class DetectOptions:
     weights: Weights = None
     width: Width = None
     height: Height = None
+    stream: StreamName = None
     slice_us: SliceUs = None
     window: WindowPreset = None
     slices: Slices = None
@@ -53,7 +57,9 @@ class DetectOptions:
     confidence: Confidence = 0.25
     iou: Iou = 0.45
     track: TrackBoxes = False
+    on_time_jump: TimeJump = "resync"
     mode: Mode = "integer"
+    device: Device = None
     runtime: Runtime = None
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON, not as a table.")] = (
         False

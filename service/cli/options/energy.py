@@ -12,6 +12,7 @@ from spikewatch.service.cli.options.shared import (
     Slices,
     SliceUs,
     SourcePath,
+    StreamName,
     Weights,
     Width,
     WindowPreset,
@@ -41,6 +42,7 @@ class EnergyOptions:
     window: WindowPreset = None
     width: Width = None
     height: Height = None
+    stream: StreamName = None
     mode: Mode = "integer"
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, not a table.")] = False
 

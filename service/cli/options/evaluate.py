@@ -8,6 +8,7 @@ import typer
 
 from spikewatch.model.training.evaluation.box_selection import DEFAULT_IOU
 from spikewatch.service.cli.options.shared import (
+    Device,
     Iou,
     Runtime,
     Slices,
@@ -68,7 +69,7 @@ class EvaluateOptions:
             min=1, max=MAX_BATCH, help="Batch size: windows, or with --state carry recordings; default: 1."
         ),
     ] = None
-    device: Annotated[str | None, typer.Option(help="cpu (default), cuda or cuda:N.")] = None
+    device: Device = None
     runtime: Runtime = None
     state_dtype: StateDtype = None
     limit: Annotated[int | None, typer.Option(min=1, help="Use the first N recordings or images only.")] = (

@@ -7,7 +7,17 @@ from typing import Annotated, Any
 import typer
 
 from spikewatch.model.network.config import CHOICES, SCALES
-from spikewatch.service.cli.options.shared import Beta, CountRule, InputSize, Slices, Spikes, WindowPreset
+from spikewatch.service.cli.options.checks import choose_output
+from spikewatch.service.cli.options.shared import (
+    Beta,
+    CountRule,
+    InputSize,
+    OldOut,
+    OutFile,
+    Slices,
+    Spikes,
+    WindowPreset,
+)
 
 
 def _choices_text(name: str) -> str:
@@ -18,7 +28,8 @@ def _choices_text(name: str) -> str:
 class InitOptions:
     """Values of the command line; None if the row of the paper or the default decides."""
 
-    out: Annotated[Path, typer.Argument(metavar="OUT.safetensors", show_default=False)]
+    old_out: OldOut = None
+    out: OutFile = None
     row: Annotated[
         str | None,
         typer.Option(
@@ -59,6 +70,11 @@ class InitOptions:
         ),
     ] = None
     head: Annotated[str | None, typer.Option(help=f"{_choices_text('head')}.")] = None
+
+    @property
+    def path(self) -> Path:
+        """The file to write."""
+        return choose_output(self.old_out, self.out)
 
     @property
     def config(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from spikewatch.ingest.events import MAX_SENSOR_PX
+from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.model.checkpoints.bundled import DEFAULT_WEIGHTS
 from spikewatch.model.spec import MAX_SLICES
 from spikewatch.service.limits import MAX_SLICE_US, MIN_SLICE_US
@@ -14,7 +15,8 @@ RecordingPath = Annotated[
     Path,
     typer.Argument(
         metavar="RECORDING",
-        help="DAT, RAW (EVT2, EVT2.1, EVT3), HDF5 or AEDAT4; the format is detected from the content.",
+        help="DAT, RAW (EVT2, EVT2.1, EVT3), HDF5 or AEDAT4; the format is detected from the content. "
+        "`-` is standard input; pipes are read once.",
         show_default=False,
     ),
 ]
@@ -22,7 +24,8 @@ SourcePath = Annotated[
     Path,
     typer.Argument(
         metavar="RECORDING|IMAGE",
-        help="Events (DAT, RAW, HDF5, AEDAT4) or a still image (PNG, JPEG); detected from the content.",
+        help="Events (DAT, RAW, HDF5, AEDAT4) or a still image (PNG, JPEG); detected from the content. "
+        "`-` is standard input, for events.",
         show_default=False,
     ),
 ]
@@ -34,6 +37,22 @@ Height = Annotated[
     int | None,
     typer.Option(min=1, max=MAX_SENSOR_PX, help="Sensor height in pixels, for files that do not state it."),
 ]
+StreamName = Annotated[
+    str | None,
+    typer.Option(
+        "--stream",
+        help="Which of several event streams: its number in AEDAT4 (default: the first), the camera's name "
+        "in HDF5 (default: the left one).",
+    ),
+]
+TimeJump = Annotated[
+    OnTimeJump,
+    typer.Option(
+        help="After an event more than 1 s before its slice, as of a camera that restarted: continue at its "
+        "time with membranes at rest, or fail.",
+    ),
+]
+Device = Annotated[str | None, typer.Option(help="cpu (default), cuda or cuda:N.")]
 SliceUs = Annotated[
     int | None,
     typer.Option(min=MIN_SLICE_US, max=MAX_SLICE_US, help="Slice length in µs; default: the model's."),
@@ -80,6 +99,13 @@ Iou = Annotated[
 ]
 TrackBoxes = Annotated[
     bool, typer.Option("--track", help="Track objects: boxes of one object share a `track_id`.")
+]
+OutFile = Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)]
+OutFolder = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder to write to.", show_default=False)
+]
+OldOut = Annotated[
+    Path | None, typer.Argument(metavar="[OUT]", help="The same as --out.", show_default=False, hidden=True)
 ]
 InputSize = Annotated[
     str | None, typer.Option(metavar="HEIGHTxWIDTH", help="Network input in pixels, multiples of 32.")

@@ -7,17 +7,16 @@ from typing import Annotated, Literal
 
 import typer
 
+from spikewatch.service.cli.options.checks import choose_output
+from spikewatch.service.cli.options.shared import OldOut, OutFolder
+
 
 @dataclass(frozen=True, slots=True)
 class SimulateOptions:
     """Values of the command line."""
 
-    out: Annotated[
-        Path,
-        typer.Argument(
-            metavar="OUT", help="Folder to write to, in train/, val/ and test/.", show_default=False
-        ),
-    ]
+    old_out: OldOut = None
+    out: OutFolder = None
     recordings: Annotated[
         int | None,
         typer.Option(
@@ -105,6 +104,11 @@ class SimulateOptions:
             path = Path(value)
             names += path.read_text().split() if path.suffix == ".txt" else [value]
         return tuple(dict.fromkeys(names))
+
+    @property
+    def folder(self) -> Path:
+        """Folder to write to, in train/, val/ and test/."""
+        return choose_output(self.old_out, self.out)
 
     @property
     def worker_count(self) -> int:

@@ -1,5 +1,6 @@
 import importlib.util
 import random
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +75,56 @@ def test_seek(clip: Path) -> None:
         assert later.tolist() == whole[whole["t"] >= middle].tolist()
         recording.seek(int(whole["t"][-1]) + 1)
         assert list(recording.chunks()) == []
+
+
+def two_streams(clip: Path, path: Path) -> tuple[int, int]:
+    """Write the clip with its event packets dealt to streams 0 and 1; return the packets of each."""
+    data = clip.read_bytes()
+    begin = 18 + int.from_bytes(data[14:18], "little")
+    header = bytearray(data[:begin].replace(b">FRME<", b">EVTS<"))
+    table = struct.unpack_from("<I", header, 18)[0] + 18
+    field = struct.unpack_from("<H", header, table - struct.unpack_from("<i", header, table)[0] + 6)[0]
+    end = struct.unpack_from("<q", header, table + field)[0]
+    struct.pack_into("<q", header, table + field, -1)
+    packets, position = [], begin
+    while position < end:
+        stream, length = struct.unpack_from("<ii", data, position)
+        if stream == 0:
+            packets.append(data[position + 8 : position + 8 + length])
+        position += 8 + length
+    dealt = b"".join(struct.pack("<ii", i % 3 == 2, len(p)) + p for i, p in enumerate(packets))
+    path.write_bytes(bytes(header) + dealt)
+    return len(packets) - len(packets) // 3, len(packets) // 3
+
+
+def test_stream_is_chosen_and_others_named(clip: Path, tmp_path: Path) -> None:
+    path = tmp_path / "two"
+    assert min(two_streams(clip, path)) > 1
+    found = {}
+    for stream in (None, "0", "1"):
+        with open_recording(path, stream=stream) as recording:
+            info = recording.info()
+        found[stream] = info.events
+        left_out = EVENTS - info.events
+        assert info.dropped == {"other_stream": left_out}
+        read, other = (1, 0) if stream == "1" else (0, 1)
+        assert info.warnings == [
+            f"stream {read} was read; left out: {left_out:,} events of {other} (choose with --stream)"
+        ]
+    assert found[None] == found["0"] == EVENTS - found["1"] > found["1"] > 0
+    for stream in ("2", "events"):
+        with pytest.raises(FormatError, match=f"no event stream '{stream}'; it has: 0, 1"):
+            open_recording(path, stream=stream)
+
+
+@pytest.mark.parametrize("length", [0, 7])
+def test_packets_too_short_for_content_are_rejected_at_once(tmp_path: Path, length: int) -> None:
+    pytest.importorskip("aedat")
+    path = tmp_path / "zeros"
+    packet = struct.pack("<ii", 0, length) + bytes(length)
+    path.write_bytes(b"#!AER-DAT4.0\r\n" + bytes(4) + packet * (8_000_000 // len(packet)))
+    with pytest.raises(FormatError, match=f"packet 0 at byte 18 has length {length}"):
+        open_recording(path)
 
 
 def test_size_contradicting_file_is_rejected(clip: Path) -> None:

@@ -5,11 +5,12 @@ import h5py
 import numpy as np
 import pytest
 
-from spikewatch.ingest.errors import FormatError, GeometryError
+from spikewatch.ingest.errors import FormatError, GeometryError, NoEventsError
 from spikewatch.ingest.events import Events
 from spikewatch.ingest.hdf5.recording import Hdf5Recording
 from spikewatch.ingest.open import open_recording
 from tests.ingest.support import hdf5_files as files
+from tests.ingest.support.cases import same
 from tests.ingest.support.hdf5_files import COMPRESSIONS, HEIGHT, WIDTH, read, some_events, write_plain
 
 WRITERS = {
@@ -166,12 +167,82 @@ def test_camera_is_selected_by_name_or_left(path: Path) -> None:
         assert np.array_equal(read(recording), events)
 
 
-def test_empty_hdf5_recording_has_no_events(path: Path) -> None:
+@pytest.mark.parametrize("isolated", [False, True])
+def test_empty_hdf5_recording_is_rejected(path: Path, isolated: bool) -> None:
     files.write_rvt(path, some_events(0))
-    with open_recording(path) as recording:
-        recording.seek(5)
+    with pytest.raises(NoEventsError, match="has no events: its event table is empty"):
+        open_recording(path, isolated=isolated)
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "u4", "u8"])
+@pytest.mark.parametrize("rows", [True, False])
+def test_minus_one_stored_unsigned_is_off(path: Path, kind: str, rows: bool) -> None:
+    events = some_events(1000)
+    signed = np.where(events["p"] > 0, 1, -1).astype(kind)
+    if rows:
+        table = np.stack([*(events[name].astype("u8") for name in "txy"), signed.astype(kind)], axis=1)
+        if kind not in ("u4", "u8"):
+            pytest.skip("times do not fit into columns of this type")
+        files.write_rows(path, table.astype(kind))
+    else:
+        files.write_plain(path, t=events["t"], x=events["x"], y=events["y"], p=signed)
+    with open_recording(path, files.WIDTH, files.HEIGHT) as recording:
+        assert same(files.read(recording), events)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i4", "u8"])
+def test_time_offset_of_any_type_is_added(path: Path, dtype: str) -> None:
+    events = some_events(1000)
+    files.write_plain(path, **{name: events[name] for name in "txyp"})
+    with h5py.File(path, "a") as file:
+        file["t_offset"] = np.array(57_922, dtype)
+    with open_recording(path, files.WIDTH, files.HEIGHT) as recording:
+        assert recording.format == "hdf5-dsec"
+        assert (files.read(recording)["t"] == events["t"] + 57_922).all()
+
+
+@pytest.mark.parametrize("value", [57_922_807_588, 57_922_807_588.0, "57922807588"])
+def test_time_offset_as_attribute_is_added(path: Path, value: object) -> None:
+    events = some_events(1000)
+    files.write_plain(path, **{name: events[name] for name in "txyp"})
+    with h5py.File(path, "a") as file:
+        file.attrs["t_offset"] = value
+    with open_recording(path, files.WIDTH, files.HEIGHT) as recording:
+        assert (files.read(recording)["t"] == events["t"] + 57_922_807_588).all()
+
+
+@pytest.mark.parametrize("compound", [False, True])
+def test_names_with_s_are_read(path: Path, compound: bool) -> None:
+    events = some_events(1000)
+    if compound:
+        dtype = [(f"{name}s", events.dtype[name]) for name in "pxyt"]
+        table = np.zeros(1000, dtype)
+        for name in "txyp":
+            table[f"{name}s"] = events[name]
+        files.write_rows(path, table)
+    else:
+        files.write_plain(path, **{f"{name}s": events[name] for name in "txyp"})
+    with open_recording(path, files.WIDTH, files.HEIGHT) as recording:
+        assert same(files.read(recording), events)
+
+
+def test_camera_is_chosen_and_the_other_named(path: Path) -> None:
+    events = some_events(1000)
+    files.write_m3ed(path, events)
+    for isolated in (False, True):
+        with open_recording(path, stream="right", isolated=isolated) as recording:
+            info = recording.info()
+        assert info.events == 500
+        assert info.warnings == ["camera right was read; left out: left (choose with --stream)"]
+
+
+def test_stray_time_beyond_all_ranges_is_dropped(path: Path) -> None:
+    events = some_events(1000)
+    events["t"][500] = 1 << 62
+    files.write_compound(path, events)
+    with open_recording(path, files.WIDTH, files.HEIGHT) as recording:
         info = recording.info()
-    assert (info.events, info.t_first_us, info.duration_us) == (0, None, 0)
+    assert (info.events, info.dropped) == (999, {"time_out_of_range": 1})
 
 
 def test_closed_recording_rejects_chunks(path: Path) -> None:

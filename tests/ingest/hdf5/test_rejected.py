@@ -44,13 +44,48 @@ def test_file_without_events_is_rejected_with_content(path: Path) -> None:
         ({"t": [0.5], "x": [1], "y": [1], "p": [1]}, "expected integers"),
         ({"t": [1, 2], "x": [1], "y": [1], "p": [1]}, "expected four one-dimensional datasets"),
         ({"t": 1, "x": 1, "y": 1, "p": 1}, "expected four one-dimensional datasets"),
-        ({"t": [1], "x": [1], "y": [1]}, "no events in a known layout"),
+        (
+            {"t": [1], "x": [1], "y": [1]},
+            "events has the members t, x, y; expected t, x, y, p or ts, xs, ys, ps",
+        ),
     ],
 )
 def test_columns_that_are_not_events_are_rejected(path: Path, columns: dict[str, Any], message: str) -> None:
     write_plain(path, **columns)
     with pytest.raises(FormatError, match=message):
         open_recording(path)
+
+
+@pytest.mark.parametrize("value", [0.5, np.nan, [1, 2], "soon"])
+def test_time_offset_that_cannot_be_added_is_rejected(path: Path, value: Any) -> None:
+    events = some_events(100)
+    write_plain(path, **{name: events[name] for name in "txyp"})
+    with h5py.File(path, "a") as file:
+        file["t_offset"] = value
+    with pytest.raises(FormatError, match=r"t_offset is .*; expected one whole number"):
+        open_recording(path)
+
+
+def test_rows_in_another_order_are_rejected(path: Path) -> None:
+    events = some_events(1000)
+    files.write_rows(path, np.stack([events[name].astype("u4") for name in "xytp"], axis=1))
+    with pytest.raises(FormatError, match=r"column 3 rises like a time.*in the order t, x, y, p"):
+        open_recording(path, 320, 240)
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_file_that_its_writer_has_open_is_named(path: Path, isolated: bool) -> None:
+    open_for_writing = h5py.File(path, "w", libver="latest")
+    open_for_writing["events/t"] = [1, 2]
+    open_for_writing.swmr_mode = True
+    open_for_writing.flush()
+    copy = path.with_name("copy")
+    copy.write_bytes(path.read_bytes())
+    open_for_writing.close()
+    with pytest.raises(
+        FormatError, match=r"still open by its writer, or its writer crashed.*h5clear -s copy"
+    ):
+        open_recording(copy, isolated=isolated)
 
 
 def test_missing_hdf5_filter_is_named(path: Path) -> None:

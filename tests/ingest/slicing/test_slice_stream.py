@@ -14,9 +14,9 @@ from tests.ingest.support.slices import OPTIONS, equal, jittered
 SIZED = b"% evt 3.0\n% geometry 304x240\n% end\n"
 
 
-def streamed(format, parts, width=WIDTH, height=HEIGHT, representation="polarity_counts"):
+def streamed(format, parts, width=WIDTH, height=HEIGHT, representation="polarity_counts", **policy):
     """Return (slices, the error's text, the decoder's and the slicer's statistics)."""
-    stream = SliceStream(format, width, height, representation=representation, **OPTIONS)
+    stream = SliceStream(format, width, height, representation=representation, **OPTIONS, **policy)
     slices, error = [], None
     try:
         for part in parts:
@@ -27,10 +27,10 @@ def streamed(format, parts, width=WIDTH, height=HEIGHT, representation="polarity
     return slices, error, stream.decode_stats, stream.slicer_stats
 
 
-def composed(format, data, width=WIDTH, height=HEIGHT, representation="polarity_counts"):
+def composed(format, data, width=WIDTH, height=HEIGHT, representation="polarity_counts", **policy):
     """Return the same as `streamed`, from a decoder followed by a slicer."""
     decoder = make_decoder(format, width, height)
-    slicer = TimeSlicer(width=width, height=height, representation=representation, **OPTIONS)
+    slicer = TimeSlicer(width=width, height=height, representation=representation, **OPTIONS, **policy)
     slices, error = [], None
     try:
         slices.extend(slicer.push(decoder.feed(data)))
@@ -49,13 +49,16 @@ def composed(format, data, width=WIDTH, height=HEIGHT, representation="polarity_
     representation=st.sampled_from(["polarity_counts", "latest_polarity"]),
     size=st.sampled_from([(WIDTH, HEIGHT), (200, 100), (1, 1)]),
     tail=st.binary(max_size=40),
+    policy=st.sampled_from(["resync", "fail"]),
 )
 @settings(max_examples=50, deadline=None)
-def test_slice_stream_equals_decoder_and_slicer(format, events, cuts, representation, size, tail):
+def test_slice_stream_equals_decoder_and_slicer(format, events, cuts, representation, size, tail, policy):
     data = ENCODERS[format](events) + tail
-    slices, error, decoded, sliced = streamed(format, pieces(data, cuts), *size, representation)
+    slices, error, decoded, sliced = streamed(
+        format, pieces(data, cuts), *size, representation, on_time_jump=policy
+    )
     expected, expected_error, expected_decoded, expected_sliced = composed(
-        format, data, *size, representation
+        format, data, *size, representation, on_time_jump=policy
     )
     assert error == expected_error
     assert equal(slices, expected)
@@ -65,15 +68,19 @@ def test_slice_stream_equals_decoder_and_slicer(format, events, cuts, representa
 
 
 @given(
-    times=st.lists(st.sampled_from([0, 9, 2**31 - 1, 2**31, 2**31 + 5, 2**32 - 5, 2**32 - 1]), max_size=12),
+    times=st.lists(
+        st.sampled_from([0, 9, 10**6, 1_999_999, 2**31 - 1, 2**31, 2**31 + 5, 2**32 - 5, 2**32 - 1]),
+        max_size=12,
+    ),
     xs=st.lists(st.integers(0, 2), min_size=12, max_size=12),
     cuts=st.lists(st.integers(0, 96), max_size=3),
+    policy=st.sampled_from(["resync", "fail"]),
 )
 @settings(max_examples=150, deadline=None)
-def test_fused_dat_equals_decoder_and_slicer_at_wraps(times, xs, cuts):
+def test_fused_dat_equals_decoder_and_slicer_at_wraps(times, xs, cuts, policy):
     data = dat([(t, x, 0, 1) for t, x in zip(times, xs, strict=False)])
-    slices, error, _, sliced = streamed("dat", pieces(data, cuts), 2, 1)
-    expected, expected_error, _, expected_sliced = composed("dat", data, 2, 1)
+    slices, error, _, sliced = streamed("dat", pieces(data, cuts), 2, 1, on_time_jump=policy)
+    expected, expected_error, _, expected_sliced = composed("dat", data, 2, 1, on_time_jump=policy)
     assert (error, sliced) == (expected_error, expected_sliced)
     assert equal(slices, expected)
 

@@ -117,7 +117,7 @@ def test_late_event_goes_into_open_slice():
     ],
 )
 def test_rejected_event_leaves_slicer_unchanged(bad, error, message):
-    slicer = make(max_late_us=5_000)
+    slicer = make(max_late_us=5_000, on_time_jump="fail")
     with pytest.raises(error, match=message):
         list(slicer.push(as_array([(12_000, 0, 0, 1), (13_000, 0, 0, 1), bad, (14_000, 0, 0, 1)])))
     assert slicer.stats.events_in == 2
@@ -143,6 +143,57 @@ def test_invalid_size_and_representation_are_rejected():
         TimeSlicer(1000, 0, 5)
     with pytest.raises(ValueError, match="expected one of polarity_counts, latest_polarity"):
         TimeSlicer(1000, 5, 5, "voxels")
+
+
+def test_jump_back_continues_on_the_grid_and_is_counted():
+    slicer = make(origin_us=3)
+    events = as_array([(t, 0, 0, 1) for t in (5_000_000, 5_012_000, 1, 2, 25_000)])
+    slices = cut(events, [slice(0, 3), slice(3, 5)], slicer)
+    assert [(slice_.t0_us, slice_.n_events, slice_.discontinuity) for slice_ in slices] == [
+        (4_990_003, 1, False),
+        (5_000_003, 0, False),
+        (5_010_003, 1, False),
+        (-9_997, 2, True),
+        (3, 0, False),
+        (10_003, 0, False),
+        (20_003, 1, False),
+    ]
+    assert all((slice_.t0_us - 3) % 10_000 == 0 for slice_ in slices)
+    assert sum(slice_.n_events for slice_ in slices) == slicer.stats.events_out == 5
+    assert (slicer.stats.time_jumps, slicer.stats.gaps) == (1, 0)
+
+
+def test_stray_time_in_the_future_is_two_discontinuities():
+    slicer = make()
+    slices = cut(as_array([(t, 0, 0, 1) for t in (0, 10**12, 5_000, 15_000)]), [slice(None)], slicer)
+    assert [(slice_.t0_us, slice_.n_events, slice_.discontinuity) for slice_ in slices] == [
+        (0, 1, False),
+        (10**12, 1, True),
+        (0, 1, True),
+        (10_000, 1, False),
+    ]
+    assert (slicer.stats.gaps, slicer.stats.time_jumps) == (1, 1)
+
+
+@given(
+    times=st.lists(st.integers(0, 30).map(lambda t: t * 200_000), max_size=40),
+    cuts=st.lists(st.integers(0, 40), max_size=5),
+)
+@settings(max_examples=60, deadline=None)
+def test_chunking_does_not_change_slices_across_jumps(times, cuts):
+    events = as_array([(t, t // 200_000, i % HEIGHT, 1) for i, t in enumerate(times)])
+    edges = [0, *sorted(min(place, len(events)) for place in cuts), len(events)]
+    whole, parted = make(100_000), make(100_000)
+    slices = cut(events, [slice(a, b) for a, b in pairwise(edges)], parted)
+    assert equal(cut(events, [slice(None)], whole), slices)
+    assert whole.stats == parted.stats
+    assert sum(slice_.n_events for slice_ in slices) == len(events)
+    assert sum(slice_.discontinuity for slice_ in slices) == parted.stats.time_jumps
+
+
+def test_unknown_policy_is_rejected():
+    with pytest.raises(ValueError, match="'stop': expected resync or fail"):
+        make(on_time_jump="stop")
 
 
 def test_start_us_adds_blank_slices_before_first_event():

@@ -49,6 +49,12 @@ def write_plain(path: Path, **columns: Any) -> None:
             file[f"events/{name}"] = values
 
 
+def write_rows(path: Path, rows: NDArray[Any]) -> None:
+    """Write `/events` as it is given."""
+    with h5py.File(path, "w") as file:
+        file["events"] = rows
+
+
 def read(recording: Recording, max_events: int = 1 << 17) -> Events:
     """Return all events of a recording, after checking the size of its chunks."""
     chunks = list(recording.chunks(max_events))

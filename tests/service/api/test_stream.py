@@ -9,7 +9,17 @@ import websockets
 from websockets.sync.client import ClientConnection
 
 from spikewatch.model.detector import Detector
-from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
+from tests.service.support.live import (
+    FAIL,
+    Live,
+    backwards,
+    comparable,
+    dat_file,
+    dat_stream,
+    live_service,
+    talk,
+    upload,
+)
 
 LOW = {"confidence": 0.001}
 
@@ -77,8 +87,8 @@ def test_reset_emits_the_open_window_first(live: Live) -> None:
 
 
 def test_bad_bytes_end_the_stream_with_the_reason(live: Live) -> None:
-    socket = live.connect(live.open())
-    socket.send(dat_stream(20) + dat_stream(1))
+    socket = live.connect(live.open(**FAIL))
+    socket.send(backwards(20))
     messages = talk(socket)
     assert [m["type"] for m in messages] == ["window"] * 5 + ["error", "closed"]
     assert [m["events"] for m in messages[:5]] == [1200] * 4 + [900], "the window under way is cut short"

@@ -1,6 +1,8 @@
 """The command line, as a user runs it: exit status, output, files."""
 
 import json
+import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +16,16 @@ import pytest
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint
 from spikewatch.model.detector import Detector
 from tests.service.support.console import Done
-from tests.service.support.live import HEIGHT, WIDTH, Live, comparable, dat_file, dat_stream, upload
+from tests.service.support.live import (
+    HEIGHT,
+    WIDTH,
+    Live,
+    backwards,
+    comparable,
+    dat_file,
+    dat_stream,
+    upload,
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,11 +85,90 @@ def test_binary_spikes_give_the_same_windows(
     assert len(windows["spike"]) == 3
 
 
+def test_detect_equals_service_across_a_restart(
+    live: Live, weights: Path, tmp_path: Path, run: Callable[..., Done]
+) -> None:
+    path, out = tmp_path / "restart.dat", tmp_path / "r.ndjson"
+    path.write_bytes(dat_file(0) + backwards(20) + dat_stream(12, seed=1))
+    done = run("detect", path, "--weights", weights, "--out", out)
+    assert done.status == 0, done.err
+    *windows, last = (json.loads(line) for line in out.read_text().splitlines())
+    expected, summary = upload(live, path.read_bytes())
+    assert comparable(windows) == comparable(expected)
+    assert last["summary"] == summary
+    assert summary["discontinuities"] == 1
+    assert "jumps in time" in done.out
+
+
+def test_numbers_are_rounded_to_what_they_can_mean(
+    recording: Path, weights: Path, tmp_path: Path, run: Callable[..., Done]
+) -> None:
+    out = tmp_path / "r.json"
+    run("detect", recording, "--weights", weights, "--out", out, "--confidence", 0.001)
+    boxes = [box for window in json.loads(out.read_text())["windows"] for box in window["detections"]]
+    assert boxes
+    for box in boxes:
+        assert all(box[side] == round(box[side], 1) for side in "xywh")
+        assert box["confidence"] == round(box["confidence"], 3)
+
+
+def test_warnings_are_printed_and_written(weights: Path, tmp_path: Path, run: Callable[..., Done]) -> None:
+    path = tmp_path / "unsized.dat"
+    path.write_bytes(b"% Version 2\n\x00\x08" + dat_stream(4))
+    size = ("--width", WIDTH // 4, "--height", HEIGHT // 4)
+    for command in (("info", path, "--json", *size), ("detect", path, "--json", "--weights", weights, *size)):
+        done = run(*command)
+        (warning,) = json.loads(done.out)["warnings"]
+        assert warning.endswith("check the sensor size")
+        assert f"spikewatch: warning: {warning}" in done.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["info", pytest.param("detect", marks=pytest.mark.slow), pytest.param("energy", marks=pytest.mark.slow)],
+)
+def test_recording_from_standard_input(recording: Path, weights: Path, command: str) -> None:
+    options = ["--json"] if command == "info" else ["--json", "--weights", str(weights)]
+    done = subprocess.run(
+        [sys.executable, "-m", "spikewatch", command, "-", *options],
+        input=recording.read_bytes(),
+        capture_output=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout).get("events", 3000) == 3000
+
+
+def test_size_is_checked_before_weights_are_loaded(
+    tmp_path: Path, run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "unsized.dat"
+    path.write_bytes(b"% Version 2\n\x00\x08" + dat_stream(4))
+    for module in ("detect", "energy"):
+        monkeypatch.setattr(f"spikewatch.service.cli.actions.{module}.load_detector", None)
+        done = run(module, path)
+        assert (done.status, done.err.count("\n")) == (1, 1)
+        assert "pass --width and --height" in done.err
+
+
+def test_completion_is_printed() -> None:
+    done = subprocess.run(
+        [Path(sys.executable).with_name("spikewatch")],
+        env=os.environ
+        | {"_SPIKEWATCH_COMPLETE": "complete_bash", "COMP_WORDS": "spikewatch det", "COMP_CWORD": "1"},
+        capture_output=True,
+        timeout=100,
+        text=True,
+    )
+    assert done.stdout.split() == ["detect"]
+
+
 def test_info_as_json(recording: Path, run: Callable[..., Done]) -> None:
     done = run("info", recording, "--json")
     facts = json.loads(done.out)
     assert facts.keys() == {
-        *("format", "width", "height", "events", "t_first_us", "t_last_us", "duration_us", "dropped")
+        *("format", "width", "height", "events", "t_first_us", "t_last_us", "duration_us", "dropped"),
+        "warnings",
     }
     assert (facts["format"], facts["width"], facts["height"], facts["events"]) == ("dat", WIDTH, HEIGHT, 3000)
 
@@ -104,8 +194,15 @@ def test_stream_plays_to_a_service(live: Live, recording: Path, run: Callable[..
         (["info", "/tmp"], 1, "is a directory"),
         (["info", "{empty}"], 1, "the file is empty"),
         (["detect", "{unsized}"], 1, "pass --width and --height"),
-        (["detect", "{good}", "--weights", "/nowhere"], 1, "no such file"),
-        (["detect", "{backwards}", "--out", "{tmp}/r.ndjson"], 1, "disorder"),
+        (["detect", "{good}", "--weights", "nope"], 1, "known names: spikewatch-t-sim, untrained"),
+        (["detect", "{good}", "--device", "tpu"], 2, "--device tpu"),
+        (["detect", "{good}", "--stream", "1"], 1, "dat has one stream of events"),
+        (["info", "{lfs}"], 1, "a Git LFS pointer, not the recording; run: git lfs pull"),
+        (["detect", "{off}", "--width", "10", "--height", "10"], 1, "no event can be used"),
+        (["export", "--format", "onnx"], 2, "Missing option '--out'"),
+        (["init"], 2, "Missing option '--out'"),
+        (["simulate"], 2, "Missing option '--out'"),
+        (["detect", "{back}", "--out", "{tmp}/r.ndjson", "--on-time-jump", "fail"], 1, "disorder"),
         (["stream", "{good}", "--url", "http://127.0.0.1:9"], 1, "http://127.0.0.1:9"),
         (["serve", "--port", "99999"], 2, "port"),
     ],
@@ -115,8 +212,10 @@ def test_errors_are_one_clear_line(
 ) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "unsized").write_bytes(b"% Version 2\n\x00\x08" + dat_stream(1))
-    (tmp_path / "backwards").write_bytes(dat_file(20) + dat_stream(1))
-    places = {name: tmp_path / name for name in ("empty", "unsized", "backwards")}
+    (tmp_path / "back").write_bytes(dat_file(0) + backwards(20))
+    (tmp_path / "lfs").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    (tmp_path / "off").write_bytes(b"% Version 2\n\x00\x08" + struct.pack("<II", 5, 20) * 9)
+    places = {name: tmp_path / name for name in ("empty", "unsized", "back", "lfs", "off")}
     done = run(*(a.format(good=recording, tmp=tmp_path, **places) for a in arguments))
     assert (done.status, "Traceback" in done.err) == (status, False), done.err
     assert words in " ".join(done.err.replace("│", " ").split())

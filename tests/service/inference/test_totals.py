@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from spikewatch.ingest.events import drop_warnings
 from spikewatch.model.energy.formulas import Energy
 from spikewatch.service.inference.totals import TotalsAccumulator
 from spikewatch.service.inference.window import WindowResult
@@ -50,6 +51,14 @@ def test_drop_counts_can_be_read_while_they_grow() -> None:
     @dataclass
     class Source:
         dropped: dict[str, int]
+        discontinuities: int = 2
 
-    source = Source(Growing(truncated_record=1, reserved_word=0))
-    assert TotalsAccumulator().to_schema(source).dropped_events == {"truncated_record": 1}  # type: ignore[arg-type]
+        def warnings(self) -> list[str]:
+            return drop_warnings(0, self.dropped)
+
+    source = Source(Growing(truncated_record=1, reserved_word=3))
+    totals = TotalsAccumulator(carried_over_discontinuities=1).to_schema(source)  # type: ignore[arg-type]
+    assert totals.dropped_events == {"truncated_record": 1, "reserved_word": 3}
+    assert totals.discontinuities == 3
+    (warning,) = totals.warnings
+    assert "(1 truncated_record, 3 reserved_word; 0 events are left)" in warning

@@ -8,7 +8,16 @@ from spikewatch.service.schemas import Totals
 from spikewatch.service.session_manager.ended import MAX_FINAL_RESULTS, EndedSessions, EndReason
 from spikewatch.service.sessions.outbox import FinalResults
 from tests.service.support.http_client import problem
-from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, upload
+from tests.service.support.live import (
+    FAIL,
+    Live,
+    backwards,
+    comparable,
+    dat_file,
+    dat_stream,
+    live_service,
+    upload,
+)
 from tests.service.support.streams import LOW, post, stream
 from tests.service.support.waiting import until
 
@@ -108,10 +117,10 @@ def test_results_below_seq_can_be_requested_later(live: Live) -> None:
 
 def test_delete_after_bad_bytes_returns_earlier_results(detector: Detector) -> None:
     """The connection breaks in the middle of a message that ends in an event from long ago."""
-    data = dat_stream(30) + dat_stream(1)
+    data = backwards(30)
     with live_service(detector, inbox_slices=4) as live:
-        expected = post(live, live.open(**LOW), data)
-        session_id = live.open(**LOW)
+        expected = post(live, live.open(**LOW, **FAIL), data)
+        session_id = live.open(**LOW, **FAIL)
         with stream(live, session_id) as client:
             client.recv()
             client.send(data)

@@ -13,7 +13,17 @@ from spikewatch.model.detector import Detector
 from spikewatch.service.api.feeding import displace_feeder
 from spikewatch.service.errors import SessionBusy
 from tests.service.support.http_client import problem
-from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
+from tests.service.support.live import (
+    FAIL,
+    Live,
+    backwards,
+    comparable,
+    dat_file,
+    dat_stream,
+    live_service,
+    talk,
+    upload,
+)
 from tests.service.support.streams import LOW, post, stream
 from tests.service.support.waiting import until
 
@@ -217,13 +227,13 @@ def test_bad_bytes_of_a_broken_connection_end_the_session(
     detector: Detector, broken: Callable[[ClientConnection], None]
 ) -> None:
     with live_service(detector, inbox_slices=1, outbox_windows=1) as live:
-        session_id = live.open(**LOW)
+        session_id = live.open(**LOW, **FAIL)
         client = live.connect(session_id)
-        client.send(dat_stream(20) + dat_stream(1))
+        client.send(backwards(20))
         client.recv()
         broken(client)
         until(lambda: not live.manager.get(session_id).feed_lease.held)
-        with stream(live, session_id, offset=21 * 2400) as again:
+        with stream(live, session_id, offset=len(backwards(20))) as again:
             messages = talk(again)
         assert (messages[-2]["code"], messages[-1]["reason"]) == ("time_order", "time_order")
 

@@ -7,7 +7,18 @@ from safetensors.torch import load, save
 
 from spikewatch.model.detector import Detector
 from tests.service.support.http_client import problem
-from tests.service.support.live import SENSOR, Live, comparable, dat_file, dat_stream, live_service, upload
+from tests.service.support.live import (
+    FAIL,
+    SENSOR,
+    Live,
+    backwards,
+    comparable,
+    dat_file,
+    dat_stream,
+    live_service,
+    talk,
+    upload,
+)
 from tests.service.support.streams import post
 
 LOW = {"confidence": 0.001}
@@ -210,12 +221,43 @@ def test_unknown_model_is_rejected(live: Live) -> None:
 
 
 def test_bad_bytes_end_the_session_after_earlier_windows(live: Live) -> None:
-    session_id = live.open()
-    backwards = dat_stream(20) + dat_stream(1)
-    answer = post(live, session_id, backwards)
+    session_id = live.open(**FAIL)
+    answer = post(live, session_id, backwards(20))
     assert problem(answer) == (422, "time_order")
     assert [window["events"] for window in answer.json()["windows"]] == [1200] * 4 + [900]
     assert problem(post(live, session_id, b"")) == (410, "session_closed")
+
+
+def test_camera_that_restarts_is_a_counted_discontinuity(live: Live) -> None:
+    data = backwards(20) + dat_stream(12, seed=1)
+    expected, summary = upload(live, dat_file(0) + data)
+    before = live.metric("spikewatch_discontinuities_total")
+    for piece in (len(data), 999):
+        session_id = live.open()
+        windows = feed(live, session_id, data, piece)
+        answer = live.http.delete(f"/v1/sessions/{session_id}").json()
+        assert comparable(windows + answer["windows"]) == comparable(expected)
+        totals = answer["totals"]
+        assert (totals["discontinuities"], totals["warnings"]) == (summary["discontinuities"], []) == (1, [])
+        assert totals["events"] == 32 * 300 + 2
+    assert live.metric("spikewatch_discontinuities_total") - before == 2
+    assert all((window["t_start_us"]) % 62_500 == 0 for window in expected)
+    assert min(window["t_start_us"] for window in expected[5:]) == 0
+
+
+def test_totals_count_jumps_before_a_reset(live: Live) -> None:
+    socket = live.connect(live.open())
+    for payload in (backwards(20), "reset", dat_stream(2), "close"):
+        socket.send(payload)
+    assert talk(socket)[-1]["totals"]["discontinuities"] == 1
+
+
+def test_stream_that_is_mostly_off_the_sensor_is_warned_about(live: Live) -> None:
+    session_id = live.open(width=10, height=10)
+    feed(live, session_id, dat_stream(8), 4096)
+    (warning,) = live.http.get(f"/v1/sessions/{session_id}").json()["totals"]["warnings"]
+    assert "outside_sensor" in warning
+    assert warning.endswith("check the sensor size")
 
 
 def test_events_without_sensor_size_are_rejected(live: Live) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -135,6 +136,16 @@ def dat_stream(slices: int, seed: int = 0, per_slice: int = 300, slice_us: int =
     x, y, p = rng.integers(0, WIDTH, n), rng.integers(0, HEIGHT, n), rng.integers(0, 2, n)
     records[:, 1] = x | y << 14 | p << 28
     return records.tobytes()
+
+
+FAIL = {"on_time_jump": "fail"}
+
+
+def backwards(slices: int, slice_us: int = 62_500) -> bytes:
+    """DAT records of so many slices (20 or more), and two that go back by a little each, together too far."""
+    end_us = slices * slice_us
+    late = b"".join(struct.pack("<II", end_us - back_us, 0) for back_us in (600_000, 1_200_000))
+    return dat_stream(slices, slice_us=slice_us) + late
 
 
 def dat_file(slices: int, **kwargs: Any) -> bytes:

@@ -17,9 +17,11 @@ import pytest
 from spikewatch.model.detector import Detector
 from tests.service.support.http_client import met, problem
 from tests.service.support.live import (
+    FAIL,
     HEIGHT,
     WIDTH,
     Live,
+    backwards,
     comparable,
     dat_file,
     dat_stream,
@@ -80,8 +82,18 @@ def test_results_arrive_during_upload(live: Live) -> None:
             received += raw.recv(65536)
 
 
+def test_upload_without_usable_events_is_rejected(live: Live) -> None:
+    for data, query in (
+        (dat_file(0), {}),
+        (dat_stream(1)[:8] * 9, {"width": 1, "height": 1, "format": "dat"}),
+    ):
+        answer = live.http.post("/v1/detections", content=data, params=query)
+        assert (answer.status_code, answer.json()["code"]) == (422, "no_events")
+
+
 def test_error_after_first_line_is_last_line(live: Live) -> None:
-    answer = live.http.post("/v1/detections", content=dat_file(24) + dat_stream(1))
+    data = dat_file(0) + backwards(24)
+    answer = live.http.post("/v1/detections", content=data, params=FAIL)
     assert answer.status_code == 200
     lines = [json.loads(line) for line in answer.text.splitlines()]
     assert lines[-1]["error"]["code"] == "time_order"
@@ -104,11 +116,6 @@ def test_invalid_upload_gets_a_problem(live: Live, data: bytes, code: str) -> No
     assert status == 422
     assert found in (code, "truncated", "bad_recording"), answer.text
     assert "Traceback" not in answer.text
-
-
-def test_recording_without_events_gives_a_summary(live: Live) -> None:
-    windows, summary = upload(live, dat_file(0))
-    assert (windows, summary["windows"], summary["t_start_us"]) == ([], 0, None)
 
 
 def test_invalid_query_is_rejected(live: Live) -> None:
@@ -158,11 +165,11 @@ def test_failed_upload_keeps_no_frames_or_tasks(live: Live) -> None:
     """Its error is kept for as long as its job; the frames that it came from, and all they hold, are not."""
 
     def body() -> Iterator[bytes]:
-        yield dat_file(20) + dat_stream(1)
+        yield dat_file(0) + backwards(20)
         time.sleep(0.3)
         yield bytes(8)
 
-    answer = live.http.post("/v1/detections", content=body())
+    answer = live.http.post("/v1/detections", content=body(), params=FAIL)
     assert "time_order" in answer.text
     job = live.registry.get(answer.headers["Location"].split("/")[-1])
     failure = job._failure

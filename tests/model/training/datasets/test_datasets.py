@@ -85,6 +85,33 @@ def test_damaged_labels_are_rejected(tmp_path: Path, case: str, words: str) -> N
         read_labels(path, 2)
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"}", b" "),
+        (b"'shape': (", b"'shape': (0"),
+        (b"'shape': (", b"'shape': (9999999999999"),
+        (b"'descr': [", b"'descr': ((["),
+        (b"'fortran_order': False", b"'fortran_order': lambda:"),
+        (b"'<i8'", b"'<q9'"),
+        (b"'<i8'", b"{'a':1}"),
+    ],
+)
+def test_damaged_header_of_labels_is_one_error(tmp_path: Path, old: bytes, new: bytes) -> None:
+    path = tmp_path / "a_bbox.npy"
+    np.save(path, np.zeros(3, BBOX_DTYPE))
+    data = path.read_bytes()
+    header, rows = data[10 : len(data) - 3 * 40], data[len(data) - 3 * 40 :]
+    assert old in header
+    damaged = header.replace(old, new, 1).rstrip().ljust(len(header) - 1)[: len(header) - 1] + b"\n"
+    path.write_bytes(data[:10] + damaged + rows)
+    with pytest.raises(
+        DatasetError, match=r"a_bbox.npy: (not a NumPy file|no numbers|expected a list)"
+    ) as error:
+        read_labels(path, 2)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("data", [b"", b"no array", b"\x93NUMPY\x01\x00"])
 def test_other_files_are_rejected_as_labels(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "a_bbox.npy"
