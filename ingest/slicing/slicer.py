@@ -139,7 +139,10 @@ class TimeSlicer:
     def save(self) -> tuple[dict[str, Any], NDArray[Any] | None]:
         """Return the state with which a later slicer can resume: plain values, and the open frame or None."""
         self._check_consumed()
-        meta: dict[str, Any] = {"stats": asdict(self.stats), "open": None}
+        stats = asdict(self.stats)
+        if not self.stats.time_jumps:
+            del stats["time_jumps"]  # earlier releases read and write states without it
+        meta: dict[str, Any] = {"stats": stats, "open": None}
         if self._open_slice is None:
             return meta, None
         open_slice = self._open_slice

@@ -9,7 +9,7 @@ from typing import Self
 
 from typing_extensions import Unpack
 
-from spikewatch.model.checkpoints.bundled import weights_path
+from spikewatch.model.checkpoints.bundled import UNTRAINED, weights_path
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.checkpoints.official_import import import_official
 from spikewatch.model.detector import Detector
@@ -187,8 +187,8 @@ def load(
         ConfigError: the runtime does not support this network or this device, or the weights take images.
     """
     name = None if weights is None else str(weights)
-    if name is not None and _is_official(weights_path(name)):
-        network = import_official(Path(name), variant)
+    if name not in (None, UNTRAINED) and _is_official(weights_path(str(name))):
+        network = import_official(Path(str(name)), variant)
         chosen = select_runtime(runtime, network.network, device)
         return EventDetector(Detector(network.network, network.spec, device, chosen))
     return EventDetector(load_detector(name, device, runtime=runtime))

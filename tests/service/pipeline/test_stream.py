@@ -104,10 +104,18 @@ def test_results_before_a_bad_event_are_returned_first(small: EventDetector) -> 
 
 
 def test_time_that_runs_back_ends_the_stream(small: EventDetector) -> None:
-    stream = small.stream(**SENSOR)
+    stream = small.stream(**SENSOR, on_time_jump="fail")
     stream.push([5_000_000], [1], [1], [1])
     with pytest.raises(TimeOrderError, match="an event at 0 us"):
         stream.push([0], [1], [1], [1])
+
+
+def test_time_that_runs_back_is_a_counted_discontinuity(small: EventDetector) -> None:
+    stream = small.stream(**SENSOR)
+    assert stream.push([5_000_000], [1], [1], [1]) == []
+    results = stream.push([0], [1], [1], [1]) + stream.finish()
+    assert [result.events for result in results] == [1, 1]
+    assert stream.stats.time_jumps == 1
 
 
 def test_arrays_that_are_no_events_leave_the_stream_unchanged(
