@@ -192,6 +192,7 @@ class SessionInfo(Schema):
     confidence: float
     iou: float
     track: bool
+    on_time_jump: str
     model: str = Field(description="name of the weights, as in GET /v1/models")
     digest: str = Field(description="digest of the weights")
     training: str

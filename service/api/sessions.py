@@ -88,6 +88,7 @@ def session_info(session: Session, manager: SessionManager, with_layers: bool = 
         confidence=window.confidence,
         iou=window.iou,
         track=window.track,
+        on_time_jump=options.on_time_jump,
         model=model.name,
         digest=model.digest,
         training=model.spec.training,

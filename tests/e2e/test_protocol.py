@@ -98,6 +98,7 @@ GIVEN = {
     "confidence": 0.5,
     "iou": 0.6,
     "track": True,
+    "on_time_jump": "fail",
     "session_id": "front-left_1",
 }
 
@@ -289,7 +290,7 @@ def at_fault(caller: Caller, live: Live) -> tuple[list[Message], Client]:
     return client.rest(), client
 
 
-BACKWARDS = events(2, first=200), events(1, first=190), events(1, first=180)
+BACKWARDS = events(2, first=200), events(1, first=140), events(1, first=80)
 """Each goes back by less than a second, together by more."""
 
 PROVOKED: dict[str, Provoke] = {
@@ -324,7 +325,7 @@ def test_each_error_comes_with_its_close_code(caller: Caller, live: Live, row: d
 
 
 def test_events_before_a_fault_are_run(caller: Caller) -> None:
-    messages, _ = talk(caller, events(4, first=198), *BACKWARDS, on_time_jump="fail")
+    messages, _ = talk(caller, events(4, first=196), *BACKWARDS, on_time_jump="fail")
     assert len(windows(messages)) == messages[-1]["totals"]["windows"] == 3, "the third is cut short"
 
 
