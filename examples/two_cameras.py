@@ -12,27 +12,18 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
 
-import httpx
 import numpy as np
-import websockets
 
-from spikewatch.ingest.errors import IngestError
+import spikewatch
 from spikewatch.ingest.formats.dat import encode_dat
-from spikewatch.ingest.open import open_recording
-from spikewatch.ingest.recording import Recording
 
 PIECE_US = 20_000
 NAMES = ("front", "rear")
-KEY = {"X-API-Key": os.environ["SPIKEWATCH_KEY"]} if "SPIKEWATCH_KEY" in os.environ else {}
-
-
-class Ended(Exception):
-    """The service refused or ended a session; the message is its own."""
 
 
 @dataclass
@@ -40,10 +31,9 @@ class Camera:
     """One recording, the session it feeds, and what came back."""
 
     name: str
-    recording: Recording
-    stream_url: str
+    recording: spikewatch.Recording
     latencies_ms: list[float] = field(default_factory=list)
-    totals: dict[str, Any] = field(default_factory=dict)
+    totals: Mapping[str, Any] = field(default_factory=dict)
 
     def pieces(self, laps: int) -> Iterator[tuple[float, bytes]]:
         """When to send what: seconds from the start, and the events of 20 ms; each lap goes on in time."""
@@ -58,40 +48,27 @@ class Camera:
                     yield (last_us - first_us) / 1e6, encode_dat(part)
             shift_us = last_us + PIECE_US
 
-    async def send(self, socket: websockets.ClientConnection, start_s: float, laps: int) -> None:
-        """Play the recording at its own pace."""
+    async def play(self, start_s: float, laps: int) -> AsyncIterator[bytes]:
+        """The pieces at the recording's own pace."""
         for due_s, records in self.pieces(laps):
             await asyncio.sleep(max(0.0, start_s + due_s - time.monotonic()))
-            await socket.send(records)
-        await socket.send("close")
+            yield records
 
-    async def drive(self, start_s: float, laps: int, out: TextIO) -> None:
+    async def drive(self, client: spikewatch.AsyncClient, start_s: float, laps: int, out: TextIO) -> None:
         """Send and receive until the service has answered everything."""
-        async with websockets.connect(
-            self.stream_url, compression=None, ping_interval=None, additional_headers=KEY
-        ) as socket:
-            sending = asyncio.create_task(self.send(socket, start_s, laps))
-            try:
-                async for text in socket:
-                    self.take(json.loads(text), out)
-            finally:
-                sending.cancel()
-                await asyncio.gather(sending, return_exceptions=True)
+        width, height = self.recording.sensor_size()
+        wanted = {"format": "dat", "width": width, "height": height, "policy": "drop_oldest"}
+        async with client.session(**wanted) as session:
+            async for window in session.stream(self.play(start_s, laps)):
+                self.take({name: value for name, value in window.items() if name != "type"}, out)
+        self.totals = session.totals or {}
 
-    def take(self, message: dict[str, Any], out: TextIO) -> None:
-        """Write a window, remember the end, stop at an error."""
-        match message.pop("type"):
-            case "window":
-                line = {"camera": self.name, "received_s": round(time.time(), 3), **message}
-                print(json.dumps(line), file=out, flush=True)
-                self.latencies_ms.append(message["latency_ms"])
-                self.show(message)
-            case "error":
-                raise Ended(f"{self.name}: {message['detail']}")
-            case "closed":
-                self.totals = message["totals"]
-                if message["reason"] != "client":
-                    raise Ended(f"{self.name}: {message['detail']}")
+    def take(self, window: dict[str, Any], out: TextIO) -> None:
+        """Write a window and remember its latency."""
+        line = {"camera": self.name, "received_s": round(time.time(), 3), **window}
+        print(json.dumps(line), file=out, flush=True)
+        self.latencies_ms.append(window["latency_ms"])
+        self.show(window)
 
     def show(self, window: dict[str, Any]) -> None:
         """A window in a line: which camera, recording time, latency, what it sees."""
@@ -110,23 +87,18 @@ class Camera:
         )
 
 
-def mount(name: str, path: Path, url: str) -> Camera:
-    """Open a recording, and a live session that takes it."""
-    recording = open_recording(path)
-    width, height = recording.sensor_size()
-    wanted = {"format": "dat", "width": width, "height": height, "policy": "drop_oldest"}
-    answer = httpx.post(f"{url}/v1/sessions", json=wanted, headers=KEY)
-    if answer.is_error:
-        raise Ended(answer.text)
-    return Camera(name, recording, url.replace("http", "ws", 1) + answer.json()["stream_url"])
-
-
 async def main(given: argparse.Namespace) -> None:
     """Drive until both recordings are over."""
-    cameras = [mount(name, path, given.url) for name, path in zip(NAMES, given.recordings, strict=True)]
-    start_s = time.monotonic()
-    with given.out.open("w") as out:
-        await asyncio.gather(*(camera.drive(start_s, given.laps, out) for camera in cameras))
+    cameras = [
+        Camera(name, spikewatch.open_recording(path))
+        for name, path in zip(NAMES, given.recordings, strict=True)
+    ]
+    async with spikewatch.AsyncClient(given.url, key=os.environ.get("SPIKEWATCH_KEY")) as client:
+        start_s = time.monotonic()
+        with given.out.open("w") as out:
+            async with asyncio.TaskGroup() as drives:
+                for camera in cameras:
+                    drives.create_task(camera.drive(client, start_s, given.laps, out))
     print(*(camera.summary() for camera in cameras), f"results in {given.out}", sep="\n")
 
 
@@ -140,5 +112,8 @@ if __name__ == "__main__":
     parser.add_argument("--laps", type=int, default=1, help="play the recordings this often")
     try:
         asyncio.run(main(parser.parse_args()))
-    except (Ended, OSError, IngestError, httpx.HTTPError, websockets.WebSocketException) as error:
-        raise SystemExit(f"two_cameras: {error}") from None
+    except* (spikewatch.ServiceError, spikewatch.IngestError) as errors:
+        first: Any = errors.exceptions[0]
+        raise SystemExit(f"two_cameras: {first.code}: {first}") from None
+    except* OSError as errors:
+        raise SystemExit(f"two_cameras: {errors.exceptions[0]}") from None

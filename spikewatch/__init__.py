@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from spikewatch.model.detections import Detections
     from spikewatch.model.detector import Detector
     from spikewatch.model.errors import ModelError
+    from spikewatch.service.client.async_client import AsyncClient
+    from spikewatch.service.client.client import Client
     from spikewatch.service.errors import InvalidSnapshot, ServiceError
     from spikewatch.service.pipeline.detector import DetectionRun, EventDetector, detect, load
     from spikewatch.service.pipeline.results import DetectionResult
@@ -30,6 +32,8 @@ __version__ = version("spikewatch")
 
 __all__ = [
     "EVENT_DTYPE",
+    "AsyncClient",
+    "Client",
     "DetectionResult",
     "DetectionRun",
     "DetectionStream",
@@ -52,6 +56,8 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AsyncClient": "spikewatch.service.client.async_client",
+    "Client": "spikewatch.service.client.client",
     "DetectionResult": "spikewatch.service.pipeline.results",
     "DetectionRun": "spikewatch.service.pipeline.detector",
     "DetectionStream": "spikewatch.service.pipeline.stream",

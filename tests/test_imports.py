@@ -69,7 +69,7 @@ LAYERS: dict[str, list[set[str]]] = {
     "service": [
         {"errors", "limits", "listen", "settings", "log_config", "process_memory", "tasks"},
         {"schemas", "model_catalog", "plotting"},
-        {"bench"},
+        {"bench", "client"},
         {"inference"},
         {"metrics", "output"},
         {"http", "reports", "sessions"},

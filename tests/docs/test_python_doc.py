@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 import spikewatch
+from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.service.pipeline.options import ResultOptions
 from spikewatch.service.pipeline.results import DetectionResult
+from tests.service.support.live import live_service
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/python.md").read_text()
 CODE = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+NEEDS_SERVICE = re.findall(r"```python needs-service\n(.*?)```", PAGE, re.DOTALL)
 NEEDS_SUPERVISION = re.findall(r"```python needs-supervision\n(.*?)```", PAGE, re.DOTALL)
 
 
@@ -46,6 +49,17 @@ def test_code_with_supervision_runs() -> None:
     assert len(run("\n".join([CODE[0], CODE[1], *NEEDS_SUPERVISION]))) > 60
 
 
+@pytest.mark.slow
+def test_code_with_a_service_runs() -> None:
+    assert len(NEEDS_SERVICE) == 2
+    with live_service(load_detector("untrained", runtime="auto")) as live:
+        code = "\n".join(["import spikewatch", *NEEDS_SERVICE]).replace("http://127.0.0.1:8000", live.url)
+        *windows, energy, uploaded, last = run(code)
+    assert sum(int(line.split()[1]) for line in windows) == 205_474
+    assert energy.startswith("{'snn': ")
+    assert int(uploaded.split()[1]) == len(windows) == int(last) + 1
+
+
 def test_table_names_every_attribute() -> None:
     table = PAGE.split("| attribute |")[1].split("\n\n")[0]
     told = {name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])}
@@ -59,4 +73,4 @@ def test_options_and_errors_exist() -> None:
     assert set(options) == ResultOptions.__annotations__.keys()
     table = PAGE.split("| error | cause |")[1]
     for name in re.findall(r"`(\w+)`", table):
-        assert name in spikewatch.__all__ or name in ("ValueError", "OSError")
+        assert name in spikewatch.__all__ or name in ("ValueError", "OSError", "ConnectionError")

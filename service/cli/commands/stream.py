@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+import typer
+
 from spikewatch.ingest.open import open_recording
 from spikewatch.ingest.recording import Recording
 from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
@@ -10,10 +12,10 @@ from spikewatch.service.cli.options.checks import check_sensor_size
 from spikewatch.service.cli.options.command import takes_options
 from spikewatch.service.cli.options.stream import StreamOptions
 from spikewatch.service.cli.stream_client.output import stream_output
-from spikewatch.service.cli.stream_client.player import Player
-from spikewatch.service.cli.stream_client.retry import RetryBudget
-from spikewatch.service.cli.stream_client.session import RemoteSession, RetryLater
-from spikewatch.service.errors import BadRequest
+from spikewatch.service.cli.stream_client.player import PacedRecording
+from spikewatch.service.client.retry import RetryBudget
+from spikewatch.service.client.session import RemoteSession, RetryLater, make_http
+from spikewatch.service.client.stream import ResumableStream, StreamStopped
 
 
 @takes_options(StreamOptions)
@@ -31,22 +33,35 @@ def stream(options: StreamOptions) -> None:
 
 
 async def _play(recording: Recording, options: StreamOptions) -> None:
-    session = RemoteSession(options.url, {} if options.key is None else {"X-API-Key": options.key})
-    async with session:
+    stopping = asyncio.Event()
+    async with make_http(options.key) as http:
+        session = RemoteSession(http, options.url)
         try:
             await session.open(_session_request(recording, options))
         except RetryLater as error:
-            raise BadRequest(f"{session.url}: {error}") from error
+            raise ConnectionError(f"{session.url}: {error}") from error
         with stream_output(options.as_json, recording.progress) as show:
-            player = Player(recording, session, options.speed, show, RetryBudget(options.reconnect_s))
+            stream = ResumableStream(
+                session,
+                PacedRecording(recording, options.speed, stopping),
+                show,
+                RetryBudget(options.reconnect_s),
+                on_retry=lambda why: typer.echo(
+                    f"spikewatch: {why}; trying again for {options.reconnect_s:g} s", err=True
+                ),
+                stopping=stopping,
+            )
             loop = asyncio.get_running_loop()
 
             def stop() -> None:
-                loop.call_soon_threadsafe(player.stopping.set)
+                loop.call_soon_threadsafe(stopping.set)
 
             with on_interrupt(stop):
-                await player.run()
-    if player.stopping.is_set():
+                try:
+                    await stream.run()
+                except StreamStopped as error:
+                    raise Interrupted(str(error)) from error
+    if stopping.is_set():
         raise Interrupted("interrupted; the session was ended")  # no value
 
 

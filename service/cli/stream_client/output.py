@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,9 +11,7 @@ import typer
 
 from spikewatch.service.cli.progress import live_table
 from spikewatch.service.cli.run_stats import RunStats
-
-Message = Mapping[str, Any]
-MessageSink = Callable[[Message], None]
+from spikewatch.service.client.messages import Message, MessageSink
 
 
 @contextmanager

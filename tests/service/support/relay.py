@@ -14,6 +14,7 @@ class Relay:
         self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._stalled: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     @property
@@ -28,6 +29,10 @@ class Relay:
                 side.shutdown(socket.SHUT_RDWR)
             side.close()
 
+    def stall(self) -> None:
+        """Keep the connections open, and pass nothing on any more, as a dead router does; new ones work."""
+        self._stalled |= {side for pair in self._pairs for side in pair}
+
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -40,13 +45,16 @@ class Relay:
                 far = socket.create_connection(("127.0.0.1", self._target))
                 self._pairs.append((near, far))
                 for pair in ((near, far), (far, near)):
-                    threading.Thread(target=_pass_on, args=pair, daemon=True).start()
+                    threading.Thread(target=_pass_on, args=(*pair, self._stalled), daemon=True).start()
 
 
-def _pass_on(source: socket.socket, sink: socket.socket) -> None:
+def _pass_on(source: socket.socket, sink: socket.socket, stalled: set[socket.socket]) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(65_536):
-            sink.sendall(data)
+            if sink not in stalled:
+                sink.sendall(data)
+    if sink in stalled:
+        return
     with contextlib.suppress(OSError):
         sink.shutdown(socket.SHUT_RDWR)
 

@@ -19,9 +19,10 @@ from spikewatch.ingest.events import Events
 from spikewatch.ingest.formats.raw import RawRecording
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint
 from spikewatch.model.detector import Detector
-from spikewatch.service.cli.stream_client.player import Player
-from spikewatch.service.cli.stream_client.retry import RetryBudget
-from spikewatch.service.cli.stream_client.session import RemoteSession
+from spikewatch.service.cli.stream_client.player import PacedRecording
+from spikewatch.service.client.retry import RetryBudget
+from spikewatch.service.client.session import RemoteSession, make_http
+from spikewatch.service.client.stream import ResumableStream
 from spikewatch.service.inference.window import WindowOptions
 from tests.service.support.live import SENSOR, Live, comparable, dat_file, live_service
 from tests.service.support.offline import offline_windows
@@ -225,10 +226,12 @@ class Damaged(RawRecording):
 
 def test_a_recording_that_cannot_be_read_is_not_tried_again(live: Live, recording: Path) -> None:
     async def play() -> None:
-        async with RemoteSession(live.url, {}) as session:
+        async with make_http(None) as http:
+            session = RemoteSession(http, live.url)
             await session.open({"format": "dat"} | SENSOR)
             with Damaged(recording, "dat", None, None) as damaged:
-                await Player(damaged, session, 0, lambda _message: None, RetryBudget(0.5)).run()
+                feed = PacedRecording(damaged, 0, asyncio.Event())
+                await ResumableStream(session, feed, lambda _message: None, RetryBudget(0.5)).run()
 
     with pytest.raises(FormatError, match="damaged from here on"):
         asyncio.run(play())

@@ -1,17 +1,14 @@
-"""What `spikewatch stream` makes of messages, offsets and failures, without a service."""
+"""What a client makes of messages and failures, without a service."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spikewatch.ingest.open import open_recording
-from spikewatch.service.cli.stream_client.chunks import dat_chunks
-from spikewatch.service.cli.stream_client.messages import MessageHandler
-from spikewatch.service.cli.stream_client.retry import MAX_DELAY_S, RetryBudget
-from spikewatch.service.errors import BadRequest
-from tests.service.support.live import dat_file, dat_stream
+from spikewatch.ingest.errors import TruncatedError
+from spikewatch.service.client.messages import MessageHandler
+from spikewatch.service.client.retry import MAX_DELAY_S, RetryBudget
+from spikewatch.service.errors import PayloadTooLarge, ResultsExpired, SessionClosed
 
 READY = {"type": "ready"}
 FLUSHED = {"type": "flushed"}
@@ -86,30 +83,24 @@ def test_what_is_worth_another_try(messages: list[dict[str, Any]], code: int) ->
 
 
 @pytest.mark.parametrize(
-    ("messages", "code", "words"),
+    ("messages", "code", "error", "words"),
     [
-        ([READY, closed("shutdown")], 1001, "for shutdown"),
-        ([READY, closed("idle_timeout")], 1000, "for idle_timeout"),
-        ([READY, closed("client")], 1000, "for client"),
-        ([READY, TRUNCATED, closed("truncated", resumable=True)], 1007, "cut short"),
-        ([READY, FLUSHED, TRUNCATED, closed("truncated")], 1007, "cut short"),
-        ([GONE], 1008, "kept no longer"),
-        ([READY], 1009, "too big"),
+        ([READY, closed("shutdown")], 1001, SessionClosed, "for shutdown"),
+        ([READY, closed("idle_timeout")], 1000, SessionClosed, "for idle_timeout"),
+        ([READY, closed("client")], 1000, SessionClosed, "for client"),
+        ([READY, TRUNCATED, closed("truncated", resumable=True)], 1007, TruncatedError, "cut short"),
+        ([READY, FLUSHED, TRUNCATED, closed("truncated")], 1007, TruncatedError, "cut short"),
+        ([GONE], 1008, ResultsExpired, "kept no longer"),
+        ([READY], 1009, PayloadTooLarge, "too big"),
     ],
 )
-def test_what_no_other_try_mends(messages: list[dict[str, Any]], code: int, words: str) -> None:
+def test_what_no_other_try_mends(
+    messages: list[dict[str, Any]], code: int, error: type[Exception], words: str
+) -> None:
     all_of_it, shown = heard(*messages)
-    with pytest.raises(BadRequest, match=words):
+    with pytest.raises(error, match=words):
         all_of_it.outcome(code, "too big")
     assert shown == [message for message in messages if message != FLUSHED]
-
-
-def test_pieces_from_any_byte_on(tmp_path: Path) -> None:
-    path, data = tmp_path / "street_td.dat", dat_stream(8)
-    path.write_bytes(dat_file(8))
-    with open_recording(path) as recording:
-        for offset in (0, 1, 8, 4801, len(data) - 3, len(data), len(data) + 5):
-            assert b"".join(records for _, records in dat_chunks(recording, offset)) == data[offset:]
 
 
 def test_patience_counts_time_in_vain() -> None:

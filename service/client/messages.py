@@ -1,26 +1,31 @@
-"""Messages of the service to `spikewatch stream` over all connections, and the reactions to them."""
+"""Messages of the service to a session over all connections, and the reactions to them."""
 
 import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from spikewatch.service.cli.stream_client.output import Message, MessageSink
-from spikewatch.service.errors import BadRequest
+from spikewatch.service.client.problems import error_from_problem
+from spikewatch.service.errors import PayloadTooLarge, SessionClosed
+
+Message = Mapping[str, Any]
+MessageSink = Callable[[Message], None]
 
 RETRYABLE_ERRORS = ("wrong_offset", "session_busy", "session_closed")
-"""Codes that a second look at the session puts right, or explains."""
+"""Codes that a request for the state of the session resolves or explains."""
 
 RESUMABLE_REASONS = ("shutdown", "idle_timeout")
-"""Reasons for which a session ends that may be gone on with."""
+"""Reasons of sessions that can be resumed after their end."""
 
 BAD_DATA_CLOSE_CODES = (1007, 1009)
-"""Close codes that would come again."""
+"""Close codes that a retry would meet again."""
 
 
 class MessageHandler:
-    """Shows each message once, as if there had been one connection.
+    """Passes each message on once, as if there had been one connection.
 
     Attributes:
-        next_seq: of the first result that is missing.
-        flushed: set when all results of what was sent have come.
+        next_seq: number of the first missing result.
+        flushed: set when all results of the bytes sent have arrived.
     """
 
     def __init__(self, sink: MessageSink) -> None:
@@ -32,7 +37,7 @@ class MessageHandler:
         self._closed: Message | None = None
 
     def handle(self, message: Message) -> bool:
-        """Note a message; True if the stream has got on with it."""
+        """Note a message; return True if it is progress of the stream."""
         match message["type"]:
             case "ready":
                 if not self._ready_shown:
@@ -56,11 +61,10 @@ class MessageHandler:
         return False
 
     def outcome(self, close_code: int | None, close_message: str) -> str | None:
-        """After a connection has ended, with `close_message` if it broke: why to try again, None if all has
-        come.
+        """Return why the stream must reconnect after its connection ended, or None if it is complete.
 
         Raises:
-            BadRequest: no other try would end differently.
+            ServiceError, IngestError: a retry would end in the same way.
         """
         error, closed = self._error, self._closed
         self._error = self._closed = None
@@ -72,13 +76,13 @@ class MessageHandler:
             if message is not None:
                 self._sink(message)
         if error is not None:
-            raise BadRequest(f"the service says: {error['detail']}")
+            raise error_from_problem(error, "the service says")
         if self.flushed.is_set():
             return None
         if closed is not None:
-            raise BadRequest(f"the service ended the session ({closed['reason']}): {closed['detail']}")
+            raise SessionClosed(f"the service ended the session ({closed['reason']}): {closed['detail']}")
         if close_code in BAD_DATA_CLOSE_CODES:
-            raise BadRequest(f"the service closed the connection: {close_message}")
+            raise PayloadTooLarge(f"the service closed the connection: {close_message}")
         return f"the connection broke ({close_message})"
 
 
