@@ -16,6 +16,11 @@ def test_import_loads_no_heavy_package(heavy: str) -> None:
     assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0
 
 
+def test_client_loads_no_torch() -> None:
+    code = "import sys, spikewatch; spikewatch.Client; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0
+
+
 @pytest.mark.parametrize("name", spikewatch.__all__)
 def test_public_name_exists(name: str) -> None:
     assert getattr(spikewatch, name) is not None
