@@ -9,6 +9,9 @@ from spikewatch.model.errors import ConfigError
 
 OPTIMISERS = ("sgd", "adamw")
 
+OPEN_AVERAGE_STEPS = 600
+"""Time constant of the moving average of runs whose length is open."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrainingRecipe:
@@ -20,6 +23,8 @@ class TrainingRecipe:
         learning_rate: peak learning rate. The loss is a mean over target scores, so it does not grow with the
             batch size (YOLOv8 multiplies its loss by the number of images).
         final_share: final learning rate, as a share of the peak, after linear decay.
+        decay_epochs: last epochs, in which the learning rate decays from a constant one; None for decay over
+            the whole run. With a number, `epochs` can change when a run is resumed.
         warmup_epochs: epochs of linear warm-up from zero.
         momentum: Nesterov momentum of SGD; beta1 of AdamW.
         weight_decay: weight decay of kernels; biases, batch norms and learned betas have none.
@@ -32,6 +37,7 @@ class TrainingRecipe:
     optimiser: str = "sgd"
     learning_rate: float = 0.01
     final_share: float = 0.01
+    decay_epochs: float | None = None
     warmup_epochs: float = 3.0
     momentum: float = 0.937
     weight_decay: float = 5e-4
@@ -49,17 +55,28 @@ class TrainingRecipe:
                 f"average_steps {self.average_steps}: expected numbers above zero"
             )
 
+        if self.decay_epochs is not None and not 0 <= self.decay_epochs <= self.epochs:
+            raise ConfigError(
+                f"decay_epochs {self.decay_epochs:g}: expected 0 to {self.epochs}, the number of epochs"
+            )
+
     def with_adamw(self) -> "TrainingRecipe":
         """Return the recipe with AdamW and its usual learning rate, momentum and weight decay."""
         return replace(self, optimiser="adamw", learning_rate=1e-3, momentum=0.9, weight_decay=0.05)
 
     def for_steps(self, steps: int) -> "TrainingRecipe":
-        """Return the recipe for a run of `steps` steps, with at most steps / 20 average steps."""
+        """Return the recipe for a run of `steps` steps, with at most steps / 20 average steps.
+
+        With `decay_epochs`, the number of steps is open: at most OPEN_AVERAGE_STEPS.
+        """
+        if self.decay_epochs is not None:
+            return replace(self, average_steps=min(self.average_steps, OPEN_AVERAGE_STEPS))
         return replace(self, average_steps=max(min(self.average_steps, steps // 20), 1))
 
     def learning_rate_at(self, epoch: float) -> float:
         """Return the learning rate after `epoch` epochs: linear warm-up times linear decay."""
-        progress = min(epoch / self.epochs, 1.0)
+        span = self.epochs if self.decay_epochs is None else self.decay_epochs
+        progress = min(max((epoch - (self.epochs - span)) / span, 0.0), 1.0) if span else 0.0
         rate = self.learning_rate * (1 - progress * (1 - self.final_share))
         return rate * min(epoch / self.warmup_epochs, 1.0) if self.warmup_epochs else rate
 

@@ -3,9 +3,10 @@
 Shapes: B streams.
 """
 
+import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -19,7 +20,6 @@ from spikewatch.model.errors import TrainingError
 from spikewatch.model.network.shapes import trace_shapes
 from spikewatch.model.network.state import init_state
 from spikewatch.model.spec import ModelSpec
-from spikewatch.model.training.evaluation.metrics import Score
 from spikewatch.model.training.learner.batch_norm import recompute_batch_norm
 from spikewatch.model.training.learner.learner import StepReport, Trainer, to_device
 from spikewatch.model.training.learner.preview import save_preview
@@ -32,6 +32,7 @@ from spikewatch.model.training.learner.training_log import (
     plot_progress,
 )
 from spikewatch.model.training.learner.unroll import StreamState
+from spikewatch.model.training.learner.validation import Validate, selection_score
 from spikewatch.model.training.loader.batch import Batch
 
 PREFETCH_BATCHES = 6
@@ -53,8 +54,6 @@ class BatchSource(Protocol):
 
 BATCH_NORM_BATCHES = 24
 """Number of batches for the statistics of batch norms."""
-
-Validate = Callable[[Detector], Score]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ class TrainingRun:
         spec: specification of the saved weights.
         recipe: training recipe.
         folder: folder of the run; only the first process writes to it.
-        validate: scores the averaged weights; None for no validation.
+        validate: scores the averaged weights on all validation sets; None for no validation.
         process: rank of this process.
         num_workers: processes that prepare batches, for a GPU; 0 uses a thread.
     """
@@ -113,7 +112,7 @@ class TrainingRun:
         self._validate = validate
         self._process = process or ProcessRank()
         self._num_workers = num_workers
-        self._best_ap = -1.0
+        self._best = -math.inf
         self._shapes = trace_shapes(trainer.network, spec.input_height, spec.input_width).state_shapes
 
     def fit(self, callback: TrainingCallback, state: dict[str, Any] | None = None) -> None:
@@ -130,7 +129,7 @@ class TrainingRun:
         epochs_done = 0
         if state is not None:
             self._trainer.load_state_dict(state["learner"])
-            epochs_done, self._best_ap = int(state["epoch"]), float(state["best"])
+            epochs_done, self._best = int(state["epoch"]), float(state["best"])
         training_log = None
         if self._process.is_first:
             training_log = TrainingLog(self._folder.path, self._spec.class_names, epochs_done)
@@ -180,13 +179,13 @@ class TrainingRun:
         self._folder.save_weights("last", average, self._spec)
         try:
             report = self._add_scores(report)
-            if report.ap is not None and report.ap > self._best_ap:
-                self._best_ap = report.ap
+            if report.selection is not None and report.selection > self._best:
+                self._best = report.selection
                 self._folder.save_weights("best", average, self._spec)
         finally:  # save the epoch even if validation fails
             training_log.add(report)
             self._folder.save_state(
-                {"learner": self._trainer.state_dict(), "epoch": report.epoch, "best": self._best_ap}
+                {"learner": self._trainer.state_dict(), "epoch": report.epoch, "best": self._best}
             )
         plot_progress(training_log.rows, self._folder.path / "curves.png")
         self._save_preview(report.epoch)
@@ -207,13 +206,16 @@ class TrainingRun:
             return report
         started = time.monotonic()
         detector = Detector(self._trainer.ema.network, self._spec, self._trainer.device)
-        score = self._validate(detector)
+        sets = self._validate(detector)
+        score, own = sets[0].score, sets[0].columns()
         return replace(
             report,
             validation_seconds=time.monotonic() - started,
             ap=score.metrics.ap,
             ap50=score.metrics.ap50,
             classes=tuple((row.name, row.metrics.ap50) for row in score.classes),
+            selection=selection_score(sets),
+            sets=(*own[len(score.classes) :], *(column for each in sets[1:] for column in each.columns())),
         )
 
     def _save_preview(self, epoch: int) -> None:

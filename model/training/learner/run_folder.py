@@ -1,8 +1,8 @@
 """Folder of a training run: description, state to resume from, and weights.
 
 run.json             data, network, recipe; a run resumes only with the same values
-last.pt              state after the last epoch: weights, EMA, optimiser, best AP; read with weights_only
-best.safetensors     averaged weights of the epoch with the best validation AP, for `--weights`
+last.pt              state after the last epoch: weights, EMA, optimiser, best score; read with weights_only
+best.safetensors     averaged weights of the best epoch, see `validation.selection_score`, for `--weights`
 last.safetensors     averaged weights of the last epoch
 progress.csv  curves.png  tensorboard/  pictures/
 """

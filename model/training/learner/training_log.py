@@ -22,6 +22,8 @@ class EpochReport:
         seconds, validation_seconds: duration of training and of validation.
         ap, ap50: scores of the averaged weights over all classes; None without validation.
         classes: name and AP50 of each class.
+        selection: figure by which the best epoch is selected, see `validation.selection_score`.
+        sets: name and value of the figures of further validation sets.
     """
 
     epoch: int
@@ -38,6 +40,8 @@ class EpochReport:
     ap: float | None = None
     ap50: float | None = None
     classes: tuple[tuple[str, float | None], ...] = ()
+    selection: float | None = None
+    sets: tuple[tuple[str, float | None], ...] = ()
 
 
 def mean_report(epoch: int, steps: Sequence[StepReport], seconds: float) -> EpochReport:
@@ -74,8 +78,8 @@ class TrainingLog:
 
     def add(self, report: EpochReport) -> None:
         """Add the report of an epoch."""
-        row = {name: value for name, value in asdict(report).items() if name != "classes"}
-        row |= {f"ap50_{name}": value for name, value in report.classes}
+        row = {name: value for name, value in asdict(report).items() if name not in ("classes", "sets")}
+        row |= {f"ap50_{name}": value for name, value in report.classes} | dict(report.sets)
         self.rows.append({name: "" if value is None else str(value) for name, value in row.items()})
         self._write_all()
         for name, value in row.items():
@@ -88,8 +92,9 @@ class TrainingLog:
         self._tensorboard.close()
 
     def _write_all(self) -> None:
-        columns = [field.name for field in fields(EpochReport) if field.name != "classes"]
+        columns = [field.name for field in fields(EpochReport) if field.name not in ("classes", "sets")]
         columns += [f"ap50_{name}" for name in self._names]
+        columns = list(dict.fromkeys([*columns, *(name for row in self.rows for name in row)]))
         with atomic_write(self._path) as partial, partial.open("w", newline="") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
@@ -129,6 +134,6 @@ def _series(rows: Iterable[dict[str, str]], name: str) -> tuple[list[int], list[
 
 
 def _metric_group(name: str) -> str:
-    if name.startswith("ap"):
+    if name.startswith(("ap", "false_boxes", "selection")):
         return "validation"
     return "loss" if name in ("box", "cls", "dfl", "loss") else "run"

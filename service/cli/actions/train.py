@@ -27,6 +27,9 @@ from spikewatch.service.cli.actions.train_processes import (
 )
 from spikewatch.service.cli.options.train import TrainOptions
 
+OPEN_ENDED = {"epochs": None, "decay_epochs": None}
+"""Values in `run.json` of the fields that may change when a run with a constant learning rate is resumed."""
+
 
 def run_training(options: TrainOptions) -> None:
     """Load the data and the network, train, and print the paths of the weights."""
@@ -60,8 +63,12 @@ def run_training(options: TrainOptions) -> None:
 
 
 def _make_recipe(options: TrainOptions) -> TrainingRecipe:
+    open_ended = options.decay_epochs is not None
     recipe = TrainingRecipe(
-        epochs=options.epochs, warmup_epochs=min(options.warmup, options.epochs / 4), seed=options.seed
+        epochs=options.epochs,
+        warmup_epochs=options.warmup if open_ended else min(options.warmup, options.epochs / 4),
+        decay_epochs=options.decay_epochs,
+        seed=options.seed,
     )
     if options.optimizer == "adamw":
         recipe = recipe.with_adamw()
@@ -85,6 +92,8 @@ def _run_description(
             "clutter_share": options.clutter_share,
             "limit": options.limit,
             "validate_on": options.validate_on,
+            "validate": options.validate or [],
+            "protocol": options.protocol,
             "batches": options.batches,
             "lanes": options.batch,
             "steps": options.steps,
@@ -92,7 +101,7 @@ def _run_description(
             "augment": options.augmentation if options.augment else None,
         },
         "model": spec.to_json(),
-        "recipe": asdict(recipe),
+        "recipe": asdict(recipe) if recipe.decay_epochs is None else asdict(recipe) | OPEN_ENDED,
         "precision": str(half or torch.float32),
         "processes": process.world_size,
     }
@@ -131,6 +140,7 @@ class _ProgressBar:
     def on_epoch(self, report: EpochReport) -> None:
         """See `Watch`."""
         scores = "" if report.ap is None else f"  AP {report.ap:.3f}  AP50 {report.ap50:.3f}"
+        scores += "".join(f"  {name} {value:.3f}" for name, value in report.sets if value is not None)
         self.print(
             f"epoch {report.epoch:3d}  loss {report.loss:.3f} (box {report.box:.3f}, cls {report.cls:.3f}, "
             f"dfl {report.dfl:.3f}){scores}  {report.seconds:.0f} s"

@@ -18,15 +18,16 @@ from spikewatch.model.training.datasets.coco_images import (
 )
 from spikewatch.model.training.datasets.detect_kind import dataset_kind
 from spikewatch.model.training.datasets.prophesee import split_folder
+from spikewatch.model.training.datasets.protocol import PROTOCOLS
 from spikewatch.model.training.evaluation.evaluate import (
     DEFAULT_SELECTION,
     evaluate_images,
     evaluate_recordings,
 )
 from spikewatch.model.training.evaluation.evaluation import prepare_ground_truth
-from spikewatch.model.training.evaluation.metrics import Score
 from spikewatch.model.training.evaluation.recording_set import RecordingSet, coco_set, prophesee_set
-from spikewatch.model.training.learner.run import BatchSource, Validate
+from spikewatch.model.training.learner.run import BatchSource
+from spikewatch.model.training.learner.validation import SetScore, Validate
 from spikewatch.model.training.loader.clutter import ClutteredLoader
 from spikewatch.model.training.loader.image_loader import ImageAugmentation, ImageLoader, ImageLoaderOptions
 from spikewatch.model.training.loader.recording_loader import LoaderOptions, RecordingLoader
@@ -109,22 +110,29 @@ class RecordingData:
             return ClutteredLoader(batches, RecordingLoader(clutter, spec, clutter_options, update))
 
     def make_validator(self) -> Validate:
-        """Return a function that scores on val as `evaluate --state carry` does. Labels are read now.
+        """Return a function that scores as `evaluate --state carry` does, on val and all named sets.
+
+        Labels are read now.
 
         Raises:
-            ConfigError: val is the training split.
-            DatasetError: there is no val split, its labels are damaged, or no label passes the filter.
+            ConfigError: val is the training split, or a set has no name or that of another.
+            DatasetError: there is no val split, its labels are damaged, or there is nothing to score.
         """
         val = self._find_split(self._options.dataset, "val")
-        recordings = val.recordings[: self._options.validate_on]
-        prepare_ground_truth(recordings, match_classes(val.class_names, self.class_names), val.protocol)
+        if self._options.protocol is not None:
+            val = replace(val, protocol=PROTOCOLS[self._options.protocol])
+        sets = {"val": replace(val, recordings=val.recordings[: self._options.validate_on])}
+        for text in self._options.validate or []:
+            name, _, folder = text.partition("=")
+            if not name.isidentifier() or not folder or name in sets:
+                raise ConfigError(f"--validate {text}: expected NAME=DATASET, with another name for each")
+            sets[name] = _open_validation(Path(folder))
+        for each in sets.values():
+            classes = match_classes(each.class_names, self.class_names)
+            prepare_ground_truth(each.recordings, classes, each.protocol)
 
-        def validate(detector: Detector) -> Score:
-            classes = match_classes(val.class_names, detector.spec.class_names)
-            batch = min(len(recordings), 16)
-            return evaluate_recordings(
-                detector, recordings, state="carry", protocol=val.protocol, classes=classes, batch=batch
-            ).score
+        def validate(detector: Detector) -> list[SetScore]:
+            return [_score_set(detector, name, each) for name, each in sets.items()]
 
         return validate
 
@@ -153,12 +161,37 @@ class ImageData:
         folder = self._options.dataset
         images: CocoImages = read_coco(folder, resolve_split(folder, "val"), self._options.validate_on)
 
-        def validate(detector: Detector) -> Score:
-            return evaluate_images(
+        def validate(detector: Detector) -> list[SetScore]:
+            evaluation = evaluate_images(
                 detector, images, detector.spec.slices, DEFAULT_SELECTION, read_image, batch=8
-            ).score
+            )
+            return [SetScore.from_evaluation("val", evaluation)]
 
         return validate
+
+
+def _open_validation(path: Path) -> RecordingSet:
+    """Open a named validation set: the val split, or the recordings of a folder or file without splits."""
+    match dataset_kind(path):
+        case "prophesee":
+            return prophesee_set(path, "val", "none")
+        case "coco_recordings":
+            return coco_set(path) if path.is_file() else _coco_split(path, "val")
+        case "coco":
+            raise ConfigError(f"{path}: a data set of images, expected recordings")
+
+
+def _score_set(detector: Detector, name: str, data: RecordingSet) -> SetScore:
+    classes = match_classes(data.class_names, detector.spec.class_names)
+    evaluation = evaluate_recordings(
+        detector,
+        data.recordings,
+        state="carry",
+        protocol=data.protocol,
+        classes=classes,
+        batch=min(len(data.recordings), 16),
+    )
+    return SetScore.from_evaluation(name, evaluation)
 
 
 def open_training_data(options: TrainOptions) -> RecordingData | ImageData:
@@ -172,9 +205,10 @@ def open_training_data(options: TrainOptions) -> RecordingData | ImageData:
         case "prophesee":
             return RecordingData(options, _prophesee_split)
         case "coco":
-            if options.also or options.clutter:
+            if options.also or options.clutter or options.validate:
                 raise ConfigError(
-                    f"{options.dataset}: a data set of images, --also and --clutter need recordings"
+                    f"{options.dataset}: a data set of images, but --also, --clutter and --validate need "
+                    "recordings"
                 )
             return ImageData(options)
         case "coco_recordings":

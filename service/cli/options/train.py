@@ -85,6 +85,14 @@ class TrainOptions:
     learning_rate: Annotated[
         float | None, typer.Option(help="Peak learning rate; default: 0.01 for sgd, 0.001 for adamw.")
     ] = None
+    decay_epochs: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Last epochs, in which the learning rate falls; it is constant before, and --resume takes "
+            "other --epochs. Default: it falls over the whole run.",
+        ),
+    ] = None
     warmup: Annotated[float, typer.Option(min=0, help="Epochs in which the learning rate rises.")] = 3
     augment: Annotated[bool, typer.Option(help="Augment: flip, scale, mosaic, drop events, and so on.")] = (
         True
@@ -106,6 +114,18 @@ class TrainOptions:
     ] = None
     validate_on: Annotated[
         int | None, typer.Option(min=0, help="Score on the first N recordings of val only; 0: never.")
+    ] = None
+    validate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=DATASET",
+            help="Score on this data set too after each epoch (its val/, every box); repeatable.",
+            show_default=False,
+        ),
+    ] = None
+    protocol: Annotated[
+        Literal["gen1", "1mpx", "none"] | None,
+        typer.Option(help="Filter of the boxes of val; default: by the sensor, for COCO none."),
     ] = None
     limit: Annotated[int | None, typer.Option(min=1, help="Train on the first N recordings only.")] = None
     cache: Annotated[

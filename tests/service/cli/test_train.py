@@ -157,8 +157,20 @@ def test_several_data_sets_and_clutter(run: Run, tmp_path: Path) -> None:
     (data / "simulation.json").write_text('{"options": {"scenario": "mixed"}}')
     (other / "simulation.json").write_text('{"options": {"scenario": "videos"}}')
     several = ("--also", other, "--also", empty, "--clutter", empty, "--clutter-share", 0.5)
-    done = run("train", data, "--out", out, *SMALL, *several, "--batches", 2, "--epochs", 1)
+    scores = ("--validate", f"theirs={other}", "--validate", f"nothing={empty}")
+    train = ("train", data, "--out", out, *SMALL, *several, *scores, "--batches", 2, "--warmup", 0)
+    done = run(*train, "--epochs", 2, "--decay-epochs", 0)
     assert done.status == 0, done.err
+    done = run(*train, "--epochs", 3, "--decay-epochs", 1, "--resume")
+    assert done.status == 0, done.err
+    rows = progress(out)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert rates[0] == rates[1] == 0.01 > rates[2]
+    for row in rows:
+        assert float(row["false_boxes_nothing"]) >= 0
+        assert {row["ap50_theirs_car"], row["ap50_theirs_pedestrian"]} != {""}
+        assert row["selection"]
     spec = load_checkpoint(out / "last.safetensors").spec
     assert spec.training == "trained on simulated recordings and on events made from video and on empty"
     assert spec.provenance["data"] == "data, other, empty"

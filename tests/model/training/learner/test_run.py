@@ -1,8 +1,7 @@
 """Training run: its files, resumption after a kill, and its errors."""
 
 import csv
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,55 +10,15 @@ import torch
 from spikewatch.model.checkpoints.checkpoint import load_checkpoint, weights_digest
 from spikewatch.model.errors import TrainingError
 from spikewatch.model.network.build import build_network
-from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.shapes import trace_shapes
 from spikewatch.model.network.state import init_state
-from spikewatch.model.spec import ModelSpec
-from spikewatch.model.training.learner.learner import StepReport, Trainer
-from spikewatch.model.training.learner.recipe import TrainingRecipe
+from spikewatch.model.training.learner.learner import Trainer
 from spikewatch.model.training.learner.run import TrainingRun
 from spikewatch.model.training.learner.run_folder import RunFolder
-from spikewatch.model.training.learner.training_log import EpochReport
 from spikewatch.model.training.learner.unroll import StreamState
-from spikewatch.model.training.loader.batch import Batch, Targets
+from tests.model.training.support.short_run import RECIPE, SPEC, FakeBatches, Watch
 
-SPEC = ModelSpec("runner", SpikeYOLOConfig(), input_height=64, input_width=64, slices=2, training="made up")
-RECIPE = TrainingRecipe(epochs=3, warmup_epochs=1, average_steps=3)
 TIMES = {"seconds", "validation_seconds"}
-
-
-@dataclass
-class FakeBatches:
-    """Two batches of three streams in an epoch; epochs with NaN or without labels on demand."""
-
-    poisoned: int | None = None
-    unlabelled: int | None = None
-    batches_per_epoch: int = 2
-
-    def batch(self, epoch: int, step: int, rank: int = 0, world_size: int = 1) -> Batch:
-        generator = torch.Generator().manual_seed(10 * epoch + step)
-        frames = torch.randint(0, 249, (2, 3, 2, 64, 64), generator=generator, dtype=torch.uint8)
-        is_first = torch.tensor([[True, True, step == 0], [False, False, False]])
-        known = torch.full((3,), epoch != self.unlabelled)
-        boxes = torch.tensor([[8.0, 8, 40, 40], [20, 10, 60, 50]]) if known.all() else torch.zeros(0, 4)
-        count = torch.arange(len(boxes))
-        targets = Targets(known, count, boxes, count)
-        return Batch(frames, math.nan if epoch == self.poisoned else 248.0, is_first, (targets, targets))
-
-
-class Watch:
-    """Callback that records epochs and may kill the run in one of them."""
-
-    def __init__(self, kill_in: int | None = None) -> None:
-        self.kill_in = kill_in
-        self.reports: list[EpochReport] = []
-
-    def on_step(self, epoch: int, steps_done: int, total_steps: int, report: StepReport | None) -> None:
-        if epoch == self.kill_in and steps_done == total_steps:
-            raise KeyboardInterrupt
-
-    def on_epoch(self, report: EpochReport) -> None:
-        self.reports.append(report)
 
 
 def go(folder: Path, watch: Watch, batches: FakeBatches | None = None, resume: bool = False) -> Trainer:
