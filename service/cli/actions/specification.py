@@ -90,7 +90,7 @@ def _start_specification(row: str | None) -> ModelSpec:
         config = SpikeYOLOConfig()
         return ModelSpec(f"spikewatch-{config.scale}-untrained", config)
     if row not in PAPER_ROWS:
-        raise ConfigError(f"the paper has no row {row!r} here; `spikewatch init x --row list` shows all")
+        raise ConfigError(f"the paper has no row {row!r} here; `spikewatch init --row list` shows all")
     return PAPER_ROWS[row].spec
 
 

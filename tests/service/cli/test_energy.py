@@ -104,6 +104,8 @@ def test_without_matplotlib_it_says_what_to_install(
         (["init", "{tmp}/w.safetensors", "--size", "100x100"], 1, "multiples of 32"),
         (["init", "{tmp}/w.safetensors", "--size", "big"], 1, "expected HEIGHTxWIDTH"),
         (["init", "{tmp}/w.safetensors", "--class-names", "a,a"], 1, "only once"),
+        (["init", "-o", "{tmp}/w.safetensors", "--size", "100x100"], 1, "multiples of 32"),
+        (["init", "{tmp}/w.safetensors", "-o", "{tmp}/v.safetensors"], 2, "give one of them"),
         (["init", "/nowhere/w.safetensors"], 2, "there is no folder /nowhere"),
     ],
 )
@@ -127,6 +129,6 @@ def test_a_row_of_the_paper_becomes_weights_that_run(
     found = json.loads(run("energy", recording, "--weights", path, "--json").out)
     assert (found["model"], found["training"]) == ("mine-untrained", "untrained")
     assert (found["totals"]["slices"], found["totals"]["d_max"]) == (2, 4)
-    listed = run("init", path, "--row", "list")
+    listed = run("init", "--row", "list")
     assert listed.status == 0
     assert "table5/transformer" in listed.out
