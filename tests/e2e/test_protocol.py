@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from spikewatch.service.errors import PayloadTooLarge
 from tests.e2e.support.protocol import SCHEMA, VALIDATOR, Caller, Client, Message, codes, record, table
 from tests.model.support.fakes import small_detector
 from tests.service.support.live import Live, live_service
@@ -290,8 +291,17 @@ def at_fault(caller: Caller, live: Live) -> tuple[list[Message], Client]:
     return client.rest(), client
 
 
+def left_over(caller: Caller, live: Live) -> tuple[list[Message], Client]:
+    """An earlier POST broke off before its many slices were drawn; the next feed meets their limit."""
+    session, client = caller.start(**LIVELY)
+    live.manager.get(session["session_id"])._feeder._stream_error = PayloadTooLarge("more than 1000 slices")
+    client.send(events(4))
+    return client.rest(), client
+
+
 BACKWARDS = events(2, first=200), events(1, first=140), events(1, first=80)
 """Each goes back by less than a second, together by more."""
+
 
 PROVOKED: dict[str, Provoke] = {
     "session_unknown": lambda caller, _: refused(caller, "/v1/sessions/none/stream"),
@@ -305,6 +315,7 @@ PROVOKED: dict[str, Provoke] = {
     "bad_geometry": after(events(1), width=None, height=None),
     "unsupported_format": after(EVT3_HEADER + bytes(4), "close"),
     "truncated": after(DAT_HEADER, "close"),
+    "too_large": left_over,
     "step_failed": failing,
     "internal": at_fault,
 }
