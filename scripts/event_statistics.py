@@ -1,4 +1,4 @@
-"""Print statistics of simulated and real recordings side by side: `python -m scripts.event_statistics`.
+"""Print statistics of recordings, real, simulated and made from video: `python -m scripts.event_statistics`.
 
 Run from the repository root: `python -m scripts.event_statistics RECORDING_OR_FOLDER...`. Labels are taken
 from `*_bbox.npy` beside. A folder gives one row, the mean over its recordings and their range.
@@ -24,6 +24,10 @@ COLUMNS: dict[str, tuple[str, Callable[[EventStatistics], Value]]] = {
     "active px per 50 ms": ("{:.1%}", lambda s: s.active_share),
     "ON": ("{:.2f}", lambda s: s.on_share),
     "interval ms": ("{:.1f}", lambda s: s.interval_ms),
+    "run px": ("{:.1f}", lambda s: s.texture.run_px),
+    "isolated px": ("{:.0%}", lambda s: s.texture.isolated_share),
+    "empty 16-px tiles": ("{:.0%}", lambda s: s.texture.empty_tile_share),
+    "slice to slice correlation": ("{:.2f}", lambda s: s.texture.persistence),
     "car boxes: events per px and s": ("{:.1f}", lambda s: _class_rate(s, CAR)),
     "pedestrian boxes": ("{:.1f}", lambda s: _class_rate(s, PEDESTRIAN)),
     "silent boxes": ("{:.0%}", lambda s: _silent_share(s)),

@@ -46,6 +46,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"scene_generator", "pictures"},
         {"dataset"},
         {"video"},
+        {"texture_statistics"},
         {"statistics"},
     ],
     "model": [

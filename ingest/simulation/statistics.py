@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from spikewatch.ingest.errors import GeometryError
 from spikewatch.ingest.events import Events
 from spikewatch.ingest.simulation.dataset.labels import Boxes
+from spikewatch.ingest.simulation.texture_statistics import TextureStatistics, compute_texture, slice_masks
 
 WINDOW_US = 50_000
 
@@ -45,6 +46,7 @@ class EventStatistics:
         in_boxes_share: share of the events before labels that lie in a box; None without labels.
         box_area_share: share of the sensor that boxes cover at a label; None without labels.
         classes: box statistics by class id.
+        texture: statistics of slices of WINDOW_US.
     """
 
     events: int
@@ -56,6 +58,7 @@ class EventStatistics:
     in_boxes_share: float | None
     box_area_share: float | None
     classes: Mapping[int, BoxStatistics]
+    texture: TextureStatistics
 
 
 def compute_statistics(
@@ -92,6 +95,7 @@ def compute_statistics(
         classes={}
         if boxes is None
         else {k: _box_statistics(rates[boxes["class_id"] == k]) for k in _class_ids(boxes)},
+        texture=compute_texture(slice_masks(events["t"], pixel, (height, width), WINDOW_US)),
     )
 
 

@@ -92,9 +92,10 @@ def test_statistics_table_covers_files_and_folders(
     main()
     lines = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
-    assert [len(each) for each in cells] == [11] * 4
+    assert [len(each) for each in cells] == [15] * 4
     assert cells[2][:2] == ["set", "0.80 (0.80 to 0.80)"]
     assert cells[2][4] == "0.50 (0.00 to 1.00)"
     assert cells[3][0] == "0_td.dat"
-    assert cells[3][1:7] == ["0.80", "1.58", "1.6%", "0.00", "10.0", "6.3"]
-    assert cells[3][7:] == ["", "0%", "100%", "25%"]
+    assert cells[3][1:6] == ["0.80", "1.58", "1.6%", "0.00", "10.0"]
+    assert cells[3][6:10] == ["1.0", "100%", "0%", "1.00"], "one pixel, in every slice"
+    assert cells[3][10:] == ["6.3", "", "0%", "100%", "25%"]
