@@ -4,6 +4,7 @@ Shapes: B batch, P planes, C channels, H height, W width, S slots, L layers.
 """
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 
@@ -19,7 +20,7 @@ from spikewatch.model.network.step import State
 from spikewatch.model.runtime.compiled.abi import SAMPLE_FIELDS, OpField, SampleField
 from spikewatch.model.runtime.compiled.executor import Executor, load_driver, package_source
 from spikewatch.model.runtime.compiled.instruction_sets import select_instruction_set
-from spikewatch.model.runtime.compiled.layout import NetworkLayout, unsupported_reason
+from spikewatch.model.runtime.compiled.layout import NetworkLayout, OutputLevel, unsupported_reason
 from spikewatch.model.runtime.compiled.object_cache import ObjectCache
 from spikewatch.model.runtime.compiled.object_code import load_code
 from spikewatch.model.runtime.compiled.options import CompileOptions
@@ -27,6 +28,13 @@ from spikewatch.model.runtime.compiled.program import Program
 from spikewatch.model.runtime.factorise import factorise_network
 
 log = logging.getLogger("spikewatch.runtime")
+
+
+def _logits_view(level: OutputLevel) -> tuple[tuple[int, int, int], tuple[int, int, int], int]:
+    """Return the shape [C,H,W], strides and offset of a level in the floats of a sample."""
+    shape = level.buffer.shape
+    strides = (1, shape.width * shape.channels, shape.channels)
+    return (level.channels, shape.height, shape.width), strides, level.buffer.offset // 4
 
 
 class CompiledStep:
@@ -67,7 +75,7 @@ class CompiledNetwork:
         layout = NetworkLayout(program, factorise_network(network), layers)
         source = repr((program.source, package_source()))
         self._code = load_code(program.generate, source, self.target, cache)
-        self._program, self._levels = program, layout.levels
+        self._program = program
         self._table = program.table()
         self._table[:, OpField.FUNCTION] = [self._code.address(name) for name in program.kernel_names]
         self._names = [layer.name for layer in layers if layer.spiking]
@@ -77,6 +85,8 @@ class CompiledNetwork:
             if layer.spiking
         }
         self._frame_shape = (network.config.in_channels, layers[0].in_height, layers[0].in_width)
+        self._frame_bytes = 4 * math.prod(self._frame_shape)
+        self._views = [_logits_view(level) for level in layout.levels]
         self._dtype = state_dtype
         self._executor = Executor(
             load_driver(self.target, cache), program.arena.nbytes, program.infinite_buffers
@@ -103,7 +113,7 @@ class CompiledNetwork:
         Raises:
             StateError: the frames or the bank do not fit the network.
         """
-        if tuple(frames.shape[1:]) != self._frame_shape:
+        if frames.shape[1:] != self._frame_shape:
             raise StateError(f"frames are {tuple(frames.shape[1:])}, expected {self._frame_shape}")
         self._bind(step.bank)
         frames = frames.to(torch.float32).contiguous()
@@ -123,7 +133,7 @@ class CompiledNetwork:
     def _bind(self, bank: State) -> None:
         """Write the addresses of a bank into the table. A bank that is bound already is recognised."""
         first = bank.get(self._names[0])
-        addresses = tuple(tensor.data_ptr() for tensor in bank.values())
+        addresses = tuple(map(Tensor.data_ptr, bank.values()))
         if first is not None and first is self._bound[0] and addresses == self._bound[1]:
             return
         for name, shape in self._shapes.items():
@@ -150,19 +160,17 @@ class CompiledNetwork:
         samples = np.zeros((len(frames), SAMPLE_FIELDS), np.int64)
         samples[:, SampleField.SLOT] = rows
         samples[:, SampleField.COUNTS] = counts.ctypes.data + number * counts.strides[0]
-        samples[:, SampleField.FRAME] = frames.data_ptr() + number * (4 * frames[0].numel())
+        samples[:, SampleField.FRAME] = frames.data_ptr() + number * self._frame_bytes
         samples[:, SampleField.OUTPUT] = output.data_ptr() + number * self._program.output_bytes
         return samples
 
     def _logits(self, output: Tensor) -> HeadLogits:
         """Return the logits [B,C,H,W] of the three levels, as views."""
-        views = []
-        for level in self._levels:
-            shape, start = level.buffer.shape, level.buffer.offset // 4
-            part = output[:, start : start + shape.nbytes // 4]
-            pixels = part.view(-1, shape.height, shape.width, shape.channels)
-            views.append(pixels[..., : level.channels].permute(0, 3, 1, 2))
-        p3, p4, p5 = views
+        batch, floats = output.shape
+        p3, p4, p5 = (
+            output.as_strided((batch, *shape), (floats, *strides), start)
+            for shape, strides, start in self._views
+        )
         return p3, p4, p5
 
     def release(self) -> None:
