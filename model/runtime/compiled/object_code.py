@@ -15,7 +15,8 @@ from spikewatch.model.runtime.compiled.object_cache import ObjectCache
 OPTIMISATION = 2
 
 
-def _target_machine(target: InstructionSet) -> Any:
+def create_machine(target: InstructionSet) -> Any:
+    """Return LLVM's target machine of an instruction set."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     triple = llvm.Target.from_triple(target.triple) if target.triple else llvm.Target.from_default_triple()
@@ -91,7 +92,7 @@ def load_code(
         target: the instruction set.
         cache: where objects are kept.
     """
-    machine = _target_machine(target)
+    machine = create_machine(target)
     identity = repr((source, machine.triple, target, OPTIMISATION, llvm.llvm_version_info))
 
     def compile_module() -> bytes:
