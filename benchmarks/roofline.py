@@ -53,7 +53,7 @@ D_MAX = 4
 
 @dataclass(frozen=True)
 class Rates:
-    """What one core can do: 10^9 byte and float multiply-accumulates and membrane bytes a second."""
+    """Rates of one core: 10^9 byte and float multiply-accumulates and membrane bytes a second."""
 
     bytes_: float
     floats: float
