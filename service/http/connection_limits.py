@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.exceptions import SecurityError
 from websockets.frames import CloseCode, Frame
@@ -245,7 +246,14 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         super().connection_lost(exc)
 
     async def send(self, message: Any) -> None:
-        """Send; mark a rejected handshake as complete, because uvicorn would log it as an internal error."""
+        """Send; mark a rejected handshake as complete, because uvicorn would log it as an internal error.
+
+        Raises:
+            ClientDisconnected: a fault of the client has closed the connection; uvicorn would blame the
+                application.
+        """
+        if self.close_sent and self.handshake_complete:
+            raise ClientDisconnected
         await super().send(message)
         self.handshake_complete |= self.close_sent
 

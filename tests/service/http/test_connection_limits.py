@@ -252,6 +252,18 @@ def test_watcher_may_send_control_frames_only(live: Live) -> None:
     live.http.delete(f"/v1/sessions/{session_id}")
 
 
+def test_fault_of_a_client_is_no_internal_error(live: Live) -> None:
+    """The connection is closed before the application has sent its first message."""
+    session_id, before = live.open(), met(live, "message_size")
+    for number in range(1, 9):
+        with upgraded(live, f"/v1/sessions/{session_id}/watch") as client:
+            client.sendall(frame(2, bytes(1000)))
+            rest(client)
+        until(lambda number=number: met(live, "message_size") == before + number)  # type: ignore[misc]
+    assert live.metric('spikewatch_refused_total{code="internal"}') == 0
+    live.http.delete(f"/v1/sessions/{session_id}")
+
+
 def test_websocket_without_pong_is_closed(detector: Detector) -> None:
     with live_service(detector, ping_timeout_s=0.2) as live:
         session_id = live.open()
