@@ -1,6 +1,7 @@
 """`spikewatch serve`: run the service until it is stopped."""
 
 import os
+from contextlib import ExitStack
 from dataclasses import asdict
 
 import typer
@@ -28,12 +29,13 @@ def serve(options: ServeOptions) -> None:
     configure_logging(settings.log_level, settings.log_json)
     # before the weights, because loading takes long and the port may be taken
     raise_descriptor_limit()
-    sockets = bind(settings.host, settings.port)
-    app = create_app(settings)
-    freeze_gc()
-    address = f"http://{display_address(settings.host, sockets)}{settings.root_path}/"
-    server = make_server(app, settings, lambda: typer.echo(f"viewer and API at {address}", err=True))
-    server.run(sockets)
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(listener) for listener in bind(settings.host, settings.port)]
+        app = create_app(settings)
+        freeze_gc()
+        address = f"http://{display_address(settings.host, sockets)}{settings.root_path}/"
+        server = make_server(app, settings, lambda: typer.echo(f"viewer and API at {address}", err=True))
+        server.run(sockets)
 
 
 def _make_settings(options: ServeOptions) -> Settings:

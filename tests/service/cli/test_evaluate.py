@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spikewatch.model.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from spikewatch.model.checkpoints.checkpoint import load_checkpoint, load_detector, save_checkpoint
 from spikewatch.model.prophesee_boxes import to_prophesee
 from spikewatch.model.training.datasets.prophesee import PropheseeRecording
 from spikewatch.model.training.datasets.prophesee_labels import GEN1_FILTER
@@ -82,7 +82,7 @@ def test_its_own_boxes_as_labels_score_one(
     state: str, gen1: Path, weights: Path, tmp_path: Path, run: Callable[..., Done]
 ) -> None:
     """The whole way from events to the score: only the very same boxes at the very same times give 100 %."""
-    detector = load_checkpoint(weights)
+    detector = load_detector(str(weights), runtime="auto")
     each = PropheseeRecording(gen1 / "test" / "street_td.dat", tmp_path / "street_bbox.npy")
     times = [510_000, 750_000, 790_000, 1_200_003]  # of two near labels, each is met by its own boxes only
     cut = WindowSpec(2, detector.spec.slice_us)
