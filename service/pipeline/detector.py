@@ -198,9 +198,11 @@ def _is_official(path: Path) -> bool:
     """Return whether a file is a pickle or a ZIP archive of one, as PyTorch writes them."""
     try:
         with path.open("rb") as file:
-            return file.read(4).startswith((b"PK\x03\x04", b"\x80"))
+            head = file.read(9)
     except OSError:
         return False
+    # safetensors begin with the length of a JSON header, whose first byte can be that of a pickle
+    return head.startswith(b"PK\x03\x04") or (head.startswith(b"\x80") and not head.endswith(b"{"))
 
 
 def detect(
