@@ -34,7 +34,7 @@ OPTIONS = DatasetOptions(
 def write_recording(folder: Path) -> RecordingSummary:
     """Write street_td.dat and street_bbox.npy."""
     with TemporaryDirectory() as made:
-        facts = run_job(RecordingJob(Path(made), INDEX, OPTIONS), render_film, lambda share: None)
+        facts = run_job(RecordingJob(Path(made), INDEX, OPTIONS), lambda share: None, render_film)
         files = recording_paths(Path(made), INDEX, facts["scenario"])
         shutil.copy(files.events, folder / "street_td.dat")
         shutil.copy(files.labels, folder / "street_bbox.npy")
