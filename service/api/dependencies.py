@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Query, Request
 from starlette.requests import HTTPConnection
 
-from spikewatch.service.auth.client import Client
+from spikewatch.service.auth.principal import Principal
 from spikewatch.service.errors import UnsupportedBody
 from spikewatch.service.schemas import Problem
 from spikewatch.service.session_manager.manager import SessionManager
@@ -43,13 +43,13 @@ def get_manager(request: Request) -> SessionManager:
 ManagerDep = Annotated[SessionManager, Depends(get_manager)]
 
 
-def get_client(connection: HTTPConnection) -> Client:
+def get_client(connection: HTTPConnection) -> Principal:
     """Return the client that sends the request, as AuthMiddleware authenticated it."""
-    client: Client = connection.state.client
+    client: Principal = connection.state.client
     return client
 
 
-ClientDep = Annotated[Client, Depends(get_client)]
+ClientDep = Annotated[Principal, Depends(get_client)]
 
 
 def require_plain_body(request: Request) -> None:

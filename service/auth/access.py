@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import SplitResult, urlsplit
 
-from spikewatch.service.auth.client import Client
 from spikewatch.service.auth.key_file import load_keys
 from spikewatch.service.auth.keys import KeyLimits, find_key
+from spikewatch.service.auth.principal import Principal
 from spikewatch.service.auth.tickets import Tickets
 from spikewatch.service.errors import BadRequest, InvalidKey, MissingKey, OriginNotAllowed, TooManyUploads
 from spikewatch.service.settings import Settings
@@ -30,15 +30,15 @@ class Authenticator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._keys = load_keys(settings)
-        self._clients: dict[str, Client] = {}
+        self._clients: dict[str, Principal] = {}
         self._active_uploads = 0
         self.tickets = Tickets(self._is_valid_key)
         self.key_required = bool(self._keys())
         self._anonymous = (
-            Client("nobody", KeyLimits(1, 1, 1)) if self.key_required else Client("anyone", None)
+            Principal("nobody", KeyLimits(1, 1, 1)) if self.key_required else Principal("anyone", None)
         )
 
-    def authenticate(self, key: str | None, path: str) -> Client:
+    def authenticate(self, key: str | None, path: str) -> Principal:
         """Return the client of this key.
 
         Raises:
@@ -53,7 +53,7 @@ class Authenticator:
         found = find_key(self._keys(), key)
         if found is None:
             raise InvalidKey("invalid API key")  # no value: it is a secret
-        client = self._clients.setdefault(found.name, Client(found.name, found.limits))
+        client = self._clients.setdefault(found.name, Principal(found.name, found.limits))
         client.update_key(found)
         return client
 
@@ -85,7 +85,7 @@ class Authenticator:
         )
 
     @contextmanager
-    def upload_slot(self, client: Client) -> Iterator[None]:
+    def upload_slot(self, client: Principal) -> Iterator[None]:
         """Count an upload while the block runs.
 
         Raises:

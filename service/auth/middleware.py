@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from spikewatch.service.auth.access import Authenticator
-from spikewatch.service.auth.client import Client
+from spikewatch.service.auth.principal import Principal
 from spikewatch.service.errors import InternalError, ServiceError
 from spikewatch.service.http.problems import problem_response
 from spikewatch.service.http.security_headers import with_security_headers
@@ -85,7 +85,7 @@ class AuthMiddleware:
                 else:
                     await problem_response(error)(scope, receive, send)
 
-    def _authenticate(self, scope: Scope) -> Client:
+    def _authenticate(self, scope: Scope) -> Principal:
         headers, path, ticket = Headers(scope=scope), route_path(scope), _pop_ticket(scope)
         host = headers.get("host", "")
         self._authenticator.check_host(host)
@@ -99,7 +99,7 @@ class AuthMiddleware:
             client.check_rate()
         return client
 
-    def _rate_limited(self, scope: Scope, receive: Receive, client: Client) -> Receive:
+    def _rate_limited(self, scope: Scope, receive: Receive, client: Principal) -> Receive:
         throttled = scope["type"] == "websocket" or route_path(scope) == STREAMED_PATH
 
         async def receive_and_count() -> Message:

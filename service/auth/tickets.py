@@ -4,7 +4,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from spikewatch.service.auth.client import Client
+from spikewatch.service.auth.principal import Principal
 from spikewatch.service.errors import InvalidKey
 
 TICKET_LIFETIME_S = 30.0
@@ -19,9 +19,9 @@ class Tickets:
 
     def __init__(self, is_valid_key: Callable[[bytes], bool] = lambda _: True) -> None:
         self._is_valid_key = is_valid_key
-        self._pending: dict[str, tuple[Client, bytes, str, float]] = {}
+        self._pending: dict[str, tuple[Principal, bytes, str, float]] = {}
 
-    def issue(self, client: Client, session_id: str) -> str:
+    def issue(self, client: Principal, session_id: str) -> str:
         """Return a new ticket; drop the oldest unused one of this key beyond `MAX_TICKETS_PER_KEY`."""
         tickets = [ticket for ticket, (owner, *_) in self._pending.items() if owner is client]
         for ticket in tickets[: max(0, len(tickets) + 1 - MAX_TICKETS_PER_KEY)]:
@@ -30,7 +30,7 @@ class Tickets:
         self._pending[ticket] = (client, client.key_digest, session_id, time.monotonic() + TICKET_LIFETIME_S)
         return ticket
 
-    def redeem(self, ticket: str, path: str) -> Client:
+    def redeem(self, ticket: str, path: str) -> Principal:
         """Return the client that was issued the ticket.
 
         Raises:

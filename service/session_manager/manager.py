@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from prometheus_client import CollectorRegistry
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.auth.client import Client
+from spikewatch.service.auth.principal import Principal
 from spikewatch.service.errors import (
     Draining,
     ModelFailed,
@@ -98,7 +98,7 @@ class SessionManager:
         return self.models.default.alive and not self.draining
 
     async def open(
-        self, entry: ModelEntry, options: SessionOptions, client: Client, session_id: str | None = None
+        self, entry: ModelEntry, options: SessionOptions, client: Principal, session_id: str | None = None
     ) -> Session:
         """Create a session that its client feeds with bytes, optionally under an id chosen by the client.
 
@@ -107,7 +107,7 @@ class SessionManager:
         """
         return await self.create(entry, options, client, session_id=session_id, durable=True)
 
-    async def resume(self, session_id: str, client: Client) -> Session:
+    async def resume(self, session_id: str, client: Principal) -> Session:
         """Restore a saved session exactly as it was, in a free slot of the model that it was saved with.
 
         Raises:
@@ -147,7 +147,7 @@ class SessionManager:
         self,
         entry: ModelEntry,
         options: SessionOptions,
-        client: Client,
+        client: Principal,
         source: SliceSource | None = None,
         session_id: str | None = None,
         durable: bool = False,
@@ -174,7 +174,7 @@ class SessionManager:
         self,
         model: LoadedModel,
         options: SessionOptions,
-        client: Client,
+        client: Principal,
         session_id: str,
         source: SliceSource | None = None,
         durable: bool = False,
@@ -223,12 +223,12 @@ class SessionManager:
         """Return the final results of a session that its client ended, None if they are not kept."""
         return self._ended.final_results(session_id)
 
-    def _check_new_session(self, session_id: str, client: Client) -> None:
+    def _check_new_session(self, session_id: str, client: Principal) -> None:
         if session_id in self.sessions and not self.draining:
             raise SessionExists(f"session {session_id} is already open")
         self.check_capacity(client)
 
-    def check_capacity(self, client: Client) -> None:
+    def check_capacity(self, client: Principal) -> None:
         """Raise Draining, TooManyKeySessions or TooManySessions if the client may open no more sessions."""
         if self.draining:
             raise Draining(f"the service is stopping; retry after {Draining.retry_after_s} s")

@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from spikewatch.service.auth.client import Client
+from spikewatch.service.auth.principal import Principal
 from spikewatch.service.errors import InsufficientModelMemory, TooManyKeySessions, TooManySessions
 from spikewatch.service.model_catalog import ModelEntry
 from spikewatch.service.session_manager.manager import SessionManager
@@ -22,7 +22,7 @@ ADMISSION_POLL_S = 0.25
 class SessionAdmission:
     """Admission of a session of one model, for one client. Lives on the event loop."""
 
-    def __init__(self, manager: SessionManager, entry: ModelEntry, client: Client) -> None:
+    def __init__(self, manager: SessionManager, entry: ModelEntry, client: Principal) -> None:
         self._manager = manager
         self._entry = entry
         self._client = client

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fastapi import Request
 
 from spikewatch.service.auth.access import Authenticator
-from spikewatch.service.auth.client import Client
+from spikewatch.service.auth.principal import Principal
 from spikewatch.service.errors import JobNotFound, TooManyJobs
 from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.uploads.query import UploadQuery
@@ -29,7 +29,7 @@ class UploadRegistry:
         self._uploads: dict[str, Upload] = {}
         manager.metrics.jobs.set_function(lambda: len(self._uploads))
 
-    def create(self, request: Request, query: UploadQuery, client: Client) -> Upload:
+    def create(self, request: Request, query: UploadQuery, client: Principal) -> Upload:
         """Start and return a new upload.
 
         Raises:

@@ -13,7 +13,7 @@ from fastapi import Request
 from spikewatch.ingest.formats.header import MAX_HEADER_BYTES
 from spikewatch.ingest.open import sniff
 from spikewatch.service.auth.access import Authenticator
-from spikewatch.service.auth.client import Client
+from spikewatch.service.auth.principal import Principal
 from spikewatch.service.errors import (
     BadRequest,
     ClientDisconnected,
@@ -64,7 +64,7 @@ class Upload:
         manager: SessionManager,
         spool: Spool,
         query: UploadQuery,
-        client: Client,
+        client: Principal,
         authenticator: Authenticator,
     ) -> None:
         self.job_id = job_id

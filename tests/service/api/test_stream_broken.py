@@ -8,7 +8,7 @@ from typing import Any
 from starlette.websockets import WebSocket
 
 from spikewatch.service.api.stream import stream
-from spikewatch.service.auth.client import Client
+from spikewatch.service.auth.principal import Principal
 from spikewatch.service.sessions.session import Session
 from tests.service.support.live import Live, dat_stream
 
@@ -26,7 +26,7 @@ def converse(live: Live, session: Session, data: bytes, send: Send) -> None:
             send(json.loads(message["text"])["type"])
 
     scope = {"type": "websocket", "app": live.app, "path": "/", "query_string": b"", "headers": []}
-    scope |= {"state": {"client": Client("anyone", None)}}
+    scope |= {"state": {"client": Principal("anyone", None)}}
     talk = asyncio.wait_for(stream(WebSocket(scope, coming.get, tell), session.id), 30)
     asyncio.run_coroutine_threadsafe(talk, session._loop).result(120)
 

@@ -9,7 +9,7 @@ from starlette.websockets import WebSocketState
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.api.stream import StreamConnection
-from spikewatch.service.auth.client import Client
+from spikewatch.service.auth.principal import Principal
 from spikewatch.service.inference.options import session_options
 from spikewatch.service.schemas import SessionRequest
 from spikewatch.service.session_manager.manager import SessionManager
@@ -46,7 +46,7 @@ async def converse(socket: SlowSocket, detector: Detector) -> None:
     manager = SessionManager(detector, Settings(max_sessions=1), CollectorRegistry())
     await manager.start()
     wanted = SessionRequest(width=WIDTH, height=HEIGHT, hop=1)
-    caller = Client("anyone", None)
+    caller = Principal("anyone", None)
     session = await manager.create(
         manager.models.catalog.default, session_options(wanted, detector.spec), caller
     )

@@ -14,7 +14,7 @@ from websockets.sync.client import connect
 
 import spikewatch.service.auth.tickets
 from spikewatch.model.detector import Detector
-from spikewatch.service.auth.client import Client
+from spikewatch.service.auth.principal import Principal
 from spikewatch.service.errors import InvalidKey
 from tests.service.support.http_client import opened, problem
 from tests.service.support.keyring import (
@@ -203,7 +203,7 @@ def test_ticket_expires(guarded: Live, alice: httpx.Client, monkeypatch: pytest.
 
 
 def test_tickets_of_one_key_do_not_evict_those_of_another() -> None:
-    tickets, a, b = spikewatch.service.auth.tickets.Tickets(), Client("a", None), Client("b", None)
+    tickets, a, b = spikewatch.service.auth.tickets.Tickets(), Principal("a", None), Principal("b", None)
     first = tickets.issue(a, "1")
     most = spikewatch.service.auth.tickets.MAX_TICKETS_PER_KEY
     few = [tickets.issue(b, "2") for _ in range(most)]
@@ -228,7 +228,7 @@ def test_sessions_of_key_beyond_limit_are_rejected(guarded: Live, alice: httpx.C
     assert alice.post("/v1/detections", content=dat_file(1)).status_code == 200
 
 
-def caller(live: Live, key: str) -> Client:
+def caller(live: Live, key: str) -> Principal:
     return live.authenticator.authenticate(key, "")
 
 

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from spikewatch.service.auth.client import Client
 from spikewatch.service.auth.keys import KeyLimits, find_key, make_key, parse_keys, require_keys
+from spikewatch.service.auth.principal import Principal
 from spikewatch.service.auth.rate_limit import TokenBucket
 from spikewatch.service.errors import (
     BadRequest,
@@ -82,7 +82,7 @@ def test_token_bucket_allows_its_rate() -> None:
 
 
 def test_client_limits_sessions_uploads_and_rate() -> None:
-    caller, other = Client("a", LIMITS), Client("b", LIMITS)
+    caller, other = Principal("a", LIMITS), Principal("b", LIMITS)
     running = {caller.new_id(): None, other.new_id(): None, other.new_id(): None}
     caller.check_session_limit(running)
     running[caller.new_id()] = None
@@ -99,7 +99,7 @@ def test_client_limits_sessions_uploads_and_rate() -> None:
 
 
 def test_client_cannot_name_sessions_of_other_keys() -> None:
-    caller, other, again = (Client(name, LIMITS) for name in ("a", "a.b", "a"))
+    caller, other, again = (Principal(name, LIMITS) for name in ("a", "a.b", "a"))
     session_id = caller.new_id()
     assert caller.owns(session_id)
     assert again.owns(session_id), "whoever has the key later, in another process"
@@ -114,7 +114,7 @@ def test_client_cannot_name_sessions_of_other_keys() -> None:
 
 
 def test_anonymous_client_has_no_limits() -> None:
-    anyone = Client("anyone", None)
+    anyone = Principal("anyone", None)
     assert anyone.qualify_id("x") == "x"
     assert re.fullmatch(r"[a-z0-9]{32}", anyone.new_id())
     anyone.check_session_limit([str(i) for i in range(99)])

@@ -11,7 +11,7 @@ from spikewatch.service.auth.rate_limit import TokenBucket
 from spikewatch.service.errors import RateLimited, TooManyKeySessions, TooManyKeyUploads
 
 
-class Client:
+class Principal:
     """One key with its sessions and current use; without limits, every sender. Lives on the event loop.
 
     Ids of a key's sessions begin with a prefix made from the name of the key. So the owner is known for
