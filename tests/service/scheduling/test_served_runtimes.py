@@ -26,6 +26,17 @@ def test_packed_windows_equal_the_reference(live: Live, packed: Live) -> None:
     assert found_totals == totals
 
 
+def test_compiled_windows_equal_the_reference(live: Live, detector: Detector) -> None:
+    compiled = Detector(detector.network, detector.spec, runtime="compiled")
+    with live_service(compiled, max_sessions=4) as service:
+        (expected, totals), (found, found_totals) = (
+            upload(each, dat_file(8), **LOW) for each in (live, service)
+        )
+        assert comparable(found) == comparable(expected)
+        assert found_totals == totals
+        assert service.http.get("/v1/models").json()["models"][0]["runtime"] == "compiled"
+
+
 def test_runtime_is_reported(live: Live, packed: Live) -> None:
     for service, name in ((live, "eager"), (packed, "int8")):
         assert service.http.get("/v1/models").json()["models"][0]["runtime"] == name
@@ -58,7 +69,7 @@ def test_failure_within_step_ends_session_and_resets_slot(
     assert not packed.model.engine.bank.corrupted_slots
 
 
-@pytest.mark.parametrize("runtime", ["fp32", "int8x2", "int8"])
+@pytest.mark.parametrize("runtime", ["fp32", "int8x2", "int8", "compiled"])
 def test_detect_prints_its_runtime(run: Callable[..., Done], runtime: str) -> None:
     done = run("detect", "service/assets/street_td.dat", "--weights", "untrained", "--runtime", runtime)
     assert done.status == 0, done.err
