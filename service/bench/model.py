@@ -165,7 +165,7 @@ def measure_model(options: ModelBenchOptions, on_progress: Callable[[float], Non
 def _row_figures(row: BenchRow, seconds: dict[str, list[float]], peak: dict[str, float]) -> dict[str, object]:
     median = Quantiles.from_values(seconds[row.name]).median
     eager = seconds.get(BenchRow(row.scale, "eager", row.batch, row.gmac).name)
-    of_peak = peak["peak int8" if "int8" in row.runtime else "peak fp32"]
+    of_peak = peak["peak int8" if "int8" in row.runtime or row.runtime == "compiled" else "peak fp32"]
     speed = row.batch * row.gmac / median
     return {
         "network": row.scale,
