@@ -9,7 +9,7 @@ BUNDLED_FOLDER = Path(__file__).parents[1] / "shipped"
 UNTRAINED = "untrained"
 """Name of the seeded initialisation of scale t, on which every runtime gives the same spikes."""
 
-DEFAULT_WEIGHTS = "spikewatch-t-sim"
+DEFAULT_WEIGHTS = "spikewatch-t"
 """Name of the weights that are loaded by default."""
 
 

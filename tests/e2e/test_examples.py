@@ -138,7 +138,7 @@ needs_curl = pytest.mark.skipif(
 def check_session(printed: list[str], events: int, windows: int) -> None:
     said = [json.loads(line) for line in printed if not line.startswith("#")]
     network, session, *found, totals = said
-    assert network["training"] == "trained on simulated recordings"
+    assert network["training"] == "trained on simulated recordings and on events made from video"
     assert session["policy"] == "block"
     assert (totals["events"], totals["windows"]) == (events, windows)
     assert sum(window["events"] for window in found) <= events

@@ -36,7 +36,7 @@ def command_line(path: Path, out: Path, limit_bytes: int | None = None) -> list[
     command = [script, "detect", path, "--confidence", str(LOW), "--out", out]
     subprocess.run(command, check=True, capture_output=True, timeout=600, preexec_fn=limit)
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert lines[-1]["summary"]["training"] == "trained on simulated recordings"
+    assert lines[-1]["summary"]["training"] == "trained on simulated recordings and on events made from video"
     return comparable(lines[:-1])
 
 

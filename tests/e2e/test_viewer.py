@@ -101,7 +101,9 @@ def time_shown_s(page: Page) -> float:
 def test_sessions_are_shown_as_they_come_and_go(page: Page, tmp_path: Path) -> None:
     with running_service() as (url, process):
         visit(page, f"{url}/?confidence=0.05")
-        assert text(page, "#badge") == "weights: trained on simulated recordings"
+        assert (
+            text(page, "#badge") == "weights: trained on simulated recordings and on events made from video"
+        )
         assert f"{url}/v1/sessions" in text(page, "#curl")
         assert "1 slice of 50 ms a window" in text(page, "#model-facts")
 
@@ -315,11 +317,11 @@ def test_weights_are_chosen_where_there_are_several(page: Page, service: str, tm
     with running_service(SPIKEWATCH_MODELS="untrained") as (url, _):
         visit(page, url)
         options = "[...document.getElementById('weights').options].map(option => option.value)"
-        assert page.evaluate(options) == ["spikewatch-t-sim", "untrained"]
+        assert page.evaluate(options) == ["spikewatch-t", "untrained"]
         assert page.evaluate("document.getElementById('weights').offsetHeight > 0")
         assert page.evaluate(UNLABELLED) == []
         page.drop([STREET])
-        wait_for_text(page, ".tile:nth-child(1) .session-weights", "spikewatch-t-sim")
+        wait_for_text(page, ".tile:nth-child(1) .session-weights", "spikewatch-t")
         page.evaluate("document.getElementById('weights').value = 'untrained'")
         page.evaluate("document.getElementById('weights').dispatchEvent(new Event('change'))")
         assert text(page, "#model-name") == "untrained"

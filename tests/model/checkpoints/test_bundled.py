@@ -11,13 +11,17 @@ ASSETS = Path(__file__).parents[3] / "service" / "assets"
 
 
 def test_bundled_weights_are_small() -> None:
-    assert sum(path.stat().st_size for path in BUNDLED_FOLDER.iterdir()) < 5_000_000
+    assert sum(path.stat().st_size for path in BUNDLED_FOLDER.iterdir()) < 8_000_000
 
 
 def test_default_weights_name_their_training_data() -> None:
     spec = load_detector().spec
-    assert (spec.name, spec.training) == (DEFAULT_WEIGHTS, "trained on simulated recordings")
-    assert spec.provenance["data"] == "sim6"
+    assert (spec.name, spec.training) == (
+        DEFAULT_WEIGHTS,
+        "trained on simulated recordings and on events made from video",
+    )
+    assert spec.count_rule == "per_side"
+    assert "YOLOX" in spec.provenance["credits"]
 
 
 def test_bundled_weights_detect_moving_objects() -> None:

@@ -98,7 +98,7 @@ def test_pictures_are_told_by_content_and_read_as_they_are_seen(folder: Path) ->
     ("arguments", "status", "words"),
     [
         (["street.jpg", "--out", "x.png"], 1, "street.jpg: No such file or directory"),
-        (["a.png"], 1, "input is an image, but spikewatch-t-sim takes events"),
+        (["a.png"], 1, "input is an image, but spikewatch-t takes events"),
         (
             ["events.dat", "--weights", "coco.safetensors"],
             1,

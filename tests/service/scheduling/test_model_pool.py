@@ -171,7 +171,9 @@ def test_invalid_model_settings_fail_at_start(detector: Detector, weights: Path,
     file = weights / "other.safetensors"
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(file.read_bytes()[:5000])
-    assert "expected untrained, spikewatch-t-sim, NAME=FILE or a folder" in refusal(detector, "gpt")
+    assert "expected untrained, spikewatch-t, spikewatch-t-sim, NAME=FILE or a folder" in refusal(
+        detector, "gpt"
+    )
     assert "gone: /nowhere.safetensors: no such file" in refusal(detector, "gone=/nowhere.safetensors")
     assert "damaged" in refusal(detector, tmp_path)
     assert "two different weights are named 'a'" in refusal(
@@ -199,7 +201,7 @@ def test_command_line_serves_and_requests_models(
     third = f"third={weights / 'third.safetensors'}"
     with process(["--models", "untrained", "--models", third], {}, tmp_path / "log") as running:
         names = [model["name"] for model in running.http.get("/v1/models").json()["models"]]
-        assert names == ["spikewatch-t-sim", "untrained", "third"]
+        assert names == ["spikewatch-t", "untrained", "third"]
         street, url = "service/assets/street_td.dat", f"http://127.0.0.1:{running.port}"
         done = run("stream", street, "--url", url, "--weights", "third", "--speed", "0", "--json")
         assert done.status == 0, done.err
