@@ -35,7 +35,7 @@ pytestmark = [
 LIMIT_S = 240.0
 SLICE_US = 20_000
 """Of the live camera; shorter than the model's own."""
-VARIABLES = {"$__rate_interval": "30s", "$__range": "1m", "$instance": ".+", "$model": ".+"}
+VARIABLES = {"$__rate_interval": "30s", "$__range": "1m", "$job": ".+", "$instance": ".+", "$model": ".+"}
 """What Grafana would put in their place."""
 
 
@@ -250,8 +250,10 @@ def test_bounds_are_those_of_the_settings(scene: Scene) -> None:
 
 def test_process_can_be_chosen(scene: Scene) -> None:
     (query,) = [v["query"]["query"] for v in dashboard()["templating"]["list"] if v["name"] == "instance"]
-    metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", query).groups()  # type: ignore[union-attr]
-    values = scene.prometheus.get(f"label/{label}/values", **{"match[]": metric})
+    found = re.fullmatch(r"label_values\((.+), (\w+)\)", query.replace("$job", VARIABLES["$job"]))
+    assert found is not None, query
+    selector, label = found.groups()
+    values = scene.prometheus.get(f"label/{label}/values", **{"match[]": selector})
     assert values == [scene.live.url.removeprefix("http://")]
 
 
