@@ -39,7 +39,7 @@ def test_code_runs_as_it_stands() -> None:
     assert [line for line in lines if re.match(r"\d+% 300000 ", line)]
     assert not [line for line in lines if re.match(r"\d+% 350000 ", line)]
     assert lines[-2].startswith("snn=")
-    assert lines[-1].startswith("[{'image_id': 0, 'category_id': 2")
+    assert lines[-1].startswith("[{'image_id': 0, 'category_id': 1")
 
 
 @pytest.mark.slow

@@ -194,7 +194,11 @@ def test_stream_plays_to_a_service(live: Live, recording: Path, run: Callable[..
         (["info", "/tmp"], 1, "is a directory"),
         (["info", "{empty}"], 1, "the file is empty"),
         (["detect", "{unsized}"], 1, "pass --width and --height"),
-        (["detect", "{good}", "--weights", "nope"], 1, "known names: spikewatch-t-sim, untrained"),
+        (
+            ["detect", "{good}", "--weights", "nope"],
+            1,
+            "known names: spikewatch-t-sim, spikewatch-t, untrained",
+        ),
         (["detect", "{good}", "--device", "tpu"], 2, "--device tpu"),
         (["detect", "{good}", "--stream", "1"], 1, "dat has one stream of events"),
         (["info", "{lfs}"], 1, "a Git LFS pointer, not the recording; run: git lfs pull"),

@@ -23,7 +23,9 @@ from tests.service.support.console import Done
 
 
 def options(out: Path, recordings: int, workers: int) -> SimulateOptions:
-    return SimulateOptions(out, recordings, seconds=0.3, seed=3, width=96, height=64, workers=workers)
+    return SimulateOptions(
+        out=out, recordings=recordings, seconds=0.3, seed=3, width=96, height=64, workers=workers
+    )
 
 
 def test_labels_have_the_layout_that_training_reads() -> None:
@@ -88,7 +90,7 @@ def test_a_failed_recording_is_told_with_its_seed(tmp_path: Path, capsys: pytest
 @pytest.mark.parametrize(
     ("arguments", "status", "words"),
     [
-        ([], 2, "Missing argument 'OUT'"),
+        ([], 2, "Missing option '--out'"),
         (["{out}", "--recordings", "0"], 2, "--recordings"),
         (["{out}", "--seconds", "0"], 2, "0 s have no frame"),
         (["{out}", "--seconds", "5000"], 2, "5000 s; a recording lasts at most"),

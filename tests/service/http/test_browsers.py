@@ -89,7 +89,7 @@ def test_addresses_have_the_prefix_of_the_proxy(prefixed: Live) -> None:
     assert prefixed.http.get("/openapi.json").json()["servers"] == [{"url": "/camera"}]
     with prefixed.connect(info["session_id"]) as socket:
         socket.send("close")
-    upload = prefixed.http.post("/v1/detections?format=dat&width=9&height=9", content=b"")
+    upload = prefixed.http.post("/v1/detections?format=dat&width=9&height=9", content=bytes(8))
     assert upload.headers["location"].startswith("/camera/v1/detections/")
 
 

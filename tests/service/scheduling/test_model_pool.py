@@ -171,10 +171,12 @@ def test_invalid_model_settings_fail_at_start(detector: Detector, weights: Path,
     file = weights / "other.safetensors"
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(file.read_bytes()[:5000])
-    assert "expected untrained, spikewatch-t, spikewatch-t-sim, NAME=FILE or a folder" in refusal(
+    assert "expected untrained, spikewatch-t-sim, spikewatch-t, NAME=FILE or a folder" in refusal(
         detector, "gpt"
     )
-    assert "gone: /nowhere.safetensors: no such file" in refusal(detector, "gone=/nowhere.safetensors")
+    assert "gone: weights '/nowhere.safetensors': no such file" in refusal(
+        detector, "gone=/nowhere.safetensors"
+    )
     assert "damaged" in refusal(detector, tmp_path)
     assert "two different weights are named 'a'" in refusal(
         detector, f"a={file}", f"a={weights / 'third.safetensors'}"
