@@ -234,6 +234,7 @@ def test_unloaded_model_frees_its_tensors(
     with many(detector, weights, model_memory_bytes=room_for(1)) as live:
         bad = backwards(20)
         query = {"weights": "a", "job_id": "bad", "format": "dat", "width": 90, "height": 60}
+        query["on_time_jump"] = "fail"
         assert '"error"' in live.http.post("/v1/detections", params=query, content=bad).text
         model: LoadedModel = live.manager.models.get("a")
         alive = [weakref.ref(t) for t in model.engine.bank.membranes.values()]
