@@ -1,45 +1,6 @@
 """Errors of the service, each with an HTTP status and a stable code.
 
-ServiceError                 500 internal
-├── InternalError            500 internal
-├── SessionNotFound          404 session_unknown
-├── SessionClosed            410 session_closed    (reason, resumable)
-├── SessionExists            409 session_exists
-├── SessionBusy              409 session_busy      (Retry-After)
-├── OffsetMismatch           409 wrong_offset      (expected_offset)
-├── ResultsExpired           410 results_gone      (oldest_seq)
-├── JobNotFound              404 job_unknown
-├── TooManyJobs              503 jobs_full         (Retry-After)
-├── TooManySessions          503 sessions_full     (Retry-After)
-├── Draining                 503 draining          (Retry-After)
-├── PayloadTooLarge          413 too_large
-├── UnsupportedBody          415 unsupported_body
-├── ClientDisconnected       499 client_gone       (for the log and the metric: no client can receive it)
-├── RequestTimeout           408 too_slow
-├── BadRequest               400 bad_request
-├── ModelNotFound            404 model_unknown     (known)
-├── InsufficientModelMemory  503 model_memory      (Retry-After)
-├── ModelFailed              500 model_failed
-├── MissingKey               401 key_missing
-├── InvalidKey               401 key_unknown
-├── TooManyKeySessions       429 key_sessions      (Retry-After)
-├── TooManyKeyUploads        429 key_uploads       (Retry-After)
-├── RateLimited              429 key_bytes         (Retry-After)
-├── OriginNotAllowed         403 origin_refused
-├── TooManyUploads           503 uploads_full      (Retry-After)
-├── SpoolFull                503 spool_full        (Retry-After)
-├── TooManyWatchers          503 watchers_full     (Retry-After)
-├── TooManyConnections       503 connections_full  (Retry-After)
-├── HeadersTooLarge          431 headers_too_large
-├── InvalidSettings          500 bad_settings      (raised only while the service starts)
-├── InvalidSnapshot          409 snapshot_mismatch
-├── SnapshotsDisabled        400 snapshots_off
-├── SnapshotFailed           503 snapshot_failed   (Retry-After)
-│   └── SnapshotStoreError   503 snapshot_failed   (Retry-After; the store failed, not the session)
-├── TooManyTransfers         503 states_full       (Retry-After)
-└── StepFailed               500 step_failed
-
-In brackets: the header Retry-After, or additional members of the problem document.
+Errors with `retry_after_s` are sent with the header Retry-After. docs/protocol.md lists all codes.
 """
 
 from typing import Any

@@ -1,6 +1,8 @@
 """Figures with matplotlib, an optional dependency."""
 
 import importlib
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spikewatch.service.errors import BadRequest
@@ -9,12 +11,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def require_matplotlib() -> None:
-    """Check that plots can be drawn; call it before a long run.
+def check_plots(paths: Iterable[Path]) -> None:
+    """Check before a long run that the pictures among its files can be drawn; raise as `new_figure`."""
+    if any(path.suffix == ".png" for path in paths):
+        _require_matplotlib()
 
-    Raises:
-        BadRequest: matplotlib is not installed.
-    """
+
+def _require_matplotlib() -> None:
     try:
         importlib.import_module("matplotlib.figure")
     except ImportError as error:
@@ -27,7 +30,7 @@ def new_figure(width_in: float, height_in: float) -> "Figure":
     Raises:
         BadRequest: matplotlib is not installed.
     """
-    require_matplotlib()
+    _require_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

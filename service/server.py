@@ -9,11 +9,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from spikewatch.service.auth.access import is_loopback
-from spikewatch.service.http.connection_limits import (
-    ConnectionLimits,
-    LimitedHttpProtocol,
-    LimitedWebSocketProtocol,
-)
+from spikewatch.service.http.connection_limits import ConnectionLimits
+from spikewatch.service.http.http_protocol import LimitedHttpProtocol
+from spikewatch.service.http.websocket_protocol import LimitedWebSocketProtocol
 from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.session_manager.shutdown import drain_sessions
 from spikewatch.service.settings import Settings

@@ -7,10 +7,11 @@ from typing import Any
 from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import GeometryError
-from spikewatch.ingest.events import DecodeStats
+from spikewatch.ingest.events import DecodeStats, drop_warnings
 from spikewatch.ingest.formats.dat import DatDecoder
 from spikewatch.ingest.formats.decoders import make_decoder
 from spikewatch.ingest.formats.record_decoder import BytesLike
+from spikewatch.ingest.recording import check_events
 from spikewatch.ingest.slicing.event_sources import DatRecords
 from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.ingest.slicing.slicer import Slice, SlicerStats, TimeSlicer
@@ -70,6 +71,24 @@ class SliceStream:
     def sensor_size(self) -> tuple[int | None, int | None]:
         """(width, height) in pixels, given or from the header; None while unknown."""
         return self._decoder.width, self._decoder.height
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Reason -> events or records dropped so far."""
+        return self._decoder.stats.dropped
+
+    @property
+    def discontinuities(self) -> int:
+        """Jumps in time so far."""
+        return self.slicer_stats.discontinuities
+
+    def warnings(self) -> list[str]:
+        """Return doubts about the input so far, one line each."""
+        return drop_warnings(self._decoder.stats.events, self.dropped)
+
+    def check_events(self) -> None:
+        """Raise NoEventsError, at the end of the stream, if it had no event."""
+        check_events("the recording", self._decoder.stats, self.sensor_size)
 
     def feed(self, data: BytesLike) -> Iterator[Slice]:
         """Decode the next bytes and yield the slices that they complete, lazily.

@@ -18,7 +18,7 @@ from spikewatch.service.errors import (
     SessionBusy,
     SessionClosed,
 )
-from spikewatch.service.http.pieces import PiecesResponse, results_response
+from spikewatch.service.http.pieces import PiecesResponse, results_response, wait_for_disconnect
 from spikewatch.service.http.problems import MEDIA_TYPE, problem_headers, to_problem
 from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.feeder import SliceBudget
@@ -88,8 +88,7 @@ async def or_disconnected(request: Request, coroutine: Coroutine[Any, Any, A]) -
     """Return the result of a coroutine; ClientDisconnected once the client of a whole request has gone."""
 
     async def watch() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
+        await wait_for_disconnect(request.receive)
         raise ClientDisconnected(f"the client of {request.url.path} disconnected before the response")
 
     return await run_beside(coroutine, watch())

@@ -33,7 +33,7 @@ from spikewatch.service.api.feeding import (
 from spikewatch.service.errors import SessionClosed
 from spikewatch.service.http.pieces import results_response
 from spikewatch.service.http.request_body import read_body
-from spikewatch.service.inference.options import session_options
+from spikewatch.service.inference.options import request_fields, session_options
 from spikewatch.service.schemas import (
     EnergyMj,
     Schema,
@@ -69,7 +69,7 @@ class Ended(Schema):
 
 def session_info(session: Session, manager: SessionManager, with_layers: bool = False) -> SessionInfo:
     """Return the public description of a session, optionally with rates and energy of its layers."""
-    options, window, model = session.options, session.options.window, session.model
+    options, model = session.options, session.model
     width, height = session.source.sensor_size
     return SessionInfo(
         session_id=session.id,
@@ -79,16 +79,8 @@ def session_info(session: Session, manager: SessionManager, with_layers: bool = 
         if session.lifecycle.state == "idle"
         else None,
         format=options.format,
-        width=width,
-        height=height,
-        slice_us=options.slice_us,
-        slices=window.window_slices,
-        hop=window.hop,
         policy=options.policy,
-        confidence=window.confidence,
-        iou=window.iou,
-        track=window.track,
-        on_time_jump=options.on_time_jump,
+        **request_fields(options) | {"width": width, "height": height},
         model=model.name,
         digest=model.digest,
         training=model.spec.training,

@@ -5,13 +5,13 @@ In:  binary: the next bytes. Text: `flush`, `reset`, `close`. Query parameters, 
 Out: JSON with a `type`: `ready` first; `window` for each result; `flushed` and `reset` when done;
      `saved` when a snapshot was stored; `idle_warning` before an idle session is ended;
      `error` with a code; `closed` with a reason last.
-Close codes: see ENDINGS.
+Close codes: see `stream_endings`.
 """
 
 import asyncio
 import contextlib
 import logging
-from typing import Any, NamedTuple
+from typing import Any
 
 from fastapi import APIRouter, WebSocket, WebSocketDisconnect
 from pydantic import Field, ValidationError
@@ -21,14 +21,8 @@ from spikewatch.ingest.errors import IngestError, TruncatedError
 from spikewatch.service.api.dependencies import get_client, get_session
 from spikewatch.service.api.feeding import claimed, displace_feeder, or_draining, resume_at
 from spikewatch.service.api.sessions import session_info
-from spikewatch.service.errors import (
-    BadRequest,
-    InternalError,
-    PayloadTooLarge,
-    ServiceError,
-    SessionBusy,
-    SessionClosed,
-)
+from spikewatch.service.api.stream_endings import EndedByClient, Interrupted, ServiceStopping, ending_of
+from spikewatch.service.errors import BadRequest, InternalError, ServiceError, SessionBusy, SessionClosed
 from spikewatch.service.http.problems import to_problem
 from spikewatch.service.schemas import Schema, Totals
 from spikewatch.service.session_manager.manager import SessionManager
@@ -47,42 +41,6 @@ class ResumePosition(Schema):
     offset: int | None = Field(None, ge=0)
     seq: int | None = Field(None, ge=0)
 
-
-class EndedByClient(SessionClosed):
-    """The client sent `close`."""
-
-
-class ServiceStopping(SessionClosed):
-    """The service stops; the session is saved or flushed."""
-
-
-class Interrupted(SessionClosed):
-    """The service stops; the session is neither saved nor flushed."""
-
-
-class Ending(NamedTuple):
-    """How a connection ends: close code, and `reason` of the message `closed`, None for the cause's own."""
-
-    close_code: int
-    reason: str | None = None
-
-
-ENDINGS: dict[type[BaseException], Ending] = {
-    EndedByClient: Ending(1000, "client"),
-    SessionClosed: Ending(1000),
-    ServiceStopping: Ending(1001, "shutdown"),
-    Interrupted: Ending(1012, "shutdown"),
-    BadRequest: Ending(1007),
-    IngestError: Ending(1007),
-    PayloadTooLarge: Ending(1007),
-    SessionBusy: Ending(1008),
-    ServiceError: Ending(1011),
-}
-"""Cause -> ending; the nearest base class counts.
-
-A cause that is not a SessionClosed is sent as message `error`. Each ends the session and is followed by
-`closed`, except for SessionBusy: the client has reconnected, and its session stays open.
-"""
 
 CLOSE_TIMEOUT_S = 10.0
 """How long a client may take to read the remaining results, and again to read the final messages."""
@@ -332,8 +290,3 @@ class StreamConnection:
     async def _send(self, type_name: str, content: dict[str, Any] | None = None) -> None:
         self._check_connected()
         await self._socket.send_json({"type": type_name, **(content or {})})
-
-
-def ending_of(cause: Exception) -> Ending:
-    """Return the ending of the nearest base class of `cause` in ENDINGS."""
-    return next(ENDINGS[base] for base in type(cause).__mro__ if base in ENDINGS)

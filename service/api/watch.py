@@ -3,6 +3,7 @@
 import base64
 import io
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from spikewatch.service.api.dependencies import get_client, get_session
 from spikewatch.service.api.sessions import session_info
 from spikewatch.service.api.stream import send_error
 from spikewatch.service.errors import ServiceError, TooManyWatchers
-from spikewatch.service.inference.serialize import detection_messages
+from spikewatch.service.http.pieces import wait_for_disconnect
+from spikewatch.service.inference.serialize import window_message
 from spikewatch.service.inference.tracker import Tracks, update_tracks
 from spikewatch.service.inference.window import InputSlice, WindowResult
 from spikewatch.service.output.drawing import BACKGROUND, BOTH_COLOUR, OFF_COLOUR, ON_COLOUR
@@ -50,8 +52,7 @@ async def watch(socket: WebSocket, session_id: str) -> None:
 
 
 async def _raise_on_disconnect(socket: WebSocket) -> None:
-    while (message := await socket.receive())["type"] != "websocket.disconnect":
-        pass
+    message = await wait_for_disconnect(socket.receive)
     raise WebSocketDisconnect(message.get("code", 1006))
 
 
@@ -99,10 +100,9 @@ class ViewerConnection:
         ids = result.track_ids
         if ids is None:
             self._tracks, ids = update_tracks(self._tracks, result.detections)
-        boxes = detection_messages(result.detections, self._spec.class_names, ids)
-        window = self._session.to_message(result).model_dump()
-        window["detections"] = [box.model_dump() for box in boxes]
-        return {**window, "layer_rates": result.layer_rates}
+        labels, dropped = self._spec.class_names, self._session.dropped_windows
+        window = window_message(replace(result, track_ids=ids), labels, self._spec.training, dropped)
+        return {**window.model_dump(), "layer_rates": result.layer_rates}
 
     async def _slice_message(self, shared: SharedSlice, sensor_size: tuple[int, int]) -> dict[str, Any]:
         slice_ = shared.slice_

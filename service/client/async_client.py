@@ -10,11 +10,12 @@ from spikewatch.service.client.connection import CLOSE_TIMEOUT_S, SILENCE_LIMIT_
 from spikewatch.service.client.messages import Message
 from spikewatch.service.client.problems import error_from_response
 from spikewatch.service.client.replay import ReplayBuffer, ResultQueue
-from spikewatch.service.client.retry import RetryBudget
-from spikewatch.service.client.session import RemoteSession, RetryLater, make_http, request
+from spikewatch.service.client.retry import RetryBudget, RetryLater
+from spikewatch.service.client.session import RemoteSession, make_http, request
 from spikewatch.service.client.stream import ResumableStream
 from spikewatch.service.client.upload import AsyncClientUpload, UploadData
 from spikewatch.service.errors import ServiceError, SessionClosed
+from spikewatch.service.tasks import cancel_and_wait
 
 Bytes = Iterable[bytes] | AsyncIterable[bytes]
 
@@ -91,8 +92,7 @@ class AsyncClientSession:
                 yield result
             await sending
         finally:
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
+            await cancel_and_wait(sending)
 
     async def _send_all(self, chunks: Bytes) -> None:
         try:
@@ -118,8 +118,7 @@ class AsyncClientSession:
 
     async def abort(self) -> None:
         """End the session now, without waiting for results."""
-        self._running.cancel()
-        await asyncio.gather(self._running, return_exceptions=True)
+        await cancel_and_wait(self._running)
         with contextlib.suppress(Exception):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._remote.end(self._stream.next_seq)

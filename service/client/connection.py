@@ -10,6 +10,8 @@ from typing import Any
 import websockets
 from websockets.asyncio.client import ClientConnection
 
+from spikewatch.service.tasks import cancel_and_wait
+
 SILENCE_LIMIT_S = 50.0
 """A connection without any frame for longer is dropped: the service pings every 20 s by default."""
 
@@ -52,8 +54,7 @@ async def open_websocket(
         async with socket:
             yield socket
     finally:
-        watchdog.cancel()
-        await asyncio.gather(watchdog, return_exceptions=True)
+        await cancel_and_wait(watchdog)
 
 
 async def _drop_when_silent(socket: MonitoredConnection, limit_s: float) -> None:

@@ -1,10 +1,24 @@
 """The time limit of retries, and the delays between them."""
 
+import asyncio
 import random
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+A = TypeVar("A")
 
 INITIAL_DELAY_S = 0.25
 MAX_DELAY_S = 4.0
+
+
+class RetryLater(Exception):
+    """The service does not respond, or not yet; the message says how. The request can be retried."""
+
+
+class StreamStopped(Exception):
+    """The stream was stopped while it had no connection; the service ends its session when it is idle."""
 
 
 class RetryBudget:
@@ -46,3 +60,34 @@ class RetryBudget:
         """Return the delay before the next attempt; random, so that clients do not reconnect all at once."""
         pause_s, self._delay_s = self._delay_s, min(2 * self._delay_s, MAX_DELAY_S)
         return min(pause_s * random.uniform(0.5, 1.0), self.remaining_s)
+
+    async def retry(
+        self,
+        attempt: Callable[[], Awaitable[A]],
+        url: str,
+        failure: str,
+        stopping: asyncio.Event | None = None,
+    ) -> A:
+        """Return the result of the first attempt without RetryLater. The clock runs on until `stop`.
+
+        Raises:
+            ConnectionError: the budget is spent; the message has the last failure.
+            StreamStopped: `stopping` was set.
+        """
+        stopping = stopping or asyncio.Event()
+        self.start()
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), self.next_delay_s())
+            if stopping.is_set():
+                raise StreamStopped("interrupted without a connection; the session ends when it is idle")
+            if self.remaining_s == 0:
+                tried = f"; gave up after {self.limit_s:g} s" if self.limit_s > 0 else ""
+                raise ConnectionError(f"{url}: {failure}{tried}")
+            try:
+                async with asyncio.timeout(self.remaining_s):
+                    return await attempt()
+            except RetryLater as error:
+                failure = str(error)
+            except TimeoutError:
+                failure = "no answer"

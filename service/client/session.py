@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 
 from spikewatch.service.client.problems import error_from_response, problem_body
+from spikewatch.service.client.retry import RetryLater
 from spikewatch.service.errors import SessionClosed
 
 RETRYABLE_STATUS = (408, 429, 502, 503, 504)
@@ -18,10 +19,6 @@ RESPONSE_TIMEOUT_S = 30.0
 
 STATE_TIMEOUT_S = 5.0
 """Longest wait for the state of a session or upload: its request may go into a connection that is dead."""
-
-
-class RetryLater(Exception):
-    """The service does not respond, or not yet; the message says how. The request can be retried."""
 
 
 class RemoteSession:

@@ -1,7 +1,6 @@
 """Feeds a session with bytes and receives its messages, over as many connections as it takes."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
@@ -11,8 +10,9 @@ import websockets
 from spikewatch.service.client.connection import SILENCE_LIMIT_S, MonitoredConnection, open_websocket
 from spikewatch.service.client.messages import MessageHandler, MessageSink
 from spikewatch.service.client.retry import RetryBudget
-from spikewatch.service.client.session import RETRYABLE_STATUS, RemoteSession, RetryLater
+from spikewatch.service.client.session import RETRYABLE_STATUS, RemoteSession
 from spikewatch.service.errors import BadRequest
+from spikewatch.service.tasks import cancel_and_wait
 
 
 class ByteFeed(Protocol):
@@ -20,10 +20,6 @@ class ByteFeed(Protocol):
 
     def read_from(self, offset: int) -> AsyncIterator[bytes]:
         """Yield the bytes from `offset` on, at the pace of the source, up to the end of the stream."""
-
-
-class StreamStopped(Exception):
-    """The stream was stopped while it had no connection; the service ends its session when it is idle."""
 
 
 class ResumableStream:
@@ -100,8 +96,7 @@ class ResumableStream:
         except websockets.ConnectionClosed as error:
             ending = str(error)
         finally:
-            sender.cancel()
-            await asyncio.gather(sender, return_exceptions=True)
+            await cancel_and_wait(sender)
         if self._send_error is not None:
             raise self._send_error
         return ending
@@ -130,24 +125,6 @@ class ResumableStream:
 
     async def _reconnect(self, reason: str) -> int:
         """Retry until the session can be continued; return the offset of its next byte."""
-        budget, failure = self._retry, reason
-        if budget.limit_s > 0 and budget.untouched:
+        if self._retry.limit_s > 0 and self._retry.untouched:
             self._on_retry(reason)
-        budget.start()
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), budget.next_delay_s())
-            if self._stopping.is_set():
-                raise StreamStopped(
-                    "interrupted without a connection; the session ends when it is idle"
-                )  # no value
-            if budget.remaining_s == 0:
-                tried = f"; gave up after {budget.limit_s:g} s" if budget.limit_s > 0 else ""
-                raise ConnectionError(f"{self._session.url}: {failure}{tried}")
-            try:
-                async with asyncio.timeout(budget.remaining_s):
-                    return await self._session.reconnect()
-            except RetryLater as error:
-                failure = str(error)
-            except TimeoutError:
-                failure = "no answer"
+        return await self._retry.retry(self._session.reconnect, self._session.url, reason, self._stopping)

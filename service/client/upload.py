@@ -12,8 +12,8 @@ import httpx
 
 from spikewatch.service.client.messages import Message
 from spikewatch.service.client.problems import error_from_problem, error_from_response
-from spikewatch.service.client.retry import RetryBudget
-from spikewatch.service.client.session import RETRYABLE_STATUS, STATE_TIMEOUT_S, RetryLater, request
+from spikewatch.service.client.retry import RetryBudget, RetryLater
+from spikewatch.service.client.session import RETRYABLE_STATUS, STATE_TIMEOUT_S, request
 from spikewatch.service.errors import JobNotFound
 
 PART_BYTES = 4 << 20
@@ -69,7 +69,9 @@ class AsyncClientUpload:
                 async for window in self._send_part():
                     yield window
             except (httpx.TransportError, RetryLater) as error:
-                await self._reconnect(error)
+                reason = str(error) or type(error).__name__
+                self._offset = await self._retry.retry(self._find_offset, self._url, reason)
+                self._retry.stop()
 
     async def _send_part(self) -> AsyncIterator[Message]:
         """Send one part; yield the windows of its response."""
@@ -114,32 +116,18 @@ class AsyncClientUpload:
             return line
         return None
 
-    async def _reconnect(self, failure: Exception) -> None:
-        """Retry until the service names the next byte.
+    async def _find_offset(self) -> int:
+        """Return the offset of the next byte.
 
         Raises:
-            ConnectionError: no response within the retry budget.
+            RetryLater: the service does not respond.
             JobNotFound: the upload is lost.
         """
-        self._retry.start()
-        while True:
-            if self._retry.remaining_s == 0:
-                raise ConnectionError(f"{self._url}: {failure or type(failure).__name__}") from failure
-            await asyncio.sleep(self._retry.next_delay_s())
-            try:
-                response = await request(
-                    self._http, "GET", f"{self._url}/{self.job_id}", timeout=STATE_TIMEOUT_S
-                )
-            except RetryLater as error:
-                failure = error
-                continue
-            if response.status_code == 404 and self._next_seq == 0:
-                self._offset = 0  # the first request never arrived, or was rejected for lack of room
-            elif response.status_code == 404:
-                raise JobNotFound(f"{self._url}: upload {self.job_id} is lost after {self._next_seq} windows")
-            elif response.is_error:
-                raise error_from_response(response)
-            else:
-                self._offset = int(response.json()["accepted_bytes"])
-            self._retry.stop()
-            return
+        response = await request(self._http, "GET", f"{self._url}/{self.job_id}", timeout=STATE_TIMEOUT_S)
+        if response.status_code == 404 and self._next_seq == 0:
+            return 0  # the first request never arrived, or was rejected for lack of room
+        if response.status_code == 404:
+            raise JobNotFound(f"{self._url}: upload {self.job_id} is lost after {self._next_seq} windows")
+        if response.is_error:
+            raise error_from_response(response)
+        return int(response.json()["accepted_bytes"])

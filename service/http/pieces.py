@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 
 from fastapi import Response
 from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from spikewatch.service.errors import ServiceError
 from spikewatch.service.tasks import run_beside
@@ -37,22 +37,38 @@ class PiecesResponse(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the pieces; stop early when the client disconnects."""
         try:
-            await run_beside(self._send(send), _raise_on_disconnect(receive))
+            sending = send_pieces(send, self.status_code, self.raw_headers, self._pieces, self._timeout_s)
+            await run_beside(sending, _raise_on_disconnect(receive))
         except (TimeoutError, OSError, ClientDisconnect, ServiceError):
             return
 
-    async def _send(self, send: Send) -> None:
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        async for piece in self._pieces:
-            message = {"type": "http.response.body", "body": piece, "more_body": True}
-            await asyncio.wait_for(send(message), self._timeout_s)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+async def send_pieces(
+    send: Send,
+    status: int,
+    headers: Sequence[tuple[bytes, bytes]],
+    pieces: AsyncIterator[bytes],
+    timeout_s: float,
+) -> None:
+    """Send a response. Raises TimeoutError if the client does not take a piece within `timeout_s`."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    async for piece in pieces:
+        await asyncio.wait_for(
+            send({"type": "http.response.body", "body": piece, "more_body": True}), timeout_s
+        )
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _raise_on_disconnect(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+    await wait_for_disconnect(receive)
     raise ClientDisconnect
+
+
+async def wait_for_disconnect(receive: Receive) -> Message:
+    """Return the disconnect message of a request or WebSocket; messages before it are dropped."""
+    while not (message := await receive())["type"].endswith(".disconnect"):
+        pass
+    return message
 
 
 def results_response(

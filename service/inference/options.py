@@ -1,6 +1,7 @@
 """Options of a session, with defaults of the model for options that the client left out."""
 
 from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.model.spec import WINDOW_US, ModelSpec
@@ -33,7 +34,31 @@ class SessionOptions:
     window: WindowOptions
 
 
-def window_options(request: WindowRequest, spec: ModelSpec) -> WindowOptions:
+class SliceChoice(Protocol):
+    """Options that give the length of a slice; None: the model's."""
+
+    @property
+    def slice_us(self) -> int | None: ...
+    @property
+    def window(self) -> Literal["paper", "code"] | None: ...
+    @property
+    def slices(self) -> int | None: ...
+
+
+class WindowChoice(SliceChoice, Protocol):
+    """Options of a request or a command that give the window options."""
+
+    @property
+    def hop(self) -> int | None: ...
+    @property
+    def confidence(self) -> float: ...
+    @property
+    def iou(self) -> float: ...
+    @property
+    def track(self) -> bool: ...
+
+
+def window_options(request: WindowChoice, spec: ModelSpec) -> WindowOptions:
     """Return the window options of a request, with defaults of the model.
 
     Raises:
@@ -46,7 +71,7 @@ def window_options(request: WindowRequest, spec: ModelSpec) -> WindowOptions:
     return WindowOptions(slices, hop, request.confidence, request.iou, request.track)
 
 
-def slice_length_us(request: WindowRequest, spec: ModelSpec) -> int:
+def slice_length_us(request: SliceChoice, spec: ModelSpec) -> int:
     """Return the slice length of a request: explicit, a T-th of its window preset, or the default."""
     if request.window is not None:
         return WINDOW_US[request.window] // (request.slices or spec.slices)
@@ -72,3 +97,19 @@ def stream_options(
         on_time_jump=request.on_time_jump,
         window=window_options(request, spec),
     )
+
+
+def request_fields(options: SessionOptions) -> dict[str, Any]:
+    """Return the fields of a `WindowRequest` that would give these options again."""
+    window = options.window
+    return {
+        "width": options.width,
+        "height": options.height,
+        "slice_us": options.slice_us,
+        "slices": window.window_slices,
+        "hop": window.hop,
+        "confidence": window.confidence,
+        "iou": window.iou,
+        "track": window.track,
+        "on_time_jump": options.on_time_jump,
+    }

@@ -1,13 +1,10 @@
 """Sources of slices: bytes that a client sends, or a recording on disk."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
+from collections.abc import Iterator
+from typing import Protocol
 
 from spikewatch.ingest.errors import GeometryError
-from spikewatch.ingest.events import drop_warnings
-from spikewatch.ingest.recording import Recording, check_events
+from spikewatch.ingest.recording import Recording
 from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.ingest.slicing.slice_stream import SliceStream
 from spikewatch.ingest.slicing.slicer import Slice, TimeSlicer
@@ -49,58 +46,18 @@ class SliceSource(DropCounter, Protocol):
         """Yield the open slice, at the end of the stream."""
 
 
-class LiveSource:
+class LiveSource(SliceStream):
     """Slices of a live stream or an upload. `sensor_size` is used where the options name none."""
 
     def __init__(self, options: SessionOptions, sensor_size: SensorSize = (None, None)) -> None:
-        width, height = options.width or sensor_size[0], options.height or sensor_size[1]
-        self._stream = SliceStream(
+        super().__init__(
             options.format,
-            width,
-            height,
+            options.width or sensor_size[0],
+            options.height or sensor_size[1],
             options.slice_us,
             options.representation,
             on_time_jump=options.on_time_jump,
         )
-
-    @property
-    def sensor_size(self) -> SensorSize:
-        """Width and height in pixels, None while unknown."""
-        return self._stream.sensor_size
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        """Reason -> events or records dropped so far."""
-        return self._stream.decode_stats.dropped
-
-    @property
-    def discontinuities(self) -> int:
-        """Jumps in time so far."""
-        return self._stream.slicer_stats.discontinuities
-
-    def warnings(self) -> list[str]:
-        """Return doubts about the input so far, one line each."""
-        return drop_warnings(self._stream.decode_stats.events, self.dropped)
-
-    def check_events(self) -> None:
-        """Raise NoEventsError, at the end of the stream, if it had no event."""
-        check_events("the recording", self._stream.decode_stats, self.sensor_size)
-
-    def feed(self, data: bytes) -> Iterator[Slice]:
-        """Yield the slices that these bytes complete."""
-        return self._stream.feed(data)
-
-    def finish(self) -> Iterator[Slice]:
-        """Yield the open slice, at the end of the stream."""
-        return self._stream.finish()
-
-    def save(self) -> tuple[dict[str, Any], NDArray[Any] | None]:
-        """Return the state as plain values, and the frame [P,H,W] of the open slice."""
-        return self._stream.save()
-
-    def load(self, saved: Mapping[str, Any], frame: NDArray[Any] | None) -> None:
-        """Restore a state of `save`. Raises IngestError or ValueError if it does not fit the options."""
-        self._stream.load(saved, frame)
 
 
 class RecordingSource:
@@ -117,20 +74,11 @@ class RecordingSource:
             raise GeometryError(
                 f"{recording.path.name} does not name its sensor size; pass --width and --height"
             )
-        self.recording = recording
+        self.recording, self.format = recording, recording.format
+        self.sensor_size: SensorSize = recording.width, recording.height
         self._slicer = TimeSlicer(
             slice_us, recording.width, recording.height, representation, on_time_jump=on_time_jump
         )
-
-    @property
-    def sensor_size(self) -> SensorSize:
-        """Width and height in pixels."""
-        return self.recording.width, self.recording.height
-
-    @property
-    def format(self) -> str:
-        """Format of the recording."""
-        return self.recording.format
 
     @property
     def dropped(self) -> dict[str, int]:

@@ -11,20 +11,36 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-RgbImage = NDArray[np.uint8]
-
+from spikewatch.service.inference.images import RgbImage
 
 Colour = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
-
-
 Rectangle = tuple[int, int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 MIN_WIDTH_PX = 960
 """Small sensors are enlarged to at least this width."""
 
 NO_EVENT_VALUE = 127
 """The value of a pixel without events in a `latest_polarity` frame."""
+
+TEXT_FONT_PX, LABEL_FONT_PX, MIN_FONT_PX = 20, 16, 10
+
+BACKGROUND: Colour = (13, 17, 23)
+ON_COLOUR: Colour = (214, 232, 250)
+OFF_COLOUR: Colour = (58, 104, 168)
+BOTH_COLOUR: Colour = (250, 250, 250)
+CAPTION_BACKGROUND: Colour = (22, 27, 34)
+TEXT_COLOUR: Colour = (230, 237, 243)
+BANNER_COLOUR: Colour = (240, 228, 66)
+
+LABEL_COLOURS: Mapping[str, Colour] = MappingProxyType(
+    {"car": (240, 160, 20), "pedestrian": (0, 200, 140), "person": (0, 200, 140)}
+)
+"""Orange and bluish green, after Okabe and Ito's palette, which the colour-blind can tell apart."""
+
+FALLBACK_COLOURS: tuple[Colour, ...] = ((204, 121, 167), (213, 94, 0), (240, 228, 66), (120, 190, 255))
+"""Purple, vermilion, yellow and sky blue of the same palette, for all other labels."""
 
 
 def integer_scale(sensor_width: int) -> int:
@@ -163,12 +179,6 @@ def training_banner(training: str) -> str:
     )
 
 
-Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-TEXT_FONT_PX, LABEL_FONT_PX, MIN_FONT_PX = 20, 16, 10
-
-
 def draw_banner(text: str, width: int) -> RgbImage:
     """A bright band across the whole picture."""
     band = Image.new("RGB", (width, TEXT_FONT_PX + 14), BANNER_COLOUR)
@@ -216,37 +226,6 @@ def _fitting_font(canvas: ImageDraw.ImageDraw, text: str, max_width: float) -> F
 def load_font(size_px: int) -> Font:
     """Pillow's own scalable font: the same on every machine."""
     return ImageFont.load_default(size_px)
-
-
-BACKGROUND: Colour = (13, 17, 23)
-
-
-ON_COLOUR: Colour = (214, 232, 250)
-
-
-OFF_COLOUR: Colour = (58, 104, 168)
-
-
-BOTH_COLOUR: Colour = (250, 250, 250)
-
-
-CAPTION_BACKGROUND: Colour = (22, 27, 34)
-
-
-TEXT_COLOUR: Colour = (230, 237, 243)
-
-
-BANNER_COLOUR: Colour = (240, 228, 66)
-
-
-LABEL_COLOURS: Mapping[str, Colour] = MappingProxyType(
-    {"car": (240, 160, 20), "pedestrian": (0, 200, 140), "person": (0, 200, 140)}
-)
-"""Orange and bluish green, after Okabe and Ito's palette, which the colour-blind can tell apart."""
-
-
-FALLBACK_COLOURS: tuple[Colour, ...] = ((204, 121, 167), (213, 94, 0), (240, 228, 66), (120, 190, 255))
-"""Purple, vermilion, yellow and sky blue of the same palette, for all other labels."""
 
 
 def label_colour(label: str) -> Colour:

@@ -9,22 +9,18 @@ from typing import Annotated, Any, cast
 
 import torch
 from pydantic import ConfigDict, Field, PlainSerializer, TypeAdapter, with_config
-from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from spikewatch.ingest.errors import IngestError
 from spikewatch.ingest.slicing.slicer import TimeSlicer
 from spikewatch.model.detector import Detector
-from spikewatch.model.errors import ModelError
 from spikewatch.model.spec import MAX_SLICES
-from spikewatch.service.errors import InvalidSnapshot, ServiceError
-from spikewatch.service.inference.options import SessionOptions, stream_options
+from spikewatch.service.inference.options import SessionOptions, request_fields, stream_options
 from spikewatch.service.inference.slice_runner import SliceRunner
 from spikewatch.service.inference.window import WindowState
 from spikewatch.service.model_catalog import ModelFingerprint, check_compatible
 from spikewatch.service.schemas import WindowRequest
-from spikewatch.service.snapshots.encoding import MALFORMED_ERRORS, decode_text, encode, from_json, to_json
+from spikewatch.service.snapshots.encoding import decode_text, encode, from_json, rejecting_malformed, to_json
 from spikewatch.service.snapshots.schema import BufferedSlice, SavedSlicer
 from spikewatch.service.snapshots.sequence import load_sequence, save_sequence
 from spikewatch.service.snapshots.validation import check_sequence
@@ -62,17 +58,7 @@ def encode_stream(
     window, buffered, tensors = save_sequence(runner.engine, runner.sequence)
     if frame is not None:
         tensors["open_slice"] = torch.from_numpy(frame)
-    request = WindowRequest.model_construct(
-        width=options.width,
-        height=options.height,
-        slice_us=options.slice_us,
-        slices=options.window.window_slices,
-        hop=options.window.hop,
-        confidence=options.window.confidence,
-        iou=options.window.iou,
-        track=options.window.track,
-        on_time_jump=options.on_time_jump,
-    )
+    request = WindowRequest.model_construct(**request_fields(options))
     metadata = StreamSnapshot(fingerprint, request, cast(SavedSlicer, saved_slicer), window, buffered)
     return encode(OWNER, to_json(_ADAPTER, metadata), tensors)
 
@@ -102,7 +88,7 @@ def decode_stream(data: bytes, detector: Detector, fingerprint: ModelFingerprint
     Raises:
         InvalidSnapshot: `data` is corrupt, or of other weights, another runtime or another version.
     """
-    try:
+    with rejecting_malformed("snapshot of a stream"):
         tensors = load(bytes(data))
         text = decode_text(OWNER, data)
         check_compatible(json.loads(text)["identity"], fingerprint, "detector")
@@ -111,10 +97,6 @@ def decode_stream(data: bytes, detector: Detector, fingerprint: ModelFingerprint
         check_sequence(metadata.window, len(metadata.buffered), tensors, detector, options.window)
         decoded = DecodedStream(metadata, tensors, options)
         decoded.load_slicer(make_slicer(options))
-    except InvalidSnapshot:
-        raise
-    except (SafetensorError, ModelError, IngestError, ServiceError, *MALFORMED_ERRORS) as error:
-        raise InvalidSnapshot(f"not a usable snapshot of a stream: {str(error)[:500]}") from error
     return decoded
 
 

@@ -160,43 +160,24 @@ def _spool(chunks: Iterator[bytes], stack: ExitStack) -> Path:
     return path
 
 
-class ByteSource:
+class ByteSource(LiveSource):
     """Slices of a binary file or pipe, which is read once."""
 
     def __init__(
         self, read: Callable[[int], bytes], head: bytes, options: SessionOptions, length: int | None
     ) -> None:
+        super().__init__(options)
         self.format = options.format
         self._read, self._head, self._length = read, head, length
         self._position = 0
-        self._stream = LiveSource(options)
-
-    @property
-    def sensor_size(self) -> SensorSize:
-        """Width and height in pixels, None until the header names them."""
-        return self._stream.sensor_size
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        """Reason -> events or records dropped so far."""
-        return self._stream.dropped
-
-    @property
-    def discontinuities(self) -> int:
-        """Jumps in time so far."""
-        return self._stream.discontinuities
-
-    def warnings(self) -> list[str]:
-        """Return doubts about the input so far, one line each."""
-        return self._stream.warnings()
 
     def slices(self) -> Iterator[Slice]:
         """Yield all slices, with the last, unfinished one; NoEventsError if there was no event."""
         for chunk in chain([self._head], iter(lambda: self._read(CHUNK_BYTES), b"")):
             self._position += len(chunk)
-            yield from self._stream.feed(chunk)
-        self._stream.check_events()
-        yield from self._stream.finish()
+            yield from self.feed(chunk)
+        self.check_events()
+        yield from self.finish()
 
     def progress(self) -> float | None:
         """Return the share that has been read, or None for a pipe."""
@@ -212,16 +193,9 @@ class ArraySource:
         self._events = events
         self._slicer = make_slicer(options)
         self._position = 0
-
-    @property
-    def sensor_size(self) -> SensorSize:
-        """Width and height in pixels."""
-        return self._slicer.width, self._slicer.height
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        """Return no counts: an event off the sensor is an error."""
-        return {}
+        self.sensor_size: SensorSize = self._slicer.width, self._slicer.height
+        self.dropped: dict[str, int] = {}
+        """Always empty: an event off the sensor is an error."""
 
     @property
     def discontinuities(self) -> int:

@@ -2,21 +2,25 @@
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikewatch.atomic_file import atomic_write
 from spikewatch.model.energy.degradation import SATURATED_ABOVE, SILENT_BELOW
+from spikewatch.model.energy.formulas import Energy, OperationCosts
 from spikewatch.model.energy.report import EnergyReport, LayerReport
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.output.drawing import training_banner
-from spikewatch.service.plotting import new_figure, require_matplotlib
+from spikewatch.service.plotting import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EnergyRow = dict[str, Any]
+
+INCHES_PER_LAYER = 0.17
+DEGRADATION_COLOURS = {None: "#3a6ea8", "silent": "#d55e00", "saturated": "#cc79a7"}
+ANN_COLOUR = "#b8c0c8"
 
 
 def energy_ratio(ann_mj: float, snn_mj: float) -> float | None:
@@ -26,8 +30,7 @@ def energy_ratio(ann_mj: float, snn_mj: float) -> float | None:
 
 def layer_row(layer: LayerReport, report: EnergyReport) -> EnergyRow:
     """One layer as plain values; operations and millijoules are for one window of T slices."""
-    kernel, costs = layer.layer.kernel, report.costs
-    snn_mj, ann_mj = layer.formula.spiking_mj(costs), layer.formula.as_ann_mj(costs)
+    kernel = layer.layer.kernel
     return {
         "layer": layer.layer.name,
         "in_channels": kernel.in_channels,
@@ -40,28 +43,31 @@ def layer_row(layer: LayerReport, report: EnergyReport) -> EnergyRow:
         "out_height": layer.layer.out_height,
         "out_width": layer.layer.out_width,
         "firing_rate": layer.firing_rate,
-        "ac": layer.exact.ac,
-        "ac_formula": layer.formula.ac,
-        "mac": layer.formula.mac,
-        "ann_mac": layer.formula.ann_mac,
-        "snn_mj": snn_mj,
-        "snn_exact_mj": layer.exact.spiking_mj(costs),
-        "ann_mj": ann_mj,
-        "ratio": energy_ratio(ann_mj, snn_mj),
+        **_operation_columns(layer.formula, layer.exact, report.costs),
         "degradation": layer.degradation,
     }
 
 
 def total_row(report: EnergyReport) -> EnergyRow:
     """Sums over the layers, for one window of T slices."""
-    formula, exact, costs = report.formula, report.exact, report.costs
-    snn_mj, ann_mj = formula.spiking_mj(costs), formula.as_ann_mj(costs)
+    costs, operations = report.costs, _operation_columns(report.formula, report.exact, report.costs)
+    ann_once_mj = operations["ann_mj"] / report.slices
     return {
         "slices": report.slices,
         "d_max": report.d_max,
         "windows": report.windows,
         "mac_pj": costs.mac_pj,
         "ac_pj": costs.ac_pj,
+        **operations,
+        "ann_once_mj": ann_once_mj,
+        "ratio_once": energy_ratio(ann_once_mj, operations["snn_mj"]),
+        "degraded_layers": report.degraded,
+    }
+
+
+def _operation_columns(formula: Energy, exact: Energy, costs: OperationCosts) -> EnergyRow:
+    snn_mj, ann_mj = formula.spiking_mj(costs), formula.as_ann_mj(costs)
+    return {
         "ac": exact.ac,
         "ac_formula": formula.ac,
         "mac": formula.mac,
@@ -70,9 +76,6 @@ def total_row(report: EnergyReport) -> EnergyRow:
         "snn_exact_mj": exact.spiking_mj(costs),
         "ann_mj": ann_mj,
         "ratio": energy_ratio(ann_mj, snn_mj),
-        "ann_once_mj": ann_mj / report.slices,
-        "ratio_once": energy_ratio(ann_mj / report.slices, snn_mj),
-        "degraded_layers": report.degraded,
     }
 
 
@@ -82,53 +85,25 @@ def energy_json(report: EnergyReport, spec: ModelSpec) -> EnergyRow:
     return {"model": spec.name, "training": spec.training, "totals": total_row(report), "layers": rows}
 
 
+def write_energy_report(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
+    """Write the report in the format of the file name's ending; the file appears when it is whole."""
+    with atomic_write(path) as partial:
+        match path.suffix:
+            case ".csv":
+                _write_csv(partial, report, spec)
+            case ".json":
+                partial.write_text(json.dumps(energy_json(report, spec), indent=1) + "\n")
+            case _:
+                subtitle = f"{spec.name}: {training_banner(spec.training)}"
+                plot_energy(report, subtitle).savefig(partial, format="png", dpi=110)
+
+
 def _write_csv(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
     rows = [layer_row(layer, report) | {"training": spec.training} for layer in report.layers]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, rows[0].keys())
         writer.writeheader()
         writer.writerows(rows)
-
-
-def _write_json(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
-    path.write_text(json.dumps(energy_json(report, spec), indent=1) + "\n")
-
-
-def _write_png(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
-    plot_energy(report, f"{spec.name}: {training_banner(spec.training)}").savefig(path, format="png", dpi=110)
-
-
-WRITERS: dict[str, Callable[[Path, EnergyReport, ModelSpec], None]] = {
-    ".csv": _write_csv,
-    ".json": _write_json,
-    ".png": _write_png,
-}
-"""By the ending of the file."""
-
-
-def check_dependencies(paths: list[Path]) -> None:
-    """Find out before a long run that a plot cannot be drawn.
-
-    Raises:
-        BadRequest: matplotlib is not installed.
-    """
-    if any(path.suffix == ".png" for path in paths):
-        require_matplotlib()
-
-
-def write_energy_report(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
-    """Write the report in the form that the ending asks for; the file appears when it is whole."""
-    with atomic_write(path) as partial:
-        WRITERS[path.suffix](partial, report, spec)
-
-
-INCHES_PER_LAYER = 0.17
-
-
-DEGRADATION_COLOURS = {None: "#3a6ea8", "silent": "#d55e00", "saturated": "#cc79a7"}
-
-
-ANN_COLOUR = "#b8c0c8"
 
 
 def plot_energy(report: EnergyReport, subtitle: str) -> "Figure":

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +19,19 @@ from spikewatch.model.training.evaluation.metrics import (
     Score,
 )
 from spikewatch.service.output.drawing import training_banner
-from spikewatch.service.plotting import new_figure, require_matplotlib
-from spikewatch.service.reports.misses import FrameLoader
+from spikewatch.service.plotting import new_figure
+from spikewatch.service.reports.misses import FrameLoader, misses_page
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+LINE_COLOURS = ("#e69f00", "#009e73", "#0072b2", "#cc79a7", "#d55e00", "#56b4e9", "#f0c000", "#000000")
+"""Okabe and Ito's palette, which the colour-blind can tell apart."""
+
+LINE_STYLES = ("-", "--", ":", "-.")
+"""Classes beyond the palette repeat its colours in another style."""
+
+MAX_LEGEND_ENTRIES = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +165,23 @@ def _curve_json(curve: PrecisionRecallCurve) -> dict[str, Any]:
     }
 
 
-ReportWriter = Callable[[Path, Evaluation, ReportContext, FrameLoader], None]
+def write_evaluation_report(
+    path: Path, evaluation: Evaluation, context: ReportContext, load_frame: FrameLoader
+) -> None:
+    """Write the format of the file name's ending, atomically. load_frame: for pictures of misses."""
+    with atomic_write(path) as partial:
+        match path.suffix:
+            case ".json":
+                partial.write_text(json.dumps(evaluation_json(evaluation, context), indent=1) + "\n")
+            case ".csv":
+                _write_csv(partial, evaluation, context)
+            case ".png":
+                _write_png(partial, evaluation, context)
+            case _:
+                _write_html(partial, evaluation, context, load_frame)
 
 
-def _write_json(path: Path, evaluation: Evaluation, context: ReportContext, load_frame: FrameLoader) -> None:
-    path.write_text(json.dumps(evaluation_json(evaluation, context), indent=1) + "\n")
-
-
-def _write_csv(path: Path, evaluation: Evaluation, context: ReportContext, load_frame: FrameLoader) -> None:
+def _write_csv(path: Path, evaluation: Evaluation, context: ReportContext) -> None:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(("class", "iou", "recall", "precision", "confidence", "model", "training"))
@@ -175,7 +191,7 @@ def _write_csv(path: Path, evaluation: Evaluation, context: ReportContext, load_
                 writer.writerow((curve.name, curve.iou, *numbers, context.source_name, context.training))
 
 
-def _write_png(path: Path, evaluation: Evaluation, context: ReportContext, load_frame: FrameLoader) -> None:
+def _write_png(path: Path, evaluation: Evaluation, context: ReportContext) -> None:
     title = f"{context.dataset}, {context.split}\n{context.headline}"
     if evaluation.false_boxes is not None:
         title += f"\nfalse boxes: {false_boxes_text(evaluation.false_boxes)}"
@@ -183,51 +199,11 @@ def _write_png(path: Path, evaluation: Evaluation, context: ReportContext, load_
 
 
 def _write_html(path: Path, evaluation: Evaluation, context: ReportContext, load_frame: FrameLoader) -> None:
-    from spikewatch.service.reports.misses import misses_page
-
     headline = context.headline
     if evaluation.false_boxes is not None:
         headline += f". False boxes: {false_boxes_text(evaluation.false_boxes)}"
     page = misses_page(evaluation, f"{context.dataset}, {context.split}", headline, load_frame)
     path.write_text(page, encoding="utf-8")
-
-
-WRITERS: dict[str, ReportWriter] = {
-    ".json": _write_json,
-    ".csv": _write_csv,
-    ".png": _write_png,
-    ".html": _write_html,
-}
-"""By the ending of the file."""
-
-
-def check_dependencies(paths: list[Path]) -> None:
-    """Find out before a long run that a plot cannot be drawn.
-
-    Raises:
-        BadRequest: matplotlib is not installed.
-    """
-    if any(path.suffix == ".png" for path in paths):
-        require_matplotlib()
-
-
-def write_evaluation_report(
-    path: Path, evaluation: Evaluation, context: ReportContext, load_frame: FrameLoader
-) -> None:
-    """Write the format of the file name's ending, atomically. load_frame: for pictures of misses."""
-    with atomic_write(path) as partial:
-        WRITERS[path.suffix](partial, evaluation, context, load_frame)
-
-
-LINE_COLOURS = ("#e69f00", "#009e73", "#0072b2", "#cc79a7", "#d55e00", "#56b4e9", "#f0c000", "#000000")
-"""Okabe and Ito's palette, which the colour-blind can tell apart."""
-
-
-LINE_STYLES = ("-", "--", ":", "-.")
-"""Classes beyond the palette repeat its colours in another style."""
-
-
-MAX_LEGEND_ENTRIES = 24
 
 
 def plot_curves(score: Score, title: str) -> "Figure":

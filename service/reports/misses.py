@@ -15,10 +15,8 @@ from spikewatch.model.training.datasets.labelled_recording import LabelledRecord
 from spikewatch.model.training.evaluation.evaluation import Evaluation
 from spikewatch.model.training.evaluation.misses import HIT_IOU, MIN_CONFIDENCE, Miss, worst_misses
 from spikewatch.model.training.evaluation.scored_image import ScoredImage
-from spikewatch.service.inference.images import read_image
+from spikewatch.service.inference.images import RgbImage, read_image
 from spikewatch.service.output.drawing import BANNER_COLOUR, TEXT_COLOUR, Colour, event_image
-
-RgbImage = NDArray[np.uint8]
 
 FrameLoader = Callable[[ScoredImage], tuple[str, RgbImage]]
 """Returns the name of an image's source, and its pixels, uint8 [H,W,3]."""
@@ -91,7 +89,6 @@ def data_url(png: bytes) -> str:
 MAX_SHOWN = 24
 """Pictures of each kind."""
 
-
 _PAGE_TEMPLATE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -117,7 +114,6 @@ label are seen.</p>
 {missed}
 </html>
 """
-
 
 _FIGURE_TEMPLATE = '<figure><img src="{picture}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 

@@ -226,10 +226,14 @@ class SessionManager:
     def _check_new_session(self, session_id: str, client: Principal) -> None:
         if session_id in self.sessions and not self.draining:
             raise SessionExists(f"session {session_id} is already open")
-        self.check_capacity(client)
+        self._check_limits(client)
 
-    def check_capacity(self, client: Principal) -> None:
-        """Raise Draining, TooManyKeySessions or TooManySessions if the client may open no more sessions."""
+    def check_capacity(self, client: Principal, entry: ModelEntry) -> None:
+        """Raise the errors of `create` that are known before the model is loaded."""
+        self._check_limits(client)
+        self.models.check_capacity(entry)
+
+    def _check_limits(self, client: Principal) -> None:
         if self.draining:
             raise Draining(f"the service is stopping; retry after {Draining.retry_after_s} s")
         client.check_session_limit(self.sessions)
@@ -270,9 +274,7 @@ class SessionManager:
             for session in list(self.sessions.values()):
                 try:
                     self._maintain(session)
-                except (
-                    Exception
-                ):  # Caught because a fault in one session must not stop maintenance of the others.
+                except Exception:  # a fault in one session must not stop maintenance of the others
                     log.exception("maintenance of a session failed", extra={"session": session.id})
 
     def _maintain(self, session: Session) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TypeVar
 
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from spikewatch.ingest.errors import GeometryError, IngestError
 from spikewatch.ingest.slicing.slicer import Slice
 from spikewatch.model.letterbox import Letterbox
+from spikewatch.model.spec import ModelSpec
 from spikewatch.service.errors import PayloadTooLarge, ServiceError
 from spikewatch.service.inference.engine import Engine, SequenceState
 from spikewatch.service.inference.options import SessionOptions
@@ -20,7 +22,7 @@ from spikewatch.service.inference.serialize import window_message
 from spikewatch.service.inference.sources import LiveSource, SliceSource
 from spikewatch.service.inference.totals import TotalsAccumulator
 from spikewatch.service.inference.window import InputSlice, WindowResult, prepare_slice
-from spikewatch.service.schemas import Totals, Window
+from spikewatch.service.schemas import Totals
 from spikewatch.service.sessions.activity import ActivityTracker, Notifications
 from spikewatch.service.sessions.drops import DropReporter
 from spikewatch.service.sessions.feeder import SliceBudget, SliceFeeder
@@ -151,11 +153,8 @@ class Session:
         async with self._feeder.lock:
             await self._feeder.feed(slices, budget)
 
-    async def run_on_worker(self, action: Callable[[Engine], B]) -> B:
-        """Run `action` on the worker thread after all slices queued so far; return its result."""
-        return await self._submit_command(action)
-
-    def _submit_command(self, action: Callable[[Engine], B]) -> "asyncio.Future[B]":
+    def run_on_worker(self, action: Callable[[Engine], B]) -> "asyncio.Future[B]":
+        """Run `action` on the worker thread after all slices queued so far."""
         self.lifecycle.check_open()
         command = Command(action)
         self.inbox.put(command)
@@ -176,7 +175,7 @@ class Session:
         async with self._feeder.lock:
             await self._feeder.drain()
             loop_side = on_loop()
-            worker_side = self._submit_command(lambda engine: on_worker(engine, loop_side))
+            worker_side = self.run_on_worker(lambda engine: on_worker(engine, loop_side))
         return await worker_side
 
     async def restore_source(
@@ -189,7 +188,7 @@ class Session:
         async with self._feeder.lock:
             await self._feeder.clear()
             with self._drops.replacing_counts():
-                await self._submit_command(on_worker)
+                await self.run_on_worker(on_worker)
                 self.source, self.accepted_bytes = source, accepted_bytes
             self.lifecycle.record_change()
 
@@ -259,23 +258,14 @@ class Session:
                 self.sequence = SequenceState(self.slot, self.detector, (width, height), self.options.window)
         return self.sequence
 
-    def to_message(self, result: WindowResult) -> Window:
-        """Return a result as it is sent to clients."""
-        spec = self.model.spec
-        return window_message(result, spec.class_names, spec.training, self.dropped_windows)
-
     def to_json(self, result: WindowResult) -> bytes:
-        """Return the same as JSON; the outbox keeps it."""
-        return self.to_message(result).model_dump_json().encode()
+        """Return a result as the message that clients receive; the outbox keeps it."""
+        return _encode_window(result, self.model.spec, self.dropped_windows)
 
     def final_results(self) -> FinalResults:
         """Return the results that the client may still request after the end."""
-        spec, dropped = self.model.spec, self.dropped_windows
-
-        def to_json(result: WindowResult) -> bytes:  # refers to no part of the session, which may go
-            message = window_message(result, spec.class_names, spec.training, dropped)
-            return message.model_dump_json().encode()
-
+        # refers to no part of the session, which may go
+        to_json = partial(_encode_window, spec=self.model.spec, dropped_windows=self.dropped_windows)
         return FinalResults(*self.outbox.kept(), self.current_totals(), to_json)
 
     def current_totals(self) -> Totals:
@@ -308,3 +298,8 @@ class Session:
                 self._notify_worker()
                 return
             await self._space_available.wait()
+
+
+def _encode_window(result: WindowResult, spec: ModelSpec, dropped_windows: int) -> bytes:
+    message = window_message(result, spec.class_names, spec.training, dropped_windows)
+    return message.model_dump_json().encode()

@@ -2,17 +2,33 @@
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 from pydantic import TypeAdapter
+from safetensors import SafetensorError
 from safetensors.torch import save
 from torch import Tensor
 
+from spikewatch.ingest.errors import IngestError
+from spikewatch.model.errors import StateError
+from spikewatch.service.errors import InvalidSnapshot, ServiceError
+
 A = TypeVar("A")
 
-MALFORMED_ERRORS = (KeyError, TypeError, ValueError, AttributeError, RecursionError, struct.error)
-"""Raised by `decode_text` and by readers of its result for bytes that are not a snapshot."""
+_MALFORMED_ERRORS = (KeyError, TypeError, ValueError, AttributeError, RecursionError, struct.error)
+
+
+@contextmanager
+def rejecting_malformed(what: str) -> Iterator[None]:
+    """Raise InvalidSnapshot for every error of a block that decodes bytes which may be anything."""
+    try:
+        yield
+    except InvalidSnapshot:
+        raise
+    except (SafetensorError, StateError, IngestError, ServiceError, *_MALFORMED_ERRORS) as error:
+        raise InvalidSnapshot(f"not a usable {what}: {str(error)[:500]}") from error
 
 
 def encode(owner: str, text: str, tensors: Mapping[str, Tensor]) -> bytes:

@@ -10,22 +10,19 @@ from dataclasses import dataclass, replace
 from typing import TypeVar, cast
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from spikewatch.ingest.errors import IngestError
 from spikewatch.model.detector import Detector
-from spikewatch.model.errors import StateError
 from spikewatch.model.spec import ModelSpec
-from spikewatch.service.errors import BadRequest, InvalidSnapshot, ServiceError, SnapshotFailed
+from spikewatch.service.errors import BadRequest, SnapshotFailed
 from spikewatch.service.inference.engine import Engine, SequenceState
-from spikewatch.service.inference.options import SessionOptions, session_options
+from spikewatch.service.inference.options import SessionOptions, request_fields, session_options
 from spikewatch.service.inference.sources import LiveSource
 from spikewatch.service.model_catalog import ModelFingerprint, check_compatible
 from spikewatch.service.schemas import SessionRequest
 from spikewatch.service.sessions.session import Session
-from spikewatch.service.snapshots.encoding import MALFORMED_ERRORS, decode_text, encode
+from spikewatch.service.snapshots.encoding import decode_text, encode, rejecting_malformed
 from spikewatch.service.snapshots.schema import SavedStream, SessionSnapshot
 from spikewatch.service.snapshots.sequence import load_sequence, save_sequence
 from spikewatch.service.snapshots.validation import check_snapshot
@@ -104,10 +101,8 @@ async def take_snapshot(session: Session) -> Snapshot:
 
 def read_fingerprint(data: bytes) -> ModelFingerprint:
     """Return the model fingerprint stored in a snapshot. Raises InvalidSnapshot if there is none."""
-    try:
+    with rejecting_malformed("snapshot"):
         return dict(json.loads(decode_text("session", data))["identity"])
-    except MALFORMED_ERRORS as error:
-        raise InvalidSnapshot(f"not a usable snapshot: {str(error)[:500]}") from error
 
 
 def read_snapshot(data: bytes, detector: Detector, fingerprint: ModelFingerprint) -> Snapshot:
@@ -116,17 +111,13 @@ def read_snapshot(data: bytes, detector: Detector, fingerprint: ModelFingerprint
     Raises:
         InvalidSnapshot: `data` is corrupt, or of other weights, geometry or version.
     """
-    try:
+    with rejecting_malformed("snapshot"):
         tensors = load(data)
         text = decode_text("session", data)
         check_compatible(json.loads(text)["identity"], fingerprint, "service")
         snapshot = Snapshot(SessionSnapshot.from_json(text), tensors)
         check_snapshot(snapshot.metadata, tensors, detector, snapshot.options(detector.spec))
         make_source(snapshot, detector.spec)
-    except InvalidSnapshot:
-        raise
-    except (SafetensorError, StateError, IngestError, ServiceError, *MALFORMED_ERRORS) as error:
-        raise InvalidSnapshot(f"not a usable snapshot: {str(error)[:500]}") from error
     return snapshot
 
 
@@ -198,19 +189,8 @@ def _save_feed_side(session: Session) -> _FeedSide:
         raise BadRequest(f"session {session.id} has no state yet: its sensor size is not known; send bytes")
     stream, frame = source.save()
     width, height = source.sensor_size
-    request = SessionRequest.model_construct(
-        format=options.format,
-        width=width,
-        height=height,
-        slice_us=options.slice_us,
-        slices=options.window.window_slices,
-        hop=options.window.hop,
-        policy=options.policy,
-        on_time_jump=options.on_time_jump,
-        confidence=options.window.confidence,
-        iou=options.window.iou,
-        track=options.window.track,
-    )
+    fields = request_fields(options) | {"width": width, "height": height}
+    request = SessionRequest.model_construct(format=options.format, policy=options.policy, **fields)
     return _FeedSide(
         request,
         session.accepted_bytes,

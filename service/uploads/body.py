@@ -8,7 +8,14 @@ from contextlib import suppress
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from spikewatch.service.errors import BadRequest, Draining, PayloadTooLarge, RequestTimeout
+from spikewatch.service.errors import (
+    BadRequest,
+    ClientDisconnected,
+    Draining,
+    PayloadTooLarge,
+    RequestTimeout,
+)
+from spikewatch.service.http.pieces import wait_for_disconnect
 from spikewatch.service.http.request_body import BodyDeadline
 from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.tasks import cancel_when
@@ -129,8 +136,7 @@ class UploadBody:
             await self._wait_for_disconnect(request)
 
     async def _wait_for_disconnect(self, request: Request) -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
+        await wait_for_disconnect(request.receive)
         self._on_disconnect(request)
 
     def _leave_request(self, end: bytes | None) -> None:
@@ -147,6 +153,10 @@ class UploadBody:
         if self.length is not None and total > self.length:
             self.stop_reading()  # the upload counts as complete, and would wait for the rest of this body
             raise BadRequest(f"got {total} bytes of an upload, expected the announced {self.length}")
+
+    def disconnected_error(self) -> ClientDisconnected:
+        """Return the error of an upload that ends because its client has gone."""
+        return ClientDisconnected(f"the client disconnected after {self.accepted_bytes} bytes")
 
     def _draining_error(self) -> Draining:
         return Draining(f"the service stopped after {self.accepted_bytes} bytes; send the upload again")

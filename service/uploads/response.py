@@ -1,12 +1,13 @@
 """Streaming response to an upload that is still being received."""
 
-import asyncio
+from contextlib import suppress
 
 from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from spikewatch.service.errors import ResultsExpired
+from spikewatch.service.http.pieces import send_pieces
 from spikewatch.service.uploads.upload import Upload
 
 
@@ -34,13 +35,9 @@ class UploadResponse(Response):
             (b"content-type", b"application/x-ndjson"),
             (b"location", f"{scope.get('root_path', '')}/v1/detections/{self._upload.job_id}".encode()),
         ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        lines = self._upload.stream_lines(self._request, self._seq)
         try:
-            async for line in self._upload.stream_lines(self._request, self._seq):
-                message = {"type": "http.response.body", "body": line, "more_body": True}
-                await asyncio.wait_for(send(message), self._timeout_s)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except (TimeoutError, OSError, ClientDisconnect, ResultsExpired):
-            pass
+            with suppress(TimeoutError, OSError, ClientDisconnect, ResultsExpired):
+                await send_pieces(send, 200, headers, lines, self._timeout_s)
         finally:
             await self._upload.detach(self._request)

@@ -4,47 +4,32 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing, suppress
-from functools import partial
+from contextlib import suppress
 from typing import NamedTuple
 
 from fastapi import Request
 
-from spikewatch.ingest.formats.header import MAX_HEADER_BYTES
-from spikewatch.ingest.open import sniff
 from spikewatch.service.auth.access import Authenticator
 from spikewatch.service.auth.principal import Principal
 from spikewatch.service.errors import (
     BadRequest,
-    ClientDisconnected,
     Draining,
     InternalError,
     SessionClosed,
 )
 from spikewatch.service.http.problems import to_problem
-from spikewatch.service.inference.options import SessionOptions, stream_options
-from spikewatch.service.inference.sources import RecordingSource, SliceSource
 from spikewatch.service.inference.window import WindowResult
 from spikewatch.service.schemas import JobInfo, JobState, Summary
 from spikewatch.service.session_manager.manager import SessionManager
-from spikewatch.service.sessions.feeder import SliceBudget
 from spikewatch.service.sessions.resume import ReplayLog, check_available, check_offset
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.tasks import cancel_and_wait
-from spikewatch.service.uploads.admission import SessionAdmission
 from spikewatch.service.uploads.body import POLL_S, UploadBody
+from spikewatch.service.uploads.detection import RecordingDetection
 from spikewatch.service.uploads.query import RESUME_FIELDS, UploadQuery, declared_length
-from spikewatch.service.uploads.session_run import FeedCoroutine, make_summary, run_to_completion
 from spikewatch.service.uploads.spool import Spool
 
 log = logging.getLogger("spikewatch.uploads")
-
-SNIFF_BYTES = MAX_HEADER_BYTES + 2
-WATCHER_TIMEOUT_S = 10.0
-"""How long a watched upload waits for its first watcher."""
-
-SPOOLED_FORMATS = ("hdf5", "aedat4")
-"""Formats that need random access; their uploads are spooled to disk first."""
 
 
 class ResultLine(NamedTuple):
@@ -71,16 +56,13 @@ class Upload:
         self.finished_s: float | None = None
         self.resumable = query.job_id is not None
         self._manager = manager
-        self._spool = spool
         self._client = client
         self._authenticator = authenticator
         self._query = query
-        self._entry = manager.models.catalog.find(query.weights)
-        self._admission = SessionAdmission(manager, self._entry, client)
+        self._detection = RecordingDetection(manager, spool, query, client)
         self._log: ReplayLog[ResultLine] = ReplayLog(
             manager.settings.max_pending_result_bytes, size_of=lambda line: len(line.text)
         )
-        self._budget = SliceBudget(manager.settings.max_slices_per_upload, "upload", "max_slices_per_upload")
         self._changed = asyncio.Event()
         self._summary: Summary | None = None
         self._failure: Exception | None = None
@@ -215,9 +197,6 @@ class Upload:
             self._active_request = None
             self._changed.set()
 
-    def _disconnected_error(self) -> ClientDisconnected:
-        return ClientDisconnected(f"the client disconnected after {self._body.accepted_bytes} bytes")
-
     async def _wait_for_change(self) -> None:
         self._changed.clear()
         await self._changed.wait()
@@ -225,9 +204,9 @@ class Upload:
     async def _run(self) -> None:
         try:
             with self._authenticator.upload_slot(self._client):
-                await self._detect()
+                self._summary = await self._detection.run(self._body, self._append_result)
         except asyncio.CancelledError:
-            self._failure = self._disconnected_error()
+            self._failure = self._body.disconnected_error()
         except Exception as error:
             if to_problem(error).code == InternalError.code:
                 log.exception("an upload failed")
@@ -242,7 +221,7 @@ class Upload:
     def _on_task_done(self, task: "asyncio.Task[None]") -> None:
         """Record the end, also of a task that was cancelled before `_run` began."""
         if task.cancelled():
-            self._failure = self._disconnected_error()
+            self._failure = self._body.disconnected_error()
         if not (self.resumable and self._body.complete):
             # a complete upload watches its reader: lines sent after its disconnect must not count as read
             self._body.stop_reading()
@@ -258,78 +237,6 @@ class Upload:
             self._failure_counted = True
             self._manager.metrics.refused.labels(problem.code).inc()
         return b'{"error":' + problem.model_dump_json().encode() + b"}\n"
-
-    async def _detect(self) -> None:
-        async with aclosing(self._body.chunks()) as body:
-            head, format_name = await self._read_head(body)
-            options = stream_options(self._query, self._entry.spec, format_name)
-            if format_name in SPOOLED_FORMATS:
-                await self._run_spooled(options, head, body)
-            else:
-                await self._run_streamed(options, head, body)
-
-    async def _read_head(self, body: AsyncIterator[bytes]) -> tuple[bytes, str]:
-        """Return the bytes read to detect the format, and the format."""
-        if self._query.format is not None:
-            return b"", self._query.format
-        head = b""
-        while len(head) < SNIFF_BYTES and (chunk := await anext(body, b"")):
-            head += chunk
-        return head, sniff(head)
-
-    async def _run_streamed(self, options: SessionOptions, head: bytes, body: AsyncIterator[bytes]) -> None:
-        session = await self._open_session(options)
-        await self._run_session(session, self._feed(session, head, body))
-
-    async def _run_spooled(self, options: SessionOptions, head: bytes, body: AsyncIterator[bytes]) -> None:
-        self._admission.check_capacity()
-        with self._spool.temporary_file() as file:
-            await file.write(head)
-            async for chunk in body:
-                await file.write(chunk)
-            with await file.open(options.width, options.height) as recording:
-                source = RecordingSource(
-                    recording, options.slice_us, options.representation, options.on_time_jump
-                )
-                session = await self._admission.create_when_available(
-                    lambda: self._open_session(options, source)
-                )
-                await self._run_session(session, session.enqueue_slices(source.parts(), self._budget))
-
-    async def _open_session(self, options: SessionOptions, source: SliceSource | None = None) -> Session:
-        client, watched_as = self._client, self._query.watched_as
-        session_id = client.new_id() if watched_as is None else client.qualify_id(watched_as)
-        session = await self._manager.create(self._entry, options, client, source, session_id)
-        if watched_as is not None:
-            try:
-                await session.watchers.wait_for_subscriber(WATCHER_TIMEOUT_S)
-            except asyncio.CancelledError:
-                self._manager.end(session, SessionClosed(str(self._disconnected_error())), "disconnected")
-                raise
-            session.lifecycle.check_open()
-        return session
-
-    async def _feed(self, session: Session, head: bytes, body: AsyncIterator[bytes]) -> None:
-        if head:
-            await session.feed(head, self._budget)
-        async for chunk in body:
-            await session.feed(chunk, self._budget)
-
-    async def _run_session(self, session: Session, feed: FeedCoroutine) -> None:
-        """Feed the session, collect its results, and make the summary."""
-        reason = "client"
-        with session.feed_lease.acquire():
-            try:
-                await run_to_completion(session, feed, partial(self._append_result, session))
-                self._summary = make_summary(session, self._entry)
-            except asyncio.CancelledError:
-                reason = "disconnected"
-                raise
-            except Exception as error:
-                reason = to_problem(error).code
-                raise
-            finally:
-                self._manager.end(session, SessionClosed("the upload has ended"), reason)
 
     async def _append_result(self, session: Session, result: WindowResult) -> None:
         """Append a line once the log has room; raise the error of the session if it ends before."""

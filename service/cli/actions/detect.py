@@ -22,20 +22,19 @@ from spikewatch.service.inference.sources import RecordingSource
 from spikewatch.service.output.drawing import training_banner
 from spikewatch.service.output.video import AnnotatedVideo
 from spikewatch.service.output.writers import WRITERS, ResultWriter
-from spikewatch.service.schemas import Summary, WindowRequest
+from spikewatch.service.schemas import Summary
 
 
 def run_detection(recording: Recording, options: DetectOptions) -> None:
     """Run the detector, write the files, and print a summary."""
-    request = _window_request(options)
     with loading():
         detector = load_detector(
             options.weights, options.device or "cpu", mode=options.mode, runtime=options.runtime or AUTO
         )
     detector.spec.check_input(events=True, name=recording.path.name)
-    slice_us = slice_length_us(request, detector.spec)
+    slice_us = slice_length_us(options, detector.spec)
     source = RecordingSource(recording, slice_us, detector.spec.representation, options.on_time_jump)
-    run = OfflineRun(source, detector, window_options(request, detector.spec))
+    run = OfflineRun(source, detector, window_options(options, detector.spec))
     stats = RunStats()
     with ExitStack() as stack:
         sensor = recording.sensor_size()
@@ -44,21 +43,6 @@ def run_detection(recording: Recording, options: DetectOptions) -> None:
         ]
         _run_and_write(run, source, writers, stats)
     _print_result(run.summary(), stats, detector, options)
-
-
-def _window_request(options: DetectOptions) -> WindowRequest:
-    return WindowRequest(
-        width=options.width,
-        height=options.height,
-        slice_us=options.slice_us,
-        window=options.window,
-        slices=options.slices,
-        hop=options.hop,
-        confidence=options.confidence,
-        iou=options.iou,
-        track=options.track,
-        on_time_jump=options.on_time_jump,
-    )
 
 
 def _make_writer(path: Path, sensor_size: tuple[int, int], slice_us: int, spec: ModelSpec) -> ResultWriter:

@@ -21,15 +21,14 @@ from spikewatch.service.inference.images import is_image, read_image
 from spikewatch.service.inference.offline import run_recording
 from spikewatch.service.inference.options import slice_length_us
 from spikewatch.service.output.drawing import training_banner
+from spikewatch.service.plotting import check_plots
 from spikewatch.service.reports.energy import (
     EnergyRow,
-    check_dependencies,
     energy_json,
     layer_row,
     total_row,
     write_energy_report,
 )
-from spikewatch.service.schemas import WindowRequest
 
 TABLE_WIDTH = 132
 """Columns that the table needs; a narrower terminal wraps lines, so that no figures are cut off."""
@@ -37,7 +36,7 @@ TABLE_WIDTH = 132
 
 def run_energy(options: EnergyOptions) -> None:
     """Run the source, write the files, and print the table."""
-    check_dependencies(options.paths)
+    check_plots(options.paths)
     costs = OperationCosts(options.mac_pj, options.ac_pj)
     with ExitStack() as stack:
         recording = None
@@ -71,25 +70,11 @@ def _measure_energy(
         detector.spec.check_input(events=False, name=source.name)
         meter.add_all(run_image(detector, read_image(source), slices))
         return meter
-    slice_us = slice_length_us(_window_request(options), detector.spec)
+    slice_us = slice_length_us(options, detector.spec)
     with progress_bar("counting") as update:
         meter.add_all(run_recording(detector, recording, slices, slice_us, update))
     print_warnings(recording.warnings())
     return meter
-
-
-def _window_request(options: EnergyOptions) -> WindowRequest:
-    return WindowRequest(
-        width=options.width,
-        height=options.height,
-        slice_us=options.slice_us,
-        window=options.window,
-        slices=options.slices,
-        hop=None,
-        confidence=1.0,
-        iou=1.0,
-        on_time_jump="resync",
-    )
 
 
 def _layer_table(name: str, report: EnergyReport, detector: Detector) -> Table:

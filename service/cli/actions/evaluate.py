@@ -8,7 +8,6 @@ import typer
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.detector import Detector
 from spikewatch.model.runtime.select import AUTO
-from spikewatch.model.spec import WINDOW_US, ModelSpec
 from spikewatch.model.training.datasets.class_map import match_classes
 from spikewatch.model.training.datasets.coco_images import read_coco
 from spikewatch.model.training.datasets.detect_kind import DEFAULT_SPLITS, DatasetKind
@@ -30,10 +29,11 @@ from spikewatch.model.training.evaluation.recording_set import (
 from spikewatch.service.cli.options.evaluate import EvaluateOptions
 from spikewatch.service.cli.progress import progress_bar
 from spikewatch.service.inference.images import read_image
+from spikewatch.service.inference.options import slice_length_us
+from spikewatch.service.plotting import check_plots
 from spikewatch.service.reports.evaluation import (
     EvaluationSettings,
     ReportContext,
-    check_dependencies,
     evaluation_json,
     write_evaluation_report,
 )
@@ -45,7 +45,7 @@ Scored = tuple[Evaluation, ReportContext, FrameLoader]
 
 def run_evaluation(options: EvaluateOptions, kind: DatasetKind) -> None:
     """Score the data set, write the files, and print the tables."""
-    check_dependencies(options.paths)
+    check_plots(options.paths)
     split = options.split or DEFAULT_SPLITS[kind]
     if kind == "coco":
         evaluation, context, load_frame = _evaluate_images(options, split)
@@ -77,7 +77,7 @@ def _evaluate_recordings(options: EvaluateOptions, kind: DatasetKind, split: str
             load_frame,
         )
     detector = _load_detector(options)
-    settings = _run_settings(options, detector, _slice_us(options, detector.spec))
+    settings = _run_settings(options, detector, slice_length_us(options, detector.spec))
     evaluation = _run_recordings(options, data, detector, settings)
     return evaluation, ReportContext(name, kind, split, settings, detector.spec.name), load_frame
 
@@ -137,9 +137,3 @@ def _run_settings(options: EvaluateOptions, detector: Detector, slice_us: int | 
         BoxSelection(iou=options.iou),
         detector.runtime,
     )
-
-
-def _slice_us(options: EvaluateOptions, spec: ModelSpec) -> int:
-    if options.window is not None:
-        return WINDOW_US[options.window] // (options.slices or spec.slices)
-    return options.slice_us or spec.slice_us

@@ -13,9 +13,9 @@ from spikewatch.service.cli.options.command import takes_options
 from spikewatch.service.cli.options.stream import StreamOptions
 from spikewatch.service.cli.stream_client.output import stream_output
 from spikewatch.service.cli.stream_client.player import PacedRecording
-from spikewatch.service.client.retry import RetryBudget
-from spikewatch.service.client.session import RemoteSession, RetryLater, make_http
-from spikewatch.service.client.stream import ResumableStream, StreamStopped
+from spikewatch.service.client.retry import RetryBudget, RetryLater, StreamStopped
+from spikewatch.service.client.session import RemoteSession, make_http
+from spikewatch.service.client.stream import ResumableStream
 
 
 @takes_options(StreamOptions)

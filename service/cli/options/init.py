@@ -19,6 +19,12 @@ from spikewatch.service.cli.options.shared import (
     WindowPreset,
 )
 
+CONFIG_FIELDS = (
+    *("architecture", "scale", "beta", "beta_mode", "input_gain", "neuron"),
+    *("low_block", "high_block", "reparameterised", "head"),
+)
+"""Options that are fields of the network's configuration."""
+
 
 def _choices_text(name: str) -> str:
     return ", ".join(CHOICES[name])
@@ -79,17 +85,5 @@ class InitOptions:
     @property
     def config(self) -> dict[str, Any]:
         """Values of the network's configuration that were given, by field."""
-        fields = {
-            "architecture": self.architecture,
-            "scale": self.scale,
-            "d_max": self.spikes,
-            "beta": self.beta,
-            "beta_mode": self.beta_mode,
-            "input_gain": self.input_gain,
-            "neuron": self.neuron,
-            "low_block": self.low_block,
-            "high_block": self.high_block,
-            "reparameterised": self.reparameterised,
-            "head": self.head,
-        }
+        fields = {"d_max": self.spikes} | {name: getattr(self, name) for name in CONFIG_FIELDS}
         return {name: value for name, value in fields.items() if value is not None}

@@ -63,13 +63,13 @@ def encoded(live: Live) -> list[int]:
     """Numbers of results as they are encoded."""
     numbers: list[int] = []
     session = live.manager.get(live.open(session_id="kept", **LOW))
-    to_message = session.to_message
+    to_json = session.to_json
 
     def counting(result: Any) -> Any:
         numbers.append(result.seq)
-        return to_message(result)
+        return to_json(result)
 
-    session.to_message = counting  # type: ignore[method-assign]
+    session.to_json = counting  # type: ignore[method-assign]
     return numbers
 
 

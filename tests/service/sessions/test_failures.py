@@ -209,7 +209,7 @@ def test_websocket_receives_error_of_failing_decoder(live: Live) -> None:
 def test_websocket_receives_error_of_unsendable_results(live: Live) -> None:
     session_id = live.open(slices=1, hop=1)
     socket = live.connect(session_id)
-    live.manager.get(session_id).to_message = raising
+    live.manager.get(session_id).to_json = raising
     socket.send(dat_stream(3))
     messages = talk(socket)
     assert [m["type"] for m in messages] == ["error", "closed"]
@@ -222,16 +222,14 @@ def test_watcher_receives_error_of_a_fault(live: Live) -> None:
     with connect(f"{live.ws_url}/v1/sessions/{session_id}/watch") as socket:
         session = live.manager.get(session_id)
         until(lambda: len(session.watchers) == 1)
-        session.to_message = raising
         session.watchers.publish(live_result(session))
         talk(socket)
         assert (socket.close_code, socket.close_reason) == (1011, "internal")
-    del session.to_message
     assert live.http.delete(f"/v1/sessions/{session_id}").status_code == 200
 
 
 def live_result(session: Any) -> Any:
-    """Return a result as watchers receive it."""
+    """Return a result without any field."""
     from spikewatch.service.inference.window import WindowResult
 
     return object.__new__(WindowResult)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.uploads import admission
+from spikewatch.service.uploads import detection
 from tests.service.support.http_client import problem
 from tests.service.support.keyring import ALICE, ALICE_LINE, with_key
 from tests.service.support.live import SENSOR, Live, dat_file, live_service
@@ -180,7 +180,7 @@ def test_complete_hdf5_upload_waits_for_a_session(detector: Detector, tmp_path: 
 def test_complete_hdf5_upload_times_out_without_session(
     detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admission, "ADMISSION_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(detection, "ADMISSION_TIMEOUT_S", 0.2)
     data = as_hdf5(tmp_path, 40)
     with live_service(detector, max_sessions=1) as live:
         with begin(live, "again", data[:80_000], len(data)) as raw:
