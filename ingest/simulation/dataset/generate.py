@@ -1,11 +1,11 @@
 """Generation of a dataset of simulated recordings: in parallel, resumable, determined by one seed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from spikewatch.ingest.errors import SimulationError
 from spikewatch.ingest.simulation.dataset.job import (
@@ -14,18 +14,34 @@ from spikewatch.ingest.simulation.dataset.job import (
     RecordingJob,
     run_job,
 )
-from spikewatch.ingest.simulation.dataset.layout import MAX_SECONDS, exclusive_writer, recording_paths
+from spikewatch.ingest.simulation.dataset.layout import (
+    MAX_SECONDS,
+    RecordingPaths,
+    exclusive_writer,
+    recording_paths,
+)
 from spikewatch.ingest.simulation.dataset.report import describe_options, read_summaries, write_report
 from spikewatch.ingest.simulation.dataset.workers import (
     JobDone,
     JobFailed,
     JobProgress,
+    JobRunner,
     RecordingSummary,
     run_jobs,
 )
 from spikewatch.ingest.simulation.film import MADE_SCENARIO, SCENARIOS
 
 MIN_SIDE_PX, MAX_SIDE_PX = 32, 2048
+
+
+class IndexedJob(Protocol):
+    """A job that makes one recording of a folder."""
+
+    @property
+    def index(self) -> int: ...
+
+
+AnyJob = TypeVar("AnyJob", bound=IndexedJob)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +97,52 @@ def generate_dataset(
         OSError: the folder cannot be written.
     """
     check_options(options)
-    described = describe_options(options)
-    failed: list[JobFailed[RecordingJob]] = []
+    return run_missing_jobs(
+        output_dir,
+        describe_options(options),
+        [RecordingJob(output_dir, index, options) for index in range(recording_count)],
+        lambda index, summary: recording_paths(output_dir, index, summary["scenario"]),
+        partial(run_job, film_factory=film_factory),
+        workers,
+        on_progress,
+    )
+
+
+def run_missing_jobs(
+    output_dir: Path,
+    described: Mapping[str, Any],
+    jobs: Sequence[AnyJob],
+    paths_of: Callable[[int, RecordingSummary], RecordingPaths],
+    run: JobRunner[AnyJob],
+    workers: int,
+    on_progress: Callable[[float], None],
+) -> GenerationResult:
+    """Run those jobs whose recordings the folder does not contain yet, and write the report after each.
+
+    Args:
+        output_dir: folder of the dataset.
+        described: the options as written to the report.
+        jobs: of recordings 0 to N - 1.
+        paths_of: returns the paths of a recording from its index and its entry in the report.
+        run: runs one job in a worker process.
+        workers: number of processes.
+        on_progress: called with the completed share, 0 to 1.
+
+    Raises:
+        SimulationError: the folder has recordings with other options.
+        OSError: the folder cannot be written.
+    """
+    failed: list[JobFailed[AnyJob]] = []
     with exclusive_writer(output_dir):
         summaries = {
             index: summary
             for index, summary in read_summaries(output_dir, described).items()
-            if recording_paths(output_dir, index, summary["scenario"]).is_complete()
+            if paths_of(index, summary).is_complete()
         }
-        missing = [index for index in range(recording_count) if index not in summaries]
-        jobs = [RecordingJob(output_dir, index, options) for index in missing]
-        shares = dict.fromkeys(missing, 0.0)
+        missing = [job for job in jobs if job.index not in summaries]
+        shares = {job.index: 0.0 for job in missing}
         write_report(output_dir, described, summaries)
-        with closing(run_jobs(jobs, workers, partial(run_job, film_factory=film_factory))) as messages:
+        with closing(run_jobs(missing, workers, run)) as messages:
             for message in messages:
                 index = message.job.index
                 shares[index] = message.share if isinstance(message, JobProgress) else 1.0
@@ -104,4 +153,4 @@ def generate_dataset(
                     write_report(output_dir, described, summaries)
                 on_progress(sum(shares.values()) / len(shares))
     ordered = tuple(summaries[index] for index in sorted(summaries))
-    return GenerationResult(ordered, recording_count - len(jobs), tuple(failed))
+    return GenerationResult(ordered, len(jobs) - len(missing), tuple(failed))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from spikewatch.ingest.simulation.actors.motion import STRIDE, D, S, X, Z, interpolate_tracks
+from spikewatch.ingest.simulation.actors.motion import STRIDE, X, Z, interpolate_tracks
 from spikewatch.ingest.simulation.film import Actor
 from spikewatch.ingest.simulation.geometry.camera import CameraView, in_frustum, projection_matrix, ray_matrix
 from spikewatch.ingest.simulation.geometry.mesh import Floats
@@ -24,6 +24,7 @@ from spikewatch.ingest.simulation.rendering.drawables import (
     shader_flags,
     skyline_strip,
 )
+from spikewatch.ingest.simulation.rendering.light import scene_uniforms, sunlit_share
 from spikewatch.ingest.simulation.rendering.opengl import (
     Renderer,
     RenderTarget,
@@ -165,44 +166,7 @@ class FilmRenderer:
         if self._renderer.owner is self:
             return
         self._renderer.owner = self
-        light, mask, appearance, lens = (
-            self._scene.light,
-            self._scene.sun_mask,
-            self._scene.appearance,
-            self._scene.lens,
-        )
-        span = np.array(mask.image.shape[::-1]) * mask.step_m
-        set_uniforms_of_all(
-            self._programs,
-            M=matrix_bytes(np.eye(4)),
-            sun=vector_bytes(light.sun),
-            sun_light=light.sun_light,
-            sun_height=float(light.sun[2]),
-            ambient=light.ambient,
-            haze=light.haze,
-            zenith=light.zenith,
-            density=light.density,
-            reach=light.visibility_m,
-            lit=1.0,
-            tint=1.0,
-            pictures=0,
-            mask=1,
-            scene=2,
-            mirrored=float(appearance.reflection_layer),
-            floor_light=0.25 * (light.ambient + 0.5 * light.sun_light),
-            shadow_floor=0.55,
-            mask_at=(mask.s0_m, mask.d0_m),
-            mask_scale=vector_bytes(1 / span),
-            veil=light.veiling_glare,
-            away=vector_bytes(light.sun if light.sunny else [0, 0, 1]),
-            beam_light=light.headlight_beam if lens.in_car else 0.0,
-            cloud=float(appearance.cloud_layer),
-            clouds=light.clouds,
-            glare=lens.glare,
-            dashboard=lens.dashboard,
-            drops=float(appearance.rain_layer),
-            rain_light=light.haze * 0.9,
-        )
+        set_uniforms_of_all(self._programs, **scene_uniforms(self._scene))
 
     def _set_camera(self, view: CameraView, matrix: Floats) -> None:
         """Set the camera's uniforms in the programs, and at night those of the nearest lamps."""
@@ -253,7 +217,7 @@ class FilmRenderer:
         sunny = self._scene.light.sunny
         for actor in actors:
             mesh = self._animated_mesh(actor)
-            lit = self._sunlit_share(actor.pose) if sunny else 1.0
+            lit = sunlit_share(self._scene.sun_mask, actor.pose) if sunny else 1.0
             self._programs[mesh.program_name].set_uniforms(
                 M=actor.matrix, tint=self._scene.actors[actor.index].tint, lit=lit
             )
@@ -306,15 +270,3 @@ class FilmRenderer:
         rain = (light.rain, 2.3 * t_s, 0.05 * t_s)
         self._programs["resolve"].set_uniforms(exposure=self._exposure, sweep=float(sweep), rain=rain)
         self._lens.render()
-
-    def _sunlit_share(self, pose: Floats) -> float:
-        """Return the share of sunlight on an actor, from the sun mask."""
-        mask = self._scene.sun_mask
-        column, row = (pose[S] - mask.s0_m) / mask.step_m, (pose[D] - mask.d0_m) / mask.step_m
-        rows, columns = mask.image.shape
-        if not (0 <= column < columns - 1 and 0 <= row < rows - 1):
-            return 1.0
-        c, r = int(column), int(row)
-        right, down = column - c, row - r
-        patch = mask.image[r : r + 2, c : c + 2] / 255.0
-        return float(np.array([1 - down, down]) @ patch @ np.array([1 - right, right]))

@@ -2,15 +2,17 @@
 
 import hashlib
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from spikewatch.ingest.errors import SimulationError
-from spikewatch.ingest.simulation.dataset.generate import GenerationResult, check_sensor_size
-from spikewatch.ingest.simulation.dataset.layout import MAX_SECONDS, exclusive_writer
-from spikewatch.ingest.simulation.dataset.report import read_summaries, write_report
-from spikewatch.ingest.simulation.dataset.workers import JobDone, JobFailed, JobProgress, run_jobs
+from spikewatch.ingest.simulation.dataset.generate import (
+    GenerationResult,
+    check_sensor_size,
+    run_missing_jobs,
+)
+from spikewatch.ingest.simulation.dataset.layout import MAX_SECONDS, RecordingPaths
+from spikewatch.ingest.simulation.dataset.workers import RecordingSummary
 from spikewatch.ingest.simulation.video.clip import find_clips
 from spikewatch.ingest.simulation.video.job import VideoJob, VideoOptions, run_video_job
 
@@ -52,32 +54,15 @@ def generate_from_videos(
         OSError: a folder cannot be read or written.
     """
     clips = check_video_options(options)
-    described = describe_video_options(options, clips)
     jobs = [
         VideoJob(output_dir, index, clips[index % len(clips)], options) for index in range(recording_count)
     ]
-    failed: list[JobFailed[VideoJob]] = []
-    with exclusive_writer(output_dir):
-        complete = {
-            index: summary
-            for index, summary in read_summaries(output_dir, described).items()
-            if VideoJob(output_dir, index, clips[index % len(clips)], options).paths.is_complete()
-        }
-        summaries, missing = dict(complete), [job for job in jobs if job.index not in complete]
-        shares = {job.index: 0.0 for job in missing}
-        write_report(output_dir, described, summaries)
-        with closing(run_jobs(missing, workers, run_video_job)) as messages:
-            for message in messages:
-                index = message.job.index
-                shares[index] = message.share if isinstance(message, JobProgress) else 1.0
-                if isinstance(message, JobFailed):
-                    failed.append(message)
-                if isinstance(message, JobDone):
-                    summaries[index] = message.summary
-                    write_report(output_dir, described, summaries)
-                on_progress(sum(shares.values()) / len(shares))
-    ordered = tuple(summaries[index] for index in sorted(summaries))
-    return GenerationResult(ordered, recording_count - len(missing), tuple(failed))
+
+    def paths_of(index: int, _summary: RecordingSummary) -> RecordingPaths:
+        return VideoJob(output_dir, index, clips[index % len(clips)], options).paths
+
+    described = describe_video_options(options, clips)
+    return run_missing_jobs(output_dir, described, jobs, paths_of, run_video_job, workers, on_progress)
 
 
 def describe_video_options(options: VideoOptions, clips: list[Path]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Operations of one convolution: choice of kernel, tile and packing."""
 
+from dataclasses import dataclass
+
 import torch
 
 from spikewatch.model.runtime.compiled.buffers import Buffer, Layout
@@ -41,24 +43,9 @@ def add_encoder(
 ) -> None:
     """Run the first convolution on the padded frame, height x width outputs."""
     planes, size, stride = conv.in_channels, conv.kernel_size[0], conv.stride[0]
-    vectors = -(-conv.out_channels // LANES)
-    tile = dense_tile(program.target, width, height, vectors, grouped=False)
     row = frame.geometry.row // planes
-    spec = DenseConv(
-        width,
-        tile.pixels,
-        tile.vectors,
-        blocks=vectors // tile.vectors,
-        runs=size * planes,
-        run=size,
-        d_max=0,
-        y_bytes=planes * row * stride,
-        x_bytes=4 * stride,
-        run_bytes=row,
-    )
-    weights = pack_dense(conv, tile.vectors, floats=True, planes=True)
-    output = program.output_of(width, to)
-    program.add("encoder", spec, height * spec.blocks, frame.offset, output, to, weights)
+    reads = _Reads(frame.offset, size * planes, size, planes * row * stride, 4 * stride, row)
+    _add_dense_kernel(program, "encoder", conv, reads, (height, width), 0, to, planes=True)
 
 
 def add_conv(
@@ -96,27 +83,55 @@ def _add_dense(
     d_max: int,
     to: Destination,
 ) -> None:
-    height, width = size
     g, kernel, stride = source.geometry, conv.kernel_size[0], conv.stride[0]
+    first = source.offset + (g.pad - kernel // 2) * (g.row + g.pixel)
+    reads = _Reads(first, kernel, kernel * conv.in_channels, g.row * stride, g.pixel * stride, g.row)
+    _add_dense_kernel(program, label, conv, reads, size, d_max, to, planes=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reads:
+    """Input of a dense kernel: its first byte, the runs of values of one output, and steps in bytes."""
+
+    first: int
+    runs: int
+    run: int
+    y_bytes: int
+    x_bytes: int
+    run_bytes: int
+
+
+def _add_dense_kernel(
+    program: Program,
+    label: str,
+    conv: torch.nn.Conv2d,
+    reads: _Reads,
+    size: tuple[int, int],
+    d_max: int,
+    to: Destination,
+    *,
+    planes: bool,
+) -> None:
+    """Run a dense convolution; `planes`: of floats whose channels lie in planes."""
+    height, width = size
     vectors = -(-conv.out_channels // LANES)
-    grouped = to.spikes is not None and to.spikes.buffer.shape.layout is Layout.GROUPED
+    grouped = not planes and to.spikes is not None and to.spikes.buffer.shape.layout is Layout.GROUPED
     tile = dense_tile(program.target, width, height, vectors, grouped)
     spec = DenseConv(
         width,
         tile.pixels,
         tile.vectors,
         blocks=vectors // tile.vectors,
-        runs=kernel,
-        run=kernel * conv.in_channels,
+        runs=reads.runs,
+        run=reads.run,
         d_max=d_max,
-        y_bytes=g.row * stride,
-        x_bytes=g.pixel * stride,
-        run_bytes=g.row,
+        y_bytes=reads.y_bytes,
+        x_bytes=reads.x_bytes,
+        run_bytes=reads.run_bytes,
     )
-    first = source.offset + (g.pad - kernel // 2) * (g.row + g.pixel)
-    weights = pack_dense(conv, tile.vectors, floats=not d_max, planes=False)
+    weights = pack_dense(conv, tile.vectors, floats=not d_max, planes=planes)
     output = program.output_of(width, to)
-    program.add(label, spec, height * spec.blocks, first, output, to, weights)
+    program.add(label, spec, height * spec.blocks, reads.first, output, to, weights)
 
 
 def _add_depthwise(
