@@ -1,6 +1,6 @@
 """Generation of a dataset of simulated recordings: in parallel, resumable, determined by one seed."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -110,7 +110,7 @@ def generate_dataset(
 
 def run_missing_jobs(
     output_dir: Path,
-    described: Mapping[str, Any],
+    described: dict[str, Any],
     jobs: Sequence[AnyJob],
     paths_of: Callable[[int, RecordingSummary], RecordingPaths],
     run: JobRunner[AnyJob],
