@@ -1,5 +1,6 @@
 """The inbox of a session: a bounded queue, filled by the event loop and emptied by the worker thread."""
 
+import math
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -11,6 +12,10 @@ from typing import Any
 from spikewatch.service.errors import ServiceError
 from spikewatch.service.inference.engine import Engine
 from spikewatch.service.inference.window import InputSlice
+
+MAX_AGE_SLICES = 2
+"""Policy `drop_oldest`: a queued slice is dropped once a slice arrives that was received this many slice
+lengths later, so that results of an overloaded service stay fresh."""
 
 
 @dataclass(slots=True)
@@ -34,12 +39,20 @@ class Inbox:
     """At most `capacity` queued slices, and commands, which keep their order and are never dropped.
 
     Policy `block`: a slice is rejected while the inbox is full, and the sender waits.
-    Policy `drop_oldest`: the oldest slice is dropped and counted.
+    Policy `drop_oldest`: the oldest slice is dropped and counted while the inbox is full, and while the
+    oldest slice was received more than `max_age_s` before the newest.
     """
 
-    def __init__(self, capacity: int, policy: str, on_drop: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        policy: str,
+        on_drop: Callable[[], None] = lambda: None,
+        max_age_s: float = math.inf,
+    ) -> None:
         self.capacity = capacity
         self.policy = policy
+        self._max_age_s = max_age_s
         self._on_drop = on_drop
         self.dropped_slices = 0
         self.dropped_events = 0
@@ -69,10 +82,11 @@ class Inbox:
         """Append an item; False if a slice was rejected because the inbox is full."""
         with self._lock:
             if isinstance(item, InputSlice):
-                if self._slice_count == self.capacity:
-                    if self.policy == "block":
+                if self.policy == "block":
+                    if self._slice_count == self.capacity:
                         return False
-                    self._drop_oldest()
+                else:
+                    self._make_room(item.received_s)
                 if self._pending_discontinuity:
                     item, self._pending_discontinuity = replace(item, discontinuity=True), False
                 self._slice_count += 1
@@ -103,8 +117,15 @@ class Inbox:
                 item.future.set_exception(error)
         return slices
 
-    def _drop_oldest(self) -> None:
-        index, oldest = next((i, x) for i, x in enumerate(self._items) if isinstance(x, InputSlice))
+    def _make_room(self, received_s: float) -> None:
+        """Drop the slices that are too many or too old beside a slice received at `received_s`."""
+        while self._slice_count:
+            index, oldest = next((i, x) for i, x in enumerate(self._items) if isinstance(x, InputSlice))
+            if self._slice_count < self.capacity and received_s - oldest.received_s <= self._max_age_s:
+                return
+            self._drop(index, oldest)
+
+    def _drop(self, index: int, oldest: InputSlice) -> None:
         for command in islice(self._items, index):
             assert isinstance(command, Command)
             command.dropped_after_slices += 1

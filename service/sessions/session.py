@@ -26,7 +26,7 @@ from spikewatch.service.schemas import Totals
 from spikewatch.service.sessions.activity import ActivityTracker, Notifications
 from spikewatch.service.sessions.drops import DropReporter
 from spikewatch.service.sessions.feeder import SliceBudget, SliceFeeder
-from spikewatch.service.sessions.inbox import Command, Inbox
+from spikewatch.service.sessions.inbox import MAX_AGE_SLICES, Command, Inbox
 from spikewatch.service.sessions.lease import FeedLease
 from spikewatch.service.sessions.lifecycle import Lifecycle
 from spikewatch.service.sessions.outbox import FinalResults, Outbox
@@ -66,7 +66,10 @@ class Session:
         self.id, self.options, self.durable = session_id, options, durable
         self.model, self.detector, self.slot = slot_lease.model, slot_lease.detector, slot_lease.slot
         self.inbox = Inbox(
-            inbox_slices, options.policy, lambda: self._drops.count_slice(self.inbox.dropped_slices)
+            inbox_slices,
+            options.policy,
+            lambda: self._drops.count_slice(self.inbox.dropped_slices),
+            MAX_AGE_SLICES * options.slice_us / 1e6,
         )
         self.outbox = Outbox(
             outbox_windows, options.policy, loop, slot_lease.metrics.unread_windows.inc, retained_windows

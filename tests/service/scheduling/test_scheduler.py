@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from spikewatch.service.errors import SessionClosed
 from spikewatch.service.scheduling.scheduler import ScheduledItem, Scheduler
-from spikewatch.service.sessions.inbox import Command, Inbox
+from spikewatch.service.sessions.inbox import MAX_AGE_SLICES, Command, Inbox
 from tests.service.support.scheduling import FakeSession, names, slice_at
 
 
@@ -63,6 +63,30 @@ def test_full_inbox_rejects_or_drops_oldest() -> None:
         2,
         None,
     ]
+
+
+def test_drop_oldest_keeps_two_slices_of_age() -> None:
+    dropping = Inbox(32, "drop_oldest", max_age_s=MAX_AGE_SLICES * 0.0625)
+    blocking = Inbox(32, "block", max_age_s=MAX_AGE_SLICES * 0.0625)
+    lengths = []
+    for t in range(20):  # one slice every 62.5 ms, and none is run
+        for inbox in (dropping, blocking):
+            assert inbox.put(replace(slice_at(t, 7), received_s=0.0625 * t))
+        lengths.append(len(dropping))
+    assert lengths == [1, 2] + [3] * 18
+    assert (dropping.dropped_slices, dropping.dropped_events) == (17, 17 * 7)
+    assert [dropping.pop().t0_us for _ in range(3)] == [17, 18, 19]
+    assert dropping.empty
+    assert (len(blocking), blocking.dropped_slices) == (20, 0)
+
+
+def test_drop_oldest_keeps_a_burst_received_at_once() -> None:
+    inbox = Inbox(32, "drop_oldest", max_age_s=0.1)
+    for t in range(20):
+        inbox.put(replace(slice_at(t), received_s=1.0))
+    assert (len(inbox), inbox.dropped_slices) == (20, 0)
+    inbox.put(replace(slice_at(20), received_s=1.2))
+    assert (len(inbox), inbox.dropped_slices) == (1, 20)
 
 
 def test_inbox_clear_fails_waiting_commands() -> None:
