@@ -80,7 +80,9 @@ class RetryBudget:
             with suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), self.next_delay_s())
             if stopping.is_set():
-                raise StreamStopped("interrupted without a connection; the session ends when it is idle")
+                raise StreamStopped(
+                    "interrupted without a connection; the session ends when it is idle"  # no value
+                )
             if self.remaining_s == 0:
                 tried = f"; gave up after {self.limit_s:g} s" if self.limit_s > 0 else ""
                 raise ConnectionError(f"{url}: {failure}{tried}")

@@ -146,7 +146,7 @@ def parse_annotations(path: Path, parse: Callable[[dict[str, Any]], T]) -> T:
     """
     try:
         return parse(json.loads(path.read_bytes()))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, DatasetError):
             raise
         raise DatasetError(f"{path}: not COCO annotations ({error!r})") from error

@@ -75,13 +75,7 @@ def read_labels(path: Path, classes: int) -> PropheseeBoxes:
         DatasetError: the file has no boxes, is damaged, or has class ids of `classes` or above.
         OSError: the file cannot be read.
     """
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except OSError:
-        raise
-    except Exception as error:  # numpy evaluates the header as Python, so damage can raise nearly anything
-        words = " ".join(str(error).split())[:MAX_REASON]
-        raise DatasetError(f"{path}: not a NumPy file of boxes ({type(error).__name__}: {words})") from error
+    rows = _load_npy(path, "boxes")
     if not isinstance(rows, np.ndarray) or rows.dtype.names is None or rows.ndim != 1:
         raise DatasetError(f"{path}: expected a list of boxes with the fields {_field_names()}")
     boxes = np.zeros(len(rows), BBOX_DTYPE)
@@ -101,10 +95,7 @@ def read_times(path: Path) -> NDArray[np.int64]:
         DatasetError: the file is not a list of integers, or a time is out of range.
         OSError: the file cannot be read.
     """
-    try:
-        times = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise DatasetError(f"{path}: not a NumPy file of times ({error})") from error
+    times = _load_npy(path, "times")
     if not isinstance(times, np.ndarray) or times.ndim != 1 or times.dtype.kind not in "iu":
         raise DatasetError(f"{path}: expected a list of integers, the labelled times in microseconds")
     if len(times) and not -MAX_TIME_US <= int(times.min()) <= int(times.max()) <= MAX_TIME_US:
@@ -122,6 +113,16 @@ def check_class_ids(path: Path, boxes: PropheseeBoxes, classes: int) -> None:
     """
     if len(boxes) and boxes["class_id"].max() >= classes:
         raise DatasetError(f"{path}: class {boxes['class_id'].max()}, but only 0 to {classes - 1} have names")
+
+
+def _load_npy(path: Path, what: str) -> object:
+    try:
+        return np.load(path, allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # numpy evaluates the header as Python, so damage can raise nearly anything
+        words = " ".join(str(error).split())[:MAX_REASON]
+        raise DatasetError(f"{path}: not a NumPy file of {what} ({type(error).__name__}: {words})") from error
 
 
 def _read_column(path: Path, rows: NDArray[np.void], name: str) -> NDArray[Any]:

@@ -73,7 +73,7 @@ def read_coco_results(path: Path, categories: Categories, image_ids: frozenset[i
     """
     try:
         rows = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DatasetError(f"{path}: not JSON ({error})") from error
     if not isinstance(rows, list) or not all(
         isinstance(row, dict) and row.keys() >= set(RESULT_FIELDS) for row in rows
@@ -98,7 +98,7 @@ def _parse_detections(path: Path, rows: Sequence[dict[str, Any]], categories: Ca
     try:
         xywh = np.array([row["bbox"] for row in rows], np.float32).reshape(len(rows), 4)
         score = np.array([row["score"] for row in rows], np.float32)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DatasetError(f"{path}: a bbox is not four numbers, or a score not one ({error})") from error
     if not (np.isfinite(xywh).all() and np.isfinite(score).all()):
         raise DatasetError(f"{path}: a bbox or score is not finite, expected numbers without NaN or infinity")

@@ -82,6 +82,7 @@ GOOD = {"image_id": 4, "category_id": 7, "bbox": [1, 2, 3, 4], "score": 0.5}
     ("content", "words"),
     [
         ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ({"annotations": []}, "expected a list of objects with image_id, category_id, bbox, score"),
         ([{"image_id": 4}], "expected a list of objects"),
         ([GOOD, GOOD | {"image_id": 5}], "image_id 5 is not in the data set; 1 of 2 rows"),
