@@ -9,6 +9,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Annotated
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
@@ -48,6 +50,7 @@ class InputSlice:
         discontinuity: time jumped before this slice, so the membranes are reset.
         frame: float32 [P,h,w].
         received_s: monotonic time at which its last byte was received.
+        counts: its events as `pack_counts` packs them, at the sensor's resolution, if somebody watches.
     """
 
     t0_us: int
@@ -56,6 +59,7 @@ class InputSlice:
     discontinuity: bool
     frame: Tensor
     received_s: float
+    counts: NDArray[np.uint8] | None = None
 
 
 def prepare_slice(slice_: Slice, letterbox: Letterbox, spec: ModelSpec, received_s: float) -> InputSlice:

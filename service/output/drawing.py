@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from spikewatch.service.inference.event_counts import NO_EVENT_VALUE
 from spikewatch.service.inference.images import RgbImage
 
 Colour = tuple[int, int, int]
@@ -20,9 +21,6 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 MIN_WIDTH_PX = 960
 """Small sensors are enlarged to at least this width."""
-
-NO_EVENT_VALUE = 127
-"""The value of a pixel without events in a `latest_polarity` frame."""
 
 TEXT_FONT_PX, LABEL_FONT_PX, MIN_FONT_PX = 20, 16, 10
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -17,6 +18,7 @@ from spikewatch.model.letterbox import Letterbox
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.errors import PayloadTooLarge, ServiceError
 from spikewatch.service.inference.engine import Engine, SequenceState
+from spikewatch.service.inference.event_counts import pack_counts
 from spikewatch.service.inference.options import SessionOptions
 from spikewatch.service.inference.serialize import window_message
 from spikewatch.service.inference.sources import LiveSource, SliceSource
@@ -288,8 +290,11 @@ class Session:
             prepared = prepare_slice(part, self._letterbox, self.detector.spec, self._received_s)
             if not part.n_events:
                 self._blank_frame = prepared.frame
-            return prepared
-        return InputSlice(part.t0_us, part.t1_us, 0, part.discontinuity, self._blank_frame, self._received_s)
+        else:
+            prepared = InputSlice(
+                part.t0_us, part.t1_us, 0, part.discontinuity, self._blank_frame, self._received_s
+            )
+        return replace(prepared, counts=pack_counts(part.frame)) if len(self.watchers) else prepared
 
     async def _enqueue(self, part: InputSlice) -> None:
         while True:

@@ -15,11 +15,10 @@ const OTHER_INKS = 3;
 /** @param {{label: string, class_id: number}} box @returns {string} the colour of its class */
 export const inkOf = ({ label, class_id }) => colour(INKS[label] ?? `other-${(class_id % OTHER_INKS) + 1}`);
 
-/** What to write at a box, best first: the first that is not much wider than the box. @param {import("./api.js").Detection} box */
+/** What to write at a box, best first; the number of the track goes first where room is short. @param {import("./api.js").Detection} box */
 export const tagsOf = ({ label, track_id, confidence }) => [
   `${label} #${track_id} ${confidence.toFixed(2)}`,
-  `#${track_id} ${confidence.toFixed(2)}`,
-  `#${track_id}`,
+  `${label} ${confidence.toFixed(2)}`,
 ];
 
 /** @param {import("./canvas.js").Sheet} sheet @param {Shown[]} shown */
@@ -46,9 +45,11 @@ function drawTags({ pen, width, height }, shown) {
   pen.textAlign = "left";
   for (const box of shown) {
     const room = Math.max(LEAST_TAG_PX, box.w + PADDING_PX);
-    const text = box.tags.find((tag) => pen.measureText(tag).width + PADDING_PX <= room) ?? box.tags[2];
-    const tag = freePlace(box, pen.measureText(text).width + PADDING_PX, placed, width, height);
-    if (!tag) continue;
+    const wide = (text) => pen.measureText(text).width + PADDING_PX;
+    const tries = box.tags.filter((tag, i) => i === box.tags.length - 1 || wide(tag) <= room);
+    const found = tries.map((text) => ({ text, tag: freePlace(box, wide(text), placed, width, height) }));
+    const { text, tag } = found.find(({ tag }) => tag) ?? {};
+    if (!text || !tag) continue;
     placed.push(tag);
     pen.fillStyle = box.ink;
     pen.fillRect(tag.x, tag.y, tag.w, TAG_PX);
@@ -58,18 +59,20 @@ function drawTags({ pen, width, height }, shown) {
 }
 
 /**
- * Above the box, else below, else a row farther off; null if all are taken: a tag far from its box misleads.
+ * Above the box, else below, inside, at its sides, a row farther off; null if all are taken: a tag far from its box
+ * misleads.
  *
  * @typedef {{x: number, y: number, w: number}} Tag
  * @param {Shown} box @param {number} w @param {Tag[]} placed @param {number} width @param {number} height
  * @returns {?Tag}
  */
 function freePlace(box, w, placed, width, height) {
-  const x = Math.max(0, Math.min(box.x, width - w));
-  const row = TAG_PX + 1;
-  const places = [box.y - row, box.y + box.h + 1, box.y - 2 * row, box.y + box.h + row + 1];
-  const inside = places.map((y) => Math.max(0, Math.min(y, height - TAG_PX)));
-  const free = (y) => !placed.some((other) => x < other.x + other.w && other.x < x + w && Math.abs(other.y - y) < TAG_PX);
-  const y = inside.find(free);
-  return y === undefined ? null : { x, y, w };
+  const [top, bottom, row] = [box.y - TAG_PX - 1, box.y + box.h + 1, TAG_PX + 1];
+  const [left, right] = [box.x - w - 1, box.x + box.w + 1];
+  const places = [
+    [box.x, top], [box.x, bottom], [box.x, box.y + 1], [box.x, box.y + box.h - row],
+    [right, box.y], [left, box.y], [box.x, top - row], [box.x, bottom + row],
+  ].map(([x, y]) => ({ x: Math.max(0, Math.min(x, width - w)), y: Math.max(0, Math.min(y, height - TAG_PX)), w }));
+  const covers = (a, b) => a.x < b.x + b.w && b.x < a.x + a.w && Math.abs(a.y - b.y) < TAG_PX;
+  return places.find((place) => !placed.some((other) => covers(place, other))) ?? null;
 }

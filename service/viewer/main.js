@@ -6,6 +6,7 @@ import { listenForFiles } from "./drop.js";
 import { heldKey } from "./key_dialog.js";
 import { listenForKeys } from "./keys.js";
 import { unlock } from "./locked_links.js";
+import { Look } from "./look.js";
 import { Measurements, PLOT_WINDOWS } from "./measurements.js";
 import { Models } from "./models.js";
 import { Recordings } from "./recordings.js";
@@ -34,7 +35,8 @@ const lowest = Math.min(LOWEST_CONFIDENCE, Number(slider.value));
 const models = new Models(element("weights"), showModel);
 const measurements = new Measurements(element);
 
-const wall = new Wall(element("wall"), Number(slider.value), {
+const look = new Look(element, () => wall.tiles.forEach((tile) => tile.redraw()));
+const wall = new Wall(element("wall"), Number(slider.value), look, {
   onChange() {
     recordings.prune();
     sessions.show();

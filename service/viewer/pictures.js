@@ -1,13 +1,9 @@
-/** Pictures of slices, decoded to one code a pixel, the last few of them kept. */
+/** Pictures of slices, decoded to counts of events a pixel, the last few of them kept. */
 
-export const [NONE, OFF, ON, BOTH] = [0, 1, 2, 3];
+/** Enough for the longest fade, and for a few steps back. */
+const KEPT = 40;
 
-/** Enough for a fade, and for a few steps back. */
-const KEPT = 24;
-/** Above these red values of the service's four colours a pixel is OFF, ON, or both. */
-const RED = [35, 130, 232];
-
-/** @typedef {{width: number, height: number, codes: Uint8Array}} Picture */
+/** @typedef {{width: number, height: number, counts: Uint8Array}} Picture OFF events plus 16 times ON events */
 
 export class Pictures {
   #decoded = /** @type {Map<object, ?Picture>} */ (new Map());
@@ -40,17 +36,15 @@ export class Pictures {
     const pen = this.#canvas.getContext("2d", { willReadFrequently: true });
     if (!pen || !this.#decoded.has(slice)) return;
     pen.drawImage(image, 0, 0);
-    this.#decoded.set(slice, { width, height, codes: codesOf(pen.getImageData(0, 0, width, height).data) });
+    this.#decoded.set(slice, { width, height, counts: countsOf(pen.getImageData(0, 0, width, height).data) });
     this.#onDecoded();
   }
 }
 
-/** @param {Uint8ClampedArray} rgba */
-function codesOf(rgba) {
-  const codes = new Uint8Array(rgba.length / 4);
-  for (let i = 0; i < codes.length; i++) {
-    const red = rgba[4 * i];
-    codes[i] = red < RED[0] ? NONE : red < RED[1] ? OFF : red < RED[2] ? ON : BOTH;
-  }
-  return codes;
+/** The low four bits of green are the OFF events, those of blue the ON events. @param {Uint8ClampedArray} rgba */
+function countsOf(rgba) {
+  const pixels = new Uint32Array(rgba.buffer);
+  const counts = new Uint8Array(pixels.length);
+  for (let i = 0; i < counts.length; i++) counts[i] = ((pixels[i] >> 8) & 15) | ((pixels[i] >> 12) & 240);
+  return counts;
 }

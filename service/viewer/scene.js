@@ -3,7 +3,7 @@
 import { drawBoxes, inkOf, tagsOf } from "./boxes.js";
 import { freshSheet } from "./canvas.js";
 import { Pictures } from "./pictures.js";
-import { SEEN_US, Surface } from "./surface.js";
+import { SEEN_FADES, Surface } from "./surface.js";
 import { drawTrail, trailsOf } from "./trails.js";
 
 export class Scene {
@@ -12,16 +12,18 @@ export class Scene {
   #view;
   #pictures;
   #surface = new Surface();
-  #painted = false;
+  #strength = 0;
+  #look;
 
   /**
    * @param {HTMLCanvasElement} canvas @param {import("./reel.js").Reel} reel
-   * @param {import("./view.js").View} view @param {() => void} onReady called when there is more to draw
+   * @param {import("./view.js").View} view @param {import("./look.js").Look} look @param {() => void} onReady called when there is more to draw
    */
-  constructor(canvas, reel, view, onReady) {
+  constructor(canvas, reel, view, look, onReady) {
     this.#canvas = canvas;
     this.#reel = reel;
     this.#view = view;
+    this.#look = look;
     this.#pictures = new Pictures(onReady);
   }
 
@@ -38,31 +40,34 @@ export class Scene {
 
   /** @param {import("./canvas.js").Sheet} sheet */
   #drawEvents({ pen, width, height }) {
-    const layers = this.#layers();
-    if (layers.length) {
-      this.#surface.paint(layers);
-      this.#painted = true;
-    }
-    if (!this.#painted) return;
+    const { layers, whole } = this.#layers();
+    if (layers.length) this.#strength = this.#surface.paint(layers, this.#look, whole);
+    if (!this.#strength) return;
     const { canvas } = this.#surface;
     const { x, y, w, h } = this.#view.seen;
     const [across, down] = [canvas.width / this.#view.sensor[0], canvas.height / this.#view.sensor[1]];
-    pen.imageSmoothingEnabled = false;
+    pen.imageSmoothingEnabled = w * across > width * devicePixelRatio;
+    pen.fillStyle = `rgb(${this.#look.palette.ground.join(" ")})`;
+    pen.fillRect(0, 0, width, height);
+    pen.globalAlpha = this.#strength;
     pen.drawImage(canvas, x * across, y * down, w * across, h * down, 0, 0, width, height);
+    pen.globalAlpha = 1;
   }
 
-  /** The slices that can still be seen, oldest first, without those not yet decoded. */
+  /** The slices that can still be seen, oldest first, and whether all of them are decoded. */
   #layers() {
-    const layers = [];
+    const layers = /** @type {import("./surface.js").Layer[]} */ ([]);
+    let whole = true;
     let ageUs = this.#reel.elapsedUs;
-    for (let i = this.#reel.at; i >= this.#reel.first && ageUs < SEEN_US; i--) {
+    for (let i = this.#reel.at; i >= this.#reel.first && ageUs < SEEN_FADES * this.#look.fadeUs; i--) {
       const moment = /** @type {import("./reel.js").Moment} */ (this.#reel.moment(i));
       const picture = this.#pictures.get(moment.slice);
       if (picture) layers.unshift({ picture, ageUs });
+      else whole = false;
       if (moment.jumped) break;
       ageUs += moment.slice.t1_us - moment.slice.t0_us;
     }
-    return layers;
+    return { layers, whole };
   }
 
   /** @param {import("./canvas.js").Sheet} sheet @param {[number, number]} place @returns {[number, number]} */

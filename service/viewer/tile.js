@@ -40,9 +40,10 @@ export class Tile {
   #handlers;
 
   /**
-   * @param {string} id of the session @param {Origin} origin @param {number} confidence @param {Handlers} handlers
+   * @param {string} id of the session @param {Origin} origin @param {number} confidence
+   * @param {import("./look.js").Look} look @param {Handlers} handlers
    */
-  constructor(id, origin, confidence, handlers) {
+  constructor(id, origin, confidence, look, handlers) {
     this.#id = id;
     this.#origin = origin;
     this.#confidence = confidence;
@@ -50,15 +51,15 @@ export class Tile {
     this.#reel = new Reel(origin.recording ? "play" : "follow", origin.recording);
     this.#face = new Face(this.#acts(), () => handlers.onSelect(this));
     const sheet = this.#face.part("sheet");
-    this.#scene = new Scene(sheet, this.#reel, this.#view, () => this.#redraw());
+    this.#scene = new Scene(sheet, this.#reel, this.#view, look, () => this.redraw());
     this.#timeline = new Timeline(
       this.#face.part("timeline"),
       this.#reel,
       () => (this.ended ? 1 : LEAST_MOMENTS[origin.recording ? "recording" : "live"]),
       (number) => this.#seek(number),
     );
-    listenForGestures(sheet, this.#view, () => this.#redraw());
-    redrawOnResize(sheet, () => this.#redraw());
+    listenForGestures(sheet, this.#view, () => this.redraw());
+    redrawOnResize(sheet, () => this.redraw());
     this.#watcher = new Watcher(id, this.#handlersOfWatcher(), origin.recording);
     this.#nameIt();
   }
@@ -96,7 +97,7 @@ export class Tile {
   /** @param {number} confidence */
   setConfidence(confidence) {
     this.#confidence = confidence;
-    this.#redraw(true);
+    this.redraw(true);
   }
 
   /** @param {boolean} selected */
@@ -109,7 +110,7 @@ export class Tile {
     this.#watcher.stop();
     this.state = "refused";
     this.#face.setState("refused", problem);
-    this.#redraw(true);
+    this.redraw(true);
   }
 
   /** The service answers now. @param {boolean} listed whether it lists the session as open */
@@ -150,32 +151,32 @@ export class Tile {
       if (this.#reel.newest) this.#reel.seek(this.#reel.first);
       this.#reel.mode = "play";
     }
-    this.#redraw(true);
+    this.redraw(true);
   }
 
   /** @param {number} count moments on, or back */
   step(count) {
     this.#reel.step(count);
-    this.#redraw(true);
+    this.redraw(true);
   }
 
   follow() {
     this.#reel.mode = "follow";
     this.#reel.seek(this.#reel.last);
-    this.#redraw(true);
+    this.redraw(true);
   }
 
   /** @param {1 | -1 | 0} direction in, out, or all the way out */
   zoom(direction) {
     if (direction) this.#view.zoomBy(ZOOM_STEP ** direction);
     else this.#view.reset();
-    this.#redraw(true);
+    this.redraw(true);
   }
 
   /** @param {number} across @param {number} down steps */
   pan(across, down) {
     this.#view.pan(-across * PAN_STEP, -down * PAN_STEP);
-    this.#redraw();
+    this.redraw();
   }
 
   #shown = (/** @type {import("./api.js").Detection} */ box) => box.confidence >= this.#confidence;
@@ -183,18 +184,18 @@ export class Tile {
   /** There is no more to play. */
   #stop() {
     this.#reel.mode = "still";
-    this.#redraw(true);
+    this.redraw(true);
   }
 
   /** @param {number} number of a moment */
   #seek(number) {
     this.#reel.mode = "still";
     this.#reel.seek(number);
-    this.#redraw(true);
+    this.redraw(true);
   }
 
   /** @param {boolean} [all] figures and timeline too, at once */
-  #redraw(all = false) {
+  redraw(all = false) {
     this.#dirty = true;
     if (all) this.#timelineMs = 0;
   }
@@ -213,11 +214,11 @@ export class Tile {
         this.#resize(slice.sensor);
         this.#nameIt();
         this.#reel.addSlice(slice);
-        this.#redraw();
+        this.redraw();
       },
       onWindow: (window) => {
         this.#reel.addWindow(window);
-        this.#redraw();
+        this.redraw();
       },
       onState: (state, detail) => this.#enter(state, detail),
     };
@@ -230,7 +231,7 @@ export class Tile {
     if (returns && !this.ended && this.#reel.newest) this.#reel.mode = "follow";
     const own = this.#origin.recording && { live: "running", closed: detail === "client" && "finished" }[state];
     this.#face.setState(state, own || stateText(state, detail));
-    this.#redraw(true);
+    this.redraw(true);
   }
 
   /** @param {[number, number]} sensor */

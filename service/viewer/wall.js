@@ -11,19 +11,21 @@ export class Wall {
   #tiles = /** @type {Tile[]} */ ([]);
   #selected = /** @type {?Tile} */ (null);
   #confidence;
+  #look;
   #unwanted = /** @type {Set<string>} */ (new Set());
   #onChange;
   #onShown;
   #tickMs = performance.now();
 
   /**
-   * @param {HTMLElement} root @param {number} confidence
+   * @param {HTMLElement} root @param {number} confidence @param {import("./look.js").Look} look
    * @param {{onChange: () => void, onShown: (tile: ?Tile) => void}} handlers called when tiles come, go or are
    *   selected; when the selected one shows another moment
    */
-  constructor(root, confidence, { onChange, onShown }) {
+  constructor(root, confidence, look, { onChange, onShown }) {
     this.#root = root;
     this.#confidence = confidence;
+    this.#look = look;
     this.#onChange = onChange;
     this.#onShown = onShown;
     requestAnimationFrame((nowMs) => this.#tick(nowMs));
@@ -44,7 +46,7 @@ export class Wall {
 
   /** @param {string} id of a session @param {import("./tile.js").Origin} [origin] @returns {Tile} */
   add(id, origin = {}) {
-    const tile = new Tile(id, origin, this.#confidence, {
+    const tile = new Tile(id, origin, this.#confidence, this.#look, {
       onSelect: (chosen) => this.select(chosen),
       onClose: (closed) => this.remove(closed),
       onSession: () => this.#onChange(),

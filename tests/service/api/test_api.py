@@ -126,8 +126,8 @@ def test_watcher_receives_slices_windows_and_end(live: Live) -> None:
     assert messages[-1]["reason"] == "client"
     assert messages[0]["sensor"] == [WIDTH, HEIGHT]
     picture = Image.open(io.BytesIO(base64.b64decode(messages[0]["png"])))
-    assert picture.size == (96, 64), "the sensor is scaled to fill the network's input"
-    assert len(picture.getcolors()) == 4
+    assert picture.size == (WIDTH, HEIGHT), "at the sensor's resolution"
+    assert len(picture.convert("RGB").getchannel("R").getcolors()) == 4
     assert messages[4]["layer_rates"].keys() == live.model.engine.detector.state_shapes.keys()
 
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from spikewatch.service.inference.event_counts import NO_EVENT_VALUE
 from spikewatch.service.output.drawing import (
     BACKGROUND,
     BANNER_COLOUR,
     CAPTION_BACKGROUND,
-    NO_EVENT_VALUE,
     OFF_COLOUR,
     ON_COLOUR,
     annotate,

@@ -67,13 +67,19 @@ def test_watched_upload_starts_with_its_first_watcher(live: Live) -> None:
     assert comparable(seen) == comparable(expected), "followed for those who look on, asked for or not"
 
 
-def test_slice_is_an_image_of_four_colours(live: Live) -> None:
+def test_slice_is_an_image_of_counts_in_four_hues(live: Live) -> None:
     messages, _ = watched_upload(live, ID[::-1], dat_file(1))
     (part,) = (m for m in messages if m["type"] == "slice")
     assert (part["events"], part["sensor"]) == (300, [WIDTH, HEIGHT])
     picture = Image.open(io.BytesIO(base64.b64decode(part["png"]))).convert("RGB")
-    reds = {int(red) for red in np.unique(np.asarray(picture)[..., 0])}
-    assert reds == {13, 58, 214, 250}, "the viewer tells them apart by their red"
+    assert picture.size == (WIDTH, HEIGHT), "at the sensor's resolution"
+    red, green, blue = np.moveaxis(np.asarray(picture), 2, 0)
+    assert {int(value) for value in np.unique(red)} == {13, 58, 214, 250}
+    off, on = green & 15, blue & 15
+    assert int(off.sum()) + int(on.sum()) == part["events"]
+    np.testing.assert_array_equal(
+        red, np.array([[13, 58], [214, 250]])[(on > 0).astype(int), (off > 0).astype(int)]
+    )
 
 
 def test_watched_id_in_use_is_rejected(live: Live) -> None:
