@@ -16,7 +16,7 @@ from torch import Tensor, nn
 import spikewatch.model.detector
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.blocks import SNNBlock
-from spikewatch.model.network.shapes import Layer
+from spikewatch.model.network.layer import Layer
 from spikewatch.model.network.step import StepContext
 from spikewatch.model.runtime.build import RuntimeNetworks
 from spikewatch.model.runtime.gpu import HalfPrecisionNetwork

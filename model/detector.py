@@ -15,7 +15,8 @@ from spikewatch.model.errors import ConfigError, StateError
 from spikewatch.model.letterbox import Letterbox
 from spikewatch.model.network.base import HeadLogits, Network
 from spikewatch.model.network.exact_step import CountingStep
-from spikewatch.model.network.shapes import Layer, trace_shapes
+from spikewatch.model.network.layer import Layer
+from spikewatch.model.network.shapes import trace_shapes
 from spikewatch.model.network.state import StateBank, StateShapes, init_state
 from spikewatch.model.network.step import State, StepContext
 from spikewatch.model.nms import nms

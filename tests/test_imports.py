@@ -116,6 +116,21 @@ def graph() -> dict[str, set[str]]:
     return {name: (targets & set(trees)) - {name} for name, targets in found.items()}
 
 
+NEEDS_TORCH = {"model.runtime.compiled.network"}
+"""Modules of the compiled runtime that use torch; all others and their imports work without it."""
+
+
+def reached_modules(source: str, edges: dict[str, set[str]]) -> set[str]:
+    """Return `source` and the modules that it imports, directly or not."""
+    reached, waiting = set[str](), [source]
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += edges[name]
+    return reached
+
+
 def layer_faults(package: str, layers: list[set[str]], edges: dict[str, set[str]]) -> list[str]:
     """Imports within a package that do not point to a lower layer."""
     row = {name: number for number, names in enumerate(layers) for name in names}
@@ -195,6 +210,15 @@ def test_every_module_has_a_layer(package: str) -> None:
     assert present == set().union(*LAYERS[package])
 
 
+def test_kernels_of_compiled_runtime_need_no_torch() -> None:
+    tops = {name: {item.split(".")[0] for item in imports(tree)} for name, tree in modules().items()}
+    torch_users = {name for name, found in tops.items() if "torch" in found}
+    compiled = {name for name in graph() if name.startswith("model.runtime.compiled.")} - NEEDS_TORCH
+    assert len(compiled) > 20
+    faults = {name: found for name in compiled if (found := reached_modules(name, graph()) & torch_users)}
+    assert faults == {}
+
+
 def test_no_circle_of_modules() -> None:
     assert circles(graph()) == []
 
@@ -236,3 +260,4 @@ def test_the_checks_see_faults() -> None:
     edges = {"p.low.a": {"p.high"}, "p.high": {"p.low.a", "p.low.b"}, "p.low.b": set()}
     assert layer_faults("p", [{"low"}, {"high"}], edges) == ["p.low.a imports p.high"]
     assert circles(edges) == [["p.high", "p.low.a"]]
+    assert reached_modules("p.low.a", edges) == {"p.low.a", "p.high", "p.low.b"}

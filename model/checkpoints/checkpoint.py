@@ -46,7 +46,12 @@ def save_checkpoint(path: Path, network: Network, spec: ModelSpec, half: bool = 
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:
-    """Read a weights file, without executing anything in it.
+    """Read a weights file; see `read_network`."""
+    return Detector(*read_network(path), device)
+
+
+def read_network(path: Path) -> tuple[Network, ModelSpec]:
+    """Read the network and the specification of a weights file, without executing anything in it.
 
     Raises:
         CheckpointError: the file is missing, damaged or of another format, or its tensors do not fit the
@@ -77,7 +82,7 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Detector:
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinity, expected finite values")
-    return Detector(network, spec, device)
+    return network, spec
 
 
 def _read_metadata(data: bytes) -> dict[str, str]:
@@ -89,8 +94,12 @@ def _read_metadata(data: bytes) -> dict[str, str]:
 
 def untrained_detector(scale: str = "t", device: torch.device | str = "cpu") -> Detector:
     """Build a detector with dyadic weights. Its boxes are meaningless; every output says `untrained`."""
+    return Detector(*_untrained(scale), device)
+
+
+def _untrained(scale: str) -> tuple[Network, ModelSpec]:
     config = SpikeYOLOConfig(scale=scale)
-    return Detector(untrained_network(config), ModelSpec(f"spikewatch-{scale}-untrained", config), device)
+    return untrained_network(config), ModelSpec(f"spikewatch-{scale}-untrained", config)
 
 
 def untrained_network(config: SpikeYOLOConfig) -> Network:
@@ -124,16 +133,13 @@ def load_detector(
         ConfigError: the runtime does not support this network or this device.
     """
     weights = weights or DEFAULT_WEIGHTS
-    untrained = weights == UNTRAINED
-    loaded = (
-        untrained_detector(device=device) if untrained else load_checkpoint(weights_path(weights), device)
-    )
+    network, spec = _untrained("t") if weights == UNTRAINED else read_network(weights_path(weights))
     if mode == "spike":
         if runtime not in (AUTO, "eager"):
             raise ConfigError(f"runtime {runtime}: binary spikes run eagerly; choose eager or {AUTO}")
-        return Detector(to_spike_driven(loaded.network), loaded.spec, device)
-    chosen = select_runtime(runtime, loaded.network, device, compile_options)
-    return Detector(loaded.network, loaded.spec, device, chosen, state_dtype, compile_options)
+        return Detector(to_spike_driven(network), spec, device)
+    chosen = select_runtime(runtime, network, device, compile_options)
+    return Detector(network, spec, device, chosen, state_dtype, compile_options)
 
 
 def weights_digest(network: Network) -> str:

@@ -7,7 +7,7 @@ energy of synaptic operations on neuromorphic hardware; it does not measure this
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from spikewatch.model.network.shapes import Layer
+from spikewatch.model.network.layer import Layer
 
 E_MAC_PJ = 4.6
 """Horowitz, ISSCC 2014, as cited by the paper."""

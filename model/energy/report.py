@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from spikewatch.model.detector import Detector, StepOutput
 from spikewatch.model.energy.degradation import classify_degradation
 from spikewatch.model.energy.formulas import PAPER_COSTS, Energy, OperationCosts, firing_rates, layer_energy
-from spikewatch.model.network.shapes import Layer
+from spikewatch.model.network.layer import Layer
 
 
 @dataclass(frozen=True, slots=True)

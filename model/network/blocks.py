@@ -9,8 +9,9 @@ from torch.nn import functional as F
 
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import BNConv, ConvBN, RepConv, SepRepConv, SpikeConv, conv2d
+from spikewatch.model.network.layer import ConvKernel
 from spikewatch.model.network.neuron import make_neuron
-from spikewatch.model.network.step import ConvKernel, StepContext
+from spikewatch.model.network.step import StepContext
 
 TOKEN_EXPANSION = 2
 

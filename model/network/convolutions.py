@@ -6,8 +6,9 @@ Shapes: B batch, C channels, H height, W width.
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spikewatch.model.network.layer import ConvKernel
 from spikewatch.model.network.neuron import Neuron
-from spikewatch.model.network.step import ConvKernel, StepContext
+from spikewatch.model.network.step import StepContext
 
 BN_EPS = 1e-3
 BN_MOMENTUM = 0.03

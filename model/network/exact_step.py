@@ -12,7 +12,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from spikewatch.model.network.step import ConvKernel, State, StepContext
+from spikewatch.model.network.layer import ConvKernel
+from spikewatch.model.network.step import State, StepContext
 
 
 def fan_out(length: int, size: int, stride: int) -> Tensor:

@@ -13,8 +13,9 @@ from spikewatch.model.network.base import HeadLogits
 from spikewatch.model.network.blocks import spike_conv
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import SpikeConv, Synapses
+from spikewatch.model.network.layer import ConvKernel
 from spikewatch.model.network.neuron import make_neuron
-from spikewatch.model.network.step import ConvKernel, StepContext
+from spikewatch.model.network.step import StepContext
 
 DFL_BINS = 16
 """Bins of the distribution over each box distance (distribution focal loss)."""

@@ -13,7 +13,8 @@ from spikewatch.model.network.blocks import SpikeSPPF, Stage, low_block, spike_c
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import ConvBN, SpikeConv
 from spikewatch.model.network.head import make_head
-from spikewatch.model.network.step import ConvKernel, StepContext
+from spikewatch.model.network.layer import ConvKernel
+from spikewatch.model.network.step import StepContext
 from spikewatch.model.network.transformer import high_block
 
 

@@ -3,29 +3,14 @@
 Shapes: B batch, C channels, H height, W width.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from spikewatch.model.errors import StateError
+from spikewatch.model.network.layer import ConvKernel
 
 State = dict[str, Tensor]
 """Name of a neuron layer -> membrane potential after reset and leak, [B,C,H,W]."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConvKernel:
-    """Geometry of a folded convolution: one dense kernel, as neuromorphic hardware would run it.
-
-    The padding makes the output size the input size divided by the stride, rounded up.
-    """
-
-    in_channels: int
-    out_channels: int
-    size: int = 1
-    stride: int = 1
-    groups: int = 1
 
 
 class StepContext:

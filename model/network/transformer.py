@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from spikewatch.model.network.blocks import snn_block_2, spike_conv
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import RepConv, SpikeConv
+from spikewatch.model.network.layer import ConvKernel
 from spikewatch.model.network.neuron import make_neuron
-from spikewatch.model.network.step import ConvKernel, StepContext
+from spikewatch.model.network.step import StepContext
 
 HEADS = 8
 MLP_EXPANSION = 4

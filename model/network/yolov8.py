@@ -15,9 +15,10 @@ from spikewatch.model.network.blocks import max_pool_pyramid
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import ConvBN, ConvSpike, Synapses
 from spikewatch.model.network.head import Head
+from spikewatch.model.network.layer import ConvKernel
 from spikewatch.model.network.neuron import make_neuron
 from spikewatch.model.network.spikeyolo import upsample
-from spikewatch.model.network.step import ConvKernel, StepContext
+from spikewatch.model.network.step import StepContext
 
 
 def spiking_conv(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from spikewatch.model.errors import ConfigError
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.convolutions import Synapses
-from spikewatch.model.network.step import ConvKernel
+from spikewatch.model.network.layer import ConvKernel
 from spikewatch.model.network.transformer import SpikeAttention
 from spikewatch.model.runtime.fold_batch_norm import fold_layer
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from spikewatch.model.network.base import Network
-from spikewatch.model.network.shapes import Layer
+from spikewatch.model.network.layer import Layer
 from spikewatch.model.runtime.bank_step import BankRuntime
 from spikewatch.model.runtime.compiled.network import CompiledNetwork
 from spikewatch.model.runtime.compiled.options import CompileOptions

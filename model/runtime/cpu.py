@@ -13,8 +13,8 @@ from spikewatch.model.errors import ConfigError
 from spikewatch.model.network.base import HeadLogits, Network
 from spikewatch.model.network.blocks import SNNBlock
 from spikewatch.model.network.convolutions import SpikeConv
+from spikewatch.model.network.layer import Layer
 from spikewatch.model.network.neuron import ILIF
-from spikewatch.model.network.shapes import Layer
 from spikewatch.model.network.spikeyolo import Encoder, SpikeYOLO
 from spikewatch.model.network.step import State, StepContext
 from spikewatch.model.runtime.bank_step import BankStep

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from spikewatch.model.errors import ConfigError
 from spikewatch.model.network.base import HeadLogits, Network
 from spikewatch.model.network.convolutions import SpikeConv
+from spikewatch.model.network.layer import ConvKernel, Layer
 from spikewatch.model.network.neuron import ILIF
-from spikewatch.model.network.shapes import Layer
-from spikewatch.model.network.step import ConvKernel, State
+from spikewatch.model.network.step import State
 from spikewatch.model.runtime.bank_step import BankStep
 from spikewatch.model.runtime.cpu import is_supported
 from spikewatch.model.runtime.factorise import factorise_network

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from spikewatch.model.runtime.quantise import quantise
+
 PACKING_BATCH = 1
 """Batch size in the input shape from which oneDNN selects the layout of the packed weights."""
 
@@ -75,27 +77,9 @@ class FloatConv:
 
 
 def quantise_weight(weight: Tensor, parts: int) -> list[tuple[Tensor, Tensor]]:
-    """Quantise a weight to `parts` (1 or 2) pairs of signed bytes [O,I,k,k] and scales [O].
-
-    The sum of bytes times scales approximates the weight. One byte represents 8 bits of the largest weight
-    of an output channel, two bytes 15 bits. Each channel uses the finest scale that fits, or the power of
-    two above it if its error is not larger. So weights that are short binary fractions stay exact.
-    """
-    exact = weight.double()
-    levels = 127 if parts == 1 else 127 * 128 + 63
-    finest = exact.abs().amax((1, 2, 3), keepdim=True).clamp_min(1e-12) / levels
-    whole = finest.log2().ceil().exp2()
-    error_of_finest, error_of_whole = (
-        (exact - (exact / scale).round() * scale).square().sum((1, 2, 3), keepdim=True)
-        for scale in (finest, whole)
-    )
-    scale = torch.where(error_of_whole <= error_of_finest, whole, finest)
-    steps = (exact / scale).round()
-    flat = scale.flatten().float()
-    if parts == 1:
-        return [(steps.to(torch.int8), flat)]
-    high = (steps / 128).round()
-    return [(high.to(torch.int8), flat * 128), ((steps - high * 128).to(torch.int8), flat)]
+    """Quantise a weight to `parts` (1 or 2) pairs of signed bytes and scales; see `quantise`."""
+    pairs = quantise(weight.detach().float().cpu().numpy(), parts)
+    return [(torch.from_numpy(steps), torch.from_numpy(scale)) for steps, scale in pairs]
 
 
 class ByteConv:

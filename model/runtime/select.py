@@ -33,7 +33,7 @@ def _compiles_fast(network: Network, options: CompileOptions) -> bool:
     if target.name == "generic" and options.instruction_set == AUTO:
         return False
     # channels do not depend on the size of the input
-    reason = unsupported_reason(network, trace_shapes(network, 64, 64).layers)
+    reason = unsupported_reason(trace_shapes(network, 64, 64).layers)
     if reason:
         log.info("runtime compiled is not used", extra={"reason": reason})
     return reason is None

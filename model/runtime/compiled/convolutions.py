@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
-
 from spikewatch.model.runtime.compiled.buffers import Buffer, Layout
 from spikewatch.model.runtime.compiled.emitter import LANES
 from spikewatch.model.runtime.compiled.kernels.dense import DenseConv
@@ -17,6 +15,7 @@ from spikewatch.model.runtime.compiled.weights import (
     pack_depthwise_bytes,
     pack_depthwise_floats,
 )
+from spikewatch.model.runtime.plain_network import PlainConv
 
 FRAME_BORDER = 2
 """Padding of the encoder's 7x7 kernel."""
@@ -39,10 +38,10 @@ def add_frame(program: Program, frame: Buffer, planes: int, height: int, width: 
 
 
 def add_encoder(
-    program: Program, conv: torch.nn.Conv2d, frame: Buffer, height: int, width: int, to: Destination
+    program: Program, conv: PlainConv, frame: Buffer, height: int, width: int, to: Destination
 ) -> None:
     """Run the first convolution on the padded frame, height x width outputs."""
-    planes, size, stride = conv.in_channels, conv.kernel_size[0], conv.stride[0]
+    planes, size, stride = conv.in_channels, conv.size, conv.stride
     row = frame.geometry.row // planes
     reads = _Reads(frame.offset, size * planes, size, planes * row * stride, 4 * stride, row)
     _add_dense_kernel(program, "encoder", conv, reads, (height, width), 0, to, planes=True)
@@ -51,7 +50,7 @@ def add_encoder(
 def add_conv(
     program: Program,
     label: str,
-    conv: torch.nn.Conv2d,
+    conv: PlainConv,
     source: Buffer,
     size: tuple[int, int],
     d_max: int,
@@ -77,13 +76,13 @@ def add_conv(
 def _add_dense(
     program: Program,
     label: str,
-    conv: torch.nn.Conv2d,
+    conv: PlainConv,
     source: Buffer,
     size: tuple[int, int],
     d_max: int,
     to: Destination,
 ) -> None:
-    g, kernel, stride = source.geometry, conv.kernel_size[0], conv.stride[0]
+    g, kernel, stride = source.geometry, conv.size, conv.stride
     first = source.offset + (g.pad - kernel // 2) * (g.row + g.pixel)
     reads = _Reads(first, kernel, kernel * conv.in_channels, g.row * stride, g.pixel * stride, g.row)
     _add_dense_kernel(program, label, conv, reads, size, d_max, to, planes=False)
@@ -104,7 +103,7 @@ class _Reads:
 def _add_dense_kernel(
     program: Program,
     label: str,
-    conv: torch.nn.Conv2d,
+    conv: PlainConv,
     reads: _Reads,
     size: tuple[int, int],
     d_max: int,
@@ -137,7 +136,7 @@ def _add_dense_kernel(
 def _add_depthwise(
     program: Program,
     label: str,
-    conv: torch.nn.Conv2d,
+    conv: PlainConv,
     source: Buffer,
     size: tuple[int, int],
     d_max: int,
@@ -151,7 +150,7 @@ def _add_depthwise(
     )
     spec: DepthwiseBytes | DepthwiseFloats
     if d_max:
-        spec = DepthwiseBytes(width, conv.out_channels, conv.kernel_size[0], pixels, g.row, g.pixel, d_max)
+        spec = DepthwiseBytes(width, conv.out_channels, conv.size, pixels, g.row, g.pixel, d_max)
         weights = pack_depthwise_bytes(conv)
     else:
         spec = DepthwiseFloats(width, conv.out_channels, pixels, g.row)

@@ -8,13 +8,7 @@ whose spikes exist already, and the layer `then` that its result feeds.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import torch
-from torch import nn
-
-from spikewatch.model.network.base import Network
-from spikewatch.model.network.convolutions import SpikeConv
-from spikewatch.model.network.neuron import ILIF
-from spikewatch.model.network.shapes import Layer
+from spikewatch.model.network.layer import Layer
 from spikewatch.model.runtime.compiled.buffers import Buffer, Layout
 from spikewatch.model.runtime.compiled.convolutions import (
     add_conv,
@@ -32,6 +26,7 @@ from spikewatch.model.runtime.compiled.program import (
     SpikeTarget,
     Target,
 )
+from spikewatch.model.runtime.plain_network import PlainNetwork
 
 POOLS = 3
 
@@ -51,7 +46,7 @@ class NetworkLayout:
         levels: where the logits of P3, P4 and P5 lie.
     """
 
-    def __init__(self, program: Program, network: Network, layers: Sequence[Layer]) -> None:
+    def __init__(self, program: Program, network: PlainNetwork, layers: Sequence[Layer]) -> None:
         self._program = program
         self._network = network
         self._layers: Mapping[str, Layer] = {layer.name: layer for layer in layers}
@@ -61,26 +56,19 @@ class NetworkLayout:
 
     # Layers
 
-    def _module(self, name: str) -> SpikeConv:
-        module = self._network.get_submodule(name)
-        assert isinstance(module, SpikeConv)
-        return module
-
-    def _convolutions(self, name: str) -> list[nn.Conv2d]:
-        conv = self._module(name).conv
-        parts = list(conv) if isinstance(conv, nn.Sequential) else [conv]
-        assert all(isinstance(part, nn.Conv2d) for part in parts)
-        return parts  # type: ignore[return-value]
-
     def _spikes(self, name: str) -> SpikeTarget:
         """Allocate the spikes of a layer, in the layout that its convolution reads."""
-        layer, lif, first = self._layers[name], self._module(name).lif, self._convolutions(name)[0]
-        assert isinstance(lif, ILIF)
-        beta = float(torch.as_tensor(lif.beta).clamp(0, 1))
+        layer, lif, first = (
+            self._layers[name],
+            self._network.neurons[name],
+            self._network.convolutions[name][0],
+        )
         height, width, channels = layer.in_height, layer.in_width, layer.kernel.in_channels
-        neurons = Neurons(name, self._index[name], channels, height, width, beta, lif.input_gain, lif.d_max)
+        neurons = Neurons(
+            name, self._index[name], channels, height, width, lif.beta, lif.input_gain, lif.d_max
+        )
         layout = Layout.GROUPED if first.groups > 1 else Layout.SPIKES
-        pad = first.kernel_size[0] // 2
+        pad = first.size // 2
         return SpikeTarget(neurons, self._program.buffer(layout, height, width, channels, pad))
 
     def _floats(self, height: int, width: int, channels: int, pad: int = 0) -> Buffer:
@@ -91,7 +79,7 @@ class NetworkLayout:
         name = fed.neurons.name
         layer, source, d_max = self._layers[name], fed.buffer, fed.neurons.d_max
         size = (layer.out_height, layer.out_width)
-        *inner, last = self._convolutions(name)
+        *inner, last = self._network.convolutions[name]
         for conv, following in zip(inner, [*inner, last][1:], strict=True):
             between = self._floats(*size, conv.out_channels, pad=int(following.groups > 1))
             add_conv(self._program, name, conv, source, size, d_max, Destination(floats=Target(between)))
@@ -116,7 +104,9 @@ class NetworkLayout:
             first = spikes
         self._run(first, Destination(residual, residual, then))
 
-    def _stage(self, name: str, before: SpikeTarget | None, then: str) -> tuple[Buffer, SpikeTarget]:
+    def _stage(
+        self, name: str, repeats: int, before: SpikeTarget | None, then: str
+    ) -> tuple[Buffer, SpikeTarget]:
         """Run a downsampling layer (None: the encoder) and a stage; return the residual and `then`."""
         first = self._spikes(f"{name}.0.token.pw1")
         n = first.neurons
@@ -126,18 +116,15 @@ class NetworkLayout:
             self._encode(n.height, n.width, to)
         else:
             self._run(before, to)
-        stage = self._network.get_submodule(name)
-        assert isinstance(stage, nn.ModuleList)
-        for i in range(len(stage)):
-            following = self._spikes(f"{name}.{i + 1}.token.pw1" if i + 1 < len(stage) else then)
+        for i in range(repeats):
+            following = self._spikes(f"{name}.{i + 1}.token.pw1" if i + 1 < repeats else then)
             self._block(f"{name}.{i}", x, first, following)
             first = following
         return x, first
 
     def _encode(self, height: int, width: int, to: Destination) -> None:
         planes, shape = self._network.config.in_channels, self._layers["encoder"]
-        conv = self._network.get_submodule("encoder.conv")
-        assert isinstance(conv, nn.Conv2d)
+        (conv,) = self._network.convolutions["encoder"]
         frame = frame_buffer(self._program, planes, shape.in_height, shape.in_width)
         add_frame(self._program, frame, planes, shape.in_height, shape.in_width)
         add_encoder(self._program, conv, frame, height, width, to)
@@ -185,10 +172,11 @@ class NetworkLayout:
 
     def _build(self) -> None:
         """Add all operations, in the order of `SpikeYOLO.forward`."""
-        _, spikes = self._stage("stage1", None, "down1")
-        x4, spikes = self._stage("stage2", spikes, "down2")
-        x6, spikes = self._stage("stage3", spikes, "down3")
-        _, spikes = self._stage("stage4", spikes, "sppf.reduce")
+        r1, r2, r3, r4 = self._network.config.stage_repeats
+        _, spikes = self._stage("stage1", r1, None, "down1")
+        x4, spikes = self._stage("stage2", r2, spikes, "down2")
+        x6, spikes = self._stage("stage3", r3, spikes, "down3")
+        _, spikes = self._stage("stage4", r4, spikes, "sppf.reduce")
         merge = self._pool_pyramid(spikes)
         lateral = self._spikes("lateral5")
         self._run(merge, Destination(spikes=lateral))
@@ -211,7 +199,7 @@ class NetworkLayout:
         else:
             parts = ("conv1", "conv2", "out")
             branches = [tuple(f"head.{kind}.{i}.{part}" for part in parts) for kind in ("box", "cls")]
-        channels = [self._convolutions(names[-1])[-1].out_channels for names in branches]
+        channels = [self._network.convolutions[names[-1]][-1].out_channels for names in branches]
         assert not any(n % LANES for n in channels[:-1]), "the next branch starts at a whole vector"
         shape = level.shape
         out = self._program.output_buffer(shape.height, shape.width, sum(channels))
@@ -230,7 +218,7 @@ class NetworkLayout:
         self._run(first, Destination(logits=out))
 
 
-def unsupported_reason(network: Network, layers: Sequence[Layer]) -> str | None:
+def unsupported_reason(layers: Sequence[Layer]) -> str | None:
     """Return why a network that int8 supports does not fit the kernels; None if it does."""
     for layer in layers:
         k = layer.kernel

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from spikewatch.model.errors import ConfigError, StateError
 from spikewatch.model.network.base import HeadLogits, Network
-from spikewatch.model.network.shapes import Layer
+from spikewatch.model.network.layer import Layer
 from spikewatch.model.network.step import State
 from spikewatch.model.runtime.compiled.abi import SAMPLE_FIELDS, OpField, SampleField
 from spikewatch.model.runtime.compiled.executor import Executor, load_driver, package_source
@@ -25,7 +25,7 @@ from spikewatch.model.runtime.compiled.object_cache import ObjectCache
 from spikewatch.model.runtime.compiled.object_code import load_code
 from spikewatch.model.runtime.compiled.options import CompileOptions
 from spikewatch.model.runtime.compiled.program import Program
-from spikewatch.model.runtime.factorise import factorise_network
+from spikewatch.model.runtime.factorise import plain_network
 
 log = logging.getLogger("spikewatch.runtime")
 
@@ -64,7 +64,7 @@ class CompiledNetwork:
         state_dtype: torch.dtype,
         options: CompileOptions | None = None,
     ) -> None:
-        reason = unsupported_reason(network, layers)
+        reason = unsupported_reason(layers)
         if reason:
             raise ConfigError(f"runtime compiled does not support this network: {reason}; choose int8")
         start_s = time.perf_counter()
@@ -72,7 +72,7 @@ class CompiledNetwork:
         self.target = select_instruction_set(options.instruction_set)
         cache = ObjectCache(options.cache_folder)
         program = Program(self.target, state_dtype == torch.bfloat16)
-        layout = NetworkLayout(program, factorise_network(network), layers)
+        layout = NetworkLayout(program, plain_network(network), layers)
         source = repr((program.source, package_source()))
         self._code = load_code(program.generate, source, self.target, cache)
         self._program = program

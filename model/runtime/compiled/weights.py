@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from spikewatch.model.runtime.compiled.buffers import PIXELS
 from spikewatch.model.runtime.compiled.emitter import BYTES, LANES
 from spikewatch.model.runtime.compiled.kernels.depthwise import tap_vectors
-from spikewatch.model.runtime.packed_convolutions import quantise_weight
+from spikewatch.model.runtime.plain_network import Floats, PlainConv
+from spikewatch.model.runtime.quantise import quantise
 
 Array = npt.NDArray[np.generic]
 
@@ -50,22 +48,20 @@ class AlignedMemory:
         self.nbytes = 0
 
 
-def _split(weight: Tensor, floats: bool) -> tuple[Tensor, Tensor | None]:
+def _split(weight: Floats, floats: bool) -> tuple[Array, Floats | None]:
     """Return weights as floats, or as signed bytes with their scales, as runtime int8 has them."""
-    if floats:
-        return weight.detach().float(), None
-    return quantise_weight(weight.detach(), 1)[0]
+    return (weight, None) if floats else quantise(weight, 1)[0]
 
 
-def _lane_vector(values: Tensor | None, channels: int) -> Array:
+def _lane_vector(values: Floats | None, channels: int) -> Floats:
     """Return float32 [channels]; missing values are zero."""
     out = np.zeros(channels, np.float32)
     if values is not None:
-        out[: len(values)] = values.detach().float().numpy()
+        out[: len(values)] = values
     return out
 
 
-def pack_dense(conv: torch.nn.Conv2d, vectors: int, floats: bool, planes: bool) -> PackedWeights:
+def pack_dense(conv: PlainConv, vectors: int, floats: bool, planes: bool) -> PackedWeights:
     """Pack a dense convolution as [O/16N][R][run/step][N][16][step]; step: 4 bytes or one float.
 
     Args:
@@ -78,37 +74,35 @@ def pack_dense(conv: torch.nn.Conv2d, vectors: int, floats: bool, planes: bool) 
     values, scale = _split(conv.weight, floats)
     outputs, inputs, size, _ = values.shape
     padded = -(-outputs // LANES) * LANES
-    full = torch.zeros(padded, inputs, size, size, dtype=values.dtype)
+    full = np.zeros((padded, inputs, size, size), values.dtype)
     full[:outputs] = values
     runs, run = (size * inputs, size) if planes else (size, size * inputs)
-    full = full.permute(0, 2, 1, 3) if planes else full.permute(0, 2, 3, 1)
+    full = full.transpose(0, 2, 1, 3) if planes else full.transpose(0, 2, 3, 1)
     step = 1 if floats else 4
     ordered = full.reshape(padded // (LANES * vectors), vectors, LANES, runs, run // step, step)
-    packed = ordered.permute(0, 3, 4, 1, 2, 5).contiguous().numpy()
+    packed = ordered.transpose(0, 3, 4, 1, 2, 5)
     scales = None if scale is None else _lane_vector(scale, padded)
     return PackedWeights(packed, scales, _lane_vector(conv.bias, padded))
 
 
-def pack_depthwise_floats(conv: torch.nn.Conv2d) -> PackedWeights:
+def pack_depthwise_floats(conv: PlainConv) -> PackedWeights:
     """Pack a depthwise 3x3 convolution as [C/16][9][16]."""
     channels = len(conv.weight)
-    packed = conv.weight.detach().float().reshape(channels // LANES, LANES, 9).permute(0, 2, 1)
-    return PackedWeights(packed.contiguous().numpy(), None, _lane_vector(conv.bias, channels))
+    packed = conv.weight.reshape(channels // LANES, LANES, 9).transpose(0, 2, 1)
+    return PackedWeights(packed, None, _lane_vector(conv.bias, channels))
 
 
-def pack_depthwise_bytes(conv: torch.nn.Conv2d) -> PackedWeights:
+def pack_depthwise_bytes(conv: PlainConv) -> PackedWeights:
     """Pack a depthwise k x k convolution as [C/16][k][vectors of a kernel row][16][4]; see `tap_vectors`."""
     values, scale = _split(conv.weight, floats=False)
     channels, _, size, _ = values.shape
     assert scale is not None
     margin = 2 * PIXELS  # taps beyond the kernel are zero
-    wide = F.pad(values[:, 0], (margin, margin))
+    wide = np.pad(values[:, 0], ((0, 0), (0, 0), (margin, margin)))
     rows = []
     for ky in range(size):
         for r, group in tap_vectors(size):
             first = margin + PIXELS * group - r + size // 2
             rows.append(wide[:, ky, first : first + PIXELS])
-    packed = torch.stack(rows).reshape(len(rows), channels // LANES, LANES, PIXELS).transpose(0, 1)
-    return PackedWeights(
-        packed.contiguous().numpy(), _lane_vector(scale, channels), _lane_vector(conv.bias, channels)
-    )
+    packed = np.stack(rows).reshape(len(rows), channels // LANES, LANES, PIXELS).swapaxes(0, 1)
+    return PackedWeights(packed, _lane_vector(scale, channels), _lane_vector(conv.bias, channels))

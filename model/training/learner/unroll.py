@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from spikewatch.model.network.base import HeadLogits, Network
-from spikewatch.model.network.step import ConvKernel, State, StepContext
+from spikewatch.model.network.layer import ConvKernel
+from spikewatch.model.network.step import State, StepContext
 
 
 class TrainStep(StepContext):

@@ -9,9 +9,9 @@ import torch
 from spikewatch.model.checkpoints.official_names import official_layer_names
 from spikewatch.model.energy.formulas import firing_rates, slice_energy
 from spikewatch.model.network.config import SpikeYOLOConfig
-from spikewatch.model.network.shapes import Layer, trace_shapes
+from spikewatch.model.network.layer import ConvKernel, Layer
+from spikewatch.model.network.shapes import trace_shapes
 from spikewatch.model.network.spikeyolo import SpikeYOLO
-from spikewatch.model.network.step import ConvKernel
 from tests.model.support.fakes import event_like_frames, small_detector
 
 LEDGER_SLIPS = {"12.Conv.lif3", "22.lif1", "22.lif2"}

@@ -12,7 +12,7 @@ from spikewatch.model.detector import Detector
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import conv2d
 from spikewatch.model.network.exact_step import count_accumulations, fan_out
-from spikewatch.model.network.step import ConvKernel
+from spikewatch.model.network.layer import ConvKernel
 from spikewatch.model.runtime.binary_spikes import to_spike_driven
 from tests.model.support.fakes import event_like_frames, small_detector
 

@@ -5,9 +5,10 @@ from torch import Tensor
 
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
+from spikewatch.model.network.layer import ConvKernel
 from spikewatch.model.network.shapes import trace_shapes
 from spikewatch.model.network.state import init_state
-from spikewatch.model.network.step import ConvKernel, StepContext
+from spikewatch.model.network.step import StepContext
 
 HEIGHT, WIDTH = 64, 96
 

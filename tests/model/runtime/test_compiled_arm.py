@@ -9,6 +9,7 @@ from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.runtime.compiled.buffers import Layout
 from spikewatch.model.runtime.compiled.convolutions import add_conv
 from spikewatch.model.runtime.compiled.program import Destination, Program, Target
+from spikewatch.model.runtime.factorise import plain_conv
 from tests.model.support.aarch64 import MISSING, ArmProgram, arm_module, arm_target
 from tests.model.support.fakes import event_like_frames, small_detector
 from tests.model.support.runtimes import on
@@ -18,7 +19,7 @@ def test_byte_products_are_dot_products_of_neon() -> None:
     program = Program(arm_target(), bfloat16=False)
     source, out = program.buffer(Layout.SPIKES, 4, 8, 32, 1), program.output_buffer(4, 8, 32)
     conv = torch.nn.Conv2d(32, 32, 3, padding=1)
-    add_conv(program, "conv", conv, source, (4, 8), 4, Destination(logits=Target(out)))
+    add_conv(program, "conv", plain_conv(conv), source, (4, 8), 4, Destination(logits=Target(out)))
     module, machine = arm_module(program)
     lines = machine.emit_assembly(module).splitlines()
     tile = next(iter(program._kernels))[0]

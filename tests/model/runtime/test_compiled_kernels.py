@@ -11,6 +11,7 @@ from spikewatch.model.runtime.compiled.buffers import Buffer, Layout
 from spikewatch.model.runtime.compiled.convolutions import add_conv, add_pass_on, add_pool
 from spikewatch.model.runtime.compiled.instruction_sets import INSTRUCTION_SETS, InstructionSet, is_available
 from spikewatch.model.runtime.compiled.program import Destination, Neurons, Program, SpikeTarget, Target
+from spikewatch.model.runtime.factorise import plain_conv
 from tests.model.support.compiled_kernels import SingleOperation, group
 
 HEIGHT, WIDTH = 6, 10
@@ -53,7 +54,15 @@ def test_byte_convolution_equals_torch(
         out = program.output_buffer(*expected.shape)
         buffers.extend((source, out))
         to = Destination(logits=Target(out))
-        add_conv(program, "conv", conv.float(), source, (expected.shape[0], expected.shape[1]), d_max, to)
+        add_conv(
+            program,
+            "conv",
+            plain_conv(conv.float()),
+            source,
+            (expected.shape[0], expected.shape[1]),
+            d_max,
+            to,
+        )
 
     operation = SingleOperation(target, build)
     values = spikes[0].permute(1, 2, 0).to(torch.uint8).numpy()
@@ -82,7 +91,7 @@ def test_float_convolution_equals_torch(target: InstructionSet, size: int) -> No
         there = program.buffer(Layout.FLOATS, HEIGHT, WIDTH, 32)
         buffers.extend((source, there))
         to = Destination(residual=Target(there), floats=Target(there))
-        add_conv(program, "conv", conv, source, (HEIGHT, WIDTH), 0, to)
+        add_conv(program, "conv", plain_conv(conv), source, (HEIGHT, WIDTH), 0, to)
 
     operation = SingleOperation(target, build)
     operation.view(buffers[0])[:] = x[0].permute(1, 2, 0).numpy()
@@ -123,7 +132,7 @@ def test_neurons_equal_the_pure_function(
         layout = Layout.GROUPED if grouped else Layout.SPIKES
         buffers.extend((source, program.buffer(layout, HEIGHT, WIDTH, 32, 1)))
         to = Destination(spikes=SpikeTarget(neurons, buffers[1]))
-        add_conv(program, "identity", conv, source, (HEIGHT, WIDTH), 0, to)
+        add_conv(program, "identity", plain_conv(conv), source, (HEIGHT, WIDTH), 0, to)
 
     operation = SingleOperation(target, build, bfloat16=dtype == torch.bfloat16)
     operation.view(buffers[0])[:] = x[0].permute(1, 2, 0).numpy()

@@ -19,7 +19,7 @@ from spikewatch.model.runtime.compiled.instruction_sets import INSTRUCTION_SETS,
 from spikewatch.model.runtime.compiled.layout import NetworkLayout
 from spikewatch.model.runtime.compiled.object_code import create_machine, optimise
 from spikewatch.model.runtime.compiled.program import Program
-from spikewatch.model.runtime.factorise import factorise_network
+from spikewatch.model.runtime.factorise import plain_network
 
 TOOLS = ("qemu-aarch64", "aarch64-linux-gnu-gcc")
 MISSING = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -84,7 +84,7 @@ class ArmProgram:
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
         self._program = Program(arm_target(), bfloat16=False)
-        self._layout = NetworkLayout(self._program, factorise_network(detector.network), detector.layers)
+        self._layout = NetworkLayout(self._program, plain_network(detector.network), detector.layers)
         self._names = [layer.name for layer in detector.layers if layer.spiking]
 
     def run(
