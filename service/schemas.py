@@ -8,6 +8,8 @@ from spikewatch.ingest.events import MAX_SENSOR_PX
 from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.model.spec import MAX_SLICES
 from spikewatch.service.limits import MAX_SLICE_US, MIN_SLICE_US, QUALIFIED_ID_PATTERN, SESSION_ID_PATTERN
+from spikewatch.service.zones.schema import Zone, Zones, check_zones
+from spikewatch.service.zones.state import Direction, EventKind
 
 SessionState = Literal["created", "streaming", "idle", "draining", "closed"]
 
@@ -62,7 +64,18 @@ class WindowRequest(Schema):
         return self
 
 
-class SessionRequest(WindowRequest):
+class StreamRequest(WindowRequest):
+    """Options of a stream."""
+
+    zones: Zones = Field((), description="polygons and lines that count tracks; needs `track`")
+
+    @model_validator(mode="after")
+    def _check_zones(self) -> "StreamRequest":
+        check_zones(self.zones, self.track)
+        return self
+
+
+class SessionRequest(StreamRequest):
     """A new session."""
 
     format: StreamFormat = Field("dat", description="format of the bytes that will be sent")
@@ -110,6 +123,37 @@ class EnergyMj(Schema):
     ann: float
 
 
+class ZoneEventMessage(Schema):
+    """Something that a track did at a zone."""
+
+    event: EventKind
+    zone: str
+    t_us: int = Field(description="time of the result at which it was seen; of a lost track, when last seen")
+    track_id: int
+    label: str
+    direction: Direction | None = Field(
+        default=None, exclude_if=lambda v: v is None, description="of `crossed`"
+    )
+    dwell_s: float | None = Field(
+        default=None, exclude_if=lambda v: v is None, description="time inside, of `left` and `dwelling`"
+    )
+    lost: bool = Field(
+        default=False,
+        exclude_if=lambda v: not v,
+        description="the track was lost inside, so it counts as left",
+    )
+
+
+class ZoneCount(Schema):
+    """Counts of one zone, label -> tracks; `entered` and `left` since the session began."""
+
+    zone: str
+    entered: dict[str, int] = Field(description="entered the polygon, or crossed the line in direction `in`")
+    left: dict[str, int] = Field(description="left the polygon, or crossed the line in direction `out`")
+    inside: dict[str, int] = Field(description="inside now; zero for a line")
+    mean_dwell_s: float | None = Field(description="of the stays that ended; null without any")
+
+
 class Window(Schema):
     """One result."""
 
@@ -123,6 +167,14 @@ class Window(Schema):
     latency_ms: float
     dropped_windows: int = Field(description="windows dropped so far, because slices arrived too fast")
     training: str = Field(description="origin of the weights, such as 'untrained'")
+    zones: list[ZoneCount] | None = Field(
+        default=None, exclude_if=lambda value: value is None, description="only with `zones`: counts of each"
+    )
+    zone_events: list[ZoneEventMessage] | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="only with `zones`: since the last result",
+    )
 
 
 class Totals(Schema):
@@ -193,6 +245,7 @@ class SessionInfo(Schema):
     iou: float
     track: bool
     on_time_jump: str
+    zones: list[Zone] = Field(default=[], exclude_if=lambda value: not value)
     model: str = Field(description="name of the weights, as in GET /v1/models")
     digest: str = Field(description="digest of the weights")
     training: str

@@ -68,7 +68,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"learner"},
     ],
     "service": [
-        {"errors", "limits", "listen", "settings", "log_config", "process_memory", "tasks"},
+        {"errors", "limits", "listen", "settings", "log_config", "process_memory", "tasks", "zones"},
         {"schemas", "model_catalog", "plotting"},
         {"bench", "client"},
         {"inference"},

@@ -8,6 +8,7 @@ from spikewatch.model.spec import WINDOW_US, ModelSpec
 from spikewatch.service.errors import BadRequest
 from spikewatch.service.inference.window import WindowOptions
 from spikewatch.service.schemas import SessionRequest, WindowRequest
+from spikewatch.service.zones.schema import Zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class WindowChoice(SliceChoice, Protocol):
     def track(self) -> bool: ...
 
 
-def window_options(request: WindowChoice, spec: ModelSpec) -> WindowOptions:
+def window_options(request: WindowChoice, spec: ModelSpec, zones: tuple[Zone, ...] = ()) -> WindowOptions:
     """Return the window options of a request, with defaults of the model.
 
     Raises:
@@ -68,7 +69,7 @@ def window_options(request: WindowChoice, spec: ModelSpec) -> WindowOptions:
     hop = request.hop or slices
     if spec.time_order == "newest_first" and hop != slices:
         raise BadRequest(f"{spec.name} runs each window of {slices} slices as a whole: hop must be {slices}")
-    return WindowOptions(slices, hop, request.confidence, request.iou, request.track)
+    return WindowOptions(slices, hop, request.confidence, request.iou, request.track, zones)
 
 
 def slice_length_us(request: SliceChoice, spec: ModelSpec) -> int:
@@ -80,11 +81,15 @@ def slice_length_us(request: SliceChoice, spec: ModelSpec) -> int:
 
 def session_options(request: SessionRequest, spec: ModelSpec) -> SessionOptions:
     """Return the options of a live session."""
-    return stream_options(request, spec, request.format, request.policy)
+    return stream_options(request, spec, request.format, request.policy, request.zones)
 
 
 def stream_options(
-    request: WindowRequest, spec: ModelSpec, format: str, policy: str = "block"
+    request: WindowRequest,
+    spec: ModelSpec,
+    format: str,
+    policy: str = "block",
+    zones: tuple[Zone, ...] = (),
 ) -> SessionOptions:
     """Return the options of a stream whose format was detected."""
     return SessionOptions(
@@ -95,12 +100,12 @@ def stream_options(
         representation=spec.representation,
         policy=policy,
         on_time_jump=request.on_time_jump,
-        window=window_options(request, spec),
+        window=window_options(request, spec, zones),
     )
 
 
 def request_fields(options: SessionOptions) -> dict[str, Any]:
-    """Return the fields of a `WindowRequest` that would give these options again."""
+    """Return the fields of a `StreamRequest` that would give these options again."""
     window = options.window
     return {
         "width": options.width,
@@ -112,4 +117,4 @@ def request_fields(options: SessionOptions) -> dict[str, Any]:
         "iou": window.iou,
         "track": window.track,
         "on_time_jump": options.on_time_jump,
-    }
+    } | ({"zones": window.zones} if window.zones else {})

@@ -4,7 +4,10 @@ from collections.abc import Sequence
 
 from spikewatch.model.detections import Detections
 from spikewatch.service.inference.window import WindowResult
-from spikewatch.service.schemas import Detection, EnergyMj, Window
+from spikewatch.service.schemas import Detection, EnergyMj, Window, ZoneCount, ZoneEventMessage
+from spikewatch.service.zones.state import ZoneCounts, ZoneEvent
+
+US_PER_S = 1_000_000
 
 PIXEL_DIGITS = 1
 CONFIDENCE_DIGITS = 3
@@ -44,4 +47,28 @@ def window_message(
         latency_ms=round(result.latency_s * 1000, 3),
         dropped_windows=dropped_windows,
         training=training,
+        zones=[_count_message(counts, labels) for counts in result.zones] or None,
+        zone_events=[_event_message(event, labels) for event in result.zone_events] if result.zones else None,
+    )
+
+
+def _count_message(counts: ZoneCounts, labels: tuple[str, ...]) -> ZoneCount:
+    entered, left, inside = (
+        dict(zip(labels, numbers, strict=True)) for numbers in (counts.entered, counts.left, counts.inside)
+    )
+    return ZoneCount(
+        zone=counts.zone, entered=entered, left=left, inside=inside, mean_dwell_s=counts.mean_dwell_s
+    )
+
+
+def _event_message(event: ZoneEvent, labels: tuple[str, ...]) -> ZoneEventMessage:
+    return ZoneEventMessage(
+        event=event.kind,
+        zone=event.zone,
+        t_us=event.t_us,
+        track_id=event.track_id,
+        label=labels[event.class_id],
+        direction=event.direction,
+        dwell_s=None if event.dwell_us is None else event.dwell_us / US_PER_S,
+        lost=event.lost,
     )

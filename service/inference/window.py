@@ -38,6 +38,13 @@ from spikewatch.service.inference.saved_types import (
     TimeUs,
 )
 from spikewatch.service.inference.tracker import Tracks, update_tracks
+from spikewatch.service.zones.counter import TrackedBoxes, count_zones, update_zones
+from spikewatch.service.zones.schema import MAX_ZONES, Zone
+from spikewatch.service.zones.state import ZoneCounts, ZoneEvent, ZoneState, initial_states
+
+ZoneStates = Annotated[
+    tuple[ZoneState, ...], Field(max_length=MAX_ZONES, exclude_if=lambda states: not states)
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,7 @@ class WindowOptions:
         hop: slices from result to result.
         confidence, iou: thresholds of the boxes.
         track: whether boxes are tracked from result to result.
+        zones: polygons and lines that count tracks.
     """
 
     window_slices: int
@@ -84,6 +92,7 @@ class WindowOptions:
     confidence: float
     iou: float
     track: bool = False
+    zones: tuple[Zone, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,8 @@ class WindowResult:
         latency_s: time from the last byte of the window to this result.
         track_ids: track of each box, None without tracking.
         dropped_tracks: tracks dropped at this result because there were too many.
+        zones: counts of each zone at this result.
+        zone_events: events of tracks at zones since the previous result.
         layer_rates: layer -> firing rate for each virtual step, since the previous result.
         layer_energy: layer -> synaptic operations, with the encoder, since the previous result.
     """
@@ -115,6 +126,10 @@ class WindowResult:
     energy: CheckedEnergy
     latency_s: Real
     track_ids: tuple[Count, ...] | None
+    zones: Annotated[
+        tuple[ZoneCounts, ...], Field(max_length=MAX_ZONES, exclude_if=lambda counts: not counts)
+    ] = ()
+    zone_events: Annotated[tuple[ZoneEvent, ...], Field(exclude_if=lambda events: not events)] = ()
     dropped_tracks: Annotated[int, Field(exclude=True)] = 0
     layer_rates: Annotated[dict[str, float], Field(exclude=True)] = field(default_factory=dict)
     layer_energy: Annotated[dict[str, Energy], Field(exclude=True)] = field(default_factory=dict)
@@ -161,6 +176,7 @@ class WindowState:
         logit_t0_us: begin of each slice whose logits are kept for averaging.
         pending: sums since the last result.
         tracks: None without tracking.
+        zones: state of each zone.
     """
 
     seq: Count
@@ -168,6 +184,7 @@ class WindowState:
     logit_t0_us: list[TimeUs]
     pending: PendingSums
     tracks: Tracks | None
+    zones: ZoneStates = ()
 
 
 class WindowBuilder:
@@ -181,6 +198,7 @@ class WindowBuilder:
         self._pending = PendingSums()
         self._position_us: int | None = None
         self._tracks = Tracks()
+        self._zones = initial_states(options.zones, len(detector.spec.class_names))
         self.seq = 0
 
     def add(
@@ -223,6 +241,7 @@ class WindowBuilder:
             [t0_us for t0_us, _ in self._logits],
             deepcopy(self._pending),
             self._tracks if self._options.track else None,
+            self._zones,
         )
         tensors = {
             f"logits.{i}.{level}": tensor
@@ -242,9 +261,10 @@ class WindowBuilder:
         # the saved time is of another process, whose clock has another zero
         self._pending = replace(state.pending, ready_s=time.monotonic())
         self._tracks = state.tracks or Tracks()
+        self._zones = state.zones
 
     def reset(self) -> None:
-        """Discard slices and tracks, as after a jump in time. `seq` and track ids continue."""
+        """Discard slices and tracks, as after a jump in time. `seq`, track ids and zones continue."""
         self._logits.clear()
         self._tracks = self._tracks.reset()
         self._pending = PendingSums()
@@ -258,6 +278,8 @@ class WindowBuilder:
         detections = self._detector.postprocess(
             logits, self._sensor_size, sums.t1_us, options.confidence, options.iou
         )
+        track_ids = self._update_tracks(detections) if options.track else None
+        zone_events = self._update_zones(detections, track_ids or ())
         result = WindowResult(
             seq=self.seq,
             t_start_us=min(self._logits[0][0], sums.t0_us),
@@ -276,7 +298,9 @@ class WindowBuilder:
                 for layer in self._detector.layers
             },
             latency_s=time.monotonic() - sums.ready_s,
-            track_ids=self._update_tracks(detections) if options.track else None,
+            track_ids=track_ids,
+            zones=count_zones(options.zones, self._zones),
+            zone_events=zone_events,
             dropped_tracks=self._tracks.dropped,
         )
         self.seq += 1
@@ -288,3 +312,11 @@ class WindowBuilder:
     def _update_tracks(self, detections: Detections) -> tuple[int, ...]:
         self._tracks, ids = update_tracks(self._tracks, detections)
         return ids
+
+    def _update_zones(self, detections: Detections, track_ids: tuple[int, ...]) -> tuple[ZoneEvent, ...]:
+        if not self._options.zones:
+            return ()
+        known = {track.id for track in self._tracks.known}
+        boxes = TrackedBoxes(detections.t_us, detections.xywh, detections.class_id, track_ids, known)
+        self._zones, events = update_zones(self._options.zones, self._zones, boxes)
+        return events

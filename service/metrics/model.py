@@ -17,6 +17,7 @@ from spikewatch.service.inference.engine import BatchResult
 from spikewatch.service.inference.options import SessionOptions
 from spikewatch.service.inference.window import WindowResult
 from spikewatch.service.schemas import Policy
+from spikewatch.service.zones.state import EventKind
 
 MJ_PER_J = 1000.0
 US_PER_S = 1e6
@@ -54,6 +55,7 @@ class ModelMetricFamilies:
             "discontinuities", "Jumps in time: pauses of more than 10 s, and times more than 1 s back"
         )
         self.dropped_events = counter("dropped_events", "Events or records left out, by reason", "reason")
+        self.zone_events = counter("zone_events", "What tracks did at zones and lines", "event")
         self.dropped_tracks = counter("dropped_tracks", "Longest unseen tracks dropped from full sessions")
         self.spikes = counter("spikes", "Spikes fired")
         self.operations = counter("synaptic_operations", "Accumulates and multiply-accumulates", "kind")
@@ -169,6 +171,8 @@ class ModelMetrics:
         lateness = result.latency_s / (options.slice_us / US_PER_S)
         families.latency_ratio.labels(name, options.policy).observe(lateness)
         families.dropped_tracks.labels(name).inc(result.dropped_tracks)
+        for event in result.zone_events:
+            families.zone_events.labels(name, event.kind).inc()
         for class_id in result.detections.class_id.tolist():
             families.detections.labels(name, self._class_names[class_id]).inc()
 
@@ -183,6 +187,8 @@ class ModelMetrics:
             count.labels(name)
         for reason in DROP_REASONS:
             families.dropped_events.labels(name, reason)
+        for kind in get_args(EventKind):
+            families.zone_events.labels(name, kind)
         for label in self._class_names:
             families.detections.labels(name, label)
         for policy in get_args(Policy):

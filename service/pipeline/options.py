@@ -1,6 +1,7 @@
 """Keyword options of streams and recordings, checked as requests of the service are."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from typing_extensions import TypedDict
@@ -10,7 +11,8 @@ from spikewatch.model.errors import ConfigError
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.errors import BadRequest
 from spikewatch.service.inference.options import SessionOptions, stream_options
-from spikewatch.service.schemas import WindowRequest
+from spikewatch.service.schemas import StreamRequest
+from spikewatch.service.zones.schema import Zone
 
 
 class ResultOptions(TypedDict, total=False):
@@ -25,6 +27,7 @@ class ResultOptions(TypedDict, total=False):
     track: whether to track objects from result to result; default False.
     on_time_jump: after an event more than 1 s before its slice: "resync" (default) continues at its time with
         membranes at rest, "fail" raises TimeOrderError.
+    zones: at most 8 polygons and lines that count tracks, as `Zone` or as dictionaries; needs `track`.
     """
 
     slice_us: int | None
@@ -35,6 +38,7 @@ class ResultOptions(TypedDict, total=False):
     iou: float
     track: bool
     on_time_jump: OnTimeJump
+    zones: Sequence[Zone | dict[str, Any]]
 
 
 def make_options(
@@ -42,8 +46,8 @@ def make_options(
 ) -> SessionOptions:
     """Return all options of a stream. Raises ConfigError for an unknown option or a value out of range."""
     try:
-        request = WindowRequest(width=width, height=height, **chosen)
-        return stream_options(request, spec, format)
+        request = StreamRequest.model_validate({"width": width, "height": height, **chosen})
+        return stream_options(request, spec, format, zones=request.zones)
     except ValidationError as error:
         faults = [_fault_text(fault["loc"], fault["msg"], fault["input"]) for fault in error.errors()]
         raise ConfigError("; ".join(faults)) from error

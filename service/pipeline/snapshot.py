@@ -19,7 +19,7 @@ from spikewatch.service.inference.options import SessionOptions, request_fields,
 from spikewatch.service.inference.slice_runner import SliceRunner
 from spikewatch.service.inference.window import WindowState
 from spikewatch.service.model_catalog import ModelFingerprint, check_compatible
-from spikewatch.service.schemas import WindowRequest
+from spikewatch.service.schemas import StreamRequest
 from spikewatch.service.snapshots.encoding import decode_text, encode, from_json, rejecting_malformed, to_json
 from spikewatch.service.snapshots.schema import BufferedSlice, SavedSlicer
 from spikewatch.service.snapshots.sequence import load_sequence, save_sequence
@@ -41,7 +41,7 @@ class StreamSnapshot:
     """
 
     fingerprint: Annotated[dict[str, Any], Field(alias="identity")]
-    options: Annotated[WindowRequest, PlainSerializer(lambda options: options.model_dump(exclude_unset=True))]
+    options: Annotated[StreamRequest, PlainSerializer(lambda options: options.model_dump(exclude_unset=True))]
     slicer: SavedSlicer
     window: WindowState
     buffered: Annotated[tuple[BufferedSlice, ...], Field(alias="held", max_length=MAX_SLICES)]
@@ -58,7 +58,7 @@ def encode_stream(
     window, buffered, tensors = save_sequence(runner.engine, runner.sequence)
     if frame is not None:
         tensors["open_slice"] = torch.from_numpy(frame)
-    request = WindowRequest.model_construct(**request_fields(options))
+    request = StreamRequest.model_construct(**request_fields(options))
     metadata = StreamSnapshot(fingerprint, request, cast(SavedSlicer, saved_slicer), window, buffered)
     return encode(OWNER, to_json(_ADAPTER, metadata), tensors)
 
@@ -93,7 +93,7 @@ def decode_stream(data: bytes, detector: Detector, fingerprint: ModelFingerprint
         text = decode_text(OWNER, data)
         check_compatible(json.loads(text)["identity"], fingerprint, "detector")
         metadata = from_json(_ADAPTER, text)
-        options = stream_options(metadata.options, detector.spec, "events")
+        options = stream_options(metadata.options, detector.spec, "events", zones=metadata.options.zones)
         check_sequence(metadata.window, len(metadata.buffered), tensors, detector, options.window)
         decoded = DecodedStream(metadata, tensors, options)
         decoded.load_slicer(make_slicer(options))

@@ -162,6 +162,7 @@ def _stream_parameters(
         "slice_us": options.slice_us,
         "slices": options.window.window_slices,
         "hop": options.window.hop,
+        "zones": [zone.model_dump(mode="json") for zone in options.window.zones],
     }
 
 

@@ -16,6 +16,7 @@ from spikewatch.service.inference.tracker import Tracks, check_tracks
 from spikewatch.service.inference.window import WindowOptions, WindowState
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.snapshots.schema import SessionSnapshot
+from spikewatch.service.zones.state import check_states
 
 
 def membranes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -55,7 +56,9 @@ def check_sequence(
     frame = (spec.config.in_channels, spec.input_height, spec.input_width)
     for i in range(buffered):
         _check_floats(f"held.{i}", tensors, frame)
-    check_tracks(window.tracks or Tracks(), window.position_us, len(spec.class_names))
+    tracks = window.tracks or Tracks()
+    check_tracks(tracks, window.position_us, len(spec.class_names))
+    check_states(window.zones, options.zones, len(spec.class_names), tracks.next_id)
 
 
 def _check_results(metadata: SessionSnapshot, spec: ModelSpec) -> None:
@@ -73,6 +76,12 @@ def _check_results(metadata: SessionSnapshot, spec: ModelSpec) -> None:
             raise ValueError(
                 f"result {result.seq} has {len(result.class_id)} boxes of classes up to {highest}; expected "
                 f"at most {MAX_DETECTIONS} of {spec.class_names}"
+            )
+        sizes = {len(n) for counts in result.zones for n in (counts.entered, counts.left, counts.inside)}
+        classes = {event.class_id for event in result.zone_events}
+        if sizes - {len(spec.class_names)} or max(classes, default=0) >= len(spec.class_names):
+            raise ValueError(
+                f"result {result.seq} has zones of {sizes} classes; expected {len(spec.class_names)}"
             )
 
 
@@ -114,6 +123,9 @@ FLOAT_BYTES = 4
 BOX_BYTES = 192
 """One box of a result as JSON: six numbers of up to 20 digits, and a track."""
 
+ZONE_BYTES = 4096
+"""Counts and events of one zone at one result as JSON, on average over the results kept."""
+
 RESULT_BYTES = 1024 + MAX_DETECTIONS * BOX_BYTES
 
 TEXT_BYTES = 8 << 20
@@ -130,4 +142,5 @@ def max_snapshot_bytes(session: Session) -> int:
     numbers += window.window_slices * output_channels(spec.config) * cells
     numbers += window.hop * planes * spec.input_height * spec.input_width
     numbers += planes * (width or 0) * (height or 0)
-    return FLOAT_BYTES * numbers + RESULT_BYTES * session.outbox.limit + TEXT_BYTES
+    result_bytes = RESULT_BYTES + ZONE_BYTES * len(window.zones)
+    return FLOAT_BYTES * numbers + result_bytes * session.outbox.limit + TEXT_BYTES

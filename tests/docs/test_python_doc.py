@@ -32,7 +32,7 @@ def run(code: str) -> list[str]:
 
 @pytest.mark.slow
 def test_code_runs_as_it_stands() -> None:
-    assert len(CODE) == 5
+    assert len(CODE) == 6
     lines = run("\n".join(CODE))
     assert lines[0].startswith("50000 [[")
     assert sum(bool(re.match(r"\d+ \[", line)) for line in lines) == 60

@@ -1,6 +1,7 @@
 """The work of `spikewatch detect`; apart from the command, because torch takes seconds to import."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -23,9 +24,10 @@ from spikewatch.service.output.drawing import training_banner
 from spikewatch.service.output.video import AnnotatedVideo
 from spikewatch.service.output.writers import WRITERS, ResultWriter
 from spikewatch.service.schemas import Summary
+from spikewatch.service.zones.schema import Zone
 
 
-def run_detection(recording: Recording, options: DetectOptions) -> None:
+def run_detection(recording: Recording, options: DetectOptions, zones: tuple[Zone, ...] = ()) -> None:
     """Run the detector, write the files, and print a summary."""
     with loading():
         detector = load_detector(
@@ -34,7 +36,8 @@ def run_detection(recording: Recording, options: DetectOptions) -> None:
     detector.spec.check_input(events=True, name=recording.path.name)
     slice_us = slice_length_us(options, detector.spec)
     source = RecordingSource(recording, slice_us, detector.spec.representation, options.on_time_jump)
-    run = OfflineRun(source, detector, window_options(options, detector.spec))
+    chosen = window_options(options, detector.spec, zones)
+    run = OfflineRun(source, detector, replace(chosen, track=chosen.track or bool(zones)))
     stats = RunStats()
     with ExitStack() as stack:
         sensor = recording.sensor_size()

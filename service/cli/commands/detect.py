@@ -14,6 +14,7 @@ from spikewatch.service.cli.options.command import takes_options
 from spikewatch.service.cli.options.detect import IMAGE_SUFFIXES, SUFFIXES, DetectOptions
 from spikewatch.service.cli.progress import loading
 from spikewatch.service.inference.images import is_image
+from spikewatch.service.zones.schema import load_zones
 
 
 @takes_options(DetectOptions)
@@ -33,13 +34,14 @@ def detect(options: DetectOptions) -> None:
         _detect_image(options)
         return
     check_outputs(options.paths, SUFFIXES, options.source)
+    zones = () if options.zones is None else load_zones(options.zones)
     source = options.source
     with open_recording(source, options.width, options.height, stream=options.stream) as recording:
         recording.sensor_size()
         with loading():
             from spikewatch.service.cli.actions.detect import run_detection
 
-        run_detection(recording, options)
+        run_detection(recording, options, zones)
 
 
 def _detect_image(options: DetectOptions) -> None:
@@ -47,6 +49,7 @@ def _detect_image(options: DetectOptions) -> None:
     for_recordings = (
         *(options.slice_us, options.window, options.width, options.hop, options.track or None),
         options.stream,
+        options.zones,
     )
     check_no_recording_options(options.source, *for_recordings)
     with loading():

@@ -16,6 +16,7 @@ from spikewatch.service.cli.stream_client.player import PacedRecording
 from spikewatch.service.client.retry import RetryBudget, RetryLater, StreamStopped
 from spikewatch.service.client.session import RemoteSession, make_http
 from spikewatch.service.client.stream import ResumableStream
+from spikewatch.service.zones.schema import load_zones
 
 
 @takes_options(StreamOptions)
@@ -77,4 +78,7 @@ def _session_request(recording: Recording, options: StreamOptions) -> dict[str, 
         "hop": options.hop,
         "weights": options.weights,
     }
-    return request | ({"track": True} if options.track else {})
+    zones = () if options.zones is None else load_zones(options.zones)
+    if zones:
+        request["zones"] = [zone.model_dump(mode="json", exclude_unset=True) for zone in zones]
+    return request | ({"track": True} if options.track or zones else {})

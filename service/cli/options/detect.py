@@ -23,6 +23,7 @@ from spikewatch.service.cli.options.shared import (
     Weights,
     Width,
     WindowPreset,
+    ZonesFile,
 )
 
 SUFFIXES = (".ndjson", ".json", ".npy", ".mp4")
@@ -57,6 +58,7 @@ class DetectOptions:
     confidence: Confidence = 0.25
     iou: Iou = 0.45
     track: TrackBoxes = False
+    zones: ZonesFile = None
     on_time_jump: TimeJump = "resync"
     mode: Mode = "integer"
     device: Device = None

@@ -100,6 +100,10 @@ Iou = Annotated[
 TrackBoxes = Annotated[
     bool, typer.Option("--track", help="Track objects: boxes of one object share a `track_id`.")
 ]
+ZonesFile = Annotated[
+    Path | None,
+    typer.Option("--zones", help="JSON list of zones and lines; turns on --track.", show_default=False),
+]
 OutFile = Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)]
 OutFolder = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder to write to.", show_default=False)

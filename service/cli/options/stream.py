@@ -5,7 +5,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from spikewatch.service.cli.options.shared import Confidence, Height, Hop, RecordingPath, TrackBoxes, Width
+from spikewatch.service.cli.options.shared import (
+    Confidence,
+    Height,
+    Hop,
+    RecordingPath,
+    TrackBoxes,
+    Width,
+    ZonesFile,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,7 @@ class StreamOptions:
         str | None, typer.Option(envvar="SPIKEWATCH_KEY", help="API key, if the service requires one.")
     ] = None
     track: TrackBoxes = False
+    zones: ZonesFile = None
     reconnect_s: Annotated[
         float,
         typer.Option(min=0.0, help="Seconds in which to retry after a broken connection; 0: do not retry."),
