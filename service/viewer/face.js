@@ -61,7 +61,9 @@ export class Face {
     this.part("forth").disabled = reel.newest;
     this.part("back").disabled = reel.at <= reel.first;
     this.part("fit").disabled = this.part("out").disabled = !zoomed;
-    this.#say("time", reel.now ? seconds(reel.now.slice.t1_us) : "");
+    const newest = reel.moment(reel.last);
+    this.#say("time", reel.now ? seconds(reel.since(reel.now)) : "");
+    this.#say("total", newest && !canFollow ? `/ ${seconds(reel.since(newest))}` : "");
   }
 
   /**

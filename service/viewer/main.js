@@ -128,6 +128,7 @@ function speak() {
 
 say("plot-length", String(PLOT_WINDOWS));
 element("demo").addEventListener("click", toggleCamera);
+element("demo-large").addEventListener("click", () => element("demo").click());
 element("open").addEventListener("click", () => element("file").click());
 slider.addEventListener("input", () => {
   wall.setConfidence(Number(slider.value));

@@ -23,6 +23,7 @@ export class Reel {
   #at = -1;
   #elapsedUs = 0;
   #brokenOff = false;
+  #startUs = Infinity;
   mode = /** @type {Mode} */ ("follow");
 
   /** @param {Mode} mode @param {boolean} [keepAll] much is kept that was not played yet */
@@ -65,6 +66,11 @@ export class Reel {
     return this.moment(this.#at);
   }
 
+  /** Time of the moment's end since the first slice that was seen. @param {Moment} moment @returns {number} in us */
+  since({ slice }) {
+    return slice.t1_us - this.#startUs;
+  }
+
   /** What comes next was not seen in one piece with what came before: numbers of tracks may begin anew. */
   breakOff() {
     this.#brokenOff = true;
@@ -77,6 +83,7 @@ export class Reel {
     const jumped = before !== undefined && (this.#brokenOff || slice.t0_us !== before.slice.t1_us);
     const latest = this.#brokenOff ? null : (before?.latest ?? null);
     this.#brokenOff = false;
+    this.#startUs = Math.min(this.#startUs, slice.t0_us);
     this.#moments.push({ slice, windows: [], latest, jumped });
     if (this.mode === "follow" || this.#at < this.#first) this.seek(this.mode === "follow" ? this.last : this.#first);
     this.#forget();

@@ -101,7 +101,7 @@ export class Timeline {
     const found = (now?.latest?.detections ?? []).filter(this.#shown);
     const values = { valuemin: first, valuemax: Math.max(first, last), valuenow: Math.max(first, at) };
     for (const [name, value] of Object.entries(values)) this.#canvas.setAttribute(`aria-${name}`, String(value));
-    const text = now ? `${seconds(now.slice.t1_us)}, ${countsOf(found)}` : "nothing yet";
+    const text = now ? `${seconds(this.#reel.since(now))}, ${countsOf(found)}` : "nothing yet";
     this.#canvas.setAttribute("aria-valuetext", text);
   }
 }
