@@ -16,8 +16,7 @@ from spikewatch.model.spec import ModelSpec
 from spikewatch.service.api.dependencies import get_client, get_session
 from spikewatch.service.api.sessions import session_info
 from spikewatch.service.api.stream import send_error
-from spikewatch.service.errors import ServiceError, TooManyWatchers
-from spikewatch.service.http.pieces import wait_for_disconnect
+from spikewatch.service.errors import BadRequest, ServiceError, TooManyWatchers
 from spikewatch.service.inference.event_counts import pack_counts
 from spikewatch.service.inference.serialize import window_message
 from spikewatch.service.inference.tracker import Tracks, update_tracks
@@ -64,12 +63,26 @@ async def watch(socket: WebSocket, session_id: str) -> None:
     viewer = ViewerConnection(socket, session, manager)
     on_miss = manager.metrics.missed_slices.inc
     with suppress(WebSocketDisconnect), session.watchers.subscribe(on_miss) as subscription:
-        await run_beside(viewer.run(subscription), _raise_on_disconnect(socket))
+        try:
+            await run_beside(viewer.run(subscription), _raise_on_message(socket))
+        except BadRequest as error:
+            manager.metrics.refused.labels(error.code).inc()
+            await send_error(socket, error)
+            await socket.close(1003, error.code)
 
 
-async def _raise_on_disconnect(socket: WebSocket) -> None:
-    message = await wait_for_disconnect(socket.receive)
-    raise WebSocketDisconnect(message.get("code", 1006))
+async def _raise_on_message(socket: WebSocket) -> None:
+    """Wait for the end of the connection.
+
+    Raises:
+        BadRequest: the watcher has sent data.
+        WebSocketDisconnect: the connection has ended.
+    """
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code", 1006))
+    size = len(message.get("bytes") or message.get("text") or "")
+    raise BadRequest(f"watchers may send control frames only; this one sent a message of {size} bytes")
 
 
 class ViewerConnection:

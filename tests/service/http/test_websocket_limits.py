@@ -6,6 +6,7 @@ import struct
 import time
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from spikewatch.model.detector import Detector
@@ -100,6 +101,24 @@ def test_watcher_may_send_control_frames_only(live: Live) -> None:
         assert struct.pack(">H", 1009) in rest(client)
     assert met(live, "message_size") == before + 1
     live.http.delete(f"/v1/sessions/{session_id}")
+
+
+@pytest.mark.parametrize("message", ["hello", b"", b"small"])
+def test_small_message_of_a_watcher_is_rejected(live: Live, message: str | bytes) -> None:
+    session_id = live.open()
+    refused = live.metric('spikewatch_refused_total{code="bad_request"}')
+    with connect(f"{live.ws_url}/v1/sessions/{session_id}/watch") as socket:
+        assert json.loads(socket.recv())["type"] == "session"
+        socket.send(message)
+        error = json.loads(socket.recv())
+        assert (error["type"], error["code"]) == ("error", "bad_request")
+        assert f"sent a message of {len(message)} bytes" in error["detail"]
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv()
+    assert closed.value.rcvd is not None
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1003, "bad_request")
+    assert live.metric('spikewatch_refused_total{code="bad_request"}') == refused + 1
+    assert live.http.delete(f"/v1/sessions/{session_id}").status_code == 200
 
 
 def test_fault_of_a_client_is_no_internal_error(live: Live) -> None:
