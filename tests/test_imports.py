@@ -33,8 +33,8 @@ LAYERS: dict[str, list[set[str]]] = {
     "ingest": [
         {"errors", "events", "child_process", "foreign_content"},
         {"columns", "event_arrays", "recording", "pipe"},
-        {"formats"},
-        {"slicing", "hdf5", "aedat4"},
+        {"formats", "table_options"},
+        {"slicing", "hdf5", "aedat4", "tables"},
         {"open"},
         {"simulation"},
     ],

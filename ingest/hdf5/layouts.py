@@ -93,6 +93,26 @@ def detect_layout(
     raise FormatError(_unknown_layout_message(file))
 
 
+def named_layout(file: h5py.File, names: tuple[str, ...]) -> Hdf5Layout:
+    """Return the layout of four datasets that the caller names by their paths: t, x, y, p.
+
+    Raises:
+        FormatError: one is no dataset, or not of integers.
+        MissingDependencyError, TruncatedError: the events cannot be read.
+    """
+    columns = {}
+    for letter, path in zip("txyp", names, strict=True):
+        item: h5py.Group | h5py.Dataset | None = file
+        for part in path.strip("/").split("/"):
+            item = get_member(item, part) if isinstance(item, h5py.Group) else None
+        if not isinstance(item, h5py.Dataset):
+            raise FormatError(
+                f"no dataset {path!r}; at its root the file has: {', '.join(member_names(file))}"
+            )
+        columns[letter] = item
+    return Hdf5Layout("columns", open_column_table(columns))
+
+
 def _m3ed_layout(group: h5py.Group, file: h5py.File) -> Hdf5Layout:
     columns = _event_columns(group)
     assert columns is not None

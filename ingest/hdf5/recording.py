@@ -4,16 +4,18 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from spikewatch.ingest.columns import EventColumns, columns_to_events
-from spikewatch.ingest.errors import NoEventsError
+from spikewatch.ingest.errors import FormatError, NoEventsError
 from spikewatch.ingest.events import DecodeStats, Events
 from spikewatch.ingest.formats.sensor_size import resolve_size
 from spikewatch.ingest.hdf5.attributes import AttributeReader, read_attributes_isolated
 from spikewatch.ingest.hdf5.file import open_hdf5, translate_hdf5_errors
-from spikewatch.ingest.hdf5.layouts import detect_layout
+from spikewatch.ingest.hdf5.layouts import Hdf5Layout, detect_layout, named_layout
 from spikewatch.ingest.recording import Recording
+from spikewatch.ingest.table_options import NO_OPTIONS, TableOptions, TimeScale
 
 
 def camera_warnings(camera: str | None, others: Sequence[str]) -> list[str]:
@@ -21,6 +23,18 @@ def camera_warnings(camera: str | None, others: Sequence[str]) -> list[str]:
     if not others:
         return []
     return [f"camera {camera} was read; left out: {', '.join(others)} (choose with --stream)"]
+
+
+def _find_layout(
+    file: h5py.File, camera: str | None, attribute_reader: AttributeReader, table: TableOptions
+) -> Hdf5Layout:
+    if table.columns is None:
+        return detect_layout(file, camera, attribute_reader)
+    if table.names is None:
+        raise FormatError(
+            "columns in HDF5 are paths of datasets, such as events/t,events/x,events/y,events/p"  # no value
+        )
+    return named_layout(file, table.names)
 
 
 class Hdf5Recording(Recording):
@@ -33,6 +47,7 @@ class Hdf5Recording(Recording):
         width, height: pixels, for a file that does not contain them.
         camera: the name of one of several cameras; by default the left one, else the first.
         attribute_reader: reads the root attributes, by default in a child process.
+        table: paths of the datasets of t, x, y, p, and the unit of the times, if they are no microseconds.
 
     Raises:
         FormatError: damage, frames instead of events, an unknown layout, or no such camera.
@@ -49,11 +64,13 @@ class Hdf5Recording(Recording):
         height: int | None = None,
         camera: str | None = None,
         attribute_reader: AttributeReader = read_attributes_isolated,
+        *,
+        table: TableOptions = NO_OPTIONS,
     ) -> None:
         self._file = open_hdf5(path)
         try:
             with translate_hdf5_errors(path):
-                layout = detect_layout(self._file, camera, attribute_reader)
+                layout = _find_layout(self._file, camera, attribute_reader, table)
                 if not layout.table.length:
                     raise NoEventsError(f"{path} has no events: its event table is empty")
             size = resolve_size(layout.sensor_size, (width, height), str(path))
@@ -65,6 +82,7 @@ class Hdf5Recording(Recording):
         self.other_cameras = layout.other_cameras
         self.camera = layout.camera
         self._t_offset_us = layout.t_offset_us
+        self._scale = TimeScale(table.time_unit or "us")
         self._seek_us: int | None = None
         self._start_row = 0
         self._next_row = 0
@@ -85,7 +103,7 @@ class Hdf5Recording(Recording):
             stop = min(start + max_events, start - start % block + block, length)
             with translate_hdf5_errors(self.path):
                 rows = self._table.read(start, stop)
-            times = rows.t.astype(np.int64, copy=False)
+            times = self._scale.to_microseconds(rows.t).astype(np.int64, copy=False)
             if self._t_offset_us:
                 times = times + self._t_offset_us
             columns = EventColumns(times, rows.x, rows.y, rows.p)
@@ -106,7 +124,7 @@ class Hdf5Recording(Recording):
             found_block = bisect_left(
                 range(0, self._table.length, block),
                 stored,
-                key=lambda row: int(self._table.read_times(row, row + 1)[0]),
+                key=lambda row: int(self._scale.to_microseconds(self._table.read_times(row, row + 1))[0]),
             )
         self._start_row = max(found_block - 2, 0) * block
 

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 
+from spikewatch.ingest.errors import FormatError
+from spikewatch.ingest.formats.decoders import FORMATS
 from spikewatch.ingest.formats.header import MAX_HEADER_BYTES
 from spikewatch.ingest.open import sniff
 from spikewatch.service.auth.principal import Principal
@@ -73,7 +75,10 @@ class RecordingDetection:
         head = b""
         while len(head) < SNIFF_BYTES and (chunk := await anext(body, b"")):
             head += chunk
-        return head, sniff(head)
+        found = sniff(head)
+        if found not in (*FORMATS, *SPOOLED_FORMATS):
+            raise FormatError(f"uploads of {found} are not supported; expected DAT, RAW, HDF5 or AEDAT4")
+        return head, found
 
     async def _run_spooled(
         self, options: SessionOptions, head: bytes, body: AsyncIterator[bytes], on_result: OnResult

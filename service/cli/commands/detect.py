@@ -1,6 +1,7 @@
 """`spikewatch detect`: detect objects in a recording or an image, without a server."""
 
 from spikewatch.ingest.open import open_recording
+from spikewatch.ingest.table_options import table_options
 from spikewatch.service.cli.options.checks import (
     check_device,
     check_exists,
@@ -36,7 +37,14 @@ def detect(options: DetectOptions) -> None:
     check_outputs(options.paths, SUFFIXES, options.source)
     zones = () if options.zones is None else load_zones(options.zones)
     source = options.source
-    with open_recording(source, options.width, options.height, stream=options.stream) as recording:
+    with open_recording(
+        source,
+        options.width,
+        options.height,
+        stream=options.stream,
+        format=options.format,
+        table=table_options(options.columns, options.time_unit),
+    ) as recording:
         recording.sensor_size()
         with loading():
             from spikewatch.service.cli.actions.detect import run_detection
@@ -48,8 +56,7 @@ def _detect_image(options: DetectOptions) -> None:
     check_outputs(options.paths, IMAGE_SUFFIXES, options.source)
     for_recordings = (
         *(options.slice_us, options.window, options.width, options.hop, options.track or None),
-        options.stream,
-        options.zones,
+        *(options.stream, options.format, options.columns, options.time_unit, options.zones),
     )
     check_no_recording_options(options.source, *for_recordings)
     with loading():

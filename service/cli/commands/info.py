@@ -9,8 +9,17 @@ from rich.console import Console
 from rich.table import Table
 
 from spikewatch.ingest.open import open_recording
+from spikewatch.ingest.table_options import table_options
 from spikewatch.service.cli.options.checks import check_sensor_size
-from spikewatch.service.cli.options.shared import Height, RecordingPath, StreamName, Width
+from spikewatch.service.cli.options.shared import (
+    Columns,
+    FormatName,
+    Height,
+    RecordingPath,
+    StreamName,
+    TimeUnitName,
+    Width,
+)
 from spikewatch.service.cli.progress import print_warnings
 
 
@@ -20,19 +29,23 @@ def info(
     width: Width = None,
     height: Height = None,
     stream: StreamName = None,
+    format: FormatName = None,
+    columns: Columns = None,
+    time_unit: TimeUnitName = None,
 ) -> None:
     """Read a recording once and print its format, sensor size, events, times and dropped events."""
     check_sensor_size(width, height)
-    with open_recording(recording, width, height, stream=stream) as source:
+    table = table_options(columns, time_unit)
+    with open_recording(recording, width, height, stream=stream, format=format, table=table) as source:
         facts = asdict(source.info())
     print_warnings(facts["warnings"])
     if as_json:
         typer.echo(json.dumps(facts))
         return
-    table = Table(title=recording.name, show_header=False)
+    rows = Table(title=recording.name, show_header=False)
     for name, value in facts.items():
-        table.add_row(name, _format_value(value))
-    Console().print(table)
+        rows.add_row(name, _format_value(value))
+    Console().print(rows)
 
 
 def _format_value(value: object) -> str:

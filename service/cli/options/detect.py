@@ -7,8 +7,10 @@ from typing import Annotated
 import typer
 
 from spikewatch.service.cli.options.shared import (
+    Columns,
     Confidence,
     Device,
+    FormatName,
     Height,
     Hop,
     Iou,
@@ -19,6 +21,7 @@ from spikewatch.service.cli.options.shared import (
     SourcePath,
     StreamName,
     TimeJump,
+    TimeUnitName,
     TrackBoxes,
     Weights,
     Width,
@@ -51,6 +54,9 @@ class DetectOptions:
     width: Width = None
     height: Height = None
     stream: StreamName = None
+    format: FormatName = None
+    columns: Columns = None
+    time_unit: TimeUnitName = None
     slice_us: SliceUs = None
     window: WindowPreset = None
     slices: Slices = None

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 import typer
 
 from spikewatch.ingest.events import MAX_SENSOR_PX
+from spikewatch.ingest.open import RECORDING_FORMATS
 from spikewatch.ingest.slicing.policies import OnTimeJump
+from spikewatch.ingest.table_options import TimeUnit
 from spikewatch.model.checkpoints.bundled import DEFAULT_WEIGHTS
 from spikewatch.model.spec import MAX_SLICES
 from spikewatch.service.limits import MAX_SLICE_US, MIN_SLICE_US
@@ -15,7 +17,7 @@ RecordingPath = Annotated[
     Path,
     typer.Argument(
         metavar="RECORDING",
-        help="DAT, RAW (EVT2, EVT2.1, EVT3), HDF5 or AEDAT4; the format is detected from the content. "
+        help="DAT, RAW, HDF5, AEDAT4, .es, NumPy or text; the format is detected from the content. "
         "`-` is standard input; pipes are read once.",
         show_default=False,
     ),
@@ -24,7 +26,8 @@ SourcePath = Annotated[
     Path,
     typer.Argument(
         metavar="RECORDING|IMAGE",
-        help="Events (DAT, RAW, HDF5, AEDAT4) or a still image (PNG, JPEG); detected from the content. "
+        help="Events (DAT, RAW, HDF5, AEDAT4, .es, NumPy, text) or a still image (PNG, JPEG); told from the "
+        "content. "
         "`-` is standard input, for events.",
         show_default=False,
     ),
@@ -43,6 +46,26 @@ StreamName = Annotated[
         "--stream",
         help="Which of several event streams: its number in AEDAT4 (default: the first), the camera's name "
         "in HDF5 (default: the left one).",
+    ),
+]
+FormatName = Annotated[
+    str | None,
+    typer.Option(
+        "--format", help=f"Read as this format, whatever the content: {', '.join(RECORDING_FORMATS)}."
+    ),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="Of NumPy files, text and HDF5: t,x,y,p in the order of a file without names, such as x,y,t,p; "
+        "or the names (paths in HDF5) of the columns that hold t, x, y and p, in this order.",
+    ),
+]
+TimeUnitName = Annotated[
+    TimeUnit | None,
+    typer.Option(
+        "--time-unit",
+        help="Of the times in NumPy files, text and HDF5; default: seconds if they have fractions, else us.",
     ),
 ]
 TimeJump = Annotated[

@@ -108,6 +108,7 @@ def test_error_after_first_line_is_last_line(live: Live) -> None:
         (b"% Data file", "truncated"),
         (b"\x89HDF\r\n\x1a\n" + bytes(100), "unsupported_format"),
         (b"PK\x03\x04" + bytes(50), "unsupported_format"),
+        (b"t,x,y,p\n1,2,3,1\n", "unsupported_format"),
     ],
 )
 def test_invalid_upload_gets_a_problem(live: Live, data: bytes, code: str) -> None:
