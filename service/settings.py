@@ -91,6 +91,10 @@ class Settings(BaseSettings):
     memory_trim_interval_s: Seconds = Field(
         60.0, description="seconds between collections that return free memory to the system"
     )
+    powercap_dir: Path = Field(
+        Path("/sys/class/powercap"),
+        description="the kernel's energy counters; in a container, where its mount of them lies",
+    )
     outbox_windows: int = Field(256, ge=1, description="unread results of one session")
     idle_timeout_s: Seconds = Field(60.0, description="seconds without bytes until a session is closed")
     idle_warning_s: Seconds = Field(10.0, description="seconds before that when the client is warned")

@@ -68,7 +68,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"learner"},
     ],
     "service": [
-        {"errors", "limits", "listen", "settings", "log_config", "process_memory", "tasks", "zones"},
+        {"errors", "limits", "listen", "settings", "log_config", "process_memory", "tasks", "zones", "power"},
         {"schemas", "model_catalog", "plotting"},
         {"bench", "client"},
         {"inference"},

@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from spikewatch.ingest.errors import IngestError
 from spikewatch.service.errors import ServiceError
 from spikewatch.service.metrics.model import ModelMetricFamilies
+from spikewatch.service.power.meter import PowerMeter, host_power_meter
 from spikewatch.service.process_memory import memory_limit_bytes
 
 END_REASONS = ("client", "disconnected", "idle_timeout", "shutdown", "step_failed")
@@ -24,9 +25,10 @@ class Metrics:
 
     Attributes:
         models: metrics with a label `model`.
+        power: measured energy of the machine.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, power: PowerMeter | None = None) -> None:
         self.registry = registry
         self.models = ModelMetricFamilies(registry)
         self.ended = Counter("spikewatch_sessions_ended", "Sessions by reason", ["reason"], registry=registry)
@@ -54,6 +56,8 @@ class Metrics:
         )
         self._add_limit_gauges(registry)
         ProcessCollector(registry=registry)
+        self.power = power or host_power_meter()
+        registry.register(self.power)
         self._initialise_series()
 
     def _add_limit_gauges(self, registry: CollectorRegistry) -> None:

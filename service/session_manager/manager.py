@@ -23,6 +23,7 @@ from spikewatch.service.inference.sources import SliceSource
 from spikewatch.service.metrics.model import US_PER_S
 from spikewatch.service.metrics.service import Metrics
 from spikewatch.service.model_catalog import ModelEntry
+from spikewatch.service.power.meter import host_power_meter, poll_periodically
 from spikewatch.service.process_memory import trim_heap_periodically
 from spikewatch.service.scheduling.loaded_model import LoadedModel
 from spikewatch.service.scheduling.model_pool import ModelPool
@@ -56,7 +57,7 @@ class SessionManager:
         threads: int = 1,
     ) -> None:
         self.settings = settings
-        self.metrics = Metrics(registry)
+        self.metrics = Metrics(registry, host_power_meter(settings.powercap_dir))
         self.models = ModelPool(detector, settings, self.metrics, self._end_threadsafe, threads)
         self.upload_pool = ThreadPoolExecutor(settings.upload_threads, "spikewatch-upload")
         """Threads of their own for uploads, so that slow files never hold those that live sessions need."""
@@ -81,6 +82,7 @@ class SessionManager:
         background = (
             self._maintenance_loop(),
             trim_heap_periodically(self.settings.memory_trim_interval_s),
+            poll_periodically(self.metrics.power),
         )
         self._tasks = [asyncio.create_task(coroutine) for coroutine in background]
 

@@ -23,6 +23,7 @@ from tests.e2e.support.monitoring import (
     expressions,
     panels,
     recorded,
+    rows,
     rules,
 )
 
@@ -85,13 +86,19 @@ def test_panel_says_what_it_answers_in_which_unit(panel: dict[str, Any]) -> None
 
 
 def test_panels_have_an_id_and_a_place_of_their_own() -> None:
-    everything = dashboard()["panels"]
+    everything = [*rows(), *panels()]
     assert len({panel["id"] for panel in everything}) == len(everything)
     assert len({panel["title"] for panel in everything}) == len(everything)
     places = [tuple(panel["gridPos"][key] for key in "xywh") for panel in everything]
     assert all(x + w <= 24 for x, _, w, _ in places)
     for (x, y, w, h), (x2, y2, w2, h2) in combinations(places, 2):
         assert x + w <= x2 or x2 + w2 <= x or y + h <= y2 or y2 + h2 <= y
+
+
+def test_three_open_rows_answer_the_questions_of_an_operator() -> None:
+    open_rows = [row["title"] for row in rows() if not row["collapsed"]]
+    assert open_rows == ["Is it healthy?", "Is it fast enough?", "What does it cost?"]
+    assert all(row["panels"] for row in rows() if row["collapsed"])
 
 
 def test_dashboard_and_rules_use_only_metrics_that_exist() -> None:

@@ -23,6 +23,7 @@ from tests.e2e.support.monitoring import PROMETHEUS, alerts, dashboard, expressi
 from tests.model.support.fakes import small_detector
 from tests.service.support.keyring import ALICE, ALICE_LINE
 from tests.service.support.live import Live, dat_stream, live_service
+from tests.service.support.machine import FakeMachine
 
 pytestmark = [
     pytest.mark.slow,
@@ -161,8 +162,9 @@ def watch(live: Live) -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("prometheus")
+    machine = FakeMachine(folder / "machine")
     with (
-        live_service(small_detector(), max_sessions=4) as live,
+        live_service(small_detector(), max_sessions=4, powercap_dir=machine.powercap_dir) as live,
         prometheus(folder, live.url.removeprefix("http://")) as server,
     ):
         server.wait_for("spikewatch_model_info")
@@ -170,6 +172,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
             windows = [w for part in pool.map(upload, [live, live]) for w in part]
         assert live.http.post("/v1/detections", content=b"no recording").is_client_error
         camera = watch(live)
+        machine.run(joules=10.0)
         end_s = time.time()
         for name in ("spikewatch_energy_joules_total", *recorded()):
             server.wait_for(f"timestamp({name}) > {end_s}")

@@ -15,9 +15,15 @@ def dashboard() -> dict[str, Any]:
     return found
 
 
+def rows() -> list[dict[str, Any]]:
+    """The headings of rows."""
+    return [panel for panel in dashboard()["panels"] if panel["type"] == "row"]
+
+
 def panels() -> list[dict[str, Any]]:
-    """All panels but the headings of rows."""
-    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+    """All panels but the headings of rows; those of folded rows lie within their row."""
+    everything = [inner for panel in dashboard()["panels"] for inner in (panel, *panel.get("panels", []))]
+    return [panel for panel in everything if panel["type"] != "row"]
 
 
 def expressions() -> list[tuple[str, str, str]]:

@@ -1,0 +1,1 @@
+"""Measured energy of the machine: processors by Linux powercap, GPUs by NVML; never added to estimates."""
