@@ -1,6 +1,7 @@
 """Zones of streams and sessions: the same counts however the stream is split, saved or served."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from spikewatch.model.errors import ConfigError
 from spikewatch.service.errors import InvalidSnapshot
 from spikewatch.service.pipeline.detector import EventDetector, load
 from spikewatch.service.zones.schema import load_zones
-from tests.service.support.live import Live, dat_stream
+from tests.service.support.console import Done
+from tests.service.support.live import Live, dat_file, dat_stream
 from tests.service.support.streams import post
 
 ZONES = [
@@ -113,3 +115,22 @@ def test_file_of_zones_is_read_or_rejected(tmp_path: Path) -> None:
             load_zones(path)
     with pytest.raises(ConfigError, match="No such file"):
         load_zones(tmp_path / "none.json")
+
+
+def test_detect_with_a_file_of_zones_tracks_and_counts(
+    run: Callable[..., Done], detector: Detector, tmp_path: Path
+) -> None:
+    weights, file, out = (tmp_path / name for name in ("w.safetensors", "zones.json", "out.ndjson"))
+    save_checkpoint(weights, detector.network, detector.spec)
+    file.write_text(json.dumps(ZONES))
+    clip = tmp_path / "clip.dat"
+    clip.write_bytes(dat_file(12))
+    options = ["--weights", weights, "--confidence", 0.001, "--zones", file, "--out", out]
+    done = run("detect", clip, *options)
+    assert done.status == 0, done
+    windows = [json.loads(line) for line in out.read_text().splitlines()[:-1]]
+    assert windows
+    assert all(window["zones"][0]["zone"] == "left" for window in windows)
+    assert any(window["zone_events"] for window in windows)
+    file.write_text("{}")
+    assert run("detect", clip, *options).status != 0
