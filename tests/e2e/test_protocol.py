@@ -31,6 +31,16 @@ GIVEN = {
     "confidence": 0.5,
     "iou": 0.6,
     "track": True,
+    "zones": [
+        {
+            "name": "door",
+            "polygon": [[0, 0], [30, 0], [30, 40.5]],
+            "line": None,
+            "anchor": "centre",
+            "margin_px": 2,
+            "dwell_s": 10,
+        },
+    ],
     "on_time_jump": "fail",
     "session_id": "front-left_1",
 }
