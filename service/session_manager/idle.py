@@ -54,6 +54,8 @@ class IdleReaper:
 
     def check(self, session: Session) -> bool:
         """Warn the client or start to end the session; False if neither is due. Never waits."""
+        if session.preparing:  # the service is at work, or has no free thread: the client is not silent
+            session.activity.record_progress()
         state, idle_s = session.lifecycle.state, session.activity.idle_s
         if state == "idle" and idle_s > self._policy.timeout_s:
             self._start_ending(session)

@@ -63,6 +63,11 @@ class SliceFeeder:
         self._prefetched: deque[InputSlice] = deque()
         self._stream_error: IngestError | ServiceError | None = None
 
+    @property
+    def preparing(self) -> bool:
+        """True while slices are prepared, or wait for a helper thread."""
+        return self._prefetch is not None and not self._prefetch.done()
+
     async def feed(self, slices: Iterator[Slice | None], budget: SliceBudget | None = None) -> None:
         """Prepare and put these slices. Call `drain` before, so that none are left from another feed.
 

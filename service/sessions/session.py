@@ -106,6 +106,11 @@ class Session:
         return not self.inbox.empty and not self.outbox.full
 
     @property
+    def preparing(self) -> bool:
+        """True while accepted bytes are cut into slices, or wait for a thread that does."""
+        return self._feeder.preparing
+
+    @property
     def close_error(self) -> ServiceError | None:
         """The error that the session was closed with, None while it is open."""
         return self.lifecycle.error
