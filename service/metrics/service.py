@@ -34,6 +34,11 @@ class Metrics:
         self.ended = Counter("spikewatch_sessions_ended", "Sessions by reason", ["reason"], registry=registry)
         self.refused = Counter("spikewatch_refused", "Requests refused, by code", ["code"], registry=registry)
         self.jobs = Gauge("spikewatch_jobs", "Uploads under way or kept", registry=registry)
+        self.upload_calls = Gauge(
+            "spikewatch_upload_calls",
+            "Reads and writes of uploaded files that run or wait for one of the upload threads",
+            registry=registry,
+        )
         self.jobs_dropped = Counter(
             "spikewatch_jobs_dropped", "Uploads no longer kept, by reason", ["reason"], registry=registry
         )
@@ -69,6 +74,9 @@ class Metrics:
         )
         self.max_sessions = Gauge(
             "spikewatch_max_sessions", "Sessions that may be open at once", registry=registry
+        )
+        self.upload_threads = Gauge(
+            "spikewatch_upload_threads", "Threads that read and write uploaded files", registry=registry
         )
         self.model_memory_limit = Gauge(
             "spikewatch_model_memory_limit_bytes",

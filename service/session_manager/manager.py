@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 from prometheus_client import CollectorRegistry
 
@@ -29,6 +28,7 @@ from spikewatch.service.scheduling.loaded_model import LoadedModel
 from spikewatch.service.scheduling.model_pool import ModelPool
 from spikewatch.service.session_manager.ended import EndedSessions, EndReason
 from spikewatch.service.session_manager.idle import IdlePolicy, IdleReaper
+from spikewatch.service.session_manager.upload_pool import UploadPool
 from spikewatch.service.sessions.outbox import FinalResults
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.sessions.snapshot_position import SnapshotPosition
@@ -59,8 +59,7 @@ class SessionManager:
         self.settings = settings
         self.metrics = Metrics(registry, host_power_meter(settings.powercap_dir))
         self.models = ModelPool(detector, settings, self.metrics, self._end_threadsafe, threads)
-        self.upload_pool = ThreadPoolExecutor(settings.upload_threads, "spikewatch-upload")
-        """Threads of their own for uploads, so that slow files never hold those that live sessions need."""
+        self.upload_pool = UploadPool(settings.upload_threads)
         self.draining = False
         self.stopped = asyncio.Event()
         """Set once all sessions have ended because the service stops: waiting for clients ends."""
@@ -73,6 +72,8 @@ class SessionManager:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.metrics.max_sessions.set(settings.max_sessions)
+        self.metrics.upload_threads.set(settings.upload_threads)
+        self.metrics.upload_calls.set_function(lambda: self.upload_pool.pending)
         self.metrics.shortest_slice.set_function(self._shortest_slice_s)
 
     async def start(self) -> None:
