@@ -13,6 +13,7 @@ import av
 import numpy as np
 import pytest
 
+from spikewatch.ingest.open import open_recording
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint
 from spikewatch.model.detector import Detector
 from tests.service.support.console import Done
@@ -137,6 +138,24 @@ def test_recording_from_standard_input(recording: Path, weights: Path, command: 
     )
     assert done.returncode == 0, done.stderr.decode()
     assert json.loads(done.stdout).get("events", 3000) == 3000
+
+
+def test_table_gives_the_windows_of_the_recording_it_holds(
+    recording: Path, weights: Path, tmp_path: Path, run: Callable[..., Done]
+) -> None:
+    with open_recording(recording) as opened:
+        events = np.concatenate(list(opened.chunks()))
+    table = tmp_path / "events.csv"
+    rows = np.stack([events["x"], events["y"], events["t"] / 1e3, events["p"]], axis=1)
+    np.savetxt(table, rows, fmt=("%d", "%d", "%.3f", "%d"), delimiter=",")
+    columns = ["--columns", "x,y,t,p", "--time-unit", "ms"]
+    windows = {}
+    for source, options in ((recording, []), (table, [*columns, "--width", WIDTH, "--height", HEIGHT])):
+        out = tmp_path / f"{source.stem}.ndjson"
+        done = run("detect", source, "--weights", weights, "--confidence", 0.001, "--out", out, *options)
+        assert done.status == 0, done.err
+        windows[source] = [json.loads(line) for line in out.read_text().splitlines()[:-1]]
+    assert comparable(windows[recording]) == comparable(windows[table])
 
 
 def test_size_is_checked_before_weights_are_loaded(
