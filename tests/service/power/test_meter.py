@@ -11,7 +11,7 @@ from spikewatch.service.power.meter import PowerMeter, poll_periodically
 from spikewatch.service.power.nvml import Nvml
 from spikewatch.service.power.powercap import Powercap
 from spikewatch.service.tasks import cancel_and_wait
-from tests.service.support.machine import FakeMachine
+from tests.service.support.machine import FakeMachine, FakeNvml
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_process_takes_its_part_of_each_interval(machine: FakeMachine) -> None:
 
 
 def test_machine_that_measures_nothing_says_so(tmp_path: Path) -> None:
-    meter = PowerMeter(Powercap(tmp_path / "absent"), [Nvml(library=None)])
+    meter = PowerMeter(Powercap(tmp_path / "absent"), [Nvml(FakeNvml([]))])
     registry = CollectorRegistry()
     registry.register(meter)
     text = generate_latest(registry).decode()

@@ -1,37 +1,11 @@
 """Energy counters of GPUs, with a library that answers as pynvml does."""
 
 import sys
-from collections.abc import Sequence
 
 import pytest
 
 from spikewatch.service.power.nvml import Nvml
-
-
-class FakeNvml:
-    """pynvml's functions, for GPUs with these counters in millijoules; None: the GPU has none."""
-
-    class NVMLError(Exception):
-        """As pynvml's."""
-
-    def __init__(self, millijoules: Sequence[int | None], broken: bool = False) -> None:
-        self.millijoules = list(millijoules)
-        self.broken = broken
-
-    def nvmlInit(self) -> None:
-        if self.broken:
-            raise self.NVMLError("Driver Not Loaded")
-
-    def nvmlDeviceGetCount(self) -> int:
-        return len(self.millijoules)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
-        return index
-
-    def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:
-        if (value := self.millijoules[handle]) is None:
-            raise self.NVMLError("Not Supported")
-        return value
+from tests.service.support.machine import FakeNvml
 
 
 def test_energy_counts_from_the_first_reading() -> None:

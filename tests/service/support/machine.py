@@ -1,6 +1,7 @@
-"""A machine with one processor package, whose counters a test advances."""
+"""A machine with one processor package and GPUs, whose counters a test advances."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -52,3 +53,29 @@ class FakeMachine:
         registry.register(meter)
         lines = generate_latest(registry).decode().splitlines()
         return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines if line[0] != "#"}
+
+
+class FakeNvml:
+    """pynvml's functions, for GPUs with these counters in millijoules; None: the GPU has none."""
+
+    class NVMLError(Exception):
+        """As pynvml's."""
+
+    def __init__(self, millijoules: Sequence[int | None], broken: bool = False) -> None:
+        self.millijoules = list(millijoules)
+        self.broken = broken
+
+    def nvmlInit(self) -> None:
+        if self.broken:
+            raise self.NVMLError("Driver Not Loaded")
+
+    def nvmlDeviceGetCount(self) -> int:
+        return len(self.millijoules)
+
+    def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
+        return index
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:
+        if (value := self.millijoules[handle]) is None:
+            raise self.NVMLError("Not Supported")
+        return value
