@@ -24,9 +24,9 @@ from spikewatch.service.api import (
     watch,
 )
 from spikewatch.service.api.openapi import describe
-from spikewatch.service.api.snapshots import TransferLimiter
 from spikewatch.service.auth.access import Authenticator
 from spikewatch.service.auth.middleware import AuthMiddleware
+from spikewatch.service.concurrency import Slots
 from spikewatch.service.errors import InvalidSettings
 from spikewatch.service.http import problems
 from spikewatch.service.model_catalog import load_weights
@@ -102,7 +102,7 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     )
     app.openapi = cache(partial(describe, app, settings, access))  # type: ignore[method-assign]
     app.state.manager, app.state.registry = host, jobs
-    app.state.authenticator, app.state.transfer_limiter = access, TransferLimiter(settings.max_states)
+    app.state.authenticator, app.state.transfers = access, Slots()
     app.add_middleware(AuthMiddleware, authenticator=access, metrics=host.metrics)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=settings.cors_origins, **CORS_OPTIONS)

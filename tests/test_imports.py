@@ -69,7 +69,7 @@ LAYERS: dict[str, list[set[str]]] = {
     ],
     "service": [
         {"errors", "limits", "listen", "settings", "log_config", "process_memory", "tasks", "zones", "power"},
-        {"schemas", "model_catalog", "plotting"},
+        {"schemas", "concurrency", "model_catalog", "plotting"},
         {"bench", "client"},
         {"inference"},
         {"metrics", "output"},

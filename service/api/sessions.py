@@ -132,7 +132,8 @@ async def open_session(
         entry = manager.models.catalog.find(requested.weights)
         own_id = requested.session_id
         session_id = client.new_id() if own_id is None else client.qualify_id(own_id)
-        session = await manager.open(entry, session_options(requested, entry.spec), client, session_id)
+        options = session_options(requested, entry.spec)
+        session = await manager.create(entry, options, client, session_id=session_id, durable=True)
     response.headers["Location"] = f"{manager.settings.root_path}/v1/sessions/{session.id}"
     return session_info(session, manager)
 

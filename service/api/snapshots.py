@@ -1,8 +1,8 @@
 """Session state over HTTP: download, restore, save, delete."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -15,10 +15,12 @@ from spikewatch.service.api.dependencies import (
     ClientDep,
     ManagerDep,
     SessionDep,
+    get_manager,
     problems,
     require_plain_body,
 )
 from spikewatch.service.api.feeding import claimed, displace_feeder, or_draining
+from spikewatch.service.concurrency import Slots
 from spikewatch.service.errors import RequestTimeout, TooManyTransfers
 from spikewatch.service.http.request_body import read_body
 from spikewatch.service.schemas import Schema
@@ -35,27 +37,6 @@ from spikewatch.service.snapshots.snapshot import (
 from spikewatch.service.snapshots.validation import max_snapshot_bytes
 
 CHUNK_BYTES = 256 * 1024
-
-
-class TransferLimiter:
-    """Limit of concurrent state transfers. Lives on the event loop."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._active = 0
-
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Hold a transfer slot while the block runs; TooManyTransfers if all are taken."""
-        if self._active >= self._limit:
-            raise TooManyTransfers(
-                f"all {self._limit} transfers of session states are in use; try again later"
-            )
-        self._active += 1
-        try:
-            yield
-        finally:
-            self._active -= 1
 
 
 class StateResponse(StreamingResponse):
@@ -108,13 +89,13 @@ class SavedState(Schema):
     next_seq: int = Field(description="of the next result")
 
 
-def get_transfer_limiter(request: Request) -> TransferLimiter:
-    """Return the application's limit of state transfers."""
-    limiter: TransferLimiter = request.app.state.transfer_limiter
-    return limiter
-
-
-TransferLimiterDep = Annotated[TransferLimiter, Depends(get_transfer_limiter)]
+def transfer_slot(request: Request) -> AbstractContextManager[None]:
+    """Return a slot of the application's concurrent state transfers; its block raises TooManyTransfers."""
+    slots: Slots = request.app.state.transfers
+    limit = get_manager(request).settings.max_states
+    return slots.hold(
+        limit, TooManyTransfers(f"all {limit} transfers of session states are in use; try again later")
+    )
 
 
 async def get_processed_session(session: SessionDep, manager: ManagerDep) -> Session:
@@ -124,9 +105,9 @@ async def get_processed_session(session: SessionDep, manager: ManagerDep) -> Ses
     return session
 
 
-async def transfer_slot(limiter: TransferLimiterDep) -> AsyncIterator[None]:
+async def hold_transfer_slot(request: Request) -> AsyncIterator[None]:
     """Hold a transfer slot until the response has been sent."""
-    with limiter.slot():
+    with transfer_slot(request):
         yield
 
 
@@ -139,7 +120,7 @@ ProcessedSessionDep = Annotated[Session, Depends(get_processed_session)]
     responses={200: SNAPSHOT_RESPONSE, **problems(400, 404, 410, 422, 500, 503)},
 )
 async def get_state(
-    session: ProcessedSessionDep, manager: ManagerDep, _: Annotated[None, Depends(transfer_slot)]
+    session: ProcessedSessionDep, manager: ManagerDep, _: Annotated[None, Depends(hold_transfer_slot)]
 ) -> Response:
     """Return the whole session as safetensors, once all accepted bytes have been processed."""
     timeout_s = manager.settings.state_timeout_s
@@ -157,9 +138,7 @@ async def get_state(
     responses=problems(400, 404, 408, 409, 410, 413, 415, 500, 503),
     dependencies=[Depends(require_plain_body)],
 )
-async def put_state(
-    session: SessionDep, manager: ManagerDep, limiter: TransferLimiterDep, request: Request
-) -> Position:
+async def put_state(session: SessionDep, manager: ManagerDep, request: Request) -> Position:
     """Replace the state of a session. Format, sensor and window parameters must match.
 
     Continue with the bytes of the saved stream from `accepted_bytes` of the response on.
@@ -167,7 +146,7 @@ async def put_state(
     await displace_feeder(session, None)
     with claimed(session, manager):
         await with_timeout(manager.settings.state_timeout_s, session.wait_until_processed())
-        with limiter.slot():
+        with transfer_slot(request):
             data = await _read_state(session, manager, request)
             identity = session.model.fingerprint
             snapshot = await asyncio.to_thread(read_snapshot, data, session.detector, identity)

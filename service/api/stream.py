@@ -63,14 +63,24 @@ async def stream(socket: WebSocket, session_id: str) -> None:
         session.feed_lease.check_available()
         resume_at(session, position.offset, position.seq)
     except (ServiceError, ValidationError) as error:
-        code = to_problem(error).code
-        manager.metrics.refused.labels(code).inc()
-        await send_error(socket, error)
-        await socket.close(1008, code)
+        await refuse(socket, error, manager)
         return
     socket.state.on_throttle = session.activity.record_client_activity
     with contextlib.suppress(WebSocketDisconnect), claimed(session, manager):
         await StreamConnection(socket, session, manager).run()
+
+
+async def refuse(socket: WebSocket, error: Exception, manager: SessionManager) -> None:
+    """Send an error to a client that may not use the session, and close its connection."""
+    code = to_problem(error).code
+    manager.metrics.refused.labels(code).inc()
+    await send_error(socket, error)
+    await socket.close(1008, code)
+
+
+def session_message(session: Session, manager: SessionManager) -> dict[str, Any]:
+    """Return the session as its first message describes it."""
+    return session_info(session, manager).model_dump(exclude={"layer_rates", "layer_energy_mj"})
 
 
 async def send_error(socket: WebSocket, error: Exception) -> None:
@@ -98,10 +108,7 @@ class StreamConnection:
         Raises:
             WebSocketDisconnect: the connection broke; the session stays open until it is idle.
         """
-        info = session_info(self._session, self._manager).model_dump(
-            exclude={"layer_rates", "layer_energy_mj"}
-        )
-        await self._send("ready", info)
+        await self._send("ready", session_message(self._session, self._manager))
         try:
             await run_beside(self._send_windows(), self._receive_until_end(), self._send_notifications())
         except SessionBusy as error:

@@ -14,8 +14,7 @@ from PIL import Image
 from spikewatch.model.letterbox import Letterbox
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.api.dependencies import get_client, get_session
-from spikewatch.service.api.sessions import session_info
-from spikewatch.service.api.stream import send_error
+from spikewatch.service.api.stream import refuse, session_message
 from spikewatch.service.errors import BadRequest, ServiceError, TooManyWatchers
 from spikewatch.service.inference.event_counts import pack_counts
 from spikewatch.service.inference.serialize import window_message
@@ -56,9 +55,7 @@ async def watch(socket: WebSocket, session_id: str) -> None:
         if len(session.watchers) >= manager.settings.max_watchers:
             raise TooManyWatchers(f"session {session_id} already has {len(session.watchers)} watchers")
     except ServiceError as error:
-        manager.metrics.refused.labels(error.code).inc()
-        await send_error(socket, error)
-        await socket.close(1008, error.code)
+        await refuse(socket, error, manager)
         return
     viewer = ViewerConnection(socket, session, manager)
     on_miss = manager.metrics.missed_slices.inc
@@ -98,7 +95,8 @@ class ViewerConnection:
 
     async def run(self, subscription: Subscription) -> None:
         """Send slices and results until the session ends, then the reason of its end."""
-        await self._send("session", self._session_message())
+        info = session_message(self._session, self._manager)
+        await self._send("session", {**info, "class_names": self._spec.class_names})
         while (item := await subscription.get()) is not None:
             if isinstance(item, WindowResult):
                 await self._send("window", self._window_message(item))
@@ -110,12 +108,6 @@ class ViewerConnection:
             await self._socket.close(1000)
         except (RuntimeError, WebSocketDisconnect):
             return
-
-    def _session_message(self) -> dict[str, Any]:
-        info = session_info(self._session, self._manager).model_dump(
-            exclude={"layer_rates", "layer_energy_mj"}
-        )
-        return {**info, "class_names": self._spec.class_names}
 
     def _closed_message(self) -> dict[str, Any]:
         resumable = self._manager.snapshots.has_snapshot(self._session.id)

@@ -9,6 +9,7 @@ from spikewatch.service.auth.key_file import load_keys
 from spikewatch.service.auth.keys import KeyLimits, find_key
 from spikewatch.service.auth.principal import Principal
 from spikewatch.service.auth.tickets import Tickets
+from spikewatch.service.concurrency import Slots
 from spikewatch.service.errors import BadRequest, InvalidKey, MissingKey, OriginNotAllowed, TooManyUploads
 from spikewatch.service.settings import Settings
 
@@ -31,7 +32,7 @@ class Authenticator:
         self._settings = settings
         self._keys = load_keys(settings)
         self._clients: dict[str, Principal] = {}
-        self._active_uploads = 0
+        self._uploads = Slots()
         self.tickets = Tickets(self._is_valid_key)
         self.key_required = bool(self._keys())
         self._anonymous = (
@@ -91,16 +92,10 @@ class Authenticator:
         Raises:
             TooManyUploads, TooManyKeyUploads: too many concurrent uploads, of all clients or of this key.
         """
-        if self._active_uploads >= self._settings.max_uploads:
-            raise TooManyUploads(
-                f"too many concurrent uploads, at most {self._settings.max_uploads}; retry later"
-            )
-        with client.upload_slot():
-            self._active_uploads += 1
-            try:
-                yield
-            finally:
-                self._active_uploads -= 1
+        limit = self._settings.max_uploads
+        full = TooManyUploads(f"too many concurrent uploads, at most {limit}; retry later")
+        with self._uploads.hold(limit, full), client.upload_slot():
+            yield
 
     def _is_valid_key(self, digest: bytes) -> bool:
         return any(key.digest == digest for key in self._keys())

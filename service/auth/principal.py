@@ -3,11 +3,12 @@
 import hashlib
 import math
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 
 from spikewatch.service.auth.keys import ApiKey, KeyLimits
 from spikewatch.service.auth.rate_limit import TokenBucket
+from spikewatch.service.concurrency import Slots
 from spikewatch.service.errors import RateLimited, TooManyKeySessions, TooManyKeyUploads
 
 
@@ -25,7 +26,7 @@ class Principal:
         self.limits = limits
         self.key_digest = b""
         """SHA-256 of the key in the last request; the name can be given a new key."""
-        self._active_uploads = 0
+        self._uploads = Slots()
         self._bucket = None if limits is None else TokenBucket(limits.bytes_per_s)
 
     def new_id(self) -> str:
@@ -57,22 +58,19 @@ class Principal:
         if self._bucket is not None:
             self._bucket.rate = key.limits.bytes_per_s
 
-    @contextmanager
-    def upload_slot(self) -> Iterator[None]:
-        """Count an upload of this key while the block runs.
+    def upload_slot(self) -> AbstractContextManager[None]:
+        """Return a block within which an upload of this key is counted.
 
         Raises:
             TooManyKeyUploads: too many concurrent uploads.
         """
-        if self.limits is not None and self._active_uploads >= self.limits.uploads:
-            raise TooManyKeyUploads(
-                f"key {self.name} may have {self.limits.uploads} concurrent uploads; wait until one has ended"
-            )
-        self._active_uploads += 1
-        try:
-            yield
-        finally:
-            self._active_uploads -= 1
+        limit = None if self.limits is None else self.limits.uploads
+        return self._uploads.hold(
+            limit,
+            TooManyKeyUploads(
+                f"key {self.name} may have {limit} concurrent uploads; wait until one has ended"
+            ),
+        )
 
     def check_rate(self) -> None:
         """Check the rate before a request with a body.

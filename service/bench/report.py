@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".md", ".json", ".png")
 PACKAGES = ("spikewatch", "torch", "numpy", "numba")
+INCHES_PER_ROW = 0.24
+BAR_COLOUR, OVER_LIMIT_COLOUR = "#3a6ea8", "#d55e00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +114,6 @@ def machine_summary() -> str:
         f"{facts['processor']}, {facts['cores']} cores, {vnni} VNNI, {facts['threads']} threads; "
         f"Python {facts['python']}, {versions}"
     )
-
-
-INCHES_PER_ROW = 0.24
-
-
-BAR_COLOUR, OVER_LIMIT_COLOUR = "#3a6ea8", "#d55e00"
 
 
 def draw_chart(chart: Chart, title: str) -> "Figure":

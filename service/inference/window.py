@@ -196,7 +196,8 @@ class WindowBuilder:
         self._options = options
         self._logits: deque[tuple[int, HeadLogits]] = deque(maxlen=options.window_slices)
         self._pending = PendingSums()
-        self._position_us: int | None = None
+        self.position_us: int | None = None
+        """End of the last slice added, None before the first."""
         self._tracks = Tracks()
         self._zones = initial_states(options.zones, len(detector.spec.class_names))
         self.seq = 0
@@ -214,7 +215,7 @@ class WindowBuilder:
         energy = slice_energy(self._detector.layers, mean_spikes)
         p3, p4, p5 = (level.cpu() for level in logits)
         self._logits.append((slice_.t0_us, (p3, p4, p5)))
-        self._position_us = slice_.t1_us
+        self.position_us = slice_.t1_us
         sums.slices += 1
         sums.events += slice_.n_events
         sums.energy += energy
@@ -228,16 +229,11 @@ class WindowBuilder:
         """Return a result for the slices since the last one, or None without such slices."""
         return self._build_result() if self._pending.slices else None
 
-    @property
-    def position_us(self) -> int | None:
-        """End of the last slice added, None before the first."""
-        return self._position_us
-
     def save(self) -> tuple[WindowState, dict[str, Tensor]]:
         """Return the state, and the logits kept for averaging as `logits.<i>.<level>`."""
         state = WindowState(
             self.seq,
-            self._position_us,
+            self.position_us,
             [t0_us for t0_us, _ in self._logits],
             deepcopy(self._pending),
             self._tracks if self._options.track else None,
@@ -256,7 +252,7 @@ class WindowBuilder:
             (t0_us, (tensors[f"logits.{i}.0"], tensors[f"logits.{i}.1"], tensors[f"logits.{i}.2"]))
             for i, t0_us in enumerate(state.logit_t0_us)
         ]
-        self.seq, self._position_us = state.seq, state.position_us
+        self.seq, self.position_us = state.seq, state.position_us
         self._logits = deque(logits, maxlen=self._options.window_slices)
         # the saved time is of another process, whose clock has another zero
         self._pending = replace(state.pending, ready_s=time.monotonic())
@@ -268,7 +264,7 @@ class WindowBuilder:
         self._logits.clear()
         self._tracks = self._tracks.reset()
         self._pending = PendingSums()
-        self._position_us = None
+        self.position_us = None
 
     def _build_result(self) -> WindowResult:
         sums, self._pending = self._pending, PendingSums()
@@ -278,7 +274,9 @@ class WindowBuilder:
         detections = self._detector.postprocess(
             logits, self._sensor_size, sums.t1_us, options.confidence, options.iou
         )
-        track_ids = self._update_tracks(detections) if options.track else None
+        track_ids = None
+        if options.track:
+            self._tracks, track_ids = update_tracks(self._tracks, detections)
         zone_events = self._update_zones(detections, track_ids or ())
         result = WindowResult(
             seq=self.seq,
@@ -308,10 +306,6 @@ class WindowBuilder:
             # these windows run from rest, so the next one shares no slices with this one
             self._logits.clear()
         return result
-
-    def _update_tracks(self, detections: Detections) -> tuple[int, ...]:
-        self._tracks, ids = update_tracks(self._tracks, detections)
-        return ids
 
     def _update_zones(self, detections: Detections, track_ids: tuple[int, ...]) -> tuple[ZoneEvent, ...]:
         if not self._options.zones:

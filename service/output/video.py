@@ -46,41 +46,36 @@ class VideoWriter:
     """
 
     def __init__(self, path: str | Path, fps: float | Fraction, frame_size: tuple[int, int]) -> None:
-        self._path = Path(path)
+        """Open a file beside the final one."""
         self._fps = Fraction(fps).limit_denominator(MAX_FPS_DENOMINATOR)
         self._width, self._height = frame_size
-        self._stack = ExitStack()
-        self._container: OutputContainer | None = None
-        self._stream: VideoStream | None = None
-
-    def __enter__(self) -> Self:
-        """Opens a file beside the final one."""
         with ExitStack() as stack:
-            partial = stack.enter_context(atomic_write(self._path))
+            partial = stack.enter_context(atomic_write(Path(path)))
             container = av.open(str(partial), "w", format="mp4", options={"movflags": "faststart"})
             stack.callback(container.close)
             self._container, self._stream = container, self._open_stream(container)
             stack.push(self._flush)
             self._stack = stack.pop_all()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Finishes the file and gives it its name; after an error, leaves nothing behind."""
+        """Finish the file and give it its name; after an error, leave nothing behind."""
         self._stack.__exit__(kind, error, trace)
 
     def write(self, picture: NDArray[np.uint8]) -> None:
         """Appends one picture, uint8 [H, W, 3] RGB."""
-        container, stream = self._require_open()
         if picture.shape != (self._height, self._width, 3) or picture.dtype != np.uint8:
             raise ValueError(
                 f"picture is {picture.dtype} {picture.shape};"
                 f" this video takes uint8 {(self._height, self._width, 3)}"
             )
         even = np.pad(picture, ((0, self._height % 2), (0, self._width % 2), (0, 0)), mode="edge")
-        for packet in stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")):
-            container.mux(packet)
+        for packet in self._stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")):
+            self._container.mux(packet)
 
     def _open_stream(self, container: OutputContainer) -> VideoStream:
         codec = _available_codec()
@@ -90,19 +85,13 @@ class VideoWriter:
         stream.pix_fmt = "yuv420p"
         return stream
 
-    def _require_open(self) -> tuple[OutputContainer, VideoStream]:
-        if self._container is None or self._stream is None:
-            raise RuntimeError(f"{self._path.name} is not open; use `with VideoWriter(...) as video:`")
-        return self._container, self._stream
-
     def _flush(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Write the pictures that the encoder still holds, unless the video is discarded after an error."""
         if kind is None:
-            container, stream = self._require_open()
-            for packet in stream.encode(None):
-                container.mux(packet)
+            for packet in self._stream.encode(None):
+                self._container.mux(packet)
 
 
 def _available_codec() -> str:
@@ -147,7 +136,7 @@ class AnnotatedVideo:
         )
         if self._video is None:
             height, width = picture.shape[:2]
-            self._video = VideoWriter(self._path, self._fps, (width, height)).__enter__()
+            self._video = VideoWriter(self._path, self._fps, (width, height))
         self._video.write(picture)
 
     def finish(self, summary: Summary) -> None:

@@ -100,16 +100,6 @@ class SessionManager:
         """True if new sessions of the default model can be created."""
         return self.models.default.alive and not self.draining
 
-    async def open(
-        self, entry: ModelEntry, options: SessionOptions, client: Principal, session_id: str | None = None
-    ) -> Session:
-        """Create a session that its client feeds with bytes, optionally under an id chosen by the client.
-
-        Raises:
-            ServiceError: see `create`.
-        """
-        return await self.create(entry, options, client, session_id=session_id, durable=True)
-
     async def resume(self, session_id: str, client: Principal) -> Session:
         """Restore a saved session exactly as it was, in a free slot of the model that it was saved with.
 
@@ -156,6 +146,8 @@ class SessionManager:
         durable: bool = False,
     ) -> Session:
         """Create a session of a model, fed with bytes unless `source` is given.
+
+        Sessions of uploads are not durable: they are not saved, and keep no results after their end.
 
         Raises:
             SessionExists: a session with this id is open or saved.

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Container, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -20,7 +20,7 @@ from spikewatch.service.errors import (
 from spikewatch.service.metrics.service import Metrics
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.sessions.snapshot_position import SnapshotPosition
-from spikewatch.service.snapshots.snapshot import Snapshot, take_snapshot, wait_until_processed, with_timeout
+from spikewatch.service.snapshots.snapshot import take_snapshot, wait_until_processed, with_timeout
 from spikewatch.service.snapshots.store import SnapshotStore
 
 log = logging.getLogger("spikewatch.keeper")
@@ -231,7 +231,7 @@ class SnapshotManager:
             snapshot = await with_timeout(timeout_s, take_snapshot(session))
             try:
                 evicted = await asyncio.to_thread(
-                    _encode_and_put, store, session.id, snapshot, self._sessions
+                    lambda: store.put(session.id, snapshot.encode(), self._sessions)
                 )
             except OSError as error:
                 raise SnapshotStoreError(f"the snapshot could not be written: {error.strerror}") from error
@@ -256,9 +256,3 @@ class SnapshotManager:
         """Note that an open session has no snapshot any more, so that it is saved again."""
         if session_id in self._sessions:
             self._sessions[session_id].last_snapshot = None
-
-
-def _encode_and_put(
-    store: SnapshotStore, session_id: str, snapshot: Snapshot, protected: Container[str]
-) -> list[str]:
-    return store.put(session_id, snapshot.encode(), protected)

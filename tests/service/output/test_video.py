@@ -75,11 +75,6 @@ def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_writing_outside_the_block_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="with VideoWriter"):
-        VideoWriter(tmp_path / "a.mp4", 10, (8, 8)).write(np.zeros((8, 8, 3), np.uint8))
-
-
 @pytest.mark.parametrize(
     ("slice_us", "fps"), [(62_500, 16), (50_000, 20), (33_333, 30), (1001, 999.001), (1, 1_000_000)]
 )

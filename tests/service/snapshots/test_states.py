@@ -56,14 +56,14 @@ def test_unread_state_holds_its_slot_until_timeout(narrow: Live) -> None:
     path = f"/v1/sessions/{session_id}/state"
     with raw(narrow, small_buffer=True) as client:
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        states = narrow.transfer_limiter
-        until(lambda: states._active == 1)
+        states = narrow.transfers
+        until(lambda: states.used == 1)
         begun_s = time.monotonic()
         for method in ("GET", "PUT"):
             refused = narrow.http.request(method, path, content=b"x")
             assert problem(refused) == (503, "states_full")
             assert "Retry-After" in refused.headers
-        until(lambda: states._active == 0)
+        until(lambda: states.used == 0)
         assert time.monotonic() - begun_s < LIMIT_S + 15
         assert narrow.metric('spikewatch_bounds_met_total{bound="unread_answer"}') == 1
     state = narrow.http.get(path)
@@ -77,7 +77,7 @@ def test_slow_state_upload_times_out(narrow: Live) -> None:
     head = f"PUT /v1/sessions/{session_id}/state HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n"
     with raw(narrow, head.encode() + bytes(100)) as client:
         assert code_of(rest(client)) == (408, "too_slow")
-    assert narrow.transfer_limiter._active == 0
+    assert narrow.transfers.used == 0
     assert post(narrow, session_id, dat_stream(1)).status_code == 200
 
 

@@ -15,9 +15,9 @@ import websockets
 from websockets.sync.client import ClientConnection, connect
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.api.snapshots import TransferLimiter
 from spikewatch.service.app import create_app
 from spikewatch.service.auth.access import Authenticator
+from spikewatch.service.concurrency import Slots
 from spikewatch.service.scheduling.loaded_model import LoadedModel
 from spikewatch.service.server import make_server
 from spikewatch.service.session_manager.manager import SessionManager
@@ -76,9 +76,9 @@ class Live:
         return authenticator
 
     @property
-    def transfer_limiter(self) -> TransferLimiter:
-        limiter: TransferLimiter = self.app.state.transfer_limiter
-        return limiter
+    def transfers(self) -> Slots:
+        slots: Slots = self.app.state.transfers
+        return slots
 
     @property
     def model(self) -> LoadedModel:
