@@ -7,14 +7,19 @@ import logging
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 
 from spikewatch.service.scheduling.scheduler import ScheduledItem, Scheduler
 
 log = logging.getLogger("spikewatch.rotation")
 
 
-ScheduledBatch = tuple[Scheduler, list[ScheduledItem]]
-"""A batch and the scheduler that it came from."""
+@dataclass(frozen=True, slots=True)
+class ScheduledBatch:
+    """A batch and the scheduler that it came from."""
+
+    scheduler: Scheduler
+    items: list[ScheduledItem]
 
 
 class ModelRoundRobin:
@@ -79,7 +84,7 @@ class ModelRoundRobin:
             self._schedulers.rotate(-1)
             try:
                 if scheduler.wait_s(now_s) == 0:
-                    return scheduler, scheduler.next_batch()
+                    return ScheduledBatch(scheduler, scheduler.next_batch())
             except Exception:
                 self._mark_failed(scheduler)
         return None

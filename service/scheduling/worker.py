@@ -72,10 +72,10 @@ class Worker(threading.Thread):
         claim_all_cores(self._threads)
         while not self._stop_requested.is_set():
             batch = self.round_robin.next_batch(POLL_INTERVAL_S)
-            runner = None if batch is None else self._runners[batch[0]]
+            runner = None if batch is None else self._runners[batch.scheduler]
             # called between taking and running a batch, because a slot must be reset after the slices of its
             # old session and before those of its new one
             while self._submitted:
                 resolve_future(*self._submitted.popleft())
             if batch is not None and runner is not None:
-                runner.run(batch[1])
+                runner.run(batch.items)
