@@ -14,7 +14,7 @@ from PIL import Image
 from spikewatch.model.letterbox import Letterbox
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.api.dependencies import get_client, get_session
-from spikewatch.service.api.stream import refuse, session_message
+from spikewatch.service.api.stream import refuse, send_error, session_message
 from spikewatch.service.errors import BadRequest, ServiceError, TooManyWatchers
 from spikewatch.service.inference.event_counts import pack_counts
 from spikewatch.service.inference.serialize import window_message
