@@ -1,6 +1,6 @@
 """Writes pictures as an MP4 that ordinary players can play; the file appears only when it is whole."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +18,9 @@ from spikewatch.atomic_file import atomic_write
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.inference.offline import OfflineStep
 from spikewatch.service.output.drawing import annotate, event_image, integer_scale, training_banner
+from spikewatch.service.output.zone_drawing import draw_zones
 from spikewatch.service.schemas import Summary, Window
+from spikewatch.service.zones.schema import Zone
 
 CODECS: tuple[str, ...] = ("libx264", "mpeg4")
 """H.264 where FFmpeg was built with x264, else MPEG-4 part 2."""
@@ -108,8 +110,16 @@ def _available_codec() -> str:
 class AnnotatedVideo:
     """A `ResultWriter` that draws. The banner says what the weights are worth."""
 
-    def __init__(self, path: Path, sensor_size: tuple[int, int], slice_us: int, spec: ModelSpec) -> None:
+    def __init__(
+        self,
+        path: Path,
+        sensor_size: tuple[int, int],
+        slice_us: int,
+        spec: ModelSpec,
+        zones: Sequence[Zone] = (),
+    ) -> None:
         self._path = path
+        self._zones = zones
         self._scale = integer_scale(sensor_size[0])
         self._fps = real_time_fps(slice_us)
         self._spec = spec
@@ -124,8 +134,12 @@ class AnnotatedVideo:
             return
         boxes = self._latest_window.detections if self._latest_window else []
         self._t0_us = step.slice_.t0_us if self._t0_us is None else self._t0_us
+        image = event_image(step.slice_.frame, self._scale)
+        if self._zones:
+            counts = (self._latest_window.zones or []) if self._latest_window else []
+            image = draw_zones(image, self._zones, counts, self._scale)
         picture = annotate(
-            event_image(step.slice_.frame, self._scale),
+            image,
             [(box.x, box.y, box.w, box.h) for box in boxes],
             [box.label for box in boxes],
             [box.confidence for box in boxes],

@@ -1,5 +1,6 @@
 """The work of `spikewatch detect`; apart from the command, because torch takes seconds to import."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -42,15 +43,18 @@ def run_detection(recording: Recording, options: DetectOptions, zones: tuple[Zon
     with ExitStack() as stack:
         sensor = recording.sensor_size()
         writers = [
-            stack.enter_context(_make_writer(path, sensor, slice_us, detector.spec)) for path in options.paths
+            stack.enter_context(_make_writer(path, sensor, slice_us, detector.spec, zones))
+            for path in options.paths
         ]
         _run_and_write(run, source, writers, stats)
     _print_result(run.summary(), stats, detector, options)
 
 
-def _make_writer(path: Path, sensor_size: tuple[int, int], slice_us: int, spec: ModelSpec) -> ResultWriter:
+def _make_writer(
+    path: Path, sensor_size: tuple[int, int], slice_us: int, spec: ModelSpec, zones: Sequence[Zone]
+) -> ResultWriter:
     if path.suffix == ".mp4":
-        return AnnotatedVideo(path, sensor_size, slice_us, spec)
+        return AnnotatedVideo(path, sensor_size, slice_us, spec, zones)
     return WRITERS[path.suffix](path)
 
 
