@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 
@@ -36,6 +36,11 @@ class RunStats:
             self.box_counts[box["label"]] += 1
             if (track := box.get("track_id")) is not None:
                 self.track_ids.add(track)
+
+    @property
+    def zones(self) -> Sequence[Mapping[str, Any]]:
+        """Counts of each zone at the latest window."""
+        return (self.latest_window or {}).get("zones") or ()
 
     @property
     def elapsed_s(self) -> float:

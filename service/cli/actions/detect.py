@@ -1,9 +1,10 @@
 """The work of `spikewatch detect`; apart from the command, because torch takes seconds to import."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -110,6 +111,8 @@ def _summary_table(name: str, summary: Summary, stats: RunStats, detector: Detec
     table.add_row("boxes in all windows", counts)
     if stats.track_ids:
         table.add_row("tracks", f"{len(stats.track_ids):,}")
+    for zone in stats.zones:
+        table.add_row(f"zone {zone['zone']}", _zone_text(zone))
     if spec.config.spiking:
         table.add_row("firing rate", f"{summary.firing_rate:.1%} of neurons in each virtual step")
         table.add_row("energy, spiking", _energy_text(energy.snn, summary.windows, stats.power_mw[0]))
@@ -117,6 +120,17 @@ def _summary_table(name: str, summary: Summary, stats: RunStats, detector: Detec
     if energy.snn and spec.config.spiking and spec.training != "untrained":
         table.add_row("saved by spikes", f"{energy.ann / energy.snn:.1f} times less (estimate, 45 nm)")
     return table
+
+
+def _zone_text(zone: Mapping[str, Any]) -> str:
+    """Return the counts of a zone at the end, such as `2 in (2 car), 0 out`."""
+    parts = []
+    for counts, way in ((zone["entered"], "in"), (zone["left"], "out")):
+        by_class = ", ".join(f"{count:,} {label}" for label, count in counts.items() if count)
+        parts.append(f"{sum(counts.values()):,} {way}" + (f" ({by_class})" if by_class else ""))
+    if zone["mean_dwell_s"] is not None:
+        parts.append(f"mean stay {zone['mean_dwell_s']:.2f} s")
+    return ", ".join(parts)
 
 
 def _energy_text(millijoules: float, windows: int, power_mw: float) -> str:

@@ -132,5 +132,8 @@ def test_detect_with_a_file_of_zones_tracks_and_counts(
     assert windows
     assert all(window["zones"][0]["zone"] == "left" for window in windows)
     assert any(window["zone_events"] for window in windows)
+    entered = sum(windows[-1]["zones"][0]["entered"].values())
+    assert f"{entered} in" in done.out, done.out
+    assert "zone left" in done.out
     file.write_text("{}")
     assert run("detect", clip, *options).status != 0
