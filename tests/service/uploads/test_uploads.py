@@ -31,21 +31,10 @@ from tests.service.support.live import (
     upload,
 )
 from tests.service.support.sockets import raw, send_through_small_buffers
+from tests.service.support.uploads import as_hdf5
 from tests.service.support.waiting import until
 
 LOW = {"confidence": 0.001}
-
-
-def hdf5_file(folder: Path, stream: bytes) -> bytes:
-    """The events of a DAT stream as an HDF5 file."""
-    records = np.frombuffer(stream, "<u4").reshape(-1, 2)
-    with h5py.File(folder / "r.h5", "w") as file:
-        file["events/t"] = records[:, 0].astype("i8")
-        file["events/x"] = (records[:, 1] & 0x3FFF).astype("u2")
-        file["events/y"] = (records[:, 1] >> 14 & 0x3FFF).astype("u2")
-        file["events/p"] = (records[:, 1] >> 28 & 1).astype("u1")
-        file["events/height"], file["events/width"] = HEIGHT, WIDTH
-    return (folder / "r.h5").read_bytes()
 
 
 def test_summary_has_totals_and_training_status(live: Live) -> None:
@@ -68,7 +57,7 @@ def test_headerless_upload_requires_a_format(live: Live) -> None:
 
 
 def test_hdf5_upload_gives_the_results_of_dat(live: Live, tmp_path: Path) -> None:
-    windows, summary = upload(live, hdf5_file(tmp_path, dat_stream(8)), **LOW)
+    windows, summary = upload(live, as_hdf5(tmp_path, 8), **LOW)
     assert summary["format"].startswith("hdf5")
     assert comparable(windows) == comparable(upload(live, dat_file(8), **LOW)[0])
 
@@ -85,7 +74,7 @@ def test_upload_that_waits_for_its_file_is_not_idle(
 
     monkeypatch.setattr(RecordingSource, "parts", slow_parts)
     with live_service(detector, idle_timeout_s=0.5, idle_warning_s=0.2) as live:
-        windows, summary = upload(live, hdf5_file(tmp_path, dat_stream(8)), **LOW)
+        windows, summary = upload(live, as_hdf5(tmp_path, 8), **LOW)
     assert summary["windows"] == len(windows) == 2
 
 
