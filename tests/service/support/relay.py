@@ -15,7 +15,8 @@ class Relay:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._stalled: set[socket.socket] = set()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     @property
     def url(self) -> str:
@@ -34,7 +35,9 @@ class Relay:
         self._stalled |= {side for pair in self._pairs for side in pair}
 
     def close(self) -> None:
+        """Accept no more, then break all connections: one accepted just now is among them."""
         self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
         self._listener.close()
         self.cut()
 
