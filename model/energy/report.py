@@ -4,6 +4,7 @@ The report holds two counts. The paper's formula (equation 17) uses the mean fir
 exact count uses the true fan-out of each spike (`model.network.exact_step`).
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -42,6 +43,8 @@ class EnergyReport:
         d_max: D.
         windows: windows in the run, with a fraction if the last window is incomplete.
         costs: energy of one operation.
+        membranes: number of neurons of each I-LIF layer.
+        slice_us: length of a slice in microseconds; None for a still image, which has no power.
     """
 
     layers: tuple[LayerReport, ...]
@@ -49,6 +52,8 @@ class EnergyReport:
     d_max: int
     windows: float
     costs: OperationCosts
+    membranes: tuple[int, ...]
+    slice_us: int | None = None
 
     @property
     def formula(self) -> Energy:
@@ -59,6 +64,10 @@ class EnergyReport:
     def exact(self) -> Energy:
         """Sum over layers with exact accumulations."""
         return sum((row.exact for row in self.layers), Energy())
+
+    def milliwatts(self, window_mj: float) -> float | None:
+        """Return the mean power of a stream whose windows cost `window_mj`; None for a still image."""
+        return None if self.slice_us is None else window_mj / (self.slices * self.slice_us * 1e-6)
 
     @property
     def degraded(self) -> dict[str, str]:
@@ -88,7 +97,9 @@ class EnergyMeter:
         for out in outputs:
             self.add(out)
 
-    def report(self, slices: int, costs: OperationCosts = PAPER_COSTS) -> EnergyReport:
+    def report(
+        self, slices: int, costs: OperationCosts = PAPER_COSTS, slice_us: int | None = None
+    ) -> EnergyReport:
         """Return the mean energy of a window of `slices` slices.
 
         Raises:
@@ -107,4 +118,5 @@ class EnergyMeter:
             rows.append(
                 LayerReport(layer, rate, formula, Energy(exact, formula.mac, formula.ann_mac), degradation)
             )
-        return EnergyReport(tuple(rows), slices, d_max, windows, costs)
+        membranes = tuple(math.prod(shape) for shape in self._detector.state_shapes.values())
+        return EnergyReport(tuple(rows), slices, d_max, windows, costs, membranes, slice_us)

@@ -2,12 +2,14 @@
 
 import csv
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spikewatch.atomic_file import atomic_write
 from spikewatch.model.energy.degradation import SATURATED_ABOVE, SILENT_BELOW
 from spikewatch.model.energy.formulas import Energy, OperationCosts
+from spikewatch.model.energy.hardware import HARDWARE, hardware_energy
 from spikewatch.model.energy.report import EnergyReport, LayerReport
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.output.drawing import training_banner
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 EnergyRow = dict[str, Any]
+
+HOUR_S = 3600
 
 INCHES_PER_LAYER = 0.17
 DEGRADATION_COLOURS = {None: "#3a6ea8", "silent": "#d55e00", "saturated": "#cc79a7"}
@@ -61,7 +65,39 @@ def total_row(report: EnergyReport) -> EnergyRow:
         **operations,
         "ann_once_mj": ann_once_mj,
         "ratio_once": energy_ratio(ann_once_mj, operations["snn_mj"]),
+        **_power_columns(report, operations["snn_mj"]),
         "degraded_layers": report.degraded,
+    }
+
+
+def hardware_rows(report: EnergyReport, names: Iterable[str]) -> list[EnergyRow]:
+    """One window on each named hardware: millijoules by origin, mean power, and the source of the costs."""
+    rows = []
+    for name in names:
+        cost = hardware_energy(report, HARDWARE[name])
+        rows.append(
+            {
+                "hardware": name,
+                "synapses_mj": cost.synapses_mj,
+                "neurons_mj": cost.neurons_mj,
+                "memory_mj": cost.memory_mj,
+                "total_mj": cost.total_mj,
+                "ann_mj": cost.ann_mj,
+                "ratio": None if cost.ann_mj is None else energy_ratio(cost.ann_mj, cost.total_mj),
+                **_power_columns(report, cost.total_mj),
+                "source": HARDWARE[name].source,
+            }
+        )
+    return rows
+
+
+def _power_columns(report: EnergyReport, window_mj: float) -> EnergyRow:
+    power_mw = report.milliwatts(window_mj)
+    joules_hour = None if power_mw is None else power_mw * HOUR_S / 1000
+    return {
+        "power_mw": power_mw,
+        "joules_hour": joules_hour,
+        "joules_day": None if joules_hour is None else joules_hour * 24,
     }
 
 
@@ -79,20 +115,27 @@ def _operation_columns(formula: Energy, exact: Energy, costs: OperationCosts) ->
     }
 
 
-def energy_json(report: EnergyReport, spec: ModelSpec) -> EnergyRow:
-    """Model, totals and layers as one object."""
-    rows = [layer_row(layer, report) for layer in report.layers]
-    return {"model": spec.name, "training": spec.training, "totals": total_row(report), "layers": rows}
+def energy_json(report: EnergyReport, spec: ModelSpec, hardware: Iterable[str] = ()) -> EnergyRow:
+    """Model, totals, named hardware and layers as one object."""
+    return {
+        "model": spec.name,
+        "training": spec.training,
+        "totals": total_row(report),
+        "hardware": hardware_rows(report, hardware),
+        "layers": [layer_row(layer, report) for layer in report.layers],
+    }
 
 
-def write_energy_report(path: Path, report: EnergyReport, spec: ModelSpec) -> None:
+def write_energy_report(
+    path: Path, report: EnergyReport, spec: ModelSpec, hardware: Iterable[str] = ()
+) -> None:
     """Write the report in the format of the file name's ending; the file appears when it is whole."""
     with atomic_write(path) as partial:
         match path.suffix:
             case ".csv":
                 _write_csv(partial, report, spec)
             case ".json":
-                partial.write_text(json.dumps(energy_json(report, spec), indent=1) + "\n")
+                partial.write_text(json.dumps(energy_json(report, spec, hardware), indent=1) + "\n")
             case _:
                 subtitle = f"{spec.name}: {training_banner(spec.training)}"
                 plot_energy(report, subtitle).savefig(partial, format="png", dpi=110)

@@ -25,6 +25,7 @@ from spikewatch.service.plotting import check_plots
 from spikewatch.service.reports.energy import (
     EnergyRow,
     energy_json,
+    hardware_rows,
     layer_row,
     total_row,
     write_energy_report,
@@ -47,30 +48,37 @@ def run_energy(options: EnergyOptions) -> None:
         with loading():
             detector = load_detector(options.weights, mode=options.mode)
         slices = options.slices or detector.spec.slices
-        report = _measure_energy(options, recording, detector, slices).report(slices, costs)
+        slice_us = None if recording is None else slice_length_us(options, detector.spec)
+        meter = _measure_energy(options, recording, detector, slices, slice_us)
+        report = meter.report(slices, costs, slice_us)
     for path in options.paths:
-        write_energy_report(path, report, detector.spec)
+        write_energy_report(path, report, detector.spec, options.hardware_names)
     if options.as_json:
-        typer.echo(json.dumps(energy_json(report, detector.spec)))
+        typer.echo(json.dumps(energy_json(report, detector.spec, options.hardware_names)))
         return
     console = Console()
     console.width = max(console.width, TABLE_WIDTH)
     console.print(_layer_table(options.source.name, report, detector))
     console.print(_summary_text(report))
+    if options.hardware_names:
+        console.print(_hardware_table(report, options.hardware_names))
     for path in options.paths:
         typer.echo(f"wrote {path}")
 
 
 def _measure_energy(
-    options: EnergyOptions, recording: Recording | None, detector: Detector, slices: int
+    options: EnergyOptions,
+    recording: Recording | None,
+    detector: Detector,
+    slices: int,
+    slice_us: int | None,
 ) -> EnergyMeter:
     source = options.source
     meter = EnergyMeter(detector)
-    if recording is None:
+    if recording is None or slice_us is None:
         detector.spec.check_input(events=False, name=source.name)
         meter.add_all(run_image(detector, read_image(source), slices))
         return meter
-    slice_us = slice_length_us(options, detector.spec)
     with progress_bar("counting") as update:
         meter.add_all(run_recording(detector, recording, slices, slice_us, update))
     print_warnings(recording.warnings())
@@ -117,9 +125,27 @@ def _summary_text(report: EnergyReport) -> str:
         "as the paper compares",
         f"estimates: {costs.ac_pj:g} pJ an AC, {costs.mac_pj:g} pJ a MAC",
     ]
+    if sums["power_mw"] is not None:
+        power = (sums[name] for name in ("power_mw", "joules_hour", "joules_day"))
+        lines.insert(2, "a stream spends {:.4g} mW, {:.4g} J an hour, {:.4g} J a day".format(*power))
     if not any(row.firing_rate is not None for row in report.layers):
         return "\n".join([*lines, "no layer spikes: this is an ANN"])
     for kind in ("silent", "saturated"):
         names = [name for name, how in report.degraded.items() if how == kind]
         lines.append(f"{kind} layers: {', '.join(names) or 'none'}")
     return "\n".join(lines)
+
+
+def _hardware_table(report: EnergyReport, names: list[str]) -> Table:
+    table = Table(title="one window with neuron updates and memory traffic: estimates", box=SIMPLE)
+    table.add_column("hardware", no_wrap=True)
+    for heading in ("synapses mJ", "neurons mJ", "memory mJ", "total mJ", "mW", "ANN mJ", "ratio"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("costs from")
+    for row in hardware_rows(report, names):
+        figures = (row[f"{part}_mj"] for part in ("synapses", "neurons", "memory", "total"))
+        others = (row["power_mw"], row["ann_mj"], row["ratio"])
+        cells = [f"{value:.4g}" for value in figures]
+        cells += ["-" if value is None else f"{value:.4g}" for value in others]
+        table.add_row(row["hardware"], *cells, row["source"])
+    return table

@@ -24,10 +24,12 @@ def energy(options: EnergyOptions) -> None:
 
     The formulas take mean firing rates; next to them, each spike is counted with its true fan-out. Layers
     that hardly fire or saturate are marked. All figures are for one window of T slices, the mean of the run.
+    `--hardware` adds neuron updates and memory traffic, at 45 nm and at published figures of chips.
     """
     check_sensor_size(options.width, options.height)
     check_slice_options(options.slice_us, options.window)
     check_exists(options.source)
+    options.check_hardware()
     check_outputs(options.paths, SUFFIXES, options.source)
     if not math.isfinite(options.mac_pj + options.ac_pj):
         raise typer.BadParameter(

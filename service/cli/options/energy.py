@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from spikewatch.model.energy.hardware import HARDWARE
 from spikewatch.service.cli.options.shared import (
     Height,
     Mode,
@@ -37,6 +38,13 @@ class EnergyOptions:
     ac_pj: Annotated[float, typer.Option(min=0, help="Picojoules of an accumulate (45 nm, 32-bit: 0.9).")] = (
         0.9
     )
+    hardware: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Add an estimate with neuron updates for {', '.join(HARDWARE)}, or `all`. Repeatable.",
+        ),
+    ] = None
     slices: Slices = None
     slice_us: SliceUs = None
     window: WindowPreset = None
@@ -50,3 +58,17 @@ class EnergyOptions:
     def paths(self) -> list[Path]:
         """Files to write."""
         return self.out or []
+
+    @property
+    def hardware_names(self) -> list[str]:
+        """Keys of HARDWARE that were asked for, each once."""
+        given = self.hardware or []
+        return [name for name in HARDWARE if name in given or "all" in given]
+
+    def check_hardware(self) -> None:
+        """Raise typer.BadParameter if a name of `--hardware` is unknown."""
+        for name in self.hardware or ():
+            if name != "all" and name not in HARDWARE:
+                raise typer.BadParameter(
+                    f"--hardware {name!r} is unknown; known are {', '.join(HARDWARE)}, all"
+                )

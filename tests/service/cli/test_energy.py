@@ -77,6 +77,26 @@ def test_modes_and_costs(recording: Path, weights: Path, run: Callable[..., Done
     assert sums("--window", "paper", "--slices", 8)["windows"] == 1.25 / 8 * 1.6
 
 
+def test_hardware_adds_neurons_memory_and_power(
+    recording: Path, weights: Path, run: Callable[..., Done]
+) -> None:
+    done = run("energy", recording, "--weights", weights, "--hardware", "loihi", "--hardware", "45nm-memory")
+    assert done.status == 0, done.err
+    assert "Davies et al., IEEE Micro" in " ".join(done.out.split())
+    found = json.loads(
+        run(
+            "energy", recording, "--weights", weights, "--hardware", "all", "--json", "--slice-us", 50_000
+        ).out
+    )
+    rows = {row["hardware"]: row for row in found["hardware"]}
+    assert list(rows) == ["45nm-neurons", "45nm-memory", "loihi", "truenorth", "odin"]
+    assert rows["45nm-neurons"]["synapses_mj"] == pytest.approx(found["totals"]["snn_exact_mj"])
+    assert rows["45nm-neurons"]["ann_mj"] == pytest.approx(found["totals"]["ann_mj"])
+    window_s = found["totals"]["slices"] * 0.05
+    assert rows["loihi"]["power_mw"] == pytest.approx(rows["loihi"]["total_mj"] / window_s)
+    assert found["totals"]["joules_day"] == pytest.approx(found["totals"]["snn_mj"] / window_s * 86.4)
+
+
 def test_without_matplotlib_it_says_what_to_install(
     recording: Path, weights: Path, tmp_path: Path, run: Callable[..., Done], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +116,7 @@ def test_without_matplotlib_it_says_what_to_install(
         (["energy", "{good}", "-o", "x.mp4"], 2, "the ending must be one of .csv, .json, .png"),
         (["energy", "{good}", "--window", "code", "--slice-us", "5000"], 2, "not both"),
         (["energy", "{good}", "--ac-pj", "-1"], 2, "ac-pj"),
+        (["energy", "{good}", "--hardware", "loihi3"], 2, "'loihi3' is unknown; known are 45nm-neurons"),
         (["energy", "{good}", "--mac-pj", "inf"], 2, "costs are finite"),
         (["init", "{tmp}/w.safetensors", "--size", "32x99999968"], 1, "from 32 to 2048"),
         (["energy", "/nowhere/x.dat"], 1, "/nowhere/x.dat: No such file or directory"),
