@@ -1,4 +1,4 @@
-.PHONY: setup demo test test-all bench serve clean
+.PHONY: setup demo test test-all docs bench serve clean
 
 PYTHON ?= python3.11
 VENV := .venv
@@ -9,7 +9,7 @@ setup: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[aedat,eval,export,plot,power,sim,train,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[aedat,docs,eval,export,plot,power,sim,train,dev]'
 	touch $@
 
 demo: setup
@@ -24,6 +24,9 @@ test: setup
 
 test-all: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check --all
+
+docs: setup
+	$(BIN)/mkdocs build --strict
 
 bench: setup
 	@mkdir -p benchmarks/results

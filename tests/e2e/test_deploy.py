@@ -69,7 +69,7 @@ def test_image_environment() -> None:
     environment = dict(part.split("=", 1) for rest in rest_of("ENV") for part in shlex.split(rest))
     assert environment["PYTHONSAFEPATH"] == environment["PYTHONUNBUFFERED"] == "1"
     (volume,) = rest_of("VOLUME")
-    for name in ("NUMBA_CACHE_DIR", "TMPDIR"):
+    for name in ("NUMBA_CACHE_DIR", "SPIKEWATCH_KERNEL_CACHE", "TMPDIR"):
         assert PurePosixPath(environment[name]).is_relative_to(volume), f"{name} must be writable"
 
 
