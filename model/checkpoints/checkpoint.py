@@ -10,6 +10,7 @@ from safetensors.torch import load, save_file
 
 from spikewatch.model.checkpoints.bundled import DEFAULT_WEIGHTS, UNTRAINED, weights_path
 from spikewatch.model.checkpoints.dyadic_init import fill_dyadic, set_dyadic_head_bias
+from spikewatch.model.checkpoints.tensor_checks import check_tensors
 from spikewatch.model.detector import Detector
 from spikewatch.model.errors import CheckpointError, ConfigError
 from spikewatch.model.network.base import Network
@@ -74,14 +75,11 @@ def read_network(path: Path) -> tuple[Network, ModelSpec]:
         spec = ModelSpec.from_json(json.loads(metadata["spec"]))
     except (KeyError, ValueError) as error:
         raise CheckpointError(f"{path}: {error}") from error
-    network = build_network(spec.config)
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: tensors do not fit scale {spec.config.scale}: {error}") from error
-    for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: {name} holds NaN or infinity, expected finite values")
+    with torch.device("meta"):
+        network = build_network(spec.config)
+    expected = network.state_dict()
+    check_tensors(path, tensors, expected, f"{spec.config.architecture}, scale {spec.config.scale}")
+    network.load_state_dict({name: t.to(expected[name].dtype) for name, t in tensors.items()}, assign=True)
     return network, spec
 
 

@@ -19,6 +19,7 @@ from spikewatch.model.checkpoints.official_file import (
     to_printable,
 )
 from spikewatch.model.checkpoints.official_names import DFL_NAME, official_tensor_names
+from spikewatch.model.checkpoints.tensor_checks import check_tensors
 from spikewatch.model.coco_classes import COCO_CLASSES
 from spikewatch.model.detector import Detector
 from spikewatch.model.errors import CheckpointError, ConfigError
@@ -30,9 +31,6 @@ from spikewatch.model.spec import GEN1_CLASSES, REPRESENTATION_CHANNELS, ModelSp
 ENCODER_WEIGHT = "model.1.encode_conv.weight"
 CLASS_HEAD_WEIGHT = "model.26.cv3.0.2.conv.weight"
 STAGE_ROWS = (2, 4, 6, 8)
-
-FLOAT_TYPES = (torch.float16, torch.bfloat16, torch.float32)
-"""Types that convert to float32 exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,35 +236,8 @@ def _build_detector(path: Path, tensors: Mapping[str, Tensor], spec: ModelSpec) 
     with torch.device("meta"):
         expected_network = build_network(spec.config)
     names = official_tensor_names(expected_network)
-    _check_names(path, set(tensors), set(names.values()), spec.config.scale)
-    for name, expected in expected_network.state_dict().items():
-        _check_tensor(path, names[name], tensors[names[name]], expected)
+    expected = {names[name]: tensor for name, tensor in expected_network.state_dict().items()}
+    check_tensors(path, tensors, expected, f"SpikeYOLO, scale {spec.config.scale}")
     network = build_network(spec.config)
     network.load_state_dict({name: tensors[official] for name, official in names.items()})
     return Detector(network, spec)
-
-
-def _check_names(path: Path, actual: set[str], expected: set[str], scale: str) -> None:
-    for problem, names in (("lacks", expected - actual), ("has unknown tensors:", actual - expected)):
-        if names:
-            examples = f"{min(names)!a:.100}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
-            raise CheckpointError(
-                f"{path}: {problem} {examples}; expected exactly the tensors of SpikeYOLO, scale {scale}"
-            )
-
-
-def _check_tensor(path: Path, name: str, tensor: Tensor, expected: Tensor) -> None:
-    types = FLOAT_TYPES if expected.is_floating_point() else (expected.dtype,)
-    if tensor.dtype not in types:
-        expected_types = " or ".join(str(t).removeprefix("torch.") for t in types)
-        raise CheckpointError(
-            f"{path}: {name} is {str(tensor.dtype).removeprefix('torch.')}, expected {expected_types}"
-        )
-    if tensor.shape != expected.shape:
-        raise CheckpointError(
-            f"{path}: {name} has shape {tuple(tensor.shape)}, expected {tuple(expected.shape)}"
-        )
-    if not bool(torch.isfinite(tensor).all()):
-        raise CheckpointError(f"{path}: {name} holds NaN or infinity, expected finite values")
-    if name.endswith("running_var") and bool((tensor < 0).any()):
-        raise CheckpointError(f"{path}: {name} holds negative variances, expected zero or more")

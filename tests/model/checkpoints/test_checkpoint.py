@@ -17,6 +17,7 @@ from spikewatch.model.checkpoints.checkpoint import (
 )
 from spikewatch.model.errors import CheckpointError
 from spikewatch.model.network.config import SpikeYOLOConfig
+from spikewatch.model.spec import ModelSpec
 from tests.model.support.fakes import event_like_frames, small_detector
 
 
@@ -75,6 +76,26 @@ def test_mismatched_tensors_are_rejected(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "w", metadata=metadata | {"spec": '{"name": "x"}'})
     with pytest.raises(CheckpointError, match="not a model specification"):
         load_checkpoint(tmp_path / "w")
+
+
+def test_small_file_cannot_ask_for_a_large_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """453 million random parameters took ten seconds and two gigabytes before the file was rejected."""
+    devices = set()
+
+    def record(tensor: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        devices.add(tensor.device.type)
+        return tensor
+
+    monkeypatch.setattr(torch.nn.init, "kaiming_uniform_", record)
+    config = SpikeYOLOConfig(scale="l", classes=1000, high_block="transformer", repeats=(32, 32, 32, 32))
+    names = tuple(str(i) for i in range(config.classes))
+    spec = ModelSpec("large", config, class_names=names)
+    metadata = {"format": "spikewatch-1", "spec": json.dumps(spec.to_json())}
+    save_file({"encoder.conv.weight": torch.zeros(1)}, tmp_path / "w", metadata=metadata)
+    with pytest.raises(CheckpointError, match=r"lacks '[\w.]+' and \d+ more; expected exactly") as error:
+        load_checkpoint(tmp_path / "w")
+    assert devices == {"meta"}
+    assert len(str(error.value)) < 500
 
 
 @pytest.mark.parametrize(
