@@ -213,7 +213,7 @@ class WindowBuilder:
             layer.name: spikes[layer.name] / layer.neurons for layer in self._detector.layers if layer.spiking
         }
         energy = slice_energy(self._detector.layers, mean_spikes)
-        p3, p4, p5 = (level.cpu() for level in logits)
+        p3, p4, p5 = (_own(level) for level in logits)
         self._logits.append((slice_.t0_us, (p3, p4, p5)))
         self.position_us = slice_.t1_us
         sums.slices += 1
@@ -314,3 +314,9 @@ class WindowBuilder:
         boxes = TrackedBoxes(detections.t_us, detections.xywh, detections.class_id, track_ids, known)
         self._zones, events = update_zones(self._options.zones, self._zones, boxes)
         return events
+
+
+def _own(level: Tensor) -> Tensor:
+    """Return a tensor on the CPU with memory of its own: a view would keep the logits of its whole batch."""
+    level = level.cpu()
+    return level if level.untyped_storage().nbytes() == level.nbytes else level.clone()
