@@ -35,14 +35,17 @@ def claimed(session: Session, manager: SessionManager) -> Iterator[Session]:
 
     An unexpected error ends the session, because its state may be half changed.
     """
-    with session.feed_lease.acquire():
-        try:
+    try:
+        with session.feed_lease.acquire():
             yield session
-        except (ServiceError, IngestError, RequestValidationError, WebSocketDisconnect):
-            raise
-        except Exception:
-            manager.end(session, InternalError(), InternalError.code)
-            raise
+    except ClientDisconnected:
+        session.activity.record_client_left()
+        raise
+    except (ServiceError, IngestError, RequestValidationError, WebSocketDisconnect):
+        raise
+    except Exception:
+        manager.end(session, InternalError(), InternalError.code)
+        raise
 
 
 def end_on_error(

@@ -8,7 +8,7 @@ from spikewatch.service.metrics.model import ModelMetricFamilies
 from spikewatch.service.power.meter import PowerMeter, host_power_meter
 from spikewatch.service.process_memory import memory_limit_bytes
 
-END_REASONS = ("client", "disconnected", "idle_timeout", "shutdown", "step_failed")
+END_REASONS = ("client", "disconnected", "idle_timeout", "abandoned", "shutdown", "step_failed")
 JOB_DROP_REASONS = ("expired", "count", "bytes")
 SNAPSHOT_OUTCOMES = ("saved", "failed", "skipped", "restored", "refused", "evicted")
 BOUND_LABELS = ("unread_answer", "unanswered_ping", "message_size", "unread_upload")

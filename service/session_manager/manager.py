@@ -15,6 +15,7 @@ from spikewatch.service.errors import (
     SessionClosed,
     SessionExists,
     StepFailed,
+    TooManyKeySessions,
     TooManySessions,
 )
 from spikewatch.service.inference.options import SessionOptions
@@ -110,7 +111,7 @@ class SessionManager:
             SnapshotsDisabled: this service keeps no snapshots.
             ServiceError: see `create`.
         """
-        self._check_new_session(session_id, client)
+        await self._make_room(client, session_id)
         with self.snapshots.counting_rejections():
             data = await self.snapshots.read(session_id)
         if data is None:
@@ -161,7 +162,7 @@ class SessionManager:
                 f"session {session_id} is saved: resume it, or delete its snapshot with "
                 f"DELETE /v1/sessions/{session_id}/snapshot"
             )
-        self._check_new_session(session_id, client)
+        await self._make_room(client, session_id)
         async with self.models.acquire(entry) as model:
             return self._create_in_slot(model, options, client, session_id, source, durable)
 
@@ -218,14 +219,25 @@ class SessionManager:
         """Return the final results of a session that its client ended, None if they are not kept."""
         return self._ended.final_results(session_id)
 
-    def _check_new_session(self, session_id: str, client: Principal) -> None:
+    def _check_new_session(self, session_id: str | None, client: Principal) -> None:
         if session_id in self.sessions and not self.draining:
             raise SessionExists(f"session {session_id} is already open")
         self._check_limits(client)
 
-    def check_capacity(self, client: Principal, entry: ModelEntry) -> None:
+    async def _make_room(self, client: Principal, session_id: str | None = None) -> None:
+        """End abandoned sessions until `client` may open one; raise as `create` does if none is left."""
+        while True:
+            try:
+                return self._check_new_session(session_id, client)
+            except (TooManyKeySessions, TooManySessions) as error:
+                own = isinstance(error, TooManyKeySessions)
+                candidates = [x for x in self.sessions.values() if not own or client.owns(x.id)]
+                if not await self._idle_reaper.end_abandoned(candidates):
+                    raise
+
+    async def check_capacity(self, client: Principal, entry: ModelEntry) -> None:
         """Raise the errors of `create` that are known before the model is loaded."""
-        self._check_limits(client)
+        await self._make_room(client)
         self.models.check_capacity(entry)
 
     def _check_limits(self, client: Principal) -> None:

@@ -37,10 +37,12 @@ class ActivityTracker:
 
     Attributes:
         client_activity_count: counts requests, messages and results read by the client.
+        client_left_s: monotonic time at which the client left in the middle of its last request, else None.
     """
 
     def __init__(self, lifecycle: Lifecycle, notifications: Notifications) -> None:
         self.client_activity_count = 0
+        self.client_left_s: float | None = None
         self._lifecycle = lifecycle
         self._notifications = notifications
         self._last_activity_s = time.monotonic()
@@ -53,7 +55,12 @@ class ActivityTracker:
     def record_client_activity(self) -> None:
         """Record that the client connected, sent something or read a result."""
         self.client_activity_count += 1
+        self.client_left_s = None
         self.record_progress()
+
+    def record_client_left(self) -> None:
+        """Record that the client closed its connection before the response to its request."""
+        self.client_left_s = time.monotonic()
 
     def record_progress(self) -> None:
         """Record that the session makes progress, with or without its client; an idle session wakes."""

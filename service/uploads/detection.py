@@ -83,7 +83,7 @@ class RecordingDetection:
     async def _run_spooled(
         self, options: SessionOptions, head: bytes, body: AsyncIterator[bytes], on_result: OnResult
     ) -> Summary:
-        self._manager.check_capacity(self._client, self._entry)
+        await self._manager.check_capacity(self._client, self._entry)
         with self._spool.temporary_file() as file:
             await file.write(head)
             async for chunk in body:
@@ -101,7 +101,7 @@ class RecordingDetection:
         deadline_s = time.monotonic() + ADMISSION_TIMEOUT_S
         while True:
             try:
-                self._manager.check_capacity(self._client, self._entry)
+                await self._manager.check_capacity(self._client, self._entry)
                 return await self._open_session(options, source)
             except (TooManySessions, TooManyKeySessions, InsufficientModelMemory):
                 if time.monotonic() > deadline_s:
