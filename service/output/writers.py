@@ -1,9 +1,12 @@
-"""Files of results: NDJSON, JSON, Prophesee boxes (.npy) and annotated video, chosen by the name's ending.
+"""Files of results: NDJSON, JSON, CSV and Prophesee boxes (.npy), chosen by the name's ending.
 
 Every file is written under a temporary name and renamed when whole, so an interrupted run leaves none.
 """
 
+import csv
+import io
 import json
+import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +18,7 @@ import numpy as np
 from spikewatch.atomic_file import atomic_write
 from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes, to_prophesee
 from spikewatch.service.inference.offline import OfflineStep
-from spikewatch.service.schemas import Summary
+from spikewatch.service.schemas import Summary, Window
 
 
 class ResultWriter(Protocol):
@@ -36,7 +39,7 @@ class ResultWriter(Protocol):
         """Close the file; delete it after an error."""
 
 
-class _FileWriter:
+class FileWriter:
     """A file that appears only when it is complete."""
 
     def __init__(self, path: Path) -> None:
@@ -53,7 +56,7 @@ class _FileWriter:
         self._stack.__exit__(kind, error, trace)
 
 
-class NdjsonWriter(_FileWriter):
+class NdjsonWriter(FileWriter):
     """One window per line, then a line with the summary, as in the response of POST /v1/detections."""
 
     def write(self, step: OfflineStep) -> None:
@@ -66,7 +69,28 @@ class NdjsonWriter(_FileWriter):
         self._file.write(b'{"summary":' + summary.model_dump_json().encode() + b"}\n")
 
 
-class JsonWriter(_FileWriter):
+class StdoutWriter:
+    """The lines of `NdjsonWriter` on standard output, each flushed, so that a pipe has them at once."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        sys.stdout.flush()
+
+    def write(self, step: OfflineStep) -> None:
+        """Print the windows."""
+        for window in step.windows:
+            print(window.model_dump_json(), flush=True)
+
+    def finish(self, summary: Summary) -> None:
+        """Print the summary."""
+        print(f'{{"summary":{summary.model_dump_json()}}}', flush=True)
+
+
+class JsonWriter(FileWriter):
     """One JSON object: `{"windows": [...], "summary": {...}}`, written window by window."""
 
     def __init__(self, path: Path) -> None:
@@ -85,7 +109,40 @@ class JsonWriter(_FileWriter):
         self._file.write(b'\n],"summary":' + json.dumps(summary.model_dump()).encode() + b"}\n")
 
 
-class PropheseeWriter(_FileWriter):
+CSV_COLUMNS = (
+    *("seq", "t_start_us", "t_end_us", "x", "y", "w", "h", "class_id", "label", "confidence", "track_id"),
+)
+
+
+def csv_rows(window: Window) -> list[list[object]]:
+    """Return one row of CSV_COLUMNS for each box; without a track, the last is empty."""
+    times = [window.seq, window.t_start_us, window.t_end_us]
+    return [
+        [*times, box.x, box.y, box.w, box.h, box.class_id, box.label, box.confidence, box.track_id]
+        for box in window.detections
+    ]
+
+
+class CsvWriter(FileWriter):
+    """One row a box, with a header; the dialect of RFC 4180. Windows without boxes have no row."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._text = io.TextIOWrapper(self._file, "utf-8", newline="", write_through=True)
+        self._rows = csv.writer(self._text)
+        self._rows.writerow(CSV_COLUMNS)
+
+    def write(self, step: OfflineStep) -> None:
+        """Append the boxes."""
+        for window in step.windows:
+            self._rows.writerows(csv_rows(window))
+
+    def finish(self, summary: Summary) -> None:
+        """Write what is buffered."""
+        self._text.flush()
+
+
+class PropheseeWriter(FileWriter):
     """All boxes as one structured array, stamped with the end of their window; untracked, their id is 0."""
 
     def __init__(self, path: Path) -> None:
@@ -113,6 +170,7 @@ class PropheseeWriter(_FileWriter):
 WRITERS: dict[str, Callable[[Path], ResultWriter]] = {
     ".ndjson": NdjsonWriter,
     ".json": JsonWriter,
+    ".csv": CsvWriter,
     ".npy": PropheseeWriter,
 }
-"""File ending -> writer; `.mp4` is in `service.annotated_video`, which needs the size of the sensor."""
+"""File ending -> writer; `open_writer` knows those that need the size of the sensor."""

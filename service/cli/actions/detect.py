@@ -1,9 +1,8 @@
 """The work of `spikewatch detect`; apart from the command, because torch takes seconds to import."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import typer
@@ -14,7 +13,6 @@ from spikewatch.ingest.recording import Recording
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.detector import Detector
 from spikewatch.model.runtime.select import AUTO
-from spikewatch.model.spec import ModelSpec
 from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
 from spikewatch.service.cli.options.detect import DetectOptions
 from spikewatch.service.cli.progress import live_table, loading, print_warnings, speed_text
@@ -23,8 +21,8 @@ from spikewatch.service.inference.offline import OfflineRun
 from spikewatch.service.inference.options import slice_length_us, window_options
 from spikewatch.service.inference.sources import RecordingSource
 from spikewatch.service.output.drawing import training_banner
-from spikewatch.service.output.video import AnnotatedVideo
-from spikewatch.service.output.writers import WRITERS, ResultWriter
+from spikewatch.service.output.open_writer import RunDescription, open_writer
+from spikewatch.service.output.writers import ResultWriter
 from spikewatch.service.schemas import Summary
 from spikewatch.service.zones.schema import Zone
 
@@ -42,21 +40,12 @@ def run_detection(recording: Recording, options: DetectOptions, zones: tuple[Zon
     run = OfflineRun(source, detector, replace(chosen, track=chosen.track or bool(zones)))
     stats = RunStats()
     with ExitStack() as stack:
-        sensor = recording.sensor_size()
-        writers = [
-            stack.enter_context(_make_writer(path, sensor, slice_us, detector.spec, zones))
-            for path in options.paths
-        ]
+        described = RunDescription(
+            recording.path.stem, recording.sensor_size(), slice_us, detector.spec, zones
+        )
+        writers = [stack.enter_context(open_writer(path, described)) for path in options.paths]
         _run_and_write(run, source, writers, stats)
     _print_result(run.summary(), stats, detector, options)
-
-
-def _make_writer(
-    path: Path, sensor_size: tuple[int, int], slice_us: int, spec: ModelSpec, zones: Sequence[Zone]
-) -> ResultWriter:
-    if path.suffix == ".mp4":
-        return AnnotatedVideo(path, sensor_size, slice_us, spec, zones)
-    return WRITERS[path.suffix](path)
 
 
 def _run_and_write(
@@ -84,9 +73,11 @@ def _print_result(summary: Summary, stats: RunStats, detector: Detector, options
     if options.as_json:
         typer.echo(summary.model_dump_json())
     else:
-        Console().print(_summary_table(options.source.name, summary, stats, detector))
+        # standard output belongs to the lines of `--out -`
+        Console(stderr=options.to_stdout).print(_summary_table(options.source.name, summary, stats, detector))
         for path in options.paths:
-            typer.echo(f"wrote {path}")
+            if str(path) != "-":
+                typer.echo(f"wrote {path}", err=options.to_stdout)
     if summary.interrupted:
         files = "; the files hold what was found until then" if options.paths else ""
         raise Interrupted(f"interrupted {stats.stream_us / 1e6:.2f} s into the recording{files}")

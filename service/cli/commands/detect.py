@@ -6,6 +6,7 @@ from spikewatch.service.cli.options.checks import (
     check_device,
     check_exists,
     check_no_recording_options,
+    check_one_stdout,
     check_outputs,
     check_sensor_size,
     check_slice_options,
@@ -34,7 +35,8 @@ def detect(options: DetectOptions) -> None:
     if is_image(options.source):
         _detect_image(options)
         return
-    check_outputs(options.paths, SUFFIXES, options.source)
+    check_outputs(options.paths, SUFFIXES, options.source, stdout=True)
+    check_one_stdout(options.to_stdout, options.as_json)
     zones = () if options.zones is None else load_zones(options.zones)
     source = options.source
     with open_recording(

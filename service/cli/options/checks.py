@@ -76,9 +76,21 @@ def choose_output(positional: Path | None, option: Path | None) -> Path:
     return path
 
 
-def check_outputs(paths: list[Path], suffixes: tuple[str, ...], source: Path | None = None) -> None:
+def check_one_stdout(to_stdout: bool, as_json: bool) -> None:
+    """Reject two uses of standard output."""
+    if to_stdout and as_json:
+        raise typer.BadParameter(
+            "--out - and --json both write to standard output: give one of them"
+        )  # no value
+
+
+def check_outputs(
+    paths: list[Path], suffixes: tuple[str, ...], source: Path | None = None, *, stdout: bool = False
+) -> None:
     """Reject output files that cannot be written, have a wrong suffix, or would replace the source."""
     for path in paths:
+        if stdout and str(path) == "-" and paths.count(path) == 1:
+            continue
         if path.suffix not in suffixes:
             one_of = "one of " if len(suffixes) > 1 else ""
             raise typer.BadParameter(f"{path.name}: the ending must be {one_of}{', '.join(suffixes)}")

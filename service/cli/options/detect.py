@@ -29,7 +29,7 @@ from spikewatch.service.cli.options.shared import (
     ZonesFile,
 )
 
-SUFFIXES = (".ndjson", ".json", ".npy", ".mp4")
+SUFFIXES = (".ndjson", ".json", ".csv", ".npy", ".mp4")
 IMAGE_SUFFIXES = (".json", ".npy", ".png")
 
 
@@ -43,8 +43,8 @@ class DetectOptions:
         typer.Option(
             "--out",
             "-o",
-            help=f"Write results; formats by suffix: {', '.join(SUFFIXES)}; for an image "
-            f"{', '.join(IMAGE_SUFFIXES)}. Repeatable.",
+            help=f"Write results; formats by suffix: {', '.join(SUFFIXES)}, .coco.json; `-`: NDJSON on "
+            f"standard output; for an image {', '.join(IMAGE_SUFFIXES)}. Repeatable.",
         ),
     ] = None
     video: Annotated[
@@ -77,3 +77,8 @@ class DetectOptions:
     def paths(self) -> list[Path]:
         """Files to write."""
         return [*(self.out or []), *([] if self.video is None else [self.video])]
+
+    @property
+    def to_stdout(self) -> bool:
+        """True if results go to standard output."""
+        return any(str(path) == "-" for path in self.paths)
