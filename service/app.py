@@ -31,8 +31,9 @@ from spikewatch.service.errors import InvalidSettings
 from spikewatch.service.http import problems
 from spikewatch.service.model_catalog import load_weights
 from spikewatch.service.session_manager.manager import SessionManager
+from spikewatch.service.session_manager.placement import SessionPlacement
 from spikewatch.service.settings import Settings
-from spikewatch.service.snapshots.store import make_store
+from spikewatch.service.snapshots.store import SnapshotStore, make_store
 from spikewatch.service.uploads.jobs import UploadRegistry
 
 DESCRIPTION = """Streaming object detection for event cameras on a spiking network that remembers.
@@ -63,8 +64,15 @@ def check_device(name: str) -> None:
         ) from None
 
 
-def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    detector: Detector | None = None,
+    store: SnapshotStore | None = None,
+    placement: SessionPlacement | None = None,
+) -> FastAPI:
     """Build the service. The default model is `detector`, or loaded as the settings say.
+
+    Without `store` and `placement`, the service runs alone, and saves sessions as the settings say.
 
     Raises:
         CheckpointError: the weights cannot be read.
@@ -79,8 +87,8 @@ def create_app(settings: Settings, detector: Detector | None = None) -> FastAPI:
     torch.set_num_threads(1)  # for all threads but the worker, see `claim_all_cores`
     detector = detector or load_weights(settings.weights, settings)
     detector.spec.check_input(events=True, name="a live stream")
-    store = make_store(settings, detector.state_bytes)
-    host = SessionManager(detector, settings, CollectorRegistry(), store, threads)
+    store = store or make_store(settings, detector.state_bytes)
+    host = SessionManager(detector, settings, CollectorRegistry(), store, threads, placement)
 
     jobs = UploadRegistry(host, access)
 

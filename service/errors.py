@@ -56,6 +56,12 @@ class SessionBusy(ServiceError):
     status, code, retry_after_s = 409, "session_busy", 2
 
 
+class SessionMoved(ServiceError):
+    """Another worker has the session; `location` is the base address of that worker."""
+
+    status, code = 307, "moved"
+
+
 class OffsetMismatch(ServiceError):
     """The offset of the client is not the offset of the next expected byte."""
 

@@ -230,6 +230,11 @@ class SessionInfo(Schema):
 
     session_id: str
     stream_url: str
+    url: str | None = Field(
+        default=None,
+        exclude_if=lambda value: value is None,
+        description="base address of the worker that has the session; only in a cluster",
+    )
     state: SessionState
     closes_in_s: float | None = Field(
         description="seconds without bytes until the session is closed; only while idle"

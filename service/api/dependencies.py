@@ -62,9 +62,9 @@ def require_plain_body(request: Request) -> None:
         )
 
 
-def get_session(session_id: str, manager: ManagerDep, client: ClientDep) -> Session:
+async def get_session(session_id: str, manager: ManagerDep, client: ClientDep) -> Session:
     """Return the session named in the path; sessions of other clients are not found."""
-    return manager.get(client.qualify_id(session_id))
+    return await manager.find(client.qualify_id(session_id))
 
 
 SessionDep = Annotated[Session, Depends(get_session)]

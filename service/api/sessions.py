@@ -30,6 +30,7 @@ from spikewatch.service.api.feeding import (
     or_draining,
     resume_at,
 )
+from spikewatch.service.auth.principal import Principal
 from spikewatch.service.errors import SessionClosed
 from spikewatch.service.http.pieces import results_response
 from spikewatch.service.http.request_body import read_body
@@ -74,6 +75,7 @@ def session_info(session: Session, manager: SessionManager, with_layers: bool = 
     return SessionInfo(
         session_id=session.id,
         stream_url=f"{manager.settings.root_path}/v1/sessions/{session.id}/stream",
+        url=manager.placement.url,
         state=session.lifecycle.state,
         closes_in_s=round(manager.idle_policy.timeout_s - session.activity.idle_s, 3)
         if session.lifecycle.state == "idle"
@@ -126,23 +128,36 @@ async def open_session(
     beside the weights in use, the response is 503 `model_memory`. `resume` restores a saved session instead:
     send bytes from `accepted_bytes` on.
     """
+    wanted_id = requested.resume or requested.session_id
+    session_id = client.new_id() if wanted_id is None else client.qualify_id(wanted_id)
+    info = await manager.placement.open(session_id, requested)
+    if info is None:
+        try:
+            info = session_info(await start_session(manager, client, session_id, requested), manager)
+        except BaseException:
+            manager.placement.release(session_id, "refused")
+            raise
+    path = f"{manager.settings.root_path}/v1/sessions/{info.session_id}"
+    response.headers["Location"] = (info.url or "") + path
+    return info
+
+
+async def start_session(
+    manager: SessionManager, client: Principal, session_id: str, requested: SessionRequest
+) -> Session:
+    """Open a session of this worker, or restore it if `requested.resume` is given."""
     if requested.resume is not None:
-        session = await manager.resume(client.qualify_id(requested.resume), client)
-    else:
-        entry = manager.models.catalog.find(requested.weights)
-        own_id = requested.session_id
-        session_id = client.new_id() if own_id is None else client.qualify_id(own_id)
-        options = session_options(requested, entry.spec)
-        session = await manager.create(entry, options, client, session_id=session_id, durable=True)
-    response.headers["Location"] = f"{manager.settings.root_path}/v1/sessions/{session.id}"
-    return session_info(session, manager)
+        return await manager.resume(session_id, client)
+    entry = manager.models.catalog.find(requested.weights)
+    options = session_options(requested, entry.spec)
+    return await manager.create(entry, options, client, session_id=session_id, durable=True)
 
 
 @router.get("")
 async def list_sessions(manager: ManagerDep, client: ClientDep) -> SessionList:
     """Return all open sessions of the client."""
     sessions = [
-        session_info(session, manager) for session in manager.sessions.values() if client.owns(session.id)
+        session_info(session, manager) for session in manager.open_sessions() if client.owns(session.id)
     ]
     return SessionList(sessions=sessions, max_sessions=manager.settings.max_sessions)
 
@@ -198,7 +213,7 @@ async def end_session(
     final = manager.final_results(client.qualify_id(session_id))
     if final is not None:
         return _ended_response(await final.results_from(seq), final.totals, settings.idle_timeout_s)
-    session = get_session(session_id, manager, client)
+    session = await get_session(session_id, manager, client)
     await displace_feeder(session, None)
     with claimed(session, manager):
         resume_at(session, None, seq)

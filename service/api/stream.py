@@ -22,7 +22,14 @@ from spikewatch.service.api.dependencies import get_client, get_session
 from spikewatch.service.api.feeding import claimed, displace_feeder, or_draining, resume_at
 from spikewatch.service.api.sessions import session_info
 from spikewatch.service.api.stream_endings import EndedByClient, Interrupted, ServiceStopping, ending_of
-from spikewatch.service.errors import BadRequest, InternalError, ServiceError, SessionBusy, SessionClosed
+from spikewatch.service.errors import (
+    BadRequest,
+    InternalError,
+    ServiceError,
+    SessionBusy,
+    SessionClosed,
+    SessionMoved,
+)
 from spikewatch.service.http.problems import to_problem
 from spikewatch.service.schemas import Schema, Totals
 from spikewatch.service.session_manager.manager import SessionManager
@@ -55,7 +62,7 @@ async def stream(socket: WebSocket, session_id: str) -> None:
     manager: SessionManager = socket.app.state.manager
     await socket.accept()
     try:
-        session = get_session(session_id, manager, get_client(socket))
+        session = await get_session(session_id, manager, get_client(socket))
         position = ResumePosition.model_validate(
             {k: v for k, v in socket.query_params.items() if k in ResumePosition.model_fields}
         )
@@ -87,6 +94,10 @@ async def send_error(socket: WebSocket, error: Exception) -> None:
     """Send the message `error`."""
     problem = to_problem(error)
     await socket.send_json({"type": "error", **problem.model_dump(exclude={"type", "title", "status"})})
+
+
+class _Suspended(Exception):
+    """The session takes no more bytes here, because it moves to another worker."""
 
 
 class StreamConnection:
@@ -137,9 +148,14 @@ class StreamConnection:
                 self._receive_messages(),
                 raise_when(session.feed_lease.displaced, displaced),
                 raise_when(session.lifecycle.ending, ServiceStopping("the service stops")),
+                raise_when(session.feed_lease.suspended, _Suspended()),
             )
         except (SessionBusy, WebSocketDisconnect):
             raise
+        except _Suspended:
+            await session.feed_lease.stop_while_suspended()
+            if session.close_error is None:  # a message may have been cut off, so the client must reconnect
+                raise SessionBusy(f"session {session.id} could not be moved; reconnect") from None
         except Exception as error:
             cause = error
         if session.close_error is None:
@@ -266,7 +282,7 @@ class StreamConnection:
 
     async def _close(self, cause: Exception, timeout_s: float) -> None:
         """Send the final messages and close the connection."""
-        reason, displaced = self._reason(cause), isinstance(cause, SessionBusy)
+        reason, goes_on = self._reason(cause), isinstance(cause, SessionBusy | SessionMoved)
         if not isinstance(cause, SessionClosed | SessionBusy):
             self._manager.metrics.refused.labels(reason).inc()
         totals = self._totals or self._session.current_totals()
@@ -282,7 +298,7 @@ class StreamConnection:
                 if not isinstance(cause, SessionClosed):
                     self._check_connected()
                     await send_error(self._socket, cause)
-                if not displaced:
+                if not goes_on:
                     await self._send("closed", closed)
                 await self._socket.close(ending_of(cause).close_code, reason)
 

@@ -9,6 +9,7 @@ from spikewatch.service.errors import (
     ServiceError,
     SessionBusy,
     SessionClosed,
+    SessionMoved,
 )
 
 
@@ -40,12 +41,13 @@ ENDINGS: dict[type[BaseException], Ending] = {
     IngestError: Ending(1007),
     PayloadTooLarge: Ending(1007),
     SessionBusy: Ending(1008),
+    SessionMoved: Ending(1008),
     ServiceError: Ending(1011),
 }
 """Cause -> ending; the nearest base class counts.
 
 A cause that is not a SessionClosed is sent as message `error`. Each ends the session and is followed by
-`closed`, except for SessionBusy: the client has reconnected, and its session stays open.
+`closed`, except for two: after SessionBusy and SessionMoved the session continues over another connection.
 """
 
 

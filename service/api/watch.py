@@ -51,7 +51,7 @@ async def watch(socket: WebSocket, session_id: str) -> None:
     manager: SessionManager = socket.app.state.manager
     await socket.accept()
     try:
-        session = get_session(session_id, manager, get_client(socket))
+        session = await get_session(session_id, manager, get_client(socket))
         if len(session.watchers) >= manager.settings.max_watchers:
             raise TooManyWatchers(f"session {session_id} already has {len(session.watchers)} watchers")
     except ServiceError as error:

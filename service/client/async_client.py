@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -11,7 +11,7 @@ from spikewatch.service.client.messages import Message
 from spikewatch.service.client.problems import error_from_response
 from spikewatch.service.client.replay import ReplayBuffer, ResultQueue
 from spikewatch.service.client.retry import RetryBudget, RetryLater
-from spikewatch.service.client.session import RemoteSession, make_http, request
+from spikewatch.service.client.session import RemoteSession, base_addresses, make_http, request
 from spikewatch.service.client.stream import ResumableStream
 from spikewatch.service.client.upload import AsyncClientUpload, UploadData
 from spikewatch.service.errors import ServiceError, SessionClosed
@@ -154,7 +154,7 @@ class AsyncClient:
     """Client of the service at `url`. A context manager.
 
     Args:
-        url: base address.
+        url: base address, or those of several workers of one cluster.
         key: API key, if the service requires one.
         reconnect_s: seconds in which to retry after a broken connection; 0: never.
         silence_limit_s: a connection on which nothing arrives for so long counts as broken.
@@ -162,13 +162,14 @@ class AsyncClient:
 
     def __init__(
         self,
-        url: str = "http://127.0.0.1:8000",
+        url: str | Sequence[str] = "http://127.0.0.1:8000",
         *,
         key: str | None = None,
         reconnect_s: float = 30.0,
         silence_limit_s: float = SILENCE_LIMIT_S,
     ) -> None:
-        self.url = url.rstrip("/")
+        self._urls = base_addresses(url)
+        self.url = self._urls[0]
         self._reconnect_s, self._silence_limit_s = reconnect_s, silence_limit_s
         self._http = make_http(key, max(30.0, silence_limit_s))
 
@@ -220,7 +221,7 @@ class AsyncClient:
 
     @asynccontextmanager
     async def _session(self, wanted: Mapping[str, Any], seq: int) -> AsyncIterator[AsyncClientSession]:
-        remote = RemoteSession(self._http, self.url)
+        remote = RemoteSession(self._http, self._urls)
         try:
             await remote.open(wanted)
         except RetryLater as error:

@@ -10,7 +10,7 @@ from spikewatch.service.errors import PayloadTooLarge, SessionClosed
 Message = Mapping[str, Any]
 MessageSink = Callable[[Message], None]
 
-RETRYABLE_ERRORS = ("wrong_offset", "session_busy", "session_closed")
+RETRYABLE_ERRORS = ("wrong_offset", "session_busy", "session_closed", "moved")
 """Codes that a request for the state of the session resolves or explains."""
 
 RESUMABLE_REASONS = ("shutdown", "idle_timeout")
@@ -26,11 +26,13 @@ class MessageHandler:
     Attributes:
         next_seq: number of the first missing result.
         flushed: set when all results of the bytes sent have arrived.
+        moved: message of a connection that ended because another worker has the session, else None.
     """
 
     def __init__(self, sink: MessageSink) -> None:
         self.next_seq = 0
         self.flushed = asyncio.Event()
+        self.moved: Message | None = None
         self._sink = sink
         self._ready_shown = False
         self._error: Message | None = None
@@ -68,6 +70,7 @@ class MessageHandler:
         """
         error, closed = self._error, self._closed
         self._error = self._closed = None
+        self.moved = error if error is not None and error["code"] == "moved" else None
         if error is not None and closed is None and error["code"] in RETRYABLE_ERRORS:
             return str(error["detail"])
         if closed is not None and not self.flushed.is_set() and _is_resumable(closed):

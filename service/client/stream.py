@@ -10,7 +10,7 @@ import websockets
 from spikewatch.service.client.connection import SILENCE_LIMIT_S, MonitoredConnection, open_websocket
 from spikewatch.service.client.messages import MessageHandler, MessageSink
 from spikewatch.service.client.retry import RetryBudget
-from spikewatch.service.client.session import RETRYABLE_STATUS, RemoteSession
+from spikewatch.service.client.session import MAX_MOVES, RETRYABLE_STATUS, RemoteSession
 from spikewatch.service.errors import BadRequest
 from spikewatch.service.tasks import cancel_and_wait
 
@@ -54,6 +54,7 @@ class ResumableStream:
         self._stopping = asyncio.Event() if stopping is None else stopping
         self._silence_limit_s = silence_limit_s
         self._send_error: Exception | None = None
+        self._moves = 0
 
     @property
     def next_seq(self) -> int:
@@ -70,7 +71,20 @@ class ResumableStream:
         """
         self._messages.next_seq = seq
         while (reason := await self._run_connection(offset)) is not None:
-            offset = await self._reconnect(reason)
+            known_offset = self._follow_move()
+            offset = await self._reconnect(reason) if known_offset is None else known_offset
+
+    def _follow_move(self) -> int | None:
+        """Continue at another worker if the last connection named one; return the offset if it did so too.
+
+        After MAX_MOVES without progress, moves count as failures, which the retry budget limits.
+        """
+        moved = self._messages.moved
+        if moved is None or self._moves >= MAX_MOVES:
+            return None
+        self._moves += 1
+        self._session.follow(str(moved["location"]))
+        return moved.get("accepted_bytes")
 
     async def _run_connection(self, offset: int) -> str | None:
         """Run one connection; return why another one is needed, or None at the end."""
@@ -106,6 +120,7 @@ class ResumableStream:
             self._retry.stop()
         if self._messages.handle(message):
             self._retry.reset()
+            self._moves = 0
         if self._wait_for_room is not None:
             await self._wait_for_room()
 

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from spikewatch.ingest.errors import IngestError
-from spikewatch.service.errors import InternalError, ServiceError, TooManyConnections
+from spikewatch.service.errors import InternalError, ServiceError, SessionMoved, TooManyConnections
 from spikewatch.service.metrics.service import Metrics
 from spikewatch.service.schemas import Problem
 
@@ -97,6 +97,9 @@ def register_exception_handlers(app: FastAPI, metrics: Metrics) -> None:
         if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
             error = TooManyConnections(f"no file descriptor is left ({error.strerror}); retry later")
         response = problem_response(error)
+        if isinstance(error, SessionMoved):
+            query = f"?{request.url.query}" if request.url.query else ""
+            response.headers["Location"] = f"{error.members['location']}{request.url.path}{query}"
         if response.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             response.headers["Allow"] = ", ".join(_allowed_methods(app, request))
         metrics.refused.labels(to_problem(error).code).inc()

@@ -29,6 +29,7 @@ from spikewatch.service.scheduling.loaded_model import LoadedModel
 from spikewatch.service.scheduling.model_pool import ModelPool
 from spikewatch.service.session_manager.ended import EndedSessions, EndReason
 from spikewatch.service.session_manager.idle import IdlePolicy, IdleReaper
+from spikewatch.service.session_manager.placement import LocalPlacement, SessionPlacement
 from spikewatch.service.session_manager.upload_pool import UploadPool
 from spikewatch.service.sessions.outbox import FinalResults
 from spikewatch.service.sessions.session import Session
@@ -56,8 +57,10 @@ class SessionManager:
         registry: CollectorRegistry,
         store: SnapshotStore | None = None,
         threads: int = 1,
+        placement: SessionPlacement | None = None,
     ) -> None:
         self.settings = settings
+        self.placement: SessionPlacement = placement or LocalPlacement()
         self.metrics = Metrics(registry, host_power_meter(settings.powercap_dir))
         self.models = ModelPool(detector, settings, self.metrics, self._end_threadsafe, threads)
         self.upload_pool = UploadPool(settings.upload_threads)
@@ -68,6 +71,8 @@ class SessionManager:
         self.snapshots = SnapshotManager(self.metrics, store, settings.snapshot_every_s, self.sessions)
         self.idle_policy = IdlePolicy(settings.idle_timeout_s, settings.idle_warning_s)
         self._models_by_session: dict[str, LoadedModel] = {}
+        self._restoring: dict[str, asyncio.Event] = {}
+        """Open sessions whose saved state is not in place yet; the event is set once it is, or has failed."""
         self._ended = EndedSessions()
         self._idle_reaper = IdleReaper(self.idle_policy, self.snapshots, self.end)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -124,12 +129,16 @@ class SessionManager:
             session = self._create_in_slot(
                 model, snapshot.options(entry.spec), client, session_id, durable=True
             )
-        with session.feed_lease.acquire():
-            try:
+        restored = self._restoring[session_id] = asyncio.Event()
+        try:
+            with session.feed_lease.acquire():
                 await restore_session(session, snapshot)
-            except ServiceError as error:
-                self.end(session, error, error.code)
-                raise
+        except ServiceError as error:
+            self.end(session, error, error.code)
+            raise
+        finally:
+            del self._restoring[session_id]
+            restored.set()
         self.metrics.snapshots.labels("restored").inc()
         if self.snapshots.has_snapshot(session_id):
             session.last_snapshot = SnapshotPosition(
@@ -203,6 +212,23 @@ class SessionManager:
         )
         return session
 
+    def open_sessions(self) -> list[Session]:
+        """Return all open sessions but those whose saved state is being restored."""
+        return [session for id, session in self.sessions.items() if id not in self._restoring]
+
+    async def find(self, session_id: str) -> Session:
+        """Return an open session; wait for one whose saved state is being restored.
+
+        Raises:
+            SessionMoved: another worker has the session.
+            SessionClosed, SessionNotFound: see `get`.
+        """
+        if (restored := self._restoring.get(session_id)) is not None:
+            await restored.wait()
+        if session_id not in self.sessions:
+            await self.placement.locate(session_id)
+        return self.get(session_id)
+
     def get(self, session_id: str) -> Session:
         """Return an open session.
 
@@ -265,6 +291,7 @@ class SessionManager:
         self._ended.record(session.id, EndReason(reason, str(error)), final_results)
         self.metrics.ended.labels(reason).inc()
         session.report_dropped_events()
+        self.placement.release(session.id, reason)
         log.info("session ended", extra={"session": session.id, "reason": reason})
 
     def end_all(self) -> None:

@@ -1,8 +1,8 @@
 """The right to feed a session."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 from spikewatch.service.errors import SessionBusy
 from spikewatch.service.sessions.activity import ActivityTracker
@@ -28,6 +28,11 @@ class FeedLease:
         """Set once the holder must release the lease."""
         self._waiter: asyncio.Event | None = None
         """Set once the newest client that waits may look again."""
+        self.suspended = asyncio.Event()
+        """Set while the session takes no bytes, because it moves to another worker."""
+        self._resumed = asyncio.Event()
+        self._stopped = asyncio.Event()
+        """Set once the holder takes no more bytes of a suspended session."""
 
     @property
     def held(self) -> bool:
@@ -42,6 +47,8 @@ class FeedLease:
     def check_available(self) -> None:
         """Raise SessionBusy if the lease is held, or the session's error if the session is closed."""
         self._lifecycle.check_open()
+        if self.suspended.is_set():
+            raise SessionBusy(f"session {self._session_id} is being moved to another worker")
         if self.held:
             raise SessionBusy(f"session {self._session_id} is fed by another request")
 
@@ -55,6 +62,7 @@ class FeedLease:
             yield
         finally:
             self._holder = None
+            self._stopped.set()
             if self._waiter is not None:
                 self._waiter.set()
             self._activity.record_client_activity()
@@ -78,3 +86,30 @@ class FeedLease:
         if self._waiter is not released:
             raise SessionBusy(f"session {self._session_id} goes on over another connection")
         self._waiter = None
+
+    @asynccontextmanager
+    async def suspend(self) -> AsyncIterator[None]:
+        """Take no bytes while the block runs: a WebSocket stops receiving, a request is completed first.
+
+        Raises:
+            SessionBusy: the session is suspended already, or its feeder does not stop in time.
+        """
+        if self.suspended.is_set():
+            raise SessionBusy(f"session {self._session_id} is being moved already")
+        self._stopped, self._resumed = asyncio.Event(), asyncio.Event()
+        self.suspended.set()
+        try:
+            with suppress(TimeoutError):
+                if self.held:
+                    await asyncio.wait_for(self._stopped.wait(), DISPLACE_TIMEOUT_S)
+            if self.held and not self._stopped.is_set():
+                raise SessionBusy(f"the feeder of session {self._session_id} did not stop in time")
+            yield
+        finally:
+            self.suspended.clear()
+            self._resumed.set()
+
+    async def stop_while_suspended(self) -> None:
+        """Called by a holder that takes no more bytes; wait until the session has moved, or will not."""
+        self._stopped.set()
+        await self._resumed.wait()

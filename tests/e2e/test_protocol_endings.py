@@ -14,6 +14,7 @@ from tests.e2e.support.conversation import HOP, KEPT, LIVELY, events, hold_back,
 from tests.e2e.support.protocol import Caller, Client, Message, codes, table
 from tests.model.support.fakes import small_detector
 from tests.service.support.live import Live, live_service
+from tests.service.support.moves import redirecting
 
 IDLE_S = 2.0
 BROKEN = 1006
@@ -54,6 +55,11 @@ def busy(caller: Caller, _: Live) -> tuple[list[Message], Client]:
 def elsewhere(caller: Caller, _: Live) -> tuple[list[Message], Client]:
     session = caller.open(**LIVELY)
     return refused(caller, session["stream_url"] + "?offset=8")
+
+
+def moved(caller: Caller, live: Live) -> tuple[list[Message], Client]:
+    with redirecting(live, "http://other.example:8000"):
+        return refused(caller, "/v1/sessions/none/stream")
 
 
 def too_late(caller: Caller, _: Live) -> tuple[list[Message], Client]:
@@ -103,6 +109,7 @@ PROVOKED: dict[str, Provoke] = {
     "session_unknown": lambda caller, _: refused(caller, "/v1/sessions/none/stream"),
     "session_closed": ended,
     "session_busy": busy,
+    "moved": moved,
     "wrong_offset": elsewhere,
     "results_gone": too_late,
     "invalid_request": lambda caller, _: refused(caller, caller.open()["stream_url"] + "?offset=soon"),

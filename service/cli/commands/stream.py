@@ -18,6 +18,8 @@ from spikewatch.service.client.session import RemoteSession, make_http
 from spikewatch.service.client.stream import ResumableStream
 from spikewatch.service.zones.schema import load_zones
 
+DEFAULT_URL = "http://127.0.0.1:8000"
+
 
 @takes_options(StreamOptions)
 def stream(options: StreamOptions) -> None:
@@ -36,7 +38,7 @@ def stream(options: StreamOptions) -> None:
 async def _play(recording: Recording, options: StreamOptions) -> None:
     stopping = asyncio.Event()
     async with make_http(options.key) as http:
-        session = RemoteSession(http, options.url)
+        session = RemoteSession(http, options.url or DEFAULT_URL)
         try:
             await session.open(_session_request(recording, options))
         except RetryLater as error:

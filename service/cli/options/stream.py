@@ -21,7 +21,13 @@ class StreamOptions:
     """Values of the command line; None if the recording or the service decides."""
 
     recording: RecordingPath
-    url: Annotated[str, typer.Option(help="Base address of the service.")] = "http://127.0.0.1:8000"
+    url: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Base address of the service, http://127.0.0.1:8000 by default. "
+            "Repeat for other workers of a cluster."
+        ),
+    ] = None
     speed: Annotated[
         float, typer.Option(min=0.0, help="1: real time; 0: as fast as the service accepts events.")
     ] = 1.0

@@ -12,6 +12,9 @@ from spikewatch.service.cli.stream_client.chunks import dat_chunks
 class PacedRecording:
     """Feed of a recording as DAT records, `speed` times as fast as it was recorded; 0 sends at once.
 
+    Its clock starts with the first record. A feed that is read again after an outage sends the records that
+    are overdue at once, so it is on time again afterwards.
+
     Attributes:
         stopping: set to end the feed early.
     """
@@ -19,15 +22,16 @@ class PacedRecording:
     def __init__(self, recording: Recording, speed: float, stopping: asyncio.Event) -> None:
         self.stopping = stopping
         self._recording, self._speed = recording, speed
+        self._origin: tuple[float, int] | None = None
+        """When the first record was due, and its time in the recording."""
 
     async def read_from(self, offset: int) -> AsyncIterator[bytes]:
         """Yield the records from byte `offset` on. Raises IngestError if the recording is bad."""
-        start_s, t_first_us = time.monotonic(), None
         for t_us, records in dat_chunks(self._recording, offset):
             if not records:
                 await asyncio.sleep(0)
                 continue
-            t_first_us = t_us if t_first_us is None else t_first_us
+            start_s, t_first_us = self._origin = self._origin or (time.monotonic(), t_us)
             if self._speed > 0:
                 await self._sleep_or_stop(
                     start_s + (t_us - t_first_us) / 1e6 / self._speed - time.monotonic()

@@ -12,6 +12,7 @@ from spikewatch.model.detector import Detector
 from spikewatch.service.snapshots.validation import RESULT_BYTES, TEXT_BYTES, max_snapshot_bytes
 from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_stream, live_service, upload
+from tests.service.support.snapshots import resume, service
 from tests.service.support.sockets import code_of, raw, rest, send_through_small_buffers
 from tests.service.support.streams import left, post
 from tests.service.support.uploads import as_hdf5
@@ -114,3 +115,20 @@ def test_state_request_leaves_file_upload_unchanged(detector: Detector, tmp_path
             time.sleep(0.02)
         assert comparable(again.result()[0]) == comparable(expected)
         assert 400 in refusals
+
+
+def test_session_being_resumed_is_shown_only_as_it_was_saved(detector: Detector, tmp_path: Path) -> None:
+    with service(detector, tmp_path) as live:
+        post(live, live.open(session_id="cam"), dat_stream(2))
+        live.http.post("/v1/sessions/cam/snapshot").raise_for_status()
+    with service(detector, tmp_path) as live, ThreadPoolExecutor() as others:
+        held = threading.Event()
+        live.model.submit(lambda _engine: held.wait(120))
+        resumed = others.submit(resume, live, "cam")
+        until(lambda: "cam" in live.manager.sessions)
+        asked = others.submit(live.http.get, "/v1/sessions/cam")
+        assert live.http.get("/v1/sessions").json()["sessions"] == []
+        assert not asked.done()
+        held.set()
+        assert resumed.result()["accepted_bytes"] == asked.result().json()["accepted_bytes"] == 4800
+        assert len(live.http.get("/v1/sessions").json()["sessions"]) == 1
