@@ -1,7 +1,7 @@
 /** What a tile looks like: its elements, and how they say what the tile knows. */
 
 import { showCounts } from "./counts.js";
-import { duration, seconds, sessionFacts, short, watts } from "./words.js";
+import { clock, duration, sessionFacts, short, watts } from "./words.js";
 
 /**
  * @typedef {import("./api.js").Detection} Detection
@@ -62,8 +62,10 @@ export class Face {
     this.part("back").disabled = reel.at <= reel.first;
     this.part("fit").disabled = this.part("out").disabled = !zoomed;
     const newest = reel.moment(reel.last);
-    this.#say("time", reel.now ? seconds(reel.since(reel.now)) : "");
-    this.#say("total", newest && !canFollow ? `/ ${seconds(reel.since(newest))}` : "");
+    const wholeUs = newest && !canFollow ? reel.since(newest) : undefined;
+    this.#say("time", reel.now ? clock(reel.since(reel.now), wholeUs) : "");
+    this.part("speed").value = String(reel.speed);
+    this.part("speed").hidden = reel.mode === "follow";
   }
 
   /**

@@ -8,6 +8,8 @@ const ACTS = {
   ArrowRight: (tile) => tile.step(1),
   ",": (tile) => tile.step(-1),
   ".": (tile) => tile.step(1),
+  "<": (tile) => tile.hasten(-1),
+  ">": (tile) => tile.hasten(1),
   l: (tile) => tile.follow(),
   "+": (tile) => tile.zoom(1),
   "=": (tile) => tile.zoom(1),

@@ -25,6 +25,8 @@ export class Reel {
   #brokenOff = false;
   #startUs = Infinity;
   mode = /** @type {Mode} */ ("follow");
+  /** Stream time for a unit of time while playing. */
+  speed = 1;
 
   /** @param {Mode} mode @param {boolean} [keepAll] much is kept that was not played yet */
   constructor(mode, keepAll = false) {
@@ -109,11 +111,11 @@ export class Reel {
     this.seek(this.#at + count);
   }
 
-  /** Let stream time pass. @param {number} us @returns {boolean} whether another moment is shown now */
+  /** Let time pass. @param {number} us @returns {boolean} whether another moment is shown now */
   advance(us) {
     if (this.mode === "still") return false;
     const before = this.#at;
-    this.#elapsedUs += us;
+    this.#elapsedUs += this.mode === "play" ? us * this.speed : us;
     while (this.mode === "play" && this.#at < this.last && this.#elapsedUs >= this.#spanUs()) {
       this.#elapsedUs -= this.#spanUs();
       this.#at += 1;

@@ -7,7 +7,8 @@ import { listenForGestures } from "./gestures.js";
 import { shortId } from "./ids.js";
 import { Reel } from "./reel.js";
 import { Scene } from "./scene.js";
-import { Timeline } from "./timeline.js";
+import { faster, offerSpeeds } from "./speed.js";
+import { Timeline } from "./timeline/timeline.js";
 import { View } from "./view.js";
 import { Watcher } from "./watch.js";
 import { stateText } from "./words.js";
@@ -50,6 +51,7 @@ export class Tile {
     this.#handlers = handlers;
     this.#reel = new Reel(origin.recording ? "play" : "follow", origin.recording);
     this.#face = new Face(this.#acts(), () => handlers.onSelect(this));
+    offerSpeeds(this.#face.part("speed"), (speed) => this.#setSpeed(speed));
     const sheet = this.#face.part("sheet");
     this.#scene = new Scene(sheet, this.#reel, this.#view, look, () => this.redraw());
     this.#timeline = new Timeline(
@@ -160,6 +162,11 @@ export class Tile {
     this.redraw(true);
   }
 
+  /** @param {number} steps faster, or slower */
+  hasten(steps) {
+    this.#setSpeed(faster(this.#reel.speed, steps));
+  }
+
   follow() {
     this.#reel.mode = "follow";
     this.#reel.seek(this.#reel.last);
@@ -180,6 +187,12 @@ export class Tile {
   }
 
   #shown = (/** @type {import("./api.js").Detection} */ box) => box.confidence >= this.#confidence;
+
+  /** @param {number} speed */
+  #setSpeed(speed) {
+    this.#reel.speed = speed;
+    this.redraw(true);
+  }
 
   /** There is no more to play. */
   #stop() {

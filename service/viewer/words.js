@@ -1,5 +1,6 @@
 /** What the viewer says, and how it writes numbers. */
 
+const MINUTE_US = 60e6;
 const ENDINGS = {
   client: "its client ended it",
   disconnected: "its client disconnected",
@@ -76,8 +77,23 @@ export const figures = (value) => (value === 0 ? "0" : value >= 100 ? value.toFi
 /** @param {number} ms */
 export const duration = (ms) => (ms >= 1000 ? `${figures(ms / 1000)} s` : `${figures(ms)} ms`);
 
-/** @param {number} us time in the stream */
-export const seconds = (us) => `${(us / 1e6).toFixed(3)} s`;
+/**
+ * Time in the stream to a hundredth of a second, such as "2.40 s", "2.40 / 3.00 s" or "1:02.40 min".
+ *
+ * @param {number} us @param {number} [wholeUs] of all
+ */
+export function clock(us, wholeUs) {
+  const unit = Math.max(us, wholeUs ?? 0) < MINUTE_US ? "s" : "min";
+  const text = (time) => (unit === "s" ? (time / 1e6).toFixed(2) : minutes(time));
+  return `${text(us)}${wholeUs === undefined ? "" : ` / ${text(wholeUs)}`} ${unit}`;
+}
+
+/** @param {number} us */
+const minutes = (us) => `${Math.floor(us / MINUTE_US)}:${((us % MINUTE_US) / 1e6).toFixed(2).padStart(5, "0")}`;
+
+/** Without zeros that say nothing. @param {number} us a round time */
+export const shortClock = (us) =>
+  us < MINUTE_US ? `${Number((us / 1e6).toFixed(2))} s` : minutes(us).replace(/\.00$/, "");
 
 /** @param {number} rate 0 to 1 */
 export const percent = (rate) => `${(rate * 100).toFixed(1)} %`;
