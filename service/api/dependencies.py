@@ -20,7 +20,8 @@ OCTET_STREAM_BODY: dict[str, Any] = {
 }
 
 
-PROBLEM_SCHEMA = {"$ref": f"#/components/schemas/{Problem.__name__}"}
+SCHEMA_PREFIX = "#/components/schemas/"
+PROBLEM_SCHEMA = {"$ref": SCHEMA_PREFIX + Problem.__name__}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

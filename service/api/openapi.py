@@ -4,10 +4,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
 
-from spikewatch.service.api.dependencies import problems
+from spikewatch.service.api.dependencies import SCHEMA_PREFIX, problems
 from spikewatch.service.auth.access import Authenticator
 from spikewatch.service.auth.middleware import SAFE_METHODS
+from spikewatch.service.schemas import SessionRequest
 from spikewatch.service.settings import Settings
 
 TAGS = [
@@ -29,8 +31,10 @@ def describe(app: FastAPI, settings: Settings, authenticator: Authenticator) -> 
         title=app.title, version=app.version, description=app.description, routes=app.routes, tags=TAGS
     )
     document["components"]["securitySchemes"] = SECURITY_SCHEMES
+    _add_schema(document["components"]["schemas"], SessionRequest)
     document["servers"] = [{"url": settings.root_path or "/"}]
     keys: list[dict[str, list[str]]] = [{name: []} for name in SECURITY_SCHEMES]
+    _add_links(document["paths"])
     for path, methods in document["paths"].items():
         public = authenticator.is_public_path(path)
         for method, operation in methods.items():
@@ -41,6 +45,31 @@ def describe(app: FastAPI, settings: Settings, authenticator: Authenticator) -> 
     for name in ("HTTPValidationError", "ValidationError"):
         document["components"]["schemas"].pop(name, None)
     return document
+
+
+def _add_schema(schemas: dict[str, Any], model: type[BaseModel]) -> None:
+    """Add a model that FastAPI does not see, because its route reads the body itself."""
+    schema = model.model_json_schema(ref_template=SCHEMA_PREFIX + "{model}")
+    schemas.update(schema.pop("$defs", {}))
+    schemas[model.__name__] = schema
+
+
+def _add_links(paths: dict[str, Any]) -> None:
+    """Say which requests take the id of a new session, and of a named upload."""
+    for created, status, name, value in (
+        ("/v1/sessions", "201", "session_id", "$response.body#/session_id"),
+        ("/v1/detections", "200", "job_id", "$request.query.job_id"),
+    ):
+        paths[created]["post"]["responses"][status]["links"] = {
+            operation["operationId"]: {
+                "operationId": operation["operationId"],
+                "parameters": {name: value},
+                "description": f"The `{name}` of this request.",
+            }
+            for path, methods in paths.items()
+            if path.startswith(f"{created}/{{{name}}}")
+            for operation in methods.values()
+        }
 
 
 def _set_problems(operation: dict[str, Any], method: str, public: bool, settings: Settings) -> None:

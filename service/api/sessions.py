@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from spikewatch.service.api.dependencies import (
     OCTET_STREAM_BODY,
+    SCHEMA_PREFIX,
     ClientDep,
     ManagerDep,
     Offset,
@@ -52,7 +53,7 @@ from spikewatch.service.sessions.session import Session
 SESSION_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": SessionRequest.model_json_schema()}},
+        "content": {"application/json": {"schema": {"$ref": SCHEMA_PREFIX + SessionRequest.__name__}}},
     }
 }
 MAX_REQUEST_BYTES = 64 * 1024
@@ -105,7 +106,7 @@ async def parse_session_request(request: Request) -> SessionRequest:
     manager = get_manager(request)
     body = await or_draining(manager, read_body(request, MAX_REQUEST_BYTES, manager.settings))
     try:
-        return SessionRequest.model_validate_json(body)
+        return SessionRequest.model_validate_json(body, strict=True)
     except ValidationError as error:
         raise RequestValidationError(error.errors()) from None
 
