@@ -42,6 +42,7 @@ from spikewatch.model.runtime.compiled.network import CompiledNetwork
 from spikewatch.model.runtime.compiled.object_cache import ObjectCache
 from spikewatch.model.runtime.compiled.object_code import load_code
 from spikewatch.model.runtime.compiled.options import CompileOptions
+from spikewatch.model.runtime.compiled_tensors import CompiledTensorNetwork
 from spikewatch.model.runtime.factorise import factorise_network
 from spikewatch.service.bench.model import sparse_frames
 from spikewatch.service.bench.report import machine_summary
@@ -143,9 +144,8 @@ def measure_operations(
     network: CompiledNetwork, detector: Detector, turns: int, realtime: bool
 ) -> list[float]:
     """Return the fastest seconds of each operation."""
-    frames, bank = sparse_frames(detector, 1), detector.create_bank(1).membranes
-    with torch.inference_mode():
-        network.run(frames, network.step(bank, [0]))  # also binds the bank
+    frames, bank = sparse_frames(detector, 1), detector.create_bank(1)
+    detector.step_in_bank(frames, bank, [0])  # also binds the bank
     table = network._table
     arena, output = np.zeros(network._executor._arena_bytes + 4096, np.uint8), np.zeros(1 << 24, np.uint8)
     counts, sample = np.zeros(len(network._names), np.int64), np.zeros(SAMPLE_FIELDS, np.int64)
@@ -211,8 +211,9 @@ def main() -> None:
     compile_options = CompileOptions(options.instruction_set)
     detector = load_detector(runtime="compiled", compile_options=compile_options)
     assert detector._networks is not None
-    network = detector._networks.in_bank
-    assert isinstance(network, CompiledNetwork)
+    runtime = detector._networks.in_bank
+    assert isinstance(runtime, CompiledTensorNetwork)
+    network = runtime.compiled
     with _turn(options.realtime):
         rates = measure_rates(network.target, detector.state_bytes)
     seconds = measure_operations(network, detector, options.turns, options.realtime)

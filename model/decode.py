@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from spikewatch.model.network.base import HeadLogits
-from spikewatch.model.network.head import ANCHORS_PX, DFL_BINS, STRIDES
+from spikewatch.model.network.plan import ANCHORS_PX, DFL_BINS, STRIDES
 
 
 def average_logits(slices: Sequence[HeadLogits]) -> HeadLogits:

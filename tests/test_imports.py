@@ -116,10 +116,6 @@ def graph() -> dict[str, set[str]]:
     return {name: (targets & set(trees)) - {name} for name, targets in found.items()}
 
 
-NEEDS_TORCH = {"model.runtime.compiled.network"}
-"""Modules of the compiled runtime that use torch; all others and their imports work without it."""
-
-
 def reached_modules(source: str, edges: dict[str, set[str]]) -> set[str]:
     """Return `source` and the modules that it imports, directly or not."""
     reached, waiting = set[str](), [source]
@@ -210,10 +206,10 @@ def test_every_module_has_a_layer(package: str) -> None:
     assert present == set().union(*LAYERS[package])
 
 
-def test_kernels_of_compiled_runtime_need_no_torch() -> None:
+def test_compiled_runtime_needs_no_torch() -> None:
     tops = {name: {item.split(".")[0] for item in imports(tree)} for name, tree in modules().items()}
     torch_users = {name for name, found in tops.items() if "torch" in found}
-    compiled = {name for name in graph() if name.startswith("model.runtime.compiled.")} - NEEDS_TORCH
+    compiled = {name for name in graph() if name.startswith("model.runtime.compiled.")}
     assert len(compiled) > 20
     faults = {name: found for name in compiled if (found := reached_modules(name, graph()) & torch_users)}
     assert faults == {}

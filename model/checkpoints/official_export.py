@@ -6,7 +6,7 @@ import torch
 
 from spikewatch.model.checkpoints.official_names import DFL_NAME, official_tensor_names
 from spikewatch.model.network.base import Network
-from spikewatch.model.network.head import DFL_BINS
+from spikewatch.model.network.plan import DFL_BINS
 
 
 def export_official(network: Network, path: Path) -> None:

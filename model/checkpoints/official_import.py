@@ -25,7 +25,7 @@ from spikewatch.model.detector import Detector
 from spikewatch.model.errors import CheckpointError, ConfigError
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import LIMITS, SCALES, SpikeYOLOConfig
-from spikewatch.model.network.head import DFL_BINS
+from spikewatch.model.network.plan import DFL_BINS
 from spikewatch.model.spec import GEN1_CLASSES, REPRESENTATION_CHANNELS, ModelSpec
 
 ENCODER_WEIGHT = "model.1.encode_conv.weight"

@@ -11,9 +11,8 @@ from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import BNConv, ConvBN, RepConv, SepRepConv, SpikeConv, conv2d
 from spikewatch.model.network.layer import ConvKernel
 from spikewatch.model.network.neuron import make_neuron
+from spikewatch.model.network.plan import TOKEN_EXPANSION
 from spikewatch.model.network.step import StepContext
-
-TOKEN_EXPANSION = 2
 
 
 class Stage(nn.ModuleList):

@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from spikewatch.model.network.layer import ConvKernel
 from spikewatch.model.network.neuron import Neuron
+from spikewatch.model.network.plan import BN_EPS
 from spikewatch.model.network.step import StepContext
 
-BN_EPS = 1e-3
 BN_MOMENTUM = 0.03
 
 

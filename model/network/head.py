@@ -15,19 +15,8 @@ from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.model.network.convolutions import SpikeConv, Synapses
 from spikewatch.model.network.layer import ConvKernel
 from spikewatch.model.network.neuron import make_neuron
+from spikewatch.model.network.plan import ANCHORS_PX, DFL_BINS, STRIDES, head_widths, output_channels
 from spikewatch.model.network.step import StepContext
-
-DFL_BINS = 16
-"""Bins of the distribution over each box distance (distribution focal loss)."""
-
-STRIDES = (8, 16, 32)
-
-ANCHORS_PX = (
-    ((10, 13), (16, 30), (33, 23)),
-    ((30, 61), (62, 45), (59, 119)),
-    ((116, 90), (156, 198), (373, 326)),
-)
-"""Width and height of the anchors of P3, P4 and P5 in input pixels: YOLOv5's, for 640x640."""
 
 FeaturePyramid = tuple[Tensor, Tensor, Tensor]
 
@@ -71,8 +60,7 @@ class Head(nn.Module):
         self, config: SpikeYOLOConfig, channels: tuple[int, int, int], branch: BranchFactory = HeadBranch
     ) -> None:
         super().__init__()
-        box_width = max(16, channels[0] // 4, 4 * DFL_BINS)
-        class_width = max(channels[0], min(config.classes, 100))
+        box_width, class_width = head_widths(config, channels[0])
         self.box = nn.ModuleList(branch(config, c, box_width, 4 * DFL_BINS) for c in channels)
         self.cls = nn.ModuleList(branch(config, c, class_width, config.classes) for c in channels)
         for box, cls, stride in zip(self.box, self.cls, STRIDES, strict=True):
@@ -93,7 +81,7 @@ class AnchorBasedHead(nn.Module):
 
     def __init__(self, config: SpikeYOLOConfig, channels: tuple[int, int, int]) -> None:
         super().__init__()
-        outputs = len(ANCHORS_PX[0]) * (5 + config.classes)
+        outputs = output_channels(config)
         self.out = nn.ModuleList(output_conv(config, c, outputs) for c in channels)
         for layer, stride in zip(self.out, STRIDES, strict=True):
             bias = _output_bias(layer).data.zero_().view(len(ANCHORS_PX[0]), -1)
@@ -109,10 +97,3 @@ class AnchorBasedHead(nn.Module):
 def make_head(config: SpikeYOLOConfig, channels: tuple[int, int, int]) -> nn.Module:
     """Build the head of the configuration."""
     return AnchorBasedHead(config, channels) if config.head == "anchor_based" else Head(config, channels)
-
-
-def output_channels(config: SpikeYOLOConfig) -> int:
-    """Return the number of channels of the head logits."""
-    if config.head == "anchor_based":
-        return len(ANCHORS_PX[0]) * (5 + config.classes)
-    return 4 * DFL_BINS + config.classes

@@ -8,8 +8,8 @@ import torch
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.layer import Layer
 from spikewatch.model.runtime.bank_step import BankRuntime
-from spikewatch.model.runtime.compiled.network import CompiledNetwork
 from spikewatch.model.runtime.compiled.options import CompileOptions
+from spikewatch.model.runtime.compiled_tensors import CompiledTensorNetwork
 from spikewatch.model.runtime.cpu import CpuNetwork
 from spikewatch.model.runtime.cuda_graphs import CudaGraphNetwork
 from spikewatch.model.runtime.gpu import HALF, HalfPrecisionNetwork, select_fire_kernel
@@ -31,7 +31,7 @@ class RuntimeNetworks:
     def release(self) -> None:
         """Free memory that tensors do not own, even if references remain."""
         for network in (self.stateless, self.in_bank):
-            if isinstance(network, CompiledNetwork):
+            if isinstance(network, CompiledTensorNetwork):
                 network.release()
 
 
@@ -50,7 +50,7 @@ def build_runtime(
     if runtime == "eager":
         return None
     if runtime == COMPILED:
-        compiled = CompiledNetwork(network, layers, state_dtype, compile_options)
+        compiled = CompiledTensorNetwork(network, layers, state_dtype, compile_options)
         return RuntimeNetworks(compiled, compiled)
     if runtime != HALF:
         cpu_network = CpuNetwork(network, layers, runtime, state_dtype)

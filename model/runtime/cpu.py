@@ -15,6 +15,7 @@ from spikewatch.model.network.blocks import SNNBlock
 from spikewatch.model.network.convolutions import SpikeConv
 from spikewatch.model.network.layer import Layer
 from spikewatch.model.network.neuron import ILIF
+from spikewatch.model.network.plan import has_plan
 from spikewatch.model.network.spikeyolo import Encoder, SpikeYOLO
 from spikewatch.model.network.step import State, StepContext
 from spikewatch.model.runtime.bank_step import BankStep
@@ -117,13 +118,7 @@ class PackedEncoder(nn.Module):
 
 def is_supported(network: Network) -> bool:
     """Return whether the packed runtimes support every layer of the network."""
-    config = network.config
-    return (
-        isinstance(network, SpikeYOLO)
-        and config.spiking
-        and config.reparameterised
-        and config.high_block == "snn2"
-    )
+    return isinstance(network, SpikeYOLO) and has_plan(network.config)
 
 
 def _pack_layer(layer: SpikeConv, shapes: Layer, precision: str, index: int) -> FusedSpikeConv:

@@ -22,12 +22,10 @@ from spikewatch.model.network.convolutions import (
     ConvBN,
     RepConv,
     SepRepConv,
-    SpikeConv,
     Synapses,
     conv2d,
 )
 from spikewatch.model.network.layer import ConvKernel
-from spikewatch.model.network.neuron import ILIF
 from spikewatch.model.network.spikeyolo import Encoder
 from spikewatch.model.network.transformer import QKV
 from spikewatch.model.runtime.fold_batch_norm import (
@@ -36,7 +34,7 @@ from spikewatch.model.runtime.fold_batch_norm import (
     fold_bn_conv,
     fold_conv_bn,
 )
-from spikewatch.model.runtime.plain_network import NeuronConstants, PlainConv, PlainNetwork
+from spikewatch.model.runtime.plain_network import PlainConv, PlainNetwork, factorise_tensors
 
 
 def _set_weights(conv: nn.Conv2d, weight: Tensor, bias: Tensor | None = None) -> nn.Conv2d:
@@ -95,46 +93,13 @@ def factorise_network(network: Network) -> Network:
     return factorised
 
 
-@torch.no_grad()
 def plain_network(network: Network) -> PlainNetwork:
-    """Return the factors and constants of the paper's SpikeYOLO as arrays. Copies no module.
-
-    Raises:
-        TypeError: a convolution is of another network.
-    """
-    convolutions, neurons = {}, {}
-    for name, module in network.named_modules():
-        if isinstance(module, Encoder):
-            convolutions["encoder"] = _plain_factors(module)
-        elif isinstance(module, SpikeConv):
-            convolutions[name] = _plain_factors(module.conv)
-            lif = module.lif
-            if isinstance(lif, ILIF):
-                beta = float(torch.as_tensor(lif.beta).clamp(0, 1))
-                neurons[name] = NeuronConstants(beta, lif.input_gain, lif.d_max)
-    return PlainNetwork(network.config, convolutions, neurons)
-
-
-def _plain_factors(conv: nn.Module) -> tuple[PlainConv, ...]:
-    match conv:
-        case ConvBN():
-            return (_plain(*fold_conv_bn(conv), conv.conv.stride[0], conv.conv.groups),)
-        case RepConv():
-            pw1, dw, pw2, bias = factor_rep_conv(conv)
-            return _plain(pw1), _plain(dw, groups=len(dw)), _plain(pw2, bias)
-        case SepRepConv():
-            pw, dw, bias = factor_sep_rep_conv(conv)
-            return _plain(pw), _plain(dw, bias, groups=len(dw))
-        case nn.Conv2d():
-            return (plain_conv(conv),)
-    raise TypeError(f"{type(conv).__name__} cannot be factored; expected the convolution of a layer")
+    """Return the factors and constants of the paper's SpikeYOLO as arrays."""
+    tensors = {name: t.detach().cpu().float().numpy() for name, t in network.state_dict().items()}
+    return factorise_tensors(network.config, tensors)
 
 
 def plain_conv(conv: nn.Conv2d) -> PlainConv:
     """Return a convolution as arrays, which share the memory of its parameters."""
-    return _plain(conv.weight, conv.bias, conv.stride[0], conv.groups)
-
-
-def _plain(weight: Tensor, bias: Tensor | None = None, stride: int = 1, groups: int = 1) -> PlainConv:
-    offset = None if bias is None else bias.detach().float().numpy()
-    return PlainConv(weight.detach().float().numpy(), offset, stride, groups)
+    bias = None if conv.bias is None else conv.bias.detach().numpy()
+    return PlainConv(conv.weight.detach().numpy(), bias, conv.stride[0], conv.groups)

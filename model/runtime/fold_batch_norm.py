@@ -19,10 +19,14 @@ Affine = tuple[Tensor, Tensor]
 
 
 def scale_and_shift(bn: nn.BatchNorm2d) -> Affine:
-    """Return a batch norm in inference mode as scale and shift [C]."""
+    """Return a batch norm in inference mode as scale and shift [C].
+
+    The root is taken in float64 and rounded, because torch's root of float32 is not always the nearest.
+    """
     assert bn.running_mean is not None
     assert bn.running_var is not None
-    scale = bn.weight / torch.sqrt(bn.running_var + bn.eps)
+    deviation = torch.sqrt((bn.running_var + bn.eps).double()).to(bn.weight)
+    scale = bn.weight / deviation
     return scale, bn.bias - bn.running_mean * scale
 
 
@@ -30,6 +34,11 @@ def _fold_following_bn(weight: Tensor, bias: Tensor, bn: nn.BatchNorm2d) -> Affi
     """Fold a batch norm into the weight [O,I,k,k] and bias [O] of the convolution before it."""
     scale, shift = scale_and_shift(bn)
     return weight * scale.view(-1, 1, 1, 1), bias * scale + shift
+
+
+def _exact_product(weight: Tensor, values: Tensor) -> Tensor:
+    """Return weight [O,I,1,1] times values [I], summed in float64 so that no order of the sum shows."""
+    return (weight.double().flatten(1) @ values.double()).to(weight)
 
 
 def fold_conv_bn(module: ConvBN) -> Affine:
@@ -47,7 +56,7 @@ def factor_rep_conv(module: RepConv) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     scale, shift = scale_and_shift(module.pad.bn)
     pw1 = module.pw1.weight * scale.view(-1, 1, 1, 1)
     dw = module.dw.weight
-    bias = module.pw2.weight.flatten(1) @ (shift * dw.sum((1, 2, 3)))
+    bias = _exact_product(module.pw2.weight, shift.double() * dw.double().sum((1, 2, 3)))
     pw2, bias = _fold_following_bn(module.pw2.weight, bias, module.inner_bn)
     pw2, bias = _fold_following_bn(pw2, bias, module.bn)
     return pw1, dw, pw2, bias
@@ -65,8 +74,9 @@ def factor_sep_rep_conv(module: SepRepConv) -> tuple[Tensor, Tensor, Tensor]:
     The shift of the first batch norm reaches every tap of DW, as in `factor_rep_conv`.
     """
     scale, shift = scale_and_shift(module.pad.bn)
-    constant = module.pw.weight.flatten(1) @ shift
-    dw, bias = _fold_following_bn(module.dw.weight, constant * module.dw.weight.sum((1, 2, 3)), module.bn)
+    constant = _exact_product(module.pw.weight, shift)
+    taps = module.dw.weight.double().sum((1, 2, 3)).to(shift)
+    dw, bias = _fold_following_bn(module.dw.weight, constant * taps, module.bn)
     return module.pw.weight * scale.view(1, -1, 1, 1), dw, bias
 
 

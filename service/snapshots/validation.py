@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from spikewatch.model.detector import Detector
-from spikewatch.model.network.head import STRIDES, output_channels
+from spikewatch.model.network.plan import STRIDES, output_channels
 from spikewatch.model.network.state import check_state
 from spikewatch.model.nms import MAX_DETECTIONS
 from spikewatch.model.spec import ModelSpec

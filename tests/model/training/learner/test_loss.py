@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from spikewatch.model.decode import Anchors, decode_anchor_free
 from spikewatch.model.network.base import HeadLogits
-from spikewatch.model.network.head import DFL_BINS
+from spikewatch.model.network.plan import DFL_BINS
 from spikewatch.model.training.datasets.input_boxes import IGNORE_REGION
 from spikewatch.model.training.learner.assign import GroundTruthBatch, assign_targets
 from spikewatch.model.training.learner.box_iou import complete_iou
