@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from spikewatch.ingest.events import MAX_SENSOR_PX
 from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.model.spec import MAX_SLICES
+from spikewatch.service.filters import Filters
 from spikewatch.service.limits import MAX_SLICE_US, MIN_SLICE_US, QUALIFIED_ID_PATTERN, SESSION_ID_PATTERN
 from spikewatch.service.zones.schema import Zone, Zones, check_zones
 from spikewatch.service.zones.state import Direction, EventKind
@@ -68,6 +69,7 @@ class StreamRequest(WindowRequest):
     """Options of a stream."""
 
     zones: Zones = Field((), description="polygons and lines that count tracks; needs `track`")
+    filters: Filters | None = Field(None, description="filters that remove events before the network")
 
     @model_validator(mode="after")
     def _check_zones(self) -> "StreamRequest":
@@ -186,6 +188,7 @@ class Totals(Schema):
     dropped_windows: int = 0
     dropped_slices: int = 0
     dropped_events: dict[str, int] = Field({}, description="reason -> events or records dropped")
+    filtered_events: dict[str, int] = Field({}, description="filter -> events removed, see `filters`")
     discontinuities: int = Field(
         0, description="jumps in time: pauses of more than 10 s, and times more than 1 s back"
     )
@@ -251,6 +254,7 @@ class SessionInfo(Schema):
     track: bool
     on_time_jump: str
     zones: list[Zone] = Field(default=[], exclude_if=lambda value: not value)
+    filters: Filters | None = Field(default=None, exclude_if=lambda value: value is None)
     model: str = Field(description="name of the weights, as in GET /v1/models")
     digest: str = Field(description="digest of the weights")
     training: str

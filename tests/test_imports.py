@@ -32,7 +32,7 @@ SHARED_FILES = {"atomic_file.py"}
 LAYERS: dict[str, list[set[str]]] = {
     "ingest": [
         {"errors", "events", "child_process", "foreign_content"},
-        {"columns", "event_arrays", "recording", "pipe"},
+        {"columns", "event_arrays", "recording", "pipe", "filters"},
         {"formats", "table_options"},
         {"slicing", "hdf5", "aedat4", "tables"},
         {"open"},
@@ -68,7 +68,18 @@ LAYERS: dict[str, list[set[str]]] = {
         {"learner"},
     ],
     "service": [
-        {"errors", "limits", "listen", "settings", "log_config", "process_memory", "tasks", "zones", "power"},
+        {
+            "errors",
+            "limits",
+            "listen",
+            "settings",
+            "log_config",
+            "process_memory",
+            "tasks",
+            "zones",
+            "power",
+            "filters",
+        },
         {"schemas", "concurrency", "model_catalog", "plotting"},
         {"bench", "client"},
         {"inference"},

@@ -53,11 +53,17 @@ class EventSource(Protocol):
         """Return (t_us, x, y) of the event at which `draw_into` stopped."""
 
 
-class DecodedEvents:
-    """Source over an event array (N,); an event off the sensor stops the drawing."""
+_ALL: NDArray[np.bool_] = np.zeros(0, np.bool_)
 
-    def __init__(self, events: Events) -> None:
-        self._events = events
+
+class DecodedEvents:
+    """Source over an event array (N,); an event off the sensor stops the drawing.
+
+    Events that are not in `kept` (N,) are not drawn, but their times pass as those of all others.
+    """
+
+    def __init__(self, events: Events, kept: NDArray[np.bool_] = _ALL) -> None:
+        self._events, self._kept = events, kept
 
     def __len__(self) -> int:
         return len(self._events)
@@ -66,8 +72,10 @@ class DecodedEvents:
         self, start: int, t0_us: int, t1_us: int, earliest_us: int, frame: NDArray[Any], code: int
     ) -> DrawResult:
         """See `EventSource.draw_into`."""
-        stop, late, stop_reason = _draw_events(self._events, start, t0_us, t1_us, earliest_us, frame, code)
-        return DrawResult(stop, stop - start, late, stop_reason)
+        stop, drawn, late, stop_reason = _draw_events(
+            self._events, self._kept, start, t0_us, t1_us, earliest_us, frame, code
+        )
+        return DrawResult(stop, drawn, late, stop_reason)
 
     def event_at(self, index: int) -> tuple[int, int, int]:
         """See `EventSource.event_at`."""
@@ -118,23 +126,32 @@ def _decode_record(record: np.uint64, state: NDArray[Any]) -> tuple[Int, UInt, U
 
 @numba.njit(nogil=True, cache=True)
 def _draw_events(
-    events: Events, start: int, t0_us: int, t1_us: int, earliest_us: int, frame: NDArray[Any], code: int
-) -> tuple[int, int, int]:
-    """Return (stop, late, stop_reason); see `EventSource.draw_into`."""
+    events: Events,
+    kept: NDArray[np.bool_],
+    start: int,
+    t0_us: int,
+    t1_us: int,
+    earliest_us: int,
+    frame: NDArray[Any],
+    code: int,
+) -> tuple[int, int, int, int]:
+    """Return (stop, drawn, late, stop_reason); see `EventSource.draw_into`. An empty `kept` keeps all."""
     _, height, width = frame.shape
-    late = 0
+    late, removed = 0, 0
     for i in range(start, len(events)):
         event = events[i]
         if event.x >= width or event.y >= height:
-            return i, late, OUTSIDE_SENSOR
+            return i, i - start - removed, late, OUTSIDE_SENSOR
         if event.t >= t1_us:
-            return i, late, END_OF_SLICE
-        if event.t < t0_us:
-            if event.t < earliest_us:
-                return i, late, TOO_EARLY
-            late += 1
+            return i, i - start - removed, late, END_OF_SLICE
+        if event.t < earliest_us:
+            return i, i - start - removed, late, TOO_EARLY
+        if kept.size and not kept[i]:
+            removed += 1
+            continue
+        late += event.t < t0_us
         draw_event(frame, code, event.x, event.y, event.p)
-    return len(events), late, END_OF_SOURCE
+    return len(events), len(events) - start - removed, late, END_OF_SOURCE
 
 
 @numba.njit(nogil=True, cache=True)

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import GeometryError
 from spikewatch.ingest.events import DecodeStats, drop_warnings
+from spikewatch.ingest.filters.event_filter import EventFilter
+from spikewatch.ingest.filters.settings import FilterSettings
 from spikewatch.ingest.formats.dat import DatDecoder
 from spikewatch.ingest.formats.decoders import make_decoder
 from spikewatch.ingest.formats.record_decoder import BytesLike
@@ -41,6 +43,7 @@ class SliceStream:
         max_late_us: int = 1_000_000,
         start_us: int | None = None,
         on_time_jump: OnTimeJump = "resync",
+        filters: FilterSettings | None = None,
     ) -> None:
         self._decoder = make_decoder(format, width, height)
         self._make_slicer = partial(
@@ -54,6 +57,7 @@ class SliceStream:
             on_time_jump=on_time_jump,
         )
         self._make_slicer(width=1, height=1)  # validates the arguments now; the size may be known only later
+        self._filters = filters
         self._slicer: TimeSlicer | None = None
         self._iterating = False
 
@@ -78,13 +82,24 @@ class SliceStream:
         return self._decoder.stats.dropped
 
     @property
+    def filtered(self) -> dict[str, int]:
+        """Filter -> events removed so far."""
+        return {} if self._slicer is None else self._slicer.filtered
+
+    @property
+    def event_filter(self) -> EventFilter | None:
+        """The filters and their state; None without filters, and before the first event."""
+        return None if self._slicer is None else self._slicer.event_filter
+
+    @property
     def discontinuities(self) -> int:
         """Jumps in time so far."""
         return self.slicer_stats.discontinuities
 
     def warnings(self) -> list[str]:
         """Return doubts about the input so far, one line each."""
-        return drop_warnings(self._decoder.stats.events, self.dropped)
+        dropped = drop_warnings(self._decoder.stats.events, self.dropped)
+        return dropped + ([] if self._slicer is None else self._slicer.filter_warnings())
 
     def check_events(self) -> None:
         """Raise NoEventsError, at the end of the stream, if it had no event."""
@@ -119,6 +134,8 @@ class SliceStream:
     def save(self) -> tuple[dict[str, Any], NDArray[Any] | None]:
         """Return the state with which a later stream of equal arguments can resume; between two feeds only.
 
+        That of the filters is not part of it, see `event_filter`.
+
         Returns:
             Plain values, and the frame (P, H, W) of the open slice, or None.
         """
@@ -141,7 +158,7 @@ class SliceStream:
             raise RuntimeError("the previous feed was not consumed, or it failed")  # no value
 
     def _generate_slices(self, data: BytesLike) -> Iterator[Slice]:
-        if isinstance(self._decoder, DatDecoder):
+        if isinstance(self._decoder, DatDecoder) and self._filters is None:
             for records in self._decoder.records(data):
                 yield from self._get_slicer().push_source(DatRecords(self._decoder, records))
         else:
@@ -157,5 +174,5 @@ class SliceStream:
                     f"the stream does not name its sensor size (width {width}, height {height}); "
                     "pass --width and --height"
                 )
-            self._slicer = self._make_slicer(width=width, height=height)
+            self._slicer = self._make_slicer(width=width, height=height, filters=self._filters)
         return self._slicer

@@ -1,6 +1,6 @@
 """Time slicer: cuts a stream of events into slices of equal duration, each event in exactly one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, get_args
 
@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import GeometryError, TimeOrderError
 from spikewatch.ingest.events import MAX_SENSOR_PX, Events
+from spikewatch.ingest.filters.event_filter import EventFilter
+from spikewatch.ingest.filters.settings import FilterSettings
 from spikewatch.ingest.slicing.event_sources import OUTSIDE_SENSOR, TOO_EARLY, DecodedEvents, EventSource
 from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.ingest.slicing.representations import make_representation
@@ -74,7 +76,13 @@ class TimeSlicer:
     A stream that continues another passes `start_us`: the first slice is then the one that contains
     start_us, blank or not, so that the time without events since then is not lost.
 
+    With `filters`, the events that they remove are in no slice and no count, but their times pass: the grid
+    of slices is that of the unfiltered stream.
+
     Equal streams give equal slices for any chunking.
+
+    Attributes:
+        event_filter: filters and their state, which `save` leaves out; None without filters.
     """
 
     def __init__(
@@ -89,6 +97,7 @@ class TimeSlicer:
         max_late_us: int = 1_000_000,
         start_us: int | None = None,
         on_time_jump: OnTimeJump = "resync",
+        filters: FilterSettings | None = None,
     ) -> None:
         if on_time_jump not in get_args(OnTimeJump):
             raise ValueError(f"on_time_jump {on_time_jump!r}: expected {' or '.join(get_args(OnTimeJump))}")
@@ -103,6 +112,7 @@ class TimeSlicer:
             )
         self.slice_us, self.width, self.height = slice_us, width, height
         self.stats = SlicerStats()
+        self.event_filter = None if filters is None else EventFilter(filters, width, height)
         self._representation = make_representation(representation)
         self._origin_us, self._max_gap_us, self._max_late_us = origin_us, max_gap_us, max_late_us
         self._on_time_jump = on_time_jump
@@ -113,8 +123,20 @@ class TimeSlicer:
         if start_us is not None:
             self._open_slice = self._new_slice(start_us)
 
+    @property
+    def filtered(self) -> dict[str, int]:
+        """Filter -> events removed so far."""
+        return {} if self.event_filter is None else self.event_filter.removed
+
+    def filter_warnings(self) -> list[str]:
+        """Return one line if the filters removed every event."""
+        if not self.filtered or self.stats.events_in:
+            return []
+        counts = ", ".join(f"{count:,} by {name}" for name, count in self.filtered.items())
+        return [f"the filters removed all events ({counts}): check their settings"]
+
     def push(self, events: Events) -> Iterator[Slice]:
-        """Add events (N,) and yield the slices that they complete, lazily.
+        """Filter events (N,), add them and yield the slices that they complete, lazily.
 
         Consume the iterator before the next `push` or `flush`.
 
@@ -123,13 +145,11 @@ class TimeSlicer:
                 earlier than the open slice.
             GeometryError: an event is off the sensor.
         """
-        return self.push_source(DecodedEvents(events))
+        return self._start(self._filtered_sources(events))
 
     def push_source(self, source: EventSource) -> Iterator[Slice]:
-        """Like `push`, for any source of events."""
-        self._check_consumed()
-        self._iterating = True
-        return self._generate_slices(source)
+        """Like `push`, for any source of events, which passes no filter."""
+        return self._start([source])
 
     def flush(self) -> Slice | None:
         """Close and return the open slice, or None. The next event opens a new first slice."""
@@ -178,7 +198,24 @@ class TimeSlicer:
         if self._iterating:
             raise RuntimeError("the slices of the previous push were not consumed")  # no value
 
-    def _generate_slices(self, source: EventSource) -> Iterator[Slice]:
+    def _start(self, sources: Iterable[EventSource]) -> Iterator[Slice]:
+        self._check_consumed()
+        self._iterating = True
+        return self._generate_slices(sources)
+
+    def _filtered_sources(self, events: Events) -> Iterator[EventSource]:
+        if self.event_filter is None:
+            yield DecodedEvents(events)
+        else:
+            for part, kept in self.event_filter.parts(events):
+                yield DecodedEvents(part, kept)
+
+    def _generate_slices(self, sources: Iterable[EventSource]) -> Iterator[Slice]:
+        for source in sources:
+            yield from self._slices_of(source)
+        self._iterating = False
+
+    def _slices_of(self, source: EventSource) -> Iterator[Slice]:
         index = 0
         while True:
             index, too_early = self._draw(self._open_slice or self._slice_before_all, source, index)
@@ -199,7 +236,6 @@ class TimeSlicer:
                 self._open_slice = self._new_slice(t_us, discontinuity=True)
             else:
                 yield from self._advance(self._open_slice.t1_us, t_us)
-        self._iterating = False
 
     def _draw(self, slice_: _OpenSlice, source: EventSource, start: int) -> tuple[int, bool]:
         """Draw the events from index `start` into a slice.

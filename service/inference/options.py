@@ -6,6 +6,7 @@ from typing import Any, Literal, Protocol
 from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.model.spec import WINDOW_US, ModelSpec
 from spikewatch.service.errors import BadRequest
+from spikewatch.service.filters import Filters
 from spikewatch.service.inference.window import WindowOptions
 from spikewatch.service.schemas import SessionRequest, WindowRequest
 from spikewatch.service.zones.schema import Zone
@@ -23,6 +24,7 @@ class SessionOptions:
         policy: `block` or `drop_oldest`.
         on_time_jump: `resync` or `fail`, see `TimeSlicer`.
         window: options of its results.
+        filters: filters of its events, None without any.
     """
 
     format: str
@@ -33,6 +35,7 @@ class SessionOptions:
     policy: str
     on_time_jump: OnTimeJump
     window: WindowOptions
+    filters: Filters | None = None
 
 
 class SliceChoice(Protocol):
@@ -81,7 +84,7 @@ def slice_length_us(request: SliceChoice, spec: ModelSpec) -> int:
 
 def session_options(request: SessionRequest, spec: ModelSpec) -> SessionOptions:
     """Return the options of a live session."""
-    return stream_options(request, spec, request.format, request.policy, request.zones)
+    return stream_options(request, spec, request.format, request.policy, request.zones, request.filters)
 
 
 def stream_options(
@@ -90,6 +93,7 @@ def stream_options(
     format: str,
     policy: str = "block",
     zones: tuple[Zone, ...] = (),
+    filters: Filters | None = None,
 ) -> SessionOptions:
     """Return the options of a stream whose format was detected."""
     return SessionOptions(
@@ -101,12 +105,14 @@ def stream_options(
         policy=policy,
         on_time_jump=request.on_time_jump,
         window=window_options(request, spec, zones),
+        filters=filters,
     )
 
 
 def request_fields(options: SessionOptions) -> dict[str, Any]:
     """Return the fields of a `StreamRequest` that would give these options again."""
     window = options.window
+    optional = {"zones": window.zones, "filters": options.filters}
     return {
         "width": options.width,
         "height": options.height,
@@ -117,4 +123,4 @@ def request_fields(options: SessionOptions) -> dict[str, Any]:
         "iou": window.iou,
         "track": window.track,
         "on_time_jump": options.on_time_jump,
-    } | ({"zones": window.zones} if window.zones else {})
+    } | {name: value for name, value in optional.items() if value}

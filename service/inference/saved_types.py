@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from pydantic import AfterValidator, Field, GetPydanticSchema
 from pydantic_core import core_schema
 
+from spikewatch.ingest.filters.settings import FILTER_NAMES
 from spikewatch.model.energy.formulas import Energy
 from spikewatch.service.schemas import Ratio
 
@@ -25,6 +26,9 @@ DropReason = Annotated[
     Field(pattern="^(before_first_time|before_first_address|outside_sensor|reserved_word|truncated_record)$"),
 ]
 """Reasons of the four stream formats. Each becomes a metric label, so a snapshot cannot add others."""
+
+
+FilterName = Annotated[str, Field(pattern=f"^({'|'.join(FILTER_NAMES)})$")]
 
 
 def _check_energy(energy: Energy) -> Energy:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from spikewatch.ingest.errors import GeometryError
+from spikewatch.ingest.filters.settings import FilterSettings
 from spikewatch.ingest.recording import Recording
 from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.ingest.slicing.slice_stream import SliceStream
@@ -20,6 +21,10 @@ class DropCounter(Protocol):
     @property
     def dropped(self) -> dict[str, int]:
         """Reason -> events or records dropped so far."""
+
+    @property
+    def filtered(self) -> dict[str, int]:
+        """Filter -> events removed so far."""
 
     @property
     def discontinuities(self) -> int:
@@ -57,6 +62,7 @@ class LiveSource(SliceStream):
             options.slice_us,
             options.representation,
             on_time_jump=options.on_time_jump,
+            filters=None if options.filters is None else options.filters.settings(),
         )
 
 
@@ -69,6 +75,7 @@ class RecordingSource:
         slice_us: int,
         representation: str,
         on_time_jump: OnTimeJump = "resync",
+        filters: FilterSettings | None = None,
     ) -> None:
         if recording.width is None or recording.height is None:
             raise GeometryError(
@@ -77,13 +84,23 @@ class RecordingSource:
         self.recording, self.format = recording, recording.format
         self.sensor_size: SensorSize = recording.width, recording.height
         self._slicer = TimeSlicer(
-            slice_us, recording.width, recording.height, representation, on_time_jump=on_time_jump
+            slice_us,
+            recording.width,
+            recording.height,
+            representation,
+            on_time_jump=on_time_jump,
+            filters=filters,
         )
 
     @property
     def dropped(self) -> dict[str, int]:
         """Reason -> events or records dropped so far."""
         return self.recording.stats.dropped
+
+    @property
+    def filtered(self) -> dict[str, int]:
+        """Filter -> events removed so far."""
+        return self._slicer.filtered
 
     def progress(self) -> float:
         """Return the share of the recording that has been read, 0 to 1."""
@@ -96,7 +113,7 @@ class RecordingSource:
 
     def warnings(self) -> list[str]:
         """Return doubts about the recording so far, one line each."""
-        return self.recording.warnings()
+        return self.recording.warnings() + self._slicer.filter_warnings()
 
     def check_events(self) -> None:
         """Raise NoEventsError, at the end of the recording, if it had no event."""

@@ -6,7 +6,14 @@ from typing import Annotated
 from pydantic import Field
 
 from spikewatch.model.energy.formulas import Energy
-from spikewatch.service.inference.saved_types import CheckedEnergy, Count, DropReason, Operations, TimeUs
+from spikewatch.service.inference.saved_types import (
+    CheckedEnergy,
+    Count,
+    DropReason,
+    FilterName,
+    Operations,
+    TimeUs,
+)
 from spikewatch.service.inference.sources import DropCounter
 from spikewatch.service.inference.window import WindowResult
 from spikewatch.service.schemas import EnergyMj, Totals
@@ -25,6 +32,7 @@ class TotalsAccumulator:
         t_start_us, t_end_us: span of all results, None before the first.
         carried_over_drops: reason -> events dropped by decoders that a reset has replaced. Set by the
             thread that feeds, unlike the rest.
+        carried_over_filtered: filter -> events, likewise.
     """
 
     windows: Count = 0
@@ -44,6 +52,9 @@ class TotalsAccumulator:
     carried_over_discontinuities: Annotated[
         Count, Field(alias="discontinuities", exclude_if=lambda count: not count)
     ] = 0
+    carried_over_filtered: Annotated[
+        dict[FilterName, Count], Field(alias="filtered", exclude_if=lambda counts: not counts)
+    ] = field(default_factory=dict)
 
     def add(self, result: WindowResult) -> None:
         """Add a result."""
@@ -65,6 +76,7 @@ class TotalsAccumulator:
         """Add the drops and discontinuities of a source that a reset replaces."""
         self.carried_over_discontinuities += source.discontinuities
         self.carried_over_drops = _sum_counts(self.carried_over_drops, source.dropped)
+        self.carried_over_filtered = _sum_counts(self.carried_over_filtered, source.filtered)
 
     def to_schema(
         self, source: DropCounter, dropped_slices: int = 0, dropped_events: int = 0, dropped_windows: int = 0
@@ -77,6 +89,7 @@ class TotalsAccumulator:
             dropped_windows=dropped_windows,
             dropped_slices=dropped_slices,
             dropped_events=_sum_counts(self.carried_over_drops, source.dropped, {"too_fast": dropped_events}),
+            filtered_events=_sum_counts(self.carried_over_filtered, source.filtered),
             discontinuities=self.carried_over_discontinuities + source.discontinuities,
             warnings=source.warnings(),
             energy_mj=EnergyMj(snn=self.snn_mj, ann=self.ann_mj),

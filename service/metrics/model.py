@@ -9,6 +9,7 @@ from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
+from spikewatch.ingest.filters.settings import FILTER_NAMES
 from spikewatch.model.checkpoints.checkpoint import weights_digest
 from spikewatch.model.detector import Detector
 from spikewatch.model.energy.degradation import DEGRADATIONS, classify_degradation
@@ -55,6 +56,7 @@ class ModelMetricFamilies:
             "discontinuities", "Jumps in time: pauses of more than 10 s, and times more than 1 s back"
         )
         self.dropped_events = counter("dropped_events", "Events or records left out, by reason", "reason")
+        self.filtered_events = counter("filtered_events", "Events removed by the sessions' filters", "filter")
         self.zone_events = counter("zone_events", "What tracks did at zones and lines", "event")
         self.dropped_tracks = counter("dropped_tracks", "Longest unseen tracks dropped from full sessions")
         self.spikes = counter("spikes", "Spikes fired")
@@ -134,6 +136,10 @@ class ModelMetrics:
         """Count dropped events or records."""
         self._families.dropped_events.labels(self._name, reason).inc(count)
 
+    def count_filtered_events(self, name: str, count: int) -> None:
+        """Count events that a filter removed."""
+        self._families.filtered_events.labels(self._name, name).inc(count)
+
     def mark_unloaded(self) -> None:
         """Remove the gauges of an unloaded model."""
         families = self._families
@@ -187,6 +193,8 @@ class ModelMetrics:
             count.labels(name)
         for reason in DROP_REASONS:
             families.dropped_events.labels(name, reason)
+        for filter_name in FILTER_NAMES:
+            families.filtered_events.labels(name, filter_name)
         for kind in get_args(EventKind):
             families.zone_events.labels(name, kind)
         for label in self._class_names:

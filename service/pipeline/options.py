@@ -10,6 +10,7 @@ from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.model.errors import ConfigError
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.errors import BadRequest
+from spikewatch.service.filters import Filters
 from spikewatch.service.inference.options import SessionOptions, stream_options
 from spikewatch.service.schemas import StreamRequest
 from spikewatch.service.zones.schema import Zone
@@ -27,6 +28,7 @@ class ResultOptions(TypedDict, total=False):
     track: whether to track objects from result to result; default False.
     on_time_jump: after an event more than 1 s before its slice: "resync" (default) continues at its time with
         membranes at rest, "fail" raises TimeOrderError.
+    filters: filters that remove events before the network, as `Filters` or as a dictionary; off by default.
     zones: at most 8 polygons and lines that count tracks, as `Zone` or as dictionaries; needs `track`.
     """
 
@@ -38,6 +40,7 @@ class ResultOptions(TypedDict, total=False):
     iou: float
     track: bool
     on_time_jump: OnTimeJump
+    filters: Filters | dict[str, Any] | None
     zones: Sequence[Zone | dict[str, Any]]
 
 
@@ -47,7 +50,7 @@ def make_options(
     """Return all options of a stream. Raises ConfigError for an unknown option or a value out of range."""
     try:
         request = StreamRequest.model_validate({"width": width, "height": height, **chosen})
-        return stream_options(request, spec, format, zones=request.zones)
+        return stream_options(request, spec, format, zones=request.zones, filters=request.filters)
     except ValidationError as error:
         faults = [_fault_text(fault["loc"], fault["msg"], fault["input"]) for fault in error.errors()]
         raise ConfigError("; ".join(faults)) from error

@@ -21,7 +21,8 @@ from spikewatch.service.inference.window import WindowState
 from spikewatch.service.model_catalog import ModelFingerprint, check_compatible
 from spikewatch.service.schemas import StreamRequest
 from spikewatch.service.snapshots.encoding import decode_text, encode, from_json, rejecting_malformed, to_json
-from spikewatch.service.snapshots.schema import BufferedSlice, SavedSlicer
+from spikewatch.service.snapshots.filters import load_filter, save_filter
+from spikewatch.service.snapshots.schema import BufferedSlice, SavedFilter, SavedSlicer
 from spikewatch.service.snapshots.sequence import load_sequence, save_sequence
 from spikewatch.service.snapshots.validation import check_sequence
 
@@ -38,6 +39,7 @@ class StreamSnapshot:
         fingerprint: of the model, see `compute_fingerprint`.
         options: how the stream was opened, with all defaults filled in.
         buffered: slices that wait for their window.
+        event_filter: state of the filters, None without any.
     """
 
     fingerprint: Annotated[dict[str, Any], Field(alias="identity")]
@@ -45,6 +47,7 @@ class StreamSnapshot:
     slicer: SavedSlicer
     window: WindowState
     buffered: Annotated[tuple[BufferedSlice, ...], Field(alias="held", max_length=MAX_SLICES)]
+    event_filter: Annotated[SavedFilter | None, Field(exclude_if=lambda value: value is None)] = None
 
 
 _ADAPTER = TypeAdapter(StreamSnapshot)
@@ -58,9 +61,12 @@ def encode_stream(
     window, buffered, tensors = save_sequence(runner.engine, runner.sequence)
     if frame is not None:
         tensors["open_slice"] = torch.from_numpy(frame)
+    event_filter, filter_tensors = save_filter(slicer.event_filter)
     request = StreamRequest.model_construct(**request_fields(options))
-    metadata = StreamSnapshot(fingerprint, request, cast(SavedSlicer, saved_slicer), window, buffered)
-    return encode(OWNER, to_json(_ADAPTER, metadata), tensors)
+    metadata = StreamSnapshot(
+        fingerprint, request, cast(SavedSlicer, saved_slicer), window, buffered, event_filter
+    )
+    return encode(OWNER, to_json(_ADAPTER, metadata), tensors | filter_tensors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +78,10 @@ class DecodedStream:
     options: SessionOptions
 
     def load_slicer(self, slicer: TimeSlicer) -> None:
-        """Restore the open slice. Raises ValueError if it does not fit the options."""
+        """Restore open slice and filters. Raises ValueError or KeyError if they do not fit the options."""
         frame = self.tensors.get("open_slice")
         slicer.load(self.metadata.slicer, None if frame is None else frame.numpy())
+        load_filter(slicer.event_filter, self.metadata.event_filter, self.tensors)
 
     def load_runner(self, runner: SliceRunner) -> None:
         """Restore membranes and window."""
@@ -93,7 +100,10 @@ def decode_stream(data: bytes, detector: Detector, fingerprint: ModelFingerprint
         text = decode_text(OWNER, data)
         check_compatible(json.loads(text)["identity"], fingerprint, "detector")
         metadata = from_json(_ADAPTER, text)
-        options = stream_options(metadata.options, detector.spec, "events", zones=metadata.options.zones)
+        request = metadata.options
+        options = stream_options(
+            request, detector.spec, "events", zones=request.zones, filters=request.filters
+        )
         check_sequence(metadata.window, len(metadata.buffered), tensors, detector, options.window)
         decoded = DecodedStream(metadata, tensors, options)
         decoded.load_slicer(make_slicer(options))
@@ -110,4 +120,5 @@ def make_slicer(options: SessionOptions) -> TimeSlicer:
         options.height,
         options.representation,
         on_time_jump=options.on_time_jump,
+        filters=None if options.filters is None else options.filters.settings(),
     )

@@ -83,7 +83,10 @@ def _open_path(
         return _open_file(stack.enter_context(path.open("rb")), format, size, make_options, stack)
     recording = stack.enter_context(open_recording(path, *size))
     options = make_options(recording.format, _known_size((recording.width, recording.height), path.name))
-    source = RecordingSource(recording, options.slice_us, options.representation, options.on_time_jump)
+    filters = None if options.filters is None else options.filters.settings()
+    source = RecordingSource(
+        recording, options.slice_us, options.representation, options.on_time_jump, filters
+    )
     return source, options
 
 
@@ -198,13 +201,18 @@ class ArraySource:
         """Always empty: an event off the sensor is an error."""
 
     @property
+    def filtered(self) -> dict[str, int]:
+        """Filter -> events removed so far."""
+        return self._slicer.filtered
+
+    @property
     def discontinuities(self) -> int:
         """Jumps in time so far."""
         return self._slicer.stats.discontinuities
 
     def warnings(self) -> list[str]:
-        """Return no warnings, because nothing is dropped."""
-        return []
+        """Return doubts about the filters, since nothing is dropped."""
+        return self._slicer.filter_warnings()
 
     def slices(self) -> Iterator[Slice]:
         """Yield all slices, with the last, unfinished one."""

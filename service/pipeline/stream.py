@@ -46,6 +46,11 @@ class DetectionStream:
         return self._slicer.stats
 
     @property
+    def filtered_events(self) -> dict[str, int]:
+        """Filter -> events removed so far."""
+        return self._slicer.filtered
+
+    @property
     def position_us(self) -> int | None:
         """Time up to which events were run; None before the first slice."""
         return self._runner.sequence.position_us

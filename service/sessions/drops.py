@@ -1,19 +1,23 @@
-"""Dropped slices and events of one session, added to the metrics of its model."""
+"""Dropped slices, dropped and filtered events of one session, added to the metrics of its model."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from spikewatch.service.metrics.model import ModelMetrics
+from spikewatch.service.schemas import Totals
+
+Counts = tuple[dict[str, int], dict[str, int]]
+"""Dropped events by reason, and filtered events by filter."""
 
 
 class DropReporter:
-    """Adds each drop to the metrics once. `dropped_events` returns the counts of the session by reason."""
+    """Adds each drop to the metrics once. `totals` returns the counts of the session."""
 
-    def __init__(self, metrics: ModelMetrics, hop: int, dropped_events: Callable[[], dict[str, int]]) -> None:
+    def __init__(self, metrics: ModelMetrics, hop: int, totals: Callable[[], Totals]) -> None:
         self._metrics = metrics
         self._hop = hop
-        self._dropped_events = dropped_events
-        self._reported: dict[str, int] | None = {}
+        self._totals = totals
+        self._reported: Counts | None = {}, {}
         """Counts at the last report; None while they must not be read."""
 
     def count_slice(self, dropped_slices: int) -> None:
@@ -23,13 +27,19 @@ class DropReporter:
             self._metrics.dropped_windows.inc()
 
     def report_events(self) -> None:
-        """Add the events dropped since the last report."""
+        """Add the events dropped and filtered since the last report."""
         if self._reported is None:
             return
-        counts = self._dropped_events()
-        for reason, count in counts.items():
-            self._metrics.count_dropped_events(reason, count - self._reported.get(reason, 0))
-        self._reported = counts
+        before, now = self._reported, self._counts()
+        for reason, count in now[0].items():
+            self._metrics.count_dropped_events(reason, count - before[0].get(reason, 0))
+        for name, count in now[1].items():
+            self._metrics.count_filtered_events(name, count - before[1].get(name, 0))
+        self._reported = now
+
+    def _counts(self) -> Counts:
+        totals = self._totals()
+        return totals.dropped_events, totals.filtered_events
 
     @contextmanager
     def replacing_counts(self) -> Iterator[None]:
@@ -41,6 +51,6 @@ class DropReporter:
         reported, self._reported = self._reported, None
         try:
             yield
-            reported = self._dropped_events()
+            reported = self._counts()
         finally:
             self._reported = reported

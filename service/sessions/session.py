@@ -88,9 +88,7 @@ class Session:
         self.totals = TotalsAccumulator()
         self.accepted_bytes = 0
         self._metrics = slot_lease.metrics
-        self._drops = DropReporter(
-            self._metrics, options.window.hop, lambda: self.current_totals().dropped_events
-        )
+        self._drops = DropReporter(self._metrics, options.window.hop, self.current_totals)
         self.report_dropped_events = self._drops.report_events
         self._notify_worker = slot_lease.notify_worker
         self._space_available = asyncio.Event()

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from spikewatch.ingest.formats.header import MAX_HEADER_BYTES
 from spikewatch.model.spec import MAX_SLICES
-from spikewatch.service.inference.saved_types import Count, DropReason, TimeUs
+from spikewatch.service.inference.saved_types import Count, DropReason, FilterName, TimeUs
 from spikewatch.service.inference.totals import TotalsAccumulator
 from spikewatch.service.inference.window import WindowState
 from spikewatch.service.schemas import Pixels, SessionRequest
@@ -64,6 +64,13 @@ class SavedSlicer(TypedDict):
     open: SavedOpenSlice | None
 
 
+class SavedFilter(TypedDict):
+    """State of `EventFilter`; its arrays are the tensors `filter.<name>`."""
+
+    removed: dict[FilterName, Count]
+    window_start_us: TimeUs | None
+
+
 class SavedStream(TypedDict):
     """State of `SliceStream`."""
 
@@ -91,6 +98,7 @@ class SessionSnapshot:
         accepted_bytes: length of the stream up to here, the offset of its next byte.
         buffered: slices that wait for their window.
         dropped_slices, dropped_events: dropped by the inbox.
+        event_filter: state of the filters; None without any, and before the first event.
     """
 
     fingerprint: Annotated[dict[str, Any], Field(alias="identity")]
@@ -106,6 +114,7 @@ class SessionSnapshot:
     outbox: OutboxState
     dropped_slices: Count
     dropped_events: Count
+    event_filter: Annotated[SavedFilter | None, Field(exclude_if=lambda value: value is None)] = None
 
     def to_json(self) -> str:
         """Return the JSON text that `from_json` reads."""

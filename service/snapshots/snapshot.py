@@ -23,7 +23,8 @@ from spikewatch.service.model_catalog import ModelFingerprint, check_compatible
 from spikewatch.service.schemas import SessionRequest
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.snapshots.encoding import decode_text, encode, rejecting_malformed
-from spikewatch.service.snapshots.schema import SavedStream, SessionSnapshot
+from spikewatch.service.snapshots.filters import load_filter, save_filter
+from spikewatch.service.snapshots.schema import SavedFilter, SavedStream, SessionSnapshot
 from spikewatch.service.snapshots.sequence import load_sequence, save_sequence
 from spikewatch.service.snapshots.validation import check_snapshot
 
@@ -36,8 +37,8 @@ class Snapshot:
 
     Attributes:
         metadata: all but the tensors.
-        tensors: `state.<layer>` [C,H,W], `logits.<i>.<level>` [1,K,H,W], `held.<i>` [P,h,w] and
-            `open_slice` [P,H,W].
+        tensors: `state.<layer>` [C,H,W], `logits.<i>.<level>` [1,K,H,W], `held.<i>` [P,h,w],
+            `open_slice` [P,H,W] and `filter.<name>` [H,W].
     """
 
     metadata: SessionSnapshot
@@ -126,6 +127,7 @@ def make_source(snapshot: Snapshot, spec: ModelSpec) -> LiveSource:
     source = LiveSource(snapshot.options(spec))
     frame = snapshot.tensors.get("open_slice")
     source.load(snapshot.metadata.stream, None if frame is None else frame.numpy())
+    load_filter(source.event_filter, snapshot.metadata.event_filter, snapshot.tensors)
     return source
 
 
@@ -163,6 +165,7 @@ def _stream_parameters(
         "slices": options.window.window_slices,
         "hop": options.window.hop,
         "zones": [zone.model_dump(mode="json") for zone in options.window.zones],
+        "filters": None if options.filters is None else options.filters.model_dump(mode="json"),
     }
 
 
@@ -180,8 +183,10 @@ class _FeedSide:
     options: SessionRequest
     accepted_bytes: int
     stream: SavedStream
-    open_frame: Tensor | None
+    tensors: dict[str, Tensor]
+    event_filter: SavedFilter | None
     carried_over_drops: dict[str, int]
+    carried_over_filtered: dict[str, int]
 
 
 def _save_feed_side(session: Session) -> _FeedSide:
@@ -189,6 +194,9 @@ def _save_feed_side(session: Session) -> _FeedSide:
     if session.ensure_sequence() is None:
         raise BadRequest(f"session {session.id} has no state yet: its sensor size is not known; send bytes")
     stream, frame = source.save()
+    event_filter, tensors = save_filter(source.event_filter)
+    if frame is not None:
+        tensors["open_slice"] = torch.from_numpy(frame)
     width, height = source.sensor_size
     fields = request_fields(options) | {"width": width, "height": height}
     request = SessionRequest.model_construct(format=options.format, policy=options.policy, **fields)
@@ -196,16 +204,16 @@ def _save_feed_side(session: Session) -> _FeedSide:
         request,
         session.accepted_bytes,
         cast(SavedStream, stream),
-        None if frame is None else torch.from_numpy(frame),
+        tensors,
+        event_filter,
         session.totals.carried_over_drops,
+        session.totals.carried_over_filtered,
     )
 
 
 def _save_worker_side(engine: Engine, session: Session, feed: _FeedSide) -> Snapshot:
     """Add the state behind the inbox, read on the worker thread."""
     window, buffered, tensors = save_sequence(engine, _sequence_of(session))
-    if feed.open_frame is not None:
-        tensors["open_slice"] = feed.open_frame
     dropped_slices, dropped_events = session.inbox.dropped_before_command
     metadata = SessionSnapshot(
         fingerprint=session.model.fingerprint,
@@ -215,12 +223,17 @@ def _save_worker_side(engine: Engine, session: Session, feed: _FeedSide) -> Snap
         stream=feed.stream,
         window=window,
         buffered=buffered,
-        totals=replace(session.totals, carried_over_drops=feed.carried_over_drops),
+        totals=replace(
+            session.totals,
+            carried_over_drops=feed.carried_over_drops,
+            carried_over_filtered=feed.carried_over_filtered,
+        ),
         outbox=session.outbox.save(),
         dropped_slices=dropped_slices,
         dropped_events=dropped_events,
+        event_filter=feed.event_filter,
     )
-    return Snapshot(metadata, tensors)
+    return Snapshot(metadata, tensors | feed.tensors)
 
 
 def _restore_worker_side(engine: Engine, session: Session, snapshot: Snapshot) -> None:

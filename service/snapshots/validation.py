@@ -126,6 +126,9 @@ BOX_BYTES = 192
 ZONE_BYTES = 4096
 """Counts and events of one zone at one result as JSON, on average over the results kept."""
 
+FILTER_PIXEL_BYTES = 13
+"""State of the event filters: a time, a count and a flag."""
+
 RESULT_BYTES = 1024 + MAX_DETECTIONS * BOX_BYTES
 
 TEXT_BYTES = 8 << 20
@@ -143,4 +146,5 @@ def max_snapshot_bytes(session: Session) -> int:
     numbers += window.hop * planes * spec.input_height * spec.input_width
     numbers += planes * (width or 0) * (height or 0)
     result_bytes = RESULT_BYTES + ZONE_BYTES * len(window.zones)
-    return FLOAT_BYTES * numbers + result_bytes * session.outbox.limit + TEXT_BYTES
+    filter_bytes = FILTER_PIXEL_BYTES * (width or 0) * (height or 0) if session.options.filters else 0
+    return filter_bytes + FLOAT_BYTES * numbers + result_bytes * session.outbox.limit + TEXT_BYTES

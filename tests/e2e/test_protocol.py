@@ -31,6 +31,14 @@ GIVEN = {
     "confidence": 0.5,
     "iou": 0.6,
     "track": True,
+    "filters": {
+        "region": [0, 0, 60, 48],
+        "hot_pixels": [[3, 4]],
+        "hot_hz": 50.0,
+        "hot_window_us": 2_000_000,
+        "refractory_us": 500,
+        "background_us": 5000,
+    },
     "zones": [
         {
             "name": "door",

@@ -17,6 +17,7 @@ from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
 from spikewatch.service.cli.options.detect import DetectOptions
 from spikewatch.service.cli.progress import live_table, loading, print_warnings, speed_text
 from spikewatch.service.cli.run_stats import RunStats
+from spikewatch.service.filters import Filters
 from spikewatch.service.inference.offline import OfflineRun
 from spikewatch.service.inference.options import slice_length_us, window_options
 from spikewatch.service.inference.sources import RecordingSource
@@ -27,7 +28,12 @@ from spikewatch.service.schemas import Summary
 from spikewatch.service.zones.schema import Zone
 
 
-def run_detection(recording: Recording, options: DetectOptions, zones: tuple[Zone, ...] = ()) -> None:
+def run_detection(
+    recording: Recording,
+    options: DetectOptions,
+    zones: tuple[Zone, ...] = (),
+    filters: Filters | None = None,
+) -> None:
     """Run the detector, write the files, and print a summary."""
     with loading():
         detector = load_detector(
@@ -35,7 +41,10 @@ def run_detection(recording: Recording, options: DetectOptions, zones: tuple[Zon
         )
     detector.spec.check_input(events=True, name=recording.path.name)
     slice_us = slice_length_us(options, detector.spec)
-    source = RecordingSource(recording, slice_us, detector.spec.representation, options.on_time_jump)
+    settings = None if filters is None else filters.settings()
+    source = RecordingSource(
+        recording, slice_us, detector.spec.representation, options.on_time_jump, settings
+    )
     chosen = window_options(options, detector.spec, zones)
     run = OfflineRun(source, detector, replace(chosen, track=chosen.track or bool(zones)))
     stats = RunStats()
@@ -93,6 +102,9 @@ def _summary_table(name: str, summary: Summary, stats: RunStats, detector: Detec
     if summary.dropped_events:
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in summary.dropped_events.items())
         table.add_row("dropped", dropped)
+    if summary.filtered_events:
+        removed = ", ".join(f"{count:,} {name}" for name, count in summary.filtered_events.items())
+        table.add_row("removed by filters", removed)
     if summary.discontinuities:
         table.add_row("jumps in time", f"{summary.discontinuities:,}")
     table.add_row("windows", f"{summary.windows:,}")

@@ -15,6 +15,7 @@ from spikewatch.service.cli.options.checks import (
 from spikewatch.service.cli.options.command import takes_options
 from spikewatch.service.cli.options.detect import IMAGE_SUFFIXES, SUFFIXES, DetectOptions
 from spikewatch.service.cli.progress import loading
+from spikewatch.service.filters import parse_filters
 from spikewatch.service.inference.images import is_image
 from spikewatch.service.zones.schema import load_zones
 
@@ -38,6 +39,7 @@ def detect(options: DetectOptions) -> None:
     check_outputs(options.paths, SUFFIXES, options.source, stdout=True)
     check_one_stdout(options.to_stdout, options.as_json)
     zones = () if options.zones is None else load_zones(options.zones)
+    filters = parse_filters(options.filters)
     source = options.source
     with open_recording(
         source,
@@ -51,14 +53,14 @@ def detect(options: DetectOptions) -> None:
         with loading():
             from spikewatch.service.cli.actions.detect import run_detection
 
-        run_detection(recording, options, zones)
+        run_detection(recording, options, zones, filters)
 
 
 def _detect_image(options: DetectOptions) -> None:
     check_outputs(options.paths, IMAGE_SUFFIXES, options.source)
     for_recordings = (
         *(options.slice_us, options.window, options.width, options.hop, options.track or None),
-        *(options.stream, options.format, options.columns, options.time_unit, options.zones),
+        *(options.stream, options.format, options.columns, options.time_unit, options.zones, options.filters),
     )
     check_no_recording_options(options.source, *for_recordings)
     with loading():

@@ -16,6 +16,7 @@ from spikewatch.service.cli.stream_client.player import PacedRecording
 from spikewatch.service.client.retry import RetryBudget, RetryLater, StreamStopped
 from spikewatch.service.client.session import RemoteSession, make_http
 from spikewatch.service.client.stream import ResumableStream
+from spikewatch.service.filters import parse_filters
 from spikewatch.service.zones.schema import load_zones
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -83,4 +84,7 @@ def _session_request(recording: Recording, options: StreamOptions) -> dict[str, 
     zones = () if options.zones is None else load_zones(options.zones)
     if zones:
         request["zones"] = [zone.model_dump(mode="json", exclude_unset=True) for zone in zones]
+    filters = parse_filters(options.filters)
+    if filters is not None:
+        request["filters"] = filters.model_dump(mode="json", exclude_unset=True)
     return request | ({"track": True} if options.track or zones else {})

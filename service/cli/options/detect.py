@@ -10,6 +10,7 @@ from spikewatch.service.cli.options.shared import (
     Columns,
     Confidence,
     Device,
+    FilterList,
     FormatName,
     Height,
     Hop,
@@ -65,6 +66,7 @@ class DetectOptions:
     iou: Iou = 0.45
     track: TrackBoxes = False
     zones: ZonesFile = None
+    filters: FilterList = None
     on_time_jump: TimeJump = "resync"
     mode: Mode = "integer"
     device: Device = None

@@ -127,6 +127,16 @@ ZonesFile = Annotated[
     Path | None,
     typer.Option("--zones", help="JSON list of zones and lines; turns on --track.", show_default=False),
 ]
+FilterList = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="NAME=VALUE",
+        help="Remove events before the network. refractory_us=N, background_us=N; hot_hz=HZ to learn hot "
+        "pixels, or hot_pixels=FILE, a JSON list of [x, y]; region=X,Y,WIDTH,HEIGHT. Repeatable.",
+        show_default=False,
+    ),
+]
 OutFile = Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)]
 OutFolder = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder to write to.", show_default=False)

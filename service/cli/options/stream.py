@@ -7,6 +7,7 @@ import typer
 
 from spikewatch.service.cli.options.shared import (
     Confidence,
+    FilterList,
     Height,
     Hop,
     RecordingPath,
@@ -46,6 +47,7 @@ class StreamOptions:
     ] = None
     track: TrackBoxes = False
     zones: ZonesFile = None
+    filters: FilterList = None
     reconnect_s: Annotated[
         float,
         typer.Option(min=0.0, help="Seconds in which to retry after a broken connection; 0: do not retry."),

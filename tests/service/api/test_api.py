@@ -63,7 +63,7 @@ def test_openapi_describes_every_route(live: Live) -> None:
     body = document["components"]["schemas"]["SessionRequest"]
     assert body["properties"].keys() == {
         *("width", "height", "format", "slice_us", "window", "slices", "hop", "policy", "confidence", "iou"),
-        *("track", "zones", "on_time_jump", "weights", "session_id", "resume"),
+        *("track", "zones", "filters", "on_time_jump", "weights", "session_id", "resume"),
     }
     for path in ("/v1/detections", "/v1/sessions/{session_id}/events"):
         assert "application/octet-stream" in paths[path]["post"]["requestBody"]["content"]

@@ -1,6 +1,6 @@
 """Sums of a session, which one thread fills while others look."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -51,14 +51,18 @@ def test_drop_counts_can_be_read_while_they_grow() -> None:
     @dataclass
     class Source:
         dropped: dict[str, int]
+        filtered: dict[str, int] = field(default_factory=lambda: {"region": 4})
         discontinuities: int = 2
 
         def warnings(self) -> list[str]:
             return drop_warnings(0, self.dropped)
 
     source = Source(Growing(truncated_record=1, reserved_word=3))
-    totals = TotalsAccumulator(carried_over_discontinuities=1).to_schema(source)  # type: ignore[arg-type]
+    totals = TotalsAccumulator(
+        carried_over_discontinuities=1, carried_over_filtered={"region": 1, "refractory": 2}
+    ).to_schema(source)  # type: ignore[arg-type]
     assert totals.dropped_events == {"truncated_record": 1, "reserved_word": 3}
+    assert totals.filtered_events == {"region": 5, "refractory": 2}
     assert totals.discontinuities == 3
     (warning,) = totals.warnings
     assert "(1 truncated_record, 3 reserved_word; 0 events are left)" in warning
