@@ -128,6 +128,18 @@ class Settings(BaseSettings):
     max_slices_per_upload: int = Field(1_000_000, ge=1, description="slices of one upload, blank ones too")
     upload_threads: int = Field(2, ge=1, le=64, description="threads that spool and read all uploads")
     max_pending_result_bytes: int = Field(16 * MIB, ge=1024, description="unread results of one upload")
+    sinks: CommaSeparated = Field(
+        (),
+        description="receivers of all results: mqtt://HOST/PREFIX, https://HOST/PATH, file:///PATH.ndjson",
+    )
+    sink_queue_windows: int = Field(1024, ge=1, description="results that wait for one sink in memory")
+    sink_spool_dir: DirectoryPath | None = Field(
+        None, description="folder for requests that a webhook has not accepted; none: in memory"
+    )
+    sink_spool_bytes: int = Field(64 * MIB, ge=1024, description="waiting requests of one webhook")
+    webhook_secret: SecretStr | None = Field(
+        None, description="key that signs requests to webhooks: whsec_ and base64, as in Standard Webhooks"
+    )
     max_watchers: int = Field(16, ge=1, description="watchers of one session")
     max_connections: int = Field(1024, ge=1, description="open connections, with WebSockets")
     max_header_bytes: int = Field(32 * 1024, ge=1024, description="request line and headers")
@@ -152,7 +164,7 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
     log_json: bool = Field(True, description="one JSON object a line; else plain text")
 
-    @field_validator("allowed_hosts", "cors_origins", "models", mode="before")
+    @field_validator("allowed_hosts", "cors_origins", "models", "sinks", mode="before")
     @classmethod
     def _split_commas(cls, value: object) -> object:
         """Split lists at commas."""

@@ -84,6 +84,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"bench", "client"},
         {"inference"},
         {"metrics", "output"},
+        {"sinks"},
         {"http", "reports", "sessions"},
         {"auth", "scheduling", "snapshots"},
         {"session_manager", "pipeline"},

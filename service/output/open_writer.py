@@ -13,7 +13,7 @@ from spikewatch.service.zones.schema import Zone
 
 @dataclass(frozen=True, slots=True)
 class RunDescription:
-    """What is known of a recording and its detector before the first slice.
+    """The properties of a recording and its detector that are known before the first slice.
 
     Attributes:
         name: of the recording, without folder and ending.

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import uuid
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -30,6 +31,7 @@ from spikewatch.service.scheduling.model_pool import ModelPool
 from spikewatch.service.session_manager.ended import EndedSessions, EndReason
 from spikewatch.service.session_manager.idle import IdlePolicy, IdleReaper
 from spikewatch.service.session_manager.placement import LocalPlacement, SessionPlacement
+from spikewatch.service.session_manager.sinks import make_sinks, publish_result
 from spikewatch.service.session_manager.upload_pool import UploadPool
 from spikewatch.service.sessions.outbox import FinalResults
 from spikewatch.service.sessions.session import Session
@@ -64,6 +66,7 @@ class SessionManager:
         self.metrics = Metrics(registry, host_power_meter(settings.powercap_dir))
         self.models = ModelPool(detector, settings, self.metrics, self._end_threadsafe, threads)
         self.upload_pool = UploadPool(settings.upload_threads)
+        self.sinks = make_sinks(settings, registry)
         self.draining = False
         self.stopped = asyncio.Event()
         """Set once all sessions have ended because the service stops: waiting for clients ends."""
@@ -86,6 +89,7 @@ class SessionManager:
         """Warm up the default model, then start the maintenance tasks."""
         self._loop = asyncio.get_running_loop()
         await self.models.start()
+        self.sinks.start()
         background = (
             self._maintenance_loop(),
             trim_heap_periodically(self.settings.memory_trim_interval_s),
@@ -99,6 +103,7 @@ class SessionManager:
         self.end_all()
         await self.snapshots.close()
         await self.models.stop()
+        await asyncio.to_thread(self.sinks.close)
         self.upload_pool.shutdown(wait=False, cancel_futures=True)
 
     @property
@@ -201,6 +206,7 @@ class SessionManager:
             inbox_slices=self.settings.inbox_slices,
             outbox_windows=self.settings.outbox_windows,
             retained_windows=max(self.settings.outbox_windows, self.settings.max_windows_per_post),
+            on_result=partial(publish_result, self.sinks),
         )
         self.sessions[session.id] = session
         self._models_by_session[session.id] = model

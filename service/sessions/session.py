@@ -63,6 +63,7 @@ class Session:
         inbox_slices: int,
         outbox_windows: int,
         retained_windows: int,
+        on_result: Callable[["Session", WindowResult], None] = lambda session, result: None,
     ) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self.id, self.options, self.durable = session_id, options, durable
@@ -87,7 +88,7 @@ class Session:
         self._sequence_lock = threading.Lock()
         self.totals = TotalsAccumulator()
         self.accepted_bytes = 0
-        self._metrics = slot_lease.metrics
+        self._metrics, self._on_result = slot_lease.metrics, on_result
         self._drops = DropReporter(self._metrics, options.window.hop, self.current_totals)
         self.report_dropped_events = self._drops.report_events
         self._notify_worker = slot_lease.notify_worker
@@ -234,12 +235,13 @@ class Session:
         await self.run_on_worker(lambda engine: engine.reset(self.sequence) if self.sequence else None)
 
     def emit(self, results: list[WindowResult]) -> None:
-        """Put results into the outbox and publish them to watchers; called on the worker thread."""
+        """Put results into the outbox, publish them to watchers and sinks; called on the worker thread."""
         for result in results:
             self.totals.add(result)
             self._metrics.observe_window(result, self.options)
             self.outbox.put(result)
             self.watchers.publish(result)
+            self._on_result(self, result)
 
     def notify_item_taken(self) -> None:
         """Wake feeds that wait for room in the inbox; called on the worker thread."""

@@ -14,6 +14,8 @@ from prometheus_client import CollectorRegistry
 from spikewatch.model.energy.degradation import SATURATED_ABOVE, SILENT_BELOW
 from spikewatch.service.metrics.service import Metrics
 from spikewatch.service.settings import Settings
+from spikewatch.service.sinks.collector import SinkCollector
+from spikewatch.service.sinks.hub import SinkHub
 from tests.e2e.support.deploy import COMPOSE, load
 from tests.e2e.support.monitoring import (
     GRAFANA,
@@ -40,7 +42,9 @@ SUFFIXES = {
 @cache
 def exposed() -> set[str]:
     """Names of all series that the service has, as Prometheus spells them."""
-    families = Metrics(CollectorRegistry()).registry.collect()
+    registry = Metrics(CollectorRegistry()).registry
+    registry.register(SinkCollector(SinkHub([], 1, "drop_oldest", print)))
+    families = registry.collect()
     return {family.name + suffix for family in families for suffix in SUFFIXES[family.type]}
 
 

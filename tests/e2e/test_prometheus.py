@@ -164,7 +164,12 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("prometheus")
     machine = FakeMachine(folder / "machine")
     with (
-        live_service(small_detector(), max_sessions=4, powercap_dir=machine.powercap_dir) as live,
+        live_service(
+            small_detector(),
+            max_sessions=4,
+            powercap_dir=machine.powercap_dir,
+            sinks=f"file://{folder}/results.ndjson",
+        ) as live,
         prometheus(folder, live.url.removeprefix("http://")) as server,
     ):
         server.wait_for("spikewatch_model_info")

@@ -1,6 +1,6 @@
 """The work of `spikewatch detect`; apart from the command, because torch takes seconds to import."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -17,6 +17,7 @@ from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
 from spikewatch.service.cli.options.detect import DetectOptions
 from spikewatch.service.cli.progress import live_table, loading, print_warnings, speed_text
 from spikewatch.service.cli.run_stats import RunStats
+from spikewatch.service.cli.sinks import SinkWriter, open_sinks
 from spikewatch.service.filters import Filters
 from spikewatch.service.inference.offline import OfflineRun
 from spikewatch.service.inference.options import slice_length_us, window_options
@@ -25,6 +26,7 @@ from spikewatch.service.output.drawing import training_banner
 from spikewatch.service.output.open_writer import RunDescription, open_writer
 from spikewatch.service.output.writers import ResultWriter
 from spikewatch.service.schemas import Summary
+from spikewatch.service.sinks.address import SinkAddress
 from spikewatch.service.zones.schema import Zone
 
 
@@ -33,8 +35,9 @@ def run_detection(
     options: DetectOptions,
     zones: tuple[Zone, ...] = (),
     filters: Filters | None = None,
+    sinks: Sequence[SinkAddress] = (),
 ) -> None:
-    """Run the detector, write the files, and print a summary."""
+    """Run the detector, write the files, feed the sinks, and print a summary."""
     with loading():
         detector = load_detector(
             options.weights, options.device or "cpu", mode=options.mode, runtime=options.runtime or AUTO
@@ -52,7 +55,12 @@ def run_detection(
         described = RunDescription(
             recording.path.stem, recording.sensor_size(), slice_us, detector.spec, zones
         )
-        writers = [stack.enter_context(open_writer(path, described)) for path in options.paths]
+        writers: list[ResultWriter] = [
+            stack.enter_context(open_writer(path, described)) for path in options.paths
+        ]
+        if sinks:
+            hub = stack.enter_context(open_sinks(sinks, "block"))
+            writers.append(SinkWriter(hub, recording.path.stem))
         _run_and_write(run, source, writers, stats)
     _print_result(run.summary(), stats, detector, options)
 

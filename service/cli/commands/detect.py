@@ -15,6 +15,7 @@ from spikewatch.service.cli.options.checks import (
 from spikewatch.service.cli.options.command import takes_options
 from spikewatch.service.cli.options.detect import IMAGE_SUFFIXES, SUFFIXES, DetectOptions
 from spikewatch.service.cli.progress import loading
+from spikewatch.service.cli.sinks import parse_sink_options
 from spikewatch.service.filters import parse_filters
 from spikewatch.service.inference.images import is_image
 from spikewatch.service.zones.schema import load_zones
@@ -38,6 +39,7 @@ def detect(options: DetectOptions) -> None:
         return
     check_outputs(options.paths, SUFFIXES, options.source, stdout=True)
     check_one_stdout(options.to_stdout, options.as_json)
+    sinks = parse_sink_options(options.sink, options.webhook_secret)
     zones = () if options.zones is None else load_zones(options.zones)
     filters = parse_filters(options.filters)
     source = options.source
@@ -53,7 +55,7 @@ def detect(options: DetectOptions) -> None:
         with loading():
             from spikewatch.service.cli.actions.detect import run_detection
 
-        run_detection(recording, options, zones, filters)
+        run_detection(recording, options, zones, filters, sinks)
 
 
 def _detect_image(options: DetectOptions) -> None:
@@ -61,6 +63,7 @@ def _detect_image(options: DetectOptions) -> None:
     for_recordings = (
         *(options.slice_us, options.window, options.width, options.hop, options.track or None),
         *(options.stream, options.format, options.columns, options.time_unit, options.zones, options.filters),
+        options.sink,
     )
     check_no_recording_options(options.source, *for_recordings)
     with loading():

@@ -11,12 +11,15 @@ from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
 from spikewatch.service.cli.options.checks import check_sensor_size
 from spikewatch.service.cli.options.command import takes_options
 from spikewatch.service.cli.options.stream import StreamOptions
+from spikewatch.service.cli.sinks import SinkWriter, open_sinks, parse_sink_options
 from spikewatch.service.cli.stream_client.output import stream_output
 from spikewatch.service.cli.stream_client.player import PacedRecording
+from spikewatch.service.client.messages import Message, MessageSink
 from spikewatch.service.client.retry import RetryBudget, RetryLater, StreamStopped
 from spikewatch.service.client.session import RemoteSession, make_http
 from spikewatch.service.client.stream import ResumableStream
 from spikewatch.service.filters import parse_filters
+from spikewatch.service.schemas import Window
 from spikewatch.service.zones.schema import load_zones
 
 DEFAULT_URL = "http://127.0.0.1:8000"
@@ -33,10 +36,12 @@ def stream(options: StreamOptions) -> None:
     """
     check_sensor_size(options.width, options.height)
     with open_recording(options.recording, options.width, options.height) as recording:
-        asyncio.run(_play(recording, options))
+        sinks = parse_sink_options(options.sink, options.webhook_secret)
+        with open_sinks(sinks, "drop_oldest") as hub:
+            asyncio.run(_play(recording, options, SinkWriter(hub, recording.path.stem)))
 
 
-async def _play(recording: Recording, options: StreamOptions) -> None:
+async def _play(recording: Recording, options: StreamOptions, sinks: SinkWriter) -> None:
     stopping = asyncio.Event()
     async with make_http(options.key) as http:
         session = RemoteSession(http, options.url or DEFAULT_URL)
@@ -48,7 +53,7 @@ async def _play(recording: Recording, options: StreamOptions) -> None:
             stream = ResumableStream(
                 session,
                 PacedRecording(recording, options.speed, stopping),
-                show,
+                lambda message: _show_and_publish(message, show, sinks),
                 RetryBudget(options.reconnect_s),
                 on_retry=lambda why: typer.echo(
                     f"spikewatch: {why}; trying again for {options.reconnect_s:g} s", err=True
@@ -67,6 +72,12 @@ async def _play(recording: Recording, options: StreamOptions) -> None:
                     raise Interrupted(str(error)) from error
     if stopping.is_set():
         raise Interrupted("interrupted; the session was ended")  # no value
+
+
+def _show_and_publish(message: Message, show: MessageSink, sinks: SinkWriter) -> None:
+    show(message)
+    if message["type"] == "window":
+        sinks.publish(Window.model_validate({k: v for k, v in message.items() if k != "type"}))
 
 
 def _session_request(recording: Recording, options: StreamOptions) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from spikewatch.service.cli.options.shared import (
     Iou,
     Mode,
     Runtime,
+    Sinks,
     Slices,
     SliceUs,
     SourcePath,
@@ -24,6 +25,7 @@ from spikewatch.service.cli.options.shared import (
     TimeJump,
     TimeUnitName,
     TrackBoxes,
+    WebhookSecret,
     Weights,
     Width,
     WindowPreset,
@@ -67,6 +69,8 @@ class DetectOptions:
     track: TrackBoxes = False
     zones: ZonesFile = None
     filters: FilterList = None
+    sink: Sinks = None
+    webhook_secret: WebhookSecret = None
     on_time_jump: TimeJump = "resync"
     mode: Mode = "integer"
     device: Device = None

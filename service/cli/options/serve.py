@@ -33,6 +33,14 @@ class ServeOptions:
     snapshot_dir: Annotated[
         Path | None, typer.Option(help="Folder for snapshots, from which sessions resume after a restart.")
     ] = None
+    sinks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--sink",
+            help="Receiver of all results: mqtt://HOST/PREFIX, https://HOST/PATH (needs "
+            "SPIKEWATCH_WEBHOOK_SECRET) or file:///PATH.ndjson. Repeatable.",
+        ),
+    ] = None
     root_path: Annotated[
         str | None, typer.Option(help="Path prefix that a proxy in front removes, such as /camera.")
     ] = None

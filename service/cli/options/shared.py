@@ -137,6 +137,20 @@ FilterList = Annotated[
         show_default=False,
     ),
 ]
+Sinks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--sink",
+        metavar="URL",
+        help="Also send each result to mqtt://HOST/PREFIX, https://HOST/PATH (needs "
+        "SPIKEWATCH_WEBHOOK_SECRET) or file:///PATH.ndjson. Repeatable.",
+        show_default=False,
+    ),
+]
+WebhookSecret = Annotated[
+    str | None,
+    typer.Option(envvar="SPIKEWATCH_WEBHOOK_SECRET", help="Key that signs requests to webhooks."),
+]
 OutFile = Annotated[Path | None, typer.Option("--out", "-o", help="File to write.", show_default=False)]
 OutFolder = Annotated[
     Path | None, typer.Option("--out", "-o", help="Folder to write to.", show_default=False)

@@ -11,7 +11,9 @@ from spikewatch.service.cli.options.shared import (
     Height,
     Hop,
     RecordingPath,
+    Sinks,
     TrackBoxes,
+    WebhookSecret,
     Width,
     ZonesFile,
 )
@@ -48,6 +50,8 @@ class StreamOptions:
     track: TrackBoxes = False
     zones: ZonesFile = None
     filters: FilterList = None
+    sink: Sinks = None
+    webhook_secret: WebhookSecret = None
     reconnect_s: Annotated[
         float,
         typer.Option(min=0.0, help="Seconds in which to retry after a broken connection; 0: do not retry."),
