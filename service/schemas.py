@@ -190,7 +190,7 @@ class Totals(Schema):
     dropped_events: dict[str, int] = Field({}, description="reason -> events or records dropped")
     filtered_events: dict[str, int] = Field({}, description="filter -> events removed, see `filters`")
     discontinuities: int = Field(
-        0, description="jumps in time: pauses of more than 10 s, and times more than 1 s back"
+        0, description="jumps in time: pauses of 10 s or more, and times more than 1 s back"
     )
     warnings: list[str] = Field([], description="doubts about the input, such as most events dropped")
     energy_mj: EnergyMj = EnergyMj(snn=0, ann=0)

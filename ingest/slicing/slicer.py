@@ -35,7 +35,7 @@ class SlicerStats:
 
     Attributes:
         late: events put into a slice that begins after them.
-        gaps: jumps over more than max_gap_us without events.
+        gaps: jumps over max_gap_us or more without events.
         time_jumps: jumps back by more than max_late_us, as when a camera restarts.
     """
 
@@ -64,7 +64,7 @@ class TimeSlicer:
     """Slicer of an event stream into half-open slices on the grid origin_us + k * slice_us.
 
     The first slice is the one that contains the first event. Slices without events are emitted too, because
-    the neurons' membranes decay in them. If more than max_gap_us pass between a slice and the next event,
+    the neurons' membranes decay in them. If max_gap_us or more pass between a slice and the next event,
     the slicer skips the gap, marks the next slice `discontinuity` and counts it in `stats.gaps`. An event
     earlier than the open slice (jitter) goes into the open slice and is counted in `stats.late`.
 
@@ -270,7 +270,7 @@ class TimeSlicer:
     def _advance(self, t1_us: int, t_us: int) -> Iterator[Slice]:
         """Close the open slice, which ends at t1_us, and emit blank ones up to the one that contains t_us."""
         yield self._close_slice()
-        jump = t_us - t1_us > self._max_gap_us and t_us - t1_us >= self.slice_us
+        jump = t_us - t1_us >= self._max_gap_us and t_us - t1_us >= self.slice_us
         if jump:
             self.stats.gaps += 1
         else:

@@ -53,7 +53,7 @@ class ModelMetricFamilies:
         )
         self.dropped_slices = counter("dropped_slices", "Slices dropped by the policy drop_oldest")
         self.discontinuities = counter(
-            "discontinuities", "Jumps in time: pauses of more than 10 s, and times more than 1 s back"
+            "discontinuities", "Jumps in time: pauses of 10 s or more, and times more than 1 s back"
         )
         self.dropped_events = counter("dropped_events", "Events or records left out, by reason", "reason")
         self.filtered_events = counter("filtered_events", "Events removed by the sessions' filters", "filter")

@@ -7,6 +7,7 @@ import pytest
 
 from spikewatch.ingest.errors import FormatError, IngestError, NoEventsError
 from spikewatch.ingest.open import open_recording
+from spikewatch.ingest.slicing.slicer import TimeSlicer
 
 FOLDER = Path(__file__).parents[3] / "shared" / "failing"
 SIZE = (320, 240)
@@ -61,3 +62,13 @@ def test_recording_is_rejected_by_name(
 ) -> None:
     with pytest.raises(error, match=message):
         open_recording(fault(name), *SIZE, isolated=isolated)
+
+
+@pytest.mark.parametrize("slice_us", [1000, 50_000, 62_500])
+def test_outage_of_ten_seconds_is_a_counted_discontinuity(slice_us: int) -> None:
+    with open_recording(fault("evt3_outage_10s_after_wrap.raw")) as recording:
+        slicer = TimeSlicer(slice_us, 640, 480)
+        slices = [slice_ for events in recording.chunks() for slice_ in slicer.push(events)]
+    assert slicer.stats.gaps == 1
+    (jump,) = [slice_.t0_us for slice_ in slices if slice_.discontinuity]
+    assert jump == 28_000_000

@@ -99,6 +99,13 @@ def test_gap_beyond_limit_is_skipped_and_counted():
     assert slicer.stats.gaps == 1
 
 
+@pytest.mark.parametrize(("pause_us", "gaps"), [(99_999, 0), (100_000, 1)])
+def test_gap_of_exactly_the_limit_counts(pause_us: int, gaps: int) -> None:
+    slicer = make(max_gap_us=100_000)
+    cut(as_array([(9_999, 0, 0, 1), (10_000 + pause_us, 0, 0, 1)]), [slice(None)], slicer)
+    assert slicer.stats.gaps == gaps
+
+
 def test_late_event_goes_into_open_slice():
     slicer = make(max_late_us=5_000)
     slices = cut(as_array([(12_000, 0, 0, 1), (5_000, 1, 0, 1), (15_000, 2, 0, 1)]), [slice(None)], slicer)
