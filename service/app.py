@@ -1,7 +1,8 @@
 """The application, built from settings. Importing this module has no side effects."""
 
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache, partial
 from typing import Any
@@ -69,10 +70,12 @@ def create_app(
     detector: Detector | None = None,
     store: SnapshotStore | None = None,
     placement: SessionPlacement | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> FastAPI:
     """Build the service. The default model is `detector`, or loaded as the settings say.
 
     Without `store` and `placement`, the service runs alone, and saves sessions as the settings say.
+    `clock` decides when sessions and uploads are idle, when snapshots are due and how long results are kept.
 
     Raises:
         CheckpointError: the weights cannot be read.
@@ -88,7 +91,7 @@ def create_app(
     detector = detector or load_weights(settings.weights, settings)
     detector.spec.check_input(events=True, name="a live stream")
     store = store or make_store(settings, detector.state_bytes)
-    host = SessionManager(detector, settings, CollectorRegistry(), store, threads, placement)
+    host = SessionManager(detector, settings, CollectorRegistry(), store, threads, placement, clock)
 
     jobs = UploadRegistry(host, access)
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import time
 import uuid
+from collections.abc import Callable
 from functools import partial
 
 from prometheus_client import CollectorRegistry
@@ -60,8 +62,10 @@ class SessionManager:
         store: SnapshotStore | None = None,
         threads: int = 1,
         placement: SessionPlacement | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
+        self.clock = clock
         self.placement: SessionPlacement = placement or LocalPlacement()
         self.metrics = Metrics(registry, host_power_meter(settings.powercap_dir))
         self.models = ModelPool(detector, settings, self.metrics, self._end_threadsafe, threads)
@@ -71,7 +75,7 @@ class SessionManager:
         self.stopped = asyncio.Event()
         """Set once all sessions have ended because the service stops: waiting for clients ends."""
         self.sessions: dict[str, Session] = {}
-        self.snapshots = SnapshotManager(self.metrics, store, settings.snapshot_every_s, self.sessions)
+        self.snapshots = SnapshotManager(self.metrics, store, settings.snapshot_every_s, self.sessions, clock)
         self.idle_policy = IdlePolicy(settings.idle_timeout_s, settings.idle_warning_s)
         self._models_by_session: dict[str, LoadedModel] = {}
         self._restoring: dict[str, asyncio.Event] = {}
@@ -207,6 +211,7 @@ class SessionManager:
             outbox_windows=self.settings.outbox_windows,
             retained_windows=max(self.settings.outbox_windows, self.settings.max_windows_per_post),
             on_result=partial(publish_result, self.sinks),
+            clock=self.clock,
         )
         self.sessions[session.id] = session
         self._models_by_session[session.id] = model

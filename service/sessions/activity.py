@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Any
 
 from spikewatch.service.sessions.lifecycle import Lifecycle
@@ -40,17 +41,23 @@ class ActivityTracker:
         client_left_s: monotonic time at which the client left in the middle of its last request, else None.
     """
 
-    def __init__(self, lifecycle: Lifecycle, notifications: Notifications) -> None:
+    def __init__(
+        self,
+        lifecycle: Lifecycle,
+        notifications: Notifications,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.client_activity_count = 0
         self.client_left_s: float | None = None
+        self._clock = clock
         self._lifecycle = lifecycle
         self._notifications = notifications
-        self._last_activity_s = time.monotonic()
+        self._last_activity_s = clock()
 
     @property
     def idle_s(self) -> float:
         """Seconds since the last activity: bytes received, a slice run, a result read."""
-        return time.monotonic() - self._last_activity_s
+        return self._clock() - self._last_activity_s
 
     def record_client_activity(self) -> None:
         """Record that the client connected, sent something or read a result."""
@@ -64,7 +71,7 @@ class ActivityTracker:
 
     def record_progress(self) -> None:
         """Record that the session makes progress, with or without its client; an idle session wakes."""
-        self._last_activity_s = time.monotonic()
+        self._last_activity_s = self._clock()
         if self._lifecycle.wake():
             self._notifications.withdraw("idle_warning")
 

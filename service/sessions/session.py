@@ -64,6 +64,7 @@ class Session:
         outbox_windows: int,
         retained_windows: int,
         on_result: Callable[["Session", WindowResult], None] = lambda session, result: None,
+        clock: Callable[[], float],
     ) -> None:
         self._loop = loop = asyncio.get_running_loop()
         self.id, self.options, self.durable = session_id, options, durable
@@ -80,10 +81,10 @@ class Session:
         self.watchers = Broadcast(loop)
         self.lifecycle = Lifecycle()
         self.notifications = Notifications()
-        self.activity = ActivityTracker(self.lifecycle, self.notifications)
+        self.activity = ActivityTracker(self.lifecycle, self.notifications, clock)
         self.feed_lease = FeedLease(session_id, self.lifecycle, self.activity)
         self.last_snapshot: SnapshotPosition | None = None
-        self.save_started_s = time.monotonic()
+        self.save_started_s = clock()
         self.sequence: SequenceState | None = None
         self._sequence_lock = threading.Lock()
         self.totals = TotalsAccumulator()

@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-import time
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -49,11 +48,13 @@ class SnapshotManager:
         store: SnapshotStore | None,
         interval_s: float,
         sessions: Mapping[str, Session],
+        clock: Callable[[], float],
     ) -> None:
         self._metrics = metrics
         self._store = store
         self._interval_s = interval_s
         self._sessions = sessions
+        self._clock = clock
         self._save_slots = asyncio.Semaphore(MAX_CONCURRENT_SAVES)
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._pending_deletes: Counter[str] = Counter()
@@ -102,8 +103,7 @@ class SnapshotManager:
 
     def save_if_due(self, session: Session) -> None:
         """Start to save a session if its interval has passed and it has changed. Does not wait."""
-        now_s = time.monotonic()
-        if self._store is None or now_s - session.save_started_s < self._interval_s:
+        if self._store is None or self._clock() - session.save_started_s < self._interval_s:
             return
         # a session with a full outbox proceeds only when its client reads, so its save would time out
         if self._is_dirty(session) and not self.is_busy(session.id) and not session.outbox.full:
@@ -208,7 +208,7 @@ class SnapshotManager:
     def _start_save(
         self, session: Session, store: SnapshotStore, timeout_s: float
     ) -> "asyncio.Task[SnapshotPosition]":
-        session.save_started_s = time.monotonic()
+        session.save_started_s = self._clock()
         return self._start(self._save(session, store, timeout_s))
 
     async def _save(self, session: Session, store: SnapshotStore, timeout_s: float) -> SnapshotPosition:

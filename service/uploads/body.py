@@ -1,7 +1,6 @@
 """The bytes of one recording, in the body of one request, or of several if connections break."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 
@@ -102,11 +101,11 @@ class UploadBody:
 
     async def _wait_for_request(self) -> ChunkQueue:
         idle_s = self._manager.settings.idle_timeout_s
-        deadline_s = time.monotonic() + idle_s
+        deadline_s = self._manager.clock() + idle_s
         while not self._attached.is_set():
             if self._manager.draining:
                 raise self._draining_error()
-            if time.monotonic() > deadline_s:
+            if self._manager.clock() > deadline_s:
                 raise RequestTimeout(f"the upload was not continued for {idle_s:g} s; send it again")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._attached.wait(), POLL_S)

@@ -5,7 +5,6 @@ Uploads rejected for lack of capacity are evicted at once, so that they can be s
 """
 
 import asyncio
-import time
 from collections.abc import Iterator
 
 from fastapi import Request
@@ -69,7 +68,7 @@ class UploadRegistry:
 
     def evict(self, free_slots: int = 0) -> None:
         """Evict rejected and expired uploads, and ended ones until the limits hold with `free_slots` more."""
-        settings, now_s = self._manager.settings, time.monotonic()
+        settings, now_s = self._manager.settings, self._manager.clock()
         for upload in [job for job in self._uploads.values() if job.is_retryable]:
             del self._uploads[upload.job_id]
         for upload, ended_s in list(self._ended_uploads()):

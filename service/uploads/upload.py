@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import NamedTuple
@@ -225,7 +224,7 @@ class Upload:
         if not (self.resumable and self._body.complete):
             # a complete upload watches its reader: lines sent after its disconnect must not count as read
             self._body.stop_reading()
-        self.finished_s = time.monotonic()
+        self.finished_s = self._manager.clock()
         self._changed.set()
 
     def _final_line(self) -> bytes:
