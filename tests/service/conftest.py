@@ -6,7 +6,8 @@ import pytest
 from spikewatch.model.detector import Detector
 from tests.model.support.fakes import small_detector
 from tests.service.support.console import Done, run_command
-from tests.service.support.live import Live, live_service
+from tests.service.support.live import Live
+from tests.service.support.shared import SharedServices
 
 
 @pytest.fixture(scope="session")
@@ -16,10 +17,23 @@ def detector() -> Detector:
 
 
 @pytest.fixture(scope="module")
-def live(detector: Detector) -> Iterator[Live]:
+def module_services(detector: Detector) -> Iterator[SharedServices]:
+    services = SharedServices(detector)
+    yield services
+    services.stop()
+
+
+@pytest.fixture(scope="module")
+def live(module_services: SharedServices) -> Live:
     """A service for tests that leave it as they found it."""
-    with live_service(detector, max_sessions=8, max_batch=8) as service:
-        yield service
+    return module_services(max_sessions=8, max_batch=8)
+
+
+@pytest.fixture
+def services(module_services: SharedServices) -> Iterator[SharedServices]:
+    """Services by their settings, shared by the tests of a module; each test finds them empty."""
+    yield module_services
+    module_services.clean()
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import websockets
 from websockets.sync.client import ClientConnection
 
 from spikewatch.model.detector import Detector
+from tests.service.support.clock import ManualClock
 from tests.service.support.live import (
     FAIL,
     Live,
@@ -20,8 +21,11 @@ from tests.service.support.live import (
     talk,
     upload,
 )
+from tests.service.support.shared import SharedServices
+from tests.service.support.waiting import until
 
 LOW = {"confidence": 0.001}
+TOO_FAST = 'spikewatch_dropped_events_total{reason="too_fast"}'
 
 
 def ended(socket: ClientConnection) -> tuple[list[dict], dict]:
@@ -142,51 +146,52 @@ def test_messages_are_not_compressed(live: Live) -> None:
         assert socket.protocol.extensions == []
 
 
-def test_drop_oldest_keeps_pace_and_counts_losses(detector: Detector) -> None:
-    with live_service(detector, inbox_slices=2) as live:
-        held = threading.Event()
-        live.model.submit(lambda _: held.wait(120))
-        session_id = live.open(policy="drop_oldest", hop=1)
-        socket = live.connect(session_id)
-        socket.send(dat_stream(12))
-        while live.http.get(f"/v1/sessions/{session_id}").json()["totals"]["dropped_slices"] < 9:
-            time.sleep(0.01)
-        held.set()
-        first = [json.loads(socket.recv()) for _ in range(2)]  # the last slice, ended by `close`, finds room
-        socket.send("close")
-        windows, closed = ended(socket)
-        windows = first + windows
-        totals = closed["totals"]
-        assert totals["dropped_slices"] == totals["dropped_windows"] == 9
-        assert totals["dropped_events"] == {"too_fast": 9 * 300}
-        assert totals["events"] + totals["dropped_events"]["too_fast"] == 12 * 300
-        assert windows[-1]["t_end_us"] == 12 * 62_500, "the newest slices are the ones kept"
-        assert windows[-1]["dropped_windows"] == 9
-        assert live.metric("spikewatch_dropped_slices_total") == 9
-        assert live.metric('spikewatch_windows_total{outcome="dropped"}') == 9
-        assert live.metric('spikewatch_dropped_events_total{reason="too_fast"}') == 9 * 300
+def test_drop_oldest_keeps_pace_and_counts_losses(services: SharedServices) -> None:
+    live = services(inbox_slices=2)
+    slices, events = map(live.rise, ("spikewatch_dropped_slices_total", TOO_FAST))
+    windows_dropped = live.rise('spikewatch_windows_total{outcome="dropped"}')
+    held = threading.Event()
+    live.model.submit(lambda _: held.wait(120))
+    session_id = live.open(policy="drop_oldest", hop=1)
+    socket = live.connect(session_id)
+    socket.send(dat_stream(12))
+    until(lambda: live.manager.get(session_id).inbox.dropped_slices >= 9)
+    held.set()
+    first = [json.loads(socket.recv()) for _ in range(2)]  # the last slice, ended by `close`, finds room
+    socket.send("close")
+    windows, closed = ended(socket)
+    windows = first + windows
+    totals = closed["totals"]
+    assert totals["dropped_slices"] == totals["dropped_windows"] == 9
+    assert totals["dropped_events"] == {"too_fast": 9 * 300}
+    assert totals["events"] + totals["dropped_events"]["too_fast"] == 12 * 300
+    assert windows[-1]["t_end_us"] == 12 * 62_500, "the newest slices are the ones kept"
+    assert windows[-1]["dropped_windows"] == 9
+    assert (slices(), windows_dropped(), events()) == (9, 9, 9 * 300)
 
 
-def test_block_throttles_the_sender_without_loss(detector: Detector) -> None:
-    with live_service(detector, inbox_slices=2, outbox_windows=2) as live:
-        held = threading.Event()
-        live.model.submit(lambda _: held.wait(120))
-        session_id = live.open(policy="block", hop=1)
-        socket = live.connect(session_id)
-        socket.send(dat_stream(12))
-        time.sleep(0.5)
-        assert live.http.get(f"/v1/sessions/{session_id}").json()["queued_slices"] == 2
-        held.set()
-        socket.send("close")
-        windows, closed = ended(socket)
-        assert len(windows) == 12
-        assert closed["totals"]["dropped_events"] == {}
+def test_block_throttles_the_sender_without_loss(services: SharedServices) -> None:
+    live = services(inbox_slices=2, outbox_windows=2)
+    held = threading.Event()
+    live.model.submit(lambda _: held.wait(120))
+    session_id = live.open(policy="block", hop=1)
+    socket = live.connect(session_id)
+    socket.send(dat_stream(12))
+    time.sleep(0.5)
+    assert live.http.get(f"/v1/sessions/{session_id}").json()["queued_slices"] == 2
+    held.set()
+    socket.send("close")
+    windows, closed = ended(socket)
+    assert len(windows) == 12
+    assert closed["totals"]["dropped_events"] == {}
 
 
-def test_idle_stream_is_closed(detector: Detector) -> None:
-    with live_service(detector, idle_timeout_s=0.5) as live:
-        socket = live.connect(live.open())
-        assert ended(socket)[1]["reason"] == "idle_timeout"
+def test_idle_stream_is_closed(services: SharedServices) -> None:
+    clock = ManualClock()
+    live = services(clock=clock, idle_timeout_s=60)
+    socket = live.connect(live.open())
+    clock.advance_until(lambda: not live.manager.sessions)
+    assert ended(socket)[1]["reason"] == "idle_timeout"
 
 
 def test_shutdown_sends_remaining_windows(detector: Detector) -> None:

@@ -14,7 +14,8 @@ from spikewatch.service.errors import OriginNotAllowed
 from spikewatch.service.settings import Settings
 from tests.service.support.http_client import problem
 from tests.service.support.keyring import ALICE, ALICE_LINE
-from tests.service.support.live import SENSOR, Live, live_service
+from tests.service.support.live import SENSOR, Live
+from tests.service.support.shared import SharedServices
 
 
 def test_origin_of_other_site_is_rejected(live: Live, detector: Detector) -> None:
@@ -59,31 +60,29 @@ def test_origins_are_compared_by_scheme_host_and_port(origin: str, host: str, sa
         authenticator.check_origin(origin, host)
 
 
-def test_listed_origin_is_allowed(detector: Detector) -> None:
+def test_listed_origin_is_allowed(services: SharedServices) -> None:
     friend = {"Origin": "https://friend.example"}
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
-    with live_service(
-        detector, cors_origins="https://friend.example, http://b:1", api_keys=ALICE_LINE
-    ) as live:
-        answer = live.http.options("/v1/sessions", headers=friend | asks)
-        assert answer.status_code == 200
-        assert answer.headers["access-control-allow-origin"] == "https://friend.example"
-        answer = live.http.post("/v1/sessions", json=SENSOR, headers=friend | {"X-API-Key": ALICE})
-        assert answer.status_code == 201
-        assert answer.headers["access-control-allow-origin"] == "https://friend.example"
-        assert "access-control-allow-credentials" not in answer.headers
-        refused = live.http.post("/v1/sessions", headers=friend)
-        assert refused.headers["access-control-allow-origin"] == "https://friend.example"
-        evil = live.http.options("/v1/sessions", headers={"Origin": "https://evil.example"} | asks)
-        assert "access-control-allow-origin" not in evil.headers
+    live = services(cors_origins="https://friend.example, http://b:1", api_keys=ALICE_LINE)
+    answer = live.http.options("/v1/sessions", headers=friend | asks)
+    assert answer.status_code == 200
+    assert answer.headers["access-control-allow-origin"] == "https://friend.example"
+    answer = live.http.post("/v1/sessions", json=SENSOR, headers=friend | {"X-API-Key": ALICE})
+    assert answer.status_code == 201
+    assert answer.headers["access-control-allow-origin"] == "https://friend.example"
+    assert "access-control-allow-credentials" not in answer.headers
+    refused = live.http.post("/v1/sessions", headers=friend)
+    assert refused.headers["access-control-allow-origin"] == "https://friend.example"
+    evil = live.http.options("/v1/sessions", headers={"Origin": "https://evil.example"} | asks)
+    assert "access-control-allow-origin" not in evil.headers
 
 
-def test_host_not_in_allowed_hosts_is_rejected(detector: Detector) -> None:
-    with live_service(detector, allowed_hosts="localhost, 127.0.0.1") as live:
-        assert live.http.get("/v1/models").status_code == 200
-        for host in (f"evil.example:{live.port}", "[::", "localhost.evil.example", "@localhost:x@y"):
-            answer = live.http.get("/v1/models", headers={"Host": host})
-            assert problem(answer) == (400, "bad_request"), host
+def test_host_not_in_allowed_hosts_is_rejected(services: SharedServices) -> None:
+    live = services(allowed_hosts="localhost, 127.0.0.1")
+    assert live.http.get("/v1/models").status_code == 200
+    for host in (f"evil.example:{live.port}", "[::", "localhost.evil.example", "@localhost:x@y"):
+        answer = live.http.get("/v1/models", headers={"Host": host})
+        assert problem(answer) == (400, "bad_request"), host
 
 
 @pytest.mark.parametrize("origins", ["*", "https://a.example/", "a.example", "https://*.example"])
@@ -92,16 +91,16 @@ def test_invalid_cors_origin_is_rejected(origins: str) -> None:
         Settings(cors_origins=origins)
 
 
-def test_pages_and_metrics_have_separate_key_settings(detector: Detector, tmp_path: Path) -> None:
+def test_pages_and_metrics_have_separate_key_settings(services: SharedServices, tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text("mine")
     pages = ("/", "/viewer/main.js", "/viewer/demo.dat", "/pages/a.html", "/docs", "/openapi.json")
     for metrics, viewer in ((True, False), (False, True)):
         options = {"key_for_metrics": metrics, "key_for_viewer": viewer, "pages": tmp_path}
-        with live_service(detector, api_keys=ALICE_LINE, **options) as live:
-            assert live.http.get("/metrics").status_code == (401 if metrics else 200)
-            for path in pages:
-                assert live.http.get(path).status_code == (401 if viewer else 200), path
-            for path in ("/metrics", *pages):
-                assert live.http.get(path, headers={"X-API-Key": ALICE}).status_code == 200
-            assert problem(live.http.get("/viewer/../v1/sessions")) == (401, "key_missing")
-            assert problem(live.http.get("//v1/sessions")) == (401, "key_missing")
+        live = services(api_keys=ALICE_LINE, **options)
+        assert live.http.get("/metrics").status_code == (401 if metrics else 200)
+        for path in pages:
+            assert live.http.get(path).status_code == (401 if viewer else 200), path
+        for path in ("/metrics", *pages):
+            assert live.http.get(path, headers={"X-API-Key": ALICE}).status_code == 200
+        assert problem(live.http.get("/viewer/../v1/sessions")) == (401, "key_missing")
+        assert problem(live.http.get("//v1/sessions")) == (401, "key_missing")

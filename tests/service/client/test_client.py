@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from spikewatch.ingest.errors import FormatError, GeometryError
-from spikewatch.model.detector import Detector
 from spikewatch.service.auth.keys import make_key
 from spikewatch.service.client.async_client import AsyncClient
 from spikewatch.service.client.client import Client
@@ -22,8 +21,9 @@ from spikewatch.service.errors import (
     SessionNotFound,
     TooManySessions,
 )
-from tests.service.support.live import SENSOR, Live, comparable, dat_file, dat_stream, live_service, upload
+from tests.service.support.live import SENSOR, Live, comparable, dat_file, dat_stream, upload
 from tests.service.support.relay import Relay, relay
+from tests.service.support.shared import SharedServices
 from tests.service.support.uploads import as_hdf5
 
 SLICES = 24
@@ -103,21 +103,23 @@ def test_two_sessions_at_once(live: Live, expected: list[dict[str, Any]]) -> Non
         assert windows(found) == expected
 
 
-def test_unread_results_pause_the_session(detector: Detector) -> None:
-    with live_service(detector, outbox_windows=4, inbox_slices=4) as narrow:
+def test_unread_results_pause_the_session(services: SharedServices) -> None:
+    narrow = services(outbox_windows=4, inbox_slices=4)
 
-        async def run() -> tuple[int, list[Message]]:
-            async with AsyncClient(narrow.url) as client, client.session(**SESSION) as session:
-                session._results._limit = 3
-                for chunk in chunks():
-                    await session.send(chunk)
-                await asyncio.sleep(1)
-                held = len(session._results._results)
-                found = [await anext(session) for _ in range(SLICES - 1)]
-                await session.close()
-                return held, found + [window async for window in session]
+    async def run() -> tuple[int, list[Message]]:
+        async with AsyncClient(narrow.url) as client, client.session(**SESSION) as session:
+            session._results._limit = 3
+            for chunk in chunks():
+                await session.send(chunk)
+            while len(session._results._results) < 3:
+                await asyncio.sleep(0.02)
+            await asyncio.sleep(0.2)  # a client that did not pause would go on reading
+            held = len(session._results._results)
+            found = [await anext(session) for _ in range(SLICES - 1)]
+            await session.close()
+            return held, found + [window async for window in session]
 
-        held, found = asyncio.run(run())
+    held, found = asyncio.run(run())
     assert held == 3
     assert [window["seq"] for window in found] == list(range(SLICES))
 
@@ -175,18 +177,18 @@ def slowly(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield chunk
 
 
-def test_service_that_stays_away_is_a_connection_error(detector: Detector) -> None:
-    with live_service(detector) as leaving:
-        way = Relay(leaving.port)
+def test_service_that_stays_away_is_a_connection_error(services: SharedServices) -> None:
+    leaving = services()
+    way = Relay(leaving.port)
 
-        def run() -> None:
-            with Client(way.url, reconnect_s=1) as client, client.session(**SESSION) as session:
-                session.send(DATA[:800])
-                way.close()
-                session.close()
+    def run() -> None:
+        with Client(way.url, reconnect_s=1) as client, client.session(**SESSION) as session:
+            session.send(DATA[:800])
+            way.close()
+            session.close()
 
-        with pytest.raises(ConnectionError, match="gave up after 1 s"):
-            run()
+    with pytest.raises(ConnectionError, match="gave up after 1 s"):
+        run()
     with pytest.raises(ConnectionError), Client("http://127.0.0.1:1") as client:
         client.models()
 
@@ -281,24 +283,21 @@ def test_errors_have_the_classes_of_the_service(client: Client) -> None:
         pass
 
 
-def test_full_service_says_when_to_retry(detector: Detector) -> None:
-    with (
-        live_service(detector, max_sessions=1) as full,
-        Client(full.url) as client,
-        client.session(**SESSION),
-    ):
+def test_full_service_says_when_to_retry(services: SharedServices) -> None:
+    full = services(max_sessions=1)
+    with Client(full.url) as client, client.session(**SESSION):
         with pytest.raises(TooManySessions) as refused, client.session(**SESSION):
             pass
         assert refused.value.retry_after_s == TooManySessions.retry_after_s
 
 
-def test_keys_and_tickets(detector: Detector, expected: list[dict[str, Any]]) -> None:
+def test_keys_and_tickets(services: SharedServices, expected: list[dict[str, Any]]) -> None:
     key, line = make_key("python")
-    with live_service(detector, api_keys=line) as guarded:
-        with pytest.raises(MissingKey), Client(guarded.url) as client:
-            client.models()
-        with pytest.raises(InvalidKey), Client(guarded.url, key="no") as client, client.session():
-            pass
-        with Client(guarded.url, key=key) as client, client.session(**SESSION) as session:
-            assert "ticket=" in client.ticket(session.id)["stream_url"]
-            assert windows(list(session.stream(chunks()))) == expected
+    guarded = services(api_keys=line)
+    with pytest.raises(MissingKey), Client(guarded.url) as client:
+        client.models()
+    with pytest.raises(InvalidKey), Client(guarded.url, key="no") as client, client.session():
+        pass
+    with Client(guarded.url, key=key) as client, client.session(**SESSION) as session:
+        assert "ticket=" in client.ticket(session.id)["stream_url"]
+        assert windows(list(session.stream(chunks()))) == expected

@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from spikewatch.model.detector import Detector
 from tests.service.support.http_client import met
-from tests.service.support.live import Live, dat_file, live_service
+from tests.service.support.live import Live, dat_file
+from tests.service.support.shared import SharedServices
 from tests.service.support.sockets import HEAD_S, IDLE_S, code_of, raw, rest, unsent
 from tests.service.support.waiting import until
 
@@ -122,10 +122,10 @@ def test_unread_response_closes_connection(hasty: Live) -> None:
         until(lambda: not any(unsent(hasty)))
 
 
-def test_connections_beyond_limit_are_rejected(detector: Detector) -> None:
-    with live_service(detector, max_connections=3) as live:
-        with raw(live), raw(live), raw(live), raw(live, b"GET / HTTP/1.1\r\n\r\n") as last:
-            assert code_of(rest(last)) == (503, "connections_full")
-        until(lambda: open_connections(live) == 0)
-        assert live.http.get("/v2/health/live").status_code == 200
-        assert live.metric('spikewatch_refused_total{code="connections_full"}') == 1
+def test_connections_beyond_limit_are_rejected(services: SharedServices) -> None:
+    live = services(max_connections=3)
+    with raw(live), raw(live), raw(live), raw(live, b"GET / HTTP/1.1\r\n\r\n") as last:
+        assert code_of(rest(last)) == (503, "connections_full")
+    until(lambda: open_connections(live) == 0)
+    assert live.http.get("/v2/health/live").status_code == 200
+    assert live.metric('spikewatch_refused_total{code="connections_full"}') == 1

@@ -9,9 +9,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from spikewatch.model.detector import Detector
-from tests.service.support.http_client import met
-from tests.service.support.live import Live, dat_stream, live_service
+from tests.service.support.http_client import met, met_metric
+from tests.service.support.live import Live, dat_stream
+from tests.service.support.shared import SharedServices
 from tests.service.support.sockets import code_of, frame, raw, rest, unsent, upgraded
 from tests.service.support.waiting import until
 
@@ -51,13 +51,13 @@ def test_message_of_empty_frames_is_rejected(hasty: Live) -> None:
     assert met(hasty, "message_size") == 1
 
 
-def test_message_beyond_limit_is_rejected(detector: Detector) -> None:
-    with live_service(detector, max_message_bytes=1024) as live:
-        session_id = live.open()
-        with upgraded(live, f"/v1/sessions/{session_id}/stream") as client:
-            client.sendall(frame(2, bytes(1025)))
-            assert struct.pack(">H", 1009) in rest(client)
-        assert met(live, "message_size") == 1
+def test_message_beyond_limit_is_rejected(services: SharedServices) -> None:
+    live = services(max_message_bytes=1024)
+    session_id, too_large = live.open(), live.rise(met_metric("message_size"))
+    with upgraded(live, f"/v1/sessions/{session_id}/stream") as client:
+        client.sendall(frame(2, bytes(1025)))
+        assert struct.pack(">H", 1009) in rest(client)
+    assert too_large() == 1
 
 
 def handshake(path: str, *headers: bytes, key: bool = True) -> bytes:
@@ -133,37 +133,37 @@ def test_fault_of_a_client_is_no_internal_error(live: Live) -> None:
     live.http.delete(f"/v1/sessions/{session_id}")
 
 
-def test_websocket_without_pong_is_closed(detector: Detector) -> None:
-    with live_service(detector, ping_timeout_s=0.2) as live:
-        session_id = live.open()
-        with upgraded(live, f"/v1/sessions/{session_id}/stream") as client:
-            rest(client)
-        assert met(live, "unanswered_ping") == 1
-        assert live.http.get(f"/v1/sessions/{session_id}").status_code == 200
+def test_websocket_without_pong_is_closed(services: SharedServices) -> None:
+    live = services(ping_timeout_s=0.2)
+    session_id, unanswered = live.open(), live.rise(met_metric("unanswered_ping"))
+    with upgraded(live, f"/v1/sessions/{session_id}/stream") as client:
+        rest(client)
+    assert unanswered() == 1
+    assert live.http.get(f"/v1/sessions/{session_id}").status_code == 200
 
 
-def test_pong_timeout_is_extended_while_reading_is_paused(detector: Detector) -> None:
+def test_pong_timeout_is_extended_while_reading_is_paused(services: SharedServices) -> None:
     """While the service pushes back it does not read the answers to its pings either."""
-    with live_service(detector, inbox_slices=1, ping_timeout_s=0.3) as live:
-        session_id = live.open(slices=1, hop=1)
-        client = live.connect(session_id)
-        held = []
-        live.model.submit(lambda _: held.append(time.sleep(2)))
-        for _ in range(3):
-            client.send(dat_stream(6))
-            client.send("reset")
-        client.send("close")
-        messages = [json.loads(message) for message in client]
-        assert messages[-1]["reason"] == "client", messages[-1]
-        assert met(live, "unanswered_ping") == 0
-        assert held
+    live = services(inbox_slices=1, ping_timeout_s=0.3)
+    session_id, unanswered = live.open(slices=1, hop=1), live.rise(met_metric("unanswered_ping"))
+    client = live.connect(session_id)
+    held = []
+    live.model.submit(lambda _: held.append(time.sleep(2)))
+    for _ in range(3):
+        client.send(dat_stream(6))
+        client.send("reset")
+    client.send("close")
+    messages = [json.loads(message) for message in client]
+    assert messages[-1]["reason"] == "client", messages[-1]
+    assert unanswered() == 0
+    assert held
 
 
-def test_watchers_beyond_limit_are_rejected(detector: Detector) -> None:
-    with live_service(detector, max_watchers=1) as live:
-        session_id = live.open()
-        address = f"{live.ws_url}/v1/sessions/{session_id}/watch"
-        with connect(address):
-            until(lambda: len(live.manager.get(session_id).watchers) == 1)
-            with connect(address) as second:
-                assert json.loads(second.recv())["code"] == "watchers_full"
+def test_watchers_beyond_limit_are_rejected(services: SharedServices) -> None:
+    live = services(max_watchers=1)
+    session_id = live.open()
+    address = f"{live.ws_url}/v1/sessions/{session_id}/watch"
+    with connect(address):
+        until(lambda: len(live.manager.get(session_id).watchers) == 1)
+        with connect(address) as second:
+            assert json.loads(second.recv())["code"] == "watchers_full"

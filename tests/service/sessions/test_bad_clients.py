@@ -12,6 +12,7 @@ from safetensors.torch import load, save
 from spikewatch.model.detector import Detector
 from spikewatch.service.errors import StepFailed
 from tests.service.support.live import Live, comparable, dat_file, dat_stream, live_service, talk, upload
+from tests.service.support.shared import SharedServices
 from tests.service.support.snapshots import saved_meta
 from tests.service.support.waiting import until
 
@@ -134,23 +135,23 @@ def test_failing_window_ends_its_session_only(live: Live) -> None:
     assert comparable(answers[well].json()["windows"] + rest) == comparable(expected)
 
 
-def test_connection_broken_mid_feed_loses_no_slice(detector: Detector) -> None:
-    with live_service(detector, inbox_slices=2, outbox_windows=2) as live:
-        expected, _ = upload(live, dat_file(40), hop=1, slices=1)
-        session_id = live.open(hop=1, slices=1)
-        broken = live.connect(session_id)
-        broken.send(dat_stream(40))
-        first = json.loads(broken.recv())
-        broken.socket.shutdown(socket.SHUT_RDWR)
-        until(lambda: not live.manager.get(session_id).feed_lease.held)
-        again = live.connect(session_id)
-        again.send("close")
-        messages = talk(again)
-        assert messages[-1]["reason"] == "client"
-        windows = {m["seq"]: m for m in [first, *messages] if m["type"] == "window"}
-        assert messages[-1]["totals"]["events"] == 40 * 300
-        # what was on its way when the connection broke cannot be known; all later ones came
-        assert comparable([windows[i] for i in range(10, 40)]) == comparable(expected[10:])
+def test_connection_broken_mid_feed_loses_no_slice(services: SharedServices) -> None:
+    live = services(inbox_slices=2, outbox_windows=2)
+    expected, _ = upload(live, dat_file(40), hop=1, slices=1)
+    session_id = live.open(hop=1, slices=1)
+    broken = live.connect(session_id)
+    broken.send(dat_stream(40))
+    first = json.loads(broken.recv())
+    broken.socket.shutdown(socket.SHUT_RDWR)
+    until(lambda: not live.manager.get(session_id).feed_lease.held)
+    again = live.connect(session_id)
+    again.send("close")
+    messages = talk(again)
+    assert messages[-1]["reason"] == "client"
+    windows = {m["seq"]: m for m in [first, *messages] if m["type"] == "window"}
+    assert messages[-1]["totals"]["events"] == 40 * 300
+    # what was on its way when the connection broke cannot be known; all later ones came
+    assert comparable([windows[i] for i in range(10, 40)]) == comparable(expected[10:])
 
 
 def test_shutdown_mid_feed_runs_accepted_bytes(detector: Detector) -> None:
@@ -167,19 +168,18 @@ def test_shutdown_mid_feed_runs_accepted_bytes(detector: Detector) -> None:
         assert client.close_code == 1001
 
 
-def test_abandoned_upload_is_cancelled(detector: Detector) -> None:
+def test_abandoned_upload_is_cancelled(services: SharedServices) -> None:
     """A few bytes can announce days of empty slices; computing them ends with the connection."""
-    with live_service(detector, max_sessions=1) as live:
-        records = b"".join(struct.pack("<II", i * 9_900_000 % 2**32, 1) for i in range(400))
-        query = "format=dat&width=90&height=60&slice_us=1000"
-        with socket.create_connection(("127.0.0.1", int(live.url.rsplit(":", 1)[1]))) as raw:
-            head = (
-                f"POST /v1/detections?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(records)}\r\n\r\n"
-            )
-            raw.sendall(head.encode() + records)
-            raw.recv(1000)
-        until(lambda: not live.http.get("/v1/sessions").json()["sessions"])
-        assert live.metric('spikewatch_sessions_ended_total{reason="disconnected"}') == 1
+    live = services(max_sessions=1)
+    disconnected = live.rise('spikewatch_sessions_ended_total{reason="disconnected"}')
+    records = b"".join(struct.pack("<II", i * 9_900_000 % 2**32, 1) for i in range(400))
+    query = "format=dat&width=90&height=60&slice_us=1000"
+    with socket.create_connection(("127.0.0.1", int(live.url.rsplit(":", 1)[1]))) as raw:
+        head = f"POST /v1/detections?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(records)}\r\n\r\n"
+        raw.sendall(head.encode() + records)
+        raw.recv(1000)
+    until(lambda: not live.http.get("/v1/sessions").json()["sessions"])
+    assert disconnected() == 1
 
 
 def test_reset_clears_the_position(live: Live) -> None:
@@ -216,13 +216,15 @@ def test_waiting_request_fails_when_session_ends(live: Live) -> None:
     assert answers[0].json()["code"] == "step_failed"
 
 
-def test_counters_continue_after_restored_state(live: Live) -> None:
+def test_counters_continue_after_restored_state(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
     outside = struct.pack("<II", 1000, 95)
     session_id = live.open()
     live.http.post(f"/v1/sessions/{session_id}/events", content=outside * 3 + dat_stream(3))
     saved = live.http.get(f"/v1/sessions/{session_id}/state").content
     assert live.http.put(f"/v1/sessions/{session_id}/state", content=saved).status_code == 200
-    time.sleep(1.2)
+    checks, maintain = [], live.manager._maintain
+    monkeypatch.setattr(live.manager, "_maintain", lambda each: (maintain(each), checks.append(each)))
+    until(lambda: len(checks) >= 2)
     ended = live.http.delete(f"/v1/sessions/{session_id}")
     assert ended.json()["totals"]["dropped_events"] == {"outside_sensor": 3}
     assert not any(task.done() for task in live.manager._tasks)

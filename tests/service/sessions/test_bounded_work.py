@@ -15,6 +15,7 @@ from spikewatch.service.inference.window import InputSlice
 from spikewatch.service.sessions.feeder import SliceFeeder
 from tests.service.support.http_client import problem
 from tests.service.support.live import Live, dat_stream, live_service
+from tests.service.support.shared import SharedServices
 from tests.service.support.streams import post
 from tests.service.support.uploads import as_hdf5, lines, send
 from tests.service.support.waiting import until
@@ -68,21 +69,21 @@ def test_upload_with_too_many_slices_fails_after_their_results(live: Live) -> No
     assert last["error"]["code"] == "too_large"
 
 
-def test_post_whose_client_left_frees_its_session(detector: Detector) -> None:
-    with live_service(detector, inbox_slices=4) as live:
-        session = live.manager.get(live.open(**MS))
-        with stuck(live), socket.create_connection(("127.0.0.1", live.port)) as raw:
-            head = f"POST /v1/sessions/{session.id}/events HTTP/1.1\r\nHost: x\r\nContent-Length: 16\r\n\r\n"
-            raw.sendall(head.encode() + two_events(0.05))
-            until(lambda: len(session.inbox) == 4)
-            raw.close()
-            until(lambda: not session.feed_lease.held)
-        until(lambda: len(session.inbox) == 0)
-        assert session.accepted_bytes == 16
-        assert session.current_totals().windows < 10
-        # the remaining slices of the accepted bytes come first in the next request
-        windows = post(live, session.id, b"", offset=16, seq=0).json()["windows"]
-        assert [window["seq"] for window in windows] == list(range(50))
+def test_post_whose_client_left_frees_its_session(services: SharedServices) -> None:
+    live = services(inbox_slices=4)
+    session = live.manager.get(live.open(**MS))
+    with stuck(live), socket.create_connection(("127.0.0.1", live.port)) as raw:
+        head = f"POST /v1/sessions/{session.id}/events HTTP/1.1\r\nHost: x\r\nContent-Length: 16\r\n\r\n"
+        raw.sendall(head.encode() + two_events(0.05))
+        until(lambda: len(session.inbox) == 4)
+        raw.close()
+        until(lambda: not session.feed_lease.held)
+    until(lambda: len(session.inbox) == 0)
+    assert session.accepted_bytes == 16
+    assert session.current_totals().windows < 10
+    # the remaining slices of the accepted bytes come first in the next request
+    windows = post(live, session.id, b"", offset=16, seq=0).json()["windows"]
+    assert [window["seq"] for window in windows] == list(range(50))
 
 
 def test_busy_upload_threads_do_not_delay_sessions(live: Live, tmp_path: Path) -> None:

@@ -3,15 +3,14 @@
 import asyncio
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
 from websockets.sync.client import ClientConnection
 
-from spikewatch.model.detector import Detector
 from spikewatch.service.api.feeding import displace_feeder
 from spikewatch.service.errors import SessionBusy
+from tests.service.support.clock import ManualClock
 from tests.service.support.http_client import problem
 from tests.service.support.live import (
     FAIL,
@@ -20,10 +19,10 @@ from tests.service.support.live import (
     comparable,
     dat_file,
     dat_stream,
-    live_service,
     talk,
     upload,
 )
+from tests.service.support.shared import SharedServices
 from tests.service.support.streams import LOW, post, stream
 from tests.service.support.waiting import until
 
@@ -182,36 +181,40 @@ def test_reconnected_client_displaces_its_broken_post(live: Live) -> None:
         assert comparable(got) == comparable(expected)
 
 
-def test_slow_body_keeps_its_session_open(detector: Detector) -> None:
-    with live_service(detector, idle_timeout_s=2.0, min_body_bytes_per_s=100) as live:
-        session_id = live.open(**LOW)
+def test_slow_body_keeps_its_session_open(services: SharedServices) -> None:
+    clock = ManualClock()
+    live = services(clock=clock, idle_timeout_s=60)
+    session = live.manager.get(live.open(**LOW))
 
-        def slowly() -> Iterator[bytes]:
-            for i in range(0, 2400, 240):
-                time.sleep(0.4)
-                yield dat_stream(1)[i : i + 240]
+    def slowly() -> Iterator[bytes]:
+        for i in range(0, 2400, 240):
+            clock.advance(50)
+            yield dat_stream(1)[i : i + 240]
+            until(lambda: session.activity.idle_s == 0)
 
-        assert live.http.post(f"/v1/sessions/{session_id}/events", content=slowly()).status_code == 200
-
-
-def test_retention_of_results_is_bounded(detector: Detector) -> None:
-    with live_service(detector, outbox_windows=4, max_windows_per_post=4) as live:
-        session_id = live.open(**LOW)
-        for i in range(9):
-            post(live, session_id, dat_stream(10)[i * 2400 : (i + 1) * 2400])
-        answer = post(live, session_id, b"", seq=2)
-        assert problem(answer) == (410, "results_gone")
-        assert answer.json()["oldest_seq"] == 4
-        windows = post(live, session_id, b"", seq=4).json()["windows"]
-        assert [w["seq"] for w in windows] == [4, 5, 6, 7]
+    begun_s = clock()
+    assert live.http.post(f"/v1/sessions/{session.id}/events", content=slowly()).status_code == 200
+    assert clock() - begun_s == 500
 
 
-def test_largest_response_is_retained(detector: Detector) -> None:
-    with live_service(detector, outbox_windows=2, max_windows_per_post=8) as live:
-        session_id = live.open(**LOW)
-        lost = post(live, session_id, dat_stream(9)).json()["windows"]
-        assert len(lost) == 8
-        assert post(live, session_id, b"", seq=0).json()["windows"] == lost
+def test_retention_of_results_is_bounded(services: SharedServices) -> None:
+    live = services(outbox_windows=4, max_windows_per_post=4)
+    session_id = live.open(**LOW)
+    for i in range(9):
+        post(live, session_id, dat_stream(10)[i * 2400 : (i + 1) * 2400])
+    answer = post(live, session_id, b"", seq=2)
+    assert problem(answer) == (410, "results_gone")
+    assert answer.json()["oldest_seq"] == 4
+    windows = post(live, session_id, b"", seq=4).json()["windows"]
+    assert [w["seq"] for w in windows] == [4, 5, 6, 7]
+
+
+def test_largest_response_is_retained(services: SharedServices) -> None:
+    live = services(outbox_windows=2, max_windows_per_post=8)
+    session_id = live.open(**LOW)
+    lost = post(live, session_id, dat_stream(9)).json()["windows"]
+    assert len(lost) == 8
+    assert post(live, session_id, b"", seq=0).json()["windows"] == lost
 
 
 def test_results_below_seq_are_not_sent_again(live: Live) -> None:
@@ -224,18 +227,18 @@ def test_results_below_seq_are_not_sent_again(live: Live) -> None:
 
 @pytest.mark.parametrize("broken", [lambda s: s.close(), lambda s: s.socket.shutdown(socket.SHUT_RDWR)])
 def test_bad_bytes_of_a_broken_connection_end_the_session(
-    detector: Detector, broken: Callable[[ClientConnection], None]
+    services: SharedServices, broken: Callable[[ClientConnection], None]
 ) -> None:
-    with live_service(detector, inbox_slices=1, outbox_windows=1) as live:
-        session_id = live.open(**LOW, **FAIL)
-        client = live.connect(session_id)
-        client.send(backwards(20))
-        client.recv()
-        broken(client)
-        until(lambda: not live.manager.get(session_id).feed_lease.held)
-        with stream(live, session_id, offset=len(backwards(20))) as again:
-            messages = talk(again)
-        assert (messages[-2]["code"], messages[-1]["reason"]) == ("time_order", "time_order")
+    live = services(inbox_slices=1, outbox_windows=1)
+    session_id = live.open(**LOW, **FAIL)
+    client = live.connect(session_id)
+    client.send(backwards(20))
+    client.recv()
+    broken(client)
+    until(lambda: not live.manager.get(session_id).feed_lease.held)
+    with stream(live, session_id, offset=len(backwards(20))) as again:
+        messages = talk(again)
+    assert (messages[-2]["code"], messages[-1]["reason"]) == ("time_order", "time_order")
 
 
 def test_reconnection_waits_for_a_closed_stream_to_release(live: Live) -> None:

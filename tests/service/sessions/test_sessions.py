@@ -5,7 +5,7 @@ import threading
 import pytest
 from safetensors.torch import load, save
 
-from spikewatch.model.detector import Detector
+from tests.service.support.clock import ManualClock
 from tests.service.support.http_client import problem
 from tests.service.support.live import (
     FAIL,
@@ -15,10 +15,10 @@ from tests.service.support.live import (
     comparable,
     dat_file,
     dat_stream,
-    live_service,
     talk,
     upload,
 )
+from tests.service.support.shared import SharedServices
 from tests.service.support.streams import post
 
 LOW = {"confidence": 0.001}
@@ -103,11 +103,11 @@ def test_concurrent_sessions_equal_each_alone(live: Live) -> None:
     assert live.metric('spikewatch_batch_size_bucket{le="1.0"}') - before < batches, "nothing was batched"
 
 
-def test_slot_is_reset_for_its_next_session(detector: Detector) -> None:
-    with live_service(detector, max_sessions=1) as live:
-        first = comparable(upload(live, dat_file(8), **LOW)[0])
-        upload(live, dat_file(3, seed=9))
-        assert comparable(upload(live, dat_file(8), **LOW)[0]) == first
+def test_slot_is_reset_for_its_next_session(services: SharedServices) -> None:
+    live = services(max_sessions=1)
+    first = comparable(upload(live, dat_file(8), **LOW)[0])
+    upload(live, dat_file(3, seed=9))
+    assert comparable(upload(live, dat_file(8), **LOW)[0]) == first
 
 
 def test_state_is_restored_exactly(live: Live) -> None:
@@ -266,36 +266,38 @@ def test_events_without_sensor_size_are_rejected(live: Live) -> None:
     assert problem(answer) == (422, "bad_geometry")
 
 
-def test_session_beyond_the_last_slot_is_rejected(detector: Detector) -> None:
-    with live_service(detector, max_sessions=2) as live:
-        first = live.open()
-        live.open()
-        answer = live.http.post("/v1/sessions", json=SENSOR)
-        assert problem(answer) == (503, "sessions_full")
-        assert int(answer.headers["Retry-After"]) > 0
-        assert problem(live.http.post("/v1/detections", content=dat_file(1))) == (503, "sessions_full")
-        live.http.delete(f"/v1/sessions/{first}")
-        live.open()
-        assert live.metric('spikewatch_refused_total{code="sessions_full"}') == 2
+def test_session_beyond_the_last_slot_is_rejected(services: SharedServices) -> None:
+    live = services(max_sessions=2)
+    refused = live.rise('spikewatch_refused_total{code="sessions_full"}')
+    first = live.open()
+    live.open()
+    answer = live.http.post("/v1/sessions", json=SENSOR)
+    assert problem(answer) == (503, "sessions_full")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert problem(live.http.post("/v1/detections", content=dat_file(1))) == (503, "sessions_full")
+    live.http.delete(f"/v1/sessions/{first}")
+    live.open()
+    assert refused() == 2
 
 
-def test_post_over_its_limits_is_rejected(detector: Detector) -> None:
-    with live_service(detector, max_body_bytes=50_000, max_windows_per_post=3) as live:
-        session_id = live.open()
-        assert problem(post(live, session_id, bytes(50_001))) == (413, "too_large")
-        assert post(live, session_id, dat_stream(4)).status_code == 200, "a refused body costs nothing"
-        session_id = live.open(hop=1)
-        answer = post(live, session_id, dat_stream(8))
-        assert problem(answer) == (413, "too_large")
-        assert "more than 3 windows" in answer.json()["detail"]
-        assert problem(post(live, session_id, b"")) == (410, "session_closed")
+def test_post_over_its_limits_is_rejected(services: SharedServices) -> None:
+    live = services(max_body_bytes=50_000, max_windows_per_post=3)
+    session_id = live.open()
+    assert problem(post(live, session_id, bytes(50_001))) == (413, "too_large")
+    assert post(live, session_id, dat_stream(4)).status_code == 200, "a refused body costs nothing"
+    session_id = live.open(hop=1)
+    answer = post(live, session_id, dat_stream(8))
+    assert problem(answer) == (413, "too_large")
+    assert "more than 3 windows" in answer.json()["detail"]
+    assert problem(post(live, session_id, b"")) == (410, "session_closed")
 
 
-def test_idle_session_is_closed_and_its_reason_kept(detector: Detector) -> None:
-    with live_service(detector, idle_timeout_s=0.5) as live:
-        session_id = live.open()
-        threading.Event().wait(1.6)
-        answer = live.http.get(f"/v1/sessions/{session_id}")
-        assert problem(answer) == (410, "session_closed")
-        assert "idle_timeout" in answer.json()["detail"]
-        assert live.metric('spikewatch_sessions_ended_total{reason="idle_timeout"}') == 1
+def test_idle_session_is_closed_and_its_reason_kept(services: SharedServices) -> None:
+    clock = ManualClock()
+    live = services(clock=clock, idle_timeout_s=60)
+    session_id, ended = live.open(), live.rise('spikewatch_sessions_ended_total{reason="idle_timeout"}')
+    clock.advance_until(lambda: session_id not in live.manager.sessions)
+    answer = live.http.get(f"/v1/sessions/{session_id}")
+    assert problem(answer) == (410, "session_closed")
+    assert "idle_timeout" in answer.json()["detail"]
+    assert ended() == 1

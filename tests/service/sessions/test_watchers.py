@@ -13,7 +13,6 @@ import torch
 import websockets
 from PIL import Image
 
-from spikewatch.model.detector import Detector
 from spikewatch.service.api import watch
 from spikewatch.service.inference.window import InputSlice
 from spikewatch.service.sessions.watchers import SUBSCRIPTION_QUEUE_SIZE, Broadcast, SharedSlice
@@ -24,10 +23,10 @@ from tests.service.support.live import (
     comparable,
     dat_file,
     dat_stream,
-    live_service,
     talk,
     upload,
 )
+from tests.service.support.shared import SharedServices
 from tests.service.support.streams import watching
 
 LOW = {"confidence": 0.001}
@@ -153,15 +152,15 @@ def test_slow_image_encoding_makes_a_watcher_miss_slices(live: Live, monkeypatch
     assert live.metric("spikewatch_missed_slices_total") - before == missed > 0
 
 
-def test_simultaneous_watchers_are_counted(detector: Detector) -> None:
-    with live_service(detector, max_watchers=2) as live:
-        session_id = live.open()
+def test_simultaneous_watchers_are_counted(services: SharedServices) -> None:
+    live = services(max_watchers=2)
+    session_id = live.open()
 
-        async def first_messages() -> list[str]:
-            address = f"{live.ws_url}/v1/sessions/{session_id}/watch"
-            sockets = await asyncio.gather(*(websockets.connect(address) for _ in range(10)))
-            kinds = [json.loads(text)["type"] for text in await asyncio.gather(*(s.recv() for s in sockets))]
-            await asyncio.gather(*(socket.close() for socket in sockets))
-            return kinds
+    async def first_messages() -> list[str]:
+        address = f"{live.ws_url}/v1/sessions/{session_id}/watch"
+        sockets = await asyncio.gather(*(websockets.connect(address) for _ in range(10)))
+        kinds = [json.loads(text)["type"] for text in await asyncio.gather(*(s.recv() for s in sockets))]
+        await asyncio.gather(*(socket.close() for socket in sockets))
+        return kinds
 
-        assert sorted(asyncio.run(first_messages())) == ["error"] * 8 + ["session"] * 2
+    assert sorted(asyncio.run(first_messages())) == ["error"] * 8 + ["session"] * 2

@@ -2,7 +2,6 @@
 
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,8 +9,9 @@ import pytest
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.snapshots.validation import RESULT_BYTES, TEXT_BYTES, max_snapshot_bytes
-from tests.service.support.http_client import problem
-from tests.service.support.live import Live, comparable, dat_stream, live_service, upload
+from tests.service.support.http_client import met_metric, problem
+from tests.service.support.live import Live, comparable, dat_stream, upload
+from tests.service.support.shared import SharedServices
 from tests.service.support.snapshots import resume, service
 from tests.service.support.sockets import code_of, raw, rest, send_through_small_buffers
 from tests.service.support.streams import left, post
@@ -22,37 +22,34 @@ LIMIT_S = 1.0
 
 
 @pytest.fixture
-def narrow(detector: Detector) -> Iterator[Live]:
+def narrow(services: SharedServices) -> Live:
     """One state at a time."""
     limits = {"max_states": 1, "state_timeout_s": LIMIT_S, "header_timeout_s": 0.5, "outbox_windows": 4}
-    with live_service(detector, **limits) as live:
-        send_through_small_buffers(live)
-        yield live
+    live = services(**limits)
+    send_through_small_buffers(live)
+    return live
 
 
-def counted(live: Live, code: str) -> float:
-    return live.metric(f'spikewatch_refused_total{{code="{code}"}}')
-
-
-def test_full_session_fits_into_the_state_limit(detector: Detector) -> None:
+def test_full_session_fits_into_the_state_limit(services: SharedServices) -> None:
     """As many boxes in as many results as there may be, of nearly the longest numbers."""
-    with live_service(detector, outbox_windows=8, max_windows_per_post=8) as live:
-        session_id = live.open(slices=4, hop=1, confidence=0.0, iou=1.0, track=True)
-        session = live.manager.get(session_id)
-        windows = post(live, session_id, dat_stream(9)).json()["windows"]
-        assert {len(window["detections"]) for window in windows} == {100}
-        state = live.http.get(f"/v1/sessions/{session_id}/state").content
-        limit, results = max_snapshot_bytes(session), 8 * RESULT_BYTES
-        assert len(state) < limit - TEXT_BYTES - results, "8 results are kept, 8 more could wait"
-        assert len(state) > limit - TEXT_BYTES - 2 * results
-        assert live.http.put(f"/v1/sessions/{session_id}/state", content=state).status_code == 200
-        answer = live.http.put(f"/v1/sessions/{session_id}/state", content=bytes(limit + 1))
-        assert problem(answer) == (413, "too_large")
-        assert str(limit) in answer.json()["detail"]
+    live = services(outbox_windows=8, max_windows_per_post=8)
+    session_id = live.open(slices=4, hop=1, confidence=0.0, iou=1.0, track=True)
+    session = live.manager.get(session_id)
+    windows = post(live, session_id, dat_stream(9)).json()["windows"]
+    assert {len(window["detections"]) for window in windows} == {100}
+    state = live.http.get(f"/v1/sessions/{session_id}/state").content
+    limit, results = max_snapshot_bytes(session), 8 * RESULT_BYTES
+    assert len(state) < limit - TEXT_BYTES - results, "8 results are kept, 8 more could wait"
+    assert len(state) > limit - TEXT_BYTES - 2 * results
+    assert live.http.put(f"/v1/sessions/{session_id}/state", content=state).status_code == 200
+    answer = live.http.put(f"/v1/sessions/{session_id}/state", content=bytes(limit + 1))
+    assert problem(answer) == (413, "too_large")
+    assert str(limit) in answer.json()["detail"]
 
 
 def test_unread_state_holds_its_slot_until_timeout(narrow: Live) -> None:
-    session_id = narrow.open()
+    session_id, unread = narrow.open(), narrow.rise(met_metric("unread_answer"))
+    refused_states = narrow.rise('spikewatch_refused_total{code="states_full"}')
     post(narrow, session_id, dat_stream(2))
     path = f"/v1/sessions/{session_id}/state"
     with raw(narrow, small_buffer=True) as client:
@@ -66,11 +63,11 @@ def test_unread_state_holds_its_slot_until_timeout(narrow: Live) -> None:
             assert "Retry-After" in refused.headers
         until(lambda: states.used == 0)
         assert time.monotonic() - begun_s < LIMIT_S + 15
-        assert narrow.metric('spikewatch_bounds_met_total{bound="unread_answer"}') == 1
+        assert unread() == 1
     state = narrow.http.get(path)
     assert int(state.headers["Content-Length"]) == len(state.content)
     assert narrow.http.put(path, content=state.content).status_code == 200
-    assert counted(narrow, "states_full") == 2
+    assert refused_states() == 2
 
 
 def test_slow_state_upload_times_out(narrow: Live) -> None:
@@ -103,8 +100,9 @@ def test_stalled_session_holds_no_transfer_slot(narrow: Live) -> None:
     assert len(post(narrow, stalled, b"").json()["windows"]) == 7
 
 
-def test_state_request_leaves_file_upload_unchanged(detector: Detector, tmp_path: Path) -> None:
-    with live_service(detector, inbox_slices=4) as live, ThreadPoolExecutor() as others:
+def test_state_request_leaves_file_upload_unchanged(services: SharedServices, tmp_path: Path) -> None:
+    live = services(inbox_slices=4)
+    with ThreadPoolExecutor() as others:
         data = as_hdf5(tmp_path, 80)
         expected, _ = upload(live, data, hop=1)
         again = others.submit(upload, live, data, hop=1)

@@ -21,4 +21,8 @@ def opened(client: httpx.Client, **wanted: Any) -> str:
 
 def met(live: Live, bound: str) -> float:
     """How often a bound was met."""
-    return live.metric(f'spikewatch_bounds_met_total{{bound="{bound}"}}')
+    return live.metric(met_metric(bound))
+
+
+def met_metric(bound: str) -> str:
+    return f'spikewatch_bounds_met_total{{bound="{bound}"}}'

@@ -5,7 +5,8 @@ import json
 import re
 import struct
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -56,9 +57,19 @@ class Live:
         assert ready["type"] == "ready"
         return socket
 
-    def close(self) -> None:
+    def close_sockets(self) -> None:
         self._sockets.close()
+
+    def close(self) -> None:
+        self.close_sockets()
         self.http.close()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the service runs on."""
+        loop = self.manager._loop
+        assert loop is not None
+        return loop
 
     @property
     def manager(self) -> SessionManager:
@@ -87,25 +98,35 @@ class Live:
 
     def metric(self, line: str) -> float:
         """Sum of the series of this name with these labels among theirs, as `name{label="value"}`."""
+        found = self._series(line)
+        assert found, f"no series {line}"
+        return sum(found)
+
+    def rise(self, line: str) -> Callable[[], float]:
+        """Return a function that tells how much a metric has risen since this call."""
+        before = sum(self._series(line))
+        return lambda: self.metric(line) - before
+
+    def _series(self, line: str) -> list[float]:
         name, _, labels = line.partition("{")
         wanted = set(re.findall(r'\w+="[^"]*"', labels))
-        found = [
+        return [
             float(text.split()[-1])
             for text in self.http.get("/metrics").text.splitlines()
             if re.match(rf"{name}[{{ ]", text) and wanted <= set(re.findall(r'\w+="[^"]*"', text))
         ]
-        assert found, f"no series {line}"
-        return sum(found)
 
 
 @contextmanager
-def live_service(detector: Detector, **settings: Any) -> Iterator[Live]:
+def live_service(
+    detector: Detector, clock: Callable[[], float] = time.monotonic, **settings: Any
+) -> Iterator[Live]:
     """Run the application under uvicorn in a thread of its own, until the block ends.
 
     Batches are small unless asked for otherwise, since a start warms up every size of them.
     """
     configured = Settings(port=0, **({"max_batch": 2} | settings))
-    app = create_app(configured, detector)
+    app = create_app(configured, detector, clock=clock)
     server = make_server(app, configured)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()

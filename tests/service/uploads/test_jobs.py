@@ -18,11 +18,15 @@ from spikewatch.service.sessions.resume import ReplayLog
 from spikewatch.service.settings import Settings
 from spikewatch.service.uploads.body import UploadBody
 from spikewatch.service.uploads.upload import ResultLine
+from tests.service.support.clock import ManualClock
 from tests.service.support.http_client import problem
 from tests.service.support.live import Live, comparable, dat_file, live_service, upload
+from tests.service.support.shared import SharedServices
 from tests.service.support.streams import LOW
 from tests.service.support.uploads import as_hdf5, broken_off, job_at, lines, look, send
 from tests.service.support.waiting import until
+
+DROPPED = 'spikewatch_jobs_dropped_total{{reason="{}"}}'
 
 
 def test_upload_can_be_looked_up_and_read_again(live: Live) -> None:
@@ -128,16 +132,17 @@ def test_upload_resumed_with_other_query_is_rejected(live: Live) -> None:
     live.http.delete("/v1/detections/k")
 
 
-def test_upload_that_is_not_resumed_times_out(detector: Detector) -> None:
-    with live_service(detector, idle_timeout_s=1.0, max_sessions=1) as live:
-        data = dat_file(8)
-        broken_off(live, "gone", data[:15_000], len(data), format="dat")
-        assert look(live, "gone")["state"] == "waiting"
-        until(lambda: look(live, "gone")["state"] == "failed")
-        assert look(live, "gone")["error"]["code"] in ("too_slow", "session_closed")
-        assert len(lines(live.http.get("/v1/detections/gone/results"))[0]) > 0, "what there was is kept"
-        assert live.http.get("/v1/sessions").json()["sessions"] == []
-        assert upload(live, data)[1]["windows"] == 2
+def test_upload_that_is_not_resumed_times_out(services: SharedServices) -> None:
+    clock = ManualClock()
+    live = services(clock=clock, idle_timeout_s=60, max_sessions=1)
+    data = dat_file(8)
+    broken_off(live, "gone", data[:15_000], len(data), format="dat")
+    assert look(live, "gone")["state"] == "waiting"
+    clock.advance_until(lambda: look(live, "gone")["state"] == "failed")
+    assert look(live, "gone")["error"]["code"] in ("too_slow", "session_closed")
+    assert len(lines(live.http.get("/v1/detections/gone/results"))[0]) > 0, "what there was is kept"
+    assert live.http.get("/v1/sessions").json()["sessions"] == []
+    assert upload(live, data)[1]["windows"] == 2
 
 
 def test_shutdown_does_not_wait_for_incomplete_upload(detector: Detector) -> None:
@@ -149,24 +154,30 @@ def test_shutdown_does_not_wait_for_incomplete_upload(detector: Detector) -> Non
         assert time.monotonic() - begun_s < 60
 
 
-def test_ended_uploads_are_evicted_beyond_limits(detector: Detector) -> None:
-    with live_service(detector, jobs_max_count=2, jobs_keep_s=1.5) as live:
-        for job_id in "abc":
-            send(live, dat_file(2), job_id=job_id)
-        assert [live.http.get(f"/v1/detections/{x}").status_code for x in "abc"] == [404, 200, 200]
-        assert live.metric('spikewatch_jobs_dropped_total{reason="count"}') == 1
-        until(lambda: live.http.get("/v1/detections/c").status_code == 404)
-        assert live.metric('spikewatch_jobs_dropped_total{reason="expired"}') == 2
-        assert live.metric("spikewatch_jobs") == 0
-        data = dat_file(2)
-        for job_id in "de":
-            broken_off(live, job_id, data[:100], len(data))
-        assert problem(send(live, data)) == (503, "jobs_full")
-    with live_service(detector, jobs_max_bytes=4000) as live:
-        for job_id in "ab":
-            send(live, dat_file(8), job_id=job_id)
-        assert live.http.get("/v1/detections/a").status_code == 404
-        assert live.metric('spikewatch_jobs_dropped_total{reason="bytes"}') >= 1
+def test_ended_uploads_are_evicted_beyond_limits(services: SharedServices) -> None:
+    clock = ManualClock()
+    live = services(clock=clock, jobs_max_count=2, jobs_keep_s=60)
+    evicted, expired = live.rise(DROPPED.format("count")), live.rise(DROPPED.format("expired"))
+    for job_id in "abc":
+        send(live, dat_file(2), job_id=job_id)
+    assert [live.http.get(f"/v1/detections/{x}").status_code for x in "abc"] == [404, 200, 200]
+    assert evicted() == 1
+    clock.advance(59)
+    assert live.http.get("/v1/detections/c").status_code == 200
+    clock.advance(2)
+    assert live.http.get("/v1/detections/c").status_code == 404
+    assert expired() == 2
+    assert live.metric("spikewatch_jobs") == 0
+    data = dat_file(2)
+    for job_id in "de":
+        broken_off(live, job_id, data[:100], len(data))
+    assert problem(send(live, data)) == (503, "jobs_full")
+    live = services(jobs_max_bytes=4000)
+    evicted = live.rise(DROPPED.format("bytes"))
+    for job_id in "ab":
+        send(live, dat_file(8), job_id=job_id)
+    assert live.http.get("/v1/detections/a").status_code == 404
+    assert evicted() >= 1
 
 
 class FakeRequest:
@@ -234,24 +245,24 @@ def test_replay_log_rewinds_to_delivered_results() -> None:
     assert (log.size, log.pending_size, log.next_seq) == (2, 0, 7)
 
 
-def test_late_reader_holds_upload_back(detector: Detector) -> None:
+def test_late_reader_holds_upload_back(services: SharedServices) -> None:
     """Nobody reads the answer; the results wait, and are all there in the end."""
-    with live_service(detector, max_pending_result_bytes=2000, outbox_windows=2) as live:
-        data = dat_file(30)
-        expected, _ = upload(live, data, **LOW)
-        broken_off(live, "late", data[:100], len(data))
-        asked: dict = LOW | {"job_id": "late", "offset": 100}
+    live = services(max_pending_result_bytes=2000, outbox_windows=2)
+    data = dat_file(30)
+    expected, _ = upload(live, data, **LOW)
+    broken_off(live, "late", data[:100], len(data))
+    asked: dict = LOW | {"job_id": "late", "offset": 100}
 
-        def body() -> Iterator[bytes]:
-            yield data[100:]
+    def body() -> Iterator[bytes]:
+        yield data[100:]
 
-        got: list[dict] = []
-        with live.http.stream("POST", "/v1/detections", content=body(), params=asked) as answer:
-            threading.Event().wait(1.0)
-            got += map(json.loads, answer.iter_lines())
-        assert comparable(got[:-1]) == comparable(expected)
-        info = look(live, "late")
-        assert info["oldest_seq"] > 0
-        gone = live.http.get("/v1/detections/late/results", params={"seq": 0})
-        assert problem(gone) == (410, "results_gone")
-        assert gone.json()["oldest_seq"] == info["oldest_seq"]
+    got: list[dict] = []
+    with live.http.stream("POST", "/v1/detections", content=body(), params=asked) as answer:
+        threading.Event().wait(1.0)
+        got += map(json.loads, answer.iter_lines())
+    assert comparable(got[:-1]) == comparable(expected)
+    info = look(live, "late")
+    assert info["oldest_seq"] > 0
+    gone = live.http.get("/v1/detections/late/results", params={"seq": 0})
+    assert problem(gone) == (410, "results_gone")
+    assert gone.json()["oldest_seq"] == info["oldest_seq"]

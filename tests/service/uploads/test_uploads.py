@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from spikewatch.ingest.slicing.slicer import Slice
-from spikewatch.model.detector import Detector
 from spikewatch.service.inference.sources import RecordingSource
-from tests.service.support.http_client import met, problem
+from tests.service.support.clock import ManualClock
+from tests.service.support.http_client import met_metric, problem
 from tests.service.support.live import (
     FAIL,
     HEIGHT,
@@ -27,9 +27,9 @@ from tests.service.support.live import (
     comparable,
     dat_file,
     dat_stream,
-    live_service,
     upload,
 )
+from tests.service.support.shared import SharedServices
 from tests.service.support.sockets import raw, send_through_small_buffers
 from tests.service.support.uploads import as_hdf5
 from tests.service.support.waiting import until
@@ -63,18 +63,21 @@ def test_hdf5_upload_gives_the_results_of_dat(live: Live, tmp_path: Path) -> Non
 
 
 def test_upload_that_waits_for_its_file_is_not_idle(
-    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: SharedServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its client has sent everything; reading takes longer than a client may be silent."""
-    parts = RecordingSource.parts
+    parts, clock = RecordingSource.parts, ManualClock()
+    live = services(clock=clock, idle_timeout_s=60)
 
     def slow_parts(source: RecordingSource) -> Iterator[Slice | None]:
-        time.sleep(2.0)
+        (session,) = live.manager.sessions.values()
+        for _ in range(3):
+            clock.advance(50)
+            until(lambda: session.activity.idle_s == 0)
         yield from parts(source)
 
     monkeypatch.setattr(RecordingSource, "parts", slow_parts)
-    with live_service(detector, idle_timeout_s=0.5, idle_warning_s=0.2) as live:
-        windows, summary = upload(live, as_hdf5(tmp_path, 8), **LOW)
+    windows, summary = upload(live, as_hdf5(tmp_path, 8), **LOW)
     assert summary["windows"] == len(windows) == 2
 
 
@@ -137,34 +140,31 @@ def test_invalid_query_is_rejected(live: Live) -> None:
     assert problem(live.http.post("/v1/detections", params={"color": 1})) == (422, "invalid_request")
 
 
-def test_upload_beyond_size_limit_is_rejected(detector: Detector) -> None:
+def test_upload_beyond_size_limit_is_rejected(services: SharedServices) -> None:
     def endless() -> Iterator[bytes]:
         yield dat_file(1)
         for _ in range(100):
             yield b"\x00" * 4096
 
-    with live_service(detector, max_upload_bytes=50_000) as live:
-        try:
-            answer = live.http.post("/v1/detections", content=endless())
-        except httpx.TransportError:
-            pass
-        else:
-            assert "too_large" in answer.text
-        assert live.http.get("/v1/sessions").json()["sessions"] == []
+    live = services(max_upload_bytes=50_000)
+    try:
+        answer = live.http.post("/v1/detections", content=endless())
+    except httpx.TransportError:
+        pass
+    else:
+        assert "too_large" in answer.text
+    assert live.http.get("/v1/sessions").json()["sessions"] == []
 
 
-def test_disconnect_frees_session_slot(detector: Detector) -> None:
-    with live_service(detector, max_sessions=1) as live:
-        port = int(live.url.rsplit(":", 1)[1])
-        with socket.create_connection(("127.0.0.1", port)) as raw:
-            raw.sendall(b"POST /v1/detections HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n")
-            raw.sendall(dat_file(300)[:70_000])
-            while not live.http.get("/v1/sessions").json()["sessions"]:
-                pass
-        deadline = time.monotonic() + 20
-        while live.http.get("/v1/sessions").json()["sessions"] and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert upload(live, dat_file(1))[1]["windows"] == 1
+def test_disconnect_frees_session_slot(services: SharedServices) -> None:
+    live = services(max_sessions=1)
+    port = int(live.url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port)) as raw:
+        raw.sendall(b"POST /v1/detections HTTP/1.1\r\nHost: x\r\nContent-Length: 999999\r\n\r\n")
+        raw.sendall(dat_file(300)[:70_000])
+        until(lambda: bool(live.manager.sessions))
+    until(lambda: not live.manager.sessions)
+    assert upload(live, dat_file(1))[1]["windows"] == 1
 
 
 def hdf5_bytes(path: Path, **columns: object) -> bytes:
@@ -182,9 +182,9 @@ def test_failed_upload_keeps_no_frames_or_tasks(live: Live) -> None:
         time.sleep(0.3)
         yield bytes(8)
 
-    answer = live.http.post("/v1/detections", content=body(), params=FAIL)
+    answer = live.http.post("/v1/detections", content=body(), params=FAIL | {"job_id": "bad"})
     assert "time_order" in answer.text
-    job = live.registry.get(answer.headers["Location"].split("/")[-1])
+    job = live.registry.get("bad")
     failure = job._failure
     assert (failure.__traceback__, failure.__context__, failure.__cause__) == (None, None, None)
     mine = [task for task in asyncio.all_tasks(live.manager._loop) if "uploads/body" in repr(task)]
@@ -203,24 +203,26 @@ def test_errors_do_not_contain_spool_path(live: Live, tmp_path: Path, monkeypatc
     assert [p.name for p in tmp_path.iterdir()] == ["r.h5"]
 
 
-def test_upload_larger_than_spool_is_rejected(detector: Detector, tmp_path: Path) -> None:
+def test_upload_larger_than_spool_is_rejected(services: SharedServices, tmp_path: Path) -> None:
     data = hdf5_bytes(tmp_path / "r.h5", t=np.arange(5000), x=[1] * 5000, y=[1] * 5000, p=[1] * 5000)
-    with live_service(detector, max_spool_bytes=len(data) - 1) as live:
-        answer = live.http.post("/v1/detections", content=data, params={"width": 9, "height": 9})
-        assert problem(answer) == (503, "spool_full")
-        assert int(answer.headers["Retry-After"]) > 0
-        assert live.registry.spool.used_bytes == 0
-        assert live.metric('spikewatch_refused_total{code="spool_full"}') == 1
+    live = services(max_spool_bytes=len(data) - 1)
+    refused = live.rise('spikewatch_refused_total{code="spool_full"}')
+    answer = live.http.post("/v1/detections", content=data, params={"width": 9, "height": 9})
+    assert problem(answer) == (503, "spool_full")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert live.registry.spool.used_bytes == 0
+    assert refused() == 1
 
 
-def test_upload_with_unread_results_is_held_back(detector: Detector) -> None:
-    with live_service(detector, max_pending_result_bytes=2000) as live:
-        send_through_small_buffers(live)
-        data, query = dat_file(30), "hop=1&confidence=0&iou=1"
-        head = f"POST /v1/detections?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
-        with raw(live, head.encode() + data, small_buffer=True) as client:
-            until(lambda: met(live, "unread_upload") > 0)
-            received = b""
-            while b'"summary"' not in received:
-                received += client.recv(65536)
-        assert received.count(b'"seq"') == 30
+def test_upload_with_unread_results_is_held_back(services: SharedServices) -> None:
+    live = services(max_pending_result_bytes=2000)
+    unread = live.rise(met_metric("unread_upload"))
+    send_through_small_buffers(live)
+    data, query = dat_file(30), "hop=1&confidence=0&iou=1"
+    head = f"POST /v1/detections?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n"
+    with raw(live, head.encode() + data, small_buffer=True) as client:
+        until(lambda: unread() > 0)
+        received = b""
+        while b'"summary"' not in received:
+            received += client.recv(65536)
+    assert received.count(b'"seq"') == 30
