@@ -32,7 +32,7 @@ from spikewatch.service.cli.options.shared import (
     ZonesFile,
 )
 
-SUFFIXES = (".ndjson", ".json", ".csv", ".npy", ".mp4")
+SUFFIXES = (".ndjson", ".json", ".csv", ".npy", ".mp4", ".mcap")
 IMAGE_SUFFIXES = (".json", ".npy", ".png")
 
 
