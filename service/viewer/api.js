@@ -7,10 +7,14 @@
  *   missed_slices: number}} Slice
  * @typedef {{seq: number, t_start_us: number, t_end_us: number, events: number, detections: Detection[],
  *   firing_rate: number, energy_mj: {snn: number, ann: number}, latency_ms: number, dropped_windows: number,
- *   training: string, layer_rates: Record<string, number>}} Window
+ *   training: string, layer_rates: Record<string, number>, zones?: ZoneCount[]}} Window
+ * @typedef {{zone: string, entered: Record<string, number>, left: Record<string, number>,
+ *   inside: Record<string, number>, mean_dwell_s: ?number}} ZoneCount
+ * @typedef {{name: string, polygon?: ?[number, number][], line?: ?[number, number][]}} Zone corners in sensor pixels
  * @typedef {{session_id: string, stream_url: string, format: string, width: ?number, height: ?number,
  *   slice_us: number, slices: number, hop: number, confidence: number, policy: string, model: string,
- *   class_names?: string[]}} Session
+ *   class_names?: string[],
+ *   zones?: Zone[]}} Session
  * @typedef {{ticket: string, stream_url: string, watch_url: string}} Ticket
  * @typedef {{name: string, training: string, parameters: number, slice_us: number, slices: number}} Model
  */

@@ -1,7 +1,6 @@
 /** What a tile looks like: its elements, and how they say what the tile knows. */
 
-import { showCounts } from "./counts.js";
-import { clock, duration, sessionFacts, short, watts } from "./words.js";
+import { clock, sessionFacts } from "./words.js";
 
 /**
  * @typedef {import("./api.js").Detection} Detection
@@ -68,20 +67,14 @@ export class Face {
     this.part("speed").hidden = reel.mode === "follow";
   }
 
-  /**
-   * @param {Reel} reel @param {Detection[]} boxes that are shown
-   * @param {ReturnType<typeof import("./figures.js").lately>} figures
-   * @param {boolean} live whether latency is that of the service, and not of a queue
-   */
-  showFigures(reel, boxes, figures, live) {
-    showCounts(this.part("count"), reel.now ? boxes : null);
-    this.#say("latency", figures && live ? `latency ${duration(figures.latencyMs)}` : "");
-    this.#say("drops", figures ? `${figures.dropped} dropped` : "");
-    this.part("drops").classList.toggle("warn", Boolean(figures?.dropped));
-    const missed = reel.now?.slice.missed_slices;
-    this.#say("missed", missed ? `${missed} slices not shown` : "");
-    this.#say("events", figures ? `${short(figures.eventsPerS)} events/s` : "");
-    this.#say("power", figures ? `${watts(figures.snnW)}, as ANN ${watts(figures.annW)}` : "");
+  /** @param {string[]} facts @param {number} dropped windows */
+  showFacts(facts, dropped) {
+    this.#say("facts-list", facts.join(" · "));
+    this.part("facts-list").classList.toggle("warn", dropped > 0);
+  }
+
+  /** For screen readers. @param {Detection[]} boxes that are shown */
+  showNames(boxes) {
     const names = boxes.map((box) => `${box.label} ${box.confidence.toFixed(2)}`).join(", ");
     this.part("sheet").setAttribute("aria-label", `Events and boxes: ${names || "no boxes"}`);
   }

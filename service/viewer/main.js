@@ -7,10 +7,10 @@ import { heldKey } from "./key_dialog.js";
 import { listenForKeys } from "./keys.js";
 import { unlock } from "./locked_links.js";
 import { Look } from "./look.js";
-import { Measurements, PLOT_WINDOWS } from "./measurements.js";
 import { Models } from "./models.js";
 import { Recordings } from "./recordings.js";
 import { SessionList } from "./sessions.js";
+import { Panel } from "./side/panel.js";
 import { Wall } from "./wall.js";
 import { badgeText, countsOf, isUntrained, modelFacts } from "./words.js";
 
@@ -33,7 +33,7 @@ const slider = element("confidence");
 slider.value = asked.get("confidence") ?? slider.value;
 const lowest = Math.min(LOWEST_CONFIDENCE, Number(slider.value));
 const models = new Models(element("weights"), showModel);
-const measurements = new Measurements(element);
+const panel = new Panel(element);
 
 const look = new Look(element, () => wall.tiles.forEach((tile) => tile.redraw()));
 const wall = new Wall(element("wall"), Number(slider.value), look, {
@@ -43,8 +43,11 @@ const wall = new Wall(element("wall"), Number(slider.value), look, {
     showConfidence();
     say("measured", wall.selected?.name ?? "");
   },
-  onShown: (tile) => measurements.show(tile?.windows(PLOT_WINDOWS) ?? [], tile?.session ?? null),
+  onShown: (tile) => panel.show(tile),
 });
+for (const id of ["power-card", "latency-card", "network-card"]) {
+  element(id).addEventListener("toggle", () => panel.show(wall.selected));
+}
 const sessions = new SessionList(element("sessions"), wall, (text) => complain("service", text));
 const recordings = new Recordings(wall, () => ({ confidence: lowest, ...models.wanted }));
 const camera = new DemoCamera((problem) => {
@@ -126,7 +129,6 @@ function speak() {
   say("spoken", tile?.running ? `${tile.name}: ${countsOf(tile.boxes)}` : "");
 }
 
-say("plot-length", String(PLOT_WINDOWS));
 element("demo").addEventListener("click", toggleCamera);
 element("demo-large").addEventListener("click", () => element("demo").click());
 element("open").addEventListener("click", () => element("file").click());

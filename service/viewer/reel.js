@@ -70,7 +70,12 @@ export class Reel {
 
   /** Time of the moment's end since the first slice that was seen. @param {Moment} moment @returns {number} in us */
   since({ slice }) {
-    return slice.t1_us - this.#startUs;
+    return this.sinceStart(slice.t1_us);
+  }
+
+  /** @param {number} us time in the stream @returns {number} since the first slice that was seen */
+  sinceStart(us) {
+    return us - this.#startUs;
   }
 
   /** What comes next was not seen in one piece with what came before: numbers of tracks may begin anew. */

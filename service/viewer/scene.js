@@ -4,6 +4,7 @@ import { drawBoxes, inkOf, tagsOf } from "./boxes.js";
 import { freshSheet } from "./canvas.js";
 import { Pictures } from "./pictures.js";
 import { SEEN_FADES, Surface } from "./surface.js";
+import { captionOf, cornersOf, drawZone } from "./zones/drawing.js";
 import { drawTrail, trailsOf } from "./trails.js";
 
 export class Scene {
@@ -14,6 +15,7 @@ export class Scene {
   #surface = new Surface();
   #strength = 0;
   #look;
+  zones = /** @type {import("./api.js").Zone[]} */ ([]);
 
   /**
    * @param {HTMLCanvasElement} canvas @param {import("./reel.js").Reel} reel
@@ -34,6 +36,7 @@ export class Scene {
     for (const { box, points } of trailsOf(this.#reel, shown)) {
       drawTrail(sheet, points.map((point) => this.#onSheet(sheet, point)), inkOf(box));
     }
+    this.#drawZones(sheet);
     const found = (this.#reel.now?.latest?.detections ?? []).filter(shown);
     drawBoxes(sheet, found.map((box) => this.#boxOnSheet(sheet, box)).filter((box) => box.w > 0 && box.h > 0));
   }
@@ -52,6 +55,15 @@ export class Scene {
     pen.globalAlpha = this.#strength;
     pen.drawImage(canvas, x * across, y * down, w * across, h * down, 0, 0, width, height);
     pen.globalAlpha = 1;
+  }
+
+  /** @param {import("./canvas.js").Sheet} sheet */
+  #drawZones(sheet) {
+    const counts = this.#reel.now?.latest?.zones ?? [];
+    for (const zone of this.zones) {
+      const corners = cornersOf(zone).map((corner) => this.#onSheet(sheet, corner));
+      drawZone(sheet, corners, !zone.line, captionOf(zone, counts.find((count) => count.zone === zone.name)));
+    }
   }
 
   /** The slices that can still be seen, oldest first, and whether all of them are decoded. */

@@ -2,11 +2,14 @@
 
 import { redrawOnResize } from "./canvas.js";
 import { Face } from "./face.js";
-import { lately, RECENT } from "./figures.js";
 import { listenForGestures } from "./gestures.js";
 import { shortId } from "./ids.js";
+import { Pace } from "./pace.js";
 import { Reel } from "./reel.js";
 import { Scene } from "./scene.js";
+import { showCounts } from "./side/counts.js";
+import { liveFacts, recordingFacts } from "./side/facts.js";
+import { lately, RECENT } from "./side/figures.js";
 import { faster, offerSpeeds } from "./speed.js";
 import { Timeline } from "./timeline/timeline.js";
 import { View } from "./view.js";
@@ -36,6 +39,7 @@ export class Tile {
   #timeline;
   #watcher;
   #confidence = 0;
+  #pace = new Pace();
   #dirty = true;
   #timelineMs = 0;
   #handlers;
@@ -88,12 +92,21 @@ export class Tile {
 
   /** Boxes at the moment shown, above the confidence asked for. */
   get boxes() {
-    return (this.#reel.now?.latest?.detections ?? []).filter(this.#shown);
+    return (this.#reel.now?.latest?.detections ?? []).filter(this.shown);
   }
 
-  /** @param {number} count the newest results up to the moment shown */
-  windows(count) {
-    return this.#reel.windows(count);
+  get reel() {
+    return this.#reel;
+  }
+
+  /** Whether it is a recording that this page runs. */
+  get recorded() {
+    return Boolean(this.#origin.recording);
+  }
+
+  /** Of a recording's run, in times of real time; 0 as yet unknown. */
+  get speed() {
+    return this.#pace.speed;
   }
 
   /** @param {number} confidence */
@@ -137,11 +150,11 @@ export class Tile {
     if (this.ended && this.#reel.newest && this.#reel.mode !== "still") this.#stop();
     if (!moved && this.#reel.elapsedUs === before && !this.#dirty) return;
     this.#dirty = false;
-    this.#scene.draw(this.#shown);
+    this.#scene.draw(this.shown);
     if (nowMs - this.#timelineMs > TIMELINE_MS) {
       this.#timelineMs = nowMs;
       this.#tell();
-      this.#timeline.draw(this.#shown);
+      this.#timeline.draw(this.shown);
       this.#handlers.onShown(this);
     }
   }
@@ -186,7 +199,8 @@ export class Tile {
     this.redraw();
   }
 
-  #shown = (/** @type {import("./api.js").Detection} */ box) => box.confidence >= this.#confidence;
+  /** Whether a box has the confidence asked for. */
+  shown = (/** @type {import("./api.js").Detection} */ box) => box.confidence >= this.#confidence;
 
   /** @param {number} speed */
   #setSpeed(speed) {
@@ -219,6 +233,7 @@ export class Tile {
       onSession: (session) => {
         this.session = session;
         this.#reel.breakOff();
+        this.#scene.zones = session.zones ?? [];
         if (session.width && session.height) this.#resize([session.width, session.height]);
         this.#nameIt();
         this.#handlers.onSession();
@@ -227,6 +242,7 @@ export class Tile {
         this.#resize(slice.sensor);
         this.#nameIt();
         this.#reel.addSlice(slice);
+        this.#pace.add(slice, performance.now());
         this.redraw();
       },
       onWindow: (window) => {
@@ -262,7 +278,10 @@ export class Tile {
   #tell() {
     const live = !this.#origin.recording;
     this.#face.showControls(this.#reel, this.#view.zoom > 1, live && !this.ended);
-    this.#face.showFigures(this.#reel, this.boxes, lately(this.#reel.windows(RECENT), this.session), live);
+    showCounts(this.#face.part("count"), this.#reel.now ? this.boxes : null);
+    const now = lately(this.#reel.windows(RECENT), this.session);
+    this.#face.showFacts(live ? liveFacts(now, this.#reel) : recordingFacts(this), now?.dropped ?? 0);
+    this.#face.showNames(this.boxes);
   }
 
   #acts() {

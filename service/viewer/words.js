@@ -95,6 +95,9 @@ const minutes = (us) => `${Math.floor(us / MINUTE_US)}:${((us % MINUTE_US) / 1e6
 export const shortClock = (us) =>
   us < MINUTE_US ? `${Number((us / 1e6).toFixed(2))} s` : minutes(us).replace(/\.00$/, "");
 
+/** @param {number} mj millijoules */
+export const joules = (mj) => (mj < 1000 ? `${figures(mj)} mJ` : `${figures(mj / 1000)} J`);
+
 /** @param {number} rate 0 to 1 */
 export const percent = (rate) => `${(rate * 100).toFixed(1)} %`;
 

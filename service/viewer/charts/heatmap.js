@@ -1,8 +1,8 @@
 /** Firing rate by layer, in the order of the network from top to bottom, over the last windows. */
 
-import { colour, freshSheet, redrawOnResize } from "./canvas.js";
-import { drawNothing, niceCeiling } from "./plots.js";
-import { percent } from "./words.js";
+import { colour, freshSheet, redrawOnResize } from "../canvas.js";
+import { niceCeiling } from "./nice.js";
+import { percent } from "../words.js";
 
 const LEFT_PX = 60;
 const SCALE_PX = 16;
@@ -48,7 +48,7 @@ export class HeatMap {
     const sheet = freshSheet(this.#canvas);
     const layers = this.#layers;
     this.#tell();
-    if (!layers.length) return drawNothing(sheet);
+    if (!layers.length) return;
     const rates = this.#windows.map((window) => layers.map((layer) => window.layer_rates[layer] ?? 0));
     const top = niceCeiling(Math.max(...rates.flat()) * 100) / 100;
     const { pen, width, height } = sheet;

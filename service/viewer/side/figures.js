@@ -7,7 +7,7 @@ export const RECENT = 20;
  * Stream time that a window's events and energy belong to. Windows may overlap (a hop shorter than they are),
  * have gaps where slices were dropped, or be cut short by a flush.
  *
- * @param {import("./api.js").Window} window @param {?import("./api.js").Session} session
+ * @param {import("../api.js").Window} window @param {?import("../api.js").Session} session
  */
 export function secondsOfWork(window, session) {
   const span = window.t_end_us - window.t_start_us;
@@ -17,7 +17,7 @@ export function secondsOfWork(window, session) {
 /**
  * Power in watts if the session ran for ever as in this window: mJ over s are mW.
  *
- * @param {import("./api.js").Window} window @param {?import("./api.js").Session} session
+ * @param {import("../api.js").Window} window @param {?import("../api.js").Session} session
  */
 export function power(window, session) {
   const spanS = secondsOfWork(window, session);
@@ -25,7 +25,7 @@ export function power(window, session) {
 }
 
 /**
- * @param {import("./api.js").Window[]} windows oldest first @param {?import("./api.js").Session} session
+ * @param {import("../api.js").Window[]} windows oldest first @param {?import("../api.js").Session} session
  * @returns {?{eventsPerS: number, latencyMs: number, slowestMs: number, dropped: number, snnW: number, annW: number,
  *   firingRate: number}} over the last windows
  */

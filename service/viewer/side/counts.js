@@ -1,9 +1,9 @@
 /** How many boxes of each class there are, each class with its colour. */
 
-import { inkOf } from "./boxes.js";
-import { countsOf } from "./words.js";
+import { inkOf } from "../boxes.js";
+import { countsOf } from "../words.js";
 
-/** @param {HTMLElement} root @param {?import("./api.js").Detection[]} found null: nothing to say yet */
+/** @param {HTMLElement} root @param {?import("../api.js").Detection[]} found null: nothing to say yet */
 export function showCounts(root, found) {
   const text = found ? countsOf(found) : "";
   if (root.textContent === text) return;
