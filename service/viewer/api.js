@@ -51,6 +51,13 @@ export const openSession = (wanted) =>
     body: JSON.stringify(wanted),
   });
 
+/** As the page goes away: nobody waits for the answer. @param {string} id of a session */
+export function endSession(id) {
+  const key = heldKey();
+  const headers = key ? { "x-api-key": key } : {};
+  fetch(new URL(`v1/sessions/${encodeURIComponent(id)}`, ROOT), { method: "DELETE", keepalive: true, headers }).catch(() => {});
+}
+
 /**
  * Run a recording; fulfilled once all of it has been run.
  *

@@ -30,6 +30,9 @@ export function colour(name) {
   return value;
 }
 
+/** The page has others now. */
+export const forgetColours = () => colours.clear();
+
 /** @param {HTMLCanvasElement} canvas @param {() => void} draw called whenever the canvas changes its size */
 export function redrawOnResize(canvas, draw) {
   const observer = new ResizeObserver(draw);

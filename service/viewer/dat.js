@@ -44,6 +44,18 @@ export class DatRecording {
     return next;
   }
 
+  /**
+   * @param {number} offset where to begin; 0 begins before the header
+   * @param {number} end
+   * @returns {Generator<{x: number, y: number, on: boolean}>}
+   */
+  *events(offset, end) {
+    for (let next = Math.max(offset, this.#bodyStart); next < end; next += RECORD_BYTES) {
+      const address = this.#view.getUint32(next + 4, true);
+      yield { x: address & 0x3fff, y: (address >> 14) & 0x3fff, on: ((address >> 28) & 1) === 1 };
+    }
+  }
+
   /** @param {number} offset */
   endsAt(offset) {
     return offset + RECORD_BYTES > this.bytes.length;

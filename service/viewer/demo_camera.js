@@ -1,6 +1,6 @@
 /** Plays the bundled recording into a session of its own, in real time and for ever, as a camera would. */
 
-import { getBytes, openSession, socketUrl } from "./api.js";
+import { endSession, getBytes, openSession, socketUrl } from "./api.js";
 import { DatRecording } from "./dat.js";
 import { ending } from "./words.js";
 
@@ -16,6 +16,7 @@ export class DemoCamera {
   #startMs = 0;
   #tickMs = 0;
   #stopping = false;
+  #sessionId = "";
   #onEnd;
 
   /** @param {(problem: string) => void} onEnd receives the reason, "" if the camera was stopped */
@@ -34,7 +35,8 @@ export class DemoCamera {
   async start(options) {
     this.#recording ??= new DatRecording(await getBytes("/viewer/demo.dat"));
     const { width, height } = this.#recording;
-    const session = await openSession({ format: "dat", policy: "drop_oldest", width, height, ...options });
+    const session = await openSession({ format: "dat", width, height, ...options });
+    this.#sessionId = session.session_id;
     this.#connect(await socketUrl(session.session_id, "stream"));
     return session;
   }
@@ -44,6 +46,13 @@ export class DemoCamera {
     this.#stopping = true;
     clearInterval(this.#timer);
     if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send("close");
+  }
+
+  /** The page goes away: end the session now, by a request that outlives the page where no stream is open yet. */
+  end() {
+    if (!this.running) return;
+    if (this.#socket?.readyState !== WebSocket.OPEN) endSession(this.#sessionId);
+    this.stop();
   }
 
   /** @param {string} url of the session's stream */

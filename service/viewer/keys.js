@@ -1,5 +1,7 @@
 /** Keys for the selected session. Where text or a slider has the focus they keep their own meaning. */
 
+import { toggleFullScreen } from "./export/ways_out.js";
+
 /** @type {Record<string, (tile: import("./tile.js").Tile) => void>} */
 const ACTS = {
   " ": (tile) => tile.toggle(),
@@ -11,6 +13,7 @@ const ACTS = {
   "<": (tile) => tile.hasten(-1),
   ">": (tile) => tile.hasten(1),
   l: (tile) => tile.follow(),
+  f: (tile) => toggleFullScreen(tile.root),
   "+": (tile) => tile.zoom(1),
   "=": (tile) => tile.zoom(1),
   "-": (tile) => tile.zoom(-1),

@@ -9,9 +9,14 @@ import { unlock } from "./locked_links.js";
 import { Look } from "./look.js";
 import { Models } from "./models.js";
 import { Recordings } from "./recordings.js";
+import { refuse } from "./refusals.js";
 import { SessionList } from "./sessions.js";
+import { Settings } from "./settings.js";
 import { Panel } from "./side/panel.js";
+import { listenForTheme } from "./theme.js";
+import { Thumbnail } from "./thumbnail.js";
 import { Wall } from "./wall.js";
+import { ZoneEditor } from "./zones/editor.js";
 import { badgeText, countsOf, isUntrained, modelFacts } from "./words.js";
 
 const MODEL_RETRY_MS = 3000;
@@ -32,6 +37,7 @@ const problems = new Map();
 const slider = element("confidence");
 slider.value = asked.get("confidence") ?? slider.value;
 const lowest = Math.min(LOWEST_CONFIDENCE, Number(slider.value));
+const settings = new Settings(element);
 const models = new Models(element("weights"), showModel);
 const panel = new Panel(element);
 
@@ -44,12 +50,20 @@ const wall = new Wall(element("wall"), Number(slider.value), look, {
     say("measured", wall.selected?.name ?? "");
   },
   onShown: (tile) => panel.show(tile),
+  onClick: (place) => zones.click(place),
+  drafts: () => zones.drafts,
 });
 for (const id of ["power-card", "latency-card", "network-card"]) {
   element(id).addEventListener("toggle", () => panel.show(wall.selected));
 }
+const zones = new ZoneEditor(element, () => {
+  document.body.classList.toggle("editing", element("zone-editor").open);
+  wall?.tiles.forEach((tile) => tile.redraw());
+});
 const sessions = new SessionList(element("sessions"), wall, (text) => complain("service", text));
-const recordings = new Recordings(wall, () => ({ confidence: lowest, ...models.wanted }));
+const recordings = new Recordings(wall, () => ({ confidence: lowest, ...settings.wanted, ...models.wanted }), (name, problem) =>
+  refuse(element("refusals"), name, problem),
+);
 const camera = new DemoCamera((problem) => {
   complain("camera", problem && `Demo camera stopped: ${problem}.`);
   showCamera();
@@ -75,7 +89,9 @@ async function toggleCamera() {
   complain("camera", "");
   say("demo", "Starting…");
   try {
-    const session = await camera.start({ confidence: lowest, hop: 1, track: true, ...models.wanted });
+    const session = await camera.start({
+      confidence: lowest, track: true, zones: zones.zones, ...settings.wanted, ...settings.live, ...models.wanted,
+    });
     wall.add(session.session_id, { name: "Demo camera" });
   } catch (error) {
     complain("camera", `Demo camera: ${/** @type {Error} */ (error).message}`);
@@ -138,11 +154,16 @@ slider.addEventListener("input", () => {
 });
 listenForFiles(element("drop-sign"), element("file"), (files) => recordings.run(files));
 listenForKeys(wall);
+listenForTheme(element("theme"), () => {
+  wall.tiles.forEach((tile) => tile.redraw(true));
+  panel.show(wall.selected);
+});
 unlock(element("metrics"), (problem) => complain("metrics", problem));
-addEventListener("pagehide", () => camera.running && camera.stop());
+addEventListener("pagehide", () => camera.end());
 setInterval(speak, SPEAK_MS);
 showConfidence();
 showCommands();
 await loadModels(); // asks for a key, where one is needed
 for (const id of asked.getAll("session")) wall.add(id);
 sessions.poll();
+if (!wall.tiles.length) new Thumbnail(element("thumbnail")).start().catch(() => {}); // the page works without it

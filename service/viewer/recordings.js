@@ -10,12 +10,17 @@ const AT_ONCE = 4;
 export class Recordings {
   #wall;
   #choices;
+  #onRefused;
   #running = /** @type {Map<import("./tile.js").Tile, AbortController>} */ (new Map());
   #uploading = 0;
   #waiting = /** @type {(() => void)[]} */ ([]);
 
-  /** @param {import("./wall.js").Wall} wall @param {() => object} choices for the next upload, such as `confidence` */
-  constructor(wall, choices) {
+  /**
+   * @param {import("./wall.js").Wall} wall @param {() => object} choices for the next upload, such as `confidence`
+   * @param {(name: string, problem: string) => void} onRefused receives files of which nothing could be run
+   */
+  constructor(wall, choices, onRefused) {
+    this.#onRefused = onRefused;
     this.#wall = wall;
     this.#choices = choices;
   }
@@ -36,7 +41,7 @@ export class Recordings {
     const tile = this.#wall.add(id, { name: file.name, recording: true });
     const control = new AbortController();
     this.#running.set(tile, control);
-    const wanted = { watched_as: id, hop: 1, track: true, ...this.#choices(), ...size };
+    const wanted = { watched_as: id, track: true, ...this.#choices(), ...size };
     await this.#turn();
     try {
       await runRecording(file, wanted, control.signal);
@@ -64,10 +69,14 @@ export class Recordings {
   /** @param {File} file @param {import("./tile.js").Tile} tile @param {import("./api.js").Problem} problem */
   async #fail(file, tile, problem) {
     tile.fail(problem.message);
-    if (problem.code !== "bad_geometry" || !/does not name its sensor size/.test(problem.message)) return;
-    const size = await askSize(file.name);
-    if (!size) return;
+    const nameless = problem.code === "bad_geometry" && /does not name its sensor size/.test(problem.message);
+    const size = nameless && (await askSize(file.name));
+    if (tile.reel.now) return;
     this.#wall.remove(tile);
-    this.#run(file, size);
+    if (size) this.#run(file, size);
+    else this.#onRefused(file.name, withoutName(problem.message, file.name));
   }
 }
+
+/** @param {string} problem @param {string} name that the problem may begin with */
+const withoutName = (problem, name) => (problem.startsWith(`${name}: `) ? problem.slice(name.length + 2) : problem);

@@ -29,14 +29,17 @@ export class Scene {
     this.#pictures = new Pictures(onReady);
   }
 
-  /** @param {(box: import("./api.js").Detection) => boolean} shown which boxes are drawn */
-  draw(shown) {
+  /**
+   * @param {(box: import("./api.js").Detection) => boolean} shown which boxes are drawn
+   * @param {import("./api.js").Zone[]} drafts zones that are being drawn by hand
+   */
+  draw(shown, drafts) {
     const sheet = freshSheet(this.#canvas);
     this.#drawEvents(sheet);
     for (const { box, points } of trailsOf(this.#reel, shown)) {
       drawTrail(sheet, points.map((point) => this.#onSheet(sheet, point)), inkOf(box));
     }
-    this.#drawZones(sheet);
+    this.#drawZones(sheet, drafts);
     const found = (this.#reel.now?.latest?.detections ?? []).filter(shown);
     drawBoxes(sheet, found.map((box) => this.#boxOnSheet(sheet, box)).filter((box) => box.w > 0 && box.h > 0));
   }
@@ -57,10 +60,10 @@ export class Scene {
     pen.globalAlpha = 1;
   }
 
-  /** @param {import("./canvas.js").Sheet} sheet */
-  #drawZones(sheet) {
+  /** @param {import("./canvas.js").Sheet} sheet @param {import("./api.js").Zone[]} drafts */
+  #drawZones(sheet, drafts) {
     const counts = this.#reel.now?.latest?.zones ?? [];
-    for (const zone of this.zones) {
+    for (const zone of [...this.zones, ...drafts]) {
       const corners = cornersOf(zone).map((corner) => this.#onSheet(sheet, corner));
       drawZone(sheet, corners, !zone.line, captionOf(zone, counts.find((count) => count.zone === zone.name)));
     }

@@ -1,6 +1,7 @@
 /** One session on the wall: its picture, timeline, controls and figures. */
 
 import { redrawOnResize } from "./canvas.js";
+import { WaysOut } from "./export/ways_out.js";
 import { Face } from "./face.js";
 import { listenForGestures } from "./gestures.js";
 import { shortId } from "./ids.js";
@@ -23,7 +24,8 @@ const LEAST_MOMENTS = { live: 200, recording: 40 };
 
 /**
  * @typedef {{onSelect: (tile: Tile) => void, onClose: (tile: Tile) => void, onShown: (tile: Tile) => void,
- *   onSession: () => void}} Handlers
+ *   onSession: () => void, onEnd: (tile: Tile) => void,
+ *   onClick: (tile: Tile, place: [number, number]) => void, drafts: (tile: Tile) => import("./api.js").Zone[]}} Handlers
  * @typedef {{name?: string, recording?: boolean}} Origin what this page knows of a session that it runs itself
  */
 
@@ -40,6 +42,7 @@ export class Tile {
   #watcher;
   #confidence = 0;
   #pace = new Pace();
+  #out;
   #dirty = true;
   #timelineMs = 0;
   #handlers;
@@ -65,9 +68,11 @@ export class Tile {
       (number) => this.#seek(number),
     );
     listenForGestures(sheet, this.#view, () => this.redraw());
+    sheet.addEventListener("click", ({ offsetX, offsetY }) => handlers.onClick(this, this.#view.placeAt(offsetX / sheet.clientWidth, offsetY / sheet.clientHeight)));
     redrawOnResize(sheet, () => this.redraw());
     this.#watcher = new Watcher(id, this.#handlersOfWatcher(), origin.recording);
     this.#nameIt();
+    this.#out = new WaysOut(this, (name) => this.#face.part(name));
   }
 
   get id() {
@@ -150,13 +155,21 @@ export class Tile {
     if (this.ended && this.#reel.newest && this.#reel.mode !== "still") this.#stop();
     if (!moved && this.#reel.elapsedUs === before && !this.#dirty) return;
     this.#dirty = false;
-    this.#scene.draw(this.shown);
+    this.#scene.draw(this.shown, this.#handlers.drafts(this));
     if (nowMs - this.#timelineMs > TIMELINE_MS) {
       this.#timelineMs = nowMs;
       this.#tell();
       this.#timeline.draw(this.shown);
       this.#handlers.onShown(this);
     }
+  }
+
+  /** Live sessions go on as they are. */
+  playFromStart() {
+    if (!this.ended) return;
+    this.#reel.seek(this.#reel.first);
+    this.#reel.mode = "play";
+    this.redraw(true);
   }
 
   toggle() {
@@ -211,6 +224,7 @@ export class Tile {
   /** There is no more to play. */
   #stop() {
     this.#reel.mode = "still";
+    this.#out.finish();
     this.redraw(true);
   }
 
@@ -259,6 +273,7 @@ export class Tile {
     this.state = state;
     if (returns && !this.ended && this.#reel.newest) this.#reel.mode = "follow";
     const own = this.#origin.recording && { live: "running", closed: detail === "client" && "finished" }[state];
+    if (this.ended) this.#handlers.onEnd(this);
     this.#face.setState(state, own || stateText(state, detail));
     this.redraw(true);
   }

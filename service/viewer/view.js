@@ -33,6 +33,12 @@ export class View {
     return (width / this.#sensor[0]) * this.zoom;
   }
 
+  /** @param {number} u @param {number} v shares of the sheet @returns {[number, number]} in sensor pixels */
+  placeAt(u, v) {
+    const { x, y, w, h } = this.seen;
+    return [x + u * w, y + v * h];
+  }
+
   /**
    * @param {number} factor
    * @param {[number, number]} [still] the place that does not move, as shares of the sheet

@@ -15,19 +15,24 @@ export class Wall {
   #unwanted = /** @type {Set<string>} */ (new Set());
   #onChange;
   #onShown;
+  #onClick;
+  #drafts;
   #tickMs = performance.now();
 
   /**
    * @param {HTMLElement} root @param {number} confidence @param {import("./look.js").Look} look
-   * @param {{onChange: () => void, onShown: (tile: ?Tile) => void}} handlers called when tiles come, go or are
-   *   selected; when the selected one shows another moment
+   * @param {{onChange: () => void, onShown: (tile: ?Tile) => void, onClick: (place: [number, number]) => void,
+   *   drafts: () => import("./api.js").Zone[]}} handlers called when tiles come, go or are selected; when the selected one
+   *   shows another moment or is clicked, in sensor pixels; `drafts` are zones to draw over the selected one
    */
-  constructor(root, confidence, look, { onChange, onShown }) {
+  constructor(root, confidence, look, { onChange, onShown, onClick, drafts }) {
     this.#root = root;
     this.#confidence = confidence;
     this.#look = look;
     this.#onChange = onChange;
     this.#onShown = onShown;
+    this.#onClick = onClick;
+    this.#drafts = drafts;
     requestAnimationFrame((nowMs) => this.#tick(nowMs));
   }
 
@@ -50,11 +55,16 @@ export class Wall {
       onSelect: (chosen) => this.select(chosen),
       onClose: (closed) => this.remove(closed),
       onSession: () => this.#onChange(),
+      onClick: (clicked, place) => clicked === this.#selected && this.#onClick(place),
+      drafts: (drawn) => (drawn === this.#selected ? this.#drafts() : []),
+      onEnd: (ended) => this.#putLast(ended),
       onShown: (shown) => shown === this.#selected && this.#onShown(shown),
     });
     this.#unwanted.delete(ownPart(id));
-    this.#tiles.push(tile);
-    this.#root.append(tile.root);
+    const behind = origin.recording ? -1 : this.#tiles.findIndex((other) => other.ended || other.recorded);
+    const place = behind < 0 ? this.#tiles.length : behind;
+    this.#root.insertBefore(tile.root, this.#tiles[place]?.root ?? null);
+    this.#tiles.splice(place, 0, tile);
     this.#changed();
     if (!this.#selected || origin.name) this.select(tile);
     return tile;
@@ -76,6 +86,16 @@ export class Wall {
       }
       this.add(id);
     }
+  }
+
+  /** Live sessions come first. @param {Tile} tile that has ended */
+  #putLast(tile) {
+    const after = this.#tiles.slice(this.#tiles.indexOf(tile) + 1);
+    if (tile.recorded || after.every((other) => other.ended)) return;
+    const focused = /** @type {?HTMLElement} */ (tile.root.contains(document.activeElement) ? document.activeElement : null);
+    this.#tiles = [...this.#tiles.filter((other) => other !== tile), tile];
+    this.#root.append(tile.root);
+    focused?.focus();
   }
 
   /** Taken off while it runs it stays off, else it comes back with its session. @param {Tile} tile */

@@ -71,6 +71,12 @@ export function short(value) {
   return figures(value / scale) + unit;
 }
 
+/** @param {number} value a whole number */
+export const whole = (value) => (value >= 1e4 ? short(value) : String(value));
+
+/** @param {number} speed in times of real time */
+export const times = (speed) => `${Number(speed.toPrecision(2))}×`;
+
 /** @param {number} value with three figures or all before the point */
 export const figures = (value) => (value === 0 ? "0" : value >= 100 ? value.toFixed(0) : value.toPrecision(3));
 

@@ -59,6 +59,7 @@ def test_sessions_are_shown_as_they_come_and_go(page: Page, tmp_path: Path) -> N
         )
         assert f"{url}/v1/sessions" in text(page, "#curl")
         assert "1 slice of 50 ms a window" in text(page, "#model-facts")
+        page.wait(f"{COLOURS_ON}('#thumbnail') > 10", LIMIT_S)
 
         with httpx.Client(base_url=url, trust_env=False) as client:
             session_id = client.post("/v1/sessions", json={"width": 64, "height": 48}).json()["session_id"]
@@ -197,17 +198,19 @@ def test_recordings_side_by_side_and_what_goes_wrong(page: Page, service: str, t
     damaged = tmp_path / "damaged.raw"
     damaged.write_bytes(np.arange(4096, dtype="u1").tobytes())
     page.drop([STREET, nameless, damaged])
-    page.wait("document.querySelectorAll('.tile').length == 3", LIMIT_S)
-    wait_for_text(page, ".tile:nth-child(3) .status", "which is no known format")
+    wait_for_text(page, "#refusals li", "^damaged.raw .*which is no known format")
     page.wait("document.getElementById('size').open", LIMIT_S)
     assert text(page, "#size-name") == "nameless_td.dat"
     page.evaluate("document.getElementById('size-width').value = 304")
     page.evaluate("document.getElementById('size-height').value = 240")
     click(page, "dialog button[value=run]")
-    for tile in (1, 3):
+    page.wait("document.querySelectorAll('.tile').length == 2", LIMIT_S)
+    for tile in (1, 2):
         wait_for_text(page, f".tile:nth-child({tile}) .status", "finished")
         wait_for_text(page, f".tile:nth-child({tile}) .count", "car|pedestrian")
-    assert text(page, ".tile:nth-child(3) .kind") == "DAT 304 × 240"
+    assert text(page, ".tile:nth-child(2) .kind") == "DAT 304 × 240"
+    click(page, "#refusals button")
+    assert page.evaluate("document.getElementById('refusals').hidden")
 
 
 def test_a_recording_taken_off_the_wall_is_broken_off(page: Page, service: str, recordings: Path) -> None:

@@ -109,11 +109,11 @@ def test_weights_are_chosen_where_there_are_several(page: Page, service: str, tm
         assert "boxes mean nothing" in text(page, "#badge")
         assert "--weights untrained" in text(page, "#curl")
         click(page, "#demo")
-        wait_for_text(page, ".tile:nth-child(2) .name", "Demo camera")
+        wait_for_text(page, ".tile:nth-child(1) .name", "Demo camera")
         page.drop([STREET])
-        for tile in (2, 3):
-            wait_for_text(page, f".tile:nth-child({tile}) .session-weights", "^untrained$")
         for tile in (1, 3):
+            wait_for_text(page, f".tile:nth-child({tile}) .session-weights", "^untrained$")
+        for tile in (2, 3):
             page.wait(
                 f"/finished/.test(document.querySelector('.tile:nth-child({tile}) .status').textContent)", 60
             )

@@ -6,7 +6,9 @@ import { countsOf } from "../words.js";
 /** @param {HTMLElement} root @param {?import("../api.js").Detection[]} found null: nothing to say yet */
 export function showCounts(root, found) {
   const text = found ? countsOf(found) : "";
-  if (root.textContent === text) return;
+  const inks = (found ?? []).map(inkOf).join();
+  if (root.textContent === text && root.dataset.inks === inks) return;
+  root.dataset.inks = inks;
   const labels = [...new Set((found ?? []).map((box) => box.label))].sort();
   const parts = text.split(", ").map((part, i) => {
     const box = found?.find(({ label }) => label === labels[i]);

@@ -1,6 +1,6 @@
 /** The line below a tile: what matters of a live session, and of a recording. */
 
-import { duration, figures, joules, short, watts } from "../words.js";
+import { duration, joules, short, times, watts, whole } from "../words.js";
 import { runOf } from "./run.js";
 
 /**
@@ -24,8 +24,8 @@ export function recordingFacts({ reel, shown, speed }) {
   const run = runOf(reel, shown);
   if (!run) return [];
   return [
-    ...(speed ? [`${figures(speed)} × real time`] : []),
-    `${short(run.boxes)} boxes, ${short(run.objects)} objects in all`,
+    ...(speed ? [`${times(speed)} real time`] : []),
+    `${whole(run.boxes)} boxes, ${whole(run.objects)} objects in all`,
     `${joules(run.snnMj)}, as ANN ${joules(run.annMj)}`,
   ];
 }

@@ -1,6 +1,6 @@
 /** The figures that matter: of a recording those of the whole run, of a live session how well it keeps up. */
 
-import { duration, figures, joules, short } from "../words.js";
+import { duration, joules, short, times, whole } from "../words.js";
 import { runOf } from "./run.js";
 
 /**
@@ -14,9 +14,9 @@ function ofRecording(tile, now) {
   const run = runOf(tile.reel, tile.shown);
   if (!run) return [];
   return [
-    { cells: ["Speed", tile.speed ? `${figures(tile.speed)} × real time` : "–"] },
-    { cells: ["Boxes", short(run.boxes)] },
-    { cells: ["Objects", short(run.objects)] },
+    { cells: ["Speed", tile.speed ? `${times(tile.speed)} real time` : "–"] },
+    { cells: ["Boxes", whole(run.boxes)] },
+    { cells: ["Objects", whole(run.objects)] },
     { cells: ["Energy of the run", joules(run.snnMj)] },
     { cells: ["Without spikes", joules(run.annMj)] },
     { cells: ["Events", now ? `${short(now.eventsPerS)} /s` : "–"] },
