@@ -1,9 +1,10 @@
-"""Recordings that come through a pipe: standard input, named pipes and devices. They are opened once."""
+"""Recordings read in blocks, from files or through pipes: standard input, named pipes and devices."""
 
 import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,3 +45,59 @@ def copy_to_temporary_file(head: bytes, pipe: BinaryIO) -> Path:
             path.unlink()
             raise
     return path
+
+
+class BlockReader:
+    """Blocks of bytes of a file, any number of times, or of a pipe, once.
+
+    Args:
+        file: closed by `close`.
+        length: bytes of the file; None for a pipe.
+        start: where the blocks of a file begin.
+        head: bytes that were read from the pipe and come first.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        file: BinaryIO,
+        length: int | None,
+        block_bytes: int,
+        start: int = 0,
+        head: bytes = b"",
+    ) -> None:
+        self._path, self._file, self._length, self._block_bytes = path, file, length, block_bytes
+        self._start, self._head = start, head
+        self._was_read = False
+        self._position = 0
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the bytes. Raises FormatError the second time for a pipe."""
+        return self._file_blocks() if self._length is not None else self._pipe_blocks()
+
+    def progress(self) -> float:
+        """Return the share that has been read, 0 to 1; 0 for a pipe."""
+        return min(1.0, self._position / self._length) if self._length else 0.0
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _file_blocks(self) -> Iterator[bytes]:
+        position = self._start
+        while True:
+            self._file.seek(position)  # another iterator may have moved it
+            data = self._file.read(self._block_bytes)
+            if not data:
+                return
+            position += len(data)
+            self._position = position
+            yield data
+
+    def _pipe_blocks(self) -> Iterator[bytes]:
+        if self._was_read:
+            raise FormatError(f"{self._path} is a pipe, which can be read only once; pass a file")
+        self._was_read = True
+        yield self._head
+        while data := self._file.read1(self._block_bytes):  # type: ignore[attr-defined]
+            yield data

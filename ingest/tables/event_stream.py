@@ -17,6 +17,7 @@ from spikewatch.ingest.columns import EventColumns
 from spikewatch.ingest.errors import FormatError, TruncatedError
 from spikewatch.ingest.events import DecodeStats, Events, empty_events
 from spikewatch.ingest.formats.sensor_size import SensorSize
+from spikewatch.ingest.pipe import BlockReader
 from spikewatch.ingest.table_options import TableOptions
 
 EVENT_STREAM_MAGIC = b"Event Stream"
@@ -55,16 +56,14 @@ class EventStreamTable:
             raise FormatError(f"{path} is an event stream of {name} events; expected DVS or ATIS events")
         self.format = "es"
         self.sensor_size: SensorSize = (width, height)
-        self._path, self._file, self._length = path, file, length
-        self._head, self._height, self._is_atis = head, height, kind == _ATIS
-        self._was_read = False
-        self._position = 0
+        self._height, self._is_atis = height, kind == _ATIS
+        self._reader = BlockReader(path, file, length, _CHUNK_BYTES, HEADER_BYTES, head[HEADER_BYTES:])
 
     def blocks(self, stats: DecodeStats) -> Iterator[EventColumns]:
         """See `Table.blocks`."""
         state = np.zeros(1, np.int64)
         rest = b""
-        for data in self._chunks():
+        for data in self._reader.blocks():
             data = rest + data
             events = empty_events(len(data) // _EVENT_BYTES)
             counts = np.zeros(2, np.int64)
@@ -80,30 +79,11 @@ class EventStreamTable:
 
     def progress(self) -> float:
         """See `Table.progress`."""
-        return min(1.0, self._position / self._length) if self._length else 0.0
+        return self._reader.progress()
 
     def close(self) -> None:
         """See `Table.close`."""
-        self._file.close()
-
-    def _chunks(self) -> Iterator[bytes]:
-        if self._length is None:
-            if self._was_read:
-                raise FormatError(f"{self._path} is a pipe, which can be read only once; pass a file")
-            self._was_read = True
-            yield self._head[HEADER_BYTES:]
-            while data := self._file.read1(_CHUNK_BYTES):  # type: ignore[attr-defined]
-                yield data
-            return
-        position = HEADER_BYTES
-        while True:
-            self._file.seek(position)  # another iterator may have moved it
-            data = self._file.read(_CHUNK_BYTES)
-            if not data:
-                return
-            position += len(data)
-            self._position = position
-            yield data
+        self._reader.close()
 
 
 @numba.njit(nogil=True, cache=True)
