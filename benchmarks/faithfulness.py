@@ -37,7 +37,7 @@ def load_frames(path: Path, detector: Detector, slices: int) -> Iterator[Tensor]
         source = RecordingSource(recording, spec.slice_us, spec.representation)
         box = Letterbox.fit(*recording.sensor_size(), spec)
         for _, part in zip(range(slices), source.slices(), strict=False):
-            yield preprocess(part.frame, box, spec)[None]
+            yield torch.from_numpy(preprocess(part.frame, box, spec))[None]
 
 
 @contextmanager

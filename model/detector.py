@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from spikewatch.model.decode import average_logits, decode
+from spikewatch.model.array_detector import ArrayOutput, Floats, Levels
 from spikewatch.model.detections import Detections
 from spikewatch.model.errors import ConfigError, StateError
-from spikewatch.model.letterbox import Letterbox
 from spikewatch.model.network.base import HeadLogits, Network
+from spikewatch.model.network.digest import digest_tensors
 from spikewatch.model.network.exact_step import CountingStep
 from spikewatch.model.network.layer import Layer
 from spikewatch.model.network.shapes import trace_shapes
 from spikewatch.model.network.state import StateBank, StateShapes, init_state
 from spikewatch.model.network.step import State, StepContext
-from spikewatch.model.nms import nms
+from spikewatch.model.postprocess import find_boxes
 from spikewatch.model.runtime.build import build_runtime
 from spikewatch.model.runtime.compiled.options import CompileOptions
 from spikewatch.model.runtime.ilif_cpu import MEMBRANE_TYPES
@@ -223,10 +223,30 @@ class Detector:
             confidence: boxes at or below this confidence are dropped.
             iou: of two boxes of a class that overlap more than this, the less confident is dropped.
         """
-        width, height = sensor_size
-        corners, scores = decode(average_logits(logits), self.network.config.head)
-        anchor, class_id = nms(corners[0].T.cpu().numpy(), scores[0].T.cpu().numpy(), confidence, iou)
-        letterbox = Letterbox.fit(width, height, self.spec)
-        kept = torch.from_numpy(anchor)
-        xywh = letterbox.boxes_to_sensor(corners[0].T.cpu()[kept], width, height)
-        return Detections(xywh, scores[0].T.cpu().numpy()[anchor, class_id], class_id, t_us)
+        levels = [_to_arrays(slice_) for slice_ in logits]
+        return find_boxes(levels, self.spec, sensor_size, t_us, confidence, iou)
+
+    def weights_digest(self) -> str:
+        """Return the digest of the original weights."""
+        return digest_tensors({k: t.detach().cpu().numpy() for k, t in self.network.state_dict().items()})
+
+    def step_arrays(self, frames: Floats, bank: StateBank, slots: Sequence[int]) -> ArrayOutput:
+        """Run `step_in_bank` on arrays."""
+        return _array_output(self.step_in_bank(torch.from_numpy(frames), bank, slots))
+
+    def run_window_arrays(self, frames: Floats) -> list[ArrayOutput]:
+        """Run `run_window` on arrays."""
+        return [_array_output(out) for out in self.run_window(torch.from_numpy(frames))]
+
+
+def _to_arrays(logits: HeadLogits) -> Levels:
+    p3, p4, p5 = (level.detach().cpu().numpy() for level in logits)
+    return p3, p4, p5
+
+
+def _array_output(out: StepOutput) -> ArrayOutput:
+    """Return an output as arrays, with one transfer for the counts of all layers."""
+    if not out.spikes:
+        return ArrayOutput(_to_arrays(out.logits), {})
+    counts = torch.stack(tuple(out.spikes.values())).cpu().numpy()
+    return ArrayOutput(_to_arrays(out.logits), dict(zip(out.spikes, counts, strict=True)))

@@ -24,5 +24,5 @@ def run_image(
     """
     height, width = image.shape[:2]
     letterbox = Letterbox.fit(width, height, detector.spec)
-    frame = preprocess(image.transpose(2, 0, 1), letterbox, detector.spec)
+    frame = torch.from_numpy(preprocess(image.transpose(2, 0, 1), letterbox, detector.spec))
     return detector.run_window(torch.stack([frame[None]] * slices), exact)

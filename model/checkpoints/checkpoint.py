@@ -1,6 +1,5 @@
 """Checkpoints: safetensors files with the model specification in their metadata, and untrained networks."""
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -10,18 +9,19 @@ from safetensors.torch import load, save_file
 
 from spikewatch.model.checkpoints.bundled import DEFAULT_WEIGHTS, UNTRAINED, weights_path
 from spikewatch.model.checkpoints.dyadic_init import fill_dyadic, set_dyadic_head_bias
+from spikewatch.model.checkpoints.file_format import CHECKPOINT_FORMAT, read_metadata, read_spec
 from spikewatch.model.checkpoints.tensor_checks import check_tensors
 from spikewatch.model.detector import Detector
 from spikewatch.model.errors import CheckpointError, ConfigError
 from spikewatch.model.network.base import Network
 from spikewatch.model.network.build import build_network
 from spikewatch.model.network.config import SpikeYOLOConfig
+from spikewatch.model.network.digest import digest_tensors
 from spikewatch.model.runtime.binary_spikes import to_spike_driven
 from spikewatch.model.runtime.compiled.options import CompileOptions
-from spikewatch.model.runtime.select import AUTO, select_runtime
+from spikewatch.model.runtime.names import AUTO
+from spikewatch.model.runtime.select import select_runtime
 from spikewatch.model.spec import ModelSpec
-
-CHECKPOINT_FORMAT = "spikewatch-1"
 
 
 def save_checkpoint(path: Path, network: Network, spec: ModelSpec, half: bool = False) -> None:
@@ -68,26 +68,13 @@ def read_network(path: Path) -> tuple[Network, ModelSpec]:
         raise CheckpointError(f"{path}: numbers of type {error} are not supported") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from error
-    metadata = _read_metadata(data)
-    if metadata.get("format") != CHECKPOINT_FORMAT:
-        raise CheckpointError(f"{path}: format {metadata.get('format')!r}, expected {CHECKPOINT_FORMAT!r}")
-    try:
-        spec = ModelSpec.from_json(json.loads(metadata["spec"]))
-    except (KeyError, ValueError) as error:
-        raise CheckpointError(f"{path}: {error}") from error
+    spec = read_spec(path, read_metadata(path, data))
     with torch.device("meta"):
         network = build_network(spec.config)
     expected = network.state_dict()
     check_tensors(path, tensors, expected, f"{spec.config.architecture}, scale {spec.config.scale}")
     network.load_state_dict({name: t.to(expected[name].dtype) for name, t in tensors.items()}, assign=True)
     return network, spec
-
-
-def _read_metadata(data: bytes) -> dict[str, str]:
-    """Return the metadata of the content of a safetensors file."""
-    length = int.from_bytes(data[:8], "little")
-    metadata: dict[str, str] | None = json.loads(data[8 : 8 + length]).get("__metadata__")
-    return metadata or {}
 
 
 def untrained_detector(scale: str = "t", device: torch.device | str = "cpu") -> Detector:
@@ -142,8 +129,4 @@ def load_detector(
 
 def weights_digest(network: Network) -> str:
     """Return the first 16 hex digits of the SHA-256 over all tensors, in the order of their names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(network.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
+    return digest_tensors({name: t.detach().cpu().numpy() for name, t in network.state_dict().items()})

@@ -7,11 +7,14 @@ exact count uses the true fan-out of each spike (`model.network.exact_step`).
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from spikewatch.model.detector import Detector, StepOutput
 from spikewatch.model.energy.degradation import classify_degradation
 from spikewatch.model.energy.formulas import PAPER_COSTS, Energy, OperationCosts, firing_rates, layer_energy
 from spikewatch.model.network.layer import Layer
+
+if TYPE_CHECKING:  # the detector imports torch, which commands that only name hardware do without
+    from spikewatch.model.detector import Detector, StepOutput
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +81,13 @@ class EnergyReport:
 class EnergyMeter:
     """Accumulator of spike counts over the outputs of steps run with `exact=True`, of any batch size."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, detector: "Detector") -> None:
         self._detector = detector
         self.slices = 0
         self.spikes: dict[str, int] = {}
         self._accumulations: dict[str, float] = {}
 
-    def add(self, out: StepOutput) -> None:
+    def add(self, out: "StepOutput") -> None:
         """Add the output of one step; each sample of the batch is one slice."""
         self.slices += len(out.logits[0])
         for name, count in out.spikes.items():
@@ -92,7 +95,7 @@ class EnergyMeter:
         for name, exact in out.accumulations.items():
             self._accumulations[name] = self._accumulations.get(name, 0.0) + float(exact.sum())
 
-    def add_all(self, outputs: Iterable[StepOutput]) -> None:
+    def add_all(self, outputs: "Iterable[StepOutput]") -> None:
         """Add the outputs of several steps."""
         for out in outputs:
             self.add(out)

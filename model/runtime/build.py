@@ -13,7 +13,7 @@ from spikewatch.model.runtime.compiled_tensors import CompiledTensorNetwork
 from spikewatch.model.runtime.cpu import CpuNetwork
 from spikewatch.model.runtime.cuda_graphs import CudaGraphNetwork
 from spikewatch.model.runtime.gpu import HALF, HalfPrecisionNetwork, select_fire_kernel
-from spikewatch.model.runtime.select import COMPILED
+from spikewatch.model.runtime.names import COMPILED
 
 
 @dataclass(frozen=True, slots=True)

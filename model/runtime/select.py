@@ -12,11 +12,10 @@ from spikewatch.model.runtime.compiled.layout import unsupported_reason
 from spikewatch.model.runtime.compiled.options import CompileOptions
 from spikewatch.model.runtime.cpu import PRECISIONS, is_supported
 from spikewatch.model.runtime.gpu import HALF
+from spikewatch.model.runtime.names import AUTO, COMPILED
 
 log = logging.getLogger("spikewatch.runtime")
 
-AUTO = "auto"
-COMPILED = "compiled"
 RUNTIMES = ("eager", *PRECISIONS, COMPILED, HALF)
 """Names of the runtimes; AUTO selects one of them."""
 

@@ -160,7 +160,7 @@ def _input_counts(slice_: InputSlice, letterbox: Letterbox, spec: ModelSpec) -> 
     """Return the counts of the network's input, without its border."""
     rows = slice(letterbox.top, letterbox.top + letterbox.height)
     columns = slice(letterbox.left, letterbox.left + letterbox.width)
-    frame = slice_.frame[:, rows, columns].numpy()
+    frame = slice_.frame[:, rows, columns]
     if spec.representation == "latest_polarity":
         return pack_counts(np.rint(frame[:1] * 255))
     return pack_counts(np.ceil(frame * spec.count_cap))

@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
+import numpy as np
 
-from spikewatch.model.detector import Detector, StepOutput
+from spikewatch.model.array_detector import ArrayDetector, ArrayOutput, Floats, Levels
 from spikewatch.model.energy.formulas import Energy
 from spikewatch.model.errors import StateError
-from spikewatch.model.network.base import HeadLogits
 from spikewatch.service.inference.window import InputSlice, WindowBuilder, WindowOptions, WindowResult
 
 log = logging.getLogger("spikewatch.engine")
@@ -23,7 +22,7 @@ class SequenceState:
     """The computing side of one session: its slot in the bank and the window it is filling."""
 
     def __init__(
-        self, slot: int, detector: Detector, sensor_size: tuple[int, int], options: WindowOptions
+        self, slot: int, detector: ArrayDetector, sensor_size: tuple[int, int], options: WindowOptions
     ) -> None:
         self.slot = slot
         self.sensor_size = sensor_size
@@ -63,20 +62,20 @@ class BatchResult:
     duration_s: float
 
 
-StepResults = list[tuple[int, InputSlice, StepOutput, int]]
+StepResults = list[tuple[int, InputSlice, ArrayOutput, int]]
 """Slices that were run: position in the batch, slice, output of the network, row in that output."""
 
 
 class Engine:
     """Runs slices. Not thread-safe: one thread owns it."""
 
-    def __init__(self, detector: Detector, slots: int) -> None:
+    def __init__(self, detector: ArrayDetector, slots: int) -> None:
         self.detector = detector
         self.bank = detector.create_bank(slots)
         self.on_flush: Callable[[BatchResult], None] = lambda _result: None
         """Called with the slices that a flush runs outside of any batch."""
         self._stateful = detector.spec.time_order == "oldest_first"
-        self._blank_window: tuple[torch.Tensor, list[StepOutput]] | None = None
+        self._blank_window: tuple[Floats, list[ArrayOutput]] | None = None
         """Frame of a slice without events, and the outputs of the latest window of such slices."""
 
     def run(self, batch: Sequence[tuple[SequenceState, InputSlice]]) -> BatchResult:
@@ -92,7 +91,7 @@ class Engine:
     def _run_stateful(self, batch: Sequence[tuple[SequenceState, InputSlice]]) -> StepResults:
         """Run one step of the batch; membranes carry over from slice to slice."""
         slots = [sequence.slot for sequence, _ in batch]
-        out = self.detector.step_in_bank(torch.stack([slice_.frame for _, slice_ in batch]), self.bank, slots)
+        out = self.detector.step_arrays(np.stack([slice_.frame for _, slice_ in batch]), self.bank, slots)
         return [(i, slice_, out, i) for i, (_, slice_) in enumerate(batch)]
 
     def _run_windows(self, batch: Sequence[tuple[SequenceState, InputSlice]]) -> StepResults:
@@ -117,21 +116,21 @@ class Engine:
             else:
                 steps += [(i, slices[t], out, 0) for t, out in enumerate(self._run_blank_window(slices))]
         if others:
-            frames = torch.stack(
-                [torch.stack([slice_.frame for slice_ in slices]) for _, slices in others], 1
-            )
-            for t, out in enumerate(self.detector.run_window(frames)):
+            frames = np.stack([np.stack([slice_.frame for slice_ in slices]) for _, slices in others], 1)
+            for t, out in enumerate(self.detector.run_window_arrays(frames)):
                 steps += [(i, slices[t], out, row) for row, (i, slices) in enumerate(others)]
         return steps
 
-    def _run_blank_window(self, slices: list[InputSlice]) -> list[StepOutput]:
+    def _run_blank_window(self, slices: list[InputSlice]) -> list[ArrayOutput]:
         """Return the outputs of a window without events. It runs from rest, so they are always the same."""
         known_frame, outputs = self._blank_window or (slices[0].frame, [])
         # compared, because a saved state may pair a frame of its own with a count of no events
-        same = all(slice_.frame is known_frame or torch.equal(slice_.frame, known_frame) for slice_ in slices)
+        same = all(
+            slice_.frame is known_frame or np.array_equal(slice_.frame, known_frame) for slice_ in slices
+        )
         if same and len(outputs) == len(slices):
             return outputs
-        outputs = self.detector.run_window(torch.stack([slice_.frame for slice_ in slices])[:, None])
+        outputs = self.detector.run_window_arrays(np.stack([slice_.frame for slice_ in slices])[:, None])
         if same:
             self._blank_window = known_frame, outputs
         return outputs
@@ -192,5 +191,5 @@ class Engine:
         return finished
 
 
-def _is_finite(logits: HeadLogits) -> bool:
-    return all(bool(torch.isfinite(level).all()) for level in logits)
+def _is_finite(logits: Levels) -> bool:
+    return all(bool(np.isfinite(level).all()) for level in logits)

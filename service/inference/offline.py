@@ -1,19 +1,14 @@
 """Detection in a recording without a server: the same engine, windows and results."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
-
-from spikewatch.ingest.recording import Recording
 from spikewatch.ingest.slicing.slicer import Slice
-from spikewatch.model.checkpoints.checkpoint import weights_digest
-from spikewatch.model.detector import Detector, StepOutput
-from spikewatch.model.letterbox import Letterbox, preprocess
+from spikewatch.model.array_detector import ArrayDetector
 from spikewatch.service.inference.serialize import window_message
 from spikewatch.service.inference.slice_runner import SliceRunner
-from spikewatch.service.inference.sources import DropCounter, RecordingSource, SensorSize
+from spikewatch.service.inference.sources import DropCounter, SensorSize
 from spikewatch.service.inference.totals import TotalsAccumulator
 from spikewatch.service.inference.window import WindowOptions, WindowResult
 from spikewatch.service.schemas import Summary, Window
@@ -52,7 +47,7 @@ class OfflineStep:
 class OfflineRun:
     """Iterates over a recording. `totals` grows meanwhile; `summary()` is complete at the end."""
 
-    def __init__(self, source: OfflineSource, detector: Detector, options: WindowOptions) -> None:
+    def __init__(self, source: OfflineSource, detector: ArrayDetector, options: WindowOptions) -> None:
         self._source = source
         self._detector = detector
         self._options = options
@@ -92,7 +87,7 @@ class OfflineRun:
             t_start_us=self.totals.t_start_us,
             t_end_us=self.totals.t_end_us,
             model=spec.name,
-            digest=weights_digest(self._detector.network),
+            digest=self._detector.weights_digest(),
             training=spec.training,
             interrupted=self._stopped,
         )
@@ -104,44 +99,3 @@ class OfflineRun:
         return OfflineStep(
             slice_, results, [window_message(r, spec.class_names, spec.training) for r in results]
         )
-
-
-ProgressCallback = Callable[[float], None]
-
-
-def run_recording(
-    detector: Detector, recording: Recording, window_slices: int, slice_us: int, on_progress: ProgressCallback
-) -> Iterator[StepOutput]:
-    """Yield the output of every slice of a recording, in the time order of the weights."""
-    detector.spec.check_input(events=True, name=recording.path.name)
-    slices = RecordingSource(recording, slice_us, detector.spec.representation).slices()
-    letterbox = Letterbox.fit(*recording.sensor_size(), detector.spec)
-    if detector.spec.time_order == "oldest_first":
-        outputs = _run_stateful(detector, slices, letterbox)
-    else:
-        outputs = _run_windows(detector, slices, letterbox, window_slices)
-    for out in outputs:
-        yield out
-        on_progress(recording.progress())
-
-
-def _run_stateful(detector: Detector, slices: Iterator[Slice], letterbox: Letterbox) -> Iterator[StepOutput]:
-    state = detector.init_state()
-    for slice_ in slices:
-        previous = detector.init_state() if slice_.discontinuity else state
-        out = detector.step(preprocess(slice_.frame, letterbox, detector.spec)[None], previous, exact=True)
-        state = out.state
-        yield out
-
-
-def _run_windows(
-    detector: Detector, slices: Iterator[Slice], letterbox: Letterbox, window_slices: int
-) -> Iterator[StepOutput]:
-    window: list[torch.Tensor] = []
-    for slice_ in slices:
-        if window and (slice_.discontinuity or len(window) == window_slices):
-            yield from detector.run_window(torch.stack(window), exact=True)
-            window = []
-        window.append(preprocess(slice_.frame, letterbox, detector.spec)[None])
-    if window:
-        yield from detector.run_window(torch.stack(window), exact=True)

@@ -3,7 +3,7 @@
 import time
 
 from spikewatch.ingest.slicing.slicer import Slice
-from spikewatch.model.detector import Detector
+from spikewatch.model.array_detector import ArrayDetector
 from spikewatch.model.letterbox import Letterbox
 from spikewatch.service.errors import StepFailed
 from spikewatch.service.inference.engine import Engine, SequenceState
@@ -18,7 +18,7 @@ class SliceRunner:
         sequence: slot and window of the stream.
     """
 
-    def __init__(self, detector: Detector, sensor_size: tuple[int, int], options: WindowOptions) -> None:
+    def __init__(self, detector: ArrayDetector, sensor_size: tuple[int, int], options: WindowOptions) -> None:
         self.engine = Engine(detector, 1)
         self.sequence = SequenceState(0, detector, sensor_size, options)
         self._spec = detector.spec

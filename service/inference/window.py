@@ -12,11 +12,10 @@ from typing import Annotated
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from torch import Tensor
 
 from spikewatch.ingest.slicing.slicer import Slice
+from spikewatch.model.array_detector import ArrayDetector, Floats, Levels
 from spikewatch.model.detections import Detections
-from spikewatch.model.detector import Detector
 from spikewatch.model.energy.formulas import (
     Energy,
     firing_rates,
@@ -25,7 +24,7 @@ from spikewatch.model.energy.formulas import (
     slice_energy,
 )
 from spikewatch.model.letterbox import Letterbox, preprocess
-from spikewatch.model.network.base import HeadLogits
+from spikewatch.model.postprocess import find_boxes
 from spikewatch.model.spec import MAX_SLICES, ModelSpec
 from spikewatch.service.inference.saved_types import (
     BoxArray,
@@ -64,7 +63,7 @@ class InputSlice:
     t1_us: int
     n_events: int
     discontinuity: bool
-    frame: Tensor
+    frame: Floats
     received_s: float
     counts: NDArray[np.uint8] | None = None
 
@@ -190,11 +189,11 @@ class WindowState:
 class WindowBuilder:
     """Collects the network outputs of one session; returns a result every `hop` slices."""
 
-    def __init__(self, detector: Detector, sensor_size: tuple[int, int], options: WindowOptions) -> None:
+    def __init__(self, detector: ArrayDetector, sensor_size: tuple[int, int], options: WindowOptions) -> None:
         self._detector = detector
         self._sensor_size = sensor_size
         self._options = options
-        self._logits: deque[tuple[int, HeadLogits]] = deque(maxlen=options.window_slices)
+        self._logits: deque[tuple[int, Levels]] = deque(maxlen=options.window_slices)
         self._pending = PendingSums()
         self.position_us: int | None = None
         """End of the last slice added, None before the first."""
@@ -203,7 +202,7 @@ class WindowBuilder:
         self.seq = 0
 
     def add(
-        self, slice_: InputSlice, logits: HeadLogits, spikes: dict[str, int]
+        self, slice_: InputSlice, logits: Levels, spikes: dict[str, int]
     ) -> tuple[Energy, WindowResult | None]:
         """Add the outputs of one slice; return its energy, and a result if it completes a window."""
         sums = self._pending
@@ -229,7 +228,7 @@ class WindowBuilder:
         """Return a result for the slices since the last one, or None without such slices."""
         return self._build_result() if self._pending.slices else None
 
-    def save(self) -> tuple[WindowState, dict[str, Tensor]]:
+    def save(self) -> tuple[WindowState, dict[str, Floats]]:
         """Return the state, and the logits kept for averaging as `logits.<i>.<level>`."""
         state = WindowState(
             self.seq,
@@ -246,7 +245,7 @@ class WindowBuilder:
         }
         return state, tensors
 
-    def load(self, state: WindowState, tensors: dict[str, Tensor]) -> None:
+    def load(self, state: WindowState, tensors: dict[str, Floats]) -> None:
         """Continue from a validated result of `save`."""
         logits = [
             (t0_us, (tensors[f"logits.{i}.0"], tensors[f"logits.{i}.1"], tensors[f"logits.{i}.2"]))
@@ -271,9 +270,7 @@ class WindowBuilder:
         options, spec = self._options, self._detector.spec
         rates = firing_rates(self._detector.layers, sums.spikes, spec.config.d_max, sums.slices)
         logits = [logits for _, logits in self._logits]
-        detections = self._detector.postprocess(
-            logits, self._sensor_size, sums.t1_us, options.confidence, options.iou
-        )
+        detections = find_boxes(logits, spec, self._sensor_size, sums.t1_us, options.confidence, options.iou)
         track_ids = None
         if options.track:
             self._tracks, track_ids = update_tracks(self._tracks, detections)
@@ -316,7 +313,6 @@ class WindowBuilder:
         return events
 
 
-def _own(level: Tensor) -> Tensor:
-    """Return a tensor on the CPU with memory of its own: a view would keep the logits of its whole batch."""
-    level = level.cpu()
-    return level if level.untyped_storage().nbytes() == level.nbytes else level.clone()
+def _own(level: Floats) -> Floats:
+    """Return an array with memory of its own: a view would keep the logits of its whole batch."""
+    return level.copy(order="K")

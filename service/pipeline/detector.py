@@ -13,7 +13,8 @@ from spikewatch.model.checkpoints.bundled import UNTRAINED, weights_path
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.checkpoints.official_import import import_official
 from spikewatch.model.detector import Detector
-from spikewatch.model.runtime.select import AUTO, select_runtime
+from spikewatch.model.runtime.names import AUTO
+from spikewatch.model.runtime.select import select_runtime
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.inference.offline import OfflineRun
 from spikewatch.service.inference.options import SessionOptions

@@ -8,6 +8,8 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
+import numpy as np
+
 from spikewatch.ingest.formats.decoders import FORMATS
 from spikewatch.ingest.slicing.slice_stream import SliceStream
 from spikewatch.model.detector import Detector
@@ -64,7 +66,7 @@ class LoadedModel:
     @property
     def session_count(self) -> int:
         """Number of open sessions."""
-        return self.engine.bank.slots - len(self._free_slots)
+        return int(self.engine.bank.slots) - len(self._free_slots)
 
     @property
     def alive(self) -> bool:
@@ -125,5 +127,7 @@ class LoadedModel:
 
 def _run_blank_batch(batch: int, engine: Engine) -> None:
     slots = range(batch)
-    engine.detector.step_in_bank(engine.detector.blank_frames(batch), engine.bank, slots)
+    spec = engine.detector.spec
+    frames = np.zeros((batch, spec.config.in_channels, spec.input_height, spec.input_width), np.float32)
+    engine.detector.step_arrays(frames, engine.bank, slots)
     engine.bank.reset(slots)

@@ -10,7 +10,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
 from spikewatch.ingest.errors import GeometryError, IngestError
 from spikewatch.ingest.slicing.slicer import Slice
@@ -97,7 +98,7 @@ class Session:
         self._feeder = SliceFeeder(self._prepare_slice, self._enqueue, pool)
         self._received_s = time.monotonic()
         self._letterbox: Letterbox | None = None
-        self._blank_frame: Tensor | None = None
+        self._blank_frame: NDArray[np.float32] | None = None
         self.source: SliceSource = source or LiveSource(options)
 
     @property

@@ -43,7 +43,7 @@ def last_window(recording: Path) -> list[HeadLogits]:
         box = Letterbox.fit(*opened.sensor_size(), spec)
         for events in opened.chunks():
             for piece in slicer.push(events):
-                out = detector.step(preprocess(piece.frame, box, spec)[None], state)
+                out = detector.step(torch.from_numpy(preprocess(piece.frame, box, spec))[None], state)
                 state = out.state
                 raw.append(out.logits)
     return raw[-spec.slices :]

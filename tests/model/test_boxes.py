@@ -75,8 +75,8 @@ def test_boxes_map_back_to_their_sensor_pixels(width: int, height: int) -> None:
     x0, y0, x1, y1 = width // 4, height // 3, width // 4 * 3, height // 3 * 2
     frame[:, y0:y1, x0:x1] = 100
     box = Letterbox.fit(width, height, SPEC)
-    ys, xs = np.nonzero(preprocess(frame, box, SPEC)[1].numpy() > 0.5)
-    found = torch.tensor([[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]], dtype=torch.float32)
+    ys, xs = np.nonzero(preprocess(frame, box, SPEC)[1] > 0.5)
+    found = np.array([[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]], np.float32)
     tolerance = max(1.0, 2.02 / box.scale)
     np.testing.assert_allclose(
         box.boxes_to_sensor(found, width, height), [[x0, y0, x1 - x0, y1 - y0]], atol=tolerance
@@ -85,7 +85,7 @@ def test_boxes_map_back_to_their_sensor_pixels(width: int, height: int) -> None:
 
 def test_gen1_frame_is_padded_not_resampled() -> None:
     frame = np.random.default_rng(0).integers(0, 12, (2, 240, 304)).astype(np.uint16)
-    picture = preprocess(frame, Letterbox.fit(304, 240, SPEC), SPEC).numpy()
+    picture = preprocess(frame, Letterbox.fit(304, 240, SPEC), SPEC)
     np.testing.assert_array_equal(picture[:, 8:248, 8:312], np.minimum(frame, 8) / 8)
     assert picture.sum() == pytest.approx((np.minimum(frame, 8) / 8).sum())
 
@@ -108,7 +108,7 @@ def test_latest_polarity_is_grey_without_events() -> None:
 
 def test_boxes_are_clipped_to_the_sensor() -> None:
     box = Letterbox.fit(304, 240, SPEC)
-    found = box.boxes_to_sensor(torch.tensor([[-50.0, -50.0, 400.0, 400.0]]), 304, 240)
+    found = box.boxes_to_sensor(np.array([[-50, -50, 400, 400]], np.float32), 304, 240)
     assert found.tolist() == [[0, 0, 304, 240]]
 
 
@@ -126,11 +126,11 @@ def test_per_side_rule_keeps_the_brightness_of_an_edge(width: int, height: int) 
     frame[1, :, width // 2] = 1
     spec = ModelSpec("m", SpikeYOLOConfig(), count_rule="per_side")
     box = Letterbox.fit(width, height, spec)
-    found = preprocess(frame, box, spec)[1].numpy() * spec.count_cap
+    found = preprocess(frame, box, spec)[1] * spec.count_cap
     rows = found[box.top : box.top + box.height].sum(1)
     enlarged = max(box.scale, 1.0)
     np.testing.assert_allclose(rows[2:-2], enlarged, rtol=0.02)
-    summed = preprocess(frame, box, SPEC)[1].numpy() * SPEC.count_cap
+    summed = preprocess(frame, box, SPEC)[1] * SPEC.count_cap
     side = (width * height / (box.width * box.height)) ** 0.5 if box.scale < 1 else 1.0
     np.testing.assert_allclose(summed, found * np.float32(side), rtol=1e-5)
 
@@ -138,7 +138,7 @@ def test_per_side_rule_keeps_the_brightness_of_an_edge(width: int, height: int) 
 def test_per_side_rule_divides_by_four_at_1280x720() -> None:
     frame = np.random.default_rng(0).integers(0, 2, (2, 720, 1280)).astype(np.uint16)
     spec = ModelSpec("m", SpikeYOLOConfig(), count_rule="per_side")
-    found = preprocess(frame, Letterbox.fit(1280, 720, spec), spec)[:, 38:218].numpy()
+    found = preprocess(frame, Letterbox.fit(1280, 720, spec), spec)[:, 38:218]
     blocks = frame.reshape(2, 180, 4, 320, 4).sum((2, 4))
     np.testing.assert_allclose(found, np.minimum(blocks / 4, 8) / 8, atol=1e-6)
 

@@ -130,3 +130,9 @@ def _futex_number() -> int | None:
     from spikewatch.model.runtime.compiled.driver import futex_number
 
     return futex_number(platform.system(), platform.machine())
+
+
+def compute_threads() -> int:
+    """Return the threads of a step where nobody chooses: those of OMP_NUM_THREADS, or all cores."""
+    chosen = os.environ.get("OMP_NUM_THREADS", "")
+    return max(int(chosen), 1) if chosen.isdecimal() else len(os.sched_getaffinity(0))

@@ -190,7 +190,7 @@ def _read_frame(labelled: LabelledImage, read_image: ReadImage, detector: Detect
     """Read an image and convert it to network input [P,h,w]."""
     image = read_labelled_image(labelled, read_image)
     letterbox = Letterbox.fit(labelled.width, labelled.height, detector.spec)
-    return preprocess(image.transpose(2, 0, 1), letterbox, detector.spec)
+    return torch.from_numpy(preprocess(image.transpose(2, 0, 1), letterbox, detector.spec))
 
 
 def evaluate_image_boxes(images: CocoImages, detections: Mapping[int, Detections]) -> Evaluation:

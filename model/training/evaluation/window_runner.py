@@ -94,7 +94,7 @@ class _SliceInput:
                 f"{self._name}: a label at {label_us / 1e6:.3f} s, but the last event is at {end_s:.3f} s; "
                 "the labels are damaged or belong to another recording"
             )
-        return preprocess(frame, self._letterbox, self._spec)[None]
+        return torch.from_numpy(preprocess(frame, self._letterbox, self._spec))[None]
 
 
 def _iter_windows(

@@ -104,5 +104,5 @@ class Preprocessor:
 
     def _half_slice(self, t0_us: int, t1_us: int) -> NDArray[np.uint8]:
         frame = preprocess(self._history.frame(t0_us, t1_us), self._letterbox, self._spec)
-        quantised: NDArray[np.uint8] = np.rint(frame.numpy() * self._levels).astype(np.uint8)
+        quantised: NDArray[np.uint8] = np.rint(frame * self._levels).astype(np.uint8)
         return quantised

@@ -1,4 +1,4 @@
-"""The work of `spikewatch detect`; apart from the command, because torch takes seconds to import."""
+"""The work of `spikewatch detect`; imported late, because the compiled runtime takes long to import."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from spikewatch.ingest.recording import Recording
-from spikewatch.model.checkpoints.checkpoint import load_detector
-from spikewatch.model.detector import Detector
-from spikewatch.model.runtime.select import AUTO
+from spikewatch.model.array_detector import ArrayDetector
+from spikewatch.model.checkpoints.arrays import load_array_detector
+from spikewatch.model.runtime.names import AUTO
 from spikewatch.service.cli.interrupt import Interrupted, on_interrupt
 from spikewatch.service.cli.options.detect import DetectOptions
 from spikewatch.service.cli.progress import live_table, loading, print_warnings, speed_text
@@ -39,7 +39,7 @@ def run_detection(
 ) -> None:
     """Run the detector, write the files, feed the sinks, and print a summary."""
     with loading():
-        detector = load_detector(
+        detector = load_array_detector(
             options.weights, options.device or "cpu", mode=options.mode, runtime=options.runtime or AUTO
         )
     detector.spec.check_input(events=True, name=recording.path.name)
@@ -80,7 +80,7 @@ def _run_and_write(
             writer.finish(run.summary())
 
 
-def _print_result(summary: Summary, stats: RunStats, detector: Detector, options: DetectOptions) -> None:
+def _print_result(summary: Summary, stats: RunStats, detector: ArrayDetector, options: DetectOptions) -> None:
     """Print the summary.
 
     Raises:
@@ -100,7 +100,7 @@ def _print_result(summary: Summary, stats: RunStats, detector: Detector, options
         raise Interrupted(f"interrupted {stats.stream_us / 1e6:.2f} s into the recording{files}")
 
 
-def _summary_table(name: str, summary: Summary, stats: RunStats, detector: Detector) -> Table:
+def _summary_table(name: str, summary: Summary, stats: RunStats, detector: ArrayDetector) -> Table:
     spec = detector.spec
     table = Table(title=name, caption=f"{spec.name}: {training_banner(spec.training)}", show_header=False)
     span_us = (summary.t_end_us or 0) - (summary.t_start_us or 0)

@@ -15,7 +15,7 @@ from spikewatch.model.detector import Detector
 from spikewatch.model.energy.formulas import mean_firing_rate
 from spikewatch.model.energy.report import EnergyMeter
 from spikewatch.model.prophesee_boxes import to_prophesee
-from spikewatch.model.runtime.select import AUTO
+from spikewatch.model.runtime.names import AUTO
 from spikewatch.model.still_image import run_image
 from spikewatch.service.cli.options.detect import DetectOptions
 from spikewatch.service.cli.progress import loading

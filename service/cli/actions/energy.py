@@ -17,8 +17,8 @@ from spikewatch.model.energy.report import EnergyMeter, EnergyReport
 from spikewatch.model.still_image import run_image
 from spikewatch.service.cli.options.energy import EnergyOptions
 from spikewatch.service.cli.progress import loading, print_warnings, progress_bar
+from spikewatch.service.inference.exact_run import run_recording
 from spikewatch.service.inference.images import is_image, read_image
-from spikewatch.service.inference.offline import run_recording
 from spikewatch.service.inference.options import slice_length_us
 from spikewatch.service.output.drawing import training_banner
 from spikewatch.service.plotting import check_plots

@@ -7,7 +7,7 @@ import typer
 
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.model.detector import Detector
-from spikewatch.model.runtime.select import AUTO
+from spikewatch.model.runtime.names import AUTO
 from spikewatch.model.training.datasets.class_map import match_classes
 from spikewatch.model.training.datasets.coco_images import read_coco
 from spikewatch.model.training.datasets.detect_kind import DEFAULT_SPLITS, DatasetKind

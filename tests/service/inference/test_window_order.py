@@ -26,14 +26,14 @@ def backwards() -> Detector:
 
 
 def slices(detector: Detector, count: int, seed: int = 0) -> list[InputSlice]:
-    frames = event_like_frames(count, detector.spec, seed)
+    frames = event_like_frames(count, detector.spec, seed).numpy()
     return [InputSlice(t * 1000, t * 1000 + 1000, 10, False, f, 0.0) for t, f in enumerate(frames)]
 
 
 def by_hand(detector: Detector, window: list[InputSlice]) -> list[StepOutput]:
     state, outputs = detector.init_state(), []
     for part in reversed(window):
-        outputs.append(detector.step(part.frame[None], state))
+        outputs.append(detector.step(torch.from_numpy(part.frame)[None], state))
         state = outputs[-1].state
     return outputs
 
@@ -76,7 +76,7 @@ def test_windows_without_events_are_computed_once(
     engine = Engine(backwards, 2)
     lanes = [SequenceState(i, backwards, (90, 60), OPTIONS) for i in range(2)]
     busy = slices(backwards, 3)
-    quiet = [replace(part, n_events=0, frame=torch.zeros_like(part.frame)) for part in slices(backwards, 3)]
+    quiet = [replace(part, n_events=0, frame=np.zeros_like(part.frame)) for part in slices(backwards, 3)]
     forged = [*quiet[:2], replace(busy[2], n_events=0)]
     streams = ([*quiet, *quiet, *forged, *quiet], [*busy, *quiet, *busy, *quiet])
     results: list[list[WindowResult]] = [[], []]
@@ -93,7 +93,7 @@ def test_windows_without_events_are_computed_once(
 
 
 def test_time_order_changes_the_logits(backwards: Detector) -> None:
-    window = torch.stack([part.frame[None] for part in slices(backwards, 3)])
+    window = torch.from_numpy(np.stack([part.frame[None] for part in slices(backwards, 3)]))
     forwards = Detector(backwards.network, replace(backwards.spec, time_order="oldest_first"))
     a, b = backwards.run_window(window), forwards.run_window(window)
     assert not torch.equal(a[0].logits[0], b[0].logits[0])
@@ -154,9 +154,7 @@ def test_failure_at_a_time_jump_ends_one_session_only(backwards: Detector) -> No
             live.http.post(f"/v1/sessions/{session}/events", content=dat_stream(4)).raise_for_status()
         lane = live.manager.get(sick).sequence
         assert lane.buffered
-        lane.buffered = [
-            replace(part, frame=torch.full_like(part.frame, torch.nan)) for part in lane.buffered
-        ]
+        lane.buffered = [replace(part, frame=np.full_like(part.frame, np.nan)) for part in lane.buffered]
         late = np.frombuffer(dat_stream(6), "<u4").reshape(-1, 2).copy()
         late[:, 0] += 1_000_000_000
         live.http.post(f"/v1/sessions/{sick}/events", content=late.tobytes())

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 import websockets
 from PIL import Image
 
@@ -115,7 +114,7 @@ def test_slices_missed_by_slow_watchers_are_counted() -> None:
     async def missed() -> tuple[int, int]:
         missed: list[int] = []
         watchers = Broadcast(asyncio.get_running_loop())
-        part = SharedSlice(InputSlice(0, 1, 0, False, torch.zeros(1), 0.0))
+        part = SharedSlice(InputSlice(0, 1, 0, False, np.zeros(1, np.float32), 0.0))
         with watchers.subscribe(lambda: missed.append(1)) as subscription:
             for item in (None, *[part] * (SUBSCRIPTION_QUEUE_SIZE + 2)):
                 subscription.offer(item)
@@ -132,7 +131,7 @@ def test_picture_of_a_slice_is_drawn_once_for_all_watchers() -> None:
         return "picture"
 
     async def pictures() -> list[str]:
-        shared = SharedSlice(InputSlice(0, 1, 0, False, torch.zeros(1), 0.0))
+        shared = SharedSlice(InputSlice(0, 1, 0, False, np.zeros(1, np.float32), 0.0))
         return await asyncio.gather(*(shared.picture(draw) for _ in range(16)))
 
     assert asyncio.run(pictures()) == ["picture"] * 16

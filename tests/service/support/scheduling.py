@@ -3,14 +3,14 @@
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 
-import torch
+import numpy as np
 
 from spikewatch.service.inference.window import InputSlice
 from spikewatch.service.sessions.inbox import Inbox
 
 
 def slice_at(t0_us: int, n_events: int = 1) -> InputSlice:
-    return InputSlice(t0_us, t0_us + 1, n_events, False, torch.zeros(1), 0.0)
+    return InputSlice(t0_us, t0_us + 1, n_events, False, np.zeros(1, np.float32), 0.0)
 
 
 @dataclass(eq=False)

@@ -63,7 +63,8 @@ def frame(events: Events, t0_us: int, t1_us: int, detector: Detector) -> Tensor:
     picture = np.full((1, HEIGHT, WIDTH), 127, np.uint8)
     for event in events[(events["t"] >= t0_us) & (events["t"] < t1_us)]:
         picture[0, event["y"], event["x"]] = 255 * event["p"]
-    return preprocess(picture, Letterbox.fit(WIDTH, HEIGHT, detector.spec), detector.spec)[None]
+    shown = preprocess(picture, Letterbox.fit(WIDTH, HEIGHT, detector.spec), detector.spec)
+    return torch.from_numpy(shown)[None]
 
 
 def logits(
