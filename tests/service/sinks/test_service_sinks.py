@@ -1,5 +1,6 @@
 """Sinks of the service and of commands: results of all sessions, and no cost when a sink is down."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -57,3 +58,22 @@ def test_detect_sends_results_to_sinks_and_counts_them(
     for name in ("webhook", "file"):
         assert f"sink {name}: {len(windows)} results delivered, 0 dropped, 0 refused" in done.err
     assert run("detect", recording, "--sink", "ftp://x").status == 2
+
+
+def test_stream_sends_the_windows_that_it_receives(
+    detector: Detector, tmp_path: Path, run: Callable[..., Done]
+) -> None:
+    recording, path = tmp_path / "street_td.dat", tmp_path / "all.csv"
+    recording.write_bytes(dat_file(10))
+    with live_service(detector) as live:
+        options = ("--url", live.url, "--speed", 0, "--policy", "block", "--confidence", 0.001, "--json")
+        done = run("stream", recording, *options, "--sink", f"file://{path}")
+    assert done.status == 0, done.err
+    messages = [json.loads(line) for line in done.out.splitlines()]
+    boxes = [(w["seq"], box) for w in messages if w["type"] == "window" for box in w["detections"]]
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(boxes) > 0
+    assert [(row["session"], row["seq"], row["label"], row["x"]) for row in rows] == [
+        ("street_td", str(seq), box["label"], str(box["x"])) for seq, box in boxes
+    ]
