@@ -92,6 +92,7 @@ LAYERS: dict[str, list[set[str]]] = {
         {"uploads", "server"},
         {"api"},
         {"app"},
+        {"cluster"},
         {"cli"},
     ],
 }

@@ -12,6 +12,7 @@ from spikewatch import __version__
 from spikewatch.ingest.errors import IngestError
 from spikewatch.model.errors import ModelError
 from spikewatch.service.cli.commands.bench import app as bench
+from spikewatch.service.cli.commands.cluster import app as cluster
 from spikewatch.service.cli.commands.detect import detect
 from spikewatch.service.cli.commands.energy import energy
 from spikewatch.service.cli.commands.evaluate import evaluate
@@ -39,6 +40,7 @@ for command in (detect, energy, evaluate, export, info, init, key, serve, simula
     app.command()(command)
 app.command("import")(import_)
 app.add_typer(bench)
+app.add_typer(cluster)
 
 
 def _print_version(requested: bool) -> None:

@@ -234,10 +234,10 @@ class SessionManager:
             SessionMoved: another worker has the session.
             SessionClosed, SessionNotFound: see `get`.
         """
-        if (restored := self._restoring.get(session_id)) is not None:
-            await restored.wait()
         if session_id not in self.sessions:
             await self.placement.locate(session_id)
+        if (restored := self._restoring.get(session_id)) is not None:
+            await restored.wait()
         return self.get(session_id)
 
     def get(self, session_id: str) -> Session:

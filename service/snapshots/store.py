@@ -1,11 +1,10 @@
 """Stores of snapshots: the interface, and a directory.
 
-A file is one line, `spikewatch-snapshot sha256=<64 hex digits>`, then the snapshot. It appears whole or
-not at all: a temporary file is written, synced and renamed, and the directory synced after it.
+A file appears whole or not at all: a temporary file is written, synced and renamed, and the directory synced
+after it.
 """
 
 import contextlib
-import hashlib
 import os
 import re
 import threading
@@ -14,13 +13,11 @@ from pathlib import Path
 from typing import Protocol
 
 from spikewatch.atomic_file import temporary_file
-from spikewatch.service.errors import InvalidSettings, InvalidSnapshot, SnapshotStoreError
+from spikewatch.service.errors import InvalidSettings, SnapshotStoreError
 from spikewatch.service.limits import QUALIFIED_ID_PATTERN
 from spikewatch.service.settings import Settings
+from spikewatch.service.snapshots.checksum import HEADER_BYTES, make_header, remove_header
 from spikewatch.service.snapshots.folder_lock import FolderLock
-
-_HEADER_PREFIX = b"spikewatch-snapshot sha256="
-_HEADER_BYTES = len(_HEADER_PREFIX) + 64 + 1
 
 
 def make_store(settings: Settings, state_bytes: int) -> "SnapshotStore | None":
@@ -96,17 +93,16 @@ class DirectoryStore:
         if re.fullmatch(QUALIFIED_ID_PATTERN, session_id) is None:
             raise ValueError(f"invalid session id {session_id!r}; expected {QUALIFIED_ID_PATTERN}")
         path = self._path(session_id)
-        digest = hashlib.sha256(data).hexdigest().encode()
         # without the suffix, so that `*.snapshot` finds complete files only
         with temporary_file(path.with_suffix("")) as partial:
             with partial.open("wb") as file:
-                file.write(_HEADER_PREFIX + digest + b"\n")
+                file.write(make_header(data))
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             with self._lock:
                 self._owner.check()
-                evicted = self._select_evictions(path, _HEADER_BYTES + len(data), protected)
+                evicted = self._select_evictions(path, HEADER_BYTES + len(data), protected)
                 for other in evicted:
                     other.unlink(missing_ok=True)
                 partial.replace(path)
@@ -121,14 +117,7 @@ class DirectoryStore:
             content = self._path(session_id).read_bytes()
         except FileNotFoundError:
             return None
-        head, data = content[:_HEADER_BYTES], content[_HEADER_BYTES:]
-        if not head.startswith(_HEADER_PREFIX):
-            raise InvalidSnapshot(
-                f"the snapshot file of session {session_id} does not begin with its SHA-256 line"
-            )
-        if head[len(_HEADER_PREFIX) : -1] != hashlib.sha256(data).hexdigest().encode():
-            raise InvalidSnapshot(f"snapshot of session {session_id} is corrupt: SHA-256 checksum mismatch")
-        return data
+        return remove_header(content, session_id)
 
     def delete(self, session_id: str) -> None:
         """See `SnapshotStore.delete`."""

@@ -119,14 +119,19 @@ class Live:
 
 @contextmanager
 def live_service(
-    detector: Detector, clock: Callable[[], float] = time.monotonic, **settings: Any
+    detector: Detector,
+    store: Any = None,
+    placement: Any = None,
+    port: int = 0,
+    clock: Callable[[], float] = time.monotonic,
+    **settings: Any,
 ) -> Iterator[Live]:
     """Run the application under uvicorn in a thread of its own, until the block ends.
 
     Batches are small unless asked for otherwise, since a start warms up every size of them.
     """
-    configured = Settings(port=0, **({"max_batch": 2} | settings))
-    app = create_app(configured, detector, clock=clock)
+    configured = Settings(port=port, **({"max_batch": 2} | settings))
+    app = create_app(configured, detector, store, placement, clock)
     server = make_server(app, configured)
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
     thread.start()
