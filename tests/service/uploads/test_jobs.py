@@ -195,7 +195,8 @@ def test_chunks_read_ahead_of_replaced_request_are_discarded() -> None:
     """The other request was told an offset; nothing may be added to it from here on."""
 
     async def taken() -> list[bytes]:
-        host: Any = SimpleNamespace(settings=Settings(), draining=False, stopped=asyncio.Event())
+        parts = {"clock": time.monotonic, "draining": False, "stopped": asyncio.Event()}
+        host: Any = SimpleNamespace(settings=Settings(), **parts)
         body = UploadBody(host, True, 6, lambda: None, lambda: None)
         first: Any = FakeRequest(b"ab", b"cd", b"ef")
         other: Any = FakeRequest(b"CD", b"EF")
