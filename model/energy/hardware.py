@@ -14,9 +14,12 @@ They are estimates from published figures. None is a measurement of this network
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from spikewatch.model.energy.formulas import E_AC_PJ, E_MAC_PJ, PJ_PER_MJ
-from spikewatch.model.energy.report import EnergyReport, LayerReport
+
+if TYPE_CHECKING:  # imports torch, and the command line imports this for its help
+    from spikewatch.model.energy.report import EnergyReport, LayerReport
 
 WORD_BYTES = 4
 
@@ -79,7 +82,7 @@ class HardwareEnergy:
         return self.synapses_mj + self.neurons_mj + self.memory_mj
 
 
-def hardware_energy(report: EnergyReport, hardware: Hardware) -> HardwareEnergy:
+def hardware_energy(report: "EnergyReport", hardware: Hardware) -> HardwareEnergy:
     """Estimate one window on `hardware`, from exactly counted accumulations."""
     exact = report.exact
     updates = sum(report.membranes) * report.slices * (report.d_max if hardware.steps else 1)
@@ -97,7 +100,7 @@ def hardware_energy(report: EnergyReport, hardware: Hardware) -> HardwareEnergy:
     )
 
 
-def synapse_traffic_pj(row: LayerReport, report: EnergyReport) -> float:
+def synapse_traffic_pj(row: "LayerReport", report: "EnergyReport") -> float:
     """Picojoules of the memory traffic of one spiking convolution over a window of T slices."""
     if row.firing_rate is None:
         return ann_traffic_pj(row, report.slices)
@@ -107,7 +110,7 @@ def synapse_traffic_pj(row: LayerReport, report: EnergyReport) -> float:
     return 2 * spikes * access_pj(layer.neurons) + row.exact.ac * (access_pj(_weights(row)) + 2 * membrane_pj)
 
 
-def ann_traffic_pj(row: LayerReport, slices: int) -> float:
+def ann_traffic_pj(row: "LayerReport", slices: int) -> float:
     """Picojoules of the memory traffic of one convolution as an ANN over `slices` slices."""
     layer = row.layer
     reads = layer.macs * (access_pj(_weights(row)) + access_pj(layer.neurons))
@@ -128,10 +131,10 @@ def access_pj(words: int) -> float:
     return SRAM_PJ[-1][1]
 
 
-def _weights(row: LayerReport) -> int:
+def _weights(row: "LayerReport") -> int:
     kernel = row.layer.kernel
     return kernel.in_channels * kernel.out_channels * kernel.size**2 // kernel.groups
 
 
-def _outputs(row: LayerReport) -> int:
+def _outputs(row: "LayerReport") -> int:
     return row.layer.kernel.out_channels * row.layer.out_height * row.layer.out_width
