@@ -18,7 +18,8 @@ import numpy as np
 from spikewatch.atomic_file import atomic_write
 from spikewatch.model.prophesee_boxes import BBOX_DTYPE, PropheseeBoxes, to_prophesee
 from spikewatch.service.inference.offline import OfflineStep
-from spikewatch.service.schemas import Summary, Window
+from spikewatch.service.output.csv_rows import CSV_COLUMNS, csv_rows
+from spikewatch.service.schemas import Summary
 
 
 class ResultWriter(Protocol):
@@ -107,20 +108,6 @@ class JsonWriter(FileWriter):
     def finish(self, summary: Summary) -> None:
         """Close the list and append the summary."""
         self._file.write(b'\n],"summary":' + json.dumps(summary.model_dump()).encode() + b"}\n")
-
-
-CSV_COLUMNS = (
-    *("seq", "t_start_us", "t_end_us", "x", "y", "w", "h", "class_id", "label", "confidence", "track_id"),
-)
-
-
-def csv_rows(window: Window) -> list[list[object]]:
-    """Return one row of CSV_COLUMNS for each box; without a track, the last is empty."""
-    times = [window.seq, window.t_start_us, window.t_end_us]
-    return [
-        [*times, box.x, box.y, box.w, box.h, box.class_id, box.label, box.confidence, box.track_id]
-        for box in window.detections
-    ]
 
 
 class CsvWriter(FileWriter):

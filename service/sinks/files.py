@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from spikewatch.service.output.writers import CSV_COLUMNS, csv_rows
+from spikewatch.service.output.csv_rows import CSV_COLUMNS, csv_rows
 from spikewatch.service.sinks.address import FileAddress
 from spikewatch.service.sinks.message import Send, SinkMessage, SinkUnavailable
 from spikewatch.service.sinks.state import SinkState
