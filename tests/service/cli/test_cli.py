@@ -163,8 +163,8 @@ def test_size_is_checked_before_weights_are_loaded(
 ) -> None:
     path = tmp_path / "unsized.dat"
     path.write_bytes(b"% Version 2\n\x00\x08" + dat_stream(4))
-    for module in ("detect", "energy"):
-        monkeypatch.setattr(f"spikewatch.service.cli.actions.{module}.load_detector", None)
+    for module, load in (("detect", "load_array_detector"), ("energy", "load_detector")):
+        monkeypatch.setattr(f"spikewatch.service.cli.actions.{module}.{load}", None)
         done = run(module, path)
         assert (done.status, done.err.count("\n")) == (1, 1)
         assert "pass --width and --height" in done.err
