@@ -93,6 +93,8 @@ class SliceFeeder:
                 self._prefetch = asyncio.get_running_loop().run_in_executor(
                     self._pool, self._prefetch_slices, self._slices
                 )
+                # Without a next call, for its client has left, nobody asks for the error of a closed source.
+                self._prefetch.add_done_callback(_mark_retrieved)
             parts, more, error = await asyncio.shield(self._prefetch)
             self._prefetch = None
             self._prefetched.extend(parts)
@@ -129,3 +131,9 @@ class SliceFeeder:
         except (IngestError, ServiceError) as error:
             return parts, False, error
         return parts, False, None
+
+
+def _mark_retrieved(done: "asyncio.Future[Prefetched]") -> None:
+    """Keep asyncio from logging an exception that a later call may still raise."""
+    if not done.cancelled():
+        done.exception()
