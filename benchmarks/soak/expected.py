@@ -12,7 +12,7 @@ from spikewatch.ingest.open import open_recording
 from spikewatch.model.checkpoints.checkpoint import load_detector
 from spikewatch.service.inference.offline import OfflineRun
 from spikewatch.service.inference.sources import RecordingSource
-from spikewatch.service.inference.window import WindowOptions
+from spikewatch.service.inference.window_result import WindowOptions
 
 COMPARED_TOTALS = ("windows", "events", "detections", "dropped_events")
 VOLATILE_FIELDS = ("type", "latency_ms", "dropped_windows")

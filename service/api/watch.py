@@ -17,9 +17,10 @@ from spikewatch.service.api.dependencies import get_client, get_session
 from spikewatch.service.api.stream import refuse, send_error, session_message
 from spikewatch.service.errors import BadRequest, ServiceError, TooManyWatchers
 from spikewatch.service.inference.event_counts import pack_counts
+from spikewatch.service.inference.input_slice import InputSlice
 from spikewatch.service.inference.serialize import window_message
 from spikewatch.service.inference.tracker import Tracks, update_tracks
-from spikewatch.service.inference.window import InputSlice, WindowResult
+from spikewatch.service.inference.window_result import WindowResult
 from spikewatch.service.output.drawing import BACKGROUND, BOTH_COLOUR, OFF_COLOUR, ON_COLOUR
 from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.session import Session

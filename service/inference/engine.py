@@ -13,7 +13,9 @@ import numpy as np
 from spikewatch.model.array_detector import ArrayDetector, ArrayOutput, Floats, Levels
 from spikewatch.model.energy.formulas import Energy
 from spikewatch.model.errors import StateError
-from spikewatch.service.inference.window import InputSlice, WindowBuilder, WindowOptions, WindowResult
+from spikewatch.service.inference.input_slice import InputSlice
+from spikewatch.service.inference.window import WindowBuilder
+from spikewatch.service.inference.window_result import WindowOptions, WindowResult
 
 log = logging.getLogger("spikewatch.engine")
 

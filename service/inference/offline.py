@@ -10,7 +10,7 @@ from spikewatch.service.inference.serialize import window_message
 from spikewatch.service.inference.slice_runner import SliceRunner
 from spikewatch.service.inference.sources import DropCounter, SensorSize
 from spikewatch.service.inference.totals import TotalsAccumulator
-from spikewatch.service.inference.window import WindowOptions, WindowResult
+from spikewatch.service.inference.window_result import WindowOptions, WindowResult
 from spikewatch.service.schemas import Summary, Window
 
 

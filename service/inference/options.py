@@ -7,7 +7,7 @@ from spikewatch.ingest.slicing.policies import OnTimeJump
 from spikewatch.model.spec import WINDOW_US, ModelSpec
 from spikewatch.service.errors import BadRequest
 from spikewatch.service.filters import Filters
-from spikewatch.service.inference.window import WindowOptions
+from spikewatch.service.inference.window_result import WindowOptions
 from spikewatch.service.schemas import SessionRequest, WindowRequest
 from spikewatch.service.zones.schema import Zone
 

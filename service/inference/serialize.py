@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from spikewatch.model.detections import Detections
-from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.inference.window_result import WindowResult
 from spikewatch.service.schemas import Detection, EnergyMj, Window, ZoneCount, ZoneEventMessage
 from spikewatch.service.zones.state import ZoneCounts, ZoneEvent
 

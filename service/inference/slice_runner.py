@@ -7,7 +7,8 @@ from spikewatch.model.array_detector import ArrayDetector
 from spikewatch.model.letterbox import Letterbox
 from spikewatch.service.errors import StepFailed
 from spikewatch.service.inference.engine import Engine, SequenceState
-from spikewatch.service.inference.window import WindowOptions, WindowResult, prepare_slice
+from spikewatch.service.inference.input_slice import prepare_slice
+from spikewatch.service.inference.window_result import WindowOptions, WindowResult
 
 
 class SliceRunner:

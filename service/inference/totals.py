@@ -15,7 +15,7 @@ from spikewatch.service.inference.saved_types import (
     TimeUs,
 )
 from spikewatch.service.inference.sources import DropCounter
-from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.inference.window_result import WindowResult
 from spikewatch.service.schemas import EnergyMj, Totals
 
 

@@ -16,7 +16,7 @@ from spikewatch.model.energy.degradation import DEGRADATIONS, classify_degradati
 from spikewatch.model.energy.formulas import firing_rates
 from spikewatch.service.inference.engine import BatchResult
 from spikewatch.service.inference.options import SessionOptions
-from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.inference.window_result import WindowResult
 from spikewatch.service.schemas import Policy
 from spikewatch.service.zones.state import EventKind
 

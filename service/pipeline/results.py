@@ -11,7 +11,7 @@ from spikewatch.model.energy.formulas import Energy
 from spikewatch.model.errors import MissingExtraError
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.inference.serialize import window_message
-from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.inference.window_result import WindowResult
 
 if TYPE_CHECKING:
     import supervision

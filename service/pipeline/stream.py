@@ -9,7 +9,7 @@ from spikewatch.model.detector import Detector
 from spikewatch.service.errors import StepFailed
 from spikewatch.service.inference.options import SessionOptions
 from spikewatch.service.inference.slice_runner import SliceRunner
-from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.inference.window_result import WindowResult
 from spikewatch.service.model_catalog import ModelFingerprint
 from spikewatch.service.pipeline.results import DetectionResult
 from spikewatch.service.pipeline.snapshot import DecodedStream, encode_stream, make_slicer

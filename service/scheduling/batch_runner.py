@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from spikewatch.service.errors import ServiceError, StepFailed
 from spikewatch.service.inference.engine import BatchResult, Engine, SequenceState
-from spikewatch.service.inference.window import InputSlice
+from spikewatch.service.inference.input_slice import InputSlice
 from spikewatch.service.metrics.model import ModelMetrics
 from spikewatch.service.scheduling.scheduler import ScheduledItem
 from spikewatch.service.sessions.inbox import Command

@@ -9,7 +9,7 @@ it. Under load there is no wait, because slices have already spent the time in t
 from collections.abc import Sequence
 from weakref import WeakKeyDictionary
 
-from spikewatch.service.inference.window import InputSlice
+from spikewatch.service.inference.input_slice import InputSlice
 from spikewatch.service.sessions.inbox import Command
 from spikewatch.service.sessions.session import Session
 

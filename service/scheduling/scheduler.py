@@ -3,7 +3,7 @@
 import threading
 from dataclasses import dataclass
 
-from spikewatch.service.inference.window import InputSlice
+from spikewatch.service.inference.input_slice import InputSlice
 from spikewatch.service.scheduling.batching import BatchingPolicy
 from spikewatch.service.sessions.inbox import Command
 from spikewatch.service.sessions.session import Session

@@ -6,7 +6,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry
 
 from spikewatch.service.inference.serialize import window_message
-from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.inference.window_result import WindowResult
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.settings import Settings
 from spikewatch.service.sinks.address import WebhookOptions, parse_sinks

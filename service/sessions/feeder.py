@@ -8,7 +8,7 @@ from concurrent.futures import Executor
 from spikewatch.ingest.errors import IngestError
 from spikewatch.ingest.slicing.slicer import Slice
 from spikewatch.service.errors import PayloadTooLarge, ServiceError
-from spikewatch.service.inference.window import InputSlice
+from spikewatch.service.inference.input_slice import InputSlice
 
 PREFETCH_SLICES = 4
 """Slices prepared in one call of a helper thread; bounds the memory that a single message takes."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from spikewatch.service.errors import ServiceError
 from spikewatch.service.inference.engine import Engine
-from spikewatch.service.inference.window import InputSlice
+from spikewatch.service.inference.input_slice import InputSlice
 
 MAX_AGE_SLICES = 2
 """Policy `drop_oldest`: a queued slice is dropped once a slice arrives that was received this many slice

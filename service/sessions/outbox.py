@@ -14,7 +14,7 @@ from pydantic import Field
 
 from spikewatch.service.errors import ServiceError
 from spikewatch.service.inference.saved_types import Count
-from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.inference.window_result import WindowResult
 from spikewatch.service.schemas import Totals
 from spikewatch.service.sessions.resume import ReplayLog, check_available
 

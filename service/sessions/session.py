@@ -20,11 +20,12 @@ from spikewatch.model.spec import ModelSpec
 from spikewatch.service.errors import PayloadTooLarge, ServiceError
 from spikewatch.service.inference.engine import Engine, SequenceState
 from spikewatch.service.inference.event_counts import pack_counts
+from spikewatch.service.inference.input_slice import InputSlice, prepare_slice
 from spikewatch.service.inference.options import SessionOptions
 from spikewatch.service.inference.serialize import window_message
 from spikewatch.service.inference.sources import LiveSource, SliceSource
 from spikewatch.service.inference.totals import TotalsAccumulator
-from spikewatch.service.inference.window import InputSlice, WindowResult, prepare_slice
+from spikewatch.service.inference.window_result import WindowResult
 from spikewatch.service.schemas import Totals
 from spikewatch.service.sessions.activity import ActivityTracker, Notifications
 from spikewatch.service.sessions.drops import DropReporter

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from spikewatch.service.inference.window import InputSlice, WindowResult
+from spikewatch.service.inference.input_slice import InputSlice
+from spikewatch.service.inference.window_result import WindowResult
 
 SUBSCRIPTION_QUEUE_SIZE = 32
 

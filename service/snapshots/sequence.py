@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from spikewatch.service.inference.engine import Engine, SequenceState
-from spikewatch.service.inference.window import InputSlice, WindowState
+from spikewatch.service.inference.input_slice import InputSlice
+from spikewatch.service.inference.window import WindowState
 from spikewatch.service.snapshots.schema import BufferedSlice
 from spikewatch.service.snapshots.validation import membranes
 

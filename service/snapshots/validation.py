@@ -13,7 +13,8 @@ from spikewatch.model.nms import MAX_DETECTIONS
 from spikewatch.model.spec import ModelSpec
 from spikewatch.service.inference.options import SessionOptions
 from spikewatch.service.inference.tracker import Tracks, check_tracks
-from spikewatch.service.inference.window import WindowOptions, WindowState
+from spikewatch.service.inference.window import WindowState
+from spikewatch.service.inference.window_result import WindowOptions
 from spikewatch.service.sessions.session import Session
 from spikewatch.service.snapshots.schema import SessionSnapshot
 from spikewatch.service.zones.state import check_states

@@ -20,7 +20,7 @@ from spikewatch.service.errors import (
 from spikewatch.service.http.problems import to_problem
 from spikewatch.service.inference.options import SessionOptions, stream_options
 from spikewatch.service.inference.sources import RecordingSource, SliceSource
-from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.inference.window_result import WindowResult
 from spikewatch.service.schemas import Summary
 from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.feeder import SliceBudget

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from spikewatch.service.errors import SessionClosed
-from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.inference.window_result import WindowResult
 from spikewatch.service.model_catalog import ModelEntry
 from spikewatch.service.schemas import Summary
 from spikewatch.service.sessions.session import Session

@@ -17,7 +17,7 @@ from spikewatch.service.errors import (
     SessionClosed,
 )
 from spikewatch.service.http.problems import to_problem
-from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.inference.window_result import WindowResult
 from spikewatch.service.schemas import JobInfo, JobState, Summary
 from spikewatch.service.session_manager.manager import SessionManager
 from spikewatch.service.sessions.resume import ReplayLog, check_available, check_offset

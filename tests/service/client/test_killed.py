@@ -11,7 +11,7 @@ from spikewatch.model.detector import Detector
 from spikewatch.service.client.client import Client
 from spikewatch.service.client.messages import Message
 from spikewatch.service.errors import SessionClosed
-from spikewatch.service.inference.window import WindowOptions
+from spikewatch.service.inference.window_result import WindowOptions
 from tests.service.support.live import SENSOR, comparable, dat_file, dat_stream
 from tests.service.support.offline import offline_windows
 from tests.service.support.process import Process, free_port, process

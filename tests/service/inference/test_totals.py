@@ -7,7 +7,7 @@ import numpy as np
 from spikewatch.ingest.events import drop_warnings
 from spikewatch.model.energy.formulas import Energy
 from spikewatch.service.inference.totals import TotalsAccumulator
-from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.inference.window_result import WindowResult
 
 
 def result(*layers: str) -> WindowResult:

@@ -2,7 +2,8 @@
 
 from spikewatch.model.detector import Detector
 from spikewatch.service.inference.engine import Engine, SequenceState
-from spikewatch.service.inference.window import InputSlice, WindowOptions
+from spikewatch.service.inference.input_slice import InputSlice
+from spikewatch.service.inference.window_result import WindowOptions
 from tests.model.support.fakes import event_like_frames
 
 

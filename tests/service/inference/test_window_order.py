@@ -10,8 +10,9 @@ from spikewatch.model.detector import Detector, StepOutput
 from spikewatch.model.network.config import SpikeYOLOConfig
 from spikewatch.service.errors import BadRequest
 from spikewatch.service.inference.engine import Engine, SequenceState
+from spikewatch.service.inference.input_slice import InputSlice
 from spikewatch.service.inference.options import window_options
-from spikewatch.service.inference.window import InputSlice, WindowOptions, WindowResult
+from spikewatch.service.inference.window_result import WindowOptions, WindowResult
 from spikewatch.service.schemas import SessionRequest
 from tests.model.support.fakes import event_like_frames, small_detector
 from tests.service.support.live import comparable, dat_file, dat_stream, live_service, upload

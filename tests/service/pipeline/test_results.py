@@ -12,7 +12,7 @@ import pytest
 from spikewatch.model.energy.formulas import Energy
 from spikewatch.model.errors import MissingExtraError
 from spikewatch.model.spec import GEN1_CLASSES, ModelSpec
-from spikewatch.service.inference.window import WindowResult
+from spikewatch.service.inference.window_result import WindowResult
 from spikewatch.service.pipeline.results import DetectionResult
 from tests.model.support.fakes import small_detector
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from spikewatch.model.detector import Detector
-from spikewatch.service.inference.window import InputSlice
+from spikewatch.service.inference.input_slice import InputSlice
 from spikewatch.service.sessions.feeder import SliceFeeder
 from tests.service.support.http_client import problem
 from tests.service.support.live import Live, dat_stream, live_service

@@ -230,7 +230,7 @@ def test_watcher_receives_error_of_a_fault(live: Live) -> None:
 
 def live_result(session: Any) -> Any:
     """Return a result without any field."""
-    from spikewatch.service.inference.window import WindowResult
+    from spikewatch.service.inference.window_result import WindowResult
 
     return object.__new__(WindowResult)
 

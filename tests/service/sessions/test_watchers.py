@@ -13,7 +13,7 @@ import websockets
 from PIL import Image
 
 from spikewatch.service.api import watch
-from spikewatch.service.inference.window import InputSlice
+from spikewatch.service.inference.input_slice import InputSlice
 from spikewatch.service.sessions.watchers import SUBSCRIPTION_QUEUE_SIZE, Broadcast, SharedSlice
 from tests.service.support.live import (
     HEIGHT,

@@ -12,7 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from spikewatch.model.checkpoints.checkpoint import save_checkpoint
 from spikewatch.model.detector import Detector
-from spikewatch.service.inference.window import WindowOptions
+from spikewatch.service.inference.window_result import WindowOptions
 from tests.service.support.live import comparable, dat_file, talk
 from tests.service.support.offline import offline_windows
 from tests.service.support.process import Process, process

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from spikewatch.service.inference.window import InputSlice
+from spikewatch.service.inference.input_slice import InputSlice
 from spikewatch.service.sessions.inbox import Inbox
 
 

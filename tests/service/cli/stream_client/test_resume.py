@@ -23,7 +23,7 @@ from spikewatch.service.cli.stream_client.player import PacedRecording
 from spikewatch.service.client.retry import RetryBudget
 from spikewatch.service.client.session import RemoteSession, make_http
 from spikewatch.service.client.stream import ResumableStream
-from spikewatch.service.inference.window import WindowOptions
+from spikewatch.service.inference.window_result import WindowOptions
 from tests.service.support.live import SENSOR, Live, comparable, dat_file, live_service
 from tests.service.support.offline import offline_windows
 from tests.service.support.process import Process, free_port, process
