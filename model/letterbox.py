@@ -149,7 +149,7 @@ def preprocess(frame: EventFrame, letterbox: Letterbox, spec: ModelSpec) -> Floa
         channels = (spec.config.in_channels, spec.input_height, spec.input_width)
         scaled /= np.float32(255)
         pasted = _paste(scaled, letterbox, PAD_VALUE)
-        return np.ascontiguousarray(np.broadcast_to(pasted, channels))
+        return np.broadcast_to(pasted, channels).copy()
     if letterbox.scale < 1:
         pixels = frame.shape[1] * frame.shape[2] / (letterbox.height * letterbox.width)
         scaled *= np.float32(pixels if spec.count_rule == "sum" else pixels**0.5)

@@ -32,13 +32,14 @@ def run(code: str) -> list[str]:
 
 @pytest.mark.slow
 def test_code_runs_as_it_stands() -> None:
-    assert len(CODE) == 6
+    assert len(CODE) == 7
     lines = run("\n".join(CODE))
     assert lines[0].startswith("50000 [[")
     assert sum(bool(re.match(r"\d+ \[", line)) for line in lines) == 60
     assert [line for line in lines if re.match(r"\d+% 300000 ", line)]
     assert not [line for line in lines if re.match(r"\d+% 350000 ", line)]
-    assert lines[-2].startswith("snn=")
+    assert len([line for line in lines if line.startswith("snn=")]) == 1
+    assert re.fullmatch(r"\{'refractory': \d+, 'background': \d{4,}\}", lines[-2])
     assert lines[-1].startswith("[{'image_id': 0, 'category_id': 1")
 
 
