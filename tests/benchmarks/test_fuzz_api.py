@@ -14,7 +14,7 @@ pytestmark = [
 
 
 def test_short_run_finds_nothing(tmp_path: Path) -> None:
-    report = fuzz_api(40, tmp_path, seed=1)
+    report = fuzz_api(12, tmp_path, seed=1)
     assert not report.findings, report.log
     assert report.requests > 100
     assert report.links > 3
